@@ -1,0 +1,347 @@
+"""The station's YAML: in comes a file, out comes a validated, frozen model, or every mistake in it.
+
+``load_yaml`` serves recipes too. Imports nothing of ours but the nouns; every room may import it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from inspector.part import Mode
+
+Features = dict[str, bool | int | float | str]
+"""SFNC feature name → value, set in the order given."""
+
+
+class Settings(BaseModel):
+    """A frozen model that refuses names it does not know: a typo is an error, not a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Camera(Settings):
+    """One camera of the station; its name is the name of the view that it gives."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    source: Literal["genicam", "folder"] = "genicam"
+    producer: str = "virtual"
+    """Path of the GenTL producer (``.cti``); ``virtual`` is our own; ``path`` takes every one
+    that ``GENICAM_GENTL64_PATH`` lists."""
+    serial: str = ""
+    """Which device, by serial number …"""
+    user_id: str = ""
+    """… or by the user's own name in the device …"""
+    ip: str = ""
+    """… or by IP address. Exactly one device must match all that is given."""
+    folder: Path | None = None
+    """Source ``folder``: where the images are."""
+    rate: float = Field(10.0, gt=0, le=1000)
+    """Source ``folder``: images per second."""
+    trigger: Literal["hardware", "software", "free"] = "hardware"
+    features: Features = {}
+    """SFNC features set, in this order, when the camera is opened."""
+    buffers: int = Field(16, ge=3, le=256)
+    """Buffers announced to the producer, and slots of the shared-memory ring."""
+    frame_timeout_ms: int = Field(200, ge=5, le=60_000)
+    """A part whose frame has not come this long after its trigger is an ``error``."""
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> Camera:
+        if self.source == "folder" and self.folder is None:
+            raise ValueError("a folder camera needs `folder`, the directory of its images")
+        return self
+
+
+class Travel(Settings):
+    """How a part gets from the trigger eye to the gate."""
+
+    tracking: Literal["encoder", "time"] = "encoder"
+    gate_mm: float = Field(500.0, gt=0)
+    """Distance from the trigger eye to the gate, in mm."""
+    speed_mm_s: float = Field(500.0, gt=0)
+    """The line's nominal speed in mm/s; with ``tracking: time`` the only one it may run at."""
+    mm_per_count: float = Field(0.1, gt=0)
+    """Encoder resolution, in mm of belt per count."""
+    pitch_min_mm: float = Field(20.0, gt=0)
+    """Triggers closer than this are a double trigger or touching parts: all are rejected."""
+    slip_mm: float = Field(5.0, gt=0)
+    """Reverse movement beyond this loses the parts between eye and gate."""
+    lead_ms: float = Field(50.0, ge=0)
+    """How long before a part's arrival its gate decision must be acknowledged."""
+
+
+class Plc(Settings):
+    """The PLC that owns the gate, the part counter and the signals, over Modbus TCP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(502, ge=1, le=65535)
+    unit: int = Field(1, ge=0, le=255)
+    poll_ms: int = Field(20, ge=2, le=100)
+    """How often the blocks are exchanged while no decision is due."""
+    timeout_ms: int = Field(150, ge=10, le=5000)
+    """An exchange that takes longer is given up and the link is opened anew."""
+
+
+class StopRules(Settings):
+    """When the station asks the PLC to stop the conveyor."""
+
+    rejects_in_a_row: int = Field(10, ge=0)
+    """0 is never."""
+    bin_full: bool = True
+    air_low: bool = True
+    confirmation_failed: bool = True
+    light_fault: bool = True
+
+
+class Store(Settings):
+    """What is kept, and how much room it has."""
+
+    pass_image_every: int = Field(100, ge=0)
+    """One passed part in this many keeps its images; 0 is none. Rejects and errors always do."""
+    image_queue: int = Field(64, ge=1, le=4096)
+    """Parts whose images may wait for the disk; what is over is counted and dropped."""
+    jpeg_quality: int = Field(92, ge=50, le=100)
+    reserve_mb: int = Field(512, ge=0)
+    """Free space on the data disk below which images are no longer written."""
+    stop_mb: int = Field(64, ge=0)
+    """Free space below which the station drops *ready*."""
+
+    @model_validator(mode="after")
+    def _images_go_first(self) -> Store:
+        if self.stop_mb > self.reserve_mb:
+            raise ValueError("`stop_mb` must not exceed `reserve_mb`: images go before verdicts")
+        return self
+
+
+class Web(Settings):
+    """The live page and the metrics."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    """0 takes any free port."""
+
+
+class Lot(Settings):
+    """The batch that the station starts with."""
+
+    id: str = Field(min_length=1, max_length=64)
+    product: str = ""
+    texts: dict[str, str] = {}
+    """Expected print by name, such as ``lot`` and ``date``."""
+
+
+class Station(Settings):
+    """One station: its cameras, its gate, its recipes, its store."""
+
+    station: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")
+    """The station's unique identifier in the plant."""
+    line: str = ""
+    """The production line it stands at (ISA-95 work centre)."""
+    site: str = ""
+    """The site of the line (ISA-95)."""
+    data: Path = Path("data")
+    """Where ledger, images and keys live. Relative paths start at the station file."""
+    models: Path = Path("../models")
+    recipes: list[Path] = Field(min_length=1)
+    """Recipes that are preloaded; the first one runs. Change-over chooses among them."""
+    require_approval: bool = False
+    """Refuse recipes that no one has approved with ``inspector recipe approve``."""
+    threads: int = Field(2, ge=1, le=64)
+    """Threads of each model's session."""
+    providers: list[str] = ["CPUExecutionProvider"]
+    """onnxruntime execution providers, in order of preference."""
+    cameras: list[Camera] = Field(min_length=1)
+    travel: Travel = Travel()
+    plc: Plc | None = None
+    """Without a PLC there is no gate: the station then watches and records only."""
+    stop: StopRules = StopRules()
+    store: Store = Store()
+    web: Web | None = Web()
+    batch: Lot
+    mode: Mode = Mode.AUTO
+    clock: Literal["system", "trusted"] = "system"
+    """``system`` asks the kernel whether UTC is synchronised; ``trusted`` takes it as such."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _views_are_unique(self) -> Station:
+        names = [camera.name for camera in self.cameras]
+        if len(set(names)) < len(names):
+            raise ValueError("two cameras have the same name; each view needs its own")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a file."""
+
+    line: int | None
+    """From 1; None when the file as a whole is meant."""
+    field: str
+    """Dotted path, list items by index: ``cameras.0.serial``."""
+    message: str
+
+
+class ConfigError(Exception):
+    """A file that cannot be used; ``str()`` names every mistake with its line and its mend."""
+
+    def __init__(self, file: Path, problems: Sequence[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(problems)
+        lines = (
+            ": ".join(
+                filter(None, (f"{file}:{p.line}" if p.line else str(file), p.field, p.message))
+            )
+            for p in self.problems
+        )
+        super().__init__("\n".join(lines))
+
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_BYTES = 1 << 20
+"""A configuration file larger than this is not one."""
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML document in ``path`` with its line marks (ruamel). Raises ``ConfigError``."""
+    try:
+        raw = path.read_bytes()
+        if len(raw) > MAX_BYTES:
+            raise ConfigError(path, [Problem(None, "", f"is {len(raw)} bytes, not a YAML file")])
+        document = YAML(typ="rt").load(io.StringIO(raw.decode("utf-8")))
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, _siblings(path), 1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise ConfigError(path, [Problem(None, "", f"no such file{hint}")]) from None
+    except OSError as error:
+        raise ConfigError(path, [Problem(None, "", error.strerror or str(error))]) from None
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigError(path, [Problem(line, "", "is not UTF-8; save it as UTF-8")]) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(filter(None, (error.context, error.problem)))
+        where = mark.line + 1 if mark else None
+        raise ConfigError(path, [Problem(where, "", f"is not YAML here: {what}")]) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(path, [Problem(None, "", f"is not YAML: {text}")]) from None
+    return document
+
+
+def load_yaml(path: Path, model: type[M], **context: Any) -> M:
+    """``model`` from the YAML in ``path``, ``context`` handed to its validators.
+
+    Raises ``ConfigError`` with every mistake: file, line, field, what was expected, and for an
+    unknown name the nearest known one.
+    """
+    document = read_yaml(path)
+    if not isinstance(document, CommentedMap):
+        found = "empty" if document is None else f"a {type(document).__name__}"
+        wants = ", ".join(list(model.model_fields)[:4])
+        raise ConfigError(path, [Problem(1, "", f"is {found}; expected fields: {wants} …")])
+    try:
+        return model.model_validate(document, context=context)
+    except ValidationError as error:
+        raise ConfigError(path, list(_problems(error, document, model))) from None
+
+
+def load_station(path: Path) -> Station:
+    """The station of a file, its relative paths resolved from the file's folder."""
+    station = load_yaml(path, Station)
+    base = path.resolve().parent
+    cameras = [
+        c.model_copy(update={"folder": base / c.folder}) if c.folder else c for c in station.cameras
+    ]
+    return station.model_copy(
+        update={
+            "data": base / station.data,
+            "models": base / station.models,
+            "recipes": [base / recipe for recipe in station.recipes],
+            "cameras": cameras,
+        }
+    )
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [p.name for p in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _problems(error: ValidationError, document: Any, model: type[BaseModel]) -> Iterator[Problem]:
+    for item in error.errors(include_url=False):
+        place = [part for part in item["loc"] if not _is_union_tag(part, document)]
+        field = ".".join(str(part) for part in place)
+        yield Problem(_line(document, place), field, _message(item, model, place, document))
+
+
+def _is_union_tag(part: object, document: Any) -> bool:
+    """Pydantic puts a discriminator's value or a type's name into ``loc``; the file has no such."""
+    return isinstance(part, str) and ("[" in part or part in {"bool", "int", "float", "str"})
+
+
+def _message(item: Any, model: type[BaseModel], place: list[Any], document: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(model, place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, 1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+        return f"unknown field; {hint}"
+    if item["type"] == "missing":
+        return "is missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    value = item.get("input")
+    if item["type"] in {"literal_error", "enum"} and isinstance(value, str):
+        expected = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        near = difflib.get_close_matches(value, expected, 1, cutoff=0.4)
+        message = f"expected one of {', '.join(expected)}" + (
+            f"; did you mean `{near[0]}`?" if near else ""
+        )
+    if isinstance(value, bool | int | float | str):
+        return f"{message} (is {value!r})"
+    return message
+
+
+def _fields_at(model: type[BaseModel], place: Sequence[object]) -> list[str]:
+    """Names known at ``place``; follows models inside lists, optionals and unions."""
+    for part in place:
+        if isinstance(part, int) or not (field := model.model_fields.get(str(part))):
+            continue
+        nested = _models_in(field.annotation)
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for arg in getattr(annotation, "__args__", ()) for m in _models_in(arg)]
+
+
+def _line(document: Any, place: Sequence[Any]) -> int | None:
+    """Line of ``place``, or of the nearest parent that the file has."""
+    line: int | None = 1
+    node = document
+    for part in place:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0] + 1
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = node.lc.item(part)[0] + 1
+        else:
+            break
+        node = node[part]
+    return line
