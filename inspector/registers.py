@@ -199,13 +199,26 @@ class PlcStatus:
         )  # fmt: skip
 
 
-def pack_station(heartbeat: int, bits: StationBit, mode: int, ring: Sequence[bytes]) -> bytes:
+def pack_station(
+    heartbeat: int, bits: StationBit, mode: int, ring: Sequence[bytes], run: int = 0
+) -> bytes:
     """The station block: header of 6 registers, then ``DECISIONS`` packed decisions.
 
     ``heartbeat`` counts only while the station judges; ``mode`` is the index of ``part.Mode``;
-    ``ring`` holds ``Decision.pack()`` or 12 zero bytes by slot.
+    ``ring`` holds ``Decision.pack()`` or 12 zero bytes by slot; ``run`` is the PLC run that the
+    decisions are meant for (see ``station_run``).
     """
-    return _STATION.pack(LAYOUT, heartbeat & 0xFFFF, bits, mode, 0, 0) + b"".join(ring)
+    run_words = (run >> 16 & 0xFFFF, run & 0xFFFF)
+    return _STATION.pack(LAYOUT, heartbeat & 0xFFFF, bits, mode, *run_words) + b"".join(ring)
+
+
+def station_run(raw: bytes) -> int:
+    """The PLC run that the station block's decisions are meant for; 0 is "not said".
+
+    A PLC whose part counter has restarted refuses decisions for another run: without this, a
+    permit for part 17 of the old run could let part 17 of the new one through.
+    """
+    return int.from_bytes(raw[8:12], "big")
 
 
 def unpack_station(
