@@ -1,0 +1,160 @@
+"""The running station: one table of processes, and the supervisor that keeps them alive.
+
+A station file enters; cameras, line and web run until a signal ends them. Only the command line
+imports this. Each process is a program of its own (``python -m MODULE STATION RUN …``): what dies
+is started again after a bounded back-off, what stops beating is killed and started again, and
+while the line is away its heartbeat is, so the PLC rejects (I2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from inspector.beat import Beat
+from inspector.bus import run_dir
+from inspector.config import Station, load_station
+
+log = structlog.get_logger()
+
+BACK_OFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits before the 1st, 2nd … restart; the last one repeats. Thirty good seconds start anew."""
+GOOD_S = 30.0
+START_S = 20.0
+"""A process must beat for the first time within this; model loading on a slow disk is in it."""
+STOP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One row of the table."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    beat_limit_s: float = 3.0
+    """Killed and started again when its loop has not come round for this long."""
+
+
+def table(station: Station) -> tuple[Process, ...]:
+    """Every process of a station, in starting order; they are stopped in the reverse order."""
+    return (
+        *(
+            Process(f"camera-{camera.name}", "inspector.cameras.process", (camera.name,))
+            for camera in station.cameras
+        ),
+        Process("line", "inspector.line.process", beat_limit_s=5.0),
+        *((Process("web", "inspector.web.process", beat_limit_s=10.0),) if station.web else ()),
+    )
+
+
+@dataclass(slots=True)
+class _Child:
+    process: Process
+    beat: Beat
+    popen: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    due: float = 0.0
+    failures: int = 0
+    restarts: int = field(default=0)
+
+
+def run(path: Path, until: Callable[[], bool] = lambda: False) -> int:
+    """Run the station of ``path`` until SIGINT or SIGTERM, or until ``until()`` says so.
+
+    Returns the number of restarts that were needed. Raises ``ConfigError`` before anything starts.
+    """
+    station = load_station(path)
+    runs = run_dir(station.data)
+    ending = False
+
+    def end(*_: object) -> None:
+        nonlocal ending
+        ending = True
+
+    before = {s: signal.signal(s, end) for s in (signal.SIGINT, signal.SIGTERM)}
+    children = [_Child(p, Beat(runs / f"{p.name}.beat")) for p in table(station)]
+    try:
+        while not ending and not until():
+            for child in children:
+                _tend(child, path, runs)
+            time.sleep(0.05)
+    finally:
+        for child in reversed(children):
+            _stop(child)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return sum(child.restarts for child in children)
+
+
+def _tend(child: _Child, path: Path, runs: Path) -> None:
+    """Start, watch or bury one process."""
+    now = time.monotonic()
+    name = child.process.name
+    if child.popen is None:
+        if now >= child.due:
+            _start(child, path, runs)
+        return
+    status = child.popen.poll()
+    if status is None:
+        age = child.beat.age_s()
+        silent = now - child.started > START_S if age is None else age > child.process.beat_limit_s
+        if silent:
+            log.error("process hangs, killing it", process=name, beat_age_s=age)
+            child.popen.kill()
+        elif child.failures and now - child.started > GOOD_S:
+            child.failures = 0
+        return
+    wait = BACK_OFF_S[min(child.failures, len(BACK_OFF_S) - 1)]
+    child.failures += 1
+    child.restarts += 1
+    child.popen, child.due = None, now + wait
+    log.error("process ended, starting it again", process=name, status=status, in_s=wait)
+
+
+def _start(child: _Child, path: Path, runs: Path) -> None:
+    child.beat.clear()
+    child.started = time.monotonic()
+    process = child.process
+    child.popen = subprocess.Popen(
+        [sys.executable, "-m", process.module, str(path), str(runs), *process.arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        preexec_fn=_die_with_parent,
+    )
+    log.info("process started", process=process.name, pid=child.popen.pid)
+
+
+def _stop(child: _Child) -> None:
+    if child.popen is None or child.popen.poll() is not None:
+        return
+    child.popen.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.popen.wait(STOP_S)
+        return
+    log.error("process does not end, killing it", process=child.process.name)
+    child.popen.kill()
+    child.popen.wait()
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """A killed supervisor must not leave a line behind that writes the ledger beside the next one.
+
+    The terminal's Ctrl-C goes to the supervisor alone, which ends its children in order.
+    """
+    os.setpgid(0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,101 @@
+"""The rooms import only what the house allows: one street, one direction, no circle."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+NOUNS = {"part"}
+GROUND = {*NOUNS, "config", "registers", "__init__"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "part": set(),
+    "registers": set(),
+    "beat": set(),
+    "logs": set(),
+    "config": NOUNS,
+    "identity": NOUNS,
+    "bus": {*NOUNS, "identity"},
+    "cameras": {*GROUND, "beat", "logs"},
+    "tools": GROUND,
+    "recipe": {*GROUND, "tools"},
+    "store": GROUND,
+    "line": {*GROUND, "beat", "logs", "cameras", "recipe", "store", "bus", "identity", "tools"},
+    "web": {*GROUND, "beat", "logs", "store", "bus", "identity", "quality"},
+    "virtual": {*GROUND, "logs"},
+}
+"""By room. A room that is not listed here stands above the street and may import all of it."""
+
+MODULES = sorted((ROOT / "inspector").rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(path): path for path in MODULES}
+
+
+def imports(path: Path, *, deferred: bool) -> Iterator[str]:
+    """Modules that ``path`` names; those inside functions only if ``deferred``."""
+    tree = ast.parse(path.read_text())
+    inside = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if not deferred and node in inside:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in NAMES else node.module
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_room_imports_only_what_the_house_allows(name: str) -> None:
+    room = room_of(name)
+    allowed = MAY_IMPORT.get(room)
+    for module in imports(NAMES[name], deferred=True):
+        top = module.split(".")[0]
+        assert top not in {"torch", "ultralytics", "training"}, f"{name} imports {module}"
+        if top == "inspector" and allowed is not None:
+            assert room_of(module) in {*allowed, room}, f"{name} must not import {module}"
+
+
+def test_no_circle_of_imports() -> None:
+    graph = {
+        name: {m for m in imports(path, deferred=False) if m in NAMES and m != name}
+        for name, path in NAMES.items()
+    }
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_module_begins_with_what_it_is_about(name: str) -> None:
+    path = NAMES[name]
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+def test_no_room_collects_strangers() -> None:
+    strangers = {"utils", "helpers", "common", "base", "misc", "manager", "service"}
+    assert not [p for p in MODULES if p.stem in strangers]
