@@ -415,18 +415,16 @@ def _cell(value: Any) -> str:
 
 
 def main() -> None:
-    """The console command. A user's mistake ends in a sentence and status 2, never a traceback."""
-    from inspector.config import ConfigError
+    """The console command. A user's mistake ends in a sentence and status 2, never a traceback.
 
+    Every exception that a room of ours defines is such a sentence.
+    """
     try:
         app()
-    except ConfigError as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
-        sys.exit(2)
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(130)
     except Exception as error:
-        if getattr(error, "is_user_error", False) or isinstance(error, OSError):
+        if type(error).__module__.startswith("inspector.") or isinstance(error, OSError):
             console.print(str(error), style="red", markup=False, highlight=False)
             sys.exit(2)
         handle, name = tempfile.mkstemp(prefix="inspector-", suffix=".log")

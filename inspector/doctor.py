@@ -1,0 +1,117 @@
+"""What this machine has and lacks for a station: each finding with how to mend it.
+
+Only the command line imports this.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """One row of the examination."""
+
+    what: str
+    ok: bool
+    needed: bool
+    """Whether a station cannot run without it."""
+    found: str
+    mend: str
+
+
+def examine() -> list[dict[str, object]]:
+    """Every finding, as JSON-able rows ``{what, ok, needed, found, mend}``."""
+    return [finding._asdict() for check in _CHECKS for finding in check()]
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", sys.version_info >= (3, 11), True, version, "install Python 3.11+")
+
+
+def _packages() -> Iterator[Finding]:
+    for requirement in importlib.metadata.requires("inspector") or ():
+        if "extra ==" in requirement:
+            continue
+        name = requirement.split(";")[0].split("[")[0]
+        for mark in "=<>!~ ":
+            name = name.split(mark)[0]
+        try:
+            yield Finding(name, True, True, importlib.metadata.version(name), "")
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, False, True, "missing", f"pip install '{requirement}'")
+
+
+def _producer() -> Iterator[Finding]:
+    from inspector.virtual.producer import find_producer
+
+    path = find_producer()
+    mend = "install a C compiler (apt install gcc) and run pip install again; until then the demo"
+    yield Finding(
+        "virtual GenTL producer",
+        path is not None,
+        False,
+        str(path or "not built"),
+        "" if path else f"{mend} uses the folder camera",
+    )
+
+
+def _gentl_path() -> Iterator[Finding]:
+    folders = [f for f in os.environ.get("GENICAM_GENTL64_PATH", "").split(os.pathsep) if f]
+    found = [str(p) for folder in folders for p in sorted(Path(folder).glob("*.cti"))]
+    yield Finding(
+        "GenTL producers of cameras",
+        bool(found),
+        False,
+        ", ".join(found) or "none on GENICAM_GENTL64_PATH",
+        ""
+        if found
+        else "install your camera maker's GenTL producer, or name it in the station file",
+    )
+
+
+def _clock() -> Iterator[Finding]:
+    from inspector.line.clock import utc_synchronised
+
+    synced = utc_synchronised()
+    mend = "" if synced else "run chrony or ptp4l; until then rules about dates give errors"
+    yield Finding("UTC synchronised", synced, False, "yes" if synced else "no", mend)
+
+
+def _disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free // 2**20
+    yield Finding(
+        "free disk here", free > 2048, False, f"{free} MiB", "" if free > 2048 else "2 GiB+"
+    )
+
+
+def _shared_memory() -> Iterator[Finding]:
+    shm = Path("/dev/shm")
+    free = shutil.disk_usage(shm).free // 2**20 if shm.is_dir() else 0
+    mend = "" if free > 128 else "mount /dev/shm with 128 MiB or more: the frame rings live there"
+    yield Finding("shared memory", free > 128, True, f"{free} MiB", mend)
+
+
+def _cores() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0))
+    yield Finding(
+        "processor cores", cores >= 2, False, str(cores), "" if cores >= 2 else "2 or more"
+    )
+
+
+_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _python,
+    _packages,
+    _producer,
+    _gentl_path,
+    _clock,
+    _disk,
+    _shared_memory,
+    _cores,
+)
