@@ -252,7 +252,7 @@ class Users:
         return self._verify(user, password, "password")
 
     def verify_key(self, key: str) -> Principal:
-        """Whose key this is. Raises ``Unauthenticated``. 256 bits need neither lock-out nor argon2."""
+        """Whose key this is. Raises ``Unauthenticated``. 256 random bits need no lock-out."""
         with self._open() as db:
             row = db.execute(
                 "SELECT id, roles FROM user JOIN key ON user.id = key.user"
