@@ -3,7 +3,7 @@
 Commands go by ROUTER/DEALER over ``ipc://`` in a 0700 directory, each one signed, with an expiry,
 obeyed at most once, and authorised in the process that obeys. What is shown goes by PUB/SUB, one
 single-part message per part that holds picture, overlay and verdict together, so no screen can
-show one part's verdict over another's picture; ``inspector/display.py`` builds those.
+show one part's verdict over another's picture; ``inspector.display`` does that.
 Nothing durable travels here: that is the store. Imports identity; line, plant and web import it.
 """
 

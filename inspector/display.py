@@ -1,0 +1,387 @@
+"""What the line shows: each part's picture, overlay and verdict in one message, and its heartbeat.
+
+The line calls ``Display``; screens read with ``DisplayReader``. One message is
+``HEADER + JSON + JPEG + JPEG …``, one part, so that CONFLATE may drop it only as a whole. A message
+starts with its topic: a pass, a reject, or the status. Nothing is encoded for which nobody listens.
+Imports the nouns and the bus; the line, plant and web import it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import cv2
+import zmq
+
+from inspector.bus import endpoint
+from inspector.part import Finding, Mode, Outcome, Pixels, Verdict
+
+HEADER = struct.Struct("<2sBBIQq")
+"""Topic; layout version; number of pictures; bytes of JSON; part number; monotonic ns."""
+PARTS = "V"
+"""What the topics of every part start with."""
+VERSION = 1
+HEARTBEAT_S = 0.2
+"""How often the line calls ``beat``. Screens go blank when the last one is 800 ms old."""
+
+
+class Topic(StrEnum):
+    """The first two bytes of a message."""
+
+    PASS = "VP"
+    REJECT = "VR"
+    """Everything that is not a pass."""
+    STATUS = "ST"
+
+
+class State(StrEnum):
+    """How something the line depends on is doing."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+    ABSENT = "absent"
+    """Not part of this station."""
+
+
+class AlarmCode(StrEnum):
+    """What can be wrong. ``web/words.py`` says in every language what happened and what to do."""
+
+    CAMERA_LOST = "camera_lost"
+    CAMERA_FRAMES = "camera_frames"
+    """Frames are late, incomplete or missing."""
+    CAMERA_FROZEN = "camera_frozen"
+    LIGHT = "light"
+    PLC_LOST = "plc_lost"
+    NO_ACKNOWLEDGEMENT = "no_acknowledgement"
+    NOT_CONFIRMED = "not_confirmed"
+    """A commanded reject was not seen behind the gate."""
+    REJECTS_IN_A_ROW = "rejects_in_a_row"
+    BIN_FULL = "bin_full"
+    AIR_LOW = "air_low"
+    JAM = "jam"
+    ESTOP = "estop"
+    ENCODER = "encoder"
+    TRACKING_LOST = "tracking_lost"
+    COUNT_MISMATCH = "count_mismatch"
+    PART_VANISHED = "part_vanished"
+    TOO_LATE = "too_late"
+    """Decisions miss their deadline."""
+    DISK_LOW = "disk_low"
+    DISK_FULL = "disk_full"
+    DISK_SLOW = "disk_slow"
+    CLOCK = "clock"
+    MODEL = "model"
+    RECIPE = "recipe"
+    BYPASS = "bypass"
+    COMMANDS_REFUSED = "commands_refused"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing that is wrong now."""
+
+    code: AlarmCode
+    detail: str = ""
+    """Which one: a camera's name, a count."""
+    stops: bool = True
+    """Whether the station does not judge, or asks for the line to stop, because of it."""
+    since_utc_ns: int = 0
+    acknowledged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One thing the line depends on."""
+
+    name: str
+    """``plc``, ``store``, ``clock``, or the camera's name."""
+    kind: str
+    """``camera``, ``plc``, ``store``, ``clock``, ``models`` …"""
+    state: State
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of the running batch."""
+
+    parts: int = 0
+    passed: int = 0
+    rejected: int = 0
+    errors: int = 0
+    not_inspected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The line's heartbeat, with everything a screen or ``/metrics`` says about it."""
+
+    station: str
+    ready: bool
+    """Judging: the gate may be given permits."""
+    running: bool
+    """The conveyor moves, as far as the PLC tells; else whether parts come."""
+    mode: Mode
+    batch: str
+    product: str
+    recipe: str
+    """``name@revision``."""
+    line: str = ""
+    paused: bool = False
+    counts: Counts = Counts()
+    parts_per_s: float = 0.0
+    """Over the last ten seconds or so."""
+    takt_ms: float = 0.0
+    """Mean time between parts over the same span; 0 without parts."""
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    """Trigger to acknowledged decision: ``p50``, ``p95``, ``p99``, ``max`` of the last minute."""
+    deadline_ms: float = 0.0
+    """What the latency has to stay below; 0 is unknown."""
+    since_part_ms: float = -1.0
+    """How long ago the last part came; negative: none yet."""
+    health: tuple[Health, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """More for ``/metrics``, by Prometheus name without the prefix ``inspector_``; a name that
+    ends in ``_total`` is a counter, ``name{label="x"}`` carries labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message taken apart."""
+
+    topic: Topic
+    part: int
+    """The part's number in its stream; 0 for a status."""
+    sent_ns: int
+    """When the line sent it, on this machine's monotonic clock."""
+    body: Mapping[str, Any]
+    pictures: tuple[bytes, ...]
+    """JPEGs, in the order of ``body["views"]``."""
+
+
+class Display:
+    """The line's side. Every call is cheap when nobody listens, and none ever blocks."""
+
+    def __init__(
+        self,
+        run: Path,
+        *,
+        pass_interval_ms: float = 80.0,
+        reject_interval_ms: float = 40.0,
+        max_side: int = 960,
+        jpeg_quality: int = 80,
+        clock: Callable[[], int] = time.monotonic_ns,
+        context: zmq.Context[Any] | None = None,
+    ) -> None:
+        """Publish in ``run``.
+
+        No more than one pass and one reject per interval is encoded: nobody sees more, and a VGA
+        JPEG costs 1 ms of the line's core. Larger pictures are reduced to ``max_side`` pixels.
+        """
+        self._clock = clock
+        self._interval_ns = {
+            Topic.PASS: int(pass_interval_ms * 1e6),
+            Topic.REJECT: int(reject_interval_ms * 1e6),
+        }
+        self._last_ns = {Topic.PASS: -(1 << 62), Topic.REJECT: -(1 << 62)}
+        self._max_side = max_side
+        self._jpeg = (cv2.IMWRITE_JPEG_QUALITY, jpeg_quality)
+        self._topics: set[bytes] = set()
+        self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(zmq.XPUB)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        # A screen that hangs must not pile up pictures here; XPUB drops what is over.
+        self._socket.setsockopt(zmq.SNDHWM, 4)
+        self._socket.bind(endpoint(run, "display"))
+
+    def wants(self, outcome: Outcome) -> bool:
+        """Whether ``show`` would encode a part of this outcome now."""
+        topic = _topic(outcome)
+        if not self._heard(topic):
+            return False
+        return self._clock() - self._last_ns[topic] >= self._interval_ns[topic]
+
+    def show(
+        self, verdict: Verdict, frames: Mapping[str, Pixels], counts: Counts, product: str = ""
+    ) -> bool:
+        """Publish ``verdict`` with its pictures by view; whether anybody wanted it.
+
+        The pixels are read before it returns and not kept (I6).
+        """
+        if not self.wants(verdict.outcome):
+            return False
+        topic = _topic(verdict.outcome)
+        now = self._clock()
+        self._last_ns[topic] = now
+        pictures = {view: self._encode(pixels) for view, pixels in frames.items()}
+        views = [
+            {"name": view, "width": shape[1], "height": shape[0], "bytes": len(pictures[view])}
+            for view, shape in ((view, pixels.shape) for view, pixels in frames.items())
+        ]
+        body = _shown(verdict) | {
+            "views": views,
+            "counts": dataclasses.asdict(counts),
+            "product": product,
+        }
+        self._send(pack(topic, verdict.sequence, now, body, pictures.values()))
+        return True
+
+    def beat(self, status: Status) -> bool:
+        """Publish the heartbeat; call it every ``HEARTBEAT_S``. Whether anybody listens."""
+        if not self._heard(Topic.STATUS):
+            return False
+        self._send(pack(Topic.STATUS, 0, self._clock(), dataclasses.asdict(status)))
+        return True
+
+    def close(self) -> None:
+        """Stop publishing."""
+        self._socket.close()
+
+    def _encode(self, pixels: Pixels) -> bytes:
+        height, width = pixels.shape[:2]
+        scale = self._max_side / max(height, width)
+        if scale < 1:
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        return cv2.imencode(".jpg", pixels, self._jpeg)[1].tobytes()
+
+    def _heard(self, topic: Topic) -> bool:
+        """Whether anybody subscribes to ``topic``; XPUB hears of the first and of the last."""
+        while self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+            note = self._socket.recv(zmq.NOBLOCK)
+            if note[:1] == b"\x01":
+                self._topics.add(note[1:])
+            elif note[:1] == b"\x00":
+                self._topics.discard(note[1:])
+        return any(topic.encode().startswith(prefix) for prefix in self._topics)
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._socket.send(message, zmq.NOBLOCK)
+        except zmq.Again:
+            return
+
+
+class DisplayReader:
+    """The newest message of a topic, older ones dropped (CONFLATE)."""
+
+    def __init__(
+        self,
+        run: Path,
+        topic: str = PARTS,
+        context: zmq.Context[Any] | None = None,
+    ) -> None:
+        """Listen to the line of ``run``, which need not run yet."""
+        self.socket = subscriber(run, topic, context or zmq.Context.instance())
+
+    def receive(self, timeout: float = 0.0) -> Message | None:
+        """The newest message within ``timeout`` seconds, or None."""
+        return unpack(self.socket.recv()) if self.socket.poll(int(timeout * 1000)) else None
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.socket.close()
+
+
+def subscriber(run: Path, topic: str, context: zmq.Context[Any], conflate: bool = True) -> Any:
+    """A SUB socket of ``context`` (asyncio's too) on the display of ``run``.
+
+    One topic each: CONFLATE also drops all but the last *subscription* when it connects.
+    """
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.RECONNECT_IVL, 50)
+    socket.setsockopt(*((zmq.CONFLATE, 1) if conflate else (zmq.RCVHWM, 32)))
+    socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
+    socket.connect(endpoint(run, "display"))
+    return socket
+
+
+def pack(
+    topic: Topic, part: int, sent_ns: int, body: Mapping[str, Any], pictures: Iterable[bytes] = ()
+) -> bytes:
+    """One message. NaN and infinity become null: JSON has none."""
+    blobs = tuple(pictures)
+    try:
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(body), ensure_ascii=False, separators=(",", ":"))
+    raw = text.encode()
+    head = HEADER.pack(topic.encode(), VERSION, len(blobs), len(raw), part, sent_ns)
+    return b"".join((head, raw, *blobs))
+
+
+def unpack(message: bytes) -> Message:
+    """Take ``message`` apart. Raises ``ValueError`` if it is not one."""
+    try:
+        topic, version, pictures, size, part, sent_ns = HEADER.unpack_from(message)
+        if version != VERSION:
+            raise ValueError(f"display message of version {version}, expected {VERSION}")
+        start = HEADER.size + size
+        body = json.loads(message[HEADER.size : start])
+        blobs = []
+        for view in body.get("views", ()):
+            blobs.append(message[start : start + view["bytes"]])
+            start += view["bytes"]
+        if len(blobs) != pictures or start != len(message):
+            raise ValueError("a display message's pictures do not fit its header")
+        return Message(Topic(topic.decode()), part, sent_ns, body, tuple(blobs))
+    except (struct.error, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a display message: {error}") from error
+
+
+def _topic(outcome: Outcome) -> Topic:
+    return Topic.PASS if outcome is Outcome.PASS else Topic.REJECT
+
+
+def _shown(verdict: Verdict) -> dict[str, Any]:
+    times = verdict.times
+    return {
+        "station": verdict.station,
+        "stream": verdict.stream,
+        "sequence": verdict.sequence,
+        "part_id": str(verdict.part_id),
+        "outcome": verdict.outcome,
+        "mode": verdict.mode,
+        "batch": verdict.batch,
+        "recipe": verdict.recipe,
+        "serial": verdict.serial,
+        "reasons": verdict.reasons,
+        "utc_ms": times.utc_ns // 1_000_000,
+        "judged_ms": (times.verdict_ns - times.trigger_ns) / 1e6 if times.trigger_ns else None,
+        "findings": [_finding(finding) for finding in verdict.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    shown = {name: getattr(finding, name) for name in ("tool", "kind", "label", "ok", "view")}
+    shown["score"] = round(float(finding.score), 3)
+    if finding.box is not None:
+        shown["box"] = [round(float(side), 1) for side in finding.box]
+    if not finding.ok:
+        shown |= {"severity": finding.severity, "reason": finding.reason}
+    if finding.text is not None:
+        shown["text"] = finding.text
+    if finding.value is not None:
+        shown |= {"value": float(finding.value), "unit": finding.unit}
+    return shown
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    return value
