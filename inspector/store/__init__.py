@@ -1,0 +1,52 @@
+"""The store: what the station decided and did, durable and tamper-evident.
+
+Enters: verdicts, gate decisions, batches, events and pictures from the line; reviews and requests
+from the desk. Leaves: a ledger that can be proven, an image archive, queries. Imports `part` (and
+`config`) alone; never the line, the web or the plant. ``docs/ledger.md`` describes every byte.
+"""
+
+from inspector.store.desk import DeskLedger
+from inspector.store.errors import (
+    DuplicateVerdict,
+    QueryTimeout,
+    RecordError,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreInUse,
+    StoreStalled,
+)
+from inspector.store.images import ArchiveCounts, ImageArchive, free_bytes
+from inspector.store.keys import public_key, station_key
+from inspector.store.ledger import LineLedger
+from inspector.store.maintenance import rebuild_index, shorten_wal
+from inspector.store.query import History
+from inspector.store.records import BatchChange, DeskRecord, Event, ImageRecord
+from inspector.store.verify import Report, verify
+
+__all__ = [
+    "ArchiveCounts",
+    "BatchChange",
+    "DeskLedger",
+    "DeskRecord",
+    "DuplicateVerdict",
+    "Event",
+    "History",
+    "ImageArchive",
+    "ImageRecord",
+    "LineLedger",
+    "QueryTimeout",
+    "RecordError",
+    "Report",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreInUse",
+    "StoreStalled",
+    "free_bytes",
+    "public_key",
+    "rebuild_index",
+    "shorten_wal",
+    "station_key",
+    "verify",
+]

@@ -1,0 +1,162 @@
+"""The desk's ledger: what people and machines other than the line did.
+
+Enters: reviews, requests, approvals, events, each with its principal (I9). Leaves: records in
+``<data>/desk.db``, durable when `DeskLedger.add` returns, in their own Merkle chain, each naming
+how far the line's ledger had come. Every room but the line's hot path may import this; several
+processes may have it open at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from inspector.store import layout, schema
+from inspector.store.checkpoint import read_body
+from inspector.store.errors import (
+    RecordError,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreStalled,
+)
+from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash
+from inspector.store.records import DeskRecord, LineHead
+
+
+class DeskLedger:
+    """One process's way to write to desk.db. Calls from one thread at a time."""
+
+    def __init__(self, data_dir: Path, busy_s: float, utc_ns: Callable[[], int]) -> None:
+        """Use `DeskLedger.open`."""
+        self.data_dir = data_dir
+        self._path = data_dir / schema.DESK_FILE
+        self._busy_s = busy_s
+        self._utc_ns = utc_ns
+        self._connection = schema.open_writer(self._path, busy_s=busy_s)
+        # nobody's deadline hangs on the desk: SQLite may shorten this WAL by itself
+        self._connection.execute("PRAGMA wal_autocheckpoint=1000")
+        self._line: sqlite3.Connection | None = None
+
+    @classmethod
+    def open(
+        cls,
+        data_dir: Path | str,
+        *,
+        busy_s: float = 5.0,
+        utc_ns: Callable[[], int] = time.time_ns,
+    ) -> DeskLedger:
+        """Opens the desk's ledger in ``<data>``, or begins one.
+
+        Raises:
+            StoreDamaged: the file is no ledger.
+            StoreError: the disk does not let us.
+        """
+        data_dir = Path(data_dir)
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            schema.create_desk(data_dir / schema.DESK_FILE)
+            return cls(data_dir, busy_s, utc_ns)
+        except OSError as error:
+            raise StoreError(f"{data_dir}: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise StoreError(f"{data_dir / schema.DESK_FILE}: {error}") from error
+
+    def add(self, kind: str, body: dict[str, Any], principal: str) -> int:
+        """Adds one record and makes it durable; gives its position in the desk's ledger.
+
+        Raises:
+            RecordError: no principal, or a body that CBOR cannot hold.
+            StoreFull, StoreStalled, StoreError: it was not written.
+        """
+        record = DeskRecord(kind, principal, self._utc_ns(), body, self._line_head())
+        encoded = layout.encode_desk(record)
+        leaf = leaf_hash(encoded)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            tree = self._tree()
+            position = tree.size
+            tree.append(leaf)
+            self._connection.execute(
+                "INSERT INTO record VALUES (?, ?, ?)", (position, schema.mark_of(leaf), encoded)
+            )
+            self._connection.execute("INSERT INTO event VALUES (?, ?)", (position, kind))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)",
+                (tree.size, b"".join(tree.edge), tree.root()),
+            )
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, ValueError) as error:
+            raise self._failed(error) from error
+        return position
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._connection.close()
+        if self._line is not None:
+            self._line.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _tree(self) -> Tree:
+        row = self._connection.execute("SELECT size, edge FROM head").fetchone()
+        newest = self._connection.execute("SELECT max(position) FROM record").fetchone()[0]
+        size = 0 if newest is None else newest + 1
+        if row is None and size == 0:
+            return Tree()
+        if row is None or row[0] != size or not isinstance(row[1], bytes):
+            raise ValueError(f"its head says {row and row[0]} records, {size} are here")
+        return Tree(size, [row[1][i : i + 32] for i in range(0, len(row[1]), 32)])
+
+    def _failed(self, error: sqlite3.Error | ValueError) -> StoreError:
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        if isinstance(error, ValueError):
+            return StoreDamaged(f"{self._path}: {error}; run: inspector verify {self.data_dir}")
+        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return StoreStalled(f"{self._path}: locked by another process for {self._busy_s:g} s")
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        with suppress(sqlite3.Error):
+            self._connection = schema.open_writer(self._path, busy_s=self._busy_s)
+        if name == "SQLITE_FULL" or schema.is_full(self._path):
+            return StoreFull(f"{self._path}: no space left on the disk ({name})")
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            return StoreDamaged(f"{self._path}: {error} ({name}); run: inspector verify")
+        return StoreError(f"{self._path}: {error} ({name})")
+
+    def _line_head(self) -> LineHead:
+        try:
+            if self._line is None:
+                self._line = schema.open_reader(self.data_dir / schema.LINE_FILE)
+            checkpoint = self._line.execute(
+                "SELECT body FROM checkpoint ORDER BY number DESC LIMIT 1"
+            ).fetchone()
+            newest = self._line.execute(
+                "SELECT position, body FROM record ORDER BY position DESC LIMIT 1"
+            ).fetchone()
+            size, root = 0, EMPTY_ROOT
+            if checkpoint is not None:
+                signed = read_body(checkpoint[0])
+                size, root = signed.line_size, signed.line_root
+            position, leaf = (-1, b"") if newest is None else (newest[0], leaf_hash(newest[1]))
+            return LineHead(size, root, position, leaf)
+        except (sqlite3.Error, StoreError, RecordError):
+            self._line = None  # no line here, or one that cannot be read: the desk still records
+            return LineHead(0, EMPTY_ROOT, -1, b"")

@@ -1,0 +1,314 @@
+"""Questions to the ledger, each bounded in time.
+
+Enters: ``<data>``. Leaves: parts with their gate decisions and images, counts, batches, events.
+Every room may import this; it opens the files read-only and never delays the line. Parts are in the
+order they were recorded; no answer is ordered by a clock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from inspector.part import GateDecision, Mode, Outcome, PartId, Verdict
+from inspector.store import layout, schema
+from inspector.store.errors import QueryTimeout, RecordError, StoreDamaged
+from inspector.store.records import (
+    MODE_NUMBER,
+    MODES,
+    OUTCOMES,
+    BatchChange,
+    Definition,
+    DeskRecord,
+    Event,
+    ImageRecord,
+    Kind,
+    Record,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PartHistory:
+    """Everything the line recorded about one part."""
+
+    position: int
+    """Of its verdict in the ledger."""
+    verdict: Verdict
+    gates: tuple[GateDecision, ...]
+    images: tuple[ImageRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """One batch in figures. Only mode ``auto`` counts as production."""
+
+    id: str
+    counts: dict[Outcome, int]
+    """Of parts in mode ``auto``; every outcome is there."""
+    others: int
+    """Parts in any other mode."""
+    first_utc_ns: int
+    last_utc_ns: int
+
+
+class History:
+    """A reader of both ledger files. One thread at a time."""
+
+    def __init__(self, data_dir: Path | str, *, bound_s: float = 2.0) -> None:
+        """
+        Args:
+            bound_s: a question that takes longer raises QueryTimeout.
+
+        Raises:
+            StoreError: there is no ledger, or it cannot be read.
+        """
+        self.data_dir = Path(data_dir)
+        self._bound_s = bound_s
+        self._line = schema.open_reader(self.data_dir / schema.LINE_FILE, busy_s=bound_s)
+        self._definition = lru_cache(4096)(self._read_definition)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._line.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def size(self) -> int:
+        """Records in the line's ledger."""
+        with self._bounded(self._line) as line:
+            newest = line.execute("SELECT max(position) FROM record").fetchone()[0]
+        return 0 if newest is None else newest + 1
+
+    def counts(self, batch: str | None = None, mode: Mode = Mode.AUTO) -> dict[Outcome, int]:
+        """Parts by outcome, of one batch or of all; from running totals, however many there are."""
+        query = "SELECT outcome, sum(parts) FROM tally WHERE mode = ?"
+        values: list[Any] = [MODE_NUMBER[mode]]
+        if batch is not None:
+            query += " AND batch = ?"
+            values.append(batch)
+        with self._bounded(self._line) as line:
+            rows = line.execute(f"{query} GROUP BY outcome", values).fetchall()
+        return dict.fromkeys(Outcome, 0) | {OUTCOMES[outcome]: parts for outcome, parts in rows}
+
+    def batches(self, limit: int = 100) -> tuple[BatchSummary, ...]:
+        """The batches that had parts last, newest first."""
+        with self._bounded(self._line) as line:
+            ids = line.execute(
+                "SELECT batch FROM tally GROUP BY batch ORDER BY max(last) DESC LIMIT ?", (limit,)
+            ).fetchall()
+            return tuple([self._summary(line, batch) for (batch,) in ids])
+
+    def batch_changes(self, limit: int = 100) -> tuple[BatchChange, ...]:
+        """The newest beginnings and ends of batches, newest first."""
+        found = self._newest("SELECT position FROM batch", (), limit)
+        return tuple([record for record in found if isinstance(record, BatchChange)])
+
+    def last(
+        self, count: int = 1, *, faulty: bool = False, before: int | None = None
+    ) -> tuple[PartHistory, ...]:
+        """The newest parts, newest first.
+
+        Args:
+            faulty: only those that are no pass.
+            before: only those recorded before this position, to page on.
+        """
+        table = "faulty" if faulty else "record"
+        kind = "" if faulty else f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
+        with self._bounded(self._line) as line:
+            rows = line.execute(
+                f"SELECT position FROM {table} WHERE position < ?{kind}"
+                " ORDER BY position DESC LIMIT ?",
+                (1 << 62 if before is None else before, count),
+            ).fetchall()
+            return self._parts(line, rows)
+
+    def part(self, part_id: PartId) -> PartHistory | None:
+        """The part with this id."""
+        with self._bounded(self._line) as line:
+            rows = line.execute(
+                "SELECT position FROM part WHERE prefix = ? ORDER BY position",
+                (schema.part_prefix(part_id.bytes),),
+            ).fetchall()
+            for found in self._parts(line, rows):
+                if found.verdict.part_id == part_id:
+                    return found
+        return None
+
+    def by_sequence(self, stream: str, sequence: int) -> PartHistory | None:
+        """The part with this number in this stream."""
+        with self._bounded(self._line) as line:
+            rows = line.execute(
+                "SELECT position FROM verdict WHERE sequence = ? AND stream IN"
+                " (SELECT position FROM definition WHERE what = 0)",
+                (sequence,),
+            ).fetchall()
+            for found in self._parts(line, rows):
+                if found.verdict.stream == stream:
+                    return found
+        return None
+
+    def by_serial(self, serial: str, limit: int = 100) -> tuple[PartHistory, ...]:
+        """Every part that carried this serial, newest first: two are a finding in themselves."""
+        with self._bounded(self._line) as line:
+            rows = line.execute(
+                "SELECT position FROM serial WHERE serial = ? ORDER BY position DESC LIMIT ?",
+                (serial, limit),
+            ).fetchall()
+            return self._parts(line, rows)
+
+    def defects(self, batch: str | None = None) -> dict[str, int]:
+        """How many faulty parts had each label among what was wrong, most frequent first."""
+        with self._bounded(self._line) as line:
+            low, high = 0, 1 << 62
+            if batch is not None:
+                low, high = line.execute(
+                    "SELECT coalesce(min(first), 0), coalesce(max(last), -1)"
+                    " FROM tally WHERE batch = ?",
+                    (batch,),
+                ).fetchone()
+            rows = line.execute(
+                "SELECT shape, count(*) FROM defect WHERE position BETWEEN ? AND ? GROUP BY shape",
+                (low, high),
+            ).fetchall()
+        found: dict[str, int] = {}
+        for shape, parts in rows:
+            label = str(self._definition(shape).value[2])
+            found[label] = found.get(label, 0) + parts
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def events(self, kind: str | None = None, limit: int = 100) -> tuple[Event, ...]:
+        """The line's newest events, newest first."""
+        where, values = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
+        found = self._newest(f"SELECT position FROM event{where}", values, limit)
+        return tuple([record for record in found if isinstance(record, Event)])
+
+    def desk(self, kind: str | None = None, limit: int = 100) -> tuple[DeskRecord, ...]:
+        """The desk's newest records, newest first."""
+        path = self.data_dir / schema.DESK_FILE
+        if not path.exists():
+            return ()
+        where, values = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
+        connection = schema.open_reader(path, busy_s=self._bound_s)
+        try:
+            with self._bounded(connection) as desk:
+                rows = desk.execute(
+                    "SELECT body FROM record WHERE position IN (SELECT position FROM event"
+                    f"{where} ORDER BY position DESC LIMIT ?) ORDER BY position DESC",
+                    (*values, limit),
+                ).fetchall()
+        finally:
+            connection.close()
+        records = [layout.decode_record(body, self._definition) for (body,) in rows]
+        return tuple([record for record in records if isinstance(record, DeskRecord)])
+
+    # Inside.
+
+    @contextmanager
+    def _bounded(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        end = time.monotonic() + self._bound_s
+        connection.set_progress_handler(lambda: time.monotonic() > end, 2000)
+        try:
+            yield connection
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+                raise QueryTimeout(
+                    f"{self.data_dir}: not answered within {self._bound_s:g} s; ask for less"
+                ) from None
+            raise StoreDamaged(f"{self.data_dir}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreDamaged(f"{self.data_dir}: {error}; run: inspector verify") from error
+        finally:
+            connection.set_progress_handler(None, 0)
+
+    def _summary(self, line: sqlite3.Connection, batch: str) -> BatchSummary:
+        counts = dict.fromkeys(Outcome, 0)
+        others = 0
+        first, last = 1 << 62, 0
+        for mode, outcome, parts, first_utc, last_utc in line.execute(
+            "SELECT mode, outcome, parts, first_utc, last_utc FROM tally WHERE batch = ?", (batch,)
+        ):
+            if MODES[mode] is Mode.AUTO:
+                counts[OUTCOMES[outcome]] = parts
+            else:
+                others += parts
+            first, last = min(first, first_utc), max(last, last_utc)
+        return BatchSummary(batch, counts, others, first, last)
+
+    def _newest(self, query: str, values: Sequence[Any], limit: int) -> list[Record]:
+        with self._bounded(self._line) as line:
+            rows = line.execute(
+                f"{query} ORDER BY position DESC LIMIT ?", (*values, limit)
+            ).fetchall()
+            return [self._record(line, position) for (position,) in rows]
+
+    def _parts(
+        self, line: sqlite3.Connection, rows: Sequence[tuple[int]]
+    ) -> tuple[PartHistory, ...]:
+        return tuple([self._part(line, position) for (position,) in rows])
+
+    def _part(self, line: sqlite3.Connection, position: int) -> PartHistory:
+        body = self._body(line, position)
+        verdict = layout.decode_record(body, self._definition)
+        if not isinstance(verdict, Verdict):
+            raise StoreDamaged(f"record {position} is no verdict; run: inspector verify")
+        stream = self._definition_stream(layout.fields_of(body)[2])
+        gates = line.execute(
+            "SELECT position FROM gate WHERE stream = ? AND sequence = ? ORDER BY position",
+            (stream, verdict.sequence),
+        ).fetchall()
+        images = line.execute(
+            "SELECT position FROM image WHERE prefix = ? ORDER BY position",
+            (schema.part_prefix(verdict.part_id.bytes),),
+        ).fetchall()
+        heard = [self._record(line, at) for (at,) in gates]
+        kept = [self._record(line, at) for (at,) in images]
+        return PartHistory(
+            position,
+            verdict,
+            tuple([record for record in heard if isinstance(record, GateDecision)]),
+            tuple(
+                [
+                    record
+                    for record in kept
+                    if isinstance(record, ImageRecord) and record.part_id == verdict.part_id
+                ]
+            ),
+        )
+
+    def _definition_stream(self, context: int) -> int:
+        return int(self._definition(context).value[0])
+
+    def _record(self, line: sqlite3.Connection, position: int) -> Record:
+        return layout.decode_record(self._body(line, position), self._definition)
+
+    def _body(self, line: sqlite3.Connection, position: int) -> bytes:
+        row = line.execute("SELECT body FROM record WHERE position = ?", (position,)).fetchone()
+        if row is None or not isinstance(row[0], bytes):
+            raise StoreDamaged(f"record {position} is not here; run: inspector verify")
+        return row[0]
+
+    def _read_definition(self, position: int) -> Definition:
+        record = layout.decode_record(self._body(self._line, position), _no_definition)
+        if not isinstance(record, Definition):
+            raise RecordError(f"record {position} defines nothing")
+        return record
+
+
+def _no_definition(position: int) -> Definition:
+    raise RecordError(f"a definition refers to record {position}; none does")

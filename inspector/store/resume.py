@@ -1,0 +1,250 @@
+"""Where the line's ledger stands when it is opened, and what its history answers.
+
+Enters: ``<data>`` and the station's public key. Leaves: a `State` to go on from, `Past` to look
+back. Only `ledger` and `writer` import this.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from inspector.part import GateDecision
+from inspector.store import layout, schema
+from inspector.store.checkpoint import (
+    FIRST,
+    MARK_BYTES,
+    Checkpoint,
+    Signed,
+    check,
+    digest_of,
+    last_copy,
+)
+from inspector.store.errors import RecordError, StoreDamaged
+from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash
+from inspector.store.records import Defined, Definition
+
+REMEMBERED = 2048
+"""Definitions read at the start; an older one that is met again is defined again."""
+
+
+@dataclass(slots=True)
+class State:
+    """The ledger's end."""
+
+    size: int = 0
+    tree: Tree = field(default_factory=Tree)
+    marks: bytes = b""
+    """The marks of the records that no checkpoint covers yet."""
+    number: int = 0
+    """The next checkpoint's."""
+    previous: bytes = FIRST
+    signed_size: int = 0
+    desk_size: int = 0
+    desk_root: bytes = EMPTY_ROOT
+    owed_copies: list[Signed] = field(default_factory=list)
+    streams: dict[str, int] = field(default_factory=dict)
+    contexts: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    shapes: dict[tuple[Any, ...], int] = field(default_factory=dict)
+
+
+def resume(data_dir: Path, key: Ed25519PublicKey) -> State:
+    """Reads the last checkpoint and what came after it; older records are left to `verify`.
+
+    Raises:
+        StoreDamaged: the last checkpoint, its copy and the records do not fit together. A line
+            that went on would sign two histories.
+    """
+    path = data_dir / schema.LINE_FILE
+    try:
+        connection = schema.open_reader(path, busy_s=5.0)
+        try:
+            connection.execute("BEGIN")
+            state = _read(connection, path, data_dir, key)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StoreDamaged(f"{path}: {error}; run: inspector verify {data_dir}") from error
+    return state
+
+
+def _read(
+    connection: sqlite3.Connection, path: Path, data_dir: Path, key: Ed25519PublicKey
+) -> State:
+    state = State()
+    advice = f"run: inspector verify {data_dir}"
+    checkpoint = _last_checkpoint(connection, path, key, state)
+    copied = last_copy(data_dir, key)
+    if copied is not None and copied.number >= state.number:
+        raise StoreDamaged(
+            f"{path}: was cut: checkpoint {copied.number} over {copied.line_size} records was"
+            f" signed, the file ends with checkpoint {state.number - 1}; {advice}"
+        )
+    if checkpoint is not None:
+        state.tree = _edge(connection, path, checkpoint)
+        if copied is None or copied.number < checkpoint.number:
+            _owe_copies(connection, state, -1 if copied is None else copied.number)
+    marks = []
+    rows = connection.execute(
+        "SELECT position, mark, body FROM record WHERE position >= ? ORDER BY position",
+        (state.tree.size,),
+    )
+    for position, mark, body in rows:
+        leaf = leaf_hash(body)
+        if position != state.tree.size or mark != schema.mark_of(leaf):
+            raise StoreDamaged(f"{path}: record {state.tree.size} is not what was stored; {advice}")
+        state.tree.append(leaf)
+        marks.append(leaf[:MARK_BYTES])
+    newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]
+    state.size = 0 if newest is None else newest + 1
+    if state.size != state.tree.size:
+        raise StoreDamaged(
+            f"{path}: was cut: {state.tree.size} records were signed, {state.size} are here;"
+            f" {advice}"
+        )
+    state.marks = b"".join(marks)
+    _definitions(connection, state)
+    return state
+
+
+def _last_checkpoint(
+    connection: sqlite3.Connection, path: Path, key: Ed25519PublicKey, state: State
+) -> Checkpoint | None:
+    row = connection.execute(
+        "SELECT number, body, signature FROM checkpoint ORDER BY number DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        return None
+    number, body, signature = row
+    try:
+        checkpoint = check(Signed(body, signature), key)
+        if checkpoint.number != number:
+            raise RecordError(f"stands at number {number}")
+    except (RecordError, TypeError) as error:
+        raise StoreDamaged(f"{path}: checkpoint {number}: {error}") from error
+    state.number = number + 1
+    state.previous = digest_of(body)
+    state.signed_size = checkpoint.line_size
+    state.desk_size, state.desk_root = checkpoint.desk_size, checkpoint.desk_root
+    return checkpoint
+
+
+def _edge(connection: sqlite3.Connection, path: Path, checkpoint: Checkpoint) -> Tree:
+    row = connection.execute("SELECT size, edge FROM edge").fetchone()
+    size = checkpoint.line_size
+    if row is not None and row[0] == size and isinstance(row[1], bytes):
+        try:
+            tree = Tree(size, [row[1][i : i + 32] for i in range(0, len(row[1]), 32)])
+            if tree.root() == checkpoint.line_root:
+                return tree
+        except ValueError:
+            pass
+    tree = Tree()  # the shortcut is spoiled; the long way reads everything
+    rows = connection.execute(
+        "SELECT body FROM record WHERE position < ? ORDER BY position", (size,)
+    )
+    for (body,) in rows:
+        tree.append(leaf_hash(body))
+    if tree.size != size or tree.root() != checkpoint.line_root:
+        raise StoreDamaged(
+            f"{path}: the records are not those that checkpoint {checkpoint.number} signed;"
+            " run: inspector verify"
+        )
+    return tree
+
+
+def _owe_copies(connection: sqlite3.Connection, state: State, after: int) -> None:
+    rows = connection.execute(
+        "SELECT body, signature FROM checkpoint WHERE number > ? ORDER BY number", (after,)
+    )
+    state.owed_copies = [Signed(body, signature) for body, signature in rows]
+
+
+def _definitions(connection: sqlite3.Connection, state: State) -> None:
+    known = {Defined.CONTEXT: state.contexts, Defined.SHAPE: state.shapes}
+    rows = connection.execute(
+        "SELECT position, body FROM definition JOIN record USING (position) WHERE what = 0"
+        " UNION SELECT * FROM (SELECT position, body FROM definition JOIN record USING (position)"
+        " WHERE what > 0 ORDER BY position DESC LIMIT ?) ORDER BY position",
+        (REMEMBERED,),
+    )
+    for position, body in rows:
+        definition = layout.decode_record(body, _no_definition)
+        assert isinstance(definition, Definition)
+        if definition.what is Defined.STREAM:
+            state.streams.setdefault(definition.value[0], position)
+        else:
+            known[definition.what][definition.value] = position
+
+
+def _no_definition(position: int) -> Definition:
+    raise RecordError(f"a definition refers to record {position}; none does")
+
+
+class Past:
+    """Questions to the past that the line asks rarely; its own read-only connection."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = schema.open_reader(path, busy_s=5.0)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._connection.close()
+
+    def last_sequence(self, stream: int) -> int | None:
+        """The highest sequence number of a stream; None if it has none."""
+        found: int | None = self._connection.execute(
+            "SELECT max(sequence) FROM verdict WHERE stream = ?", (stream,)
+        ).fetchone()[0]
+        return found
+
+    def has_verdict(self, stream: int, sequence: int) -> bool:
+        """Whether this number has its verdict."""
+        row = self._connection.execute(
+            "SELECT 1 FROM verdict WHERE stream = ? AND sequence = ?", (stream, sequence)
+        ).fetchone()
+        return row is not None
+
+    def missing(self, stream: int, up_to: int, limit: int) -> list[int]:
+        """The lowest numbers without a verdict between the stream's first and ``up_to``."""
+        gaps: list[int] = []
+        before: int | None = None
+        rows = self._connection.execute(
+            "SELECT sequence FROM verdict WHERE stream = ? AND sequence <= ? ORDER BY sequence",
+            (stream, up_to),
+        )
+        for (sequence,) in rows:
+            if before is not None:
+                gaps.extend(range(before + 1, min(sequence, before + 1 + limit - len(gaps))))
+            if len(gaps) >= limit:
+                return gaps
+            before = sequence
+        if before is not None:
+            gaps.extend(range(before + 1, min(up_to + 1, before + 1 + limit - len(gaps))))
+        return gaps
+
+    def unacknowledged(self, limit: int) -> tuple[GateDecision, ...]:
+        """The newest gate decisions that no gate has acknowledged, oldest first."""
+        rows = self._connection.execute(
+            "SELECT body FROM record WHERE position IN"
+            " (SELECT position FROM unacknowledged ORDER BY position DESC LIMIT ?)"
+            " ORDER BY position",
+            (limit,),
+        ).fetchall()
+        decisions = [layout.decode_record(body, self._definition) for (body,) in rows]
+        return tuple([d for d in decisions if isinstance(d, GateDecision)])
+
+    def _definition(self, position: int) -> Definition:
+        row = self._connection.execute(
+            "SELECT body FROM record WHERE position = ?", (position,)
+        ).fetchone()
+        if row is None:
+            raise RecordError(f"refers to record {position}, which is not here")
+        definition = layout.decode_record(row[0], _no_definition)
+        if not isinstance(definition, Definition):
+            raise RecordError(f"refers to record {position}, which defines nothing")
+        return definition
