@@ -66,7 +66,7 @@ CAP_TILT_DEG = (0.9, 5.0, 12.0)
 FILL_PX = (5.0, 22.0, 62.0)
 """A good level is off the nominal by at most the first; a low one is this much below."""
 LABEL_SKEW_DEG = (0.5, 4.0, 8.0)
-PARTICLE_PX = (materials.DROPLET_MAX_PX, 6.5, 14.0)
+PARTICLE_PX = (materials.DROPLET_MAX_PX, 7.5, 15.0)
 """The largest droplet or dust; the smallest and largest foreign particle, in side view pixels."""
 PARTICLE_CONTRAST = (materials.DROPLET_CONTRAST, 85.0)
 SCRATCH_PX = (0.0, 38.0, 110.0)
@@ -203,32 +203,35 @@ def render_part(seed: int | np.random.Generator, spec: PartSpec | None = None) -
 
     Raises ValueError for an unknown defect or for two that exclude each other.
     """
-    rng = np.random.default_rng(seed)
     spec = spec or PartSpec()
     _check(spec.defects)
-    setup = spec.setup or draw_setup(rng, spec.product, spec.split)
+    root = int(seed.integers(1 << 62)) if isinstance(seed, np.random.Generator) else seed
+    # one stream for each thing, so that a defect in one leaves the others as they would have been
+    streams = np.random.SeedSequence(root).spawn(8)
+    batch, paper, level, crumb, lid, dirt, stand, close = map(np.random.default_rng, streams)
+    setup = spec.setup or draw_setup(batch, spec.product, spec.split)
     textures = TEXTURES_TRAIN if spec.split == "train" else TEXTURES_HELD_OUT
     has = set(spec.defects)
     note = _Note(spec, has)
 
-    texture, skew = _labelled(rng, spec, setup, has, note)
-    fill = _fill_level(rng, has)
+    texture, skew = _labelled(paper, spec, setup, has, note)
+    fill = _fill_level(level, has)
     bottle = _filled_body(setup, spec.product, fill)
     if "foreign_particle" in has:
-        bottle = _particle(bottle, rng, fill, note)
+        bottle = _particle(bottle, crumb, fill, setup, note)
     bottle = _with_label(bottle, texture, skew)
-    bottle = _with_cap(bottle, rng, spec, setup, has, note)
-    specks = materials.droplets(int(rng.choice(textures.droplets)))
-    if rng.random() < 0.5:
+    bottle = _with_cap(bottle, lid, spec, setup, has, note)
+    specks = materials.droplets(int(dirt.choice(textures.droplets)))
+    if dirt.random() < 0.5:
         specks = specks[:, ::-1]
-    bottle.light[:] += specks * np.float32(rng.uniform(0.2, 1.0)) * (1 - bottle.through * 0.2)
+    bottle.light[:] += specks * np.float32(dirt.uniform(0.2, 1.0)) * (1 - bottle.through * 0.2)
 
-    turn = float(rng.uniform(-g.ROTATION_DEG, g.ROTATION_DEG))
+    turn = float(stand.uniform(-g.ROTATION_DEG, g.ROTATION_DEG))
     place = cv2.getRotationMatrix2D((g.AXIS_X, g.BASE_BOTTOM), turn, 1.0)
-    place[:, 2] += rng.uniform(-1, 1, 2) * g.SIDE_JITTER_PX
-    side = _side_picture(bottle, setup, place, rng)
+    place[:, 2] += stand.uniform(-1, 1, 2) * g.SIDE_JITTER_PX
+    side = _side_picture(bottle, setup, place, stand)
     note.side(place, skew, fill)
-    code = _code_picture(texture, skew, spec, setup, rng, note)
+    code = _code_picture(texture, skew, spec, close, note)
     return RenderedPart(side, code, note.truth())
 
 
@@ -400,8 +403,10 @@ def _scratch(texture: Pixels, rng: np.random.Generator) -> Floats:
     path[:, 0] = np.clip(path[:, 0], -75, 75)
     path[:, 1] = np.clip(path[:, 1], g.LABEL_TOP + 4, g.LABEL_BOTTOM - 4)
     points = np.array([label.texture_point(x, y) for x, y in path])
-    paper = (250, 252, 252) if rng.random() < 0.5 else (70, 74, 78)
-    rim = (120, 126, 130) if paper[0] > 200 else (205, 208, 210)
+    columns, rows = np.clip(points.round().astype(int), 0, None).T
+    pale = texture[rows, columns, :3].mean() > 150
+    # torn through to the bottle on pale paper, down to white fibre where it was printed dark
+    paper, rim = ((62, 66, 70), (214, 216, 218)) if pale else ((250, 252, 252), (90, 94, 98))
     places = np.round(points * 16).astype(np.int32)
     wide = int(rng.integers(5, 9))
     for first, last in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
@@ -451,7 +456,9 @@ def _filled_body(setup: Setup, product: Product, fill: float) -> Layer:
     return Layer(through, light)
 
 
-def _particle(bottle: Layer, rng: np.random.Generator, fill: float, note: _Note) -> Layer:
+def _particle(
+    bottle: Layer, rng: np.random.Generator, fill: float, setup: Setup, note: _Note
+) -> Layer:
     """Something in the liquid that does not belong there: a dark crumb, a splinter, an insect."""
     size = float(rng.uniform(*PARTICLE_PX[1:]))
     if rng.random() < 0.62 and fill < 168:
@@ -480,8 +487,14 @@ def _particle(bottle: Layer, rng: np.random.Generator, fill: float, note: _Note)
     x1, y1 = np.maximum(on_canvas.min(0).astype(int) - 12, 0)
     x2, y2 = on_canvas.max(0).astype(int) + 13
     alpha = cv2.GaussianBlur(mask[y1:y2, x1:x2], (3, 3), 0.6)[..., None] * np.float32(1 / 255)
-    colour = np.array([[30, 30, 34], [22, 34, 52], [38, 30, 26]][rng.integers(3)], np.float32)
     cut = (slice(y1, y2), slice(x1, x2))
+    behind = materials.cell(setup.cell)[y1 + g.CANVAS[1] : y2 + g.CANVAS[1], x1 + g.CANVAS[0] :]
+    around = behind[:, : x2 - x1] * bottle.through[cut] + bottle.light[cut]
+    dark = around.mean((0, 1)).max() > PARTICLE_CONTRAST[1] + 45  # else it is a pale one
+    colours = (
+        [(30, 30, 34), (22, 34, 52), (38, 30, 26)] if dark else [(214, 226, 232), (232, 230, 224)]
+    )
+    colour = np.array(colours[rng.integers(len(colours))], np.float32)
     bottle.through[cut] *= 1 - alpha * np.float32(0.97)
     bottle.light[cut] += (colour * np.float32(0.8) - bottle.light[cut]) * alpha
     note.local["particle"] = (shape + np.sign(shape - (x, y)) * 0.8).astype(np.float32)
@@ -611,7 +624,6 @@ def _code_picture(
     texture: Pixels,
     skew: NDArray[np.float64],
     spec: PartSpec,
-    setup: Setup,
     rng: np.random.Generator,
     note: _Note,
 ) -> Pixels:

@@ -257,11 +257,10 @@ def _texture(art: Art) -> Pixels:
 
 def field_texture(art: Art, rng: np.random.Generator) -> Pixels:
     """A copy of the label's BGRA texture, its paper a little lighter or darker by chance."""
-    texture = _texture(art).copy()
-    gain = rng.uniform(0.95, 1.0)
-    lookup = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
-    texture[..., :3] = cv2.LUT(texture[..., :3], lookup)
-    return texture
+    ramp = np.arange(256, dtype=np.uint8)
+    paper = (ramp * rng.uniform(0.95, 1.0)).astype(np.uint8)
+    lookup = np.stack([paper, paper, paper, ramp], 1)[:, None]
+    return cv2.LUT(_texture(art), lookup)
 
 
 def shading(angle: Floats) -> Floats:

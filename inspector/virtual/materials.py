@@ -103,8 +103,8 @@ def _smooth_line(
 
 
 _EDGE = np.array([0, 0.55, 0.75, 0.86, 0.92, 0.96, 0.985, 1.0])
-_EMPTY = np.array([0.95, 0.94, 0.90, 0.80, 0.62, 0.50, 0.66, 0.30])
-_FULL = np.array([0.97, 0.955, 0.90, 0.74, 0.42, 0.28, 0.52, 0.22])
+_EMPTY = np.array([0.98, 0.97, 0.94, 0.85, 0.66, 0.50, 0.72, 0.26])
+_FULL = np.array([0.985, 0.975, 0.93, 0.76, 0.36, 0.20, 0.50, 0.16])
 
 
 @lru_cache(maxsize=32)
@@ -130,7 +130,7 @@ def body(seed: int, tint: Tint, liquid: Liquid) -> tuple[Layer, Layer]:
     )
     slope = _bell(height, 142, 34) * edge**1.5
 
-    common = 1 - 0.34 * slope
+    common = 1 - 0.26 * slope
     for rib in (g.LABEL_TOP - 9, g.LABEL_BOTTOM + 8, g.LABEL_BOTTOM + 22 + rng.uniform(-3, 3)):
         d = (height - rib) / 2.0
         common *= 1 - 0.34 * np.exp(-(d**2)) + 0.10 * np.exp(-((d - 1.9) ** 2))
@@ -174,6 +174,14 @@ def body(seed: int, tint: Tint, liquid: Liquid) -> tuple[Layer, Layer]:
         if filled:
             through = through * np.array(liquid.through, np.float32)
             glow = np.array(liquid.glow, np.float32)
+            # below the label the liquid is a lens: the diffuser shines in and hides the belt behind
+            lens = _step(height, g.LABEL_BOTTOM - 4, g.LABEL_BOTTOM + 10)
+            through = through * (1 - 0.62 * lens[..., None])
+            caustic = 0.62 + 0.38 * np.cos(angle * 3.1 + 0.4) ** 2 + 0.16 * lobes * foot
+            clear = (
+                lens * caustic * (1 - edge**5) * (66 + 30 * _bell(height, g.BASE_BOTTOM - 16, 12))
+            )
+            light = light + clear * common * float(np.mean(liquid.through))
         milk = glow * (facing**0.7 * (0.75 + 0.25 * common))[..., None]
         full = inside[..., None]
         layers.append(
@@ -272,7 +280,7 @@ def cell(seed: int) -> Floats:
 
     left, right = 66 + rng.uniform(-8, 8), 574 + rng.uniform(-8, 8)
     top, bottom = 10 + rng.uniform(-4, 4), 396.0
-    level = rng.uniform(214, 232)
+    level = rng.uniform(226, 240)
     panel = level * (1 - 0.10 * (((x - 320) / 260) ** 2) - 0.07 * (((y - 190) / 200) ** 2))
     leds = np.cos((x - left) / rng.uniform(20, 28) * 2 * np.pi) * np.cos((y - top) / 24 * 2 * np.pi)
     panel = panel + leds * rng.uniform(0.3, 1.2) + 2.0 * _smooth_line(rng, y, 12, 0, height)

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 
 GAIN = 0.07
 """The light of a good part is off its nominal by this much at most."""
-BLUR_PX = (0.45, 0.95)
+BLUR_PX = (0.35, 0.80)
 """Standard deviation of the lens's blur."""
 MOTION_PX = (0.0, 1.6)
 """How far the belt moves a bottle during the exposure."""
