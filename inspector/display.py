@@ -177,8 +177,8 @@ class Display:
         self,
         run: Path,
         *,
-        pass_interval_ms: float = 80.0,
-        reject_interval_ms: float = 40.0,
+        pass_interval_ms: float = 250.0,
+        reject_interval_ms: float = 50.0,
         max_side: int = 960,
         jpeg_quality: int = 80,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -257,7 +257,7 @@ class Display:
 
     def _heard(self, topic: Topic) -> bool:
         """Whether anybody subscribes to ``topic``; XPUB hears of the first and of the last."""
-        while self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+        while int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
             note = self._socket.recv(zmq.NOBLOCK)
             if note[:1] == b"\x01":
                 self._topics.add(note[1:])
