@@ -1,0 +1,326 @@
+"""Which frame shows which part. No I/O, no clock of its own.
+
+Enters: trigger times by part number (the PLC's: it is the authority, I1) and frames with their
+camera's edge count. Leaves: parts whose views are all there, and what could not be matched.
+Imports part and ``line/tracking.py`` (the clock map); the line imports it.
+
+A camera counts trigger edges from when it was opened, the PLC counts parts from when it started.
+The difference, the *offset*, is one constant per camera. It is found by host time: a frame comes
+after its trigger, by less than half the way to the next one. Then every single part is checked
+between the two devices' own clocks, which no load on this machine can disturb: trigger and
+exposure must lie apart by what they always lie apart. What fails is in doubt: an error, never a
+pass.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from inspector.line.tracking import ClockMap
+from inspector.part import Frame, Part
+
+EARLY_NS = 5_000_000
+"""A frame may seem to come this much before its trigger: the PLC's clock counts in ms and its
+block is as old as one PLC cycle (4 ms in the virtual one)."""
+PROOFS = 4
+"""Frames in a row that must fit one offset and no other where time leaves a choice."""
+KEPT = 64
+NEVER = -(1 << 62)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shot:
+    edge: int
+    device_ns: int
+
+
+class Triggers:
+    """Trigger times by part number, the newest ``KEPT`` of them."""
+
+    def __init__(self) -> None:
+        self.ns: OrderedDict[int, int] = OrderedDict()
+        self.told_ns = NEVER
+        """Every trigger up to here is known, …"""
+        self.whole_from_ns = NEVER
+        """… and from here on none is missing."""
+
+    def add(self, number: int, ns: int) -> None:
+        self.ns[number] = ns
+        if len(self.ns) > KEPT:
+            _, oldest_ns = self.ns.popitem(last=False)
+            self.whole_from_ns = max(self.whole_from_ns, oldest_ns + 1)
+
+    def room(self, number: int, pitch_ns: int) -> int:
+        """Half the time from a trigger to its nearest neighbour; a neighbour that is not known
+        is taken to be ``pitch_ns`` away."""
+        here = self.ns[number]
+        gaps = [
+            abs(self.ns[n] - here) if n in self.ns else pitch_ns for n in (number - 1, number + 1)
+        ]
+        return min(gaps) // 2
+
+
+class Alignment:
+    """One camera's edges against the part numbers. Not for several threads."""
+
+    def __init__(self, pitch_ns: int, window_ns: int) -> None:
+        """``pitch_ns``: least time between two parts. ``window_ns``: no frame is later than this
+        after its trigger."""
+        self._pitch_ns = pitch_ns
+        self._window_ns = window_ns
+        self.reset()
+
+    def reset(self) -> None:
+        """The camera was opened anew: it counts, and perhaps times, from the beginning."""
+        self._host = ClockMap()
+        self._edge = self._device_ns = -1
+        self._shots: deque[_Shot] = deque(maxlen=PROOFS)
+        self._all = 0
+        self.doubt()
+
+    def doubt(self) -> None:
+        """The offset does not hold: find it again."""
+        self.offset: int | None = None
+        self._lag_ns = 0
+        self._shots.clear()
+
+    def shot(self, edge: int, device_ns: int, host_ns: int) -> bool:
+        """A frame came. False if its counters began anew, so what was known of it is void."""
+        steady = edge > self._edge and device_ns > self._device_ns
+        if not steady:
+            self.reset()
+        self._edge, self._device_ns = edge, device_ns
+        self._host.read(device_ns, host_ns)
+        self._shots.append(_Shot(edge, device_ns))
+        self._all += 1
+        return steady
+
+    def find(self, triggers: Triggers) -> None:
+        """Look for the offset."""
+        shots = [s for s in self._shots if self._here(s) + EARLY_NS <= triggers.told_ns]
+        if not shots:
+            return
+        choices = [self._choices(shot, triggers) for shot in shots]
+        # The very first part of a run has one trigger in all, and no other evidence is needed.
+        # Later one frame is not enough: a machine that stalled for a whole pitch while it came
+        # would make the next part's trigger look like its own.
+        first = self._all == 1 and len(triggers.ns) == 1 and triggers.whole_from_ns == NEVER
+        for proofs in (1, 2) if first else (2,):
+            newest = choices[-proofs:]
+            if len(newest) == proofs and all(len(c) == 1 for c in newest):
+                if len(set().union(*newest)) == 1 and self._whole(shots[-proofs], triggers):
+                    self._take(newest[-1].pop(), shots[-1], triggers)
+                    return
+        if len(shots) == PROOFS:
+            near = [
+                offset
+                for offset in choices[-1]
+                if all(self._near(shot, offset, triggers) for shot in shots)
+            ]
+            if len(near) == 1:
+                self._take(near[0], shots[-1], triggers)
+
+    def confirms(self, number: int, device_ns: int, triggers: Triggers) -> bool:
+        """Whether an exposure at ``device_ns`` fits the trigger of ``number``."""
+        trigger_ns = triggers.ns.get(number)
+        if trigger_ns is None or self._host.here(device_ns) - trigger_ns < -EARLY_NS:
+            return False
+        off = trigger_ns - device_ns - self._lag_ns
+        if abs(off) >= triggers.room(number, self._pitch_ns):
+            return False
+        # The two clocks drift; follow slowly, so that no single frame can lead us astray.
+        self._lag_ns += off // 16
+        return True
+
+    def _here(self, shot: _Shot) -> int:
+        return self._host.here(shot.device_ns)
+
+    def _choices(self, shot: _Shot, triggers: Triggers) -> set[int]:
+        here = self._here(shot)
+        return {
+            number - shot.edge
+            for number, ns in triggers.ns.items()
+            if -EARLY_NS <= here - ns <= self._window_ns
+        }
+
+    def _whole(self, shot: _Shot, triggers: Triggers) -> bool:
+        return self._here(shot) - self._window_ns > triggers.whole_from_ns
+
+    def _near(self, shot: _Shot, offset: int, triggers: Triggers) -> bool:
+        number = shot.edge + offset
+        if number not in triggers.ns:
+            return False
+        room = triggers.room(number, self._pitch_ns)
+        return -min(EARLY_NS, room) <= self._here(shot) - triggers.ns[number] < room
+
+    def _take(self, offset: int, shot: _Shot, triggers: Triggers) -> None:
+        self.offset = offset
+        self._lag_ns = triggers.ns[shot.edge + offset] - shot.device_ns
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A part on its way through the line: its frames, its trigger, its judgement."""
+
+    part: Part
+    unchecked: dict[str, int] = field(default_factory=dict)
+    """Exposure on the camera's clock, by view, of frames not yet compared with the trigger."""
+    triggered: bool = False
+    """The authority has counted it."""
+    doubt: str = ""
+    """Why its frames may not be its own; empty when all is well."""
+    judgement: Any = None
+    """What the recipe said, or None."""
+    judged_ns: int = 0
+    begun_ns: int = 0
+    """When its first frame or its trigger came, for parts that never get the other."""
+
+    @property
+    def certain(self) -> bool:
+        """Counted by the authority, and every frame it has is its own."""
+        return self.triggered and not self.unchecked and not self.doubt
+
+
+class Matching:
+    """Parts between their trigger and their verdict. Not for several threads."""
+
+    def __init__(
+        self, windows_ns: Mapping[str, int], pitch_ns: int, new_part: Callable[[int], Part]
+    ) -> None:
+        """``windows_ns``: each view's longest time from trigger to frame; ``new_part(number)``
+        makes a part when it is first heard of."""
+        self._new_part = new_part
+        self.alignments = {view: Alignment(pitch_ns, ns) for view, ns in windows_ns.items()}
+        self._held: dict[str, deque[Frame]] = {view: deque(maxlen=KEPT) for view in windows_ns}
+        self._triggers = Triggers()
+        self.parts: OrderedDict[int, Candidate] = OrderedDict()
+        """By number, the oldest first; the line removes what it has decided."""
+        self.newest = 0
+        """Highest number heard of, by trigger or by frame."""
+        self.orphans = 0
+        """Frames that no part wanted."""
+        self.doubts: list[str] = []
+        """What became doubtful since the line last looked; it empties the list."""
+
+    def open(self, counter: int, now_ns: int) -> None:
+        """A new run of the authority, which has counted up to ``counter``."""
+        self.orphans += sum(len(c.part.frames) for c in self.parts.values() if not c.triggered)
+        self.parts.clear()
+        self._triggers = Triggers()
+        if counter:
+            self._triggers.whole_from_ns = now_ns
+        for view, alignment in self.alignments.items():
+            alignment.doubt()
+            self._drop_held(view)
+        self.newest = counter
+
+    def camera_reset(self, view: str) -> None:
+        """The camera of ``view`` was opened anew."""
+        self.alignments[view].reset()
+        self._drop_held(view)
+
+    def lost(self, numbers: range, now_ns: int) -> None:
+        """Triggers of ``numbers`` were never told; frames of theirs cannot be confirmed."""
+        self._triggers.whole_from_ns = now_ns
+        for number in numbers:
+            candidate = self.parts.pop(number, None)
+            self.orphans += len(candidate.part.frames) if candidate else 0
+        self.newest = max(self.newest, numbers[-1])
+
+    def trigger(self, number: int, trigger_ns: int, deadline_ns: int) -> Candidate:
+        """The authority has counted part ``number``."""
+        self._triggers.add(number, trigger_ns)
+        candidate = self._candidate(number, trigger_ns)
+        candidate.part.trigger_ns, candidate.part.deadline_ns = trigger_ns, deadline_ns
+        candidate.triggered = True
+        return candidate
+
+    def told(self, told_ns: int) -> None:
+        """All triggers up to ``told_ns`` have been given. Aligns, places and checks frames."""
+        self._triggers.told_ns = told_ns
+        for view in self.alignments:
+            self._place_held(view)
+        self._check()
+
+    def frame(self, frame: Frame) -> None:
+        """A camera delivered ``frame``; it is placed at once if its camera is aligned."""
+        view = frame.view
+        if not self.alignments[view].shot(_edge(frame), _device_ns(frame), frame.host_ns):
+            self._drop_held(view)
+        self._held[view].append(frame)
+        self._place_held(view)
+        self._check()
+
+    def complete(self) -> Candidate | None:
+        """The oldest part whose views are all there and which is not judged yet."""
+        wanted = len(self.alignments)
+        for candidate in self.parts.values():
+            if (
+                candidate.judgement is None
+                and not candidate.doubt
+                and len(candidate.part.frames) == wanted
+            ):
+                return candidate
+        return None
+
+    def _drop_held(self, view: str) -> None:
+        self.orphans += len(self._held[view])
+        self._held[view].clear()
+
+    def _place_held(self, view: str) -> None:
+        held, alignment = self._held[view], self.alignments[view]
+        if held and alignment.offset is None:
+            alignment.find(self._triggers)
+        if alignment.offset is None:
+            return
+        while held:
+            frame = held.popleft()
+            number = _edge(frame) + alignment.offset
+            if number not in self.parts and number <= self.newest:
+                self.orphans += 1  # its part was decided without it, or never was
+                continue
+            candidate = self._candidate(number, frame.host_ns)
+            candidate.part.frames[view] = frame
+            candidate.unchecked[view] = _device_ns(frame)
+
+    def _candidate(self, number: int, begun_ns: int) -> Candidate:
+        candidate = self.parts.get(number)
+        if candidate is None:
+            candidate = Candidate(self._new_part(number), begun_ns=begun_ns)
+            self.parts[number] = candidate
+            if number < self.newest:
+                self.parts = OrderedDict(sorted(self.parts.items()))
+            self.newest = max(self.newest, number)
+        return candidate
+
+    def _check(self) -> None:
+        """Compare every frame's time with its part's trigger, as soon as both are known."""
+        for number, candidate in self.parts.items():
+            if not candidate.triggered or candidate.doubt:
+                continue
+            for view, device_ns in list(candidate.unchecked.items()):
+                if not self.alignments[view].confirms(number, device_ns, self._triggers):
+                    self._doubt(view, number)
+                    return
+                del candidate.unchecked[view]
+
+    def _doubt(self, view: str, number: int) -> None:
+        """No frame of ``view`` that is not confirmed yet can be trusted to be its part's."""
+        self.doubts.append(f"{view}: the frame of part {number} does not fit its trigger")
+        self.alignments[view].doubt()
+        self._drop_held(view)
+        for candidate in self.parts.values():
+            if view in candidate.unchecked:
+                candidate.doubt = f"{view}: camera and part counter do not agree"
+
+
+def _edge(frame: Frame) -> int:
+    """Cameras without an edge counter miss triggers that they ignored: the check finds out."""
+    return frame.frame_id if frame.edge is None else frame.edge
+
+
+def _device_ns(frame: Frame) -> int:
+    return frame.device_ns or frame.host_ns

@@ -1,0 +1,329 @@
+"""The zone between trigger eye and gate, as a shift register that the belt pushes. No I/O.
+
+Enters: the PLC's block each time it was read. Leaves: an ``Update``: new parts with their trigger
+times and deadlines, numbers that were lost, parts that must not pass, alarms. Imports registers
+and config; the line imports it.
+
+A part that was seen at the eye is trusted until something makes its place doubtful; then it and
+all that stand in the zone are refused, and so is what triggers before the belt has moved on by the
+slip allowance. What was there before the station looked was never seen, so it has no permit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from inspector.config import Travel
+from inspector.registers import U32, PlcStatus, Signal, Trigger
+
+STANDSTILL_NS = 500_000_000
+"""A belt that is reported running but whose encoder rests for so long has lost its encoder."""
+RUNAWAY = 4.0
+"""An encoder that counts faster than this many times the nominal speed is not believed."""
+CLOCK_WINDOW_NS = 2_000_000_000
+KEPT_LOST = 100_000
+"""Numbers that one update may report as lost; a longer gap is a counter gone mad, not parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A new part at the trigger eye."""
+
+    number: int
+    trigger_ns: int
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something a person must know; ``kind`` is a stable name."""
+
+    kind: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Update:
+    """What one reading of the PLC's block changed."""
+
+    new_run: bool = False
+    """The part counter began again, or this is the first reading: a new stream."""
+    seen: list[Seen] = field(default_factory=list)
+    lost: range = range(0)
+    """Numbers that went by without a trigger time: the ring had forgotten them."""
+    refused: list[int] = field(default_factory=list)
+    """Parts that must not pass; the reason is the newest alarm's."""
+    alarms: list[Alarm] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Place:
+    number: int
+    at: int
+    """Unwrapped belt position at the trigger eye, in counts (or ns when tracked by time)."""
+    trigger_ns: int
+    refused: bool = False
+    early: bool = False
+
+
+class ClockMap:
+    """Maps a clock that counts up onto ours, from pairs of readings that may be late, never early.
+
+    The smallest difference in the last few seconds is the truest (the freshest reading), which
+    takes out the jitter of the way here; two windows in turn let it follow drift.
+    """
+
+    def __init__(self, unit_ns: int = 1, modulus: int = 0) -> None:
+        self._unit_ns = unit_ns
+        self._modulus = modulus
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all readings: the other clock began anew."""
+        self._ticks: int | None = None
+        self._best: int | None = None
+        self._before: int | None = None
+        self._until_ns = 0
+
+    def read(self, ticks: int, at_ns: int) -> None:
+        """The other clock showed ``ticks`` (perhaps a little before) our ``at_ns``."""
+        ticks = self.unwrap(ticks)
+        if self._ticks is None or ticks > self._ticks:
+            self._ticks = ticks
+        if at_ns >= self._until_ns:
+            self._before, self._best = self._best, None
+            self._until_ns = at_ns + CLOCK_WINDOW_NS
+        difference = at_ns - ticks * self._unit_ns
+        self._best = difference if self._best is None else min(self._best, difference)
+
+    def unwrap(self, ticks: int) -> int:
+        """``ticks`` beyond its modulus, taken as near to the newest reading."""
+        if not self._modulus or self._ticks is None:
+            return ticks
+        half = self._modulus >> 1
+        return self._ticks + ((ticks - self._ticks + half) % self._modulus - half)
+
+    def here(self, ticks: int) -> int:
+        """Our monotonic ns when the other clock showed ``ticks``. Needs one reading at least."""
+        known = [d for d in (self._best, self._before) if d is not None]
+        return self.unwrap(ticks) * self._unit_ns + min(known)
+
+
+class Zone:
+    """What stands between eye and gate. Not for several threads."""
+
+    def __init__(self, travel: Travel) -> None:
+        self._by_time = travel.tracking == "time"
+        counts = (
+            1e9 / travel.speed_mm_s if self._by_time else 1.0 / travel.mm_per_count
+        )  # belt units per mm: ns at nominal speed, or encoder counts
+        self._gate = round(travel.gate_mm * counts)
+        self._slip = round(travel.slip_mm * counts)
+        self._slack = round((travel.slip_mm + travel.pitch_min_mm / 2) * counts)
+        # Jitter of one count, or 1 ms of the PLC's clock, at either trigger must not make a
+        # legal pitch an illegal one.
+        self._pitch = travel.pitch_min_mm * counts - (2e6 if self._by_time else 1.0)
+        self._lead_ns = round(travel.lead_ms * 1e6)
+        self._speed = 1.0 if self._by_time else travel.speed_mm_s * counts / 1e9
+        """Nominal belt units per ns."""
+        self.clock = ClockMap(1_000_000, 1 << 32)
+        self._run: int | None = None
+        self._parts: deque[_Place] = deque()
+        self._counter = 0
+        self._encoder = 0
+        self._epoch = 0
+        self._belt = 0
+        self._front = 0
+        self._clear_at = 0
+        """Belt position up to which triggers are not trusted."""
+        self._now_ns = 0
+        self._moved_ns = 0
+        self._measured = 0.0
+        self._last_at = 0
+        self._trouble = ""
+        self.status: PlcStatus | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a part that triggers now may pass."""
+        return not self._trouble and self._belt >= self._clear_at
+
+    @property
+    def speed_mm_s(self) -> float:
+        """The belt's speed as measured, relative to nominal where tracked by time."""
+        return self._measured
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def deadline_ns(self, number: int) -> int | None:
+        """When ``number``'s decision must be acknowledged, as far as is known now; None: gone.
+
+        Reckoned at nominal speed where the belt is slower or stands: it may start at any moment.
+        """
+        for place in self._parts:
+            if place.number == number:
+                return self._deadline(place)
+        return None
+
+    def update(self, status: PlcStatus, at_ns: int) -> Update:
+        """Take a reading of the PLC's block that arrived at ``at_ns`` (monotonic)."""
+        update = Update()
+        if status.run != self._run:
+            self._begin(status, at_ns, update)
+        else:
+            self.clock.read(status.plc_ms, at_ns)
+            self._advance(status, at_ns, update)
+        self._watch(status, update)
+        self._take_triggers(status, update)
+        self._arrive(status, update)
+        self.status = status
+        return update
+
+    def _begin(self, status: PlcStatus, at_ns: int, update: Update) -> None:
+        update.new_run = True
+        self._run = status.run
+        self.clock.reset()
+        self.clock.read(status.plc_ms, at_ns)
+        self._parts.clear()
+        self._counter = status.part_counter
+        self._encoder, self._epoch = status.encoder, status.zone_epoch
+        self._belt = self._front = at_ns if self._by_time else 0
+        self._clear_at = self._belt
+        self._now_ns = self._moved_ns = at_ns
+        self._last_at = self._belt - self._gate
+        self._trouble = ""
+        if 0 < (status.part_counter - status.gate_part & U32) < KEPT_LOST:
+            update.refused.extend(_numbers(status.gate_part + 1, status.part_counter))
+
+    def _advance(self, status: PlcStatus, at_ns: int, update: Update) -> None:
+        elapsed = max(1, at_ns - self._now_ns)
+        self._now_ns = at_ns
+        if self._by_time:
+            self._belt = self._front = at_ns
+            self._measured = 1.0
+            return
+        moved = (status.encoder - self._encoder + (1 << 31) & U32) - (1 << 31)
+        self._encoder = status.encoder
+        self._belt += moved
+        self._measured = moved / elapsed
+        if moved:
+            self._moved_ns = at_ns
+        if abs(moved) > RUNAWAY * self._speed * elapsed + self._slack:
+            self._lose(update, Alarm("encoder", f"jumped by {moved} counts"))
+        if self._belt > self._front:
+            self._front = self._belt
+        elif self._front - self._belt > self._slip:
+            self._lose(
+                update, Alarm("reverse", f"the belt ran {self._front - self._belt} counts back")
+            )
+            self._front = self._belt
+
+    def _watch(self, status: PlcStatus, update: Update) -> None:
+        """Signals that make the zone doubtful for as long as they last."""
+        signals = status.signals
+        trouble = ""
+        if status.zone_epoch != self._epoch:
+            self._epoch = status.zone_epoch
+            self._lose(update, Alarm("zone", "the PLC lost track of its zone"))
+        if not signals & Signal.ESTOP_CLEAR:
+            trouble = "estop"
+        elif signals & Signal.JAM:
+            trouble = "jam"
+        elif self._by_time:
+            if not signals & Signal.LINE_RUNNING or signals & Signal.REVERSE:
+                trouble = "stopped"
+        elif not signals & Signal.ENCODER_OK:
+            trouble = "encoder"
+        elif signals & Signal.LINE_RUNNING:
+            if self._now_ns - self._moved_ns > STANDSTILL_NS:
+                trouble = "standstill"
+        else:
+            self._moved_ns = self._now_ns
+        if trouble and trouble != self._trouble:
+            self._lose(update, Alarm(trouble, "the tracking zone is not known"))
+        elif trouble:
+            self._clear_at = self._belt + self._slip
+        self._trouble = trouble
+
+    def _take_triggers(self, status: PlcStatus, update: Update) -> None:
+        fresh = status.part_counter - self._counter & U32
+        if fresh == 0:
+            return
+        if fresh > KEPT_LOST:
+            update.alarms.append(Alarm("counter", f"the part counter jumped by {fresh}"))
+            self._counter = status.part_counter
+            return
+        first = self._counter + 1
+        known = [t for t in status.triggers if 0 < (t.part - self._counter & U32) <= fresh]
+        if len(known) < fresh:
+            update.lost = _numbers(first, status.part_counter - len(known))
+            update.alarms.append(
+                Alarm("triggers_lost", f"{fresh - len(known)} parts went by unobserved")
+            )
+        for trigger in known:
+            self._place(trigger, update)
+        self._counter = status.part_counter
+
+    def _place(self, trigger: Trigger, update: Update) -> None:
+        trigger_ns = self.clock.here(trigger.plc_ms)
+        behind = (self._encoder - trigger.encoder + (1 << 31) & U32) - (1 << 31)
+        at = trigger_ns if self._by_time else self._belt - behind
+        place = _Place(trigger.part, at, trigger_ns)
+        if at - self._last_at < self._pitch:
+            update.alarms.append(
+                Alarm("pitch", f"parts {trigger.part - 1} and {trigger.part} are too close")
+            )
+            if self._parts and self._parts[-1].number == trigger.part - 1:
+                self._refuse(self._parts[-1], update)
+            self._refuse(place, update)
+        elif self._trouble or at < self._clear_at:
+            self._refuse(place, update)
+        self._last_at = at
+        self._parts.append(place)
+        update.seen.append(Seen(trigger.part, trigger_ns, self._deadline(place)))
+
+    def _arrive(self, status: PlcStatus, update: Update) -> None:
+        """Let go of parts that reached the gate; miss those that did not."""
+        gone = status.gate_part
+        if gone and 0 < (gone - status.part_counter & U32) < 1 << 31:
+            update.alarms.append(Alarm("appeared", f"part {gone} is at the gate, never triggered"))
+        while self._parts:
+            place = self._parts[0]
+            travelled = self._belt - place.at
+            arrived = gone and (gone - place.number & U32) < 1 << 31
+            if arrived:
+                # The PLC latches its gate an actuator's lead before the part is there.
+                lead = self._lead_ns * max(self._measured, self._speed)
+                if gone == place.number and travelled < self._gate - self._slack - lead:
+                    update.alarms.append(
+                        Alarm("appeared", f"part {gone} reached the gate before it could")
+                    )
+            elif travelled > self._gate + self._slack:
+                update.alarms.append(
+                    Alarm("vanished", f"part {place.number} did not reach the gate")
+                )
+                self._refuse(place, update)
+            else:
+                return
+            self._parts.popleft()
+
+    def _lose(self, update: Update, alarm: Alarm) -> None:
+        update.alarms.append(alarm)
+        for place in self._parts:
+            self._refuse(place, update)
+        self._clear_at = max(self._belt, self._front) + self._slip
+
+    def _refuse(self, place: _Place, update: Update) -> None:
+        if not place.refused:
+            place.refused = True
+            update.refused.append(place.number)
+
+    def _deadline(self, place: _Place) -> int:
+        left = place.at + self._gate - self._belt
+        return self._now_ns + round(left / max(self._measured, self._speed)) - self._lead_ns
+
+
+def _numbers(first: int, last: int) -> range:
+    return range(first, last + 1)
