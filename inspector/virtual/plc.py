@@ -1,0 +1,425 @@
+"""A small, honest PLC program: eye, shift register, decisions of the station, gate, alarms.
+
+Sensor edges (with the encoder count captured by the fast input), the input image of each scan and
+the station's block come in; the motor and gate outputs and the PLC block go out. It knows
+nothing of the truth: only what a PLC's inputs can tell. Only the virtual line imports it.
+
+The program follows ``inspector/registers.py``. Positions are encoder counts modulo 2³², compared
+by their signed difference, so a rollover is no event. Instants are int nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from inspector.registers import (
+    DECISIONS,
+    HEARTBEAT_TIMEOUT_MS,
+    LAYOUT,
+    STATION_REGISTERS,
+    TRIGGERS,
+    U32,
+    Action,
+    Decision,
+    PlcStatus,
+    Signal,
+    StationBit,
+    Trigger,
+    station_run,
+)
+from inspector.virtual.conveyor import NEVER
+from inspector.virtual.machine import Machine, Program
+
+MS = 1_000_000
+HEADER_BYTES = 12
+"""Station block: layout, heartbeat, bits, mode and two spares; then the ring of decisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The input image of one scan."""
+
+    encoder: int
+    moving: int
+    """The drive's own feedback: -1 backwards, 0 standing, 1 forwards."""
+    overload: bool = False
+    """The drive's motor protection: something is jammed."""
+    estop_clear: bool = True
+    air_ok: bool = True
+    bin_full: bool = False
+    light_ok: bool = True
+    start: bool = True
+    """The operator wants the belt to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the program drives."""
+
+    motor: bool
+    gate_open: bool
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One part in the shift register."""
+
+    number: int
+    encoder: int
+    t_ns: int
+    plc_ms: int
+    permit: bool = False
+    bad: bool = False
+    """Double trigger or touching parts: never let through."""
+    lost: bool = False
+    """Its place is not known: never let through."""
+    seen: bool = False
+    """The gate's eye saw it where it should be."""
+    latched: bool | None = None
+    """Decided at the gate: True let through. None before its arrival."""
+
+
+class Plc:
+    """The program with its memory. Calls come in the order of time."""
+
+    def __init__(self, machine: Machine, program: Program, run: int, encoder: int) -> None:
+        self.machine = machine
+        self.program = program
+        self.accepted: deque[tuple[int, Decision]] = deque()
+        """Decisions as they are accepted, with the instant; whoever watches empties it."""
+        self.zone_losses: dict[str, int] = {}
+        """How often each cause lost the zone."""
+        self._epoch = 0
+        self._image = bytes(2 * STATION_REGISTERS)
+        self._arrived: bytes | None = None
+        self._heartbeat_in = -1
+        self._beat_ns = -NEVER
+        self._layout_ok = self._for_us = False
+        self._station = StationBit(0)
+        self._in = Inputs(encoder, 0)
+        self._encoder = encoder
+        self._furthest = encoder
+        self._clock_ns = 0
+        self._history: deque[tuple[int, int]] = deque(maxlen=8)
+        self._still_since_ns: int | None = None
+        self._encoder_bad_until_ns = -NEVER
+        self._confirmation_fault = False
+        self._reversed = False
+        self._reverse_until_ns = -NEVER
+        self._clear_from = encoder
+        self._heartbeat = 0
+        self.power_up(run)
+
+    def power_up(self, run: int) -> None:
+        """Memory is gone: a new run of the part counter, and nothing in the zone is known."""
+        self._run = run
+        self._parts = 0
+        self._infeed = 0
+        self._commanded = 0
+        self._confirmed = 0
+        self._acknowledged = 0
+        self._check_failures = 0
+        self._slots = [bytes(12)] * DECISIONS
+        self._gate_part = 0
+        self._gate_passed = False
+        self._register: deque[Tracked] = deque()
+        self._triggers: deque[Trigger] = deque(maxlen=TRIGGERS)
+        self._due: deque[int] = deque()
+        self._last: dict[str, tuple[int, int] | None] = dict.fromkeys(("infeed", "eye", "gate"))
+        self._lose("power-up")
+
+    # -- fast inputs ------------------------------------------------------------------------
+
+    def eye(self, now_ns: int, encoder: int, blocked: bool) -> int | None:
+        """An edge of the trigger eye. Returns the number of a newly counted part."""
+        if not blocked:
+            newest = self._register[-1] if self._register else None
+            if newest and self._mm(encoder, newest.encoder) > self.program.longest_mm:
+                newest.bad = True
+            return None
+        before = self._last["eye"]
+        if not self._is_new("eye", now_ns, encoder):
+            return None
+        self._parts = self._parts + 1 & U32
+        part = Tracked(self._parts, encoder, now_ns, now_ns // MS & U32, lost=self._encoder_bad)
+        if before and self._mm(encoder, before[0]) < self.program.pitch_min_mm:
+            part.bad = True
+            if self._register:
+                self._register[-1].bad = True
+        self._register.append(part)
+        self._triggers.append(Trigger(part.number, encoder, part.plc_ms))
+        self._encoder, self._clock_ns = encoder, now_ns
+        return part.number
+
+    def infeed(self, now_ns: int, encoder: int) -> None:
+        """The infeed sensor's beam is newly blocked."""
+        if self._is_new("infeed", now_ns, encoder):
+            self._infeed += 1
+
+    def gate_eye(self, now_ns: int, encoder: int) -> None:
+        """The gate's eye is newly blocked: what comes must be what was tracked."""
+        if not self._is_new("gate", now_ns, encoder):
+            return
+        place = self.machine.gate_mm - self.machine.gate_eye_mm
+        expected = [p for p in self._register if not p.lost and p.latched is None]
+        near = min(expected, key=lambda p: abs(self._mm(encoder, p.encoder) - place), default=None)
+        if near and abs(self._mm(encoder, near.encoder) - place) <= self.program.tolerance_mm:
+            near.seen = True
+        elif not self._blind():
+            self._lose("stranger")
+
+    def confirmed(self, encoder: int) -> None:
+        """The sensor in the reject lane saw a part."""
+        self._confirmed += 1
+        near = min(self._due, key=lambda due: abs(self._mm(encoder, due)), default=None)
+        if near is not None and abs(self._mm(encoder, near)) <= self.program.tolerance_mm:
+            self._due.remove(near)
+
+    def reset(self) -> None:
+        """The operator acknowledges a failed confirmation."""
+        self._confirmation_fault = False
+
+    # -- communication ----------------------------------------------------------------------
+
+    def station(self, now_ns: int, offset: int, data: bytes) -> None:
+        """Registers that the station wrote, from ``offset`` (in bytes) of its block."""
+        self._image = self._image[:offset] + data + self._image[offset + len(data) :]
+        if self.program.acknowledge == "scan":
+            self._arrived = self._image
+        else:
+            self._take(now_ns, self._image)
+
+    def status(self) -> bytes:
+        """The PLC block as it stands: the outputs of the last scan and the newest triggers."""
+        return PlcStatus(
+            LAYOUT, self._heartbeat, self._signals(), self._epoch, self._parts, self._encoder,
+            self._infeed, self._commanded, self._confirmed, self._acknowledged,
+            self._check_failures, self._gate_part, int(self._gate_passed),
+            self._clock_ns // MS & U32, self._run, tuple(self._triggers),
+        ).pack()  # fmt: skip
+
+    @property
+    def station_image(self) -> bytes:
+        """What the station wrote last."""
+        return self._image
+
+    def listening(self, now_ns: int) -> bool:
+        """Ready is set, the layout fits and the heartbeat is fresh."""
+        fresh = now_ns - self._beat_ns <= HEARTBEAT_TIMEOUT_MS * MS
+        return self._layout_ok and self._for_us and fresh and StationBit.READY in self._station
+
+    # -- the cycle --------------------------------------------------------------------------
+
+    def scan(self, now_ns: int, inputs: Inputs) -> Outputs:
+        """One cycle of the program."""
+        self._heartbeat = self._heartbeat + 1 & 0xFFFF
+        if self._arrived is not None:
+            self._take(now_ns, self._arrived)
+            self._arrived = None
+        before, self._in = self._in, inputs
+        self._watch_encoder(now_ns, inputs)
+        if inputs.moving and not before.moving:
+            self._confirmation_fault = False  # whoever started the belt again has looked
+        if before.estop_clear and not inputs.estop_clear:
+            self._lose("e-stop")
+        if inputs.overload and not before.overload:
+            self._lose("jam")
+        self._clock_ns = now_ns
+        gate_open = self._steer(now_ns)
+        self._watch_rejects()
+        stop = StationBit.STOP in self._station and self._layout_ok
+        motor = inputs.start and inputs.estop_clear and not inputs.overload and not stop
+        return Outputs(motor, gate_open and inputs.estop_clear and inputs.air_ok)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _mm(self, a: int, b: int) -> float:
+        """Belt from count ``b`` to count ``a``, negative when ``a`` lies before ``b``."""
+        counts = a - b & U32
+        return (counts - (counts >> 31 << 32)) * self.machine.mm_per_count
+
+    def _is_new(self, sensor: str, now_ns: int, encoder: int) -> bool:
+        """Debounce by belt: an edge behind the furthest point, or too near the last, is old."""
+        last = self._last[sensor]
+        stuck = last is not None and encoder == last[0] and self._in.moving > 0
+        if stuck and last is not None and now_ns - last[1] >= 5 * MS:
+            # A dead encoder cannot debounce; counting by time keeps the counter true.
+            self._last[sensor] = encoder, now_ns
+            return True
+        if self._mm(encoder, self._furthest) < -2 * self.machine.mm_per_count:
+            return False
+        if last is not None and self._mm(encoder, last[0]) < self.program.debounce_mm:
+            return False
+        self._last[sensor] = encoder, now_ns
+        return True
+
+    @property
+    def _encoder_bad(self) -> bool:
+        return self._encoder_bad_until_ns > self._clock_ns
+
+    def _watch_encoder(self, now_ns: int, inputs: Inputs) -> None:
+        seconds = (now_ns - self._history[-1][0]) / 1e9 if self._history else 0.0
+        moved = self._mm(inputs.encoder, self._encoder)
+        self._encoder = inputs.encoder
+        self._history.append((now_ns, inputs.encoder))
+        if abs(moved) > 10_000 * (seconds + 0.004):  # no belt of ours exceeds 10 m/s
+            self._encoder_fault(now_ns, "encoder jump")
+            self._history.clear()
+        if inputs.moving == 0 or moved != 0:
+            self._still_since_ns = None
+        elif self._still_since_ns is None:
+            self._still_since_ns = now_ns
+        elif now_ns - self._still_since_ns >= 40 * MS:
+            self._encoder_fault(now_ns, "encoder dead")
+        if inputs.moving < 0:
+            self._reverse_until_ns = now_ns + 100 * MS  # long enough for a slow poll to see it
+        behind = self._mm(self._furthest, inputs.encoder)
+        if behind < 0:
+            self._furthest = inputs.encoder
+            self._reversed = False
+        elif behind > self.program.reverse_limit_mm and not self._reversed:
+            self._reversed = True
+            self._lose("reverse")
+        if self._encoder_bad or self._reversed:
+            self._clear_from = inputs.encoder
+
+    def _encoder_fault(self, now_ns: int, cause: str) -> None:
+        if not self._encoder_bad:
+            self._lose(cause)
+        self._encoder_bad_until_ns = now_ns + 200 * MS
+        self._furthest = self._encoder
+        self._last = dict.fromkeys(self._last)
+
+    def _lose(self, cause: str) -> None:
+        """Nothing between eye and gate is known any more, until the belt has carried it out."""
+        self._epoch = self._epoch + 1 & 0xFFFF
+        self.zone_losses[cause] = self.zone_losses.get(cause, 0) + 1
+        for part in self._register:
+            part.lost = part.lost or part.latched is None
+        self._clear_from = self._encoder
+        self._due.clear()
+
+    def _blind(self) -> bool:
+        """The zone still holds parts from before it was lost."""
+        way = self.machine.gate_mm + self.program.tolerance_mm
+        return self._mm(self._encoder, self._clear_from) < way
+
+    def _speed(self) -> float:
+        """The highest speed in mm/s that the belt may have within the next cycles."""
+        if len(self._history) < 2:
+            return 0.0
+        (t0, e0), (t1, e1) = self._history[0], self._history[-1]
+        mean = max(0.0, self._mm(e1, e0) / max(1e-3, (t1 - t0) / 1e9))
+        return mean + self.machine.accel_mm_s2 * 0.025  # the mean's lag, and the cycles to come
+
+    def _steer(self, now_ns: int) -> bool:
+        """Latches what each part's gate will be and says whether it is open now."""
+        m, half = self.machine, self.machine.window_mm / 2 + 2 * self.machine.mm_per_count
+        lead_s = (m.switch_ms + 1.5 * self.program.scan_ms) / 1e3
+        opens_at = m.gate_mm - half - self._speed() * lead_s
+        eye_end = m.gate_mm - m.gate_eye_mm + self.program.tolerance_mm
+        for part in self._register:
+            x = self._mm(self._encoder, part.encoder)
+            if not (part.seen or part.lost or part.bad) and x > eye_end:
+                self._lose("vanished")
+        flush = not self._blind()
+        for part in self._register:
+            x = self._mm(self._encoder, part.encoder)
+            if part.latched is None and (x >= opens_at or (part.lost and flush)):
+                self._arrive(now_ns, part)
+        while self._register:
+            part = self._register[0]
+            x = self._mm(self._encoder, part.encoder)
+            if part.latched is None or (x < m.gate_mm + half and not (part.lost and flush)):
+                break
+            self._register.popleft()
+        inside = [
+            p
+            for p in self._register
+            if p.latched is not None and self._mm(self._encoder, p.encoder) < m.gate_mm + half
+        ]
+        return bool(inside) and all(p.latched for p in inside)
+
+    def _arrive(self, now_ns: int, part: Tracked) -> None:
+        known = part.seen and not part.lost and not part.bad and not self._encoder_bad
+        part.latched = bool(part.permit and known and self.listening(now_ns))
+        self._gate_part, self._gate_passed = part.number, part.latched
+        if part.latched:
+            return
+        self._commanded += 1
+        if known:
+            way = (self.machine.gate_mm + self.machine.confirm_mm) / self.machine.mm_per_count
+            self._due.append(part.encoder + round(way) & U32)
+
+    def _watch_rejects(self) -> None:
+        tolerance = self.program.tolerance_mm
+        while self._due and self._mm(self._encoder, self._due[0]) > tolerance:
+            self._due.popleft()
+            self._confirmation_fault = True
+
+    def _take(self, now_ns: int, image: bytes) -> None:
+        """The station's block: layout, heartbeat, then each new decision in its sequence."""
+        layout, heartbeat, bits = (int.from_bytes(image[i : i + 2], "big") for i in (0, 2, 4))
+        self._layout_ok = layout == LAYOUT
+        if not self._layout_ok:
+            return
+        self._station = StationBit(bits & 0xF)
+        self._for_us = station_run(image) in (0, self._run)
+        if heartbeat != self._heartbeat_in:
+            # The first one after power-up may be a dead station's: only a change is a beat.
+            self._beat_ns = now_ns if self._heartbeat_in >= 0 else -NEVER
+            self._heartbeat_in = heartbeat
+        if not self._for_us:
+            return  # decisions for part numbers of a run that is over
+        fresh: dict[int, Decision] = {}
+        for slot in range(DECISIONS):
+            raw = image[HEADER_BYTES + 12 * slot : HEADER_BYTES + 12 * (slot + 1)]
+            if raw == self._slots[slot]:
+                continue
+            decision = Decision.unpack(raw)
+            if decision is None:
+                self._slots[slot] = raw
+                self._check_failures += any(raw)
+            elif 0 < (decision.sequence - self._acknowledged & U32) < 1 << 31:
+                fresh[decision.sequence] = decision
+        while decision := fresh.pop(_after(self._acknowledged), None):
+            self._acknowledged = decision.sequence
+            self._slots[(decision.sequence - 1) % DECISIONS] = decision.pack()
+            self._obey(now_ns, decision)
+        if fresh and self._gap(image):
+            # What was lost may have been a revoke: without it no permit can be trusted.
+            for part in self._register:
+                part.permit = False
+
+    def _gap(self, image: bytes) -> bool:
+        """The slot of the next decision holds a later one: it will never come."""
+        at = HEADER_BYTES + 12 * ((_after(self._acknowledged) - 1) % DECISIONS)
+        waited = Decision.unpack(image[at : at + 12])
+        return waited is not None and 0 < (waited.sequence - self._acknowledged & U32) < 1 << 31
+
+    def _obey(self, now_ns: int, decision: Decision) -> None:
+        self.accepted.append((now_ns, decision))
+        for part in reversed(self._register):
+            if part.number == decision.part:
+                part.permit = decision.action is Action.PERMIT and part.latched is None
+                return
+
+    def _signals(self) -> Signal:
+        i, s = self._in, Signal
+        return (
+            (s.LINE_RUNNING if i.moving else s(0))
+            | (s.ESTOP_CLEAR if i.estop_clear else s(0))
+            | (s.AIR_OK if i.air_ok else s(0))
+            | (s.BIN_FULL if i.bin_full else s(0))
+            | (s.LIGHT_OK if i.light_ok else s(0))
+            | (s.ENCODER_OK if not self._encoder_bad else s(0))
+            | (s.JAM if i.overload else s(0))
+            | (s.REVERSE if self._reverse_until_ns > self._clock_ns else s(0))
+            | (s.CONFIRMATION_FAULT if self._confirmation_fault else s(0))
+        )
+
+
+def _after(sequence: int) -> int:
+    """The decision that follows; 0 is no decision, so the wrap leaves it out."""
+    return sequence + 1 & U32 or 1

@@ -1,0 +1,371 @@
+"""The virtual line as one machine that can be stepped: belt, flap, PLC, judge and its mishaps.
+
+An instant and acts (stop, jog, low air, a lost frame …) come in; camera pulses, the PLC's block
+and counts go out. Time is injected: ``world.py`` steps it by the wall clock, tests as fast as
+they can. Only the virtual line and its tests import it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from inspector.config import Settings
+from inspector.virtual.conveyor import NEVER, Conveyor, Crossing, Flap, Item, Point
+from inspector.virtual.judge import Judge
+from inspector.virtual.machine import Machine, Program
+from inspector.virtual.plc import MS, Inputs, Plc
+from inspector.virtual.wire import Fault
+
+Pulse = Callable[[int, int, Fault, int, int], int]
+"""``(t_ns, film index, fault, its argument, mask of cameras)`` → when the edge really went out."""
+
+FRAME_FAULTS = {
+    "drop": Fault.DROP,
+    "incomplete": Fault.INCOMPLETE,
+    "delay": Fault.DELAY,
+    "freeze": Fault.FREEZE,
+    "disconnect": Fault.DISCONNECT,
+    "wrong_size": Fault.WRONG_SIZE,
+    "missed": Fault.MISS_TRIGGER,
+    "vanish": Fault.VANISH,
+}
+
+
+class Act(Settings):
+    """One thing that happens to the line. What a field means depends on ``do``."""
+
+    do: Literal[
+        "start", "stop", "speed", "jog", "reverse", "jam", "estop", "air_low", "bin_full",
+        "empty_bin", "light_fault", "confirm_blind", "flap_stuck", "encoder_lost",
+        "encoder_jump", "slip", "bounce", "touch", "remove", "insert", "reset", "restart_plc",
+        "drop", "incomplete", "delay", "freeze", "disconnect", "wrong_size", "missed", "vanish",
+        "cut", "slow", "feed",
+    ]  # fmt: skip
+    """start, stop, speed (``mm_s``), jog and reverse (``mm``, then as before): the belt.
+    jam, estop, air_low, bin_full, light_fault, confirm_blind, flap_stuck, encoder_lost, cut:
+    for ``ms``, or until the same act with ``on: false``. slow: each answer late by ``ms``.
+    encoder_jump (``mm``), slip (``fraction``). bounce: the eye sees the next part twice, ``mm``
+    apart. touch: the next part touches the one before. remove, insert: by hand at ``mm``.
+    drop … vanish: the next picture of the ``cameras``, for ``ms`` where that has a meaning.
+    feed: ``count`` more parts. restart_plc: its counter begins anew. reset: alarms looked at."""
+    ms: float = Field(0.0, ge=0)
+    mm: float = 0.0
+    mm_s: float = Field(0.0, ge=0)
+    fraction: float = Field(0.0, gt=-1, lt=10)
+    on: bool = True
+    cameras: int = Field(0, ge=0, le=255)
+    """Mask of the cameras that a picture's fault befalls; 0 is all."""
+    film: int = Field(0, ge=0)
+    """insert: which part of the film."""
+    count: int = Field(0, ge=0)
+
+
+class Scheduled(Act):
+    """An act with its moment."""
+
+    at_part: int | None = Field(None, ge=1)
+    """When this part number is at the eye; a picture's fault is that part's."""
+    at_s: float | None = Field(None, ge=0)
+    """Seconds after the belt first started."""
+
+    @model_validator(mode="after")
+    def _has_one_moment(self) -> Scheduled:
+        if (self.at_part is None) == (self.at_s is None):
+            raise ValueError("give either `at_part` or `at_s`")
+        return self
+
+
+class Feed(Settings):
+    """What lies on the belt, and how close."""
+
+    pitch_mm: float = Field(50.0, gt=0)
+    """Leading edge to leading edge."""
+    jitter_mm: float = Field(0.0, ge=0)
+    """Each part lies up to so much off its place."""
+    count: int = Field(0, ge=0)
+    """Parts to feed; 0 is without end."""
+    order: Literal["film", "shuffled"] | list[int] = "film"
+    """Film indices in turn, each round shuffled by the seed, or in the order of a list."""
+
+
+SIGNALS = ("jam", "estop", "air_low", "bin_full", "light_fault", "confirm_blind", "flap_stuck")
+
+
+class Rig:
+    """Everything that moves. Call ``step`` with instants that do not go back."""
+
+    def __init__(
+        self, machine: Machine, program: Program, feed: Feed, judge: Judge, pulse: Pulse, *,
+        speed_mm_s: float, schedule: list[Scheduled], seed: int, start_ns: int,
+        camera_trigger: Literal["plc", "eye"] = "plc",
+    ) -> None:  # fmt: skip
+        self.machine = machine
+        self.program = program
+        self.judge = judge
+        self.belt = Conveyor(machine, start_ns)
+        self.flap = Flap(machine.switch_ms)
+        self._random = random.Random(seed)
+        self.plc = Plc(machine, program, self._random.getrandbits(32) | 1, self.belt.encoder())
+        self.feed = feed
+        self.speed_mm_s = speed_mm_s
+        self.want_run = False
+        """The operator's switch."""
+        self.started_ns: int | None = None
+        self.fed = 0
+        self.left = 0
+        """Items that have left the flap or were taken off."""
+        self.to_feed: float = feed.count or float("inf")
+        self.link: Callable[[Act], None] = lambda act: None
+        """Takes the acts that befall the Modbus link."""
+        self._pulse = pulse
+        self._pulse_at_eye = camera_trigger == "eye"
+        self._films = self._order()
+        self._next_lead = machine.infeed_mm + 60.0
+        self._on = dict.fromkeys(SIGNALS, False)
+        self._bin = 0
+        self._pictures: deque[tuple[Fault, int, int]] = deque()
+        self._touch_next = False
+        self._bounce_mm = 0.0
+        self._motor = False
+        self._busy_until_ns = -NEVER
+        """A jog or reverse is under way."""
+        self._at_part = sorted(
+            (s for s in schedule if s.at_part is not None), key=lambda s: s.at_part or 0
+        )
+        self._at_s = sorted((s for s in schedule if s.at_s is not None), key=lambda s: s.at_s or 0)
+        self._timers: list[tuple[int, int, Callable[[int], None]]] = []
+        self._ids = count()
+        self._scan_ns = round(program.scan_ms * MS)
+        self._next_scan_ns = start_ns
+
+    # -- time -------------------------------------------------------------------------------
+
+    def step(self, now_ns: int) -> int:
+        """Lets everything happen up to ``now_ns``; returns when the next thing will."""
+        while (next_ns := self._next_ns()) <= now_ns:
+            for crossing in self.belt.advance(next_ns):
+                self._sense(crossing)
+            while self._timers and self._timers[0][0] <= next_ns:
+                heapq.heappop(self._timers)[2](next_ns)
+            if self._next_scan_ns <= next_ns:
+                self._scan(self._next_scan_ns)
+                self._next_scan_ns += self._scan_ns
+        return next_ns
+
+    def _next_ns(self) -> int:
+        timer_ns = self._timers[0][0] if self._timers else NEVER
+        return min(self._next_scan_ns, timer_ns, self.belt.next_ns())
+
+    def after(self, at_ns: int, what: Callable[[int], None]) -> None:
+        """Calls ``what(now_ns)`` once at ``at_ns``."""
+        heapq.heappush(self._timers, (at_ns, next(self._ids), what))
+
+    @property
+    def done(self) -> bool:
+        """All that was to be fed has left the gate, one way or the other."""
+        return self.fed >= self.to_feed and self.left >= self.fed
+
+    # -- acts -------------------------------------------------------------------------------
+
+    def start(self, now_ns: int) -> None:
+        """The operator starts the belt; scheduled seconds count from the first time."""
+        self.want_run = True
+        if self.started_ns is None:
+            self.started_ns = now_ns
+            for act in self._at_s:
+                at_ns = now_ns + round((act.at_s or 0) * 1e9)
+                self.after(at_ns, lambda t, act=act: self.do(act, t))  # type: ignore[misc]
+
+    def do(self, act: Act, now_ns: int) -> None:
+        """One act, now."""
+        if act.do in FRAME_FAULTS:
+            self._pictures.append((FRAME_FAULTS[act.do], round(act.ms), act.cameras))
+            return
+        if act.do in SIGNALS:
+            self._on[act.do] = act.on
+            if act.do == "jam":
+                self._drive(now_ns)
+            self._undo_later(act, now_ns)
+            return
+        match act.do:
+            case "start":
+                self.start(now_ns)
+            case "stop":
+                self.want_run = False
+                if act.ms:
+                    self.after(now_ns + round(act.ms * MS), self.start)
+            case "speed":
+                self.speed_mm_s = act.mm_s
+                if self._motor and now_ns >= self._busy_until_ns:
+                    self.belt.run(self.speed_mm_s)
+            case "jog" | "reverse":
+                mm = abs(act.mm) if act.do == "jog" else -abs(act.mm)
+                until_ns = self.belt.move(mm, act.mm_s or min(200.0, self.speed_mm_s))
+                self._busy_until_ns = until_ns + round(act.ms * MS)
+                self.after(self._busy_until_ns, self._drive)
+            case "empty_bin":
+                self._bin = 0
+            case "encoder_lost":
+                self.belt.encoder_fault(lost=act.on)
+                self._undo_later(act, now_ns)
+            case "encoder_jump":
+                self.belt.encoder_fault(jump_counts=round(act.mm / self.machine.mm_per_count))
+            case "slip":
+                self.belt.encoder_fault(slip=act.fraction)
+            case "bounce":
+                self._bounce_mm = act.mm or 12.0
+            case "touch":
+                self._touch_next = True
+            case "remove":
+                item = self.belt.nearest(act.mm)
+                if item and item.passed is None:
+                    self.belt.remove(item)
+                    self.flap.inside.pop(item.id, None)
+                    self.judge.removed(item)
+                    self.left += 1
+            case "insert":
+                self.belt.place(act.mm, act.film % len(self.judge.truth))
+                self.fed += 1
+                self.to_feed += 1
+            case "feed":
+                self.to_feed = self.fed + act.count
+            case "reset":
+                self.plc.reset()
+            case "restart_plc":
+                self.judge.forget_numbers()
+                self.plc.power_up(self._random.getrandbits(32) | 1)
+            case "cut" | "slow":
+                self.link(act)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _undo_later(self, act: Act, now_ns: int) -> None:
+        if act.on and act.ms:
+            undo = act.model_copy(update={"on": False, "ms": 0.0})
+            self.after(now_ns + round(act.ms * MS), lambda t: self.do(undo, t))
+
+    def _order(self) -> Iterator[int]:
+        films = list(range(len(self.judge.truth)))
+        order = self.feed.order
+        while True:
+            if isinstance(order, list):
+                yield from (i % len(films) for i in order)
+                continue
+            if order == "shuffled":
+                self._random.shuffle(films)
+            yield from films
+
+    def _lay(self) -> None:
+        """Lays parts on the belt well before the infeed sensor."""
+        mm = self.belt.mm()
+        horizon = self.machine.infeed_mm + 60.0 + max(50.0, self.feed.pitch_mm)
+        while self.fed < self.to_feed and mm - self._next_lead >= -horizon:
+            jitter = self._random.uniform(-1, 1) * self.feed.jitter_mm
+            self.belt.place(mm - self._next_lead + jitter, next(self._films))
+            self.fed += 1
+            touch, self._touch_next = self._touch_next, False
+            self._next_lead += self.machine.item_mm if touch else self.feed.pitch_mm
+            self.belt.retire()
+        if self.fed >= self.to_feed:
+            # An empty stretch of belt goes by; whatever is fed later lies behind it.
+            self._next_lead = max(self._next_lead, mm + self.machine.infeed_mm + 60.0)
+
+    def _scan(self, now_ns: int) -> None:
+        self._lay()
+        speed = self.belt.speed()
+        on = self._on
+        out = self.plc.scan(
+            now_ns,
+            Inputs(
+                self.belt.encoder(),
+                0 if abs(speed) < 5.0 else 1 if speed > 0 else -1,
+                on["jam"], not on["estop"], not on["air_low"],
+                on["bin_full"] or self._bin >= self.machine.bin_size,
+                not on["light_fault"], self.want_run,
+            ),
+        )  # fmt: skip
+        if not on["flap_stuck"]:
+            self.flap.drive(now_ns, out.gate_open)
+        if out.motor != self._motor:
+            self._motor = out.motor
+            self._drive(now_ns)
+        while self.plc.accepted:
+            self.judge.decision(*self.plc.accepted.popleft())
+
+    def _drive(self, now_ns: int) -> None:
+        if self._on["jam"]:
+            self.belt.block()
+        elif not self._motor:
+            hard = 5 * self.machine.accel_mm_s2 if self._on["estop"] else None
+            self.belt.run(0.0, hard)
+        elif now_ns >= self._busy_until_ns:
+            self.belt.run(self.speed_mm_s)
+
+    def _sense(self, c: Crossing) -> None:
+        match c.point:
+            case Point.INFEED:
+                if c.blocked:
+                    self.plc.infeed(c.t_ns, c.encoder)
+            case Point.EYE:
+                self._eye(c)
+            case Point.GATE_EYE:
+                if c.blocked:
+                    self.plc.gate_eye(c.t_ns, c.encoder)
+            case Point.GATE_IN:
+                if c.forward:
+                    self.flap.enter(c.t_ns, c.item)
+                else:
+                    self.flap.back_out(c.item)
+            case Point.GATE_OUT:
+                if c.forward and c.item.passed is None:
+                    self.judge.exit(c.item, self.flap.leave(c.item))
+                    self.left += 1
+            case Point.CONFIRM:
+                if c.forward and c.item.passed is False:
+                    self._bin += 1
+                    if not self._on["confirm_blind"]:
+                        self.plc.confirmed(c.encoder)
+
+    def _eye(self, c: Crossing) -> None:
+        number = self.plc.eye(c.t_ns, c.encoder, c.blocked)
+        if c.blocked and self._pulse_at_eye:
+            self._expose(c.t_ns, c.item)
+        if number is None:
+            return
+        self._count(c.t_ns, number, c.item)
+        if self._bounce_mm:
+            delay_ns = round(self._bounce_mm / max(1.0, self.belt.speed()) * 1e9)
+            self._bounce_mm = 0.0
+            self.after(c.t_ns + delay_ns, lambda t, item=c.item: self._bounce(t, item))  # type: ignore[misc]
+
+    def _bounce(self, now_ns: int, item: Item) -> None:
+        number = self.plc.eye(now_ns, self.belt.encoder(), True)
+        if number is not None:
+            self._count(now_ns, number, item)
+
+    def _count(self, t_ns: int, number: int, item: Item) -> None:
+        while self._at_part and (self._at_part[0].at_part or 0) <= number:
+            self.do(self._at_part.pop(0), t_ns)
+        sent_ns = t_ns if self._pulse_at_eye else self._expose(t_ns, item)
+        self.judge.trigger(number, item, sent_ns)
+
+    def _expose(self, t_ns: int, item: Item) -> int:
+        fault, ms, cameras = self._pictures.popleft() if self._pictures else (Fault.NONE, 0, 0)
+        return self._pulse(t_ns, item.film, fault, ms, cameras)
+
+    def report(self) -> dict[str, Any]:
+        """The judge's counts with the machine's."""
+        return {
+            **self.judge.report(),
+            "fed": self.fed,
+            "in_bin": self._bin,
+            "zone_losses": dict(self.plc.zone_losses),
+            "speed_mm_s": round(self.belt.speed(), 1),
+        }
