@@ -7,6 +7,7 @@ of strokes on an 8×12 grid, from which 7×9 dots and continuous lines are made.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +156,7 @@ def stroke_dots(character: str, columns: int, rows: int) -> Dots:
     dots = set()
     for line in polylines(character):
         points = line * (columns - 1, rows - 1)
-        for start, end in zip(points[:-1], points[1:], strict=True):
+        for start, end in pairwise(points):
             steps = max(1, int(np.ceil(np.abs(end - start).max())))
             for t in np.linspace(0, 1, steps + 1):
                 column, row = start + (end - start) * t

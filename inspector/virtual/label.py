@@ -1,7 +1,7 @@
 """The paper label of a virtual bottle: artwork, clear field for the print, wrap and close-up.
 
-Enters a seed of an artwork; leaves a BGRA texture of the unrolled label, and its pictures around the
-bottle. Artworks of the two splits differ in brand, layout and palette. Imported by the renderer and
+Enters a seed of an artwork; leaves a BGRA texture of the unrolled label, and its pictures around
+the bottle. Artworks of the two splits differ in brand, layout and palette. Imported by the renderer and
 by `print.render_line`.
 """
 
@@ -184,10 +184,12 @@ def _band(picture: Pixels, top: Floats, bottom: Floats, first: Colour, last: Col
     picture[:] = (picture + (colour - picture) * inside[..., None] + 0.5).astype(np.uint8)
 
 
-_SMALL_PRINT = (
-    "bottled at source keep cool and dry calcium 42 mg/l after opening consume within three days "
-    "please recycle no added sugar store away from light best before see print net contents"
-).split()
+_SMALL_PRINT = [
+    "bottled", "at", "source", "keep", "cool", "and", "dry", "calcium", "42", "mg/l", "after",
+    "opening", "consume", "within", "three", "days", "please", "recycle", "no", "added",
+    "sugar", "store", "away", "from", "light", "best", "before", "see", "print", "net",
+    "contents"
+]  # fmt: skip
 
 
 @lru_cache(maxsize=32)
@@ -261,6 +263,33 @@ def field_texture(art: Art, rng: np.random.Generator) -> Pixels:
     paper = (ramp * rng.uniform(0.95, 1.0)).astype(np.uint8)
     lookup = np.stack([paper, paper, paper, ramp], 1)[:, None]
     return cv2.LUT(_texture(art), lookup)
+
+
+def scratch(texture: Pixels, rng: np.random.Generator, length: float) -> geometry.Points:
+    """Tear the label's print off along a jagged line; its outline in label points comes back."""
+    direction = rng.uniform(-0.9, 0.9) + (np.pi if rng.random() < 0.5 else 0)
+    start = np.array([rng.uniform(-55, 55), rng.uniform(LABEL_TOP + 30, LABEL_BOTTOM - 30)])
+    steps = np.linspace(0, 1, 14)[:, None] - 0.5
+    path = start + steps * length * np.array([np.cos(direction), np.sin(direction)])
+    path += rng.normal(0, 1.1, path.shape)
+    path[:, 0] = np.clip(path[:, 0], -75, 75)
+    path[:, 1] = np.clip(path[:, 1], LABEL_TOP + 4, LABEL_BOTTOM - 4)
+    points = np.array([texture_point(x, y) for x, y in path])
+    columns, rows = np.clip(points.round().astype(int), 0, None).T
+    pale = texture[rows, columns, :3].mean() > 150
+    # torn through to the bottle on pale paper, down to white fibre where it was printed dark
+    paper, rim = ((62, 66, 70), (214, 216, 218)) if pale else ((250, 252, 252), (90, 94, 98))
+    places = np.round(points * 16).astype(np.int32)
+    wide = int(rng.integers(5, 9))
+    for first, last in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
+        thick = max(3, wide + int(rng.integers(-2, 3)))
+        cv2.line(texture, first, last, (*rim, 255), thick + 3, cv2.LINE_AA, 4)
+    for first, last in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
+        thick = max(2, wide + int(rng.integers(-2, 2)))
+        cv2.line(texture, first, last, (*paper, 255), thick, cv2.LINE_AA, 4)
+    edge = 3.0
+    x1, y1, x2, y2 = *(path.min(0) - edge), *(path.max(0) + edge)
+    return geometry.outline((x1, y1, x2, y2))
 
 
 def shading(angle: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What a virtual bottle and its inspection cell are made of: PET, liquid, caps, steel, belt, diffuser.
+"""What a virtual bottle and its cell are made of: PET, liquid, caps, steel, belt, diffuser.
 
 Enters a seed of a texture; leaves layers of the side view, drawn once at three times the resolution
 and kept. A layer is a pair of BGR arrays in grey levels: what is behind it times ``through``, plus
@@ -208,7 +208,7 @@ CAP_BOX = (255, 8, 385, 96)
 
 @lru_cache(maxsize=32)
 def cap(style: int) -> tuple[CapShape, CapShape]:
-    """A screw cap and its tamper ring: knurls, bevel, highlights. ``style`` is the texture's seed."""
+    """A screw cap and its tamper ring: knurls, bevel, highlights. ``style`` is a texture's seed."""
     rng = np.random.default_rng(style)
     x, y = _fine(*CAP_BOX)
     knurls = int(rng.choice([54, 72, 90, 120]))

@@ -72,7 +72,7 @@ def _noise_bank() -> Floats:
 
 
 def noise(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Standard normal noise: a random stretch of a fixed bank, because drawing costs 9 ms a frame."""
+    """Standard normal noise: a stretch of a fixed bank, because drawing costs 9 ms a frame."""
     bank = _noise_bank()
     size = int(np.prod(shape))
     if size > bank.size:

@@ -69,8 +69,9 @@ def fonts(split: Split) -> tuple[Font, ...]:
 
 
 SMEAR_PX = (9.0, 16.0)
-"""A smeared print is dragged this far, in texture pixels (half a side pixel); a good one at most…"""
+"""A smeared print is dragged this far, in texture pixels (half a side pixel)."""
 GOOD_SMEAR_PX = 1.2
+"""A good print's ink has run by this much at most."""
 PAD = 24
 """Clear texture pixels around the ink of a line."""
 _SHIFT = 4
