@@ -1,0 +1,214 @@
+"""A recipe's YAML and its models go in; a callable comes out that judges one part.
+
+May import the tools, config and part; imported by the line, the command line and training, so that
+what is evaluated is what runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from inspector.config import ConfigError, Problem, Settings, load_yaml
+from inspector.part import Batch, Finding, Outcome, Pixels, Severity
+from inspector.tools import TOOLS
+from inspector.tools.code import SERIAL
+from inspector.tools.onnx import Shelf
+from inspector.tools.step import Context, Step, Tool, Unjudged, nearest
+
+if TYPE_CHECKING:
+    AnyStep = Step
+else:
+    AnyStep = Annotated[
+        reduce(or_, (tool.Step for tool in TOOLS.values())), Field(discriminator="kind")
+    ]
+
+_WORST_FIRST = {Severity.CRITICAL: 0, Severity.MAJOR: 1, Severity.MINOR: 2}
+
+
+class RecipeFile(Settings):
+    """A recipe as it is written."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    revision: int = Field(1, ge=1)
+    """Counted up by whoever changes it; the digest tells revisions apart for certain."""
+    product: str = ""
+    """What it is for: the product's name or GTIN."""
+    views: tuple[str, ...] = ("image",)
+    """The pictures of a part that it needs: camera names of the station."""
+    tools: tuple[AnyStep, ...] = Field(min_length=1)
+    """Run in this order."""
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> RecipeFile:
+        names = [step.name for step in self.tools]
+        twice = next((n for n in names if names.count(n) > 1), None)
+        if twice:
+            raise ValueError(f"two tools are named `{twice}`; findings could not be told apart")
+        if len(set(self.views)) < len(self.views) or not self.views:
+            raise ValueError("`views` lists each view once, and at least one")
+        for step in self.tools:
+            if step.view and step.view not in self.views:
+                near = nearest(step.view, self.views)
+                raise ValueError(f"tool `{step.name}` looks at view `{step.view}`; {near}")
+            if not step.view and len(self.views) > 1:
+                raise ValueError(f"tool `{step.name}` must say which `view` it looks at")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a recipe says of one part."""
+
+    outcome: Outcome
+    """Pass, reject or error."""
+    reasons: tuple[str, ...]
+    """Why it is not a pass, worst first."""
+    findings: tuple[Finding, ...]
+    serial: str | None
+    """From a code, if one carries it."""
+    ms: float
+    """How long it took, in wall milliseconds."""
+
+
+class Recipe:
+    """A recipe made ready. Not thread-safe: its tools own the buffers their models are bound to."""
+
+    def __init__(self, file: RecipeFile, shelf: Shelf) -> None:
+        """Raises ``ModelError`` when a model must not run."""
+        self.file = file
+        self.name, self.revision, self.views = file.name, file.revision, file.views
+        self.digest = digest_of(file)
+        only = file.views[0]
+        steps = [s if s.view else s.model_copy(update={"view": only}) for s in file.tools]
+        self._tools: list[tuple[Step, Tool]] = [
+            (step, TOOLS[step.kind](step, shelf)) for step in steps
+        ]
+        digests = (d for _, tool in self._tools for d in tool.model_digests)
+        self.model_digests: tuple[str, ...] = tuple(dict.fromkeys(digests))
+
+    def warm_up(self) -> None:
+        """Runs every model once, so that the first part is as fast as the others."""
+        for _, tool in self._tools:
+            tool.warm_up()
+
+    def judge(
+        self,
+        frames: Mapping[str, Pixels],
+        batch: Batch,
+        today: date,
+        clock_synced: bool = True,
+    ) -> Judgement:
+        """Judges one part by its frames, (h, w) or (h, w, 3) BGR uint8, by view.
+
+        Never raises for what a frame holds: what cannot be judged is an error. A recipe with one
+        view takes a single frame of whatever name.
+        """
+        started = time.perf_counter_ns()
+        context = Context(batch, today, clock_synced)
+        findings: list[Finding] = []
+        errors: list[str] = []
+        views: dict[str, Pixels] = {}
+        for view in self.views:
+            pixels = frames.get(view)
+            if pixels is None and len(self.views) == 1 and len(frames) == 1:
+                pixels = next(iter(frames.values()))
+            flaw = _flaw(pixels)
+            if flaw or pixels is None:
+                errors.append(f"view {view}: {flaw}")
+            else:
+                views[view] = pixels
+        for step, tool in self._tools:
+            if step.view not in views:
+                continue
+            try:
+                findings += tool.look(views[step.view], context)
+            except Unjudged as error:
+                errors.append(f"{step.name}: {error}")
+                findings += error.findings
+            except Exception as error:  # whatever breaks in a tool, the part must not pass
+                errors.append(f"{step.name} failed: {type(error).__name__}: {error}")
+        return _judgement(findings, errors, started)
+
+
+def load(
+    path: Path | str,
+    models: Path | Shelf = Path("models"),
+    threads: int = 2,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+) -> Recipe:
+    """The recipe in ``path``. A ``Shelf`` instead of a models folder shares opened models.
+
+    Raises ``ConfigError`` (file, line, field) or ``ModelError`` (model, what is wrong, mend).
+    """
+    shelf = models if isinstance(models, Shelf) else Shelf(Path(models), threads, providers)
+    return Recipe(read(Path(path), shelf), shelf)
+
+
+def read(path: Path, shelf: Shelf | None = None) -> RecipeFile:
+    """The validated recipe in ``path``; with a ``shelf`` also its models' cards and labels.
+
+    Raises ``ConfigError``.
+    """
+    context = {"shelf": shelf} if shelf else {}
+    file = load_yaml(path, RecipeFile, **context)
+    if file.name != path.stem and path.parent.name == "recipes":
+        raise ConfigError(
+            path, [Problem(1, "name", f"must be `{path.stem}`, as the file is named")]
+        )
+    return file
+
+
+def digest_of(file: RecipeFile) -> str:
+    """SHA-256 of the canonical recipe: defaults filled in, keys sorted, no comments, UTF-8 JSON."""
+    plain = file.model_dump(mode="json")
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _flaw(pixels: Pixels | None) -> str:
+    """What makes a frame unusable, or nothing."""
+    if pixels is None:
+        return "no frame"
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+        return f"pixels are {getattr(pixels, 'dtype', type(pixels).__name__)}, uint8 is needed"
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        return f"frame has shape {pixels.shape}; (h, w) or (h, w, 3) is needed"
+    if pixels.size == 0:
+        return f"frame has shape {pixels.shape}: it is empty"
+    return ""
+
+
+def _judgement(findings: list[Finding], errors: list[str], started: int) -> Judgement:
+    bad = [f for f in findings if not f.ok]
+    bad.sort(key=_badness)
+    if any(f.score != f.score for f in findings):
+        errors.append("a tool answered with a score that is not a number")
+    reasons = [*errors]
+    for finding in bad:
+        if finding.reason not in reasons and not any(finding.reason in e for e in errors):
+            reasons.append(finding.reason or f"{finding.tool}: {finding.label}")
+    if errors:
+        outcome = Outcome.ERROR
+    elif bad:
+        outcome = Outcome.REJECT
+    else:
+        outcome = Outcome.PASS
+    serial = next((f.text for f in findings if f.label == SERIAL and f.kind == "code"), None)
+    ms = (time.perf_counter_ns() - started) / 1e6
+    return Judgement(outcome, tuple(reasons), tuple(findings), serial, ms)
+
+
+def _badness(finding: Finding) -> int:
+    return _WORST_FIRST[finding.severity]

@@ -1,0 +1,23 @@
+"""The tools: one file looks at pixels in one way. A new tool is one file and one line here.
+
+A recipe's step names a ``kind``; its tool is built once and then looks at part after part. May
+import ``part`` and ``config``; imported by ``recipe`` and ``training``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inspector.tools.code import Code
+from inspector.tools.detect import Detect
+from inspector.tools.illumination import Illumination
+from inspector.tools.read import Read
+
+TOOLS: Mapping[str, type[Any]] = {
+    "detect": Detect,
+    "read": Read,
+    "code": Code,
+    "illumination": Illumination,
+}
+"""Kind in a recipe → tool, see ``tools/step.py`` for what a tool is."""

@@ -1,0 +1,214 @@
+"""A model's card: ``card.json`` goes in, what the model eats, gives and knows comes out.
+
+The card lies beside its model in ``models/<name>/<version>/``; without a card, or with one that
+does not fit, a model is not run (I7). Imported by ``tools/onnx.py`` and the tools.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from inspector.tools.step import nearest
+
+
+class ModelError(Exception):
+    """A model that must not run; ``str()`` names the model, what is wrong and how to mend it."""
+
+    def __init__(self, model: str, what: str) -> None:
+        super().__init__(f"model {model}: {what}")
+        self.model = model
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class Input(_Part):
+    """What the model eats."""
+
+    name: str = ""
+    """The graph's input; empty is its only one."""
+    dtype: Literal["uint8", "float32", "float16"] = "uint8"
+    shape: tuple[int | str | None, ...] = ()
+    """As exported, names or -1 for free dimensions; checked against the graph when given."""
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
+    color: Literal["BGR", "RGB", "GRAY"] = "BGR"
+    scale: float = 1 / 255
+    """Float models only: pixel × scale, then (… - mean) / std."""
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _onnx_spelling(cls, value: object) -> object:
+        names = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "float": "float32"}
+        return names.get(value, value) if isinstance(value, str) else value
+
+
+class Output(_Part):
+    """What the model gives."""
+
+    name: str = ""
+    """The graph's output; empty is its first."""
+    format: str = ""
+    """Detectors: ``end2end_xyxy`` [1,K,6] (x1, y1, x2, y2, score, class), ``yolov8`` [1,4+C,A],
+    ``yolov5`` [1,A,5+C]. Recognisers: ``ctc`` [N,T,C] after softmax, blank 0.
+    Text finders: ``db`` [1,1,H,W]."""
+
+
+class Letterbox(_Part):
+    """How a picture is brought to the model's size: scaled to fit, the rest filled."""
+
+    pad: int = Field(114, ge=0, le=255)
+    """Grey value of the fill."""
+    align: Literal["centre", "top-left"] = "centre"
+    upscale: bool = True
+    """Whether pictures smaller than the input are enlarged."""
+
+
+class Probe(_Part):
+    """A picture that any machine can make, and what the model says of it."""
+
+    seed: int
+    answer: tuple[float, ...]
+    """Detectors: the ten best scores. Recognisers: the blank's probability at ten places."""
+
+
+class Parity(_Part):
+    """What the model must compute on every machine that runs it."""
+
+    probes: tuple[Probe, ...] = ()
+    tolerance: float = Field(0.05, gt=0)
+    """Int8 kernels of other processors round differently."""
+
+
+class Card(_Part):
+    """The card of one model; what it does not name (lineage, metrics, licence …) is for people."""
+
+    name: str
+    version: str
+    task: str
+    """``detect``, ``read`` (one line of print), ``find`` (where print is)."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the model file."""
+    file: str = "model.onnx"
+    input: Input = Input()
+    output: Output = Output()
+    classes: tuple[str, ...] = ()
+    """Detectors: labels in the order of the class numbers."""
+    charset: tuple[str, ...] = ()
+    """Recognisers: the character of output 1, 2, …; output 0 is the blank."""
+    letterbox: Letterbox = Letterbox()
+    parity: Parity = Parity()
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names_by_number(cls, value: object) -> object:
+        """Some exporters write ``{"0": "Bottle", …}``."""
+        if isinstance(value, dict):
+            return [value[k] for k in sorted(value, key=int)]
+        return value
+
+    @field_validator("charset", mode="before")
+    @classmethod
+    def _string_is_characters(cls, value: object) -> object:
+        return list(value) if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _letterbox_of_the_input(cls, value: object) -> object:
+        """Our exporter writes the letterbox as a part of the input."""
+        if isinstance(value, dict) and isinstance(value.get("input"), dict):
+            inner = value["input"].get("letterbox")
+            if inner is not None and "letterbox" not in value:
+                return {**value, "letterbox": inner}
+        return value
+
+    @property
+    def ref(self) -> str:
+        """How a recipe names it."""
+        return f"{self.name}/{self.version}"
+
+
+def find_model(models: Path, ref: str) -> Path:
+    """The folder of ``name/version``, or of ``name`` when only one version is there.
+
+    Raises ``ModelError`` with the nearest known name."""
+    name, _, version = ref.partition("/")
+    folder = models / name
+    versions = _versions(folder)
+    if not version and len(versions) == 1:
+        return folder / versions[0]
+    if version in versions:
+        return folder / version
+    if versions:
+        raise ModelError(ref, f"name one of its versions: {', '.join(versions)}")
+    known = sorted(p.name for p in models.iterdir() if _versions(p)) if models.is_dir() else []
+    raise ModelError(ref, f"is not in {models}; {nearest(name, [*known, *BUILT_IN])}")
+
+
+def read_card(folder: Path, ref: str) -> Card:
+    """The validated ``card.json`` of ``folder``. Raises ``ModelError``."""
+    path = folder / "card.json"
+    try:
+        return Card.model_validate(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise ModelError(ref, f"{path} cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(p) for p in first["loc"])
+        raise ModelError(ref, f"{path}: {field}: {first['msg']}; mend the card") from None
+    except ValueError as error:
+        raise ModelError(ref, f"{path} is not JSON ({error}); copy the card again") from None
+
+
+def built_in(ref: str) -> tuple[Path, Card] | None:
+    """The PP-OCRv6 models that come inside rapidocr's wheel (Apache-2.0), by ``ref``."""
+    card = BUILT_IN.get(ref)
+    if card is None:
+        return None
+    spec = importlib.util.find_spec("rapidocr")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(ref, "its wheel is missing; run `pip install rapidocr==3.10.0`")
+    return Path(spec.submodule_search_locations[0]) / "models" / card.file, card
+
+
+def classes_of(models: Path, ref: str) -> Sequence[str]:
+    """The labels that a detector knows, from its card alone. Raises ``ModelError``."""
+    return read_card(find_model(models, ref), ref).classes
+
+
+def _versions(folder: Path) -> list[str]:
+    return sorted(p.parent.name for p in folder.glob("*/card.json")) if folder.is_dir() else []
+
+
+_HALF = {"mean": (0.5,), "std": (0.5,), "dtype": "float32", "layout": "NCHW", "color": "BGR"}
+
+BUILT_IN: dict[str, Card] = {
+    "pp-ocrv6/find": Card(
+        name="pp-ocrv6",
+        version="find",
+        task="find",
+        sha256="090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+        file="PP-OCRv6_det_small.onnx",
+        input=Input.model_validate(_HALF),
+        output=Output(format="db"),
+    ),
+    "pp-ocrv6/read": Card(
+        name="pp-ocrv6",
+        version="read",
+        task="read",
+        sha256="6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+        file="PP-OCRv6_rec_small.onnx",
+        input=Input.model_validate(_HALF),
+        output=Output(format="ctc"),
+        letterbox=Letterbox(pad=127, align="top-left"),
+    ),
+}
+"""Models that need no folder: digests are those of rapidocr 3.10.0, the version we pin."""

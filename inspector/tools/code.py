@@ -1,0 +1,216 @@
+"""``code``: pixels go in, every 1D and 2D code on them comes out, its GS1 content understood.
+
+Imported by ``tools`` alone.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import zxingcpp
+from pydantic import Field, field_validator
+
+from inspector.config import Settings
+from inspector.part import Box, Finding, Pixels, Severity
+from inspector.tools import dates
+from inspector.tools.gs1 import Gs1, Gs1Error, parse_gs1
+from inspector.tools.onnx import Shelf
+from inspector.tools.pattern import Pattern
+from inspector.tools.step import Context, Step, Unjudged, crop, nearest
+
+SERIAL = "serial"
+"""Label of the finding that carries the part's serial number."""
+
+_FORMATS = {name for name in zxingcpp.BarcodeFormat.__members__ if name not in ("NONE", "All")}
+
+
+class Expect(Settings):
+    """What some code on the part must say; all that is given must hold for one and the same code.
+
+    Texts may name the batch's: ``{lot}``.
+    """
+
+    content: str = ""
+    """The whole content."""
+    pattern: str = ""
+    """The form of the whole content, see ``tools/pattern.py``."""
+    gtin: str = ""
+    lot: str = ""
+    expiry: str = ""
+    """(17) as printed by the batch, in any of `read`'s date formats or as YYYY-MM-DD."""
+    not_before_days: int | None = None
+    """(17) lies at least this many days ahead of today."""
+    serial: bool = False
+    """The code must carry a serial number (21)."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, template: str) -> str:
+        Pattern(template)
+        return template
+
+
+class Params(Settings):
+    """Which codes, and what they must say."""
+
+    formats: tuple[str, ...] = ()
+    """zxing-cpp's names, such as ``QRCode``, ``DataMatrix``, ``EAN13``; all when left out."""
+    at_least: int = Field(1, ge=0)
+    """Fewer codes than this reject the part."""
+    gs1: bool = False
+    """Every code must hold a valid GS1 element string."""
+    expect: Expect | None = None
+    try_harder: bool = True
+    """Also looks for turned, inverted and small codes; off saves time where codes stand upright."""
+
+    @field_validator("formats")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in _FORMATS:
+                raise ValueError(f"no symbology `{name}`; {nearest(name, _FORMATS)}")
+        return names
+
+
+class CodeStep(Step):
+    """A ``code`` step of a recipe."""
+
+    kind: Literal["code"]
+    params: Params = Params()
+
+
+class Code:
+    """Reads codes with zxing-cpp."""
+
+    Step: ClassVar[type[CodeStep]] = CodeStep
+
+    def __init__(self, step: CodeStep, shelf: Shelf) -> None:
+        self._step = step
+        self.model_digests: tuple[str, ...] = ()
+        self._formats = zxingcpp.barcode_formats_from_str("|".join(step.params.formats))
+        expect = step.params.expect
+        self._pattern = Pattern(expect.pattern) if expect and expect.pattern else None
+
+    def warm_up(self) -> None:
+        """Reads a blank once."""
+        zxingcpp.read_barcodes(np.zeros((64, 64), np.uint8))
+
+    def look(self, pixels: Pixels, context: Context) -> list[Finding]:
+        """One finding per code, its symbology as label; then those that are missing; then the
+        serial number, labelled ``serial``."""
+        step, params = self._step, self._step.params
+        area = crop(pixels, step.roi)
+        codes = zxingcpp.read_barcodes(
+            np.ascontiguousarray(area),
+            formats=self._formats,
+            try_rotate=params.try_harder,
+            try_downscale=params.try_harder,
+            try_invert=params.try_harder,
+            text_mode=zxingcpp.TextMode.Plain,
+        )
+        expect = _Expected(params.expect, context) if params.expect else None
+        found, serials, met, why = [], [], expect is None, ""
+        for code in codes:
+            content, box = code.text, _around(code.position, step)
+            try:
+                gs1 = parse_gs1(content, context.today) if _is_gs1(code, params) else None
+                fault = ""
+            except Gs1Error as error:
+                gs1, fault = None, f"{code.format.name} {error}" if params.gs1 else ""
+            found.append(self._finding(code.format.name, content, box, fault))
+            if gs1 and gs1.serial:
+                serials.append(self._finding(SERIAL, gs1.serial, box, ""))
+            if expect and not met:
+                met, why = expect.holds(content, gs1, self._pattern)
+        if len(codes) < params.at_least:
+            reason = f"{len(codes)} codes read, at least {params.at_least} must be"
+            found.append(self._finding("code", None, None, reason))
+        elif not met:
+            found.append(self._finding("code", None, None, why or "no code read"))
+        return found + serials
+
+    def _finding(self, label: str, text: str | None, box: Box | None, reason: str) -> Finding:
+        return Finding(
+            tool=self._step.name,
+            kind="code",
+            label=label,
+            ok=not reason,
+            box=box,
+            view=self._step.view,
+            severity=self._step.severity or Severity.MAJOR,
+            text=text,
+            reason=reason,
+        )
+
+
+class _Expected:
+    """The rule with the batch's texts put in."""
+
+    def __init__(self, rule: Expect, context: Context) -> None:
+        self._rule, self._today = rule, context.today
+        if rule.not_before_days is not None and not context.clock_synced:
+            raise Unjudged("the clock is not synchronised, no expiry can be judged")
+        try:
+            fill = context.batch.texts
+            self._content = rule.content.format_map(fill)
+            self._gtin = rule.gtin.format_map(fill)
+            self._lot = rule.lot.format_map(fill)
+            self._expiry = rule.expiry.format_map(fill)
+        except KeyError as error:
+            name = str(error.args[0])
+            raise Unjudged(
+                f"batch {context.batch.id} has no text `{name}`; {nearest(name, fill)}"
+            ) from None
+
+    def holds(self, content: str, gs1: Gs1 | None, pattern: Pattern | None) -> tuple[bool, str]:
+        """Whether one code says what it must, and if not, why."""
+        rule = self._rule
+        if self._content and content != self._content:
+            return False, f"code reads `{content}`, must be `{self._content}`"
+        if pattern and not pattern.matches(content):
+            return False, f"code reads `{content}`, which has not the form {rule.pattern}"
+        if not (self._gtin or self._lot or self._expiry or rule.serial) and (
+            rule.not_before_days is None
+        ):
+            return True, ""
+        if gs1 is None:
+            return False, f"code `{content}` is no GS1 element string"
+        if self._gtin and gs1.gtin != self._gtin.zfill(14):
+            return False, f"GTIN is {gs1.gtin or 'missing'}, must be {self._gtin.zfill(14)}"
+        if self._lot and gs1.lot != self._lot:
+            return False, f"lot is {gs1.lot or 'missing'}, must be {self._lot}"
+        if rule.serial and not gs1.serial:
+            return False, "the serial number is missing"
+        return self._expiry_holds(gs1.expiry)
+
+    def _expiry_holds(self, expiry: date | None) -> tuple[bool, str]:
+        rule = self._rule
+        if not self._expiry and rule.not_before_days is None:
+            return True, ""
+        if expiry is None:
+            return False, "the expiry date is missing"
+        if rule.not_before_days is not None:
+            why = dates.shortfall((expiry - self._today).days, rule.not_before_days, None)
+            if why:
+                return False, f"expiry {expiry.isoformat()}: {why}"
+        if self._expiry:
+            wanted = dates.find_date(self._expiry, dates.FORMATS, self._today)
+            if wanted is None:
+                raise Unjudged(f"the batch's expiry `{self._expiry}` is no date")
+            if wanted.day != expiry:
+                return False, f"expiry is {expiry.isoformat()}, must be {wanted.day.isoformat()}"
+        return True, ""
+
+
+def _is_gs1(code: Any, params: Params) -> bool:
+    """By the symbology identifier ``]C1``, ``]d2``, ``]Q3``, ``]e0`` … (GS1 section 5.1.2)."""
+    return bool(params.gs1 or params.expect or code.content_type == zxingcpp.ContentType.GS1)
+
+
+def _around(position: Any, step: CodeStep) -> Box:
+    corners = (position.top_left, position.top_right, position.bottom_right, position.bottom_left)
+    dx, dy = step.roi[:2] if step.roi else (0, 0)
+    xs, ys = [float(c.x) + dx for c in corners], [float(c.y) + dy for c in corners]
+    return min(xs), min(ys), max(xs), max(ys)

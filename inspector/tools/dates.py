@@ -1,0 +1,209 @@
+"""Printed text goes in, the date that it says comes out, and whether a rule about it holds.
+
+Formats are written as they are printed: ``DD MMM``, ``DD/MM/YYYY``, ``MMM YYYY``. "Today" is always
+handed in. Imported by ``tools/read.py``.
+"""
+
+from __future__ import annotations
+
+import calendar
+import functools
+import re
+from dataclasses import dataclass
+from datetime import date
+
+from inspector.tools.pattern import Pattern
+
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+FORMATS = (
+    "DD MMM YYYY",
+    "DD MMM YY",
+    "DD MMM",
+    "YYYY-MM-DD",
+    "DD/MM/YYYY",
+    "DD.MM.YYYY",
+    "DD-MM-YYYY",
+    "DD/MM/YY",
+    "DD.MM.YY",
+    "DD-MM-YY",
+)
+"""Formats that a date rule without formats of its own takes."""
+
+_FIELDS = re.compile(r"DD|MMM|MM|YYYY|YY|D|.", re.DOTALL)
+_DIGITS_OF = {"DD": 2, "MM": 2, "YY": 2, "YYYY": 4}
+_DAY, _MONTH, _CENTURY = "([0-2]\\d|3[01])", "(0\\d|1[0-2])", "(19|20)"
+_PATTERNS = {
+    "DD": _DAY,
+    "MM": _MONTH,
+    "MMM": f"({'|'.join(MONTHS)})",
+    "YY": "\\d{2}",
+    "YYYY": f"{_CENTURY}\\d{{2}}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedDate:
+    """A date found in a line."""
+
+    text: str
+    """As printed, look-alikes put right and the format's spaces where they were swallowed."""
+    day: date
+    """A month without a day means its last day; a day without a year the one nearest to today."""
+    start: int
+    """Where it begins in the line, in characters without spaces."""
+
+
+@functools.cache
+def parts_of(form: str) -> tuple[str, ...]:
+    """The fields and separators of a format. Raises ``ValueError`` when it is not one."""
+    parts = tuple(_FIELDS.findall(form))
+    named = [p for p in parts if p in _PATTERNS]
+    kinds = [p[0] for p in named]
+    if len(kinds) != len(set(kinds)) or "M" not in kinds or len(named) < 2:
+        raise ValueError(
+            f"`{form}` is no date format; use DD, MM or MMM, YY or YYYY, as in DD MMM YY"
+        )
+    if any(p not in _PATTERNS and p.isalnum() for p in parts):
+        raise ValueError(f"`{form}`: only DD, MM, MMM, YY, YYYY and separators may stand in it")
+    return parts
+
+
+def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate | None:
+    """The first format of ``formats``, longest first, that some stretch of ``text`` reads under.
+
+    A stretch as it stands goes before one with look-alikes put right, and look-alikes are put right
+    only in a line (or a word group) that is a date as a whole.
+    """
+    squeezed, origin = _squeeze(text)
+    ordered = sorted(formats, key=lambda f: -_length(f))
+    for form in ordered:
+        for start in range(len(squeezed) - _length(form) + 1):
+            stretch = squeezed[start : start + _length(form)]
+            if _pattern(form).matches(stretch) and _stands_alone(
+                squeezed, text, origin, start, form
+            ):
+                found = _dated(form, stretch, today, start)
+                if found:
+                    return _as_printed(found, text, origin, form)
+    for form in ordered:
+        length = _length(form)
+        for start in _word_starts(text, origin):
+            stop = start + length
+            if stop != len(squeezed) and (
+                stop > len(squeezed) or origin[stop] == origin[stop - 1] + 1
+            ):
+                continue
+            mended = _pattern(form).mend(squeezed[start:stop])
+            found = _dated(form, mended, today, start) if mended else None
+            if found:
+                return _as_printed(found, text, origin, form)
+    return None
+
+
+def shortfall(ahead: int, not_before_days: int | None, not_after_days: int | None) -> str:
+    """Why a date ``ahead`` days from today breaks the rule, or nothing."""
+    if not_before_days is not None and ahead < not_before_days:
+        return f"{ahead} days ahead, at least {not_before_days} must be"
+    if not_after_days is not None and ahead > not_after_days:
+        return f"{ahead} days ahead, at most {not_after_days} may be"
+    return ""
+
+
+@functools.cache
+def _pattern(form: str) -> Pattern:
+    template = "".join(_PATTERNS.get(p, "\\" + p) for p in parts_of(form) if p != " ")
+    return Pattern(template, ignore_case=True)
+
+
+@functools.cache
+def _length(form: str) -> int:
+    return sum(3 if p == "MMM" else _DIGITS_OF.get(p, len(p.strip())) for p in parts_of(form))
+
+
+def _squeeze(text: str) -> tuple[str, list[int]]:
+    """``text`` without spaces, and where each of its characters was."""
+    origin = [i for i, char in enumerate(text) if not char.isspace()]
+    return "".join(text[i] for i in origin), origin
+
+
+def _word_starts(text: str, origin: list[int]) -> list[int]:
+    return [i for i, at in enumerate(origin) if at == 0 or text[at - 1].isspace()]
+
+
+def _stands_alone(squeezed: str, text: str, origin: list[int], start: int, form: str) -> bool:
+    """A date is no part of a longer number: not ``1|12 NOV``, ``16 NOV 26|5`` or ``12|:30``."""
+    stop = start + _length(form)
+    before, after = squeezed[start - 1 : start], squeezed[stop : stop + 1]
+    gap_before = start > 0 and origin[start] > origin[start - 1] + 1
+    gap_after = stop < len(origin) and origin[stop] > origin[stop - 1] + 1
+    first, last = squeezed[start], squeezed[stop - 1]
+    if (
+        before
+        and not gap_before
+        and (
+            _same_kind(before, first)
+            or (before in ".,/:-" and start > 1 and squeezed[start - 2].isdigit())
+        )
+    ):
+        return False
+    if after and not gap_after and (_same_kind(after, last) or after == ":"):
+        return False
+    # ``16 NOV 12:30``: the hour is not the year.
+    tail = text[origin[stop - 1] + 1 :].lstrip()
+    return not (last.isdigit() and tail[:1] == ":")
+
+
+def _same_kind(a: str, b: str) -> bool:
+    return (a.isdigit() and b.isdigit()) or (a.isalpha() and b.isalpha())
+
+
+def _dated(form: str, stretch: str, today: date, start: int) -> PrintedDate | None:
+    day = month = year = None
+    at = 0
+    for part in parts_of(form):
+        if part == " ":
+            continue
+        width = 3 if part == "MMM" else _DIGITS_OF.get(part, 1)
+        piece = stretch[at : at + width]
+        at += width
+        match part:
+            case "DD":
+                day = int(piece)
+            case "MM":
+                month = int(piece)
+            case "MMM":
+                month = MONTHS.index(piece.upper()) + 1
+            case "YY":
+                year = 2000 + int(piece)
+            case "YYYY":
+                year = int(piece)
+    found = _calendar(day, month or 0, year, today)
+    return PrintedDate(stretch, found, start) if found else None
+
+
+def _calendar(day: int | None, month: int, year: int | None, today: date) -> date | None:
+    if not 1 <= month <= 12 or year == 0:
+        return None
+    if year is None:
+        near = [_exact(day or 0, month, today.year + y) for y in (-4, -3, -2, -1, 0, 1, 2, 3, 4)]
+        valid = [d for d in near if d]
+        return min(valid, key=lambda d: abs((d - today).days)) if valid else None
+    return _exact(calendar.monthrange(year, month)[1] if day is None else day, month, year)
+
+
+def _exact(day: int, month: int, year: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def _as_printed(found: PrintedDate, text: str, origin: list[int], form: str) -> PrintedDate:
+    """Puts the spaces back: those that were read, not those that the format would have."""
+    chars = [found.text[0]]
+    for i in range(1, len(found.text)):
+        if origin[found.start + i] > origin[found.start + i - 1] + 1:
+            chars.append(" ")
+        chars.append(found.text[i])
+    return PrintedDate("".join(chars), found.day, found.start)

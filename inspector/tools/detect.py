@@ -1,0 +1,272 @@
+"""``detect``: pixels go in, what a detector finds in them and what it ought to find comes out.
+
+Findings are one per detection, and one more per rule that is broken. Imported by ``tools`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from inspector.config import Settings
+from inspector.part import Box, Finding, Pixels, Severity
+from inspector.tools.card import Card, ModelError
+from inspector.tools.heads import HEADS
+from inspector.tools.letterbox import Letterbox
+from inspector.tools.onnx import Shelf
+from inspector.tools.step import Context, Roi, Step, crop, nearest
+
+FREE_SIDE = 640
+"""Input height and width taken where the graph leaves them free, in pixels."""
+
+
+class Count(Settings):
+    """How many of a label there must be: every bound that is given must hold."""
+
+    label: str
+    roi: Roi | None = None
+    """A detection counts when its centre lies here; the step's ROI when left out."""
+    at_least: int | None = Field(None, ge=0)
+    at_most: int | None = Field(None, ge=0)
+    exactly: int | None = Field(None, ge=0)
+    severity: Severity | None = None
+    reason: str = ""
+    """What a person reads when it is broken; made from the counts when left out."""
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Count:
+        if self.at_least is None and self.at_most is None and self.exactly is None:
+            raise ValueError("a count needs at least one of `at_least`, `at_most`, `exactly`")
+        return self
+
+
+class Each(Settings):
+    """Every detection of one label must have one of another to itself."""
+
+    of: str
+    has: str
+    where: Literal["on_top", "inside"] = "inside"
+    """``on_top``: its centre between the sides and in the upper half of the other, or above it.
+    ``inside``: its centre within the other's box."""
+    edge_px: int = Field(0, ge=0)
+    """Items this near to the left or right end of the ROI are half seen, so not judged."""
+    severity: Severity | None = None
+    reason: str = ""
+
+
+class Params(Settings):
+    """What to find, and what follows from it."""
+
+    model: str
+    """``name/version`` in the models folder."""
+    threshold: float = Field(0.4, gt=0, le=1)
+    """Score from which a detection counts."""
+    thresholds: dict[str, float] = Field({})
+    """By label, where it differs."""
+    iou: float = Field(0.5, gt=0, lt=1)
+    """Raw heads: two boxes of one class that overlap more than this are one."""
+    labels: tuple[str, ...] = ()
+    """Only these are reported and counted; all when left out."""
+    defects: dict[str, Severity] = Field({})
+    """Labels of which one alone rejects the part."""
+    counts: tuple[Count, ...] = ()
+    each: tuple[Each, ...] = ()
+
+    @field_validator("model")
+    @classmethod
+    def _has_a_card(cls, model: str, info: ValidationInfo) -> str:
+        if isinstance(info.context, dict) and (shelf := info.context.get("shelf")):
+            try:
+                shelf.card(model)
+            except ModelError as error:
+                raise ValueError(str(error)) from None
+        return model
+
+    @field_validator("thresholds", "labels", "defects", "counts", "each")
+    @classmethod
+    def _knows_its_labels(cls, value: Any, info: ValidationInfo) -> Any:
+        shelf = info.context.get("shelf") if isinstance(info.context, dict) else None
+        if shelf is None or "model" not in info.data:
+            return value
+        known = shelf.card(info.data["model"]).classes
+        for label in _named(value):
+            if known and label not in known:
+                raise ValueError(f"the model has no class `{label}`; {nearest(label, known)}")
+        return value
+
+
+def _named(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return list(value)
+    names: list[str] = []
+    for item in value if isinstance(value, tuple) else ():
+        if isinstance(item, Each):
+            names += [item.of, item.has]
+        else:
+            names.append(item.label if isinstance(item, Count) else item)
+    return names
+
+
+class DetectStep(Step):
+    """A ``detect`` step of a recipe."""
+
+    kind: Literal["detect"]
+    params: Params
+
+
+class Detect:
+    """A detector with its letterbox and its rules."""
+
+    Step: ClassVar[type[DetectStep]] = DetectStep
+
+    def __init__(self, step: DetectStep, shelf: Shelf) -> None:
+        self._step = step
+        model = shelf.open(step.params.model, "detect")
+        self.model_digests = (model.digest,)
+        self._card = model.card
+        self._bound = model.bind(_input_shape(model.card, model.input_shape))
+        self._letterbox = Letterbox(model.card, self._bound.input)
+        self._decode = HEADS[model.card.output.format]
+        params = step.params
+        wanted = params.labels or model.card.classes
+        # A class that is not wanted has a threshold that no score reaches.
+        self._thresholds = [
+            params.thresholds.get(label, params.threshold) if label in wanted else 2.0
+            for label in model.card.classes
+        ]
+        self._lowest = min(self._thresholds)
+
+    def warm_up(self) -> None:
+        """Runs the model once on what its buffer holds."""
+        self._bound.run()
+
+    def look(self, pixels: Pixels, context: Context) -> list[Finding]:
+        """One finding per detection, best first, then one per broken rule."""
+        step = self._step
+        area = crop(pixels, step.roi)
+        self._letterbox.fill(area)
+        rows = self._decode(self._bound.run(), self._lowest, step.params.iou)
+        found = self._findings(rows) if len(rows) else []
+        if step.params.counts or step.params.each:
+            x, y = step.roi[:2] if step.roi else (0, 0)
+            seen = (float(x), float(y), float(x + area.shape[1]), float(y + area.shape[0]))
+            broken = [f for rule in step.params.counts if (f := self._count(rule, found, seen))]
+            for each in step.params.each:
+                broken += self._each(each, found, seen)
+            found += broken
+        return found
+
+    def _findings(self, rows: np.ndarray) -> list[Finding]:
+        step, classes = self._step, self._card.classes
+        self._letterbox.back(rows[:, :4])
+        if step.roi:
+            rows[:, :4] += (*step.roi[:2], *step.roi[:2])
+        found = []
+        for x1, y1, x2, y2, score, number in rows.tolist():
+            index = int(number)
+            if not 0 <= index < len(classes) or score < self._thresholds[index]:
+                continue
+            label = classes[index]
+            severity = step.params.defects.get(label)
+            found.append(
+                Finding(
+                    tool=step.name,
+                    kind="detect",
+                    label=label,
+                    ok=severity is None,
+                    score=min(score, 1.0),
+                    box=(x1, y1, x2, y2),
+                    view=step.view,
+                    severity=severity or step.severity,
+                    reason="" if severity is None else f"{label} ({score:.2f})",
+                )
+            )
+        found.sort(key=_by_score)
+        return found
+
+    def _count(self, rule: Count, found: Sequence[Finding], seen: Box) -> Finding | None:
+        x1, y1, x2, y2 = rule.roi or seen
+        count = 0
+        for finding in found:
+            if finding.label == rule.label and finding.box:
+                cx, cy = _centre(finding.box)
+                count += x1 <= cx < x2 and y1 <= cy < y2
+        if rule.exactly is not None and count != rule.exactly:
+            wanted = f"exactly {rule.exactly}"
+        elif rule.at_least is not None and count < rule.at_least:
+            wanted = f"at least {rule.at_least}"
+        elif rule.at_most is not None and count > rule.at_most:
+            wanted = f"at most {rule.at_most}"
+        else:
+            return None
+        reason = rule.reason or f"{count} × {rule.label} where {wanted} must be"
+        return self._broken(rule.label, rule.severity, reason, (x1, y1, x2, y2), float(count))
+
+    def _each(self, rule: Each, found: Sequence[Finding], seen: Box) -> list[Finding]:
+        free = [f.box for f in found if f.label == rule.has and f.box]
+        broken = []
+        for item in found:
+            if item.label != rule.of or item.box is None:
+                continue
+            near = rule.edge_px
+            if near and (item.box[0] <= seen[0] + near or item.box[2] >= seen[2] - near):
+                continue
+            mate = next((b for b in free if _belongs(b, item.box, rule.where)), None)
+            if mate is not None:
+                free.remove(mate)
+                continue
+            reason = rule.reason or f"{rule.of} without {rule.has}"
+            broken.append(self._broken(rule.has, rule.severity, reason, item.box, 0.0))
+        return broken
+
+    def _broken(
+        self, label: str, severity: Severity | None, reason: str, box: Box, count: float
+    ) -> Finding:
+        step = self._step
+        return Finding(
+            tool=step.name,
+            kind="detect",
+            label=label,
+            ok=False,
+            box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+            view=step.view,
+            severity=severity or step.severity,
+            value=count,
+            unit="1",
+            reason=reason,
+        )
+
+
+def _input_shape(card: Card, shape: Sequence[object]) -> list[int]:
+    free = (
+        [1, FREE_SIDE, FREE_SIDE, 3]
+        if card.input.layout == "NHWC"
+        else [1, 3, FREE_SIDE, FREE_SIDE]
+    )
+    sides = [
+        has if isinstance(has, int) and has > 0 else f for has, f in zip(shape, free, strict=True)
+    ]
+    sides[0] = 1
+    return sides
+
+
+def _by_score(finding: Finding) -> float:
+    return -finding.score
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _belongs(small: Box, large: Box, where: str) -> bool:
+    x, y = _centre(small)
+    if not large[0] <= x <= large[2]:
+        return False
+    if where == "inside":
+        return large[1] <= y <= large[3]
+    # A cap sits on the bottle's upper half, or just above a box that was drawn without it.
+    height = small[3] - small[1]
+    return large[1] - height <= y <= (large[1] + large[3]) / 2

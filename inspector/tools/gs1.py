@@ -1,0 +1,133 @@
+"""The element string of a GS1 barcode goes in; GTIN, lot, serial, expiry … come out.
+
+After the GS1 General Specifications: application identifiers (section 3), their fixed lengths
+(7.8.5), the check digit (7.9), two-digit years (7.12). Imported by ``tools/code.py``.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from dataclasses import dataclass
+from datetime import date
+
+FNC1 = "\x1d"
+"""The separator between element strings of variable length (ASCII group separator)."""
+
+FIXED = {
+    "00": 18, "01": 14, "02": 14, "03": 14, "04": 16, "11": 6, "12": 6, "13": 6, "14": 6, "15": 6,
+    "16": 6, "17": 6, "18": 6, "19": 6, "20": 2, "31": 6, "32": 6, "33": 6, "34": 6, "35": 6,
+    "36": 6, "41": 13,
+}  # fmt: skip
+"""Characters after an identifier that begins with these two digits (figure 7.8.5-2); 31-36 have
+four-digit identifiers, 41 three-digit ones."""
+
+LONG = {
+    "23": 3, "24": 3, "25": 3, "31": 4, "32": 4, "33": 4, "34": 4, "35": 4, "36": 4, "39": 4,
+    "40": 3, "41": 3, "42": 3, "43": 4, "70": 4, "71": 3, "72": 4, "80": 4, "81": 4, "82": 4,
+}  # fmt: skip
+"""Length of the identifier itself by its first two digits, where it is not two."""
+
+LIMITS = {"10": 20, "21": 20, "22": 20, "30": 8, "37": 8, "90": 30}
+"""Longest content of common identifiers of variable length; 90 where not listed."""
+
+_BRACKETS = re.compile(r"\((\d{2,4})\)")
+
+
+class Gs1Error(ValueError):
+    """No valid element string; ``str()`` says which identifier is wrong and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gs1:
+    """What a GS1 code says."""
+
+    elements: tuple[tuple[str, str], ...]
+    """(application identifier, content) as encoded."""
+    gtin: str | None = None
+    """(01), 14 digits, check digit verified."""
+    lot: str | None = None
+    """(10)."""
+    expiry: date | None = None
+    """(17); a day of 00 means the last of the month."""
+    serial: str | None = None
+    """(21)."""
+
+
+def parse_gs1(content: str, today: date) -> Gs1:
+    """``content`` as a scanner gives it, with FNC1, or in brackets as it is printed for people.
+
+    ``today`` decides the century of two-digit years. Raises ``Gs1Error``.
+    """
+    elements = _bracketed(content) if content.startswith("(") else _encoded(content)
+    known = dict(elements)
+    if len(known) < len(elements):
+        # The same identifier twice with the same content is allowed (section 4.15).
+        for ai, value in elements:
+            if known[ai] != value:
+                raise Gs1Error(f"({ai}) stands twice, as {value} and as {known[ai]}")
+    for ai in ("00", "01", "02"):
+        if ai in known and not check_digit_holds(known[ai]):
+            raise Gs1Error(f"({ai}) {known[ai]} has a wrong check digit")
+    expiry = _date("17", known["17"], today) if "17" in known else None
+    return Gs1(tuple(elements), known.get("01"), known.get("10"), expiry, known.get("21"))
+
+
+def check_digit_holds(number: str) -> bool:
+    """Whether the last digit of a GTIN, SSCC or GLN is its check digit (section 7.9.1)."""
+    if not (number.isascii() and number.isdigit()) or len(number) < 2:
+        return False
+    weights = (3 if i % 2 == 0 else 1 for i in range(len(number) - 1))
+    total = sum(int(d) * w for d, w in zip(reversed(number[:-1]), weights, strict=True))
+    return (10 - total % 10) % 10 == int(number[-1])
+
+
+def _encoded(content: str) -> list[tuple[str, str]]:
+    elements = []
+    rest = content.lstrip(FNC1)
+    while rest:
+        ai = rest[: LONG.get(rest[:2], 2)]
+        if not (ai.isascii() and ai.isdigit()) or len(ai) < LONG.get(rest[:2], 2):
+            raise Gs1Error(f"`{rest[:4]}` is no application identifier")
+        rest = rest[len(ai) :]
+        length = FIXED.get(ai[:2])
+        if length is not None:
+            value, rest = rest[:length], rest[length:].removeprefix(FNC1)
+        else:
+            value, _, rest = rest.partition(FNC1)
+        elements.append((ai, _checked(ai, value)))
+    if not elements:
+        raise Gs1Error("is empty")
+    return elements
+
+
+def _bracketed(content: str) -> list[tuple[str, str]]:
+    pieces = _BRACKETS.split(content)
+    if pieces[0] or len(pieces) < 3:
+        raise Gs1Error(f"`{content[:8]}` is no application identifier in brackets")
+    return [
+        (ai, _checked(ai, value.rstrip(FNC1)))
+        for ai, value in zip(pieces[1::2], pieces[2::2], strict=True)
+    ]
+
+
+def _checked(ai: str, value: str) -> str:
+    length = FIXED.get(ai[:2])
+    if length is not None:
+        if len(value) != length or not (value.isascii() and value.isdigit()):
+            raise Gs1Error(f"({ai}) has {length} digits, not `{value}`")
+    elif not 1 <= len(value) <= LIMITS.get(ai, 90):
+        raise Gs1Error(f"({ai}) has 1 to {LIMITS.get(ai, 90)} characters, not {len(value)}")
+    return value
+
+
+def _date(ai: str, digits: str, today: date) -> date:
+    """Two-digit years lie at most 49 years back and 50 ahead of this one (section 7.12)."""
+    year, month, day = int(digits[:2]), int(digits[2:4]), int(digits[4:])
+    gap = year - today.year % 100
+    century = today.year // 100 + (-1 if gap >= 51 else 1 if gap <= -50 else 0)
+    try:
+        whole = century * 100 + year
+        return date(whole, month, day or calendar.monthrange(whole, month)[1])
+    except (ValueError, IndexError):
+        raise Gs1Error(f"({ai}) {digits} is no date") from None

@@ -1,0 +1,82 @@
+"""A detector's raw answer goes in, rows (x1, y1, x2, y2, score, class) come out.
+
+Three families of heads, named by the card's ``output.format``; boxes are in input pixels.
+Imported by ``tools/detect.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.tools.step import Unjudged
+
+Rows = NDArray[np.float32]
+"""[n,6]: x1, y1, x2, y2, score, class."""
+
+Decode = Callable[[NDArray[Any], float, float], Rows]
+"""(answer, lowest threshold, IoU above which two boxes of a class are one) → rows."""
+
+
+def end_to_end(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
+    """[1,K,6], suppressed inside the graph already; unused rows have score 0."""
+    rows = answer[0]
+    scores = rows[:, 4]
+    _finite(scores)
+    kept: Rows = rows[scores >= threshold].astype(np.float32)  # a copy: the buffer is reused
+    if not np.isfinite(kept).all():
+        raise Unjudged("the model answered with boxes that are not numbers")
+    return kept
+
+
+def yolov8(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
+    """[1,4+C,A]: centre x, y, width, height, then one score per class (YOLOv8, YOLO11)."""
+    columns = answer[0]
+    scores = columns[4:].max(axis=0)
+    _finite(scores)
+    keep = np.flatnonzero(scores >= threshold)
+    labels = columns[4:, keep].argmax(axis=0)
+    return _suppress(columns[:4, keep].T, scores[keep], labels, threshold, iou)
+
+
+def yolov5(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
+    """[1,A,5+C]: centre x, y, width, height, objectness, then one score per class."""
+    rows = answer[0]
+    objectness = rows[:, 4]
+    _finite(objectness)
+    rows = rows[objectness >= threshold]
+    scores = rows[:, 5:].max(axis=1, initial=0) * rows[:, 4]
+    _finite(scores)
+    keep = scores >= threshold
+    rows, scores = rows[keep], scores[keep]
+    return _suppress(rows[:, :4], scores, rows[:, 5:].argmax(axis=1), threshold, iou)
+
+
+HEADS: dict[str, Decode] = {"end2end_xyxy": end_to_end, "yolov8": yolov8, "yolov5": yolov5}
+"""By the card's ``output.format``."""
+
+
+def _finite(scores: NDArray[Any]) -> None:
+    # Every comparison with NaN is false: without this a broken model finds nothing and passes all.
+    if scores.size and not np.isfinite(scores.sum()):
+        raise Unjudged("the model answered with scores that are not numbers")
+
+
+def _suppress(
+    centred: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], threshold: float, iou: float
+) -> Rows:
+    """Non-maximum suppression per class."""
+    if not len(scores):
+        return np.empty((0, 6), np.float32)
+    if not np.isfinite(centred).all():
+        raise Unjudged("the model answered with boxes that are not numbers")
+    boxes = np.array(centred, np.float32)
+    boxes[:, :2] -= boxes[:, 2:] / 2
+    kept = cv2.dnn.NMSBoxesBatched(boxes.tolist(), scores.tolist(), labels.tolist(), threshold, iou)
+    order = np.asarray(kept, np.intp).reshape(-1)
+    boxes[:, 2:] += boxes[:, :2]
+    return np.column_stack([boxes[order], scores[order], labels[order]]).astype(np.float32)

@@ -1,0 +1,271 @@
+"""The only place that knows onnxruntime: a model's folder goes in, a runner with bound buffers out.
+
+A model is run only if its file has the digest of its card and its graph keeps the card's contract
+(I7). Sessions are shared by all recipes of a ``Shelf``; a step binds its buffers once and reuses
+them, so a run allocates nothing. Imported by the tools and by ``recipe``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from inspector.tools.card import Card, ModelError, built_in, find_model, read_card
+
+_DTYPES = {"uint8": np.uint8, "float32": np.float32, "float16": np.float16}
+_TENSORS = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "float16": "tensor(float16)"}
+PROBE_BLOCK = 16
+
+
+class Bound:
+    """One input shape of a model with its buffers: fill ``input``, ``run``, read ``output``."""
+
+    __slots__ = ("_binding", "_fixed", "_held", "_run", "input", "output")
+
+    def __init__(self, session: ort.InferenceSession, name: str, out: str, tensor: Any) -> None:
+        self.input: NDArray[Any] = tensor
+        """Write here before each run."""
+        self._binding = session.io_binding()
+        self._run = session.run_with_iobinding
+        # An OrtValue made from a numpy array is a view of it, and the binding holds neither.
+        self._held = [ort.OrtValue.ortvalue_from_numpy(tensor)]
+        self._binding.bind_ortvalue_input(name, self._held[0])
+        self._binding.bind_output(out, "cpu")
+        self._run(self._binding)
+        self.output: NDArray[Any] = self._binding.copy_outputs_to_cpu()[0]
+        """Valid until the next run."""
+        # A graph with its own NMS gives as many rows as it finds: such an output cannot be bound
+        # beforehand. An output whose every dimension follows from the input's can.
+        graph = next(o for o in session.get_outputs() if o.name == out)
+        static = all(isinstance(d, int) and d > 0 for d in graph.shape)
+        free = any(not isinstance(d, int) for d in session.get_inputs()[0].shape)
+        self._fixed = static or free
+        if self._fixed:
+            self.output = np.ascontiguousarray(self.output)
+            self._held.append(ort.OrtValue.ortvalue_from_numpy(self.output))
+            self._binding.bind_ortvalue_output(out, self._held[1])
+
+    def run(self) -> NDArray[Any]:
+        """Runs the model on ``input``; the answer is ``output``, overwritten by the next run."""
+        self._run(self._binding)
+        if not self._fixed:
+            self.output = self._binding.copy_outputs_to_cpu()[0]
+        return self.output
+
+
+class Model:
+    """A checked model with its session."""
+
+    def __init__(self, card: Card, session: ort.InferenceSession) -> None:
+        self.card = card
+        self.digest = card.sha256
+        self.session = session
+        entries = session.get_inputs()
+        self.input_shape: tuple[Any, ...] = tuple(entries[0].shape)
+        """As in the graph: ints, and names or None for free dimensions."""
+        self._input = entries[0].name
+        self._output = card.output.name or session.get_outputs()[0].name
+        self._dtype = _DTYPES[card.input.dtype]
+
+    def bind(self, shape: Sequence[int]) -> Bound:
+        """New buffers for an input of ``shape``, run once so that the first part finds them warm.
+
+        Each caller keeps its own: a letterbox's grey margins must stay as its step left them.
+        """
+        return Bound(self.session, self._input, self._output, self.tensor(shape))
+
+    def tensor(self, shape: Sequence[int]) -> NDArray[Any]:
+        """An input of ``shape`` for ``run``."""
+        return np.zeros(tuple(shape), self._dtype)
+
+    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        """Runs the model on an input of any shape, its output newly allocated."""
+        answer: NDArray[Any] = self.session.run([self._output], {self._input: tensor})[0]
+        return answer
+
+    def metadata(self, key: str) -> str:
+        """What the exporter stored in the graph under ``key``; empty when it did not."""
+        return str(self.session.get_modelmeta().custom_metadata_map.get(key, ""))
+
+
+class Shelf:
+    """The models of one process, opened once each. ``threads`` are those of every session."""
+
+    def __init__(
+        self,
+        models: Path,
+        threads: int = 2,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        self.models = Path(models)
+        self.threads = threads
+        self.providers = tuple(providers)
+        self._open: dict[str, Model] = {}
+
+    def card(self, ref: str) -> Card:
+        """The card of ``name/version`` without opening the model. Raises ``ModelError``."""
+        own = built_in(ref)
+        return own[1] if own else read_card(find_model(self.models, ref), ref)
+
+    def open(self, ref: str, task: str) -> Model:
+        """The model ``name/version``, checked. Raises ``ModelError`` by name with a mend."""
+        if ref not in self._open:
+            self._open[ref] = _open_model(ref, self.models, self.threads, self.providers)
+        model = self._open[ref]
+        if model.card.task != task:
+            raise ModelError(ref, f"is for `{model.card.task}`, this step needs `{task}`")
+        return model
+
+
+def _open_model(ref: str, models: Path, threads: int, providers: Sequence[str]) -> Model:
+    own = built_in(ref)
+    if own:
+        path, card = own
+    else:
+        folder = find_model(models, ref)
+        card = read_card(folder, ref)
+        path = folder / card.file
+        if card.ref not in {ref, f"{ref}/{card.version}"}:
+            raise ModelError(ref, f"its card says it is {card.ref}; copy the right folder")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(ref, f"{path} cannot be read ({error.strerror}); install it") from None
+    if hashlib.sha256(data).hexdigest() != card.sha256:
+        raise ModelError(
+            ref, f"{path} is not the file of its card (SHA-256 differs); install the release again"
+        )
+    missing = [p for p in providers if p not in ort.get_available_providers()]
+    if missing:
+        raise ModelError(
+            ref,
+            f"execution provider {', '.join(missing)} is not in this onnxruntime; "
+            f"it has {', '.join(ort.get_available_providers())}",
+        )
+    try:
+        session = ort.InferenceSession(data, _options(threads), providers=list(providers))
+    except Exception as error:  # onnxruntime raises a dozen unrelated types for a broken graph
+        what = str(error).splitlines()[0][:200]
+        raise ModelError(ref, f"onnxruntime refuses it ({what}); export it again") from None
+    model = Model(card, session)
+    _check_contract(ref, model)
+    _check_parity(ref, model)
+    return model
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    # Spinning threads eat the core that cameras and the ledger need on a two-core machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _check_contract(ref: str, model: Model) -> None:
+    """The graph must eat what the card says and give what its tool can decode."""
+    card, session = model.card, model.session
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1:
+        raise ModelError(ref, f"has {len(inputs)} inputs; a tool feeds exactly one")
+    name, tensor, shape = inputs[0].name, inputs[0].type, list(inputs[0].shape)
+    if card.input.name and card.input.name != name:
+        raise ModelError(ref, f"its input is `{name}`, its card says `{card.input.name}`")
+    if tensor != _TENSORS[card.input.dtype]:
+        raise ModelError(ref, f"its input is {tensor}, its card says {card.input.dtype}")
+    if len(shape) != 4:
+        raise ModelError(ref, f"its input has shape {shape}; four dimensions are needed")
+    for says, has in zip(card.input.shape, shape, strict=False):
+        if isinstance(says, int) and isinstance(has, int) and says > 0 and says != has:
+            raise ModelError(
+                ref, f"its input has shape {shape}, its card says {list(card.input.shape)}"
+            )
+    channels = shape[3] if card.input.layout == "NHWC" else shape[1]
+    wanted = 1 if card.input.color == "GRAY" else 3
+    if isinstance(channels, int) and channels != wanted:
+        raise ModelError(
+            ref,
+            f"its input {shape} has {channels} channels as {card.input.layout}, "
+            f"but {card.input.color} has {wanted}",
+        )
+    out = next((o for o in outputs if o.name == (card.output.name or outputs[0].name)), None)
+    if out is None:
+        known = ", ".join(o.name for o in outputs)
+        raise ModelError(ref, f"has no output `{card.output.name}`; it has {known}")
+    if out.type not in {"tensor(float)", "tensor(float16)"}:
+        raise ModelError(ref, f"its output `{out.name}` is {out.type}; float is needed")
+    _check_classes(ref, card, list(out.shape))
+
+
+def probe(seed: int, shape: Sequence[int]) -> NDArray[np.uint8]:
+    """The picture of a parity probe: random blocks of 16 px, ``shape`` [N,H,W,C]."""
+    _, height, width, channels = shape
+    rng = np.random.default_rng(seed)
+    rows, columns = -(-height // PROBE_BLOCK), -(-width // PROBE_BLOCK)
+    blocks = rng.integers(0, 256, (rows, columns, channels), dtype=np.uint8)
+    whole = blocks.repeat(PROBE_BLOCK, 0).repeat(PROBE_BLOCK, 1)
+    return np.ascontiguousarray(whole[None, :height, :width])
+
+
+def _check_parity(ref: str, model: Model) -> None:
+    """The model must compute here what it computed where it was released (I7)."""
+    card = model.card
+    if not card.parity.probes:
+        return
+    if card.input.dtype != "uint8" or card.input.layout != "NHWC":
+        raise ModelError(ref, "its card has parity probes, which are uint8 NHWC, its input is not")
+    shape = [d if isinstance(d, int) and d > 0 else 1 for d in model.input_shape]
+    bound = model.bind(shape)
+    for known in card.parity.probes:
+        bound.input[...] = probe(known.seed, shape)
+        answer = bound.run()
+        if card.task == "read":
+            values = answer[0, :: max(1, answer.shape[1] // 10), 0][:10]
+        else:
+            values = np.sort(answer[0, :, 4])[::-1][:10]
+        gap = np.abs(values - np.asarray(known.answer[: len(values)]))
+        if len(values) != len(known.answer) or not gap.max() <= card.parity.tolerance:
+            raise ModelError(
+                ref,
+                f"answers otherwise here than where it was released (by {gap.max():.3f}); "
+                "use its fp32 version or another execution provider",
+            )
+
+
+def _check_classes(ref: str, card: Card, shape: list[Any]) -> None:
+    size: int | None = None
+    extra, wanted = 0, len(card.classes)
+    match card.output.format:
+        case "end2end_xyxy":
+            extra, wanted, size = 6, 0, shape[2] if len(shape) == 3 else -1
+        case "yolov8":
+            extra, size = 4, shape[1] if len(shape) == 3 else -1
+        case "yolov5":
+            extra, size = 5, shape[2] if len(shape) == 3 else -1
+        case "ctc":
+            extra, size = 1, shape[2] if len(shape) == 3 else -1
+            wanted = len(card.charset)
+            if not card.charset:  # it may lie in the graph's metadata
+                return
+        case "db":
+            return
+        case other:
+            known = "end2end_xyxy, yolov8, yolov5, ctc, db"
+            raise ModelError(ref, f"its card's output format is `{other}`; known: {known}")
+    if card.task == "detect" and not card.classes:
+        raise ModelError(ref, "its card names no classes")
+    if isinstance(size, int) and size != extra + wanted:
+        raise ModelError(
+            ref,
+            f"its output has shape {shape}, but {card.output.format} with {wanted} classes "
+            f"needs {extra + wanted}: the card belongs to another model",
+        )

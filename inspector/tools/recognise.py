@@ -1,0 +1,189 @@
+"""Crops of single lines of print go in, the characters that a CTC recogniser sees come out.
+
+Works with any recogniser whose card says ``ctc``: our own on grey pixels, PP-OCRv6 on normalised
+ones. Imported by ``tools/read.py`` and, for its models, by the training room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.part import Pixels
+from inspector.tools.card import ModelError
+from inspector.tools.letterbox import Letterbox
+from inspector.tools.onnx import Bound, Model
+from inspector.tools.step import Unjudged
+
+WIDTH_STEP = 32
+"""Free-width models are bound for widths that are multiples of this, in input pixels."""
+WIDTH_MIN = 96
+WIDTH_MAX = 1280
+GAP = 1.5
+"""Between a digit and a letter, a gap of this many median pitches is a space (see ``spaced``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One line as it was read."""
+
+    text: str
+    score: float
+    """Mean probability of its characters, 0..1; 0 when nothing was read."""
+    weakest: float
+    """Probability of the least certain character."""
+    places: tuple[int, ...] = ()
+    """The time step at which each character begins."""
+
+
+NOTHING = Reading("", 0.0, 0.0)
+
+
+class Recogniser:
+    """A CTC model with buffers for the widths and batches that it has met."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        card = model.card
+        self._nhwc = card.input.layout == "NHWC"
+        shape = model.input_shape
+        height, width = (shape[1], shape[2]) if self._nhwc else (shape[2], shape[3])
+        if not isinstance(height, int):
+            raise ModelError(card.ref, f"its input {list(shape)} leaves the height of a line free")
+        self._height = height
+        self._width = width if isinstance(width, int) and width > 0 else None
+        self._batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
+        self._channels = 1 if card.input.color == "GRAY" else 3
+        self._bound: dict[tuple[int, int], tuple[Bound, list[Letterbox]]] = {}
+        self._loose: dict[int, tuple[NDArray[Any], Letterbox]] = {}
+        # PP-OCR keeps its characters in the graph, one a line; the space is its last class.
+        self._charset = card.charset or (*model.metadata("character").split("\n"), " ")
+        answer = self.bound(1, self._width or WIDTH_MIN)[0].output
+        if answer.ndim != 3 or answer.shape[2] != len(self._charset) + 1:
+            raise ModelError(
+                card.ref,
+                f"its output has shape {answer.shape}, its charset has {len(self._charset)} "
+                "characters and the blank makes one more: the card belongs to another model",
+            )
+
+    def bound(self, count: int, width: int) -> tuple[Bound, list[Letterbox]]:
+        """The buffers for ``count`` lines of ``width`` input pixels, made when first asked for."""
+        count = self._batch or count
+        key = (count, width)
+        if key not in self._bound:
+            bound = self._model.bind(self._shape(count, width))
+            self._bound[key] = bound, self._letterboxes(bound.input)
+        return self._bound[key]
+
+    def width_of(self, crop: Pixels) -> int:
+        """The input width that ``crop`` needs."""
+        if self._width:
+            return self._width
+        height, width = crop.shape[:2]
+        wanted = math.ceil(self._height * width / height / WIDTH_STEP) * WIDTH_STEP
+        return int(min(max(wanted, WIDTH_MIN), WIDTH_MAX))
+
+    def read(self, crops: Sequence[Pixels]) -> list[Reading]:
+        """Reads each crop, (h, w) or (h, w, 3) BGR, as one line; those of equal width together.
+
+        For places known beforehand: the buffers of every width and count are kept.
+        """
+        readings = [NOTHING] * len(crops)
+        widths = [self.width_of(crop) for crop in crops]
+        limit = self._batch or len(crops)
+        for width in sorted(set(widths)):
+            mine = [i for i, w in enumerate(widths) if w == width]
+            for start in range(0, len(mine), limit):
+                chosen = mine[start : start + limit]
+                bound, boxes = self.bound(len(chosen), width)
+                for box, index in zip(boxes, chosen, strict=False):
+                    box.fill(crops[index])
+                answer = bound.run()
+                for row, index in enumerate(chosen):
+                    readings[index] = self._decode(answer[row])
+        return readings
+
+    def read_found(self, crop: Pixels) -> Reading:
+        """Reads one crop of any size without keeping its buffers, which for a picture full of found
+        lines would be a hundred MB."""
+        width = self.width_of(crop)
+        if width not in self._loose:
+            tensor = self._model.tensor(self._shape(1, width))
+            self._loose[width] = tensor, self._letterboxes(tensor)[0]
+        tensor, box = self._loose[width]
+        box.fill(crop)
+        return self._decode(self._model.run(tensor)[0])
+
+    def _shape(self, count: int, width: int) -> tuple[int, ...]:
+        if self._nhwc:
+            return count, self._height, width, self._channels
+        return count, self._channels, self._height, width
+
+    def _letterboxes(self, tensor: NDArray[Any]) -> list[Letterbox]:
+        return [Letterbox(self._model.card, tensor[i : i + 1]) for i in range(len(tensor))]
+
+    def _decode(self, steps: NDArray[Any]) -> Reading:
+        """Greedy CTC (Graves et al. 2006): best class per step, repeats merged, blanks dropped."""
+        best = steps.argmax(axis=1)
+        sure = steps[np.arange(len(best)), best]
+        if not np.isfinite(sure.sum()):
+            raise Unjudged("the recogniser answered with scores that are not numbers")
+        keep = best != 0
+        keep[1:] &= best[1:] != best[:-1]
+        at = np.flatnonzero(keep)
+        if not len(at):
+            return NOTHING
+        text = "".join(self._charset[i - 1] for i in best[at].tolist())
+        # A character is as sure as the best of the steps that it lasts.
+        ends = np.flatnonzero(np.append(best[1:] != best[:-1], True)) + 1
+        sure_of = [float(sure[a : ends[np.searchsorted(ends, a, "right")]].max()) for a in at]
+        return Reading(text, sum(sure_of) / len(sure_of), min(sure_of), tuple(at.tolist()))
+
+
+def spaced(reading: Reading) -> str:
+    """The text with the spaces that the recogniser swallowed, found by the gaps it left.
+
+    Printers often set a date with a narrow gap; CTC then drops the space but not the distance.
+    Only between a digit and a letter: within a word, wide letters leave gaps as wide as a space.
+    """
+    text, places = reading.text, reading.places
+    pitch = [b - a for a, b in pairwise(places)]
+    if len(text) < 3 or not pitch:
+        return text
+    limit = GAP * sorted(pitch)[len(pitch) // 2]
+    out = [text[0]]
+    for gap, before, after in zip(pitch, text, text[1:], strict=False):
+        seam = (before.isdigit() and after.isalpha()) or (before.isalpha() and after.isdigit())
+        if seam and gap > limit:
+            out.append(" ")
+        out.append(after)
+    return "".join(out)
+
+
+def upright(pixels: Pixels, corners: NDArray[np.float32], buffer_rows: int) -> Pixels:
+    """The quadrilateral ``corners`` [4,2] (clockwise from the top left) as an upright crop.
+
+    Lines taller than 1.5 times their width stand on end and are turned, as PP-OCR does.
+    """
+    width = max(_length(corners, 0, 1), _length(corners, 3, 2))
+    height = max(_length(corners, 0, 3), _length(corners, 1, 2))
+    if min(width, height) < 2:
+        return np.zeros((buffer_rows, buffer_rows), np.uint8)
+    w, h = round(width), round(height)
+    target = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
+    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
+    line = cv2.warpPerspective(
+        pixels, matrix, (w, h), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.ascontiguousarray(np.rot90(line) if h > 1.5 * w else line, np.uint8)
+
+
+def _length(corners: NDArray[np.float32], a: int, b: int) -> float:
+    return float(np.hypot(*(corners[a] - corners[b])))

@@ -1,0 +1,105 @@
+"""What every tool shares: a step of a recipe goes in, and what a tool may know about the part.
+
+A tool is a class with a ``Step`` model and the three members of ``Tool``; it is built once, when
+the recipe is loaded, and looks at one part at a time. Imported by tools and by ``recipe``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import AfterValidator, Field
+
+from inspector.config import Settings
+from inspector.part import Batch, Finding, Pixels, Severity
+
+
+def _is_a_box(roi: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = roi
+    if x1 < 0 or y1 < 0 or x2 <= x1 or y2 <= y1:
+        raise ValueError("a ROI is [x1, y1, x2, y2] with 0 <= x1 < x2 and 0 <= y1 < y2, in pixels")
+    return roi
+
+
+Roi = Annotated[tuple[int, int, int, int], AfterValidator(_is_a_box)]
+"""``[x1, y1, x2, y2]`` in pixels of the full frame; x2 and y2 are outside of it."""
+
+
+class Step(Settings):
+    """One tool at work in a recipe. Each tool's own ``Step`` narrows ``kind``, adds ``params``."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    """Unique in the recipe; findings carry it."""
+    kind: str
+    """Which tool."""
+    view: str = ""
+    """Which camera it looks at; may be left out when the recipe has one view."""
+    roi: Roi | None = None
+    """Where it looks; the whole frame when left out. Findings are in full-frame pixels anyway."""
+    severity: Severity = Severity.MAJOR
+    """How bad a finding of this step is, where no rule says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a tool may know about a part besides its pixels. Clocks are injected, never read."""
+
+    batch: Batch
+    today: date
+    clock_synced: bool = True
+    """False: rules about dates cannot be judged."""
+
+
+class Tool(Protocol):
+    """A step made ready. Not thread-safe: it owns the buffers that its models are bound to."""
+
+    Step: ClassVar[type[Any]]
+    """The pydantic model of its step in a recipe."""
+    model_digests: tuple[str, ...]
+    """SHA-256 of each model file it runs."""
+
+    def look(self, pixels: Pixels, context: Context) -> list[Finding]:
+        """What it sees or misses in ``pixels``, boxes in full-frame pixels.
+
+        Raises ``Unjudged`` when no judgement is possible: the part is then an error, never a pass.
+        """
+        ...
+
+    def warm_up(self) -> None:
+        """Runs each model once on each shape that is known beforehand."""
+        ...
+
+
+class Unjudged(Exception):
+    """A tool could not judge: the part ends in ``error`` with this reason and these findings."""
+
+    def __init__(self, reason: str, findings: Iterable[Finding] = ()) -> None:
+        super().__init__(reason)
+        self.findings = tuple(findings)
+
+
+def crop(pixels: Pixels, roi: Roi | None) -> Pixels:
+    """The view of ``pixels`` under ``roi``, without a copy. A ROI that reaches outside is unjudged:
+    it was drawn for another picture."""
+    if roi is None:
+        return pixels
+    height, width = pixels.shape[:2]
+    x1, y1, x2, y2 = roi
+    if x2 > width or y2 > height:
+        raise Unjudged(f"ROI {list(roi)} reaches outside the {width}x{height} picture")
+    return pixels[y1:y2, x1:x2]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The tail of an error message about an unknown name: the nearest valid one, or all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+    if not near:
+        by_case = {k.lower(): k for k in known}
+        near = difflib.get_close_matches(name.lower(), by_case, 1, cutoff=0.4)
+        near = [by_case[n] for n in near]
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known) or 'none'}"
