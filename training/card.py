@@ -1,0 +1,109 @@
+"""A model's passport: an exported model and its figures enter, ``card.json`` leaves.
+
+``inspector.tools.card`` says what a station reads of it; the rest is for people and for the centre.
+Imported by ``export``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.part import Pixels
+from training.measure import run, session
+from training.pictures import PAD
+
+PROBE_BLOCK = 16
+
+
+def probe(seed: int, shape: Sequence[int]) -> Pixels:
+    """A picture that any machine can make without data: random blocks of 16 px, ``shape`` NHWC."""
+    _, height, width, channels = shape
+    rng = np.random.default_rng(seed)
+    rows, columns = -(-height // PROBE_BLOCK), -(-width // PROBE_BLOCK)
+    blocks = rng.integers(0, 256, (rows, columns, channels), dtype=np.uint8)
+    whole = blocks.repeat(PROBE_BLOCK, 0).repeat(PROBE_BLOCK, 1)
+    return np.ascontiguousarray(whole[None, :height, :width])
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_card(
+    path: Path,
+    *,
+    task: str,
+    license: str,
+    trained_on: str,
+    command: str,
+    metrics: dict[str, Any],
+    difference: float,
+    lineage: dict[str, Any],
+    classes: Sequence[str] = (),
+    charset: str = "",
+) -> Path:
+    """``card.json`` beside ``path`` (``models/<name>/<version>/model.onnx``); returns its path.
+
+    Its ``parity`` lets another machine ask whether the model computes there what it computed here:
+    the answers to two probe pictures, see :func:`probe`.
+    """
+    model = session(path)
+    entry, leave = model.get_inputs()[0], model.get_outputs()[0]
+    shape = [d if isinstance(d, int) else 1 for d in entry.shape]
+    read = task == "recognise"
+    card = {
+        "name": path.parent.parent.name,
+        "version": path.parent.name,
+        "task": task,
+        "sha256": sha256(path),
+        "license": license,
+        "trained_on": trained_on,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "input": {
+            "name": entry.name,
+            "shape": [d if isinstance(d, int) else -1 for d in entry.shape],
+            "dtype": "uint8",
+            "layout": "NHWC",
+            "colour": "grey" if read else "BGR",
+        },
+        "letterbox": {"pad": PAD, "align": "top-left" if read else "centre"},
+        "output": {
+            "name": leave.name,
+            "shape": [d if isinstance(d, int) else -1 for d in leave.shape],
+            "format": "ctc" if read else "end-to-end",
+        },
+        "classes": list(classes),
+        "charset": charset,
+        "metrics": metrics,
+        "parity": {
+            "max_abs_difference": round(difference, 6),
+            "probes": [
+                {"seed": seed, "answer": _answer(run(model, probe(seed, shape)), task)}
+                for seed in (0, 1)
+            ],
+            "tolerance": 0.05,
+        },
+        "lineage": lineage,
+    }
+    target = path.with_name("card.json")
+    target.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    return target
+
+
+def _answer(output: NDArray[np.float32], task: str) -> list[float]:
+    """Ten numbers that stand for an output: the best scores, or ten places' blank probabilities."""
+    if task == "recognise":
+        values = output[0, :: max(1, output.shape[1] // 10), 0][:10]
+    else:
+        values = np.sort(output[0, :, 4])[::-1][:10]
+    return [round(float(v), 4) for v in values]

@@ -1,0 +1,214 @@
+"""The command ``training``: fit, export and evaluate the models that stations run.
+
+A thin layer over ``detect``, ``read``, ``export`` and ``evaluate``; each run is a folder, resumed
+by giving the same command again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train, measure and export the models of a station.",
+)
+fit = typer.Typer(no_args_is_help=True, help="Train a network; resumes where it was stopped.")
+app.add_typer(fit, name="fit")
+console = Console(stderr=True)
+
+Data = Annotated[Path | None, typer.Option(help="Data folder: images/ and labels/ (YOLO txt).")]
+Run = Annotated[Path, typer.Option(help="Folder of the run: its checkpoints.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads to compute with.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the plan's.")]
+Models = Annotated[Path, typer.Option(help="Folder of models to write to.")]
+
+
+def _plan(name: str, data: Path | None, classes: str, held_out: str, size: str) -> Any:
+    """A shipped model's plan, or one for the caller's own data."""
+    from training import bottle_cap, bottle_line
+    from training.augment import Variation
+    from training.detector import Shape
+    from training.fit import Schedule
+    from training.pictures import read_yolo, split
+    from training.plan import Plan
+
+    for plan in (bottle_cap.PLAN, bottle_line.PLAN):
+        if plan.name == name:
+            return plan
+    if data is None or not classes or not held_out:
+        raise typer.BadParameter(
+            f"{name!r} is no shipped plan (bottle-cap, bottle-line): "
+            "give --data, --classes and --held-out for your own"
+        )
+    width, height = map(int, size.split("x"))
+    return Plan(
+        name=name,
+        shape=Shape(height, width, tuple(classes.split(","))),
+        variation=Variation(
+            zoom=(0.8, 1.2), shift=0.08, turn=3.0, light=0.3, colour=0.1, blur=0.2, noise=10.0
+        ),
+        schedule=Schedule(epochs=60),
+        pictures=lambda folder: split(read_yolo(folder), held_out.split(",")),
+        trained_on=f"{data.name}, all groups but {held_out}",
+        license="unlicensed: set by the data's owner",
+    )
+
+
+@fit.command("detect")
+def fit_detect(
+    name: str,
+    run: Run,
+    data: Data = None,
+    classes: Annotated[str, typer.Option(help="Own data: class names, by comma.")] = "",
+    held_out: Annotated[str, typer.Option(help="Own data: groups to measure on, by comma.")] = "",
+    size: Annotated[str, typer.Option(help="Own data: input, width x height.")] = "320x320",
+    start: Annotated[Path | None, typer.Option(help="Checkpoint to begin from.")] = None,
+    epochs: Epochs = None,
+    models: Models = Path("models"),
+    version: Annotated[str, typer.Option(help="Version of the model written.")] = "1",
+    threads: Threads = 2,
+) -> None:
+    """Train a detector and export it, fp32 and int8, each with its measured card.
+
+    Example: training fit detect bottle-cap --data ../shared/data/bottles --run runs/bottle-cap
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from training.detect import fit_detector
+    from training.export import export_detector
+
+    torch.set_num_threads(threads)
+    plan = _plan(name, data, classes, held_out, size)
+    schedule = plan.schedule if epochs is None else replace(plan.schedule, epochs=epochs)
+    pictures, measured = plan.pictures(data or run)
+    console.print(f"{plan.name}: {len(pictures)} pictures to learn from, {len(measured)} held out")
+    net = fit_detector(
+        plan.shape, pictures, measured, plan.variation, run, schedule, plan.batch, start
+    )
+    for card in export_detector(plan, net, pictures, measured, models, version, _command(name)):
+        console.print(f"wrote {card}")
+
+
+@app.command()
+def export(
+    name: str,
+    run: Run,
+    data: Data = None,
+    classes: Annotated[str, typer.Option(help="Own data: class names, by comma.")] = "",
+    held_out: Annotated[str, typer.Option(help="Own data: groups to measure on, by comma.")] = "",
+    size: Annotated[str, typer.Option(help="Own data: input, width x height.")] = "320x320",
+    models: Models = Path("models"),
+    version: Annotated[str, typer.Option(help="Version of the model written.")] = "1",
+) -> None:
+    """Export the last checkpoint of a detector's run, as ``fit detect`` does at its end.
+
+    Example: training export bottle-cap --data ../shared/data/bottles --run runs/bottle-cap
+    """
+    import torch
+
+    from training.detector import Detector
+    from training.export import export_detector
+
+    plan = _plan(name, data, classes, held_out, size)
+    checkpoint = run / "last.pt"
+    if not checkpoint.exists():
+        raise typer.BadParameter(f"{checkpoint} is not there: `training fit detect` writes it")
+    net = Detector(plan.shape)
+    net.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    pictures, measured = plan.pictures(data or run)
+    for card in export_detector(
+        plan, net.eval(), pictures, measured, models, version, _command(name)
+    ):
+        console.print(f"wrote {card}")
+
+
+@fit.command("read")
+def fit_read(
+    run: Run,
+    epochs: Epochs = None,
+    models: Models = Path("models"),
+    version: Annotated[str, typer.Option(help="Version of the model written.")] = "1",
+    threads: Threads = 2,
+) -> None:
+    """Train the reader of one line of print, and export it with its measured card.
+
+    Example: training fit read --run runs/line-read
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from training import line_read
+    from training.export import export_reader
+    from training.read import fit_reader
+
+    torch.set_num_threads(threads)
+    schedule = line_read.SCHEDULE
+    if epochs is not None:
+        schedule = replace(schedule, epochs=epochs)
+    lines = line_read.render(line_read.LINES, "train")
+    measured = line_read.render(line_read.HELD_OUT, "held_out")
+    net = fit_reader(lines, measured, run, schedule)
+    path = models / line_read.NAME / version / "model.onnx"
+    console.print(f"wrote {export_reader(net, measured, path, _command(line_read.NAME))}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="models/<name>/<version>, with its card.")],
+    data: Annotated[Path, typer.Argument(help="Data folder: images/ and labels/ (YOLO txt).")],
+    groups: Annotated[str, typer.Option(help="Only these groups, by comma.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a detector on labelled pictures: mAP50 and, per class, recall and false finds.
+
+    Example: training evaluate models/bottle-cap/1 ../shared/data/bottles --groups IMG_4824
+    """
+    from training.measure import look_with, measure_detector
+    from training.pictures import letterbox, read_yolo
+
+    card = json.loads((model / "card.json").read_text())
+    _, height, width, _ = card["input"]["shape"]
+    chosen = set(groups.split(",")) if groups else None
+    pictures = [
+        letterbox(p, height, width) for p in read_yolo(data) if chosen is None or p.group in chosen
+    ]
+    if not pictures:
+        raise typer.BadParameter(f"no pictures of {groups} in {data}")
+    metrics = measure_detector(look_with(model / "model.onnx"), pictures, card["classes"])
+    if as_json:
+        print(json.dumps(metrics))
+    else:
+        Console().print_json(json.dumps(metrics))
+
+
+def _command(name: str) -> str:
+    """How to make the model again: the script for a shipped one, else what was typed."""
+    if name in ("bottle-cap", "bottle-line", "line-read"):
+        return f"scripts/train-models {name}"
+    return " ".join(["training", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Entry point: a user's mistake is a sentence, not a traceback."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        console.print(f"training: {error}", style="red", markup=False)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

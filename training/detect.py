@@ -1,0 +1,77 @@
+"""Fitting a detector: pictures enter, a trained ``Detector`` leaves. Imported by ``cli``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.augment import Variation, vary
+from training.detector import Detector, EndToEnd, Shape, grid
+from training.evaluate import Detections, mean_average_precision
+from training.fit import Schedule, fit, seed_everything
+from training.loss import detection_loss
+from training.pictures import Picture, letterbox
+
+
+def fit_detector(
+    shape: Shape,
+    pictures: Sequence[Picture],
+    held_out: Sequence[Picture],
+    how: Variation,
+    folder: Path,
+    schedule: Schedule,
+    batch: int = 16,
+    start: Path | None = None,
+) -> Detector:
+    """Train on ``pictures``, telling the mAP50 on ``held_out`` as it goes.
+
+    ``start`` is a checkpoint to begin from; what fits in it is taken, the rest is fresh.
+    """
+    seed_everything(schedule.seed)
+    net = Detector(shape)
+    if start is not None:
+        known, mine = torch.load(start, weights_only=True)["average"], net.state_dict()
+        mine |= {k: v for k, v in known.items() if k in mine and mine[k].shape == v.shape}
+        net.load_state_dict(mine)
+    centres, strides = grid(shape.height, shape.width)
+
+    def batches(epoch: int) -> Iterator[Any]:
+        rng = np.random.default_rng((schedule.seed, epoch))
+        order = rng.permutation(len(pictures))
+        for i in range(0, len(order) - batch + 1, batch):
+            varied = [
+                vary(pictures[j], shape.height, shape.width, how, rng) for j in order[i : i + batch]
+            ]
+            pixels = torch.from_numpy(np.stack([p.pixels for p in varied]))
+            yield (
+                pixels,
+                [torch.from_numpy(p.boxes) for p in varied],
+                [torch.from_numpy(p.labels) for p in varied],
+            )
+
+    def loss(net: nn.Module, batch: Any) -> Tensor:
+        pixels, boxes, labels = batch
+        raw, logits = net(pixels.permute(0, 3, 1, 2).float() * (1 / 255))
+        with torch.autocast("cpu", enabled=False):
+            return detection_loss(raw, logits, boxes, labels, centres, strides)
+
+    ready = [letterbox(p, shape.height, shape.width) for p in held_out]
+
+    def measure(net: nn.Module) -> float:
+        assert isinstance(net, Detector)
+        return mean_average_precision(detect(net, ready), ready, len(shape.classes))[0]
+
+    steps = len(pictures) // batch
+    return fit(net, batches, steps, loss, measure, folder, schedule)
+
+
+@torch.no_grad()
+def detect(net: Detector, pictures: Sequence[Picture]) -> list[Detections]:
+    """What ``net`` finds on each letterboxed picture."""
+    whole = EndToEnd(net).eval()
+    return [whole(torch.from_numpy(p.pixels)[None])[0].numpy() for p in pictures]

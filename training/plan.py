@@ -1,0 +1,39 @@
+"""What a model is trained for: a plan says which pictures, which net, how varied, how long.
+
+A shipped model is one plan in one file (``bottle_cap.py``, ``bottle_line.py``, ``line_read.py``);
+a customer's own data makes a plan from the command line. Imported by ``cli`` and those files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.augment import Variation
+from training.detector import Shape
+from training.evaluate import Detections
+from training.fit import Schedule
+from training.pictures import Picture
+
+Look = Callable[[Picture], Detections]
+"""Finds what is on one letterboxed picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to make one detector."""
+
+    name: str
+    shape: Shape
+    variation: Variation
+    schedule: Schedule
+    pictures: Callable[[Path], tuple[list[Picture], list[Picture]]]
+    """From a data folder: the pictures to learn from, and those held out to measure with."""
+    trained_on: str
+    """What the card says about the data, its authors and their licence."""
+    batch: int = 16
+    license: str = "Apache-2.0"
+    probe: Callable[[Look, list[Picture]], dict[str, Any]] | None = None
+    """Further measurements for the card, beyond mAP and recall."""
