@@ -17,7 +17,7 @@ from inspector.store.errors import (
     StoreStalled,
 )
 from inspector.store.images import ArchiveCounts, ImageArchive, free_bytes
-from inspector.store.keys import public_key, station_key
+from inspector.store.keys import public_key, signing_key
 from inspector.store.ledger import LineLedger
 from inspector.store.maintenance import rebuild_index, shorten_wal
 from inspector.store.query import History
@@ -47,6 +47,6 @@ __all__ = [
     "public_key",
     "rebuild_index",
     "shorten_wal",
-    "station_key",
+    "signing_key",
     "verify",
 ]

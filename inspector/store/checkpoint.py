@@ -158,8 +158,18 @@ def _whole_lines(file: BinaryIO) -> int:
     return 0
 
 
-def read_copies(data_dir: Path, *, tail: int = 0) -> Iterator[Signed | None]:
-    """The copies in their order, None for a line that is none; with ``tail``, only the last bytes.
+def copy_bytes(data_dir: Path) -> int:
+    """How long the copy is now."""
+    try:
+        return (data_dir / COPY_FILE).stat().st_size
+    except OSError:
+        return 0
+
+
+def read_copies(data_dir: Path, *, tail: int = 0) -> Iterator[tuple[int, Signed | None]]:
+    """The copies in their order, each with the byte it begins at; None for a line that is none.
+
+    With ``tail``, only those in the last bytes.
 
     Raises:
         OSError: the file is there and cannot be read.
@@ -173,19 +183,21 @@ def read_copies(data_dir: Path, *, tail: int = 0) -> Iterator[Signed | None]:
             file.readline()
         else:
             file.seek(0)
+        end = file.tell()
         for line in file:
+            start, end = end, end + len(line)
             try:
                 fields = json.loads(line)
                 signed = Signed(bytes.fromhex(fields["body"]), bytes.fromhex(fields["signature"]))
             except (ValueError, TypeError, KeyError, RecursionError):
-                yield None
+                yield start, None
             else:
-                yield signed if line == _line(signed) else None
+                yield start, signed if line == _line(signed) else None
 
 
 def last_copy(data_dir: Path, key: Ed25519PublicKey) -> Checkpoint | None:
     """The newest copy that this key signed, among the last hundred."""
-    for signed in reversed(list(read_copies(data_dir, tail=1 << 16))):
+    for _, signed in reversed(list(read_copies(data_dir, tail=1 << 16))):
         if signed is not None:
             with suppress(RecordError):
                 return check(signed, key)

@@ -67,26 +67,26 @@ class ImageArchive:
         self,
         data_dir: Path | str,
         *,
-        pass_every: int = 100,
-        queue_parts: int = 32,
-        reserve_mb: float = 2048,
-        quality: int = 90,
+        pass_image_every: int = 100,
+        image_queue: int = 64,
+        reserve_mb: float = 512,
+        jpeg_quality: int = 92,
     ) -> None:
         """
         Args:
-            pass_every: one pass in so many is kept; 0 keeps none. Everything else is always kept.
-            queue_parts: parts that may wait for the disk, each with all its views.
+            pass_image_every: one pass in so many is kept, 0: none; everything else always.
+            image_queue: parts that may wait for the disk, each with all its views.
             reserve_mb: below this much free disk no image is written, so that the ledger can be.
-            quality: of the JPEG, 1..100.
+            jpeg_quality: of the JPEG, 1..100.
         """
         self.data_dir = Path(data_dir)
         self.trouble = ""
-        self._pass_every = pass_every
+        self._pass_every = pass_image_every
         self._reserve_bytes = int(reserve_mb * (1 << 20))
-        self._quality = quality
+        self._quality = jpeg_quality
         self._passes = 0
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(queue_parts + 1)
-        self._capacity = queue_parts
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(image_queue + 1)
+        self._capacity = image_queue
         self._done: deque[ImageRecord] = deque()
         self._spare: dict[tuple[int, ...], deque[Pixels]] = {}
         self._offered = self._overflowed = 0

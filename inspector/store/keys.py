@@ -28,7 +28,7 @@ KEY_NAME = "station.key"
 PUBLIC_NAME = "station.pub"
 
 
-def station_key(data_dir: Path) -> Ed25519PrivateKey:
+def signing_key(data_dir: Path) -> Ed25519PrivateKey:
     """The key of this station in ``<data>/keys``, made if there is none yet.
 
     Raises:

@@ -254,14 +254,6 @@ def _bounded(body: bytes) -> bytes:
     return body
 
 
-def kind_of(body: bytes) -> Kind:
-    """The kind, from the first two bytes alone (of a record that is intact)."""
-    try:
-        return Kind(body[1])
-    except (IndexError, ValueError) as error:
-        raise RecordError("these bytes are no record") from error
-
-
 def fields_of(body: bytes) -> list[Any]:
     """The plain CBOR array of a record of a known kind and version.
 
@@ -311,8 +303,8 @@ def _decode_verdict(fields: list[Any], lookup: Lookup) -> Verdict:
         station=station,
         stream=_defined(lookup, stream, Defined.STREAM)[0],
         sequence=sequence,
-        outcome=OUTCOMES[outcome],
-        mode=MODES[mode],
+        outcome=_nth(OUTCOMES, outcome),
+        mode=_nth(MODES, mode),
         batch=batch,
         times=Times(
             trigger_ns=trigger,
@@ -333,7 +325,8 @@ def _decode_verdict(fields: list[Any], lookup: Lookup) -> Verdict:
 
 
 def _decode_finding(fields: list[Any], lookup: Lookup) -> Finding:
-    shape, score, box, said, value, reason = [*fields, *[None] * (6 - len(fields))]
+    absent: list[Any] = [None] * (6 - len(fields))
+    shape, score, box, said, value, reason = fields + absent
     tool, kind, label, ok, view, severity, unit = _defined(lookup, shape, Defined.SHAPE)
     return Finding(
         tool=tool,
@@ -351,6 +344,12 @@ def _decode_finding(fields: list[Any], lookup: Lookup) -> Finding:
     )
 
 
+def _nth(values: tuple[Any, ...], number: int) -> Any:
+    if number < 0:
+        raise RecordError(f"a number that stands for nothing: {number}")
+    return values[number]
+
+
 def _defined(lookup: Lookup, position: int, what: Defined) -> tuple[Any, ...]:
     definition = lookup(position)
     if definition.what is not what:
@@ -364,7 +363,7 @@ def _decode_gate(fields: list[Any], lookup: Lookup) -> GateDecision:
         part_id=PartId(UUID(bytes=part_id)),
         stream=_defined(lookup, stream, Defined.STREAM)[0],
         sequence=sequence,
-        action=ACTIONS[action],
+        action=_nth(ACTIONS, action),
         reason=reason,
         decided_ns=decided,
         acknowledged_ns=0 if acknowledged is None else decided + acknowledged,
@@ -386,6 +385,119 @@ def _decode_image(fields: list[Any], lookup: Lookup) -> ImageRecord:
 
 def _decode_desk(fields: list[Any], lookup: Lookup) -> DeskRecord:
     _, _, kind, principal, utc_ns, body, line = fields
+    if [type(item) for item in line] != [int, bytes, int, bytes]:
+        raise RecordError("a desk record that names no head of the line")
+    return DeskRecord(kind, principal, utc_ns, body, LineHead(*line))
+
+
+_DECODERS[Kind(fields[0])](fields, lookup)
+    except RecordError:
+        raise
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, struct.error) as error:
+        name = Kind(fields[0]).name.lower()
+        raise RecordError(f"a {name} record that does not hold what one holds: {error}") from error
+
+
+def _decode_definition(fields: list[Any], lookup: Lookup) -> Definition:
+    _, _, what, value = fields
+    return Definition(Defined(what), tuple(tuple(v) if isinstance(v, list) else v for v in value))
+
+
+def _decode_verdict(fields: list[Any], lookup: Lookup) -> Verdict:
+    (_, _, context, sequence, outcome, part_id, trigger, frame, judged, utc) = fields[:10]
+    findings, reasons, serial = fields[10:]
+    (stream, station, mode, batch, recipe, recipe_digest, models, software, boot_id, synced) = (
+        _defined(lookup, context, Defined.CONTEXT)
+    )
+    return Verdict(
+        part_id=PartId(UUID(bytes=part_id)),
+        station=station,
+        stream=_defined(lookup, stream, Defined.STREAM)[0],
+        sequence=sequence,
+        outcome=_nth(OUTCOMES, outcome),
+        mode=_nth(MODES, mode),
+        batch=batch,
+        times=Times(
+            trigger_ns=trigger,
+            frame_ns=0 if frame is None else trigger + frame,
+            verdict_ns=0 if judged is None else trigger + judged,
+            utc_ns=utc,
+            boot_id=boot_id,
+            clock_synced=synced,
+        ),
+        recipe=recipe,
+        recipe_digest=recipe_digest,
+        model_digests=tuple(models),
+        software=software,
+        reasons=tuple(reasons),
+        findings=tuple([_decode_finding(finding, lookup) for finding in findings]),
+        serial=serial,
+    )
+
+
+def _decode_finding(fields: list[Any], lookup: Lookup) -> Finding:
+    absent: list[Any] = [None] * (6 - len(fields))
+    shape, score, box, said, value, reason = fields + absent
+    tool, kind, label, ok, view, severity, unit = _defined(lookup, shape, Defined.SHAPE)
+    return Finding(
+        tool=tool,
+        kind=kind,
+        label=label,
+        ok=ok,
+        score=score,
+        box=None if box is None else _unbox(box),
+        view=view,
+        severity=Severity(severity),
+        text=said,
+        value=value,
+        unit=unit,
+        reason=reason or "",
+    )
+
+
+def _nth(values: tuple[Any, ...], number: int) -> Any:
+    if number < 0:
+        raise RecordError(f"a number that stands for nothing: {number}")
+    return values[number]
+
+
+def _defined(lookup: Lookup, position: int, what: Defined) -> tuple[Any, ...]:
+    definition = lookup(position)
+    if definition.what is not what:
+        raise RecordError(f"refers to record {position} for its {what.name.lower()}; it is none")
+    return definition.value
+
+
+def _decode_gate(fields: list[Any], lookup: Lookup) -> GateDecision:
+    _, _, stream, sequence, action, part_id, decided, acknowledged, reason = fields
+    return GateDecision(
+        part_id=PartId(UUID(bytes=part_id)),
+        stream=_defined(lookup, stream, Defined.STREAM)[0],
+        sequence=sequence,
+        action=_nth(ACTIONS, action),
+        reason=reason,
+        decided_ns=decided,
+        acknowledged_ns=0 if acknowledged is None else decided + acknowledged,
+    )
+
+
+def _decode_event(fields: list[Any], lookup: Lookup) -> Event:
+    return Event(*fields[2:])
+
+
+def _decode_batch(fields: list[Any], lookup: Lookup) -> BatchChange:
+    return BatchChange(*fields[2:])
+
+
+def _decode_image(fields: list[Any], lookup: Lookup) -> ImageRecord:
+    _, _, part_id, view, digest, path, size = fields
+    return ImageRecord(PartId(UUID(bytes=part_id)), view, digest.hex(), path, size)
+
+
+def _decode_desk(fields: list[Any], lookup: Lookup) -> DeskRecord:
+    _, _, kind, principal, utc_ns, body, line = fields
+    if [type(item) for item in line] != [int, bytes, int, bytes]:
+        raise RecordError("a desk record that names no head of the line")
     return DeskRecord(kind, principal, utc_ns, body, LineHead(*line))
 
 
@@ -401,5 +513,4 @@ _DECODERS: dict[Kind, Callable[[list[Any], Lookup], Record]] = {
     Kind.BATCH: _decode_batch,
     Kind.IMAGE: _decode_image,
     Kind.DESK: _decode_desk,
-    Kind.CHECKPOINT: _decode_checkpoint,
 }

@@ -11,15 +11,15 @@ together with the next. When the disk is full or fails, what waits stays waiting
 goes with the next commit: nothing is lost, nothing is written twice.
 
 The WAL is not checkpointed while the line works (it would cost a second and third fsync inside a
-commit): `maintenance.shorten_wal` does that from another process every few seconds. The ledger
-itself does it at opening, at closing, and when nothing was committed for `idle_s`.
+commit): `shorten_wal` does that from another process every few seconds. The ledger itself does it
+at opening, at closing, and beside the line when nothing was committed for `idle_s`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import queue
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -32,28 +32,25 @@ from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from inspector.part import Batch, GateDecision, Outcome, Verdict
-from inspector.store import layout, schema
+from inspector.part import Batch, GateDecision, Verdict
+from inspector.store import schema
+from inspector.store.entries import Entries
 from inspector.store.errors import (
     DuplicateVerdict,
     StoreError,
     StoreFull,
-    StoreInUse,
     StoreStalled,
 )
-from inspector.store.keys import station_key
-from inspector.store.records import (
-    OUTCOME_NUMBER,
-    BatchChange,
-    Defined,
-    Event,
-    ImageRecord,
-)
-from inspector.store.resume import Past, State, resume
+from inspector.store.keys import signing_key
+from inspector.store.records import BatchChange, Event, ImageRecord
+from inspector.store.resume import Past, State, lock_line, resume
 from inspector.store.writer import Writer
 
-MAX_DEFINITIONS = 4096
-"""Contexts and shapes kept in memory; beyond, they are forgotten and defined again when met."""
+BIG_WAL = 4 << 20
+"""Bytes of WAL that are worth shortening in an idle second."""
+HUGE_WAL = 256 << 20
+"""Bytes of WAL at which the line shortens it though it is not idle: nobody else does, and the disk
+would fill. At 50 commits/s that is after four minutes."""
 
 
 class LineLedger:
@@ -79,13 +76,9 @@ class LineLedger:
         self._writer = writer
         self._past = past
         self._lock = lock
-        self._next = state.size
-        self._streams = state.streams
-        self._contexts = state.contexts
-        self._shapes = state.shapes
+        self._entries = Entries(state)
         self._last: dict[str, int] = {}
-        self._rows = schema.Rows()
-        self._keys: set[tuple[int, int]] = set()
+        self._waiting_keys: set[tuple[int, int]] = set()
         self._backlog: deque[tuple[schema.Rows, Future[int]]] = deque()
         self._flushing = threading.Lock()
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -94,6 +87,8 @@ class LineLedger:
         self._utc_ns = utc_ns
         self._monotonic_ns = monotonic_ns
         self._closed = False
+        self._path = data_dir / schema.LINE_FILE
+        self._shortening: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
@@ -132,9 +127,10 @@ class LineLedger:
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
             lock = lock_line(data_dir)
-            key = key or station_key(data_dir)
+            key = key or signing_key(data_dir)
             path = data_dir / schema.LINE_FILE
             schema.create_line(path)
+            schema.shorten_wal(path)
             schema.create_desk(data_dir / schema.DESK_FILE)
             state = resume(data_dir, key.public_key())
             writer = Writer(
@@ -147,7 +143,6 @@ class LineLedger:
                 busy_s=busy_s,
                 utc_ns=utc_ns,
             )
-            writer.shorten_wal()
             return cls(
                 data_dir,
                 station,
@@ -165,6 +160,8 @@ class LineLedger:
                 os.close(lock)
             if isinstance(error, OSError):
                 raise StoreError(f"{data_dir}: {error.strerror}") from error
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"{data_dir}: {error}") from error
             raise
 
     # What is added waits for a commit.
@@ -178,58 +175,27 @@ class LineLedger:
             StoreFull: too many records wait already.
         """
         self._room()
-        stream = self._stream(verdict.stream)
-        sequence = verdict.sequence
-        self._refuse_second(verdict.stream, stream, sequence)
-        value = layout.context_of(verdict, stream)
-        context = self._contexts.get(value)
-        if context is None:
-            context = self._define(self._contexts, Defined.CONTEXT, value)
-        shapes = [self._shape(finding) for finding in verdict.findings]
-        body = layout.encode_verdict(verdict, context, shapes)
-        position = self._append(body)
-        outcome = OUTCOME_NUMBER[verdict.outcome]
-        defects: dict[int, None] = {}
-        if verdict.outcome is not Outcome.PASS:
-            pairs = zip(verdict.findings, shapes, strict=True)
-            defects = {shape: None for finding, shape in pairs if not finding.ok}
-        schema.add_verdict_rows(
-            self._rows,
-            position,
-            stream,
-            value,
-            (
-                sequence,
-                outcome,
-                verdict.part_id.bytes,
-                verdict.times.utc_ns,
-                verdict.serial,
-                defects,
-            ),
-        )
-        self._keys.add((stream, sequence))
-        last = self._last.get(verdict.stream)
+        name, sequence = verdict.stream, verdict.sequence
+        last = self.last_sequence(name)
+        if last is not None and sequence <= last:
+            self._refuse_second(name, sequence)
+        position = self._entries.verdict(verdict)
+        self._waiting_keys.add((self._entries.streams[name], sequence))
         if last is None or sequence > last:
-            self._last[verdict.stream] = sequence
+            self._last[name] = sequence
         return position
 
     def add_gate(self, decision: GateDecision) -> int:
         """Adds a gate decision; a later one of the same part (its acknowledgement, a revocation)
         is a record of its own and takes its place in `unacknowledged`."""
         self._room()
-        stream = self._stream(decision.stream)
-        position = self._append(layout.encode_gate(decision, stream))
-        heard = decision.acknowledged_ns != 0
-        schema.add_gate_rows(self._rows, position, stream, decision.sequence, heard)
-        return position
+        return self._entries.gate(decision)
 
     def add_event(self, kind: str, principal: str, /, **body: Any) -> int:
         """Adds an event: what happened, who did it (never empty, I9), and what CBOR can hold."""
         self._room()
         event = Event(kind, principal, self._utc_ns(), self._monotonic_ns(), body)
-        position = self._append(layout.encode_event(event))
-        self._rows.add("event", position, kind)
-        return position
+        return self._entries.event(event)
 
     def add_batch(self, batch: Batch, action: str, principal: str) -> int:
         """Adds the beginning (``begin``) or the end (``end``) of a batch."""
@@ -244,16 +210,12 @@ class LineLedger:
             self._utc_ns(),
             self._monotonic_ns(),
         )
-        position = self._append(layout.encode_batch(change))
-        self._rows.add("batch", position, batch.id)
-        return position
+        return self._entries.batch(change)
 
     def add_image(self, image: ImageRecord) -> int:
         """Adds the digest of an image that `ImageArchive` has written."""
         self._room()
-        position = self._append(layout.encode_image(image))
-        self._rows.add("image", schema.part_prefix(image.part_id.bytes), position)
-        return position
+        return self._entries.image(image)
 
     # Commits.
 
@@ -304,6 +266,8 @@ class LineLedger:
         self._closed = True
         self._wake.put(False)
         self._thread.join()
+        if self._shortening is not None:
+            self._shortening.join()
         try:
             future = self._hand_over()
             self._flush()
@@ -311,8 +275,8 @@ class LineLedger:
             with self._flushing:
                 self._writer.checkpoint()
         finally:
+            self._past.close()  # first: the last to close, if it may write, removes the WAL
             self._writer.close()
-            self._past.close()
             os.close(self._lock)
 
     def __enter__(self) -> Self:
@@ -336,7 +300,7 @@ class LineLedger:
     @property
     def waiting(self) -> int:
         """Records that were added and are not durable yet."""
-        return self._next - self._writer.size
+        return self._entries.next - self._writer.size
 
     @property
     def trouble(self) -> str:
@@ -350,13 +314,13 @@ class LineLedger:
 
     def streams(self) -> tuple[str, ...]:
         """Every stream that has ever had a record, oldest first."""
-        return tuple(self._streams)
+        return tuple(self._entries.streams)
 
     def last_sequence(self, stream: str) -> int | None:
         """The highest sequence number that has a verdict, durable or waiting; None if none has."""
         known = self._last.get(stream)
-        if known is None and stream in self._streams:
-            known = self._past.last_sequence(self._streams[stream])
+        if known is None and stream in self._entries.streams:
+            known = self._past.last_sequence(self._entries.streams[stream])
             if known is not None:
                 self._last[stream] = known
         return known
@@ -364,7 +328,7 @@ class LineLedger:
     def missing(self, stream: str, up_to: int, limit: int = 1000) -> list[int]:
         """The lowest sequence numbers ≤ ``up_to`` without a durable verdict, from the stream's
         first verdict on: what a restart turns into ``error`` records (I1)."""
-        position = self._streams.get(stream)
+        position = self._entries.streams.get(stream)
         return [] if position is None else self._past.missing(position, up_to, limit)
 
     def unacknowledged(self, limit: int = 64) -> tuple[GateDecision, ...]:
@@ -376,53 +340,24 @@ class LineLedger:
     def _room(self) -> None:
         if self._closed:
             raise StoreError(f"{self.data_dir}: this ledger is closed")
-        waiting = self._next - self._writer.size
+        waiting = self._entries.next - self._writer.size
         if waiting >= self._max_waiting:
             raise StoreFull(
                 f"{self.data_dir}: {waiting} records wait for the disk ({self.trouble or 'slow'})"
             )
 
-    def _append(self, body: bytes) -> int:
-        position = self._next
-        self._rows.records.append((position, body))
-        self._next = position + 1
-        return position
-
-    def _stream(self, name: str) -> int:
-        position = self._streams.get(name)
-        if position is None:
-            position = self._append(layout.encode_definition(Defined.STREAM, (name,)))
-            self._rows.add("definition", position, int(Defined.STREAM))
-            self._streams[name] = position
-        return position
-
-    def _shape(self, finding: Any) -> int:
-        value = layout.shape_of(finding)
-        shape = self._shapes.get(value)
-        return self._define(self._shapes, Defined.SHAPE, value) if shape is None else shape
-
-    def _define(self, known: dict[tuple[Any, ...], int], what: Defined, value: Any) -> int:
-        if len(known) >= MAX_DEFINITIONS:
-            known.clear()
-        position = self._append(layout.encode_definition(what, value))
-        self._rows.add("definition", position, int(what))
-        known[value] = position
-        return position
-
-    def _refuse_second(self, name: str, stream: int, sequence: int) -> None:
-        last = self.last_sequence(name)
-        if last is None or sequence > last:
-            return
-        # A key leaves `_keys` only after its commit, so one of the two has it.
-        if (stream, sequence) in self._keys or self._past.has_verdict(stream, sequence):
+    def _refuse_second(self, stream: str, sequence: int) -> None:
+        position = self._entries.streams[stream]
+        # A key leaves `_waiting_keys` only after its commit, so one of the two has it.
+        known = (position, sequence) in self._waiting_keys
+        if known or self._past.has_verdict(position, sequence):
             raise DuplicateVerdict(
-                f"part {sequence} of stream {name} has its verdict already; a verdict never changes"
+                f"part {sequence} of stream {stream} has its verdict already; it never changes"
             )
 
     def _hand_over(self) -> Future[int]:
         future: Future[int] = Future()
-        rows, self._rows = self._rows, schema.Rows()
-        self._backlog.append((rows, future))
+        self._backlog.append((self._entries.take(), future))
         return future
 
     def _flush(self) -> None:
@@ -434,13 +369,15 @@ class LineLedger:
                 if future.set_running_or_notify_cancel():
                     futures.append(future)
             try:
-                self._keys.difference_update(self._writer.write())
+                self._waiting_keys.difference_update(self._writer.write())
             except Exception as error:  # whatever it is, nobody may wait for ever
                 for future in futures:
                     future.set_exception(error)
                 return
             for future in futures:
                 future.set_result(self._writer.size)
+        if self._writer.wal_bytes() > HUGE_WAL:
+            self._shorten()
 
     def _run(self) -> None:
         while True:
@@ -454,26 +391,17 @@ class LineLedger:
     def _idle(self) -> None:
         # The first commit after a full disk may be long in coming: what waits is tried again here.
         with self._flushing, suppress(StoreError):
-            self._keys.difference_update(self._writer.write())
+            self._waiting_keys.difference_update(self._writer.write())
             self._writer.idle()
+        if self._writer.wal_bytes() > BIG_WAL:
+            self._shorten()
 
+    def _shorten(self) -> None:
+        # On a connection and in a thread of its own, so that no commit waits for it.
+        if self._shortening is None or not self._shortening.is_alive():
+            self._shortening = threading.Thread(target=self._move_pages, name="wal", daemon=True)
+            self._shortening.start()
 
-def lock_line(data_dir: Path) -> int:
-    """Takes the one writer's place; gives the descriptor that holds it.
-
-    Raises:
-        StoreInUse: another process has it.
-    """
-    path = data_dir / "line.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "another process"
-        os.close(descriptor)
-        raise StoreInUse(
-            f"{path.parent}: process {holder} has this ledger open; it has one writer"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+    def _move_pages(self) -> None:
+        with suppress(sqlite3.Error):  # tried again in the next idle second
+            schema.shorten_wal(self._path)

@@ -15,8 +15,8 @@ import sqlite_utils
 
 from inspector.store import layout, schema
 from inspector.store.errors import StoreDamaged, StoreError
-from inspector.store.ledger import lock_line
 from inspector.store.records import Defined, Kind
+from inspector.store.resume import lock_line
 
 _SLICE = 10_000
 
@@ -44,14 +44,9 @@ def shorten_wal(data_dir: Path | str) -> WalState:
     if not path.is_file():
         raise StoreError(f"{path}: there is no ledger here")
     try:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=0.1)
-        try:
-            _, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        finally:
-            connection.close()
+        return WalState(*schema.shorten_wal(path))
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
-    return WalState(max(pages, 0), max(moved, 0))
 
 
 def rebuild_index(data_dir: Path | str) -> int:

@@ -6,6 +6,8 @@ back. Only `ledger` and `writer` import this.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +26,7 @@ from inspector.store.checkpoint import (
     digest_of,
     last_copy,
 )
-from inspector.store.errors import RecordError, StoreDamaged
+from inspector.store.errors import RecordError, StoreDamaged, StoreInUse
 from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash
 from inspector.store.records import Defined, Definition
 
@@ -248,3 +250,24 @@ class Past:
         if not isinstance(definition, Definition):
             raise RecordError(f"refers to record {position}, which defines nothing")
         return definition
+
+
+def lock_line(data_dir: Path) -> int:
+    """Takes the one writer's place; gives the descriptor that holds it.
+
+    Raises:
+        StoreInUse: another process has it.
+    """
+    path = data_dir / "line.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "another process"
+        os.close(descriptor)
+        raise StoreInUse(
+            f"{path.parent}: process {holder} has this ledger open; it has one writer"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor

@@ -29,9 +29,6 @@ from inspector.store.keys import key_id
 from inspector.store.merkle import EMPTY_ROOT, leaf_hash
 from inspector.store.resume import State
 
-BIG_WAL = 4 << 20
-"""Bytes of WAL that are worth shortening in an idle second: about 20 ms of copying."""
-
 
 class Writer:
     """Holds the connection and the tree's edge; both move only with a successful COMMIT."""
@@ -133,16 +130,9 @@ class Writer:
         self._signed(signed)
 
     def idle(self) -> None:
-        """What can be done while no part comes: an overdue checkpoint, a shorter WAL."""
+        """What can be done while no part comes: an overdue checkpoint."""
         if self._is_due(self.size):
             self.checkpoint()
-        if self.wal_bytes() > BIG_WAL:
-            self.shorten_wal()
-
-    def shorten_wal(self) -> None:
-        """Moves the WAL's pages into line.db as far as no reader is in the way."""
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def wal_bytes(self) -> int:
         """The size of the WAL file."""

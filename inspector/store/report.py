@@ -1,0 +1,80 @@
+"""What `verify` found, in words.
+
+Enters: problems, as a walk meets them. Leaves: a `Report`. Whoever shows one may import this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_PROBLEMS = 100
+"""So many are listed; a store that is worse than that is not better known by more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong."""
+
+    where: str
+    """Such as ``line.db record 17``, ``checkpoint 3``, ``images/2026/…``."""
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What the walk found."""
+
+    records: int = 0
+    """In line.db."""
+    verdicts: int = 0
+    desk_records: int = 0
+    checkpoints: int = 0
+    """Whose signature holds."""
+    signed_records: int = 0
+    """Records of line.db under the last good checkpoint."""
+    images: int = 0
+    """Image files whose digest holds."""
+    problems: list[Problem] = field(default_factory=list)
+    """In the order of the walk: the first is the first bad record."""
+    unknown: list[str] = field(default_factory=list)
+    """What no walk of this disk alone can know."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is what was recorded, as far as can be known."""
+        return not self.problems
+
+    def add(self, where: str, what: str) -> None:
+        """One more problem, up to `MAX_PROBLEMS`."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(where, what))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "ok": self.ok,
+            "first_bad": str(self.problems[0]) if self.problems else None,
+            "records": self.records,
+            "verdicts": self.verdicts,
+            "signed_records": self.signed_records,
+            "checkpoints": self.checkpoints,
+            "desk_records": self.desk_records,
+            "images": self.images,
+            "problems": [{"where": p.where, "what": p.what} for p in self.problems],
+            "unknown": list(self.unknown),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.records} records ({self.verdicts} verdicts, {self.signed_records} records under"
+            f" {self.checkpoints} signed checkpoints), {self.desk_records} desk records,"
+            f" {self.images} images",
+            *[f"BAD   {problem}" for problem in self.problems],
+            *[f"NOTE  {note}" for note in self.unknown],
+            "ok" if self.ok else f"first bad: {self.problems[0]}",
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,283 @@
+"""The walk through line.db: every record in its order, under its checkpoint.
+
+Enters: ``<data>``, a `Report`, the key. Leaves: problems in the report, and what the desk's walk
+and the checkpoints' copies are compared with. Only `verify` and `walk_desk` import this.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from inspector.part import Verdict
+from inspector.store import layout, schema
+from inspector.store.checkpoint import FIRST, MARK_BYTES, Checkpoint, Signed, check, digest_of
+from inspector.store.errors import RecordError
+from inspector.store.merkle import Tree, leaf_hash
+from inspector.store.records import Definition, ImageRecord
+from inspector.store.report import Report
+
+_SLICE = 2000
+
+
+class LineWalk:
+    """One walk: where it is, and what it has learned on the way."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        report: Report,
+        key: Ed25519PublicKey | None,
+        images: bool,
+    ) -> None:
+        self.where = schema.LINE_FILE
+        self._data_dir = data_dir
+        self._report = report
+        self._key = key
+        self._images = images
+        self._tree = Tree()
+        self.end = 0  # the position that must come now; after the walk, the number of records
+        self._definitions: dict[int, Definition] = {}
+        self.digests: dict[int, bytes] = {}  # checkpoint number -> digest of its body
+        self.roots: dict[int, bytes] = {}  # line size -> signed root
+        self.desk_roots: dict[int, tuple[int, bytes]] = {}  # desk size -> checkpoint, root
+        self._whole = True  # the tree so far is of every record, so its root means something
+
+    def run(self) -> None:
+        """Records in their order, each stretch under its checkpoint; then the unsigned tail."""
+        connection = schema.open_reader(self._data_dir / schema.LINE_FILE)
+        try:
+            connection.execute("BEGIN")
+            newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]
+            last = connection.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
+            lowest = connection.execute("SELECT min(position) FROM record").fetchone()[0]
+            connection.execute("COMMIT")
+            if lowest is not None and lowest < 0:
+                self._report.add(f"line.db record {lowest}", "was added: the first one is 0")
+            end = 0 if newest is None else int(newest) + 1
+            previous: Checkpoint | None = None
+            digest = FIRST
+            before = -1
+            for number, row in _checkpoints(connection, -1 if last is None else last):
+                if number != before + 1:
+                    self._report.add(f"checkpoint {before + 1}", "was removed")
+                    digest = b""
+                before = number
+                self.where = f"checkpoint {number}"
+                found = self._checkpoint(number, row, previous, digest)
+                digest = digest_of(row[0]) if isinstance(row[0], bytes) else b""
+                if found is None:
+                    continue
+                checkpoint, marks = found
+                self._stretch(connection, min(checkpoint.line_size, end), marks)
+                self._compare(checkpoint, end)
+                previous = checkpoint
+            self._stretch(connection, end, None)
+            self._indexes(connection)
+        finally:
+            connection.close()
+        self._report.records = end
+
+    def _checkpoint(
+        self,
+        number: int,
+        row: tuple[bytes, bytes, bytes],
+        previous: Checkpoint | None,
+        digest: bytes,
+    ) -> tuple[Checkpoint, bytes | None] | None:
+        body, signature, marks = row
+        if not all(isinstance(part, bytes) for part in row):
+            self._report.add(self.where, "was changed: it is not what a checkpoint is made of")
+            return None
+        self.digests[number] = digest_of(body)
+        if self._key is None:
+            return None
+        try:
+            checkpoint = check(Signed(body, signature), self._key)
+        except RecordError as error:
+            self._report.add(self.where, f"was changed: {error}")
+            return None
+        if checkpoint.number != number:
+            self._report.add(self.where, f"was moved: it is number {checkpoint.number}")
+            return None
+        if digest and checkpoint.previous != digest:
+            self._report.add(self.where, "does not follow the checkpoint before it")
+        self._report.checkpoints += 1
+        self._report.signed_records = checkpoint.line_size
+        self.roots[checkpoint.line_size] = checkpoint.line_root
+        self.desk_roots.setdefault(checkpoint.desk_size, (number, checkpoint.desk_root))
+        if sha256(marks).digest() != checkpoint.marks_digest:
+            self._report.add(self.where, "was changed: its marks are not those that were signed")
+            return checkpoint, None
+        before = previous.line_size if previous else 0
+        if len(marks) != MARK_BYTES * (checkpoint.line_size - before) or before != self.end:
+            return checkpoint, None  # the checkpoint between is bad and named; the root still holds
+        return checkpoint, marks
+
+    def _stretch(self, connection: sqlite3.Connection, end: int, marks: bytes | None) -> None:
+        start = self.end
+        for position, mark, body in read_records(connection, start, end):
+            if position > self.end:
+                self._gone(self.end, position)
+            self.where = f"line.db record {position}"
+            self._record(connection, position, mark, body, marks, start)
+            self.end = position + 1
+        if self.end < end:
+            self._gone(self.end, end)
+            self.end = end
+
+    def _gone(self, first: int, end: int) -> None:
+        which = f"record {first}" if end - first == 1 else f"records {first} to {end - 1}"
+        self._report.add(f"line.db {which}", "removed")
+        self._whole = False
+
+    def _record(
+        self,
+        connection: sqlite3.Connection,
+        position: int,
+        mark: int,
+        body: bytes,
+        marks: bytes | None,
+        start: int,
+    ) -> None:
+        if not isinstance(body, bytes):
+            self._report.add(self.where, "was changed: it is no sequence of bytes")
+            self._whole = False
+            return
+        leaf = leaf_hash(body)
+        self._tree.append(leaf)
+        if marks is not None:
+            at = (position - start) * MARK_BYTES
+            if leaf[:MARK_BYTES] != marks[at : at + MARK_BYTES]:
+                self._report.add(self.where, _difference(leaf, marks, start))
+                self._whole = False
+                return
+        if mark != schema.mark_of(leaf):
+            self._report.add(self.where, "was changed: it does not fit the mark beside it")
+            return
+        self._meaning(connection, position, body)
+
+    def _meaning(self, connection: sqlite3.Connection, position: int, body: bytes) -> None:
+        try:
+            record = layout.decode_record(body, self._lookup)
+            if isinstance(record, Definition):
+                self._definitions[position] = record
+            elif isinstance(record, Verdict):
+                self._verdict(connection, position, record, layout.fields_of(body)[2])
+            elif isinstance(record, ImageRecord) and self._images:
+                self._image(record)
+        except RecordError as error:
+            self._report.add(self.where, str(error))
+        except (TypeError, ValueError, OverflowError, sqlite3.InterfaceError) as error:
+            self._report.add(self.where, f"does not hold what such a record holds: {error}")
+
+    def _verdict(
+        self, connection: sqlite3.Connection, position: int, verdict: Verdict, context: int
+    ) -> None:
+        self._report.verdicts += 1
+        row = connection.execute(
+            "SELECT position FROM verdict WHERE stream = ? AND sequence = ?",
+            (self._lookup(context).value[0], verdict.sequence),
+        ).fetchone()
+        if row is None:
+            self._report.add(self.where, "is not in the index, which can be rebuilt")
+        elif row[0] != position:
+            self._report.add(
+                self.where,
+                f"is a second verdict of part {verdict.sequence} of stream {verdict.stream}"
+                f" (record {row[0]} is the other)",
+            )
+
+    def _lookup(self, position: int) -> Definition:
+        try:
+            return self._definitions[position]
+        except (KeyError, TypeError):
+            raise RecordError(f"refers to record {position!r:.20}, which defines nothing") from None
+
+    def _image(self, image: ImageRecord) -> None:
+        root = (self._data_dir / "images").resolve()
+        try:
+            path = (self._data_dir / image.path).resolve()
+            if not path.is_relative_to(root):
+                self._report.add(self.where, f"names an image outside the archive: {image.path!r}")
+                return
+            with path.open("rb") as file:
+                content = file.read(image.size + 1)
+        except FileNotFoundError:
+            self._report.add(image.path, f"is gone; {self.where} recorded it")
+        except (OSError, ValueError) as error:
+            self._report.add(f"{image.path!r:.200}", f"cannot be read: {error}")
+        else:
+            if len(content) != image.size or sha256(content).hexdigest() != image.digest:
+                self._report.add(image.path, f"was changed since {self.where} recorded it")
+            else:
+                self._report.images += 1
+
+    def _compare(self, checkpoint: Checkpoint, end: int) -> None:
+        if checkpoint.line_size > end:
+            self._report.add(
+                f"line.db record {end}",
+                f"its tail was cut: checkpoint {checkpoint.number} signed {checkpoint.line_size}"
+                f" records, {end} are here",
+            )
+            self._whole = False
+        elif self._whole and self._tree.root() != checkpoint.line_root:
+            self._report.add(
+                f"checkpoint {checkpoint.number}",
+                f"the records up to {checkpoint.line_size - 1} are not those that were signed",
+            )
+
+    def _indexes(self, connection: sqlite3.Connection) -> None:
+        self.where = "line.db indexes"
+        indexed = connection.execute(
+            "SELECT count(*) FROM verdict WHERE position < ?", (self.end,)
+        ).fetchone()[0]
+        if indexed > self._report.verdicts and not self._report.problems:
+            self._report.add(
+                self.where,
+                f"{indexed} verdicts are indexed, {self._report.verdicts} recorded;"
+                " the index can be rebuilt",
+            )
+
+
+def _checkpoints(
+    connection: sqlite3.Connection, last: int
+) -> Iterator[tuple[int, tuple[bytes, bytes, bytes]]]:
+    after = -1
+    while row := connection.execute(
+        "SELECT number, body, signature, marks FROM checkpoint WHERE number > ? AND number <= ?"
+        " ORDER BY number LIMIT 1",
+        (after, last),
+    ).fetchone():
+        yield row[0], row[1:]
+        after = row[0]
+
+
+def read_records(
+    connection: sqlite3.Connection, start: int, end: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """Position, mark and body of what is there between two positions, in order.
+
+    In slices, so that no long-lived reader keeps the line's WAL from being shortened.
+    """
+    after = start - 1
+    while rows := connection.execute(
+        "SELECT position, mark, body FROM record WHERE position > ? AND position < ?"
+        " ORDER BY position LIMIT ?",
+        (after, end, _SLICE),
+    ).fetchall():
+        yield from rows
+        after = rows[-1][0]
+
+
+def _difference(leaf: bytes, marks: bytes, start: int) -> str:
+    at = marks.find(leaf[:MARK_BYTES])
+    while at >= 0 and at % MARK_BYTES:
+        at = marks.find(leaf[:MARK_BYTES], at + 1)
+    if at >= 0:
+        return f"was reordered: it is what was recorded as {start + at // MARK_BYTES}"
+    return "was changed since it was signed"
