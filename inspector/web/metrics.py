@@ -1,0 +1,81 @@
+"""``/metrics``: the line's last status message enters, Prometheus text leaves.
+
+Nothing is counted here: the line counts. Only ``web/app.py`` imports it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from inspector.web.feed import FRESH_S, Feed
+
+_FIGURE = re.compile(r"([a-z_][a-z0-9_]*)(?:\{(.*)\})?")
+_LABEL = re.compile(r'([a-z_][a-z0-9_]*)="([^"]*)"')
+
+
+class _Line(Collector):
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def collect(self) -> Iterable[Metric]:
+        """Every figure of the last heartbeat; of a lost line only that it is lost."""
+        fresh = self._feed.age_s < FRESH_S
+        yield GaugeMetricFamily("inspector_line_up", "The line's heartbeat is fresh", float(fresh))
+        yield GaugeMetricFamily("inspector_pages", "Open live pages", self._feed.pages)
+        if fresh:
+            yield from _of_status(self._feed.status)
+
+
+def exposition(feed: Feed) -> bytes:
+    """The text of a scrape, Prometheus format 0.0.4."""
+    registry = CollectorRegistry()
+    registry.register(_Line(feed))
+    return generate_latest(registry)
+
+
+def _of_status(status: Mapping[str, Any]) -> Iterable[Metric]:
+    batch = CounterMetricFamily("inspector_batch_parts", "Parts of the batch", labels=["outcome"])
+    for name in ("passed", "rejected", "errors", "not_inspected"):
+        batch.add_metric([name], status["counts"][name])
+    yield batch
+    yield GaugeMetricFamily("inspector_ready", "The station judges", float(status["ready"]))
+    rate = "Parts per second over the last seconds"
+    yield GaugeMetricFamily("inspector_parts_per_second", rate, status["parts_per_s"] or 0.0)
+    latency = GaugeMetricFamily(
+        "inspector_latency_seconds", "Trigger to acknowledged decision", labels=["quantile"]
+    )
+    for name, ms in status["latency_ms"].items():
+        latency.add_metric([name], (ms or 0.0) / 1e3)
+    yield latency
+    health = GaugeMetricFamily("inspector_healthy", "1 is ok", labels=["name", "kind"])
+    for item in status["health"]:
+        health.add_metric([item["name"], item["kind"]], float(item["state"] == "ok"))
+    yield health
+    alarms = GaugeMetricFamily("inspector_alarm", "Alarms that are on", labels=["code"])
+    for code in sorted({alarm["code"] for alarm in status["alarms"]}):
+        alarms.add_metric([code], 1.0)
+    yield alarms
+    yield from _figures(status["figures"])
+
+
+def _figures(figures: Mapping[str, float]) -> Iterable[Metric]:
+    families: dict[str, Metric] = {}
+    for name, value in figures.items():
+        match = _FIGURE.fullmatch(name)
+        if match is None or value is None:
+            continue
+        base, labels = match[1], dict(_LABEL.findall(match[2] or ""))
+        family = families.get(base)
+        if family is None:
+            kind = "counter" if base.endswith("_total") else "gauge"
+            full = f"inspector_{base.removesuffix('_total')}"
+            family = families[base] = Metric(full, f"The line's {base}", kind)
+        family.add_sample(f"inspector_{base}", labels, value)
+    return families.values()

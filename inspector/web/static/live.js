@@ -1,0 +1,426 @@
+// The live page: display messages enter by WebSocket, one screen leaves.
+//
+// One message holds a part's picture, overlay and verdict; `show` puts all of them on the screen
+// in one go, so that a verdict never stands over another part's picture. Layout of a message, little-endian:
+// 2 bytes topic, u8 version, u8 pictures, u32 bytes of JSON, u64 part, i64 monotonic ns; JSON; JPEGs.
+
+const { words, languages, settings } = JSON.parse(byId("catalogue").textContent);
+
+const REJECT_HELD_MS = 2000;
+const PASS_HELD_MS = 500; // Twice a second: a person follows it, and nothing flashes (WCAG 2.3.1).
+const WAITING_MS = 3000;
+const RECONNECT_MS = 400;
+const SILENT_MS = 3000;
+const STRIP = 8;
+const HEADER = 24;
+const DASH = "–";
+
+let language = localStorage.getItem("language") ?? document.documentElement.lang;
+if (!(language in words)) language = "en";
+let socket = null;
+let opened = 0; // When the page began to wait for a heartbeat.
+let heard = 0; // When the last message came.
+let fresh = 0; // When the newest heartbeat was sent, on the page's clock.
+let offset = null; // The page's clock less the line's, the least seen: transport delay left out.
+let offsetAt = 0;
+let status = null;
+let shown = null; // The part on the screen.
+let nextReject = null;
+let nextPass = null;
+let drawing = null;
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function word(key, ...values) {
+  const text = words[language][key] ?? key;
+  return values.reduce((sum, value, index) => sum.replace(`{${index}}`, value), text);
+}
+
+function put(id, text) {
+  const node = byId(id);
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function number(value, digits = 0) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
+  const format = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return value.toLocaleString(language, format);
+}
+
+// --- the wire ---
+
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  const mine = new WebSocket(`${scheme}://${location.host}/ws/live`);
+  socket = mine;
+  mine.binaryType = "arraybuffer";
+  heard = performance.now();
+  offset = null; // A restarted machine's clock starts again from zero.
+  mine.onmessage = (event) => {
+    if (mine === socket) take(event.data, mine);
+  };
+  mine.onclose = () => {
+    if (mine === socket) retry();
+  };
+}
+
+function retry() {
+  socket = null;
+  fresh = 0;
+  setTimeout(connect, RECONNECT_MS);
+}
+
+async function take(data, from) {
+  const now = performance.now();
+  heard = now;
+  const view = new DataView(data);
+  const topic = String.fromCharCode(view.getUint8(0), view.getUint8(1));
+  if (view.getUint8(2) !== 1) return;
+  const end = HEADER + view.getUint32(4, true);
+  const body = JSON.parse(new TextDecoder().decode(new Uint8Array(data, HEADER, end - HEADER)));
+  if (topic === "ST") {
+    heartbeat(body, Number(view.getBigInt64(16, true)) / 1e6, now);
+    return;
+  }
+  try {
+    const part = { ...body, number: Number(view.getBigUint64(8, true)), pictures: [], at: now };
+    let start = end;
+    for (const picture of body.views) {
+      const jpeg = new Blob([new Uint8Array(data, start, picture.bytes)], { type: "image/jpeg" });
+      part.pictures.push(await createImageBitmap(jpeg));
+      start += picture.bytes;
+    }
+    arrive(part, topic);
+  } finally {
+    if (from.readyState === WebSocket.OPEN) from.send("drawn");
+  }
+}
+
+function heartbeat(body, sentMs, now) {
+  const sample = now - sentMs;
+  // Crystals drift apart by up to 100 ppm; what is above the least offset is the message's age.
+  offset = offset === null ? sample : Math.min(sample, offset + (now - offsetAt) * 1e-4);
+  offsetAt = now;
+  fresh = Math.max(fresh, sentMs + offset);
+  status = body;
+  render();
+}
+
+// --- parts ---
+
+function discard(part) {
+  for (const picture of part?.pictures ?? []) picture.close();
+}
+
+function arrive(part, topic) {
+  if (topic === "VH") {
+    if (!byId(`reject-${part.part_id}`)) remember(part);
+    discard(part);
+    return;
+  }
+  if (part.outcome === "pass") {
+    discard(nextPass);
+    nextPass = part;
+  } else {
+    remember(part);
+    discard(nextReject);
+    nextReject = part;
+  }
+  advance();
+}
+
+// A reject interrupts a pass, and is then held; what came meanwhile is in the counts and the strip.
+function advance() {
+  const now = performance.now();
+  const held = shown ? shown.until - now : 0;
+  if (nextReject && (held <= 0 || shown.outcome === "pass")) {
+    discard(nextPass);
+    nextPass = null;
+    const part = nextReject;
+    nextReject = null;
+    show(part, now + REJECT_HELD_MS);
+  } else if (nextPass && held <= 0) {
+    const part = nextPass;
+    nextPass = null;
+    show(part, now + PASS_HELD_MS);
+  }
+}
+
+function show(part, until) {
+  if (link() === "lost") {
+    discard(part);
+    return;
+  }
+  discard(shown);
+  shown = part;
+  shown.until = until;
+  draw();
+  render();
+}
+
+function blank() {
+  for (const part of [shown, nextReject, nextPass]) discard(part);
+  shown = nextReject = nextPass = null;
+  draw();
+}
+
+function remember(part) {
+  const item = document.createElement("li");
+  item.id = `reject-${part.part_id}`;
+  item.dataset.outcome = part.outcome;
+  const thumb = document.createElement("canvas");
+  thumb.width = 240;
+  thumb.height = 160;
+  const main = mainView(part);
+  if (part.pictures.length) {
+    const pen = thumb.getContext("2d");
+    place(pen, part, main, fit(part.views[main], 0, 0, thumb.width, thumb.height), 2, false);
+  }
+  const name = document.createElement("b");
+  name.textContent = `#${part.number}`;
+  const why = document.createElement("span");
+  why.textContent = why.title = part.reasons[0] ?? "";
+  item.append(thumb, name, why);
+  const strip = byId("rejects");
+  strip.prepend(item);
+  byId("no-rejects").hidden = true;
+  while (strip.querySelectorAll("li[id^=reject-]").length > STRIP) {
+    strip.querySelector("li[id^=reject-]:last-of-type").remove();
+  }
+}
+
+// --- the picture ---
+
+function mainView(part) {
+  const bad = part.findings.find((finding) => !finding.ok && finding.box);
+  return Math.max(0, part.views.findIndex((view) => view.name === bad?.view));
+}
+
+function fit(view, x, y, width, height) {
+  const scale = Math.min(width / view.width, height / view.height);
+  const [w, h] = [view.width * scale, view.height * scale];
+  return { x: x + (width - w) / 2, y: y + (height - h) / 2, w, h, scale };
+}
+
+function draw() {
+  const canvas = byId("picture");
+  const ratio = devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  canvas.dataset.part = shown?.number ?? "";
+  if (!shown?.pictures.length) return;
+  const main = mainView(shown);
+  const others = shown.views.map((_, index) => index).filter((index) => index !== main);
+  const line = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+  let room = width;
+  if (others.length) {
+    // The other views get what the main one leaves over, and never less than a quarter.
+    const aspect = shown.views[main].width / shown.views[main].height;
+    const side = Math.max(width * 0.25, Math.min(width * 0.4, width - height * aspect));
+    room = width - side;
+    others.forEach((view, row) => {
+      const tall = height / others.length;
+      const box = fit(shown.views[view], room + 6, row * tall, side - 6, tall);
+      place(pen, shown, view, box, line, true);
+    });
+  }
+  place(pen, shown, main, fit(shown.views[main], 0, 0, room, height), line, true);
+}
+
+function place(pen, part, index, box, line, labelled) {
+  pen.drawImage(part.pictures[index], box.x, box.y, box.w, box.h);
+  const here = part.findings.filter((f) => f.box && (f.view || part.views[0].name) === part.views[index].name);
+  for (const finding of here.sort((a, b) => b.ok - a.ok)) mark(pen, finding, box, line, labelled);
+}
+
+// A defect: solid, thick, with corners and a cross; what is as it should be: thin and dashed.
+function mark(pen, finding, box, line, labelled) {
+  const style = getComputedStyle(document.documentElement);
+  const token = (name) => style.getPropertyValue(name);
+  const [x1, y1, x2, y2] = finding.box.map((side, i) => side * box.scale + (i % 2 ? box.y : box.x));
+  const [w, h] = [x2 - x1, y2 - y1];
+  pen.save();
+  pen.setLineDash(finding.ok ? [5 * line, 4 * line] : []);
+  const strokes = finding.ok ? [["--mark-key", 3], ["--mark-normal", 1.5]] : [["--mark-key", 7], ["--mark-normal", 5], ["--mark-defect", 3]];
+  for (const [colour, wide] of strokes) {
+    pen.strokeStyle = token(colour);
+    pen.lineWidth = wide * line;
+    pen.strokeRect(x1, y1, w, h);
+  }
+  if (labelled) {
+    const text = (finding.ok ? "" : "✕ ") + (finding.text || finding.label);
+    const size = (finding.ok ? 13 : 16) * line;
+    pen.font = `${finding.ok ? 400 : 700} ${size}px ${style.getPropertyValue("--face")}`;
+    const wide = Math.min(pen.measureText(text).width + size, box.w);
+    const tall = size * 1.6;
+    const x = Math.min(Math.max(x1 - 2 * line, box.x), box.x + box.w - wide);
+    const above = y1 - tall - 3 * line;
+    const y = above >= box.y ? above : Math.min(y2 + 3 * line, box.y + box.h - tall);
+    pen.fillStyle = token(finding.ok ? "--mark-key" : "--reject");
+    pen.globalAlpha = finding.ok ? 0.75 : 1;
+    pen.fillRect(x, y, wide, tall);
+    pen.globalAlpha = 1;
+    pen.fillStyle = token(finding.ok ? "--mark-normal" : "--reject-ink");
+    pen.textBaseline = "middle";
+    pen.fillText(text, x + size / 2, y + tall / 2 + line, wide - size);
+  }
+  pen.restore();
+}
+
+// --- the screen ---
+
+function link() {
+  const now = performance.now();
+  if (fresh && now - fresh <= settings.freshMs) return "live";
+  return fresh || status || now - opened > 1500 ? "lost" : "connecting";
+}
+
+function outcome(now) {
+  if (!status) return "connecting";
+  if (shown && (now < shown.until || now - shown.at < WAITING_MS)) {
+    if (shown.outcome !== "pass" && now < shown.until) return shown.outcome;
+    if (!status.paused && status.ready) return shown.outcome;
+  }
+  if (status.paused) return "paused";
+  if (!status.ready) return "not_ready";
+  return status.running ? "waiting" : "stopped";
+}
+
+function render() {
+  const now = performance.now();
+  const state = link();
+  if (document.body.dataset.link !== state) {
+    document.body.dataset.link = state;
+    if (state === "lost") blank();
+  }
+  const verdict = byId("verdict");
+  const what = state === "live" ? outcome(now) : "connecting";
+  verdict.dataset.outcome = what;
+  const judged = shown && what === shown.outcome;
+  verdict.dataset.part = judged ? shown.number : "";
+  const sign = `#i-${what === "connecting" ? "waiting" : what}`;
+  if (byId("sign").getAttribute("href") !== sign) byId("sign").setAttribute("href", sign);
+  const name = what === "connecting" ? "" : word(what);
+  put("word", name);
+  byId("word").toggleAttribute("data-long", name.length > 8);
+  put("why", name ? ((judged && shown.reasons.join(" · ")) || (words[language][`${what}.more`] ?? "")) : "");
+  put("which", shown ? `${word(judged ? "part" : "last_part")} ${shown.number}` + (judged ? "" : ` · ${word(shown.outcome)}`) : "");
+  if (status && state === "live") {
+    facts();
+    figures();
+    health();
+    alarms();
+  }
+}
+
+function facts() {
+  for (const key of ["product", "batch", "recipe"]) {
+    put(key, status[key] || DASH);
+    byId(key).title = status[key];
+  }
+  put("mode", word(`mode.${status.mode}`));
+  byId("fact-mode").dataset.mode = status.mode;
+}
+
+function figures() {
+  const counts = status.counts;
+  const judged = counts.passed + counts.rejected + counts.errors;
+  put("n-yield", judged ? number((100 * counts.passed) / judged, 1) : DASH);
+  put("n-rate", number(status.parts_per_s * 60));
+  const long = status.takt_ms >= 10000;
+  put("n-takt", status.takt_ms ? number(long ? status.takt_ms / 1000 : status.takt_ms, long ? 1 : 0) : DASH);
+  put("takt-unit", long ? "s" : "ms");
+  put("n-latency", number(status.latency_ms.p99, 1));
+  put("latency-limit", status.deadline_ms ? `/ ${number(status.deadline_ms)}` : "");
+  for (const key of ["parts", "passed", "rejected", "errors"]) put(`n-${key}`, number(counts[key]));
+}
+
+function health() {
+  const list = byId("health");
+  const drawn = JSON.stringify([language, status.health]);
+  if (list.drawn === drawn) return;
+  list.drawn = drawn;
+  list.replaceChildren(
+    ...status.health.map((item) => {
+      const row = document.createElement("li");
+      row.dataset.state = item.state;
+      const sign = byId("alarm").querySelector("svg").cloneNode(true);
+      sign.firstElementChild.setAttribute("href", `#i-${item.state}`);
+      const name = document.createElement("b");
+      name.textContent = item.kind === "camera" ? `${word("health.camera")} ${item.name}` : word(`health.${item.kind}`);
+      const state = document.createElement("span");
+      state.textContent = [word(`state.${item.state}`), item.detail].filter(Boolean).join(" · ");
+      row.append(sign, name, state);
+      return row;
+    }),
+  );
+}
+
+function alarms() {
+  const [first, ...rest] = [...status.alarms].sort((a, b) => a.acknowledged - b.acknowledged || b.stops - a.stops);
+  byId("alarm").hidden = !first;
+  if (!first) return;
+  const known = `alarm.${first.code}` in words[language] ? first.code : "other";
+  put("alarm-what", word(`alarm.${known}`) + (first.detail ? ` (${first.detail})` : ""));
+  put("alarm-do", word(`mend.${known}`));
+  put("alarm-more", rest.length ? word("alarm.more", rest.length) : "");
+}
+
+// --- language, theme, clock ---
+
+function speak() {
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
+  for (const node of document.querySelectorAll("[data-word]")) node.textContent = word(node.dataset.word);
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", word(node.dataset.label));
+  const names = Object.keys(languages);
+  const other = names[(names.indexOf(language) + 1) % names.length];
+  put("language", languages[other]);
+  byId("language").lang = other;
+  render();
+}
+
+byId("language").onclick = () => {
+  const names = Object.keys(languages);
+  language = names[(names.indexOf(language) + 1) % names.length];
+  localStorage.setItem("language", language);
+  speak();
+};
+
+byId("theme").onclick = () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : !matchMedia("(prefers-color-scheme: light)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+};
+
+function tick() {
+  const now = performance.now();
+  if (socket && now - heard > SILENT_MS) {
+    const silent = socket;
+    retry();
+    silent.onclose = null;
+    silent.close();
+  }
+  advance();
+  render();
+  put("clock", new Date().toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }));
+}
+
+const theme = localStorage.getItem("theme");
+if (theme) document.documentElement.dataset.theme = theme;
+opened = performance.now();
+new ResizeObserver(() => {
+  cancelAnimationFrame(drawing);
+  drawing = requestAnimationFrame(draw);
+}).observe(byId("picture"));
+speak();
+connect();
+setInterval(tick, 100);
