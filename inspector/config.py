@@ -209,6 +209,9 @@ class ConfigError(Exception):
 
 M = TypeVar("M", bound=BaseModel)
 
+_TAG = "kind"
+"""The field by which the members of a union, such as a recipe's tools, are told apart."""
+
 MAX_BYTES = 1 << 20
 """A configuration file larger than this is not one."""
 
@@ -283,47 +286,72 @@ def _siblings(path: Path) -> list[str]:
 
 def _problems(error: ValidationError, document: Any, model: type[BaseModel]) -> Iterator[Problem]:
     for item in error.errors(include_url=False):
-        place = [part for part in item["loc"] if not _is_union_tag(part, document)]
+        place = _place_in(document, item["loc"])
         field = ".".join(str(part) for part in place)
         yield Problem(_line(document, place), field, _message(item, model, place, document))
 
 
-def _is_union_tag(part: object, document: Any) -> bool:
-    """Pydantic puts a discriminator's value or a type's name into ``loc``; the file has no such."""
-    return isinstance(part, str) and ("[" in part or part in {"bool", "int", "float", "str"})
+def _place_in(document: Any, loc: Sequence[Any]) -> list[Any]:
+    """``loc`` without what pydantic adds and the file has not: a union's tags and types' names."""
+    place: list[Any] = []
+    node = document
+    for part in loc:
+        if isinstance(part, str) and ("[" in part or part in {"bool", "int", "float", "str"}):
+            continue
+        mapping = isinstance(node, CommentedMap)
+        if mapping and part not in node and node.get(_TAG) == part:
+            continue
+        place.append(part)
+        inside = part in node if mapping else isinstance(node, CommentedSeq)
+        node = node[part] if inside and part != len(node) else None
+    return place
 
 
 def _message(item: Any, model: type[BaseModel], place: list[Any], document: Any) -> str:
     if item["type"] == "extra_forbidden":
-        known = _fields_at(model, place[:-1])
+        known = _fields_at(model, place[:-1], document)
         near = difflib.get_close_matches(str(place[-1]), known, 1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
         return f"unknown field; {hint}"
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] == "union_tag_not_found":
+        return f"`{_TAG}` is missing"
+    if item["type"] == "union_tag_invalid":
+        return f"`{_TAG}`: " + _one_of(item["ctx"]["tag"], item["ctx"]["expected_tags"])
     message = str(item["msg"]).removeprefix("Value error, ")
     value = item.get("input")
     if item["type"] in {"literal_error", "enum"} and isinstance(value, str):
-        expected = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        near = difflib.get_close_matches(value, expected, 1, cutoff=0.4)
-        message = f"expected one of {', '.join(expected)}" + (
-            f"; did you mean `{near[0]}`?" if near else ""
-        )
+        message = _one_of(value, str(item["ctx"]["expected"]))
     if isinstance(value, bool | int | float | str):
         return f"{message} (is {value!r})"
     return message
 
 
-def _fields_at(model: type[BaseModel], place: Sequence[object]) -> list[str]:
-    """Names known at ``place``; follows models inside lists, optionals and unions."""
+def _one_of(value: str, expected: str) -> str:
+    known = expected.replace("'", "").replace(" or ", ", ").split(", ")
+    near = difflib.get_close_matches(value, known, 1, cutoff=0.4)
+    return f"expected one of {', '.join(known)}" + (f"; did you mean `{near[0]}`?" if near else "")
+
+
+def _fields_at(model: type[BaseModel], place: Sequence[object], document: Any) -> list[str]:
+    """Names known at ``place``; follows models inside lists, optionals and tagged unions."""
+    models, node = [model], document
     for part in place:
-        if isinstance(part, int) or not (field := model.model_fields.get(str(part))):
-            continue
-        nested = _models_in(field.annotation)
-        if not nested:
+        node = node[part] if isinstance(node, CommentedMap | CommentedSeq) else None
+        if not isinstance(part, int):
+            field = models[0].model_fields.get(str(part))
+            models = _models_in(field.annotation) if field else []
+        tag = node.get(_TAG) if isinstance(node, CommentedMap) else None
+        models = [m for m in models if _tag_of(m) == tag] or models if tag else models
+        if not models:
             return []
-        model = nested[0]
-    return list(model.model_fields)
+    return list(models[0].model_fields)
+
+
+def _tag_of(model: type[BaseModel]) -> object:
+    field = model.model_fields.get(_TAG)
+    return next(iter(getattr(field.annotation, "__args__", ())), None) if field else None
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from inspector.tools.step import nearest
 
@@ -38,7 +38,7 @@ class Input(_Part):
     shape: tuple[int | str | None, ...] = ()
     """As exported, names or -1 for free dimensions; checked against the graph when given."""
     layout: Literal["NHWC", "NCHW"] = "NHWC"
-    color: Literal["BGR", "RGB", "GRAY"] = "BGR"
+    colour: Literal["BGR", "RGB", "grey"] = "BGR"
     scale: float = 1 / 255
     """Float models only: pixel × scale, then (… - mean) / std."""
     mean: tuple[float, ...] = (0.0,)
@@ -57,7 +57,7 @@ class Output(_Part):
     name: str = ""
     """The graph's output; empty is its first."""
     format: str = ""
-    """Detectors: ``end2end_xyxy`` [1,K,6] (x1, y1, x2, y2, score, class), ``yolov8`` [1,4+C,A],
+    """Detectors: ``end-to-end`` [1,K,6] (x1, y1, x2, y2, score, class), ``yolov8`` [1,4+C,A],
     ``yolov5`` [1,A,5+C]. Recognisers: ``ctc`` [N,T,C] after softmax, blank 0.
     Text finders: ``db`` [1,1,H,W]."""
 
@@ -94,7 +94,7 @@ class Card(_Part):
     name: str
     version: str
     task: str
-    """``detect``, ``read`` (one line of print), ``find`` (where print is)."""
+    """``detect``, ``recognise`` (one line of print), ``find-text`` (where print is)."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the model file."""
     file: str = "model.onnx"
@@ -119,16 +119,6 @@ class Card(_Part):
     @classmethod
     def _string_is_characters(cls, value: object) -> object:
         return list(value) if isinstance(value, str) else value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _letterbox_of_the_input(cls, value: object) -> object:
-        """Our exporter writes the letterbox as a part of the input."""
-        if isinstance(value, dict) and isinstance(value.get("input"), dict):
-            inner = value["input"].get("letterbox")
-            if inner is not None and "letterbox" not in value:
-                return {**value, "letterbox": inner}
-        return value
 
     @property
     def ref(self) -> str:
@@ -188,13 +178,13 @@ def _versions(folder: Path) -> list[str]:
     return sorted(p.parent.name for p in folder.glob("*/card.json")) if folder.is_dir() else []
 
 
-_HALF = {"mean": (0.5,), "std": (0.5,), "dtype": "float32", "layout": "NCHW", "color": "BGR"}
+_HALF = {"mean": (0.5,), "std": (0.5,), "dtype": "float32", "layout": "NCHW", "colour": "BGR"}
 
 BUILT_IN: dict[str, Card] = {
     "pp-ocrv6/find": Card(
         name="pp-ocrv6",
         version="find",
-        task="find",
+        task="find-text",
         sha256="090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
         file="PP-OCRv6_det_small.onnx",
         input=Input.model_validate(_HALF),
@@ -203,7 +193,7 @@ BUILT_IN: dict[str, Card] = {
     "pp-ocrv6/read": Card(
         name="pp-ocrv6",
         version="read",
-        task="read",
+        task="recognise",
         sha256="6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
         file="PP-OCRv6_rec_small.onnx",
         input=Input.model_validate(_HALF),

@@ -56,7 +56,7 @@ def yolov5(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
     return _suppress(rows[:, :4], scores, rows[:, 5:].argmax(axis=1), threshold, iou)
 
 
-HEADS: dict[str, Decode] = {"end2end_xyxy": end_to_end, "yolov8": yolov8, "yolov5": yolov5}
+HEADS: dict[str, Decode] = {"end-to-end": end_to_end, "yolov8": yolov8, "yolov5": yolov5}
 """By the card's ``output.format``."""
 
 

@@ -25,8 +25,8 @@ class Letterbox:
 
     def __init__(self, card: Card, buffer: NDArray[Any]) -> None:
         self._box = card.letterbox
-        self._grey = card.input.color == "GRAY"
-        self._rgb = card.input.color == "RGB"
+        self._grey = card.input.colour == "grey"
+        self._rgb = card.input.colour == "RGB"
         image = buffer[0] if card.input.layout == "NHWC" else buffer[0].transpose(1, 2, 0)
         self._direct = buffer.dtype == np.uint8 and card.input.layout == "NHWC" and not self._rgb
         self._float = buffer.dtype != np.uint8

@@ -190,12 +190,12 @@ def _check_contract(ref: str, model: Model) -> None:
                 ref, f"its input has shape {shape}, its card says {list(card.input.shape)}"
             )
     channels = shape[3] if card.input.layout == "NHWC" else shape[1]
-    wanted = 1 if card.input.color == "GRAY" else 3
+    wanted = 1 if card.input.colour == "grey" else 3
     if isinstance(channels, int) and channels != wanted:
         raise ModelError(
             ref,
             f"its input {shape} has {channels} channels as {card.input.layout}, "
-            f"but {card.input.color} has {wanted}",
+            f"but {card.input.colour} has {wanted}",
         )
     out = next((o for o in outputs if o.name == (card.output.name or outputs[0].name)), None)
     if out is None:
@@ -228,7 +228,7 @@ def _check_parity(ref: str, model: Model) -> None:
     for known in card.parity.probes:
         bound.input[...] = probe(known.seed, shape)
         answer = bound.run()
-        if card.task == "read":
+        if card.task == "recognise":
             values = answer[0, :: max(1, answer.shape[1] // 10), 0][:10]
         else:
             values = np.sort(answer[0, :, 4])[::-1][:10]
@@ -245,7 +245,7 @@ def _check_classes(ref: str, card: Card, shape: list[Any]) -> None:
     size: int | None = None
     extra, wanted = 0, len(card.classes)
     match card.output.format:
-        case "end2end_xyxy":
+        case "end-to-end":
             extra, wanted, size = 6, 0, shape[2] if len(shape) == 3 else -1
         case "yolov8":
             extra, size = 4, shape[1] if len(shape) == 3 else -1
@@ -259,7 +259,7 @@ def _check_classes(ref: str, card: Card, shape: list[Any]) -> None:
         case "db":
             return
         case other:
-            known = "end2end_xyxy, yolov8, yolov5, ctc, db"
+            known = "end-to-end, yolov8, yolov5, ctc, db"
             raise ModelError(ref, f"its card's output format is `{other}`; known: {known}")
     if card.task == "detect" and not card.classes:
         raise ModelError(ref, "its card names no classes")

@@ -88,13 +88,15 @@ class Pattern:
             return self._legal.get(length, ())
         net, ahead = self._net, [self._start]
         for _ in range(length):
-            ahead.append(net.close({b for a, _, b in net.moves if a in ahead[-1]}))
+            reached = ahead[-1]
+            ahead.append(net.close({b for a, _, b in net.moves if a in reached}))
         places: list[frozenset[str]] = []
         if self._end in ahead[-1]:
-            alive = _back(net, {self._end})
+            alive: set[int] = _back(net, {self._end})
             for states in reversed(ahead[:-1]):
-                live = [(a, chars) for a, chars, b in net.moves if a in states and b in alive]
-                places.append(frozenset().union(*(chars for _, chars in live)))
+                on = alive
+                live = [(a, chars) for a, chars, b in net.moves if a in states and b in on]
+                places.append(frozenset(c for _, chars in live for c in chars))
                 alive = _back(net, {a for a, _ in live})
         self._legal[length] = tuple(reversed(places))
         return self._legal[length]

@@ -79,7 +79,7 @@ class Params(Settings):
     """The text finder, such as ``pp-ocrv6/find``, when the place is unknown; empty when known."""
     side: int = Field(736, ge=64, le=2048)
     """`find`: the picture's longer side is scaled down to this, in pixels."""
-    lines: tuple[Line, ...] = Field((Line(),), min_length=1)
+    lines: tuple[Line, ...] = (Line(),)
 
     @field_validator("model", "find")
     @classmethod
@@ -94,6 +94,8 @@ class Params(Settings):
     @field_validator("lines")
     @classmethod
     def _has_places(cls, lines: tuple[Line, ...], info: ValidationInfo) -> tuple[Line, ...]:
+        if not lines:
+            raise ValueError("a `read` step has at least one line")
         names = [line.name for line in lines]
         if len(set(names)) < len(names):
             raise ValueError("two lines have the same name; findings could not be told apart")
@@ -131,14 +133,14 @@ class Read:
     def __init__(self, step: ReadStep, shelf: Shelf) -> None:
         self._step = step
         params = step.params
-        recogniser = shelf.open(params.model, "read")
+        recogniser = shelf.open(params.model, "recognise")
         self._recogniser = Recogniser(recogniser)
         self._finder = (
-            TextFinder(shelf.open(params.find, "find"), params.side) if params.find else None
+            TextFinder(shelf.open(params.find, "find-text"), params.side) if params.find else None
         )
         digests = [recogniser.digest]
         if params.find:
-            digests.append(shelf.open(params.find, "find").digest)
+            digests.append(shelf.open(params.find, "find-text").digest)
         self.model_digests = tuple(digests)
         self._patterns = {line.name: Pattern(line.pattern) for line in params.lines if line.pattern}
 

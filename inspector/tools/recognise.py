@@ -60,7 +60,7 @@ class Recogniser:
         self._height = height
         self._width = width if isinstance(width, int) and width > 0 else None
         self._batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
-        self._channels = 1 if card.input.color == "GRAY" else 3
+        self._channels = 1 if card.input.colour == "grey" else 3
         self._bound: dict[tuple[int, int], tuple[Bound, list[Letterbox]]] = {}
         self._loose: dict[int, tuple[NDArray[Any], Letterbox]] = {}
         # PP-OCR keeps its characters in the graph, one a line; the space is its last class.

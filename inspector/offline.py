@@ -1,0 +1,125 @@
+"""Image files go in, what the line's own tools say of each comes out, without a line.
+
+May import recipe, tools, config and part; imported by the command line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from inspector.config import ConfigError, Problem
+from inspector.part import Batch, Finding, Pixels
+from inspector.recipe import Recipe, load
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+"""What is taken from a folder; a file named by itself is tried whatever its name."""
+
+
+def inspect_images(
+    recipe: Path | Recipe,
+    paths: Sequence[Path],
+    models: Path = Path("models"),
+    threads: int = 2,
+    texts: Mapping[str, str] | None = None,
+    today: date | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Judges each image of ``paths`` (files or folders, these sorted by name), JSON-ready.
+
+    Yields ``image, outcome, reasons, ms, findings: [{tool, kind, label, score, box, text, value,
+    unit, ok, severity, reason}]``. An image that cannot be read is an ``error``; the others go on.
+    Several views of one part cannot be told from file names: such a recipe is refused.
+    Raises ``ConfigError`` or ``ModelError`` before the first image.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load(recipe, models=models, threads=threads)
+    if len(recipe.views) > 1:
+        what = f"needs the views {', '.join(recipe.views)} of each part; images give one"
+        raise ConfigError(Path(recipe.name), [Problem(None, "views", what)])
+    recipe.warm_up()
+    batch = Batch("offline", texts=dict(texts or {}))
+    return _judge_all(recipe, list(_images(paths)), batch, today or date.today())
+
+
+def _judge_all(
+    recipe: Recipe, images: Sequence[Path], batch: Batch, today: date
+) -> Iterator[dict[str, Any]]:
+    for path in images:
+        started = time.perf_counter()
+        pixels, flaw = read_image(path)
+        if pixels is None:
+            ms = (time.perf_counter() - started) * 1e3
+            outcome, reasons, findings = "error", [flaw], []
+        else:
+            judged = recipe.judge({recipe.views[0]: pixels}, batch, today)
+            ms, outcome, reasons = judged.ms, judged.outcome.value, list(judged.reasons)
+            findings = [_plain(f) for f in judged.findings]
+        yield {
+            "image": str(path),
+            "outcome": outcome,
+            "reasons": reasons,
+            "ms": round(ms, 3),
+            "findings": findings,
+        }
+
+
+def read_image(path: Path) -> tuple[Pixels | None, str]:
+    """The picture in ``path``, grey (h, w) if it is stored so, else BGR (h, w, 3); or why not.
+
+    A truncated JPEG or PNG is refused: decoders fill what is missing with grey, and grey passes.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return None, f"{path.name} cannot be read: {error.strerror or error}"
+    if not data:
+        return None, f"{path.name} is empty"
+    cut = _truncated(data)
+    if cut:
+        return None, f"{path.name} is truncated: {cut}"
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
+    except cv2.error as error:
+        return None, f"{path.name} cannot be decoded: {str(error).splitlines()[0][:120]}"
+    if pixels is None or pixels.size == 0:
+        return None, f"{path.name} is no image that can be decoded"
+    return np.ascontiguousarray(pixels, np.uint8), ""
+
+
+def _truncated(data: bytes) -> str:
+    tail = data.rstrip(b"\0")[-64:]
+    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in tail and b"\xff\xd9" not in data[-4096:]:
+        return "a JPEG ends with its end marker, this one does not"
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" not in data[-4096:]:
+        return "a PNG ends with IEND, this one does not"
+    return ""
+
+
+def _images(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {
+        "tool": finding.tool,
+        "kind": finding.kind,
+        "label": finding.label,
+        "score": round(finding.score, 4),
+        "box": None if finding.box is None else [round(v, 1) for v in finding.box],
+        "text": finding.text,
+        "value": finding.value,
+        "unit": finding.unit,
+        "ok": finding.ok,
+        "severity": finding.severity.value,
+        "reason": finding.reason,
+    }
