@@ -1,0 +1,424 @@
+"""A GenICam camera through harvesters: chosen, set, and drained at a fifth of a millisecond a frame.
+
+Enters: a camera of the station file, a GenTL producer. Leaves: ``Shot``s and ``Bad``s. Imports
+config; ``process.py`` uses it, ``inspector cameras`` its lists.
+
+harvesters opens the device and owns buffers and node map. Frames are taken straight from the
+binding's new-buffer event below harvesters' ``fetch``, because that polls with a time-out of 1 ms
+and requeues incomplete buffers silently (harvesters 1.4.3, ``ImageAcquirer._fetch``). The GenTL
+binding keeps Python's lock while it waits, so each camera has a process of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from genicam import genapi, gentl
+from harvesters.core import Harvester, ParameterKey, ParameterSet
+
+from inspector.cameras import features
+from inspector.cameras.formats import FORMATS
+from inspector.cameras.producers import producer_files
+from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
+from inspector.config import Camera
+
+logging.getLogger("harvesters").setLevel(logging.CRITICAL)  # what it warns of is reported here
+
+_GENTL = (gentl.GenericException, genapi.GenericException)
+_INFO = ("id_", "vendor", "model", "serial_number", "user_defined_name", "tl_type", "version")
+_CHUNKS = ("FrameID", "Timestamp", "CounterValue", "ExposureTime")
+
+
+class GenicamCamera:
+    """One camera, open and acquiring. ``close`` it, whatever happened."""
+
+    def __init__(self, config: Camera) -> None:
+        """Open, set and start. ``CameraRefused``, ``CameraLost`` or ``ProducerError`` if not."""
+        self._config = config
+        self._counters = Counters()
+        self._buffer: Any = None
+        self._last_frame_id = self._last_edge = -1
+        self._last_sample = b""
+        self._harvester = enumerate_devices([config.producer])
+        self._acquirer: Any = None
+        try:
+            info = select(self._harvester, config)
+            self._acquirer = _open(self._harvester, info)
+            self._start(info)
+        except features.FeatureError as error:
+            self.close()
+            raise CameraRefused(f"{config.name}: {error}") from error
+        except _GENTL as error:
+            self.close()
+            raise CameraLost(f"cannot be opened: {features.first_line(error)}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, info: Mapping[str, Any]) -> None:
+        config, acquirer = self._config, self._acquirer
+        nodes = self._nodes = acquirer.remote_device.node_map
+        defaults = {k: v for k, v in _defaults(nodes, config).items() if k not in config.features}
+        settings = features.apply(nodes, defaults | config.features)
+        self._width, self._height = int(nodes.Width.value), int(nodes.Height.value)
+        self._trigger = nodes.get_node("TriggerSoftware") if config.trigger == "software" else None
+        acquirer.num_buffers = config.buffers
+        acquirer.start()
+        self._stream = acquirer.data_streams[0].module
+        (self._event,) = acquirer._new_buffer_event_monitor_dict.values()
+        self._chunk_nodes = self._chunks_of(nodes)
+        self._chunk_adapter = acquirer._chunk_adapter
+        self._form = FORMATS.get(_pixel_format(nodes))
+        if self._form is None:
+            raise CameraRefused(
+                f"{config.name}: PixelFormat {nodes.PixelFormat.value} is not supported; "
+                f"take one of {', '.join(f.name for f in FORMATS.values())}"
+            )
+        self.slot_bytes = self._form.size(self._width, self._height)
+        self.identity = Identity(
+            dict(info), tuple(asdict(s) for s in settings), features.snapshot(nodes)
+        )
+
+    def _chunks_of(self, nodes: Any) -> dict[str, Any]:
+        if not nodes.has_node("ChunkModeActive") or not nodes.ChunkModeActive.value:
+            return {}
+        names = {name: f"Chunk{name}" for name in ("Timestamp", "CounterValue")}
+        return {k: nodes.get_node(name) for k, name in names.items() if nodes.has_node(name)}
+
+    def grab(self, timeout_ms: int) -> Shot | Bad | None:
+        """The next picture, an unusable one, or None after ``timeout_ms``."""
+        event = self._event
+        try:
+            event.update_event_data(timeout_ms)
+            buffer = self._buffer = event.buffer
+            frame_id = buffer.frame_id
+            if not buffer.is_complete():
+                return self._bad("incomplete", "only part of the picture came", frame_id, -1)
+            device_ns, edge = self._moment(buffer)
+            width, height = buffer.width, buffer.height
+            if (width, height) != (self._width, self._height):
+                message = f"{width}×{height} came instead of {self._width}×{self._height}"
+                return self._bad("wrong_size", message, frame_id, edge)
+            data = self._pixels(buffer)
+        except gentl.TimeoutException:
+            return None
+        except _GENTL as error:
+            raise CameraLost(features.first_line(error)) from error
+        self._count(frame_id, edge)
+        if self._is_frozen(data):
+            return self._bad("frozen", "the picture before it came again", frame_id, edge)
+        assert self._form is not None
+        self._counters.frames += 1
+        return Shot(data, width, height, self._form.code, frame_id, edge, device_ns)
+
+    def _moment(self, buffer: Any) -> tuple[int, int]:
+        """Exposure start on the camera's clock in ns, and its count of edges or -1."""
+        nodes = self._chunk_nodes
+        if nodes and buffer.is_containing_chunk_data():
+            if buffer.tl_type in ("U3V", "GEV"):
+                self._chunk_adapter.attach_buffer(buffer.raw_buffer, buffer.size_filled)
+            else:
+                self._chunk_adapter.attach_buffer(buffer.raw_buffer, buffer.chunk_data_info_list)
+            stamp, counter = nodes.get("Timestamp"), nodes.get("CounterValue")
+            hardware = self._config.trigger == "hardware"
+            return (
+                stamp.value if stamp is not None else _timestamp_ns(buffer),
+                counter.value if counter is not None and hardware else -1,
+            )
+        return _timestamp_ns(buffer), -1
+
+    def _pixels(self, buffer: Any) -> Any:
+        """The picture's bytes without padding: a view of the buffer, or a copy where lines are padded."""
+        raw = np.frombuffer(buffer.raw_buffer, np.uint8)
+        at = buffer.image_offset
+        padding = buffer.padding_x
+        if not padding:
+            return raw[at : at + self.slot_bytes]
+        line = self.slot_bytes // self._height
+        lines = raw[at : at + (line + padding) * self._height].reshape(self._height, -1)
+        return np.ascontiguousarray(lines[:, :line]).reshape(-1)
+
+    def _count(self, frame_id: int, edge: int) -> None:
+        """Gaps in the camera's counters: pictures that never came, edges that exposed nothing."""
+        gap = 0
+        if self._last_frame_id >= 0 and frame_id > self._last_frame_id + 1:
+            gap = frame_id - self._last_frame_id - 1
+            self._counters.lost_frames += gap
+        if self._last_edge >= 0 and edge > self._last_edge + 1:
+            self._counters.missed_triggers += max(0, edge - self._last_edge - 1 - gap)
+        self._last_frame_id = frame_id
+        if edge >= 0:
+            self._last_edge = edge
+
+    def _is_frozen(self, data: Any) -> bool:
+        """Whether this is the last picture again: no two exposures of a sensor are equal.
+
+        One sample in 61 bytes is compared (0.01 ms at 640×480); 61 is prime, so that no line
+        length makes the samples fall into one column.
+        """
+        if self._config.trigger == "free":
+            return False
+        sample = data[::61].tobytes()
+        frozen = sample == self._last_sample
+        self._last_sample = sample
+        return frozen
+
+    def _bad(self, kind: str, message: str, frame_id: int, edge: int) -> Bad:
+        if kind == "incomplete":
+            self._counters.incomplete += 1
+            self._last_frame_id = max(self._last_frame_id, frame_id)
+        elif kind == "wrong_size":
+            self._counters.wrong_size += 1
+            self._count(frame_id, edge)
+        else:
+            self._counters.frozen += 1
+        self.give_back()
+        return Bad(kind, message, frame_id, edge)
+
+    def give_back(self) -> None:
+        """Queue the last picture's buffer again; its bytes are the camera's from now on."""
+        buffer, self._buffer = self._buffer, None
+        if buffer is None:
+            return
+        try:
+            self._stream.queue_buffer(buffer)
+        except _GENTL as error:
+            raise CameraLost(features.first_line(error)) from error
+
+    def trigger(self) -> None:
+        """Expose one picture; only where ``trigger: software`` is set."""
+        if self._trigger is None:
+            raise CameraRefused(f"{self._config.name}: not on software trigger")
+        try:
+            self._trigger.execute()
+        except _GENTL as error:
+            raise CameraLost(features.first_line(error)) from error
+
+    @property
+    def counters(self) -> Counters:
+        """Since the camera was opened."""
+        return self._counters
+
+    def statistics(self) -> dict[str, Any]:
+        """Counters and temperature. Reads the camera itself, so a silent disconnect shows here."""
+        answer: dict[str, Any] = {}
+        try:
+            self._nodes.Width.get_value(False, True)  # past GenApi's cache: is anybody there?
+            if (temperature := features.read(self._nodes, "DeviceTemperature")) is not None:
+                answer["temperature_c"] = temperature
+        except _GENTL as error:
+            raise CameraLost(f"does not answer: {features.first_line(error)}") from error
+        with suppress(*_GENTL):
+            self._counters.underruns = int(self._stream.num_underrun)
+        return answer | asdict(self._counters)
+
+    def close(self) -> None:
+        """Stop, destroy the acquirer and unload the producer, whatever state they are in."""
+        self._buffer = None
+        acquirer, self._acquirer = self._acquirer, None
+        if acquirer is not None:
+            with suppress(Exception):
+                acquirer.destroy()
+        self._event = self._stream = self._nodes = self._chunk_adapter = self._trigger = None
+        self._chunk_nodes = {}
+        with suppress(Exception):
+            self._harvester.reset()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def enumerate_devices(producers: Sequence[str]) -> Harvester:
+    """A harvester that has looked for devices. ``ProducerError`` when a producer is missing."""
+    files = [file for producer in producers for file in producer_files(producer)]
+    harvester = Harvester()
+    for file in dict.fromkeys(files):
+        harvester.add_file(str(file))
+    with _quiet():
+        harvester.update()
+    return harvester
+
+
+def select(harvester: Harvester, config: Camera) -> dict[str, Any]:
+    """The one device that ``config`` means. ``CameraRefused`` lists what is there if it is not one."""
+    there = [device_row(info) for info in harvester.device_info_list]
+    wanted = {"serial": config.serial, "user_id": config.user_id, "ip": config.ip}
+    wanted = {k: v for k, v in wanted.items() if v}
+    matching = [i for i, d in enumerate(there) if all(d[k] == v for k, v in wanted.items())]
+    if len(matching) == 1:
+        return there[matching[0]] | {"index": matching[0]}
+    asked = " and ".join(f"{k} {v}" for k, v in wanted.items()) or "nothing (any device)"
+    listed = "; ".join(
+        f"serial {d['serial']}, user_id {d['user_id'] or '–'}" + (f", ip {d['ip']}" * bool(d["ip"]))
+        for d in there
+    )
+    what = "no camera has" if not matching else f"{len(matching)} cameras have"
+    raise CameraRefused(f"{config.name}: {what} {asked}; there are: {listed or 'none'}")
+
+
+def device_row(info: Any) -> dict[str, Any]:
+    """What a producer says of one device, as ``inspector cameras`` prints it."""
+    known: dict[str, Any] = {name: _attribute(info, name) or "" for name in _INFO}
+    status = _attribute(info, "access_status")
+    states = {1: "free", 2: "read only", 3: "no access", 4: "busy", 5: "open", 6: "open"}
+    return {
+        "serial": known["serial_number"],
+        "user_id": known["user_defined_name"],
+        "vendor": known["vendor"],
+        "model": known["model"],
+        "id": known["id_"],
+        "ip": _address(info, known["id_"]),
+        "transport": known["tl_type"],
+        "version": known["version"],
+        "state": states.get(status, "unknown") if isinstance(status, int) else "unknown",
+    }
+
+
+def list_devices(producers: Sequence[str] = ("path", "virtual")) -> list[dict[str, Any]]:
+    """Every device that the producers see, JSON-able. A producer that is missing sees none."""
+    rows: list[dict[str, Any]] = []
+    for files in _present(producers):
+        harvester = enumerate_devices([str(files)])
+        try:
+            rows += [device_row(info) for info in harvester.device_info_list]
+        finally:
+            harvester.reset()
+    return rows
+
+
+def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
+    """Every feature of the device with serial, user id or id ``device``, JSON-able.
+
+    ``CameraRefused`` when no device, or more than one, is that, or when it is in use.
+    """
+    seen: list[str] = []
+    for file in _present(producers):
+        harvester = enumerate_devices([str(file)])
+        try:
+            there = [device_row(info) for info in harvester.device_info_list]
+            found = [
+                i for i, d in enumerate(there) if device in (d["serial"], d["user_id"], d["id"])
+            ]
+            seen += [d["serial"] or d["id"] for d in there]
+            if len(found) > 1:
+                raise CameraRefused(f"{len(found)} cameras are {device}: name one by its serial")
+            if found:
+                acquirer = _open(harvester, there[found[0]] | {"index": found[0]})
+                try:
+                    return features.rows(acquirer.remote_device.node_map)
+                finally:
+                    acquirer.destroy()
+        finally:
+            harvester.reset()
+    raise CameraRefused(f"no camera is {device}; there are: {', '.join(seen) or 'none'}")
+
+
+def _present(producers: Sequence[str]) -> Iterator[Path]:
+    from inspector.cameras.producers import ProducerError
+
+    found: dict[Path, None] = {}
+    for producer in producers:
+        try:
+            found |= dict.fromkeys(producer_files(producer))
+        except ProducerError:
+            if producer not in ("path", "virtual"):
+                raise
+    yield from found
+
+
+def _open(harvester: Harvester, info: Mapping[str, Any]) -> Any:
+    config = ParameterSet({ParameterKey.ENABLE_AUTO_CHUNK_DATA_UPDATE: False})
+    try:
+        return harvester.create(int(info["index"]), config=config)
+    except (gentl.ResourceInUseException, gentl.AccessDeniedException) as error:
+        raise CameraRefused(
+            f"camera {info['serial'] or info['id']} is in use by another program"
+        ) from error
+
+
+def _defaults(nodes: Any, config: Camera) -> dict[str, Any]:
+    """What every camera of ours is set to before the station file's own features."""
+    wanted: dict[str, Any] = {}
+    if features.has(nodes, "AcquisitionMode", writable=True):
+        wanted["AcquisitionMode"] = "Continuous"
+    if features.has(nodes, "TriggerMode", writable=True):
+        if features.has(nodes, "TriggerSelector", writable=True):
+            wanted["TriggerSelector"] = "FrameStart"
+        wanted["TriggerMode"] = "Off" if config.trigger == "free" else "On"
+        if config.trigger == "software":
+            wanted["TriggerSource"] = "Software"
+        elif config.trigger == "hardware":
+            lines = [s for s in nodes.TriggerSource.symbolics if s.startswith("Line")]
+            wanted["TriggerSource"] = lines[0] if lines else "Line0"
+    elif config.trigger != "free":
+        raise CameraRefused(f"{config.name}: this camera has no trigger; use `trigger: free`")
+    if features.has(nodes, "ChunkModeActive", writable=True):
+        wanted["ChunkModeActive"] = True
+        with suppress(*_GENTL):
+            _enable_chunks(nodes)
+    return wanted
+
+
+def _enable_chunks(nodes: Any) -> None:
+    """Chunks are enabled one by one where the camera has a selector for them (SFNC)."""
+    if not features.has(nodes, "ChunkSelector", writable=True):
+        return
+    for name in set(_CHUNKS) & set(nodes.ChunkSelector.symbolics):
+        nodes.ChunkSelector.value = name
+        if features.has(nodes, "ChunkEnable", writable=True):
+            nodes.ChunkEnable.value = True
+
+
+def _pixel_format(nodes: Any) -> int:
+    return int(nodes.PixelFormat.get_int_value())
+
+
+def _timestamp_ns(buffer: Any) -> int:
+    try:
+        return int(buffer.timestamp_ns)
+    except gentl.GenericException:
+        return int(buffer.timestamp)
+
+
+def _attribute(info: Any, name: str) -> Any:
+    try:
+        return getattr(info, name)
+    except _GENTL:  # GenTL: a producer may leave any of these out
+        return None
+
+
+def _address(info: Any, device_id: str) -> str:
+    """A GigE device's IP address: only the interface's node map has it (GenTL SFNC)."""
+    nodes = info.parent.node_map
+    with suppress(*_GENTL):
+        if not nodes.has_node("DeviceSelector") or not nodes.has_node("GevDeviceIPAddress"):
+            return ""
+        for index in range(int(nodes.DeviceSelector.max) + 1):
+            nodes.DeviceSelector.value = index
+            if nodes.DeviceID.value == device_id:
+                address = int(nodes.GevDeviceIPAddress.value)
+                return ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
+    return ""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The binding writes to standard error which optional functions a producer lacks."""
+    with open(os.devnull, "wb") as nothing:
+        saved = os.dup(2)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

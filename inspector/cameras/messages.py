@@ -1,0 +1,141 @@
+"""What a camera process tells the line: a picture is in the ring, or something happened.
+
+Enters and leaves: bytes of one ZeroMQ message. May import part and config; the line reads these
+through ``receiver.py`` and imports no other module of this room.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class EventKind(StrEnum):
+    """What happened to a camera."""
+
+    CONNECTED = "connected"
+    """Opened and acquiring; ``detail`` holds ``device``, ``set`` (what the station file asked
+    for, and what was read back), and ``node_map`` (every readable feature)."""
+    REFUSED = "refused"
+    """The station file asks for what is not there or not possible. Tried again, as plugs move."""
+    LOST = "lost"
+    """Disconnect, pulled cable, producer error: torn down, and being looked for."""
+    INCOMPLETE = "incomplete"
+    """A buffer came with part of its picture only; the part has no frame."""
+    WRONG_SIZE = "wrong_size"
+    """A picture of another size or format than at the start; the part has no frame."""
+    FROZEN = "frozen"
+    """A picture equal to the one before it, byte by byte; the part has no frame."""
+    LOST_FRAMES = "lost_frames"
+    """The camera exposed ``count`` pictures that never came."""
+    MISSED_TRIGGERS = "missed_triggers"
+    """``count`` edges on the trigger line exposed nothing."""
+    OVERRUN = "overrun"
+    """The line was so late that the picture was overwritten before it was read."""
+    STATISTICS = "statistics"
+    """Every few seconds: ``detail`` holds counters since the connection, and the temperature."""
+
+
+ALARMS = frozenset(EventKind) - {EventKind.CONNECTED, EventKind.STATISTICS}
+
+
+@dataclass(frozen=True, slots=True)
+class CameraEvent:
+    """One thing that happened to one camera."""
+
+    view: str
+    kind: EventKind
+    message: str = ""
+    """In words that a person understands."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-able. For an event about one part: ``frame_id`` and ``edge``."""
+    host_ns: int = field(default_factory=time.monotonic_ns)
+
+    @property
+    def alarm(self) -> bool:
+        """Whether a person should know."""
+        return self.kind in ALARMS
+
+
+class Descriptor(NamedTuple):
+    """Where a picture lies in the ring, and what it is."""
+
+    ring: int
+    """The ring's identity: another number means that its camera process started anew."""
+    camera: int
+    """Its place in the station file's list."""
+    slot: int
+    generation: int
+    frame_id: int
+    edge: int
+    """-1 when the camera has no edge counter."""
+    device_ns: int
+    host_ns: int
+    width: int
+    height: int
+    pixel_format: int
+    """PFNC code."""
+    size: int
+    """Bytes of pixels."""
+
+
+_DESCRIPTOR = struct.Struct("=IHHQQqQQIIII")
+_FRAME, _EVENT = b"F", b"E"
+
+
+def pack_frame(descriptor: Descriptor) -> bytes:
+    """A picture's message: 61 bytes."""
+    return _FRAME + _DESCRIPTOR.pack(*descriptor)
+
+
+def pack_event(event: CameraEvent) -> bytes:
+    """An event's message: JSON."""
+    body = {
+        "view": event.view,
+        "kind": event.kind,
+        "message": event.message,
+        "detail": dict(event.detail),
+        "host_ns": event.host_ns,
+    }
+    return _EVENT + json.dumps(body, ensure_ascii=False, default=str).encode()
+
+
+def unpack(message: bytes) -> Descriptor | CameraEvent:
+    """What was packed. ``ValueError`` if the message is neither."""
+    if message[:1] == _FRAME and len(message) == 1 + _DESCRIPTOR.size:
+        return Descriptor(*_DESCRIPTOR.unpack_from(message, 1))
+    if message[:1] == _EVENT:
+        body = json.loads(message[1:])
+        body["kind"] = EventKind(body["kind"])
+        return CameraEvent(**body)
+    raise ValueError("not a message of a camera process")
+
+
+def frames_endpoint(run: Path) -> str:
+    """Where the line of run directory ``run`` hears its cameras."""
+    return f"ipc://{run / 'frames'}"
+
+
+def command_endpoint(endpoint: str, view: str) -> str:
+    """Where the camera ``view`` listens for software triggers."""
+    return f"{endpoint}-{view}"
+
+
+def ring_path(endpoint: str, view: str) -> Path:
+    """Where the ring of ``view`` is, for both ends of ``endpoint``.
+
+    In memory where the system has ``/dev/shm``: a ring on a disk would be written back to it,
+    15 MB/s a camera.
+    """
+    memory = Path("/dev/shm")
+    folder = memory if os.access(memory, os.W_OK) else Path.home() / ".cache"
+    line = hashlib.sha256(endpoint.encode()).hexdigest()[:12]
+    return folder / f"inspector-{os.getuid()}-{line}-{view}.ring"

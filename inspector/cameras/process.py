@@ -1,0 +1,282 @@
+"""One camera's process: open it, copy every picture into the ring, tell the line; never give up.
+
+Enters: a station file, a camera's name, the line's endpoint. Leaves: descriptors and events over
+ZeroMQ, pixels in shared memory. Started by the supervisor as
+``python -m inspector.cameras.process STATION RUN NAME``.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import zmq
+
+from inspector import logs
+from inspector.beat import Beat
+from inspector.cameras.messages import (
+    CameraEvent,
+    Descriptor,
+    EventKind,
+    command_endpoint,
+    frames_endpoint,
+    pack_event,
+    pack_frame,
+    ring_path,
+)
+from inspector.cameras.producers import ProducerError
+from inspector.cameras.ring import RingWriter
+from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Source
+from inspector.config import Camera, Station, load_station
+
+log = structlog.get_logger()
+
+GRAB_MS = 100
+"""A wait for a picture is this long at most: the binding keeps signals waiting meanwhile."""
+ALIVE_S = 0.5
+"""How often the camera is asked whether it is there: a silent disconnect is told within 1 s."""
+STATISTICS_S = 5.0
+BACK_OFF_S = (0.1, 0.2, 0.4, 0.8, 1.5)
+"""Waits between attempts to open the camera; the last one repeats."""
+
+
+def main(station: Station | Path, name: str, endpoint: str, beat: Beat | None = None) -> None:
+    """Run camera ``name`` until SIGTERM or SIGINT. Raises ``ConfigError`` and ``KeyError``."""
+    if isinstance(station, Path):
+        station = load_station(station)
+    index = [camera.name for camera in station.cameras].index(name)
+    ending = False
+
+    def end(*_: object) -> None:
+        nonlocal ending
+        ending = True
+
+    def opened() -> None:  # harvesters takes SIGINT for itself whenever a camera is opened
+        signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGTERM, end)
+
+    opened()
+    outbox = Outbox(endpoint, name, index)
+    try:
+        watch(station.cameras[index], outbox, lambda: ending, beat, opened)
+    finally:
+        outbox.close()
+
+
+def watch(
+    config: Camera,
+    outbox: Outbox,
+    ending: Callable[[], bool],
+    beat: Beat | None = None,
+    opened: Callable[[], None] = lambda: None,
+) -> None:
+    """Open the camera, drain it, and when it is lost do so again, until ``ending``."""
+    failures = 0
+    last = ""
+    while not ending():
+        alive_since = time.monotonic()
+        try:
+            with open_camera(config) as source:
+                opened()
+                last = ""
+                drain(source, config, outbox, ending, beat)
+                return
+        except CameraLost as error:
+            event = CameraEvent(config.name, EventKind.LOST, str(error))
+        except (CameraRefused, ProducerError) as error:
+            event = CameraEvent(config.name, EventKind.REFUSED, str(error))
+        if event.message != last:
+            outbox.event(event)
+            log.error("camera", camera=config.name, kind=event.kind, message=event.message)
+            last = event.message
+        failures = 0 if time.monotonic() - alive_since > 10.0 else failures + 1
+        pause(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)], outbox, ending, beat)
+
+
+def drain(
+    source: Source,
+    config: Camera,
+    outbox: Outbox,
+    ending: Callable[[], bool],
+    beat: Beat | None = None,
+) -> None:
+    """The hot loop: one picture after the other, from the camera to the line."""
+    ring = RingWriter(ring_path(outbox.endpoint, config.name), config.buffers, source.slot_bytes)
+    identity = source.identity
+    outbox.event(
+        CameraEvent(
+            config.name,
+            EventKind.CONNECTED,
+            f"{ring.slots} slots of {ring.slot_bytes} bytes",
+            {
+                "device": dict(identity.device),
+                "set": [dict(s) for s in identity.settings],
+                "node_map": dict(identity.node_map),
+            },
+        )
+    )
+    software = config.trigger == "software"
+    told = Counters()
+    ask_ns = told_ns = time.monotonic_ns()
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # nothing below makes a cycle; a collection would cost a frame 10 ms
+    try:
+        while not ending():
+            if beat is not None:
+                beat.beat()
+            if software and outbox.asked_to_trigger(GRAB_MS):
+                source.trigger()
+            shot = source.grab(GRAB_MS if not software else 1)
+            now_ns = time.monotonic_ns()
+            if shot is None:
+                outbox.flush()
+            elif isinstance(shot, Bad):
+                outbox.event(_told(config.name, shot))
+            else:
+                slot, generation = ring.write(shot.data)
+                source.give_back()
+                outbox.frame(
+                    Descriptor(
+                        ring.id,
+                        outbox.camera,
+                        slot,
+                        generation,
+                        shot.frame_id,
+                        shot.edge,
+                        shot.device_ns,
+                        now_ns,
+                        shot.width,
+                        shot.height,
+                        shot.pixel_format,
+                        shot.data.size,
+                    )
+                )
+            _tell_gaps(config.name, source.counters, told, outbox)
+            if now_ns - ask_ns >= ALIVE_S * 1e9:
+                ask_ns = now_ns
+                statistics = source.statistics()
+                if now_ns - told_ns >= STATISTICS_S * 1e9:
+                    told_ns = now_ns
+                    detail = dict(statistics) | {"undelivered": outbox.undelivered}
+                    outbox.event(CameraEvent(config.name, EventKind.STATISTICS, "", detail))
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        ring.remove()
+
+
+def open_camera(config: Camera) -> Source:
+    """The camera that ``config`` means, open and acquiring."""
+    if config.source == "folder":
+        from inspector.cameras.folder import FolderCamera
+
+        return FolderCamera(config)
+    from inspector.cameras.genicam import GenicamCamera
+
+    return GenicamCamera(config)
+
+
+class Outbox:
+    """The camera's end of the line's socket. Never waits: pictures for a line that is away are
+    counted and dropped, events are kept until it is back."""
+
+    def __init__(self, endpoint: str, name: str, camera: int) -> None:
+        self.endpoint = endpoint
+        self.camera = camera
+        self.undelivered = 0
+        self._events: deque[bytes] = deque(maxlen=256)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._push = self._context.socket(zmq.PUSH)
+        self._push.set(zmq.SNDHWM, 256)
+        self._push.set(zmq.LINGER, 200)
+        self._push.set(zmq.IMMEDIATE, 1)  # no queue for a line that is not there
+        self._push.set(zmq.RECONNECT_IVL, 50)
+        self._push.connect(endpoint)
+        self._pull = self._context.socket(zmq.PULL)
+        self._pull.set(zmq.LINGER, 0)
+        self._pull.bind(command_endpoint(endpoint, name))
+
+    def frame(self, descriptor: Descriptor) -> None:
+        """Tell the line of a picture."""
+        if self._events:
+            self.flush()
+        try:
+            self._push.send(pack_frame(descriptor), zmq.NOBLOCK)
+        except zmq.Again:
+            self.undelivered += 1
+
+    def event(self, event: CameraEvent) -> None:
+        """Tell the line of an event, now or when it is there."""
+        self._events.append(pack_event(event))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send the events that wait."""
+        while self._events:
+            try:
+                self._push.send(self._events[0], zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._events.popleft()
+
+    def asked_to_trigger(self, timeout_ms: int) -> bool:
+        """Whether the line asks for a picture within ``timeout_ms``."""
+        if not self._pull.poll(timeout_ms):
+            return False
+        self._pull.recv()
+        return True
+
+    def close(self) -> None:
+        """Send what can be sent, and close."""
+        self.flush()
+        self._pull.close()
+        self._push.close()
+        self._context.term()
+
+
+def pause(
+    seconds: float, outbox: Outbox, ending: Callable[[], bool], beat: Beat | None = None
+) -> None:
+    """Wait, alive."""
+    until = time.monotonic() + seconds
+    while not ending() and time.monotonic() < until:
+        if beat is not None:
+            beat.beat()
+        outbox.flush()
+        time.sleep(0.02)
+
+
+def _told(view: str, bad: Bad) -> CameraEvent:
+    detail = {"frame_id": bad.frame_id, "edge": None if bad.edge < 0 else bad.edge}
+    return CameraEvent(view, EventKind(bad.kind), bad.message, detail)
+
+
+def _tell_gaps(view: str, now: Counters, told: Counters, outbox: Outbox) -> None:
+    if now.lost_frames != told.lost_frames:
+        count = now.lost_frames - told.lost_frames
+        told.lost_frames = now.lost_frames
+        message = f"{count} pictures were exposed and never came"
+        outbox.event(CameraEvent(view, EventKind.LOST_FRAMES, message, {"count": count}))
+    if now.missed_triggers != told.missed_triggers:
+        count = now.missed_triggers - told.missed_triggers
+        told.missed_triggers = now.missed_triggers
+        message = f"{count} triggers exposed nothing"
+        outbox.event(CameraEvent(view, EventKind.MISSED_TRIGGERS, message, {"count": count}))
+
+
+if __name__ == "__main__":
+    logs.configure(f"camera-{sys.argv[3]}")
+    run = Path(sys.argv[2])
+    main(
+        Path(sys.argv[1]),
+        sys.argv[3],
+        frames_endpoint(run),
+        Beat(run / f"camera-{sys.argv[3]}.beat"),
+    )

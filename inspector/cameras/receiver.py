@@ -1,0 +1,191 @@
+"""The line's end of its cameras: frames and events, from one socket.
+
+Enters: descriptors over ZeroMQ, pixels in shared memory. Leaves: ``Frame``s and ``CameraEvent``s.
+The line imports this and ``messages``; it imports config and part.
+
+A Mono8 or BGR8 picture is a view of the ring, any other is converted once into a buffer that was
+allocated before. Both live until ``slots`` more pictures of that camera have come: ask
+``still_valid`` after using a frame's pixels, and treat the part as not inspected if it says no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+import zmq
+
+from inspector.cameras.formats import FORMATS, PixelFormat
+from inspector.cameras.messages import (
+    CameraEvent,
+    Descriptor,
+    EventKind,
+    command_endpoint,
+    ring_path,
+    unpack,
+)
+from inspector.cameras.pixels import as_image, convert, empty
+from inspector.cameras.ring import Place, RingReader
+from inspector.part import Frame, Pixels
+
+
+class FrameReceiver:
+    """Binds ``endpoint`` and hears every camera of the station.
+
+    >>> receiver = FrameReceiver("ipc:///run/frames", ["side", "code"])
+    >>> poller.register(receiver.socket, zmq.POLLIN)
+    >>> while (message := receiver.receive()) is not None: ...
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        cameras: Sequence[str],
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
+        """``cameras``: the names of the station's cameras in the order of its file."""
+        self._endpoint = endpoint
+        self._cameras = [_Camera(name) for name in cameras]
+        self._by_view = {camera.view: camera for camera in self._cameras}
+        context = context or zmq.Context.instance()
+        self.socket = context.socket(zmq.PULL)
+        """For polling; everything else goes through ``receive``."""
+        self.socket.set(zmq.RCVHWM, 1024)
+        self.socket.set(zmq.LINGER, 0)
+        self.socket.bind(endpoint)
+        self._commands: dict[str, zmq.Socket[bytes]] = {}
+        self._context = context
+
+    def receive(self) -> Frame | CameraEvent | None:
+        """The next message, None when there is none now. Never waits.
+
+        A picture that was overwritten before it was read comes as an ``overrun`` event.
+        """
+        try:
+            message = self.socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        content = unpack(message)
+        if isinstance(content, CameraEvent):
+            return content
+        return self._frame(content)
+
+    def still_valid(self, frame: Frame) -> bool:
+        """Whether the frame's pixels are still those of its picture."""
+        return self._by_view[frame.view].holds(frame)
+
+    def trigger(self, view: str) -> None:
+        """Ask a camera on ``trigger: software`` for a picture."""
+        if view not in self._commands:
+            socket = self._commands[view] = self._context.socket(zmq.PUSH)
+            socket.set(zmq.LINGER, 0)
+            socket.connect(command_endpoint(self._endpoint, view))
+        self._commands[view].send(b"trigger", zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Unbind; frames that are out stay readable."""
+        self.socket.close()
+        for socket in self._commands.values():
+            socket.close()
+        for camera in self._cameras:
+            camera.close()
+
+    def __enter__(self) -> FrameReceiver:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _frame(self, d: Descriptor) -> Frame | CameraEvent:
+        camera = self._cameras[d.camera]
+        pixels = camera.pixels(d, self._endpoint)
+        if pixels is None:
+            return CameraEvent(
+                camera.view,
+                EventKind.OVERRUN,
+                "the picture was overwritten before it was read",
+                {"frame_id": d.frame_id, "edge": None if d.edge < 0 else d.edge},
+            )
+        edge = None if d.edge < 0 else d.edge
+        return Frame(camera.view, pixels, d.frame_id, edge, d.device_ns, d.host_ns)
+
+
+class _Camera:
+    """One camera's ring, and the buffers that its pictures are converted into."""
+
+    def __init__(self, view: str) -> None:
+        self.view = view
+        self._ring: RingReader | None = None
+        self._format: tuple[int, int, int] | None = None
+        self._pool: list[Pixels] = []
+        self._turn = np.zeros(0, np.int64)
+        self._turns = 0
+        self._places: dict[tuple[int, int], Place] = {}
+
+    def pixels(self, d: Descriptor, endpoint: str) -> Pixels | None:
+        """The picture, converted if need be; None when it is gone."""
+        ring = self._reader(d.ring, endpoint)
+        form = FORMATS.get(d.pixel_format)
+        if ring is None or form is None:
+            return None
+        place = Place(d.slot, d.generation)
+        raw = ring.view(place, d.size)
+        if raw is None:
+            return None
+        if form.ready:
+            self._remember(d, place, ring.slots)
+            return as_image(raw, form, d.width, d.height)
+        self._prepare(form, d, ring.slots)
+        slot = self._turns % len(self._pool)
+        self._turns += 1
+        self._turn[slot] = self._turns
+        image = convert(raw, form, d.width, d.height, self._pool[slot])
+        if not ring.holds(place):
+            return None
+        self._remember(d, Place(slot, self._turns), ring.slots)
+        return image
+
+    def holds(self, frame: Frame) -> bool:
+        place = self._places.get((frame.frame_id, frame.host_ns))
+        if place is None:
+            return False
+        if self._pool:
+            return int(self._turn[place.slot]) == place.generation
+        return self._ring is not None and self._ring.holds(place)
+
+    def close(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def _reader(self, identity: int, endpoint: str) -> RingReader | None:
+        if self._ring is None or self._ring.id != identity:
+            self.close()
+            self._places.clear()
+            try:
+                ring = RingReader(ring_path(endpoint, self.view))
+            except (OSError, ValueError):
+                return None
+            if ring.id != identity:  # a descriptor of a camera process that has ended since
+                ring.close()
+                return None
+            self._ring = ring
+        return self._ring
+
+    def _prepare(self, form: PixelFormat, d: Descriptor, slots: int) -> None:
+        shape = (form.code, d.width, d.height)
+        if self._format != shape:
+            self._format = shape
+            self._pool = [empty(form, d.width, d.height) for _ in range(slots)]
+            self._turn = np.zeros(slots, np.int64)
+
+    def _remember(self, d: Descriptor, place: Place, slots: int) -> None:
+        self._places[d.frame_id, d.host_ns] = place
+        while len(self._places) > 2 * slots:
+            del self._places[next(iter(self._places))]

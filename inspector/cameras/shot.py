@@ -1,0 +1,117 @@
+"""What every camera gives, whatever it is made of: a shot, counters, and how it fails.
+
+Enters: nothing. Leaves: the few nouns that ``genicam.py``, ``folder.py`` and ``process.py`` share.
+Imports part and config only; this room imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class CameraLost(Exception):
+    """The camera is gone or its producer fails: close it, look for it, open it anew."""
+
+
+class CameraRefused(Exception):
+    """The station file asks for what is not there or not possible; ``str()`` says what would be."""
+
+
+class Shot:
+    """One picture, borrowed from the camera until ``Source.give_back`` (I6)."""
+
+    __slots__ = ("data", "device_ns", "edge", "frame_id", "height", "pixel_format", "width")
+
+    def __init__(
+        self,
+        data: NDArray[np.uint8],
+        width: int,
+        height: int,
+        pixel_format: int,
+        frame_id: int,
+        edge: int,
+        device_ns: int,
+    ) -> None:
+        self.data = data
+        """Flat bytes in ``pixel_format``, without padding."""
+        self.width = width
+        self.height = height
+        self.pixel_format = pixel_format
+        """PFNC code."""
+        self.frame_id = frame_id
+        self.edge = edge
+        """Edges of the trigger line so far, -1 where they are not counted."""
+        self.device_ns = device_ns
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the camera was opened."""
+
+    frames: int = 0
+    incomplete: int = 0
+    wrong_size: int = 0
+    frozen: int = 0
+    lost_frames: int = 0
+    missed_triggers: int = 0
+    underruns: int = 0
+    """Pictures for which the host had no buffer ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A picture that came and cannot be used."""
+
+    kind: str
+    """``incomplete``, ``wrong_size`` or ``frozen``."""
+    message: str
+    frame_id: int
+    edge: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which camera was opened, and how it was set."""
+
+    device: Mapping[str, Any] = field(default_factory=dict)
+    settings: tuple[Mapping[str, Any], ...] = ()
+    node_map: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """A camera that is open and acquiring."""
+
+    identity: Identity
+    slot_bytes: int
+    """Bytes of its largest picture."""
+
+    @property
+    def counters(self) -> Counters:
+        """Since it was opened."""
+
+    def grab(self, timeout_ms: int) -> Shot | Bad | None:
+        """The next picture, or None after ``timeout_ms``. ``CameraLost`` when it is gone."""
+
+    def give_back(self) -> None:
+        """Return the last picture's buffer to the camera."""
+
+    def trigger(self) -> None:
+        """Expose one picture (software trigger)."""
+
+    def statistics(self) -> Mapping[str, Any]:
+        """Counters of the camera and its stream, temperature; asking proves that it is there.
+
+        ``CameraLost`` when it does not answer.
+        """
+
+    def close(self) -> None:
+        """Stop and let go of it; never raises."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
