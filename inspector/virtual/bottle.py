@@ -19,6 +19,7 @@ from inspector.virtual import label, materials, optics
 from inspector.virtual import print as printing
 from inspector.virtual.geometry import DATE_ROI, LOT_ROI, REFERENCE_PATCH
 from inspector.virtual.materials import Layer
+from inspector.virtual.optics import Mat
 from inspector.virtual.print import render_line
 from inspector.virtual.product import (
     BOTTLE_LINE,
@@ -72,7 +73,8 @@ __all__ = [
     "render_part",
 ]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
+"""float32; OpenCV's stubs do not say so."""
 
 
 class RenderedPart(NamedTuple):
@@ -98,14 +100,14 @@ def render_part(seed: int | np.random.Generator, spec: PartSpec | None = None) -
     check_defects(spec.defects)
     root = int(seed.integers(1 << 62)) if isinstance(seed, np.random.Generator) else seed
     # one stream for each thing, so that a defect in one leaves the others as they would have been
-    streams = np.random.SeedSequence(root).spawn(8)
-    batch, paper, level, crumb, lid, dirt, stand, close = map(np.random.default_rng, streams)
+    streams = np.random.SeedSequence(root).spawn(9)
+    batch, paper, level, crumb, lid, dirt, stand, close, harm = map(np.random.default_rng, streams)
     setup = spec.setup or draw_setup(batch, spec.product, spec.split)
     textures = TEXTURES_TRAIN if spec.split == "train" else TEXTURES_HELD_OUT
     has = set(spec.defects)
     note = Notes(spec, has)
 
-    texture, skew = _labelled(paper, spec, setup, has, note)
+    texture, skew = _labelled(paper, harm, spec, setup, has, note)
     fill = _fill_level(level, has)
     bottle = _filled_body(setup, spec.product, fill)
     if "foreign_particle" in has:
@@ -118,7 +120,7 @@ def render_part(seed: int | np.random.Generator, spec: PartSpec | None = None) -
     bottle.light[:] += specks * np.float32(dirt.uniform(0.2, 1.0)) * (1 - bottle.through * 0.2)
 
     turn = float(stand.uniform(-g.ROTATION_DEG, g.ROTATION_DEG))
-    place = cv2.getRotationMatrix2D((g.AXIS_X, g.BASE_BOTTOM), turn, 1.0)
+    place: Mat = cv2.getRotationMatrix2D((g.AXIS_X, g.BASE_BOTTOM), turn, 1.0)
     place[:, 2] += stand.uniform(-1, 1, 2) * g.SIDE_JITTER_PX
     side = _side_picture(bottle, setup, place, stand)
     note.side(place, skew, fill)
@@ -127,20 +129,25 @@ def render_part(seed: int | np.random.Generator, spec: PartSpec | None = None) -
 
 
 def _labelled(
-    rng: np.random.Generator, spec: PartSpec, setup: Setup, has: set[str], note: Notes
-) -> tuple[Pixels, NDArray[np.float64]]:
+    rng: np.random.Generator,
+    harm: np.random.Generator,
+    spec: PartSpec,
+    setup: Setup,
+    has: set[str],
+    note: Notes,
+) -> tuple[Mat, NDArray[Any]]:
     """The printed label's texture, and the affine by which it was stuck on askew."""
     texture = label.field_texture(setup.art, rng)
     if "label_scratched" in has:
-        note.scratch = label.scratch(texture, rng, rng.uniform(*SCRATCH_PX[1:]))
+        note.scratch = label.scratch(texture, harm, harm.uniform(*SCRATCH_PX[1:]))
     scale = g.LABEL_SCALE
     off = rng.uniform(-1, 1, 2) * g.PRINT_JITTER
     if "print_smeared" in has:
-        length = rng.uniform(*printing.SMEAR_PX)
+        length = harm.uniform(*printing.SMEAR_PX)
     for name in ("lot", "date"):
         text = spec.lot if name == "lot" else spec.date
         if f"{name}_wrong" in has:
-            text = wrong_text(text, name, rng)
+            text = wrong_text(text, name, harm)
         x1, y1, x2, y2 = g.line_box(name, len(text))
         note.lines[name] = (x1 + off[0], y1 + off[1], x2 + off[0], y2 + off[1])
         if f"{name}_missing" in has:
@@ -150,13 +157,13 @@ def _labelled(
             continue
         mask = printing.ink(text, setup.font, rng, g.ADVANCE * scale, g.PRINT_HEIGHT * scale)
         if "print_smeared" in has:
-            mask = printing.drag(mask, length, rng)
+            mask = printing.drag(mask, length, harm)
         x, y = label.texture_point(x1 + off[0], y1 + off[1])
         printing.stamp(texture, mask, x, y, setup.ink)
     mild, low, high = LABEL_SKEW_DEG
     angle = rng.uniform(-mild, mild)
     if "label_skewed" in has:
-        angle = rng.uniform(low, high) * rng.choice([-1, 1])
+        angle = harm.uniform(low, high) * harm.choice([-1, 1])
     middle = (0.0, (g.LABEL_TOP + g.LABEL_BOTTOM) / 2)
     return texture, cv2.getRotationMatrix2D(middle, float(angle), 1.0)
 
@@ -172,7 +179,7 @@ def _filled_body(setup: Setup, product: Product, fill: float) -> Layer:
     """The bottle with its liquid up to ``fill``, on the canvas."""
     empty, full = materials.body(setup.body, product.tint, product.liquid)
     through, light = full.through.copy(), full.light.copy()
-    half = float(materials.half_width(np.float32([fill]))[0])
+    half = float(materials.half_width(np.array([fill], np.float32))[0])
     x = np.arange(g.CANVAS[0], g.CANVAS[2], dtype=np.float32) + np.float32(0.5)
     facing = np.sqrt(np.clip(1 - ((x - g.AXIS_X) / half) ** 2, 0, 1))
     arc = (g.EYE_Y - fill) * g.PERSPECTIVE * half / g.RADIUS * facing
@@ -206,7 +213,7 @@ def _particle(
         y = rng.uniform(fill + 14, g.LABEL_TOP - 16)
     else:
         y = rng.uniform(g.LABEL_BOTTOM + 26, g.BASE_BOTTOM - 10)
-    half = float(materials.half_width(np.float32([y]))[0])
+    half = float(materials.half_width(np.array([y], np.float32))[0])
     x = g.AXIS_X + rng.uniform(-0.66, 0.66) * half
     long = size * rng.uniform(1.0, 1.5)
     angle = rng.uniform(0, np.pi)
@@ -246,7 +253,7 @@ LABEL_ROWS = (176, 424)
 """Rows of the canvas that a label can reach, a skewed one included."""
 
 
-def _with_label(bottle: Layer, texture: Pixels, skew: NDArray[np.float64]) -> Layer:
+def _with_label(bottle: Layer, texture: Mat, skew: NDArray[Any]) -> Layer:
     maps = _label_maps()
     inverse = cv2.invertAffineTransform(skew).astype(np.float32)
     s = inverse[0, 0] * maps[0] + inverse[0, 1] * maps[1] + inverse[0, 2]
@@ -326,7 +333,7 @@ def _with_cap(
         turn[1, 2] += lift
         top = materials.coloured(shell, pigment)
         # the same turn about the box's own corner
-        here = turn.copy()
+        here: Mat = turn.copy()
         here[:, 2] += turn[:, :2] @ (x1, y1) - (x1, y1)
         size = (x2 - x1, y2 - y1)
         top = Layer(
@@ -340,8 +347,8 @@ def _with_cap(
 
 
 def _side_picture(
-    bottle: Layer, setup: Setup, place: NDArray[np.float64], rng: np.random.Generator
-) -> Pixels:
+    bottle: Layer, setup: Setup, place: NDArray[Any], rng: np.random.Generator
+) -> Mat:
     x1, y1, x2, y2 = g.CANVAS
     here = place.copy()
     here[:, 2] += place[:, :2] @ (x1, y1) - (x1, y1)
@@ -357,15 +364,15 @@ def _side_picture(
 
 
 def _code_picture(
-    texture: Pixels,
-    skew: NDArray[np.float64],
+    texture: Mat,
+    skew: NDArray[Any],
     spec: PartSpec,
     rng: np.random.Generator,
     note: Notes,
-) -> Pixels:
+) -> Mat:
     width, height = g.CODE_SIZE
     turn = float(rng.uniform(-g.ROTATION_DEG, g.ROTATION_DEG))
-    place = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 1.0)
+    place: Mat = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 1.0)
     place[:, 2] += rng.uniform(-1, 1, 2) * g.CODE_JITTER_PX
     s, v = label.code_maps(width, height, cv2.invertAffineTransform(place))
     inverse = cv2.invertAffineTransform(skew).astype(np.float32)

@@ -1,8 +1,8 @@
 """Films: what the virtual cameras play. Immutable files of frames, checked for size and digest.
 
 Enters a folder of images, or a product and a seed; leaves `.film` files, and for a product the
-truth beside them, which only the world may read. Imported by the command line, the world, the training
-scripts and tests.
+truth beside them, which only the world may read. Imported by the command line, the world, the
+training scripts and tests.
 
 A film is a header of 4096 bytes, little-endian, zero padded (``magic[8]="INSPFILM"``; u32 version,
 width, height, pixel_format, frame_count, frame_bytes; u64 data_offset; u8 sha256[32] of all frame
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.virtual import batch, bottle, optics
+from inspector.virtual.optics import Mat
 from inspector.virtual.print import Split
 
 MAGIC = b"INSPFILM"
@@ -70,7 +71,7 @@ class PixelFormat(IntEnum):
             raise FilmError(f"no pixel format {name!r} in films; there are {known}") from None
 
 
-def encode(picture: Pixels, pixel_format: PixelFormat) -> Pixels:
+def encode(picture: Mat, pixel_format: PixelFormat) -> Mat:
     """A BGR or grey picture as a camera of that format would send it."""
     grey = picture.ndim == 2
     match pixel_format:
@@ -84,7 +85,7 @@ def encode(picture: Pixels, pixel_format: PixelFormat) -> Pixels:
             return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB)
 
 
-def decode(frame: Pixels, pixel_format: PixelFormat) -> Pixels:
+def decode(frame: Mat, pixel_format: PixelFormat) -> Mat:
     """A frame as the picture that it shows: grey for Mono8, else BGR."""
     match pixel_format:
         case PixelFormat.BayerRG8:
@@ -336,7 +337,7 @@ def render_set(
 ) -> FilmSet:
     """Render a batch: ``side.film``, ``code.film``, ``truth.json`` (mode 0600) and ``film.json``.
 
-    One set is one batch with one lot and date (drawn from the seed unless given) on one line set-up;
+    One set is one batch with one lot and date (drawn from the seed unless given) on one set-up;
     ``mixed`` draws the set-up anew for each part, for measuring models on many. ``progress`` is
     called with the parts done and the count. Nothing appears in ``out_dir`` before all is done.
     Raises FilmError for an unknown product or an impossible number.

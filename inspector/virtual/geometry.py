@@ -8,12 +8,14 @@ training scripts and tests; the ROIs are what a recipe of the virtual line write
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Box
 
-Points = NDArray[np.float32]
+Points = NDArray[Any]
 """``(n, 2)``: x, y."""
 
 SIDE_SIZE = (640, 480)
@@ -107,9 +109,10 @@ def bounds(points: Points, size: tuple[int, int]) -> Box:
     )
 
 
-def transform(affine: NDArray[np.float64], points: Points) -> Points:
+def transform(affine: NDArray[Any], points: Points) -> Points:
     """Points under a 2×3 affine."""
-    return (points @ affine[:, :2].T + affine[:, 2]).astype(np.float32)
+    moved: Points = points @ affine[:, :2].T + affine[:, 2]
+    return moved.astype(np.float32, copy=False)
 
 
 def line_box(name: str, length: int) -> Box:

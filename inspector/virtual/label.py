@@ -1,20 +1,21 @@
 """The paper label of a virtual bottle: artwork, clear field for the print, wrap and close-up.
 
 Enters a seed of an artwork; leaves a BGRA texture of the unrolled label, and its pictures around
-the bottle. Artworks of the two splits differ in brand, layout and palette. Imported by the renderer and
-by `print.render_line`.
+the bottle. Artworks of the two splits differ in brand, layout and palette. Imported by the renderer
+and by `print.render_line`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.part import Box, Pixels
+from inspector.part import Box
 from inspector.virtual import geometry, optics
 from inspector.virtual.geometry import (
     LABEL_BOTTOM,
@@ -23,8 +24,10 @@ from inspector.virtual.geometry import (
     LABEL_SCALE,
     LABEL_TOP,
 )
+from inspector.virtual.optics import Mat
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
+"""float32; OpenCV's stubs do not say so."""
 Colour = tuple[int, int, int]
 """BGR."""
 
@@ -79,7 +82,7 @@ def _shade(colour: Colour, factor: float) -> Colour:
 
 
 def _centred(
-    picture: Pixels,
+    picture: Mat,
     text: str,
     x: float,
     y: float,
@@ -94,7 +97,7 @@ def _centred(
 
 
 def _motif(
-    picture: Pixels, motif: str, x: int, y: int, size: int, main: Colour, second: Colour
+    picture: Mat, motif: str, x: int, y: int, size: int, main: Colour, second: Colour
 ) -> None:
     aa, white = cv2.LINE_AA, (250, 250, 250)
     if motif == "peaks":
@@ -106,7 +109,7 @@ def _motif(
             half, high = size * 0.62 * scale, size * scale
             top = (x + dx * size / 50, y + dy - high)
             triangle = [top, (top[0] - half, y + 6), (top[0] + half, y + 6)]
-            cv2.fillPoly(picture, [np.int32(np.round(triangle))], colour, aa)
+            cv2.fillPoly(picture, [np.array(triangle).round().astype(np.int32)], colour, aa)
             snow = [
                 top,
                 (top[0] - half * 0.34, top[1] + high * 0.36),
@@ -114,12 +117,12 @@ def _motif(
                 (top[0] + half * 0.1, top[1] + high * 0.42),
                 (top[0] + half * 0.34, top[1] + high * 0.36),
             ]
-            cv2.fillPoly(picture, [np.int32(np.round(snow))], white, aa)
+            cv2.fillPoly(picture, [np.array(snow).round().astype(np.int32)], white, aa)
     elif motif == "drop":
         t = np.linspace(0, 2 * np.pi, 60)
         px = x + size * 0.55 * np.sin(t) * np.sin(t / 2) ** 1.4
         py = y - size * 0.45 - size * 0.65 * np.cos(t)
-        cv2.fillPoly(picture, [np.int32(np.round(np.stack([px, py], 1)))], main, aa)
+        cv2.fillPoly(picture, [np.stack([px, py], 1).round().astype(np.int32)], main, aa)
         cv2.ellipse(
             picture,
             (x - size // 6, y - size // 4),
@@ -136,7 +139,7 @@ def _motif(
         t = np.linspace(-size * 1.5, size * 1.5, 80)
         for row, colour in enumerate((main, second, main)):
             py = y - size * 0.7 + row * size * 0.32 + np.sin(t / size * 5 + row) * size * 0.13
-            points = np.int32(np.round(np.stack([x + t, py], 1)))
+            points = np.stack([x + t, py], 1).round().astype(np.int32)
             cv2.polylines(picture, [points], False, colour, max(3, size // 9), aa)
     elif motif == "slice":
         centre = (x, y - size // 3)
@@ -153,20 +156,25 @@ def _motif(
             shape = np.concatenate(
                 [np.stack([px, py - bend], 1), np.stack([px, py + bend], 1)[::-1]]
             )
-            cv2.fillPoly(picture, [np.int32(np.round(shape))], main if flip == 1 else second, aa)
+            cv2.fillPoly(
+                picture,
+                [np.array(shape).round().astype(np.int32)],
+                main if flip == 1 else second,
+                aa,
+            )
         cv2.circle(picture, (x, y - size // 8), size // 4, second, -1, aa)
     else:
         centre = (x, y - size // 3)
-        for angle in np.arange(0, 2 * np.pi, np.pi / 9):
+        for ray in np.arange(0, 2 * np.pi, np.pi / 9):
             end = (
-                round(x + np.cos(angle) * size),
-                round(y - size // 3 + np.sin(angle) * size * 0.85),
+                round(x + np.cos(ray) * size),
+                round(y - size // 3 + np.sin(ray) * size * 0.85),
             )
             cv2.line(picture, centre, end, second, 4, aa)
         cv2.circle(picture, centre, int(size * 0.55), main, -1, aa)
 
 
-def _barcode(picture: Pixels, rng: np.random.Generator, x: int, y: int, height: int) -> None:
+def _barcode(picture: Mat, rng: np.random.Generator, x: int, y: int, height: int) -> None:
     cv2.rectangle(picture, (x - 8, y - 6), (x + 124, y + height + 16), (250, 250, 250), -1)
     left = x
     while left < x + 112:
@@ -175,7 +183,7 @@ def _barcode(picture: Pixels, rng: np.random.Generator, x: int, y: int, height: 
         left += width + int(rng.integers(1, 4))
 
 
-def _band(picture: Pixels, top: Floats, bottom: Floats, first: Colour, last: Colour) -> None:
+def _band(picture: Mat, top: Floats, bottom: Floats, first: Colour, last: Colour) -> None:
     """Fill between two curves (texture rows by column) with a gradient."""
     rows = np.arange(picture.shape[0], dtype=np.float32)[:, None]
     inside = np.clip(rows - top + 0.5, 0, 1) * np.clip(bottom - rows + 0.5, 0, 1)
@@ -193,7 +201,7 @@ _SMALL_PRINT = [
 
 
 @lru_cache(maxsize=32)
-def _texture(art: Art) -> Pixels:
+def _texture(art: Art) -> Mat:
     rng = np.random.default_rng(art.seed)
     width = int(2 * LABEL_HALF * LABEL_SCALE)
     height = int((LABEL_BOTTOM - LABEL_TOP + 2 * LABEL_MARGIN) * LABEL_SCALE)
@@ -203,7 +211,9 @@ def _texture(art: Art) -> Pixels:
     other = rng.uniform(85, 98) if water else rng.uniform(38, 62)
 
     def colour(h: float, saturation: float, value: float) -> Colour:
-        pixel = cv2.cvtColor(np.uint8([[[h, saturation, value]]]), cv2.COLOR_HSV2BGR)[0, 0]
+        pixel = cv2.cvtColor(
+            np.array([[[h, saturation, value]]]).astype(np.uint8), cv2.COLOR_HSV2BGR
+        )[0, 0]
         return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
     main = colour(
@@ -225,7 +235,7 @@ def _texture(art: Art) -> Pixels:
         cloud = np.exp(-(((x - middle) / 170) ** 2))[None, :, None]
         rows = np.exp(-(((np.arange(height) - margin - 110) / 60) ** 2))[:, None, None]
         mix = (cloud * rows * rng.uniform(0.12, 0.3)).astype(np.float32)
-        picture = (picture + (np.float32(second) - picture) * mix).astype(np.uint8)
+        picture = (picture + (np.array(second, np.float32) - picture) * mix).astype(np.uint8)
     badge = (middle + int(rng.integers(-12, 13)), margin + 60)
     ring = int(rng.integers(40, 46))
     cv2.circle(picture, badge, ring + 4, second, -1, cv2.LINE_AA)
@@ -257,7 +267,7 @@ def _texture(art: Art) -> Pixels:
     return np.concatenate([picture, alpha], 2).astype(np.uint8)
 
 
-def field_texture(art: Art, rng: np.random.Generator) -> Pixels:
+def field_texture(art: Art, rng: np.random.Generator) -> Mat:
     """A copy of the label's BGRA texture, its paper a little lighter or darker by chance."""
     ramp = np.arange(256, dtype=np.uint8)
     paper = (ramp * rng.uniform(0.95, 1.0)).astype(np.uint8)
@@ -265,7 +275,7 @@ def field_texture(art: Art, rng: np.random.Generator) -> Pixels:
     return cv2.LUT(_texture(art), lookup)
 
 
-def scratch(texture: Pixels, rng: np.random.Generator, length: float) -> geometry.Points:
+def scratch(texture: Mat, rng: np.random.Generator, length: float) -> geometry.Points:
     """Tear the label's print off along a jagged line; its outline in label points comes back."""
     direction = rng.uniform(-0.9, 0.9) + (np.pi if rng.random() < 0.5 else 0)
     start = np.array([rng.uniform(-55, 55), rng.uniform(LABEL_TOP + 30, LABEL_BOTTOM - 30)])
@@ -288,7 +298,7 @@ def scratch(texture: Pixels, rng: np.random.Generator, length: float) -> geometr
         thick = max(2, wide + int(rng.integers(-2, 2)))
         cv2.line(texture, first, last, (*paper, 255), thick, cv2.LINE_AA, 4)
     edge = 3.0
-    x1, y1, x2, y2 = *(path.min(0) - edge), *(path.max(0) + edge)
+    (x1, y1), (x2, y2) = (path.min(0) - edge).tolist(), (path.max(0) + edge).tolist()
     return geometry.outline((x1, y1, x2, y2))
 
 
@@ -301,7 +311,7 @@ def shading(angle: Floats) -> Floats:
     return (0.34 + 0.60 * facing**0.9 + gloss).astype(np.float32)
 
 
-def code_maps(width: int, height: int, inverse: NDArray[np.float64]) -> tuple[Floats, Floats]:
+def code_maps(width: int, height: int, inverse: NDArray[Any]) -> tuple[Floats, Floats]:
     """For each pixel of a code picture, the label point it shows; NaN-free, cut at the silhouette.
 
     ``inverse`` (2×3) maps the pixels of the picture to those of the code view at nominal place.
@@ -323,7 +333,7 @@ def side_maps(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return (angle * geometry.RADIUS).astype(np.float32), v.astype(np.float32)
 
 
-def sample(texture: Pixels, s: Floats, v: Floats) -> Pixels:
+def sample(texture: Mat, s: Floats, v: Floats) -> Mat:
     """The texture's BGRA at label points; clear outside."""
     map_x = (s + np.float32(LABEL_HALF)) * LABEL_SCALE - np.float32(0.5)
     map_y = (v - np.float32(LABEL_TOP - LABEL_MARGIN)) * LABEL_SCALE - np.float32(0.5)
@@ -331,8 +341,8 @@ def sample(texture: Pixels, s: Floats, v: Floats) -> Pixels:
 
 
 def photograph(
-    texture: Pixels, box: Box, view: str, rng: np.random.Generator, light: optics.Light
-) -> Pixels:
+    texture: Mat, box: Box, view: str, rng: np.random.Generator, light: optics.Light
+) -> Mat:
     """The part of a view around a label box, grey, with the slack of a moving bottle around it."""
     points = geometry.outline(box)
     side = view == "side"

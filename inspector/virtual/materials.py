@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from inspector.virtual import geometry as g
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
+"""float32; OpenCV's stubs do not say so."""
 Tint = tuple[float, float, float]
 """Per channel, BGR."""
 
@@ -346,7 +348,8 @@ def cell(seed: int) -> Floats:
 
     _card(picture, g.REFERENCE_PATCH["side"], 150.0)
     picture += rng.standard_normal(picture.shape).astype(np.float32) * 0.5
-    return np.clip(picture, 2, 250).astype(np.float32)
+    lit: Floats = np.clip(picture, 2, 250).astype(np.float32)
+    return lit
 
 
 def _card(picture: Floats, box: tuple[float, float, float, float], level: float) -> None:

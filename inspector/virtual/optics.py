@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.part import Pixels
-
-Floats = NDArray[np.float32]
+Mat = NDArray[Any]
+"""A uint8 picture, BGR or grey; OpenCV's stubs do not say so."""
+Floats = NDArray[Any]
+"""float32; OpenCV's stubs do not say so."""
 
 GAIN = 0.07
 """The light of a good part is off its nominal by this much at most."""
@@ -81,13 +83,13 @@ def noise(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
     return bank[start : start + size].reshape(shape)
 
 
-def blurred(picture: Pixels, light: Light, zoom: float = 1.0) -> Pixels:
+def blurred(picture: Mat, light: Light, zoom: float = 1.0) -> Mat:
     """The picture through the lens, the belt moving to the right."""
     along = float(np.hypot(light.blur_px, light.motion_px / 3.46 * zoom))
     return cv2.GaussianBlur(picture, (7, 5), sigmaX=along, sigmaY=light.blur_px)
 
 
-def exposed(raw: Pixels, light: Light, rng: np.random.Generator) -> Pixels:
+def exposed(raw: Mat, light: Light, rng: np.random.Generator) -> Mat:
     """One plane of the sensor: light falls on it unevenly, and it counts single photons."""
     height, width = raw.shape
     x, y, radius = _grid(width, height)
@@ -103,7 +105,7 @@ def exposed(raw: Pixels, light: Light, rng: np.random.Generator) -> Pixels:
     return np.clip(level, 0, 255, out=level).astype(np.uint8)
 
 
-def mosaic(picture: Pixels) -> Pixels:
+def mosaic(picture: Mat) -> Mat:
     """BGR to the BayerRG plane that the sensor samples (red at the top left)."""
     raw = np.empty(picture.shape[:2], np.uint8)
     raw[0::2, 0::2] = picture[0::2, 0::2, 2]
@@ -113,12 +115,12 @@ def mosaic(picture: Pixels) -> Pixels:
     return raw
 
 
-def demosaic(raw: Pixels) -> Pixels:
+def demosaic(raw: Mat) -> Mat:
     """BayerRG to BGR, bilinear: GenICam's RG is OpenCV's RGGB."""
     return cv2.cvtColor(raw, cv2.COLOR_BayerRGGB2BGR)
 
 
-def colour_camera(picture: Pixels, light: Light, rng: np.random.Generator) -> Pixels:
+def colour_camera(picture: Mat, light: Light, rng: np.random.Generator) -> Mat:
     """A clean BGR picture to the BGR that the station works with, by way of a Bayer sensor."""
     raw = mosaic(blurred(picture, light)).astype(np.float32)
     raw[0::2, 0::2] *= 1 + light.warmth
@@ -126,6 +128,6 @@ def colour_camera(picture: Pixels, light: Light, rng: np.random.Generator) -> Pi
     return demosaic(exposed(raw, light, rng))
 
 
-def grey_camera(picture: Pixels, light: Light, rng: np.random.Generator, zoom: float) -> Pixels:
+def grey_camera(picture: Mat, light: Light, rng: np.random.Generator, zoom: float) -> Mat:
     """A clean grey picture to that of a monochrome camera."""
     return exposed(blurred(picture, light, zoom), light, rng)

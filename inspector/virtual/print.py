@@ -7,7 +7,7 @@ camera would see it. Imported by the renderer and by the training scripts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.virtual import geometry, glyphs, optics
+from inspector.virtual.optics import Mat
 
 Split = Literal["train", "held_out"]
 """Models are trained on the one and measured on the other: no font or texture is in both."""
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
+"""float32; OpenCV's stubs do not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ PAD = 24
 _SHIFT = 4
 
 
-def ink(text: str, font: Font, rng: np.random.Generator, advance: float, height: float) -> Pixels:
+def ink(text: str, font: Font, rng: np.random.Generator, advance: float, height: float) -> Mat:
     """A mask of ink: 0 is bare paper, 255 full ink.
 
     ``advance`` and ``height`` in pixels. The text's box begins at ``(PAD, PAD)``. Raises KeyError
@@ -97,7 +99,7 @@ def ink(text: str, font: Font, rng: np.random.Generator, advance: float, height:
 
 
 def _dots(
-    mask: Pixels,
+    mask: Mat,
     character: str,
     font: Font,
     rng: np.random.Generator,
@@ -127,7 +129,7 @@ def _dots(
 
 
 def _strokes(
-    mask: Pixels,
+    mask: Mat,
     character: str,
     font: Font,
     left: float,
@@ -145,7 +147,7 @@ def _strokes(
         cv2.polylines(mask, [points], False, density * 255, thick, cv2.LINE_AA, _SHIFT)
 
 
-def drag(mask: Pixels, length: float, rng: np.random.Generator) -> Pixels:
+def drag(mask: Mat, length: float, rng: np.random.Generator) -> Mat:
     """The mask as a finger or a roller has wiped it, ``length`` pixels to one side."""
     size = max(3, int(length) | 1)
     kernel = np.zeros((size, size), np.float32)
@@ -161,9 +163,7 @@ def drag(mask: Pixels, length: float, rng: np.random.Generator) -> Pixels:
     return np.clip(wiped * 0.75 + mask * 0.12, 0, 255).astype(np.uint8)
 
 
-def stamp(
-    texture: Pixels, mask: Pixels, x: float, y: float, colour: tuple[float, float, float]
-) -> None:
+def stamp(texture: Mat, mask: Mat, x: float, y: float, colour: tuple[float, float, float]) -> None:
     """Print a mask, whose text begins at texture pixel (x, y), onto a BGR texture in place."""
     left, top = round(x) - PAD, round(y) - PAD
     x1, y1 = max(left, 0), max(top, 0)

@@ -38,7 +38,7 @@ class Notes:
             {"label": name, "severity": DEFECTS[name].value, "view": view, "box": list(box)}
         )
 
-    def side(self, place: NDArray[np.float64], skew: NDArray[np.float64], fill: float) -> None:
+    def side(self, place: NDArray[Any], skew: NDArray[Any], fill: float) -> None:
         def seen(points: Points) -> Box:
             return g.bounds(g.transform(place, points), g.SIDE_SIZE)
 
@@ -66,14 +66,14 @@ class Notes:
                 {"label": "cap", "colour": self.cap_colour, "view": "side", "box": list(cap)}
             )
         if "low_fill" in self.has:
-            half = float(materials.half_width(np.float32([fill]))[0])
+            half = float(materials.half_width(np.array([fill], np.float32))[0])
             gap = (g.AXIS_X - half, g.FILL_Y - 8.0, g.AXIS_X + half, fill + 3)
             self._defect("low_fill", "side", seen(g.outline(gap)))
         if "particle" in self.local:
             self._defect("foreign_particle", "side", seen(self.local["particle"]))
         self._label_things("side", lambda points: seen(g.project(g.transform(skew, points))))
 
-    def code(self, place: NDArray[np.float64], skew: NDArray[np.float64]) -> None:
+    def code(self, place: NDArray[Any], skew: NDArray[Any]) -> None:
         def seen(points: Points) -> Box:
             on_label = g.transform(skew, points)
             return g.bounds(g.transform(place, g.project_code(on_label)), g.CODE_SIZE)

@@ -1,0 +1,202 @@
+"""A film is whole and unchanged, or it is refused by name; a film set is the same for its seed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.virtual.film import (
+    DATA_OFFSET,
+    Film,
+    FilmError,
+    FilmSet,
+    FilmWriter,
+    PixelFormat,
+    TruncatedFilm,
+    encode,
+    make_film,
+    render_set,
+    write_film,
+)
+
+
+def frames(count: int, *shape: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(count)]
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Film:
+    return write_film(tmp_path / "a.film", frames(3, 6, 8), 8, 6, PixelFormat.Mono8)
+
+
+def damage(path: Path, offset: int, data: bytes) -> None:
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def test_a_film_gives_back_the_frames_it_was_made_of(film: Film) -> None:
+    opened = Film.open(film.path)
+    assert len(opened) == 3
+    assert np.array_equal(opened.frames, np.stack(frames(3, 6, 8)))
+
+
+def test_the_header_is_the_one_the_producer_reads(film: Film) -> None:
+    raw = film.path.read_bytes()
+    magic, *numbers, offset = struct.unpack_from("<8s6IQ", raw)
+    assert magic == b"INSPFILM"
+    assert (numbers, offset) == ([1, 8, 6, 0x01080001, 3, 48], 4096)
+    assert raw[40:72].hex() == film.sha256
+    assert len(raw) == 4096 + 3 * 48
+
+
+def test_a_film_cannot_be_written_to(film: Film) -> None:
+    assert stat.S_IMODE(film.path.stat().st_mode) == 0o444
+    with pytest.raises(ValueError, match="read-only"):
+        film.frames[0, 0, 0] = 1
+
+
+def test_a_film_cut_short_is_named(film: Film) -> None:
+    film.path.chmod(0o644)
+    os.truncate(film.path, DATA_OFFSET + 100)
+    with pytest.raises(
+        TruncatedFilm, match=r"a\.film: cut short: 4196 bytes, its header says 4240"
+    ):
+        Film.open(film.path, verify=False)
+
+
+def test_a_film_with_a_tail_is_named(film: Film) -> None:
+    damage(film.path, DATA_OFFSET + 3 * 48, b"x")
+    with pytest.raises(TruncatedFilm, match="too long"):
+        Film.open(film.path)
+
+
+def test_a_changed_pixel_is_found(film: Film) -> None:
+    damage(film.path, DATA_OFFSET + 50, bytes([255 - film.frames[1, 0, 2]]))
+    with pytest.raises(FilmError, match="frames have changed"):
+        Film.open(film.path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "data", "message"),
+    [
+        (0, b"NOTAFILM", "not a film"),
+        (8, struct.pack("<I", 9), "version 9"),
+        (12, struct.pack("<I", 9), "are not 9×6"),
+        (20, struct.pack("<I", 77), "no pixel format 77"),
+        (24, struct.pack("<I", 0), "0 frames"),
+    ],
+)
+def test_a_broken_header_is_explained(film: Film, offset: int, data: bytes, message: str) -> None:
+    damage(film.path, offset, data)
+    with pytest.raises(FilmError, match=message):
+        Film.open(film.path)
+
+
+def test_a_film_that_is_not_finished_never_appears(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FilmError, match="frame 1 is uint8"),
+        FilmWriter(tmp_path / "b.film", 8, 6, PixelFormat.Mono8) as writer,
+    ):
+        writer.add(np.zeros((6, 8), np.uint8))
+        writer.add(np.zeros((6, 9), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [format_.name for format_ in PixelFormat])
+def test_any_image_becomes_a_film_in_every_pixel_format(tmp_path: Path, name: str) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    picture = cv2.resize(frames(1, 3, 4, 3)[0], (32, 24), interpolation=cv2.INTER_LINEAR)
+    cv2.imwrite(str(images / "1.png"), picture)
+    cv2.imwrite(str(images / "2.png"), cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[:12])
+
+    film = make_film(images, tmp_path / "c.film", name)
+
+    assert (film.width, film.height, len(film)) == (32, 24, 2)
+    shown = film.picture(0).astype(int)
+    if name == "Mono8":
+        assert np.array_equal(shown, cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
+    elif name == "BayerRG8":
+        assert np.abs(shown - picture)[2:-2, 2:-2].mean() < 4
+    else:
+        assert np.array_equal(shown, picture)
+
+
+def test_what_cannot_be_read_as_an_image_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FilmError, match="no image in it"):
+        make_film(tmp_path, tmp_path / "d.film")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(FilmError, match=r"broken\.png: not a readable image"):
+        make_film(tmp_path, tmp_path / "d.film")
+    with pytest.raises(FilmError, match="no such folder"):
+        make_film(tmp_path / "nowhere", tmp_path / "d.film")
+
+
+def test_a_part_depends_on_the_seed_and_its_own_number_alone(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    long = render_set(
+        "juice-line", 3, 18, tmp_path / "a", 0.4, lambda done, count: seen.append((done, count))
+    )
+    short = render_set("juice-line", 3, 11, tmp_path / "b", 0.4)
+
+    assert seen == [(8, 18), (16, 18), (18, 18)]
+    assert long.truth()[:11] == short.truth()
+    for view in ("side", "code"):
+        assert np.array_equal(long.film(view).frames[:11], short.film(view).frames)
+
+
+@pytest.mark.slow
+def test_a_set_is_the_same_for_its_seed_however_many_work_on_it(tmp_path: Path) -> None:
+    one = render_set("juice-line", 3, 18, tmp_path / "one", 0.4)
+    two = render_set("juice-line", 3, 18, tmp_path / "two", 0.4, workers=2)
+
+    assert one.truth() == two.truth()
+    for view in ("side", "code"):
+        assert one.film(view).sha256 == two.film(view).sha256
+    assert (one.lot, one.date) == (two.lot, two.date)
+    assert any(part["defects"] for part in one.truth())
+    assert any(not part["defects"] for part in one.truth())
+
+
+def test_the_truth_is_for_the_world_only(tmp_path: Path) -> None:
+    folder = render_set("bottle-line", 1, 2, tmp_path / "set").folder
+    assert stat.S_IMODE((folder / "truth.json").stat().st_mode) == 0o600
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "code.film", "film.json", "side.film", "truth.json",
+    ]  # fmt: skip
+    side, code = FilmSet.open(folder).film("side"), FilmSet.open(folder).film("code")
+    assert (side.width, side.height, side.pixel_format) == (640, 480, PixelFormat.BayerRG8)
+    assert (code.width, code.height, code.pixel_format) == (320, 240, PixelFormat.Mono8)
+    assert side.picture(1).shape == (480, 640, 3)
+
+
+def test_a_set_that_fails_half_way_leaves_no_film(tmp_path: Path) -> None:
+    def stop(done: int, count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render_set("bottle-line", 1, 20, tmp_path / "set", progress=stop)
+    assert list((tmp_path / "set").iterdir()) == []
+    with pytest.raises(FilmError, match="no complete film set"):
+        FilmSet.open(tmp_path / "set")
+
+
+def test_an_unknown_product_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(FilmError, match="bottle-line, juice-line"):
+        render_set("beer-line", 1, 2, tmp_path)
+
+
+def test_bayer_frames_survive_being_demosaiced_and_sampled_again(tmp_path: Path) -> None:
+    raw = frames(1, 8, 10)[0]
+    film = write_film(tmp_path / "e.film", [raw], 10, 8, "BayerRG8")
+    again = encode(film.picture(0), PixelFormat.BayerRG8)
+    assert np.array_equal(again[1:-1, 1:-1], raw[1:-1, 1:-1])
