@@ -106,6 +106,13 @@ class History:
             rows = line.execute(f"{query} GROUP BY outcome", values).fetchall()
         return dict.fromkeys(Outcome, 0) | {OUTCOMES[outcome]: parts for outcome, parts in rows}
 
+    def gated(self) -> tuple[int, int]:
+        """``(parts the gate was told about, those of them that it never acknowledged)``."""
+        with self._bounded(self._line) as line:
+            told = "SELECT count(*) FROM (SELECT DISTINCT stream, sequence FROM gate)"
+            unheard = "SELECT count(*) FROM unacknowledged"
+            return line.execute(told).fetchone()[0], line.execute(unheard).fetchone()[0]
+
     def batches(self, limit: int = 100) -> tuple[BatchSummary, ...]:
         """The batches that had parts last, newest first."""
         with self._bounded(self._line) as line:

@@ -1,0 +1,5 @@
+"""``python -m inspector`` is the console command."""
+
+from inspector.cli import main
+
+main()

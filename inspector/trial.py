@@ -1,0 +1,315 @@
+"""A station on the virtual line for a while: what the demo, the benches and the fault tests start.
+
+A film set and a rate enter; the world's report, the ledger's counts and what the processes cost
+leave. The world process judges; nothing here does. Only the command line and tests import this.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from inspector.bus import run_dir
+from inspector.part import Outcome
+from inspector.virtual.film import FilmSet
+
+CONFIGS = Path(__file__).parent.parent / "station_configs"
+PITCH_MM = 50.0
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class TrialError(Exception):
+    """The virtual line did not come up or did not end; ``str()`` names the log to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run."""
+
+    films: FilmSet
+    folder: Path
+    """Made if need be; everything of the trial is in it."""
+    rate: float = 20.0
+    """Parts per second."""
+    parts: int = 0
+    """0 is without end."""
+    recipes: tuple[Path, ...] = (CONFIGS / "recipes" / "bottle-line.yaml",)
+    travel_s: float = 1.0
+    """From the trigger eye to the gate."""
+    order: str = "film"
+    """``film`` or ``shuffled``."""
+    seed: int = 1
+    page: int | None = None
+    """Port of the live page; 0 is any, None is no page."""
+    station: dict[str, Any] = field(default_factory=dict)
+    """Fields of the station file to replace, by dotted name."""
+    world: dict[str, Any] = field(default_factory=dict)
+    """Fields of the world file to replace, by dotted name."""
+    views: tuple[str, ...] = ("side", "code")
+
+
+class Trial:
+    """A running pair of world and station, each a process group of its own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        folder = plan.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.data = folder / "data"
+        self.world_run = folder / "world"
+        self.world_run.mkdir(mode=0o700, exist_ok=True)
+        self.world: subprocess.Popen[bytes] | None = None
+        self.station: subprocess.Popen[bytes] | None = None
+        self.station_file = folder / "station.yaml"
+
+    def start(self) -> None:
+        """World first, then the station. Raises ``TrialError``."""
+        self.start_world()
+        self.start_station()
+
+    def start_world(self) -> None:
+        """The world alone; its PLC listens when this returns."""
+        world_file = self.plan.folder / "world.yaml"
+        _write_yaml(world_file, self._world_settings())
+        command = [sys.executable, "-m", "inspector.virtual.world", str(world_file), "--json"]
+        facts = self.world_run / "world.json"
+        facts.unlink(missing_ok=True)
+        self.world = self._spawn(command, "world")
+        if not wait_for(
+            facts.exists, 20.0, lambda: self.world is None or self.world.poll() is None
+        ):
+            raise TrialError(f"the world did not start; read {self.plan.folder / 'world.log'}")
+        self.port = int(json.loads(facts.read_text())["port"])
+        _write_yaml(self.station_file, self._station_settings())
+
+    def start_station(self) -> None:
+        """The station, by the very command a plant would use."""
+        from inspector.virtual.producer import Device, write_devices
+
+        films = self.plan.films.folder
+        devices = [
+            Device(f"V{i:03}", view, films / f"{view}.film", self.world_run / "wire")
+            for i, view in enumerate(self.plan.views, 1)
+        ]
+        listed = write_devices(self.plan.folder / "devices.txt", devices)
+        command = [sys.executable, "-m", "inspector", "run", str(self.station_file)]
+        self.station = self._spawn(command, "station", {"INSPECTOR_VIRTUAL_DEVICES": str(listed)})
+
+    def report(self) -> dict[str, Any]:
+        """The world's newest report; empty before its first."""
+        try:
+            report: dict[str, Any] = json.loads((self.world_run / "report.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return report
+
+    def page(self) -> str:
+        """Address of the live page, once it is served; else empty."""
+        try:
+            return (run_dir(self.data) / "web.url").read_text()
+        except OSError:
+            return ""
+
+    def done(self) -> bool:
+        """Whether the last part has left the gate."""
+        return bool(self.report().get("state") == "done")
+
+    def stop_station(self) -> None:
+        """End the station as a person would (SIGTERM) and wait."""
+        _end(self.station)
+        self.station = None
+
+    def stop(self) -> dict[str, Any]:
+        """End both; the world's final report."""
+        self.stop_station()
+        _end(self.world)
+        self.world = None
+        return self.report()
+
+    def pids(self) -> dict[str, int]:
+        """The station's processes: ``station`` is the supervisor, the others by module."""
+        if self.station is None:
+            return {}
+        found = {"station": self.station.pid}
+        for pid in _children(self.station.pid):
+            words = _cmdline(pid)
+            name = words[words.index("-m") + 1].split(".")[1] if "-m" in words else str(pid)
+            found[f"{name}-{words[-1]}" if name == "cameras" else name] = pid
+        return found
+
+    def cpu_s(self) -> float:
+        """Processor seconds that the station's processes have used so far."""
+        return sum(cpu_s(pid) for pid in self.pids().values())
+
+    def memory_mb(self) -> dict[str, float]:
+        """``{rss, pss, anonymous}`` of the station's processes in MiB, the films left out."""
+        total = {"rss": 0.0, "pss": 0.0, "anonymous": 0.0}
+        for pid in self.pids().values():
+            for name, value in memory_mb(pid).items():
+                total[name] += value
+        return total
+
+    def ledger(self) -> dict[str, int]:
+        """What the ledger holds: ``verdicts, passed, rejected, errors, gate_decisions …``."""
+        from inspector.store.query import History
+
+        with History(self.data, bound_s=30.0) as history:
+            counts = history.counts()
+            told, unheard = history.gated()
+        return {
+            "verdicts": sum(counts.values()),
+            "passed": counts[Outcome.PASS],
+            "rejected": counts[Outcome.REJECT],
+            "errors": counts[Outcome.ERROR],
+            "gate_decisions": told,
+            "unacknowledged": unheard,
+        }
+
+    def _spawn(
+        self, command: list[str], name: str, env: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        with (self.plan.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                env=os.environ | (env or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _world_settings(self) -> dict[str, Any]:
+        plan = self.plan
+        settings = {
+            "film": str(plan.films.folder.resolve()),
+            "run": str(self.world_run.resolve()),
+            "port": 0,
+            "rate": plan.rate,
+            "seed": plan.seed,
+            "feed": {"pitch_mm": PITCH_MM, "count": plan.parts, "order": plan.order},
+            "machine": {"gate_mm": plan.rate * PITCH_MM * plan.travel_s},
+        }
+        return _replaced(settings, plan.world)
+
+    def _station_settings(self) -> dict[str, Any]:
+        plan = self.plan
+        settings = YAML(typ="safe").load((CONFIGS / "bottle-line.yaml").read_text())
+        speed = plan.rate * PITCH_MM
+        settings |= {
+            "data": str(self.data.resolve()),
+            "models": str((CONFIGS.parent / "models").resolve()),
+            "recipes": [str(path.resolve()) for path in plan.recipes],
+            "cameras": [c for c in settings["cameras"] if c["name"] in plan.views],
+            "plc": settings["plc"] | {"port": self.port},
+            "travel": settings["travel"] | {"gate_mm": speed * plan.travel_s, "speed_mm_s": speed},
+            "web": None if plan.page is None else settings["web"] | {"port": plan.page},
+            "batch": {
+                "id": f"{plan.films.product}-{plan.films.lot}",
+                "product": plan.films.product,
+                "texts": {"lot": plan.films.lot, "date": plan.films.date},
+            },
+        }
+        return _replaced(settings, plan.station)
+
+
+@contextmanager
+def running(plan: Plan) -> Iterator[Trial]:
+    """A trial that is ended whatever happens."""
+    trial = Trial(plan)
+    try:
+        trial.start()
+        yield trial
+    finally:
+        trial.stop()
+
+
+def wait_for(
+    condition: Callable[[], object], seconds: float, alive: Callable[[], bool] = lambda: True
+) -> bool:
+    """Whether ``condition`` came true within ``seconds``, while ``alive``."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and alive():
+        if condition():
+            return True
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def cpu_s(pid: int) -> float:
+    """User and system seconds of one process; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def memory_mb(pid: int) -> dict[str, float]:
+    """``{rss, pss, anonymous}`` of one process in MiB, mappings of films left out."""
+    total = {"rss": 0.0, "pss": 0.0, "anonymous": 0.0}
+    names = {"Rss:": "rss", "Pss:": "pss", "Anonymous:": "anonymous"}
+    film = False
+    try:
+        lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
+    except OSError:
+        return total
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if not word.endswith(":"):
+            film = line.endswith(".film")
+        elif word in names and not film:
+            total[names[word]] += int(rest.split()[0]) / 1024
+    return total
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _cmdline(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(20.0)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _replaced(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    for dotted, value in changes.items():
+        node = settings
+        *path, last = dotted.split(".")
+        for name in path:
+            node = node.setdefault(name, {})
+        node[last] = value
+    return settings
+
+
+def _write_yaml(path: Path, settings: dict[str, Any]) -> None:
+    stream = io.StringIO()
+    YAML(typ="safe").dump(settings, stream)
+    path.write_text(stream.getvalue())
