@@ -17,6 +17,8 @@ from genicam.genapi import EAccessMode, EInterfaceType, EVisibility, GenericExce
 from inspector.config import Features
 
 Value = bool | int | float | str
+Limits = tuple[float | None, float | None, float | None]
+"""Minimum, maximum, increment."""
 
 _READABLE = (EAccessMode.RO, EAccessMode.RW)
 _WRITABLE = (EAccessMode.WO, EAccessMode.RW)
@@ -131,7 +133,9 @@ def _features(node_map: Any) -> Iterator[Any]:
 def _describe(node: Any) -> Feature:
     kind = _KINDS.get(node.node.principal_interface_type, "register")
     access = node.node.get_access_mode()
-    value, limits, entries = None, (None, None, None), ()
+    value: Value | None = None
+    limits: Limits = (None, None, None)
+    entries: tuple[str, ...] = ()
     if access in _READABLE and kind not in ("command", "register"):
         try:
             value = _value(node)
@@ -152,7 +156,7 @@ def _describe(node: Any) -> Feature:
     )
 
 
-def _limits(node: Any, kind: str) -> tuple[float | None, float | None, float | None]:
+def _limits(node: Any, kind: str) -> Limits:
     if kind == "integer":
         return node.min, node.max, node.inc
     if kind == "float":

@@ -1,4 +1,4 @@
-"""A GenICam camera through harvesters: chosen, set, and drained at a fifth of a millisecond a frame.
+"""A GenICam camera through harvesters: chosen, set, and drained.
 
 Enters: a camera of the station file, a GenTL producer. Leaves: ``Shot``s and ``Bad``s. Imports
 config; ``process.py`` uses it, ``inspector cameras`` its lists.
@@ -135,7 +135,7 @@ class GenicamCamera:
         return _timestamp_ns(buffer), -1
 
     def _pixels(self, buffer: Any) -> Any:
-        """The picture's bytes without padding: a view of the buffer, or a copy where lines are padded."""
+        """The picture's bytes: a view of the buffer, or a copy where its lines are padded."""
         raw = np.frombuffer(buffer.raw_buffer, np.uint8)
         at = buffer.image_offset
         padding = buffer.padding_x
@@ -165,7 +165,7 @@ class GenicamCamera:
         """
         if self._config.trigger == "free":
             return False
-        sample = data[::61].tobytes()
+        sample: bytes = data[::61].tobytes()
         frozen = sample == self._last_sample
         self._last_sample = sample
         return frozen
@@ -250,7 +250,7 @@ def enumerate_devices(producers: Sequence[str]) -> Harvester:
 
 
 def select(harvester: Harvester, config: Camera) -> dict[str, Any]:
-    """The one device that ``config`` means. ``CameraRefused`` lists what is there if it is not one."""
+    """The one device that ``config`` means; ``CameraRefused`` lists what is there otherwise."""
     there = [device_row(info) for info in harvester.device_info_list]
     wanted = {"serial": config.serial, "user_id": config.user_id, "ip": config.ip}
     wanted = {k: v for k, v in wanted.items() if v}
@@ -414,7 +414,7 @@ def _address(info: Any, device_id: str) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """The binding writes to standard error which optional functions a producer lacks."""
-    with open(os.devnull, "wb") as nothing:
+    with Path(os.devnull).open("wb") as nothing:
         saved = os.dup(2)
         os.dup2(nothing.fileno(), 2)
         try:

@@ -51,7 +51,7 @@ def producer_files(producer: str) -> tuple[Path, ...]:
 
 
 def virtual_producer() -> Path:
-    """Our producer, built if need be. ``ProducerError`` when it is not there and cannot be built."""
+    """Our producer, built if need be; ``ProducerError`` when it cannot be."""
     sources = [VIRTUAL / name for name in SOURCES]
     newest = max(file.stat().st_mtime for file in sources)
     suffix = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
