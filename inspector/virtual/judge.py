@@ -108,8 +108,10 @@ class Judge:
     defective: Counter[str] = field(default_factory=Counter)
     escapes: Counter[str] = field(default_factory=Counter)
     latency: Spread = field(default_factory=Spread)
-    last: list[dict[str, Any]] = field(default_factory=list)
-    """The newest escapes and false rejects, for whoever looks for the cause."""
+    last: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: {"escapes": [], "false_rejects": []}
+    )
+    """The newest ten escapes and false rejects, for whoever looks for the cause."""
     _open: dict[int, _Open] = field(default_factory=dict)
     _numbers: dict[int, int] = field(default_factory=dict)
 
@@ -170,10 +172,10 @@ class Judge:
             self.counts["escapes"] += 1
             self.counts["escapes_critical"] += truth.critical
             self.escapes.update(labels)
-            self._remember("escape", item, number, part, labels)
+            self._remember("escapes", item, number, part, labels)
         elif not passed and not labels:
             self.counts["false_rejects"] += 1
-            self._remember("false_reject", item, number, part, labels)
+            self._remember("false_rejects", item, number, part, labels)
 
     def removed(self, item: Item) -> None:
         """A hand took ``item`` off the belt."""
@@ -191,8 +193,8 @@ class Judge:
         self, what: str, item: Item, number: int | None, part: _Open | None, labels: tuple[str, ...]
     ) -> None:
         told = f"{part.action.name} {part.reason.name}".lower() if part else "nothing"
-        entry = {"what": what, "part": number, "film": item.film, "labels": labels, "told": told}
-        self.last = [*self.last[-19:], {**entry, "clash": item.clashed}]
+        entry = {"part": number, "film": item.film, "labels": labels, "told": told}
+        self.last[what] = [*self.last[what][-9:], {**entry, "clash": item.clashed}]
 
     def report(self) -> dict[str, Any]:
         """The counts, by the names that the demo and the benches print."""
@@ -207,5 +209,5 @@ class Judge:
             "defective_by_label": dict(self.defective),
             "escapes_by_label": dict(self.escapes),
             "latency_ms": self.latency.summary(),
-            "last_faults": self.last,
+            "last": self.last,
         }

@@ -61,8 +61,12 @@ class Program(Settings):
     """A beam blocked for more belt than this sees touching parts: rejected."""
     reverse_limit_mm: float = Field(5.0, gt=0)
     """Moving back by more than this loses what stands between eye and gate."""
-    tolerance_mm: float = Field(10.0, gt=0)
+    tolerance_mm: float = Field(5.0, gt=0)
     """How far from its tracked place a part may be seen by the gate's eye."""
+    slack_mm: float = Field(1.5, gt=0)
+    """By how much the encoder may disagree with the drive, and the flap's margin on each side."""
+    slip_fraction: float = Field(0.02, gt=0, lt=1)
+    """More disagreement than this part of the way is a slipping encoder."""
     acknowledge: Literal["event", "scan"] = "event"
     """Decisions are taken in the communication event that brings them, so that the very answer
     acknowledges them, or (``scan``) at the start of the next cycle, as simpler PLCs do."""

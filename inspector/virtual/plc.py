@@ -32,6 +32,8 @@ from inspector.virtual.conveyor import NEVER
 from inspector.virtual.machine import Machine, Program
 
 MS = 1_000_000
+STANDING = 5.0
+"""mm/s below which the belt stands."""
 HEADER_BYTES = 12
 """Station block: layout, heartbeat, bits, mode and two spares; then the ring of decisions."""
 
@@ -41,8 +43,8 @@ class Inputs:
     """The input image of one scan."""
 
     encoder: int
-    moving: int
-    """The drive's own feedback: -1 backwards, 0 standing, 1 forwards."""
+    speed_mm_s: float
+    """The drive's own feedback, negative backwards."""
     overload: bool = False
     """The drive's motor protection: something is jammed."""
     estop_clear: bool = True
@@ -97,12 +99,15 @@ class Plc:
         self._beat_ns = -NEVER
         self._layout_ok = self._for_us = False
         self._station = StationBit(0)
-        self._in = Inputs(encoder, 0)
+        self._in = Inputs(encoder, 0.0)
         self._encoder = encoder
         self._furthest = encoder
         self._clock_ns = 0
         self._history: deque[tuple[int, int]] = deque(maxlen=8)
-        self._still_since_ns: int | None = None
+        self._driven = 0.0
+        """The drive's own odometer, in mm: what the encoder is checked against."""
+        self._checked: tuple[float, float] = 0.0, 0.0
+        """Odometer when the comparison began anew, and by how much the encoder leads since."""
         self._encoder_bad_until_ns = -NEVER
         self._confirmation_fault = False
         self._reversed = False
@@ -126,7 +131,7 @@ class Plc:
         self._register: deque[Tracked] = deque()
         self._triggers: deque[Trigger] = deque(maxlen=TRIGGERS)
         self._due: deque[int] = deque()
-        self._last: dict[str, tuple[int, int] | None] = dict.fromkeys(("infeed", "eye", "gate"))
+        self._last: dict[str, tuple[int, float] | None] = dict.fromkeys(("infeed", "eye", "gate"))
         self._lose("power-up")
 
     # -- fast inputs ------------------------------------------------------------------------
@@ -139,7 +144,7 @@ class Plc:
                 newest.bad = True
             return None
         before = self._last["eye"]
-        if not self._is_new("eye", now_ns, encoder):
+        if not self._is_new("eye", encoder):
             return None
         self._parts = self._parts + 1 & U32
         part = Tracked(self._parts, encoder, now_ns, now_ns // MS & U32, lost=self._encoder_bad)
@@ -154,18 +159,20 @@ class Plc:
 
     def infeed(self, now_ns: int, encoder: int) -> None:
         """The infeed sensor's beam is newly blocked."""
-        if self._is_new("infeed", now_ns, encoder):
+        if self._is_new("infeed", encoder):
             self._infeed += 1
 
     def gate_eye(self, now_ns: int, encoder: int) -> None:
         """The gate's eye is newly blocked: what comes must be what was tracked."""
-        if not self._is_new("gate", now_ns, encoder):
+        if not self._is_new("gate", encoder):
             return
         place = self.machine.gate_mm - self.machine.gate_eye_mm
         expected = [p for p in self._register if not p.lost and p.latched is None]
         near = min(expected, key=lambda p: abs(self._mm(encoder, p.encoder) - place), default=None)
         if near and abs(self._mm(encoder, near.encoder) - place) <= self.program.tolerance_mm:
             near.seen = True
+            # From here on the gate's eye is the better witness of its place.
+            near.encoder = encoder - round(place / self.machine.mm_per_count) & U32
         elif not self._blind():
             self._lose("stranger")
 
@@ -173,7 +180,7 @@ class Plc:
         """The sensor in the reject lane saw a part."""
         self._confirmed += 1
         near = min(self._due, key=lambda due: abs(self._mm(encoder, due)), default=None)
-        if near is not None and abs(self._mm(encoder, near)) <= self.program.tolerance_mm:
+        if near is not None and abs(self._mm(encoder, near)) <= 2 * self.program.tolerance_mm:
             self._due.remove(near)
 
     def reset(self) -> None:
@@ -218,8 +225,8 @@ class Plc:
             self._take(now_ns, self._arrived)
             self._arrived = None
         before, self._in = self._in, inputs
-        self._watch_encoder(now_ns, inputs)
-        if inputs.moving and not before.moving:
+        self._watch_encoder(now_ns, before, inputs)
+        if abs(inputs.speed_mm_s) > STANDING >= abs(before.speed_mm_s):
             self._confirmation_fault = False  # whoever started the belt again has looked
         if before.estop_clear and not inputs.estop_clear:
             self._lose("e-stop")
@@ -230,7 +237,8 @@ class Plc:
         self._watch_rejects()
         stop = StationBit.STOP in self._station and self._layout_ok
         motor = inputs.start and inputs.estop_clear and not inputs.overload and not stop
-        return Outputs(motor, gate_open and inputs.estop_clear and inputs.air_ok)
+        safe = inputs.estop_clear and inputs.air_ok and not self._encoder_bad
+        return Outputs(motor, gate_open and safe)
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -239,40 +247,44 @@ class Plc:
         counts = a - b & U32
         return (counts - (counts >> 31 << 32)) * self.machine.mm_per_count
 
-    def _is_new(self, sensor: str, now_ns: int, encoder: int) -> bool:
+    def _is_new(self, sensor: str, encoder: int) -> bool:
         """Debounce by belt: an edge behind the furthest point, or too near the last, is old."""
         last = self._last[sensor]
-        stuck = last is not None and encoder == last[0] and self._in.moving > 0
-        if stuck and last is not None and now_ns - last[1] >= 5 * MS:
-            # A dead encoder cannot debounce; counting by time keeps the counter true.
-            self._last[sensor] = encoder, now_ns
-            return True
-        if self._mm(encoder, self._furthest) < -2 * self.machine.mm_per_count:
-            return False
-        if last is not None and self._mm(encoder, last[0]) < self.program.debounce_mm:
-            return False
-        self._last[sensor] = encoder, now_ns
+        near = self.program.debounce_mm
+        # A dead encoder cannot debounce; the drive's odometer keeps the counter true.
+        stuck = last is not None and encoder == last[0] and self._driven - last[1] >= near
+        if not stuck:
+            if self._mm(encoder, self._furthest) < -2 * self.machine.mm_per_count:
+                return False
+            if last is not None and self._mm(encoder, last[0]) < near:
+                return False
+        self._last[sensor] = encoder, self._driven
         return True
 
     @property
     def _encoder_bad(self) -> bool:
         return self._encoder_bad_until_ns > self._clock_ns
 
-    def _watch_encoder(self, now_ns: int, inputs: Inputs) -> None:
+    def _watch_encoder(self, now_ns: int, before: Inputs, inputs: Inputs) -> None:
         seconds = (now_ns - self._history[-1][0]) / 1e9 if self._history else 0.0
-        moved = self._mm(inputs.encoder, self._encoder)
+        driven = (before.speed_mm_s + inputs.speed_mm_s) / 2 * seconds
+        moved = self._mm(inputs.encoder, before.encoder)
+        self._driven += driven
         self._encoder = inputs.encoder
         self._history.append((now_ns, inputs.encoder))
-        if abs(moved) > 10_000 * (seconds + 0.004):  # no belt of ours exceeds 10 m/s
-            self._encoder_fault(now_ns, "encoder jump")
-            self._history.clear()
-        if inputs.moving == 0 or moved != 0:
-            self._still_since_ns = None
-        elif self._still_since_ns is None:
-            self._still_since_ns = now_ns
-        elif now_ns - self._still_since_ns >= 40 * MS:
-            self._encoder_fault(now_ns, "encoder dead")
-        if inputs.moving < 0:
+        start, lead = self._checked
+        lead += moved - driven
+        way = abs(self._driven - start)
+        if abs(lead) > self.program.slack_mm + self.program.slip_fraction * way:
+            jumped = abs(moved - driven) > 2 * self.program.slack_mm
+            self._encoder_fault(
+                now_ns, "encoder jump" if jumped else "slip" if moved else "encoder dead"
+            )
+        elif way > 200.0:
+            self._checked = self._driven, 0.0
+        else:
+            self._checked = start, lead
+        if inputs.speed_mm_s < -STANDING:
             self._reverse_until_ns = now_ns + 100 * MS  # long enough for a slow poll to see it
         behind = self._mm(self._furthest, inputs.encoder)
         if behind < 0:
@@ -288,6 +300,9 @@ class Plc:
         if not self._encoder_bad:
             self._lose(cause)
         self._encoder_bad_until_ns = now_ns + 200 * MS
+        self._checked = self._driven, 0.0
+        self._history.clear()
+        self._history.append((now_ns, self._encoder))
         self._furthest = self._encoder
         self._last = dict.fromkeys(self._last)
 
@@ -307,15 +322,18 @@ class Plc:
 
     def _speed(self) -> float:
         """The highest speed in mm/s that the belt may have within the next cycles."""
+        # The mean lags by half of its eight cycles, and the belt may go on ramping up.
+        return self._mean() + self.machine.accel_mm_s2 * 8 * self.program.scan_ms / 1e3
+
+    def _mean(self) -> float:
         if len(self._history) < 2:
             return 0.0
         (t0, e0), (t1, e1) = self._history[0], self._history[-1]
-        mean = max(0.0, self._mm(e1, e0) / max(1e-3, (t1 - t0) / 1e9))
-        return mean + self.machine.accel_mm_s2 * 0.025  # the mean's lag, and the cycles to come
+        return max(0.0, self._mm(e1, e0) / max(1e-3, (t1 - t0) / 1e9))
 
     def _steer(self, now_ns: int) -> bool:
         """Latches what each part's gate will be and says whether it is open now."""
-        m, half = self.machine, self.machine.window_mm / 2 + 2 * self.machine.mm_per_count
+        m, half = self.machine, self.machine.window_mm / 2 + self.program.slack_mm
         lead_s = (m.switch_ms + 1.5 * self.program.scan_ms) / 1e3
         opens_at = m.gate_mm - half - self._speed() * lead_s
         eye_end = m.gate_mm - m.gate_eye_mm + self.program.tolerance_mm
@@ -353,7 +371,7 @@ class Plc:
             self._due.append(part.encoder + round(way) & U32)
 
     def _watch_rejects(self) -> None:
-        tolerance = self.program.tolerance_mm
+        tolerance = 2 * self.program.tolerance_mm
         while self._due and self._mm(self._encoder, self._due[0]) > tolerance:
             self._due.popleft()
             self._confirmation_fault = True
@@ -408,7 +426,7 @@ class Plc:
     def _signals(self) -> Signal:
         i, s = self._in, Signal
         return (
-            (s.LINE_RUNNING if i.moving else s(0))
+            (s.LINE_RUNNING if abs(i.speed_mm_s) > STANDING else s(0))
             | (s.ESTOP_CLEAR if i.estop_clear else s(0))
             | (s.AIR_OK if i.air_ok else s(0))
             | (s.BIN_FULL if i.bin_full else s(0))

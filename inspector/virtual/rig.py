@@ -279,13 +279,11 @@ class Rig:
 
     def _scan(self, now_ns: int) -> None:
         self._lay()
-        speed = self.belt.speed()
         on = self._on
         out = self.plc.scan(
             now_ns,
             Inputs(
-                self.belt.encoder(),
-                0 if abs(speed) < 5.0 else 1 if speed > 0 else -1,
+                self.belt.encoder(), self.belt.speed(),
                 on["jam"], not on["estop"], not on["air_low"],
                 on["bin_full"] or self._bin >= self.machine.bin_size,
                 not on["light_fault"], self.want_run,

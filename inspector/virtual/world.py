@@ -95,9 +95,11 @@ class World(Settings):
 
     @property
     def reach_mm(self) -> float:
-        """Belt that the flap's window, swing and the PLC's cycle take up for one part."""
-        seconds = (self.machine.switch_ms + 2 * self.program.scan_ms) / 1e3
-        return self.machine.window_mm + self.belt_mm_s * seconds + self.feed.jitter_mm * 2
+        """Belt that the flap's window, its swing and the PLC's cycle take up for one part."""
+        m, p = self.machine, self.program
+        swing_s, ramp_s = (m.switch_ms + 1.5 * p.scan_ms) / 1e3, 8 * p.scan_ms / 1e3
+        swing_mm = (self.belt_mm_s + m.accel_mm_s2 * ramp_s) * swing_s
+        return m.window_mm + 2 * p.slack_mm + swing_mm + 2 * self.feed.jitter_mm
 
 
 def load_world(path: Path) -> World:
