@@ -170,9 +170,10 @@ def film_render(
     seed: Annotated[int, typer.Option(help="Everything follows from it.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="Parts.")] = 300,
     defect_rate: Annotated[float, typer.Option(min=0, max=1)] = 0.1,
-    split: Annotated[
-        str, typer.Option(help="train or held_out: which fonts and textures.")
-    ] = "held_out",
+    train: Annotated[
+        bool,
+        typer.Option("--train", help="Fonts and textures of the training; else those held out."),
+    ] = False,
 ) -> None:
     """Render a film set of the virtual line, with its truth.
 
@@ -188,8 +189,9 @@ def film_render(
             count=count,
             out_dir=out,
             defect_rate=defect_rate,
-            split=split,
-            progress=lambda done: progress.update(task, completed=done),
+            split="train" if train else "held_out",
+            workers=len(os.sched_getaffinity(0)),
+            progress=lambda done, _: progress.update(task, completed=done),
         )
 
 
@@ -240,6 +242,10 @@ def bench_line(
     rate: Annotated[float, typer.Option(min=1, help="Parts per second.")] = 50.0,
     seconds: Annotated[float, typer.Option(min=2, help="How long.")] = 20.0,
     recipe: Annotated[str, typer.Option(help="Recipe of the station.")] = "bench-print",
+    throughput: Annotated[
+        bool, typer.Option(help="Also find the highest rate of the detector alone.")
+    ] = True,
+    models: Models = MODELS,
     as_json: Json = False,
 ) -> None:
     """Measure the whole line: film, GenTL, ring, tools, ledger and PLC, beside bare onnxruntime.
@@ -248,7 +254,9 @@ def bench_line(
     """
     from inspector.bench import bench_line as measure
 
-    report = measure(rate=rate, seconds=seconds, recipe=recipe)
+    report = measure(
+        rate=rate, seconds=seconds, recipe=recipe, throughput=throughput, models=models
+    )
     print(json.dumps(report)) if as_json else _print_pairs("Line", report)
 
 

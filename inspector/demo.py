@@ -20,6 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from inspector import store
+from inspector.part import Outcome
 from inspector.trial import Plan, Trial, TrialError, running, wait_for
 from inspector.virtual.film import FilmError, FilmSet, render_set
 
@@ -102,26 +103,29 @@ def _watch(trial: Trial, quiet: bool) -> None:
         return
     if url := (wait_for(trial.page, 10.0, alive) and trial.page()):
         console.print(f"\n  The live page: [bold]{url}[/bold]   (Ctrl-C ends the demo)\n")
-    with suppress(KeyboardInterrupt), History(trial.data) as history:
-        with Live(console=console, refresh_per_second=4) as live:
-            while alive() and not trial.done():
-                live.update(_table(trial.report(), history.counts()))
-                time.sleep(0.5)
+    with (
+        suppress(KeyboardInterrupt),
+        History(trial.data) as history,
+        Live(console=console, refresh_per_second=4) as live,
+    ):
+        while alive() and not trial.done():
             live.update(_table(trial.report(), history.counts()))
+            time.sleep(0.5)
+        live.update(_table(trial.report(), history.counts()))
     if not alive():
         raise TrialError(f"the station ended; read {trial.plan.folder}/station.log")
 
 
-def _table(world: Mapping[str, Any], counts: Mapping[str, int]) -> Table:
+def _table(world: Mapping[str, Any], counts: Mapping[Outcome, int]) -> Table:
     latency = world.get("latency_ms") or {}
     table = Table(title="Virtual bottling line")
     for name in ("parts", "pass", "reject", "error", "parts/s", "latency p50", "p99", "escapes"):
         table.add_column(name, justify="right")
     table.add_row(
         str(world.get("triggers", 0)),
-        f"[green]{counts['pass']}[/green]",
-        f"[yellow]{counts['reject']}[/yellow]",
-        f"[red]{counts['error']}[/red]",
+        f"[green]{counts[Outcome.PASS]}[/green]",
+        f"[yellow]{counts[Outcome.REJECT]}[/yellow]",
+        f"[red]{counts[Outcome.ERROR]}[/red]",
         f"{world.get('parts_per_s', 0.0):.1f}",
         f"{latency.get('p50', 0.0):.1f} ms",
         f"{latency.get('p99', 0.0):.1f} ms",
