@@ -50,21 +50,22 @@ class Letterbox:
         """Writes ``pixels``, (h, w) or (h, w, 3) BGR, into the buffer."""
         if pixels.shape != self._source:
             self._place(pixels)
-        height, width = self._area.shape[:2]
-        same = pixels.shape[0] == height and pixels.shape[1] == width
-        if (pixels.ndim == 2) == self._grey:
-            target = self._scaled
-            if same:
-                np.copyto(target, pixels)
-            else:
-                cv2.resize(pixels, (width, height), dst=target, interpolation=self._way)
-        elif self._grey:
+        if pixels.ndim == 3 and self._grey:
             # Fewer bytes to scale when the colour goes first.
             cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY, dst=self._other)
-            cv2.resize(self._other, (width, height), dst=self._scaled, interpolation=self._way)
+            pixels = self._other
+        for half in self._halves:
+            size = half.shape[1], half.shape[0]
+            cv2.resize(pixels, size, dst=half, interpolation=cv2.INTER_AREA)
+            pixels = half
+        target = self._other if pixels.ndim == 2 and not self._grey else self._scaled
+        if pixels.shape[:2] == target.shape[:2]:
+            np.copyto(target, pixels)
         else:
-            cv2.resize(pixels, (width, height), dst=self._other, interpolation=self._way)
-            cv2.cvtColor(self._other, cv2.COLOR_GRAY2BGR, dst=self._scaled)
+            size = target.shape[1], target.shape[0]
+            cv2.resize(pixels, size, dst=target, interpolation=self._way)
+        if target is not self._scaled:
+            cv2.cvtColor(target, cv2.COLOR_GRAY2BGR, dst=self._scaled)
         if not self._direct:
             self._convert()
 
@@ -96,9 +97,17 @@ class Letterbox:
         if (pixels.ndim == 2) != self._grey:
             size = (height, width) if self._grey else (h, w)
             self._other = np.empty(size, np.uint8)
+        self._halves: list[Pixels] = []
+        depth = () if self._grey or pixels.ndim == 2 else (3,)
+        # Area averaging does not alias. OpenCV is fast at it for 1:2 only: 1280x1024 to a quarter
+        # takes 0.4 ms in two halvings, 1.4 ms at once.
+        while height % 2 == 0 and width % 2 == 0 and height >= 2 * h and width >= 2 * w:
+            height, width = height // 2, width // 2
+            self._halves.append(np.empty((height, width, *depth), np.uint8))
+        if self._halves and (height, width) == (h, w):
+            self._halves.pop()
+        self._way = cv2.INTER_AREA if height >= 2 * h else cv2.INTER_LINEAR
         self.scale = scale
-        # Area averaging does not alias, and at 1:2 it costs no more than bilinear.
-        self._way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         self._source = pixels.shape
 
     def _convert(self) -> None:

@@ -119,7 +119,7 @@ class Pattern:
                 continue
             options = look_alikes(char) & chars
             if self._fold and len({o.upper() for o in options}) == 1:
-                options = {sorted(options)[0]}
+                options = frozenset(sorted(options)[:1])
             if len(options) != 1:
                 return None
             mended.append(next(iter(options)))
