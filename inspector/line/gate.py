@@ -105,9 +105,9 @@ REMEMBERED = 4096
 """Parts whose decision or refusal is kept: far more than fit between eye and gate."""
 GRACE_NS = 250_000_000
 """A decision not acknowledged this long after its deadline never was."""
-HUNG_NS = 400_000_000
+HUNG_NS = 600_000_000
 """A line whose loop has not come round for this long is not judging. The slowest judgement that
-ships, finding and reading a date on a whole pack, takes 180 ms."""
+ships, finding and reading a date on a whole pack, takes 180 ms on a quiet machine."""
 RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 FOLLOW_UP_S = (0.001, 0.002, 0.004, 0.008)
 """Waits before looking again for an acknowledgement that the answer itself did not hold."""
@@ -382,6 +382,39 @@ class PlcGate:
             with contextlib.suppress(LinkLost, SlaveRefused):
                 self._master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
         self._master.close()
+
+
+class NoGate:
+    """A station that watches and records only: nothing is told, nobody answers."""
+
+    def __init__(self) -> None:
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def decide(
+        self, run: int, part: int, action: Action, reason: GateReason, deadline_ns: int
+    ) -> None:
+        pass
+
+    def refuse(self, run: int, parts: Iterable[int], reason: GateReason) -> None:
+        pass
+
+    def hurry(self) -> None:
+        pass
+
+    def show(self, bits: StationBit, mode: int) -> None:
+        pass
+
+    def alive(self) -> None:
+        pass
+
+    def take(self) -> list[GateEvent]:
+        return []
+
+    def fileno(self) -> int:
+        return self._event
+
+    def close(self) -> None:
+        os.close(self._event)
 
 
 def _forget_oldest(memory: OrderedDict[int, _Order] | OrderedDict[int, GateReason]) -> None:

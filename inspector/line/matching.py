@@ -15,7 +15,7 @@ pass.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,10 +110,10 @@ class Alignment:
         first = self._all == 1 and len(triggers.ns) == 1 and triggers.whole_from_ns == NEVER
         for proofs in (1, 2) if first else (2,):
             newest = choices[-proofs:]
-            if len(newest) == proofs and all(len(c) == 1 for c in newest):
-                if len(set().union(*newest)) == 1 and self._whole(shots[-proofs], triggers):
-                    self._take(newest[-1].pop(), shots[-1], triggers)
-                    return
+            same = len(newest) == proofs and all(c == newest[0] and len(c) == 1 for c in newest)
+            if same and self._whole(shots[-proofs], triggers):
+                self._take(newest[-1].pop(), shots[-1], triggers)
+                return
         if len(shots) == PROOFS:
             near = [
                 offset
@@ -188,11 +188,19 @@ class Matching:
     """Parts between their trigger and their verdict. Not for several threads."""
 
     def __init__(
-        self, windows_ns: Mapping[str, int], pitch_ns: int, new_part: Callable[[int], Part]
+        self,
+        windows_ns: Mapping[str, int],
+        pitch_ns: int,
+        new_part: Callable[[int], Part],
+        views_of: Callable[[int], Sequence[str]],
+        by_time: bool = True,
     ) -> None:
-        """``windows_ns``: each view's longest time from trigger to frame; ``new_part(number)``
-        makes a part when it is first heard of."""
+        """``windows_ns``: each camera's longest time from trigger to frame; ``new_part(number)``
+        makes a part when it is first heard of, ``views_of(number)`` says what it needs. Without
+        ``by_time`` there is no authority but the cameras' own counts, from their first frames."""
+        self._by_time = by_time
         self._new_part = new_part
+        self._views_of = views_of
         self.alignments = {view: Alignment(pitch_ns, ns) for view, ns in windows_ns.items()}
         self._held: dict[str, deque[Frame]] = {view: deque(maxlen=KEPT) for view in windows_ns}
         self._triggers = Triggers()
@@ -250,21 +258,36 @@ class Matching:
         view = frame.view
         if not self.alignments[view].shot(_edge(frame), _device_ns(frame), frame.host_ns):
             self._drop_held(view)
+        if not self._by_time and self.alignments[view].offset is None:
+            lacking = (n for n, c in self.parts.items() if view not in c.part.frames)
+            self.alignments[view].offset = next(lacking, self.newest + 1) - _edge(frame)
         self._held[view].append(frame)
         self._place_held(view)
         self._check()
 
+    def number(self, frame: Frame) -> int:
+        """The part that ``frame`` is taken to show; 0 while its camera is not aligned."""
+        offset = self.alignments[frame.view].offset
+        return 0 if offset is None else _edge(frame) + offset
+
     def complete(self) -> Candidate | None:
         """The oldest part whose views are all there and which is not judged yet."""
-        wanted = len(self.alignments)
-        for candidate in self.parts.values():
-            if (
-                candidate.judgement is None
-                and not candidate.doubt
-                and len(candidate.part.frames) == wanted
-            ):
-                return candidate
+        for number, candidate in self.parts.items():
+            if candidate.judgement is None and not candidate.doubt:
+                frames = candidate.part.frames
+                if frames and all(view in frames for view in self._views_of(number)):
+                    return candidate
         return None
+
+    def spoil(self, view: str, edge: int, why: str, now_ns: int) -> None:
+        """The camera says that its picture at ``edge`` came to nothing: its part will be an error
+        at once instead of at its time-out."""
+        offset = self.alignments[view].offset
+        if offset is None or (edge + offset <= self.newest and edge + offset not in self.parts):
+            return
+        candidate = self._candidate(edge + offset, now_ns)
+        if view not in candidate.part.frames:
+            candidate.doubt = candidate.doubt or f"{view}: {why}"
 
     def _drop_held(self, view: str) -> None:
         self.orphans += len(self._held[view])
@@ -301,6 +324,8 @@ class Matching:
         for number, candidate in self.parts.items():
             if not candidate.triggered or candidate.doubt:
                 continue
+            if not self._by_time:
+                candidate.unchecked.clear()
             for view, device_ns in list(candidate.unchecked.items()):
                 if not self.alignments[view].confirms(number, device_ns, self._triggers):
                     self._doubt(view, number)

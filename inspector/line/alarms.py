@@ -1,0 +1,113 @@
+"""What is wrong now, and when the line must stop for it. No I/O.
+
+Enters: conditions that come and go, things that happened once, outcomes, the PLC's signals.
+Leaves: the alarms that stand, each new one for the ledger, and whether to ask for a stop. Imports
+display (its names), config, registers and part; the line imports it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from inspector.config import StopRules
+from inspector.display import Alarm, AlarmCode
+from inspector.part import Outcome
+from inspector.registers import Signal
+
+STANDS_NS = 60_000_000_000
+"""Something that happened once is shown for a minute, or until somebody acknowledges it."""
+LIGHT_FAULTS = 3
+"""Parts in a row whose reference patch is wrong: one may be a strobe's hiccup, three are not."""
+
+
+class Alarms:
+    """The alarms that stand."""
+
+    def __init__(self) -> None:
+        self._standing: dict[tuple[AlarmCode, str], tuple[Alarm, int]] = {}
+        self.fresh: list[Alarm] = []
+        """Raised since the line last looked; it empties the list."""
+
+    def happened(self, code: AlarmCode, detail: str, now_ns: int, utc_ns: int) -> None:
+        """Something happened; it stands for a while. Many of a kind stand as one."""
+        self._raise(code, "", detail, False, now_ns + STANDS_NS, utc_ns)
+
+    def holds(
+        self, code: AlarmCode, wrong: bool, detail: str = "", *, stops: bool = True,
+        key: str = "", utc_ns: int,
+    ) -> None:  # fmt: skip
+        """A condition holds, or does not any more. ``key`` tells conditions of a code apart."""
+        if wrong:
+            self._raise(code, key or "-", detail, stops, 0, utc_ns)
+        else:
+            self._standing.pop((code, key or "-"), None)
+
+    def acknowledge(self, code: AlarmCode | None = None) -> int:
+        """Somebody has seen ``code``, or all. What happened goes, what holds stays and is marked;
+        how many there were."""
+        met = [entry for entry in self._standing if code in (None, entry[0])]
+        for entry in met:
+            alarm, until_ns = self._standing[entry]
+            if until_ns:
+                del self._standing[entry]
+            else:
+                self._standing[entry] = (replace(alarm, acknowledged=True), 0)
+        return len(met)
+
+    def standing(self, now_ns: int) -> tuple[Alarm, ...]:
+        """All that stand, those that stop the line first, then the oldest."""
+        over = [entry for entry, (_, until) in self._standing.items() if 0 < until <= now_ns]
+        for entry in over:
+            del self._standing[entry]
+        alarms = [alarm for alarm, _ in self._standing.values()]
+        return tuple(sorted(alarms, key=lambda a: (not a.stops, a.since_utc_ns)))
+
+    def _raise(
+        self, code: AlarmCode, key: str, detail: str, stops: bool, until_ns: int, utc_ns: int
+    ) -> None:
+        known = self._standing.get((code, key))
+        if known is None:
+            alarm = Alarm(code, detail, stops, utc_ns)
+            self.fresh.append(alarm)
+        else:
+            alarm = replace(known[0], detail=detail)
+        self._standing[code, key] = (alarm, until_ns)
+
+
+class Stop:
+    """Asks for the conveyor to stop, and goes on asking until a person has reset it."""
+
+    def __init__(self, rules: StopRules) -> None:
+        self._rules = rules
+        self._in_a_row = 0
+        self._dark = 0
+        self.why: dict[AlarmCode, str] = {}
+        """What the line is stopped for; empty when it may run."""
+
+    def judged(self, outcome: Outcome, light_fault: bool) -> None:
+        """A part was judged."""
+        rules = self._rules
+        good = outcome in (Outcome.PASS, Outcome.NOT_INSPECTED)
+        self._in_a_row = 0 if good else self._in_a_row + 1
+        self._dark = self._dark + 1 if light_fault else 0
+        if rules.rejects_in_a_row and self._in_a_row >= rules.rejects_in_a_row:
+            self.why[AlarmCode.REJECTS_IN_A_ROW] = f"{self._in_a_row} in a row"
+        if rules.light_fault and self._dark >= LIGHT_FAULTS:
+            self.why[AlarmCode.LIGHT] = "the reference patch is wrong"
+
+    def signals(self, signals: Signal) -> None:
+        """The PLC's signals as they are now."""
+        rules = self._rules
+        if rules.bin_full and signals & Signal.BIN_FULL:
+            self.why[AlarmCode.BIN_FULL] = ""
+        if rules.air_low and not signals & Signal.AIR_OK:
+            self.why[AlarmCode.AIR_LOW] = ""
+        if rules.confirmation_failed and signals & Signal.CONFIRMATION_FAULT:
+            self.why[AlarmCode.NOT_CONFIRMED] = "a reject was not seen behind the gate"
+        if rules.light_fault and not signals & Signal.LIGHT_OK:
+            self.why[AlarmCode.LIGHT] = "the PLC reports it"
+
+    def reset(self) -> None:
+        """A person has looked. What is still wrong stops the line again at once."""
+        self.why.clear()
+        self._in_a_row = self._dark = 0

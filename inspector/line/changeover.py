@@ -1,0 +1,114 @@
+"""What is made from which part number on, so that no part is judged by a mixture.
+
+Enters: change-overs with the number from which they hold. Leaves: the job of any number. Imports
+part; the line imports it. Recipes are loaded and warm before they come here, so a change-over is
+one assignment between two parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from inspector.part import Batch, Finding, Outcome, Pixels
+
+
+class Judgement(Protocol):
+    """What a recipe says about one part."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
+    @property
+    def findings(self) -> tuple[Finding, ...]: ...
+    @property
+    def serial(self) -> str | None: ...
+    @property
+    def ms(self) -> float: ...
+
+
+class Recipe(Protocol):
+    """A recipe as the line uses it; ``inspector.recipe.load`` makes them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def revision(self) -> str | int: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def model_digests(self) -> tuple[str, ...]: ...
+    @property
+    def views(self) -> tuple[str, ...]: ...
+    def judge(
+        self,
+        frames: Mapping[str, Pixels],
+        batch: Batch,
+        today: date,
+        clock_synced: bool = True,
+    ) -> Judgement: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A recipe at work on a batch."""
+
+    recipe: Recipe
+    batch: Batch
+    title: str
+    """The recipe's ``name@revision``."""
+    views: tuple[str, ...]
+    """The cameras whose pictures it needs."""
+
+
+def job(recipe: Recipe, batch: Batch, cameras: Sequence[str]) -> Job:
+    """``recipe`` at work on ``batch`` at a station with ``cameras``.
+
+    Raises ``ValueError`` if it needs a view that no camera gives. A recipe with one view takes
+    the picture of the only camera, whatever either is called.
+    """
+    views = recipe.views
+    missing = [view for view in views if view not in cameras]
+    if missing and len(views) == len(cameras) == 1:
+        views = tuple(cameras)
+    elif missing:
+        raise ValueError(
+            f"recipe {recipe.name} needs view `{missing[0]}`; cameras: {', '.join(cameras)}"
+        )
+    return Job(recipe, batch, f"{recipe.name}@{recipe.revision}", views)
+
+
+class Plan:
+    """Jobs by the part number from which each holds."""
+
+    def __init__(self, first: Job) -> None:
+        self._jobs: list[tuple[int, Job]] = [(0, first)]
+
+    @property
+    def newest(self) -> Job:
+        """The job that holds from now on, or will."""
+        return self._jobs[-1][1]
+
+    def at(self, number: int) -> Job:
+        """The job of part ``number``."""
+        for first, planned in reversed(self._jobs):
+            if number >= first:
+                return planned
+        return self._jobs[0][1]
+
+    def change(self, planned: Job, first: int) -> None:
+        """``planned`` holds from part ``first`` on. A change already planned beyond is dropped."""
+        self._jobs = [entry for entry in self._jobs if entry[0] < first]
+        self._jobs.append((first, planned))
+
+    def renumber(self) -> None:
+        """Numbers begin anew: what was planned last holds from the first part on."""
+        self._jobs = [(0, self.newest)]
+
+    def forget_before(self, number: int) -> None:
+        """Parts below ``number`` are all decided."""
+        while len(self._jobs) > 1 and self._jobs[1][0] <= number:
+            del self._jobs[0]

@@ -1,0 +1,244 @@
+"""What people and machines ask of the line, by name, obeyed between two parts.
+
+Enters: commands that the bus has verified and authorised. Leaves: the line changed, an event in
+the ledger that names the principal (I9), and then the answer. Imports bus, identity, the recipe's
+loader by way of ``recipes``, and the line's own modules; ``process.py`` calls it.
+
+Arguments, all optional unless said: ``start_batch``: ``id`` (needed), ``product``, ``recipe``,
+``texts``, ``from`` (part number from which it holds). ``end_batch``. ``change_over``: ``recipe``
+(needed), ``batch`` (an object as for ``start_batch``), ``from``. ``set_mode``: ``mode`` (needed).
+``bypass``: ``reason`` and ``minutes`` (needed). ``pause``, ``resume``: ``reason``. ``reject``:
+``part``, or ``first`` and ``last`` (needed), ``stream``, ``reason``. ``test_pulse``.
+``acknowledge_alarm``: ``code``; also lets a stopped line run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from inspector.bus import Command, CommandServer, Refusal
+from inspector.display import AlarmCode
+from inspector.identity import Action, Forbidden, authorise
+from inspector.line.changeover import Recipe, job
+from inspector.line.line import Line
+from inspector.line.modes import ModeError
+from inspector.part import Batch, Mode
+from inspector.registers import U32, GateReason
+from inspector.registers import Action as Tell
+
+RANGE_MAX = 1000
+"""Parts that one ``reject`` may name: far more than stand between eye and gate."""
+
+
+class Refused(Exception):
+    """The line cannot do this now; ``str()`` says why and what would do."""
+
+
+class Commands:
+    """Takes commands, obeys, records, and answers once the record is durable."""
+
+    def __init__(self, line: Line, server: CommandServer, recipes: Mapping[str, Recipe]) -> None:
+        """``recipes``: those that are loaded and warm, by name."""
+        self._line = line
+        self._server = server
+        self._recipes = recipes
+        self._owed: list[tuple[Future[int], Command, Mapping[str, Any]]] = []
+
+    def take(self) -> None:
+        """Obey what has come, and answer what is durable by now. Never waits."""
+        while (command := self._server.receive()) is not None:
+            self._obey(command)
+        owed, self._owed = self._owed, []
+        for future, command, body in owed:
+            if not future.done():
+                self._owed.append((future, command, body))
+            elif (error := future.exception()) is not None:
+                self._server.answer(command, False, f"done, but not recorded: {error}")
+            else:
+                self._server.answer(command, True, body)
+
+    def _obey(self, command: Command) -> None:
+        line = self._line
+        act = ACTS.get(command.command)
+        try:
+            if act is None:
+                raise Refused(f"the line has no command {command.command}")
+            body = act(self, command)
+        except (Refused, ModeError, Forbidden, ValueError) as error:
+            self._record(command, refused=str(error))
+            self._server.answer(command, False, str(error))
+            return
+        self._record(command, **body)
+        self._owed.append((line.ledger.commit_soon(), command, body))
+
+    def _record(self, command: Command, **body: Any) -> None:
+        self._line.ledger.add_event(
+            "command", command.principal.id, command=str(command.command), id=command.id,
+            args=dict(command.args), roles=sorted(command.principal.roles), result=body,
+        )  # fmt: skip
+
+    def start_batch(self, command: Command) -> dict[str, Any]:
+        args = command.args
+        name = str(args.get("recipe") or self._line.plan.newest.recipe.name)
+        return self._change(command, args, name)
+
+    def change_over(self, command: Command) -> dict[str, Any]:
+        args = command.args
+        if not args.get("recipe"):
+            raise Refused("`recipe` is missing")
+        batch = args.get("batch")
+        if isinstance(batch, str):
+            batch = {"id": batch}
+        if not isinstance(batch, Mapping):
+            now = self._line.plan.newest.batch
+            batch = {"id": now.id, "product": now.product, "texts": dict(now.texts)}
+        return self._change(command, dict(batch) | {"from": args.get("from")}, str(args["recipe"]))
+
+    def _change(self, command: Command, batch: Mapping[str, Any], name: str) -> dict[str, Any]:
+        line = self._line
+        recipe = self._recipes.get(name)
+        if recipe is None:
+            known = ", ".join(sorted(self._recipes))
+            raise Refused(f"recipe {name!r} is not loaded at this station; loaded: {known}")
+        texts = batch.get("texts") or {}
+        if not isinstance(texts, Mapping):
+            raise Refused("`texts` must be an object of texts by name")
+        planned = job(
+            recipe,
+            Batch(
+                _text(batch, "id", 64), str(batch.get("product") or ""), name,
+                {str(k): str(v) for k, v in texts.items()},
+            ),
+            [camera.name for camera in line.station.cameras],
+        )  # fmt: skip
+        next_part = line.matching.newest + 1
+        first = _number(batch, "from") if batch.get("from") is not None else next_part
+        if first < next_part:
+            raise Refused(f"part {first} has gone by; the next is {next_part}")
+        old = line.plan.newest.batch
+        line.plan.change(planned, first)
+        if old.id != planned.batch.id:
+            line.ledger.add_batch(old, "end", command.principal.id)
+            line.ledger.add_batch(planned.batch, "begin", command.principal.id)
+        return {"from": first, "stream": line.stream, "recipe": planned.title,
+                "batch": planned.batch.id}  # fmt: skip
+
+    def end_batch(self, command: Command) -> dict[str, Any]:
+        batch = self._line.plan.newest.batch
+        self._line.ledger.add_batch(batch, "end", command.principal.id)
+        counts = self._line.counters.batch(batch.id)
+        self._line.paused = True
+        return {"batch": batch.id, "parts": counts.parts, "passed": counts.passed,
+                "remark": "the line is paused until a batch starts and it is resumed"}  # fmt: skip
+
+    def set_mode(self, command: Command) -> dict[str, Any]:
+        try:
+            mode = Mode(command.args.get("mode", ""))
+        except ValueError:
+            raise Refused(f"`mode` is one of {', '.join(Mode)}") from None
+        if mode is Mode.BYPASS:
+            authorise(command.principal, Action.BYPASS)
+        return self._set(mode, command)
+
+    def bypass(self, command: Command) -> dict[str, Any]:
+        return self._set(Mode.BYPASS, command)
+
+    def _set(self, mode: Mode, command: Command) -> dict[str, Any]:
+        minutes = command.args.get("minutes") or 0
+        if not isinstance(minutes, int | float) or not 0 <= minutes < 1e6:
+            raise Refused("`minutes` is a number")
+        reason = str(command.args.get("reason") or "")[:500]
+        modes = self._line.modes
+        setting = modes.set(
+            mode, command.principal.id, reason, int(minutes * 60e9), at_ns=time.monotonic_ns()
+        )
+        return {"mode": str(setting.mode), "reason": reason, "from": self._line.matching.newest + 1}
+
+    def pause(self, command: Command) -> dict[str, Any]:
+        self._line.paused = True
+        return {"paused": True}
+
+    def resume(self, command: Command) -> dict[str, Any]:
+        self._line.paused = False
+        return {"paused": False}
+
+    def reject(self, command: Command) -> dict[str, Any]:
+        line, args = self._line, command.args
+        if line.run is None:
+            raise Refused("this station has no gate")
+        if args.get("stream") not in (None, line.stream):
+            raise Refused(f"stream {args['stream']!r} is over; parts of it have left")
+        first = _number(args, "part" if args.get("part") is not None else "first")
+        last = _number(args, "last") if args.get("last") is not None else first
+        if not first <= last < first + RANGE_MAX:
+            raise Refused(f"`first` to `last` is a range of at most {RANGE_MAX} parts")
+        gone = line.zone.status.gate_part if line.zone.status else 0
+        gone_by = [n for n in range(first, last + 1) if gone and (gone - n & U32) < 1 << 31]
+        ahead = [n for n in range(first, last + 1) if n not in set(gone_by)]
+        if not ahead:
+            raise Refused(f"part {last} has passed the gate; dispose of it instead")
+        line.gate.refuse(line.run, ahead, GateReason.COMMAND)
+        return {"stream": line.stream, "first": ahead[0], "last": ahead[-1],
+                "too_late": len(gone_by)}  # fmt: skip
+
+    def test_pulse(self, command: Command) -> dict[str, Any]:
+        line = self._line
+        if line.run is None:
+            raise Refused("this station has no gate")
+        if line.zone.status is not None and len(line.zone):
+            raise Refused("parts stand before the gate; let them pass first")
+        until_ns = time.monotonic_ns() + 1_000_000_000
+        line.gate.decide(line.run, 0, Tell.REJECT, GateReason.COMMAND, until_ns)
+        return {"pulse": True}
+
+    def acknowledge_alarm(self, command: Command) -> dict[str, Any]:
+        code = command.args.get("code")
+        if code is not None and code not in set(AlarmCode):
+            raise Refused(f"there is no alarm {code!r}")
+        self._line.stop.reset()
+        count = self._line.alarms.acknowledge(AlarmCode(code) if code else None)
+        return {"acknowledged": count}
+
+
+Act = Callable[[Commands, Command], dict[str, Any]]
+
+ACTS: Mapping[Action, Act] = {
+    Action.START_BATCH: Commands.start_batch,
+    Action.END_BATCH: Commands.end_batch,
+    Action.CHANGE_OVER: Commands.change_over,
+    Action.SET_MODE: Commands.set_mode,
+    Action.BYPASS: Commands.bypass,
+    Action.PAUSE: Commands.pause,
+    Action.RESUME: Commands.resume,
+    Action.REJECT: Commands.reject,
+    Action.TEST_PULSE: Commands.test_pulse,
+    Action.ACKNOWLEDGE_ALARM: Commands.acknowledge_alarm,
+}
+
+
+def refused(line: Line, refusal: Refusal) -> None:
+    """A message that the bus did not let through: recorded, and an alarm."""
+    line.ledger.add_event(
+        "command_refused", refusal.principal or "unknown", what=refusal.kind,
+        why=refusal.message, command=refusal.command,
+    )  # fmt: skip
+    line.alarms.happened(
+        AlarmCode.COMMANDS_REFUSED, refusal.kind, time.monotonic_ns(), time.time_ns()
+    )
+
+
+def _text(args: Mapping[str, Any], name: str, longest: int) -> str:
+    value = args.get(name)
+    if not isinstance(value, str) or not 0 < len(value.strip()) <= longest:
+        raise Refused(f"`{name}` is a text of 1 to {longest} characters")
+    return value.strip()
+
+
+def _number(args: Mapping[str, Any], name: str) -> int:
+    value = args.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= U32:
+        raise Refused(f"`{name}` is a part number")
+    return value

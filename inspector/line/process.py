@@ -1,0 +1,151 @@
+"""The line process: one loop, from trigger to gate.
+
+Enters: a station file and its run directory. Leaves: verdicts and gate decisions, until a signal.
+Started by the supervisor as ``python -m inspector.line.process STATION RUN``. It serves no page,
+sends nothing away and reads no report; it survives the death of every other process.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import time
+from pathlib import Path
+
+import structlog
+import zmq
+
+from inspector import logs
+from inspector.beat import Beat
+from inspector.bus import CommandServer, run_dir
+from inspector.cameras.messages import frames_endpoint
+from inspector.cameras.receiver import FrameReceiver
+from inspector.config import Station, load_station
+from inspector.display import HEARTBEAT_S, Display
+from inspector.line.changeover import Recipe, job
+from inspector.line.commands import Commands, refused
+from inspector.line.gate import Gate, NoGate, PlcGate
+from inspector.line.line import Line
+from inspector.line.report import status
+from inspector.part import Batch
+from inspector.recipe import load
+from inspector.store import ImageArchive, LineLedger
+from inspector.tools.onnx import Shelf
+
+log = structlog.get_logger()
+
+WAIT_MS = 10
+"""The loop comes round at least this often while parts are under way, for their deadlines …"""
+IDLE_MS = 50
+"""… and this often while none is."""
+SWITCH_S = 2e-4
+"""How long a thread may keep the others waiting for the lock: the default of 5 ms is a quarter of
+a part's time at 50 parts/s."""
+TIDY_S = 10.0
+"""How often garbage is collected, by hand and between parts: the collector itself is off."""
+
+
+def main(path: Path, run: Path | None = None) -> None:
+    """Run the line of station file ``path`` until SIGTERM or SIGINT.
+
+    Raises ``ConfigError``, ``ModelError``, ``StoreError`` or ``BusError`` before it is ready.
+    """
+    station = load_station(path)
+    run = run or run_dir(station.data)
+    ending = False
+
+    def end(*_: object) -> None:
+        nonlocal ending
+        ending = True
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    sys.setswitchinterval(SWITCH_S)
+    beat = Beat(run / "line.beat")
+    recipes = load_recipes(station)
+    line = open_line(station, run, recipes)
+    server = CommandServer(run, on_refused=lambda refusal: refused(line, refusal))
+    commands = Commands(line, server, recipes)
+    poller = zmq.Poller()
+    poller.register(line.receiver.socket, zmq.POLLIN)
+    poller.register(server.socket, zmq.POLLIN)
+    poller.register(line.gate.fileno(), zmq.POLLIN)
+    log.info("line is up", station=station.station, recipes=sorted(recipes))
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    beat_due = tidy_due = 0.0
+    try:
+        while not ending:
+            poller.poll(WAIT_MS if line.matching.parts or line.uncommitted else IDLE_MS)
+            line.take_frames()
+            line.take_gate()
+            commands.take()
+            judged = line.judge_next()
+            if judged:
+                # While it judged, the trigger, other frames and acknowledgements have come.
+                line.take_frames()
+                line.take_gate()
+            line.decide()
+            line.show()
+            beat.beat()
+            now = time.monotonic()
+            if now >= beat_due:
+                beat_due = now + HEARTBEAT_S
+                line.look_around()
+                line.display.beat(status(line, time.monotonic_ns()))
+            if now >= tidy_due and not judged:
+                tidy_due = now + TIDY_S
+                gc.collect(1)
+    finally:
+        gc.enable()
+        line.close()
+        server.close()
+
+
+def load_recipes(station: Station) -> dict[str, Recipe]:
+    """Every recipe of the station, loaded and warm, by name; the first one runs."""
+    shelf = Shelf(station.models, station.threads, station.providers)
+    recipes: dict[str, Recipe] = {}
+    for path in station.recipes:
+        recipe = load(path, models=shelf)
+        recipe.warm_up()
+        recipes[recipe.name] = recipe
+    return recipes
+
+
+def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
+    """The line with everything it holds open."""
+    names = [camera.name for camera in station.cameras]
+    first = next(iter(recipes.values()))
+    lot = station.batch
+    batch = Batch(lot.id, lot.product, first.name, lot.texts)
+    planned = job(first, batch, names)
+    store = station.store
+    ledger = LineLedger.open(station.data, station=station.station)
+    archive = ImageArchive(
+        station.data,
+        pass_image_every=store.pass_image_every,
+        image_queue=store.image_queue,
+        reserve_mb=store.reserve_mb,
+        jpeg_quality=store.jpeg_quality,
+    )
+    receiver = FrameReceiver(frames_endpoint(run), names)
+    line = Line(station, planned, receiver, open_gate(station), ledger, archive, Display(run))
+    ledger.add_event(
+        "line_started", "line", recipes=[f"{r.name}@{r.revision} {r.digest}" for r in
+        recipes.values()], mode=str(line.modes.now.mode),
+    )  # fmt: skip
+    ledger.add_batch(batch, "begin", "line")
+    return line
+
+
+def open_gate(station: Station) -> Gate:
+    """The gate that the station file means. A new output is one more line here."""
+    return PlcGate(station.plc) if station.plc is not None else NoGate()
+
+
+if __name__ == "__main__":
+    logs.configure("line")
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,82 @@
+"""How the line is, for screens and metrics.
+
+Enters: the line. Leaves: a ``Status`` for the display. Imports display and the line's own modules;
+``process.py`` calls it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inspector.display import Health, State, Status
+from inspector.registers import Signal
+
+if TYPE_CHECKING:
+    from inspector.line.line import Line
+
+
+def status(line: Line, now_ns: int) -> Status:
+    """The line as it is at ``now_ns`` (monotonic)."""
+    station, counters = line.station, line.counters
+    batch = line.plan.newest.batch
+    per_s, takt_ms = counters.rate(now_ns)
+    plc = line.zone.status
+    running = bool(plc.signals & Signal.LINE_RUNNING) if plc else per_s > 0
+    travel = station.travel
+    return Status(
+        station=station.station,
+        line=station.line,
+        ready=line.ready,
+        running=running,
+        paused=line.paused,
+        mode=line.modes.now.mode,
+        batch=batch.id,
+        product=batch.product,
+        recipe=line.plan.newest.title,
+        counts=counters.batch(batch.id),
+        parts_per_s=round(per_s, 2),
+        takt_ms=round(takt_ms, 2),
+        latency_ms=counters.percentiles(),
+        deadline_ms=round(travel.gate_mm / travel.speed_mm_s * 1e3 - travel.lead_ms, 1)
+        if station.plc
+        else 0.0,
+        since_part_ms=(now_ns - line.last_part_ns) / 1e6 if line.last_part_ns else -1.0,
+        health=_health(line),
+        alarms=line.alarms.standing(now_ns),
+        figures=_figures(line),
+    )
+
+
+def _health(line: Line) -> tuple[Health, ...]:
+    cameras = [
+        Health(c.name, "camera", State.OK if c.name in line.heard_ns else State.FAULT)
+        for c in line.station.cameras
+    ]
+    plc = State.ABSENT if line.station.plc is None else State.OK if line.linked else State.FAULT
+    store = State.OK if line.store_ok else State.FAULT
+    synced = line.clock.known_synced
+    clock = Health("clock", "clock", State.OK if synced else State.WARNING,
+                   "" if synced else "UTC is not synchronised")  # fmt: skip
+    return (
+        *cameras,
+        Health("plc", "plc", plc),
+        Health("store", "store", store, line.ledger.trouble),
+        clock,
+    )
+
+
+def _figures(line: Line) -> dict[str, float]:
+    images = line.archive.counts
+    return line.counters.figures() | {
+        "orphan_frames_total": line.matching.orphans,
+        "parts_in_progress": len(line.matching.parts),
+        "zone_parts": len(line.zone),
+        "zone_trusted": float(line.zone.trusted),
+        "ledger_waiting": line.ledger.waiting,
+        "ledger_records_total": line.ledger.size,
+        "ledger_wal_bytes": line.ledger.wal_bytes,
+        "images_written_total": images.written,
+        "images_dropped_total": images.overflowed + images.no_space + images.failed,
+        "images_waiting": images.waiting,
+        "utc_error_us": line.clock.error_us,
+    }
