@@ -126,8 +126,8 @@ _FORGED = b"\0forged"
 
 
 class _Refused(Exception):
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
+    def __init__(self, refusal: Refusal, route: bytes = b"", reply: bytes = b"") -> None:
+        self.refusal, self.route, self.reply = refusal, route, reply
 
 
 class CommandServer:
@@ -175,13 +175,15 @@ class CommandServer:
             except _Refused as refused:
                 self.refused[refused.refusal.kind] += 1
                 self._on_refused(refused.refusal)
+                if refused.reply:
+                    self._reply(refused.route, refused.reply)
         return None
 
     def answer(self, command: Command, ok: bool, body: Mapping[str, Any] | str = "") -> None:
         """Tell the sender how it went; a text is the error, or the remark, in words."""
         if isinstance(body, str):
             body = {"remark" if ok else "error": body} if body else {}
-        self._send(command.route, {"id": command.id, "ok": ok, "body": body})
+        self._reply(command.route, self._answer(command.id, ok, body))
 
     def close(self) -> None:
         """Stop listening; answers under way get 200 ms."""
@@ -194,8 +196,7 @@ class CommandServer:
         route, message = frames
         body = _verified(self._key, b"command", message)
         if body is None:
-            self._reply(route, _FORGED)
-            raise _Refused(Refusal("forged", "the signature does not fit"))
+            raise _Refused(Refusal("forged", "the signature does not fit"), route, _FORGED)
         try:
             command = _command(json.loads(body), route)
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
@@ -219,15 +220,14 @@ class CommandServer:
         self._seen[command.id] = command.expiry_ns
 
     def _no(self, command: Command, kind: str, message: str) -> _Refused:
-        self._send(
-            command.route,
-            {"id": command.id, "ok": False, "body": {"error": message, "refused": kind}},
-        )
-        return _Refused(Refusal(kind, message, command.principal.id, command.command))
+        refusal = Refusal(kind, message, command.principal.id, command.command)
+        body = {"error": message, "refused": kind}
+        return _Refused(refusal, command.route, self._answer(command.id, False, body))
 
-    def _send(self, route: bytes, fields: Mapping[str, Any]) -> None:
-        body = json.dumps(fields, ensure_ascii=False, allow_nan=False, default=str).encode()
-        self._reply(route, _signed(self._key, b"answer", body))
+    def _answer(self, id: str, ok: bool, body: Mapping[str, Any]) -> bytes:
+        fields = {"id": id, "ok": ok, "body": body}
+        text = json.dumps(fields, ensure_ascii=False, allow_nan=False, default=str)
+        return _signed(self._key, b"answer", text.encode())
 
     def _reply(self, route: bytes, message: bytes) -> None:
         # The sender may be gone or not reading; the line does not wait for it.

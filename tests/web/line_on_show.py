@@ -1,8 +1,8 @@
 """A line as the pages see it: publishes parts and heartbeats through the real ``Display``.
 
-``python line_on_show.py RUN [--rate R] [--reject-every N] …``. Each picture carries its part number as
-a row of 16 black or white blocks, the lowest bit first, so that a test can read from the screen
-which part's picture it looks at. Rejects' pictures have one more white block at the lower left.
+``python line_on_show.py RUN [--rate R] …``. Each picture carries its part number as a row
+of 16 black or white blocks, the lowest bit first, so that a test can read from the screen which
+part's picture it looks at. Rejects' pictures have one more white block at the lower left.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ def numbered(part: int, rejected: bool) -> Pixels:
     return pixels
 
 
-def findings(rejected: bool, bottle: bool) -> tuple[Finding, ...]:
-    if not bottle:
-        cap = Finding("look", "detect", "cap", not rejected, 0.93, (250, 150, 390, 240), "side")
-        return (cap,)
-    body = Finding("look", "detect", "Bottle", True, 0.97, (210, 250, 430, 620), "side")
-    return (
-        body,
+def findings(rejected: bool, picture: Path | None) -> tuple[Finding, ...]:
+    """One cap, or what the picture's YOLO label says; of a reject the first cap is bad."""
+    if picture is None:
+        label = "cap tilted" if rejected else "Cap"
+        return (Finding("look", "detect", label, not rejected, 0.93, (250, 150, 390, 240), "side"),)
+    lines = (picture.parent.parent / "labels" / f"{picture.stem}.txt").read_text().splitlines()
+    rows = sorted((tuple(map(float, line.split())) for line in lines), reverse=True)
+    bad = 0 if rejected else -1
+    return tuple(
         Finding(
-            "look", "detect", "Cap" if not rejected else "cap tilted", not rejected, 0.91,
-            (270, 130, 380, 250), "side", reason="cap tilted" if rejected else "",
-        ),
+            "look", "detect", "cap tilted" if i == bad else ("Bottle", "Cap")[int(kind)], i != bad,
+            0.95, tuple(640 * v for v in (x - w / 2, y - h / 2, x + w / 2, y + h / 2)), "side",
+        )
+        for i, (kind, x, y, w, h) in enumerate(rows)
     )  # fmt: skip
 
 
-def verdict(part: int, rejected: bool, bottle: bool) -> Verdict:
+def verdict(part: int, rejected: bool, picture: Path | None) -> Verdict:
     now = time.monotonic_ns()
     return Verdict(
         part_id=new_part_id(),
@@ -59,7 +62,7 @@ def verdict(part: int, rejected: bool, bottle: bool) -> Verdict:
         model_digests=(),
         software="test",
         reasons=("cap tilted",) if rejected else (),
-        findings=findings(rejected, bottle),
+        findings=findings(rejected, picture),
     )
 
 
@@ -89,14 +92,15 @@ def main() -> None:
             rejected = bool(given.reject_every) and part % given.reject_every == 0
             passed, rejected_parts = passed + (not rejected), rejected_parts + rejected
             if files:
-                shape = cv2.imread(str(files[part * 7 % len(files)]))
+                picture = files[part * 7 % len(files)]
+                pixels = cv2.imread(str(picture))
             else:
-                shape = numbered(part, rejected)
+                picture, pixels = None, numbered(part, rejected)
             counts = Counts(part, passed, rejected_parts, 0, 0)
-            frames = {"side": shape}
+            frames = {"side": pixels}
             if files:
-                frames["code"] = np.ascontiguousarray(shape[380:500, 240:400])
-            display.show(verdict(part, rejected, bool(files)), frames, counts, "Shower gel 250 ml")
+                frames["code"] = np.ascontiguousarray(pixels[340:480, 240:430])
+            display.show(verdict(part, rejected, picture), frames, counts, "Shower gel 250 ml")
         if now >= next_beat:
             next_beat = now + 0.2
             display.beat(

@@ -1,8 +1,10 @@
-// The live page: display messages enter by WebSocket, one screen leaves.
+// The live page: display messages enter by WebSocket, one screen leaves; `picture.js` draws.
 //
 // One message holds a part's picture, overlay and verdict; `show` puts all of them on the screen
-// in one go, so that a verdict never stands over another part's picture. Layout of a message, little-endian:
+// in one go, so that a verdict never stands over another part's picture. A message, little-endian:
 // 2 bytes topic, u8 version, u8 pictures, u32 bytes of JSON, u64 part, i64 monotonic ns; JSON; JPEGs.
+
+import { draw, drawThumb } from "./picture.js";
 
 const { words, languages, settings } = JSON.parse(byId("catalogue").textContent);
 
@@ -156,14 +158,14 @@ function show(part, until) {
   discard(shown);
   shown = part;
   shown.until = until;
-  draw();
+  draw(byId("picture"), shown);
   render();
 }
 
 function blank() {
   for (const part of [shown, nextReject, nextPass]) discard(part);
   shown = nextReject = nextPass = null;
-  draw();
+  draw(byId("picture"), shown);
 }
 
 function remember(part) {
@@ -172,12 +174,8 @@ function remember(part) {
   item.dataset.outcome = part.outcome;
   const thumb = document.createElement("canvas");
   thumb.width = 240;
-  thumb.height = 160;
-  const main = mainView(part);
-  if (part.pictures.length) {
-    const pen = thumb.getContext("2d");
-    place(pen, part, main, fit(part.views[main], 0, 0, thumb.width, thumb.height), 2, false);
-  }
+  thumb.height = 200;
+  drawThumb(thumb, part);
   const name = document.createElement("b");
   name.textContent = `#${part.number}`;
   const why = document.createElement("span");
@@ -189,90 +187,6 @@ function remember(part) {
   while (strip.querySelectorAll("li[id^=reject-]").length > STRIP) {
     strip.querySelector("li[id^=reject-]:last-of-type").remove();
   }
-}
-
-// --- the picture ---
-
-function mainView(part) {
-  const bad = part.findings.find((finding) => !finding.ok && finding.box);
-  return Math.max(0, part.views.findIndex((view) => view.name === bad?.view));
-}
-
-function fit(view, x, y, width, height) {
-  const scale = Math.min(width / view.width, height / view.height);
-  const [w, h] = [view.width * scale, view.height * scale];
-  return { x: x + (width - w) / 2, y: y + (height - h) / 2, w, h, scale };
-}
-
-function draw() {
-  const canvas = byId("picture");
-  const ratio = devicePixelRatio || 1;
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-  }
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  canvas.dataset.part = shown?.number ?? "";
-  if (!shown?.pictures.length) return;
-  const main = mainView(shown);
-  const others = shown.views.map((_, index) => index).filter((index) => index !== main);
-  const line = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
-  let room = width;
-  if (others.length) {
-    // The other views get what the main one leaves over, and never less than a quarter.
-    const aspect = shown.views[main].width / shown.views[main].height;
-    const side = Math.max(width * 0.25, Math.min(width * 0.4, width - height * aspect));
-    room = width - side;
-    others.forEach((view, row) => {
-      const tall = height / others.length;
-      const box = fit(shown.views[view], room + 6, row * tall, side - 6, tall);
-      place(pen, shown, view, box, line, true);
-    });
-  }
-  place(pen, shown, main, fit(shown.views[main], 0, 0, room, height), line, true);
-}
-
-function place(pen, part, index, box, line, labelled) {
-  pen.drawImage(part.pictures[index], box.x, box.y, box.w, box.h);
-  const here = part.findings.filter((f) => f.box && (f.view || part.views[0].name) === part.views[index].name);
-  for (const finding of here.sort((a, b) => b.ok - a.ok)) mark(pen, finding, box, line, labelled);
-}
-
-// A defect: solid, thick, with corners and a cross; what is as it should be: thin and dashed.
-function mark(pen, finding, box, line, labelled) {
-  const style = getComputedStyle(document.documentElement);
-  const token = (name) => style.getPropertyValue(name);
-  const [x1, y1, x2, y2] = finding.box.map((side, i) => side * box.scale + (i % 2 ? box.y : box.x));
-  const [w, h] = [x2 - x1, y2 - y1];
-  pen.save();
-  pen.setLineDash(finding.ok ? [5 * line, 4 * line] : []);
-  const strokes = finding.ok ? [["--mark-key", 3], ["--mark-normal", 1.5]] : [["--mark-key", 7], ["--mark-normal", 5], ["--mark-defect", 3]];
-  for (const [colour, wide] of strokes) {
-    pen.strokeStyle = token(colour);
-    pen.lineWidth = wide * line;
-    pen.strokeRect(x1, y1, w, h);
-  }
-  if (labelled) {
-    const text = (finding.ok ? "" : "✕ ") + (finding.text || finding.label);
-    const size = (finding.ok ? 13 : 16) * line;
-    pen.font = `${finding.ok ? 400 : 700} ${size}px ${style.getPropertyValue("--face")}`;
-    const wide = Math.min(pen.measureText(text).width + size, box.w);
-    const tall = size * 1.6;
-    const x = Math.min(Math.max(x1 - 2 * line, box.x), box.x + box.w - wide);
-    const above = y1 - tall - 3 * line;
-    const y = above >= box.y ? above : Math.min(y2 + 3 * line, box.y + box.h - tall);
-    pen.fillStyle = token(finding.ok ? "--mark-key" : "--reject");
-    pen.globalAlpha = finding.ok ? 0.75 : 1;
-    pen.fillRect(x, y, wide, tall);
-    pen.globalAlpha = 1;
-    pen.fillStyle = token(finding.ok ? "--mark-normal" : "--reject-ink");
-    pen.textBaseline = "middle";
-    pen.fillText(text, x + size / 2, y + tall / 2 + line, wide - size);
-  }
-  pen.restore();
 }
 
 // --- the screen ---
@@ -419,7 +333,7 @@ if (theme) document.documentElement.dataset.theme = theme;
 opened = performance.now();
 new ResizeObserver(() => {
   cancelAnimationFrame(drawing);
-  drawing = requestAnimationFrame(draw);
+  drawing = requestAnimationFrame(() => draw(byId("picture"), shown));
 }).observe(byId("picture"));
 speak();
 connect();
