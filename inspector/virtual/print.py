@@ -180,17 +180,22 @@ INKS = ((34, 28, 26), (48, 36, 30), (60, 40, 28), (28, 26, 40))
 
 
 def render_line(
-    text: str, rng: np.random.Generator, split: Split = "train", view: str | None = None
+    text: str,
+    rng: np.random.Generator,
+    split: Split = "train",
+    view: str | None = None,
+    font: Font | None = None,
 ) -> Pixels:
     """One printed line as a recipe's ROI would cut it out of either camera's picture.
 
     Grey, 24 to 48 pixels high, as wide as the text needs (about 15 pixels a character in the side
     view, 24 in the code view) with the slack that a moving bottle needs; now and then a part of the
     other line or of the label's artwork is in it. ``text`` may be empty: then nothing is printed.
+    ``font`` is one of the split's, unless another is given.
     """
     from inspector.virtual import label  # the label's field is printed on with this module
 
-    font = fonts(split)[rng.integers(len(fonts(split)))]
+    font = font or fonts(split)[rng.integers(len(fonts(split)))]
     view = view or ("side" if rng.random() < 0.4 else "code")
     scale = geometry.LABEL_SCALE
     art = label.arts(split)[rng.integers(len(label.arts(split)))]
