@@ -22,7 +22,7 @@ class Machine(Settings):
     """Trigger eye to gate."""
     infeed_mm: float = Field(120.0, gt=0)
     """Infeed sensor to trigger eye."""
-    gate_eye_mm: float = Field(60.0, gt=0)
+    gate_eye_mm: float = Field(100.0, gt=0)
     """How far before the gate its own eye checks that what comes is what was tracked."""
     window_mm: float = Field(12.0, gt=0)
     """Width of the flap's reach, centred on the gate: the leading edge is steered in it."""

@@ -131,6 +131,7 @@ class Plc:
         self._register: deque[Tracked] = deque()
         self._triggers: deque[Trigger] = deque(maxlen=TRIGGERS)
         self._due: deque[int] = deque()
+        self._gate_shadow: int | None = None
         self._last: dict[str, tuple[int, float] | None] = dict.fromkeys(("infeed", "eye", "gate"))
         self._lose("power-up")
 
@@ -162,9 +163,10 @@ class Plc:
         if self._is_new("infeed", encoder):
             self._infeed += 1
 
-    def gate_eye(self, now_ns: int, encoder: int) -> None:
-        """The gate's eye is newly blocked: what comes must be what was tracked."""
-        if not self._is_new("gate", encoder):
+    def gate_eye(self, now_ns: int, encoder: int, blocked: bool) -> None:
+        """An edge of the gate's eye: what comes must be what was tracked."""
+        self._gate_shadow = encoder if blocked else None
+        if not blocked or not self._is_new("gate", encoder):
             return
         place = self.machine.gate_mm - self.machine.gate_eye_mm
         expected = [p for p in self._register if not p.lost and p.latched is None]
@@ -338,26 +340,33 @@ class Plc:
         opens_at = m.gate_mm - half - self._speed() * lead_s
         eye_end = m.gate_mm - m.gate_eye_mm + self.program.tolerance_mm
         for part in self._register:
-            x = self._mm(self._encoder, part.encoder)
-            if not (part.seen or part.lost or part.bad) and x > eye_end:
+            if self._mm(self._encoder, part.encoder) <= eye_end:
+                break  # the rest stands farther back
+            if not (part.seen or part.lost or part.bad):
                 self._lose("vanished")
+        shadow = self._gate_shadow
+        if shadow is not None and self._mm(self._encoder, shadow) > self.program.longest_mm:
+            self._gate_shadow = None
+            touching = any(p.bad and p.seen and p.latched is None for p in self._register)
+            if not (touching or self._blind()):
+                self._lose("too long")
         flush = not self._blind()
+        inside: list[bool] = []
+        gone = 0
         for part in self._register:
             x = self._mm(self._encoder, part.encoder)
-            if part.latched is None and (x >= opens_at or (part.lost and flush)):
-                self._arrive(now_ns, part)
-        while self._register:
-            part = self._register[0]
-            x = self._mm(self._encoder, part.encoder)
-            if part.latched is None or (x < m.gate_mm + half and not (part.lost and flush)):
+            left_over = part.lost and flush
+            if x < opens_at and not left_over:
                 break
+            if part.latched is None:
+                self._arrive(now_ns, part)
+            if x < m.gate_mm + half and not left_over:
+                inside.append(bool(part.latched))
+            elif not inside:
+                gone += 1
+        for _ in range(gone):
             self._register.popleft()
-        inside = [
-            p
-            for p in self._register
-            if p.latched is not None and self._mm(self._encoder, p.encoder) < m.gate_mm + half
-        ]
-        return bool(inside) and all(p.latched for p in inside)
+        return bool(inside) and all(inside)
 
     def _arrive(self, now_ns: int, part: Tracked) -> None:
         known = part.seen and not part.lost and not part.bad and not self._encoder_bad

@@ -231,9 +231,7 @@ class Rig:
                     self.judge.removed(item)
                     self.left += 1
             case "insert":
-                self.belt.place(act.mm, act.film % len(self.judge.truth))
-                self.fed += 1
-                self.to_feed += 1
+                self._insert(act.mm, act.film % len(self.judge.truth))
             case "feed":
                 self.to_feed = self.fed + act.count
             case "reset":
@@ -261,6 +259,20 @@ class Rig:
             if order == "shuffled":
                 self._random.shuffle(films)
             yield from films
+
+    def _insert(self, x_mm: float, film: int) -> None:
+        """Puts a part, or as much of one as there is room for, between those on the belt."""
+        behind = max((x for i in self.belt.items.values() if (x := self.belt.x(i)) <= x_mm),
+                     default=-1e9)  # fmt: skip
+        before = min(
+            (x - i.length_mm for i in self.belt.items.values() if (x := self.belt.x(i)) > x_mm),
+            default=1e9,
+        )
+        length = min(self.machine.item_mm, before - behind)
+        if length > 2.0:
+            self.belt.place(min(max(x_mm, behind + length), before), film, length)
+            self.fed += 1
+            self.to_feed += 1
 
     def _lay(self) -> None:
         """Lays parts on the belt well before the infeed sensor."""
@@ -314,8 +326,7 @@ class Rig:
             case Point.EYE:
                 self._eye(c)
             case Point.GATE_EYE:
-                if c.blocked:
-                    self.plc.gate_eye(c.t_ns, c.encoder)
+                self.plc.gate_eye(c.t_ns, c.encoder, c.blocked)
             case Point.GATE_IN:
                 if c.forward:
                     self.flap.enter(c.t_ns, c.item)

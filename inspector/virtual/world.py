@@ -81,11 +81,16 @@ class World(Settings):
             raise ValueError("`program.longest_mm` must exceed `machine.item_mm`")
         if self.feed.pitch_mm <= self.machine.item_mm:
             raise ValueError("`feed.pitch_mm` must exceed `machine.item_mm`: parts would touch")
-        need = self.reach_mm
-        if self.feed.pitch_mm < need:
+        if self.feed.pitch_mm < self.machine.window_mm / 2 + self.reach_mm:
             raise ValueError(
-                f"the flap needs {need:.0f} mm of pitch at this speed; lower the rate, "
-                "`machine.window_mm`, `machine.switch_ms` or `program.scan_ms`"
+                f"the flap needs {self.machine.window_mm / 2 + self.reach_mm:.0f} mm of pitch at "
+                "this speed; lower the rate, `machine.window_mm`, `switch_ms` or `scan_ms`"
+            )
+        if self.machine.gate_eye_mm < self.program.longest_mm + self.reach_mm:
+            raise ValueError(
+                "`machine.gate_eye_mm` must be at least "
+                f"{self.program.longest_mm + self.reach_mm:.0f}: the gate's eye must have seen a "
+                "whole part before the flap moves for it"
             )
         return self
 
@@ -95,11 +100,11 @@ class World(Settings):
 
     @property
     def reach_mm(self) -> float:
-        """Belt that the flap's window, its swing and the PLC's cycle take up for one part."""
+        """How far before the gate the PLC must decide: half a window, the swing and a cycle."""
         m, p = self.machine, self.program
         swing_s, ramp_s = (m.switch_ms + 1.5 * p.scan_ms) / 1e3, 8 * p.scan_ms / 1e3
         swing_mm = (self.belt_mm_s + m.accel_mm_s2 * ramp_s) * swing_s
-        return m.window_mm + 2 * p.slack_mm + swing_mm + 2 * self.feed.jitter_mm
+        return m.window_mm / 2 + 2 * p.slack_mm + swing_mm + 2 * self.feed.jitter_mm
 
 
 def load_world(path: Path) -> World:

@@ -109,18 +109,18 @@ def assert_nothing_bad_passed(report: dict[str, Any]) -> None:
 
 def test_one_bad_part_between_two_good_ones_leaves_alone_a_thousand_times() -> None:
     motions = [
-        {"do": "speed", "mm_s": 180.0},
-        {"do": "stop", "ms": 300},
+        {"do": "speed", "mm_s": 250.0},
+        {"do": "stop", "ms": 100},
         {"do": "speed", "mm_s": 500.0},
-        {"do": "jog", "mm": 33, "mm_s": 60},
+        {"do": "jog", "mm": 33, "mm_s": 200},
         {"do": "reverse", "mm": 4},
-        {"do": "speed", "mm_s": 90.0},
+        {"do": "speed", "mm_s": 400.0},
         {"do": "speed", "mm_s": 500.0},
     ]
     schedule = [at(part, **motions[i % len(motions)]) for i, part in enumerate(range(30, 2000, 41))]
     line = Line([GOOD, BAD], 2001, schedule)
 
-    report = line.play()
+    report = line.play(poll_ms=10)
 
     assert (report["gate_passed"], report["gate_rejects"]) == (1001, 1000)
     assert (report["defective"], report["escapes"], report["false_rejects"]) == (1000, 0, 0)
