@@ -329,6 +329,8 @@ class Line:
             self._happened(AlarmCode.RECIPE, candidate.doubt)
         if not all(self.receiver.still_valid(frame) for frame in part.frames.values()):
             candidate.doubt = "a picture was overwritten while it was judged"
+        if not candidate.certain:
+            self.gate.hurry()
         candidate.judged_ns = time.monotonic_ns()
         spent = candidate.judged_ns - began_ns
         self._judge_ns += (spent - self._judge_ns) // 8

@@ -123,17 +123,28 @@ class Alignment:
             if len(near) == 1:
                 self._take(near[0], shots[-1], triggers)
 
-    def confirms(self, number: int, device_ns: int, triggers: Triggers) -> bool:
-        """Whether an exposure at ``device_ns`` fits the trigger of ``number``."""
+    def confirms(self, number: int, device_ns: int, triggers: Triggers) -> bool | None:
+        """Whether an exposure at ``device_ns`` fits the trigger of ``number``; None: not yet
+        known, because the next trigger may have come nearer to it and not have been told."""
         trigger_ns = triggers.ns.get(number)
         if trigger_ns is None or self._host.here(device_ns) - trigger_ns < -EARLY_NS:
             return False
-        off = trigger_ns - device_ns - self._lag_ns
-        if abs(off) >= triggers.room(number, self._pitch_ns):
-            return False
-        # The two clocks drift; follow slowly, so that no single frame can lead us astray.
-        self._lag_ns += off // 16
-        return True
+        late_ns = device_ns + self._lag_ns - trigger_ns
+        before, after = triggers.ns.get(number - 1), triggers.ns.get(number + 1)
+        if late_ns < 0:
+            gap_ns = self._pitch_ns if before is None else trigger_ns - before
+            fits = -late_ns < gap_ns // 2
+        elif after is not None:
+            fits = late_ns < (after - trigger_ns) // 2
+        elif late_ns >= self._pitch_ns // 2 and triggers.told_ns < trigger_ns + late_ns:
+            return None
+        else:
+            fits = late_ns < self._window_ns
+        if fits:
+            # The clocks drift, and the first frame may have been a late one: go with the early
+            # ones quickly, with the late ones slowly, so that no single frame leads us astray.
+            self._lag_ns -= late_ns // (2 if late_ns < 0 else 16)
+        return fits
 
     def _here(self, shot: _Shot) -> int:
         return self._host.here(shot.device_ns)
@@ -327,10 +338,12 @@ class Matching:
             if not self._by_time:
                 candidate.unchecked.clear()
             for view, device_ns in list(candidate.unchecked.items()):
-                if not self.alignments[view].confirms(number, device_ns, self._triggers):
+                fits = self.alignments[view].confirms(number, device_ns, self._triggers)
+                if fits is False:
                     self._doubt(view, number)
                     return
-                del candidate.unchecked[view]
+                if fits:
+                    del candidate.unchecked[view]
 
     def _doubt(self, view: str, number: int) -> None:
         """No frame of ``view`` that is not confirmed yet can be trusted to be its part's."""

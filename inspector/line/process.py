@@ -29,8 +29,8 @@ from inspector.line.gate import Gate, NoGate, PlcGate
 from inspector.line.line import Line
 from inspector.line.report import status
 from inspector.part import Batch
-from inspector.recipe import load
-from inspector.store import ImageArchive, LineLedger
+from inspector.recipe import load, load_approved
+from inspector.store import ImageArchive, LineLedger, signing_key
 from inspector.tools.onnx import Shelf
 
 log = structlog.get_logger()
@@ -109,7 +109,12 @@ def load_recipes(station: Station) -> dict[str, Recipe]:
     shelf = Shelf(station.models, station.threads, station.providers)
     recipes: dict[str, Recipe] = {}
     for path in station.recipes:
-        recipe = load(path, models=shelf)
+        if station.require_approval:
+            recipe = load_approved(
+                path, signing_key(station.data).public_key(), station.data, shelf
+            )
+        else:
+            recipe = load(path, shelf)
         recipe.warm_up()
         recipes[recipe.name] = recipe
     return recipes
