@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from inspector.virtual.bottle import (
+from inspector.virtual.bottle import render_part
+from inspector.virtual.print import Split
+from inspector.virtual.product import (
     CONFLICTS,
     DEFECTS,
     PRODUCTS,
@@ -25,9 +27,7 @@ from inspector.virtual.bottle import (
     draw_date,
     draw_defects,
     draw_lot,
-    render_part,
 )
-from inspector.virtual.print import Split
 from training.augment import Variation
 from training.detector import Shape
 from training.evaluate import wilson

@@ -16,21 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.part import Pixels
+from inspector.tools.onnx import probe
 from training.measure import run, session
 from training.pictures import PAD
-
-PROBE_BLOCK = 16
-
-
-def probe(seed: int, shape: Sequence[int]) -> Pixels:
-    """A picture that any machine can make without data: random blocks of 16 px, ``shape`` NHWC."""
-    _, height, width, channels = shape
-    rng = np.random.default_rng(seed)
-    rows, columns = -(-height // PROBE_BLOCK), -(-width // PROBE_BLOCK)
-    blocks = rng.integers(0, 256, (rows, columns, channels), dtype=np.uint8)
-    whole = blocks.repeat(PROBE_BLOCK, 0).repeat(PROBE_BLOCK, 1)
-    return np.ascontiguousarray(whole[None, :height, :width])
 
 
 def sha256(path: Path) -> str:
@@ -54,7 +42,7 @@ def write_card(
     """``card.json`` beside ``path`` (``models/<name>/<version>/model.onnx``); returns its path.
 
     Its ``parity`` lets another machine ask whether the model computes there what it computed here:
-    the answers to two probe pictures, see :func:`probe`.
+    the answers to two probe pictures, see :func:`inspector.tools.onnx.probe`.
     """
     model = session(path)
     entry, leave = model.get_inputs()[0], model.get_outputs()[0]

@@ -17,6 +17,9 @@ from training.fit import Schedule, fit, seed_everything
 from training.loss import detection_loss
 from training.pictures import Picture, letterbox
 
+WATCHED = 300
+"""Held-out pictures that tell the progress; the card's figures are of all of them."""
+
 
 def fit_detector(
     shape: Shape,
@@ -60,7 +63,8 @@ def fit_detector(
         with torch.autocast("cpu", enabled=False):
             return detection_loss(raw, logits, boxes, labels, centres, strides)
 
-    ready = [letterbox(p, shape.height, shape.width) for p in held_out]
+    few = held_out[:: max(1, len(held_out) // WATCHED)]
+    ready = [letterbox(p, shape.height, shape.width) for p in few]
 
     def measure(net: nn.Module) -> float:
         assert isinstance(net, Detector)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from inspector.virtual.print import Split, render_line
+from inspector.virtual.print import FONTS_HELD_OUT, Font, Split, render_line
 from training.fit import Schedule
 from training.read import Line
 from training.recogniser import CHARSET
@@ -23,8 +23,9 @@ LINES, HELD_OUT = 20_000, 3_000
 SEED = 11
 SCHEDULE = Schedule(epochs=14, rate=2e-3, decay=0.01, warm_up=300)
 TRAINED_ON = (
-    "The virtual line's printed lines (inspector.virtual.print.render_line, split train): lots, "
-    "dates and random strings; measured on fonts and labels of split held_out."
+    "The virtual line's print (inspector.virtual.print.render_line, split train, half of it with "
+    "print heads drawn at random): lots, dates and random strings; measured on the fonts and "
+    "labels of split held_out."
 )
 MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 CHUNK = 500
@@ -46,13 +47,28 @@ def draw_text(rng: Generator) -> str:
     return " ".join("".join(rng.choice(symbols, rng.integers(1, 13))).split())
 
 
+def draw_font(rng: Generator) -> Font:
+    """A printer that is none of the held-out ones: any print head, dot, slant, gap or stroke."""
+    kept_apart = {(font.columns, font.rows) for font in FONTS_HELD_OUT if font.alphabet == "head"}
+    slant = rng.uniform(-0.06, 0.18) if rng.random() < 0.5 else 0.0
+    if rng.random() < 0.2:
+        weight = rng.uniform(0.08, 0.18)
+        return Font("any", "stroke", weight=weight, gap=rng.uniform(1.0, 1.6), slant=slant)
+    head = (0, 0)
+    while head == (0, 0) or head in kept_apart:
+        head = (int(rng.integers(6, 11)), int(rng.integers(7, 14)))
+    dot, gap = rng.uniform(0.75, 1.45), rng.uniform(1.0, 2.2)
+    return Font("any", "head", *head, dot=dot, gap=gap, slant=slant)
+
+
 def _render(seed: int, split: Split) -> list[Line]:
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
     lines = []
     for _ in range(CHUNK):
         text = draw_text(rng)
-        lines.append(Line(render_line(text, rng, split), text))
+        font = draw_font(rng) if split == "train" and rng.random() < 0.5 else None
+        lines.append(Line(render_line(text, rng, split, font=font), text))
     return lines
 
 

@@ -1,0 +1,60 @@
+"""The models in ``models/``: each has a true card, runs, and does what its card says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inspector.tools.onnx import Shelf, probe
+from training import bottle_cap
+from training.card import sha256
+from training.evaluate import mean_average_precision
+from training.measure import look_with
+from training.pictures import letterbox, read_yolo
+
+MODELS = Path(__file__).parents[2] / "models"
+SHIPPED = sorted(path.parent for path in MODELS.glob("*/*/card.json"))
+
+
+@pytest.fixture(params=SHIPPED, ids=lambda path: path.parent.name)
+def shipped(request: pytest.FixtureRequest) -> Path:
+    folder: Path = request.param
+    return folder
+
+
+def test_the_card_is_of_this_model_and_tells_where_it_comes_from(shipped: Path) -> None:
+    card = json.loads((shipped / "card.json").read_text())
+    assert card["sha256"] == sha256(shipped / "model.onnx")
+    assert (card["name"], card["version"]) == (shipped.parent.name, shipped.name)
+    assert card["license"] == "Apache-2.0" and card["trained_on"]
+    assert card["command"].startswith("scripts/train-models ")
+    assert "interval95" in json.dumps(card["metrics"])
+    assert (shipped / "model.onnx").stat().st_size < 5_000_000
+
+
+def test_a_station_takes_it(shipped: Path) -> None:
+    card = json.loads((shipped / "card.json").read_text())
+    model = Shelf(MODELS).open(f"{card['name']}/{card['version']}", card["task"])
+    shape = [1, *card["input"]["shape"][1:]]
+    bound = model.bind(shape)
+    bound.input[...] = probe(3, shape)
+    answer = np.array(bound.run())
+    assert np.isfinite(answer).all()
+    assert answer.shape[1:] == tuple(card["output"]["shape"][1:])
+
+
+def test_no_path_of_the_machine_that_trained_it_is_inside(shipped: Path) -> None:
+    for file in ("model.onnx", "card.json"):
+        content = (shipped / file).read_bytes()
+        assert b"site-packages" not in content and b"/tmp/" not in content
+
+
+def test_bottle_cap_finds_bottles_and_caps_on_films_it_never_saw(real_data: Path) -> None:
+    frames = read_yolo(real_data / "bottles", side=320)
+    held_out = [letterbox(p, 320, 320) for p in frames if p.group in bottle_cap.HELD_OUT][::4]
+    look = look_with(MODELS / "bottle-cap-int8" / "1" / "model.onnx")
+    value, _ = mean_average_precision([look(p) for p in held_out], held_out, 2)
+    assert value >= 0.98
