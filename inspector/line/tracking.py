@@ -21,7 +21,9 @@ STANDSTILL_NS = 500_000_000
 """A belt that is reported running but whose encoder rests for so long has lost its encoder."""
 RUNAWAY = 4.0
 """An encoder that counts faster than this many times the nominal speed is not believed."""
-CLOCK_WINDOW_NS = 2_000_000_000
+CLOCK_WINDOW_NS = 500_000_000
+SPEED_NS = 10_000_000
+"""The belt's speed is measured over at least this long: the PLC's clock counts in ms."""
 KEPT_LOST = 100_000
 """Numbers that one update may report as lost; a longer gap is a counter gone mad, not parts."""
 
@@ -70,7 +72,7 @@ class _Place:
 class ClockMap:
     """Maps a clock that counts up onto ours, from pairs of readings that may be late, never early.
 
-    The smallest difference in the last few seconds is the truest (the freshest reading), which
+    The smallest difference in the last second or so is the truest (the freshest reading), which
     takes out the jitter of the way here; two windows in turn let it follow drift.
     """
 
@@ -140,6 +142,8 @@ class Zone:
         self._now_ns = 0
         self._moved_ns = 0
         self._measured = 0.0
+        self._ticks = 0
+        self._anchor = (0, 0)
         self._last_at = 0
         self._trouble = ""
         self.status: PlcStatus | None = None
@@ -194,11 +198,12 @@ class Zone:
         self._now_ns = self._moved_ns = at_ns
         self._last_at = self._belt - self._gate
         self._trouble = ""
+        self._ticks, self._measured = status.plc_ms, 0.0
+        self._anchor = (self._ticks * 1_000_000, self._belt)
         if 0 < (status.part_counter - status.gate_part & U32) < KEPT_LOST:
             update.refused.extend(_numbers(status.gate_part + 1, status.part_counter))
 
     def _advance(self, status: PlcStatus, at_ns: int, update: Update) -> None:
-        elapsed = max(1, at_ns - self._now_ns)
         self._now_ns = at_ns
         if self._by_time:
             self._belt = self._front = at_ns
@@ -207,7 +212,14 @@ class Zone:
         moved = (status.encoder - self._encoder + (1 << 31) & U32) - (1 << 31)
         self._encoder = status.encoder
         self._belt += moved
-        self._measured = moved / elapsed
+        # By the PLC's clock: an answer that was held up on its way makes no belt run fast.
+        ticks = self.clock.unwrap(status.plc_ms)
+        elapsed = max(0, ticks - self._ticks) * 1_000_000
+        self._ticks = ticks
+        since_ns, since_belt = self._anchor
+        if (span_ns := ticks * 1_000_000 - since_ns) >= SPEED_NS:
+            self._measured = (self._belt - since_belt) / span_ns
+            self._anchor = (ticks * 1_000_000, self._belt)
         if moved:
             self._moved_ns = at_ns
         if abs(moved) > RUNAWAY * self._speed * elapsed + self._slack:

@@ -95,18 +95,26 @@ class Wire:
         return int(self._head.value)
 
     def pulse(
-        self, frame_index: int, fault: Fault = Fault.NONE, argument: int = 0, cameras: int = 0
+        self,
+        frame_index: int,
+        fault: Fault = Fault.NONE,
+        argument: int = 0,
+        cameras: int = 0,
+        t_ns: int = 0,
     ) -> int:
         """One edge on Line0: every camera in hardware trigger exposes its film's ``frame_index``.
 
         ``argument`` is the fault's duration in ms; ``cameras`` a mask of the devices that the
-        fault befalls, bit 0 for the first of the list, 0 for all. Returns the pulse's number.
+        fault befalls, bit 0 for the first of the list, 0 for all. ``t_ns`` is when the edge was
+        (monotonic), 0 for now: cameras stamp their exposure with it, so that a busy machine does
+        not look like a camera that exposes late. Returns the pulse's number.
         """
         number = int(self._head.value) + 1
         at = _FIRST + (number - 1) % ENTRIES * _STRIDE
         # number last, so that an entry that is being overwritten does not pass for the old one
+        when_ns = t_ns or time.monotonic_ns()
         _ENTRY.pack_into(
-            self._map, at, 0, frame_index, time.monotonic_ns(), fault | cameras << 8, argument
+            self._map, at, 0, frame_index, when_ns, fault | cameras << 8, argument
         )
         struct.pack_into("=Q", self._map, at, number)
         self._head.value = number

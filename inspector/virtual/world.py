@@ -197,7 +197,7 @@ class Process:
         return start == "now" or (start == "ready" and self.rig.plc.listening(now_ns))
 
     def _pulse(self, t_ns: int, film: int, fault: Fault, argument: int, cameras: int) -> int:
-        self._wire.pulse(film, fault, argument, cameras)
+        self._wire.pulse(film, fault, argument, cameras, t_ns + self._offset_ns)
         sent_ns = self.clock()
         self._late.add((sent_ns - t_ns) / 1e6)
         return sent_ns
