@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -17,6 +18,34 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"REAL DATA MISSING: {folder}; set INSPECTOR_REAL_DATA")
     return folder
+
+
+@pytest.fixture
+def camera_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CameraBench:
+    """Two virtual cameras, ``V001 side`` and ``V002 code``, with noise for films, on one wire."""
+    return CameraBench(tmp_path, monkeypatch)
+
+
+class CameraBench:
+    """Films, a wire and the list of devices that this process and its children see."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from inspector.virtual.film import PixelFormat, write_film
+        from inspector.virtual.producer import DEVICES, Device, write_devices
+        from inspector.virtual.wire import Wire
+
+        noise = np.random.default_rng(1)
+        self.folder = folder
+        self.side = noise.integers(0, 256, (20, 48, 64), np.uint8)
+        self.code = noise.integers(0, 256, (20, 24, 32), np.uint8)
+        write_film(folder / "side.film", self.side, 64, 48, PixelFormat.BayerRG8)
+        write_film(folder / "code.film", self.code, 32, 24, PixelFormat.Mono8)
+        self.wire = Wire.create(folder / "wire")
+        self.devices = [
+            Device("V001", "side", folder / "side.film", self.wire.path),
+            Device("V002", "code", folder / "code.film", self.wire.path),
+        ]
+        monkeypatch.setenv(DEVICES, str(write_devices(folder / "devices", self.devices)))
 
 
 @pytest.hookimpl(wrapper=True)

