@@ -14,28 +14,22 @@ from collections import deque
 from dataclasses import dataclass
 
 from inspector.registers import (
-    DECISIONS,
-    HEARTBEAT_TIMEOUT_MS,
     LAYOUT,
-    STATION_REGISTERS,
     TRIGGERS,
     U32,
     Action,
     Decision,
     PlcStatus,
     Signal,
-    StationBit,
     Trigger,
-    station_run,
 )
 from inspector.virtual.conveyor import NEVER
 from inspector.virtual.machine import Machine, Program
+from inspector.virtual.orders import Orders
 
 MS = 1_000_000
 STANDING = 5.0
 """mm/s below which the belt stands."""
-HEADER_BYTES = 12
-"""Station block: layout, heartbeat, bits, mode and two spares; then the ring of decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +66,8 @@ class Tracked:
     t_ns: int
     plc_ms: int
     permit: bool = False
+    refused: bool = False
+    """Rejected or revoked; a permit that comes later does not count."""
     bad: bool = False
     """Double trigger or touching parts: never let through."""
     lost: bool = False
@@ -93,12 +89,7 @@ class Plc:
         self.zone_losses: dict[str, int] = {}
         """How often each cause lost the zone."""
         self._epoch = 0
-        self._image = bytes(2 * STATION_REGISTERS)
-        self._arrived: bytes | None = None
-        self._heartbeat_in = -1
-        self._beat_ns = -NEVER
-        self._layout_ok = self._for_us = False
-        self._station = StationBit(0)
+        self._orders = Orders()
         self._in = Inputs(encoder, 0.0)
         self._encoder = encoder
         self._furthest = encoder
@@ -123,9 +114,7 @@ class Plc:
         self._infeed = 0
         self._commanded = 0
         self._confirmed = 0
-        self._acknowledged = 0
-        self._check_failures = 0
-        self._slots = [bytes(12)] * DECISIONS
+        self._orders.begin(run)
         self._gate_part = 0
         self._gate_passed = False
         self._register: deque[Tracked] = deque()
@@ -193,39 +182,30 @@ class Plc:
 
     def station(self, now_ns: int, offset: int, data: bytes) -> None:
         """Registers that the station wrote, from ``offset`` (in bytes) of its block."""
-        self._image = self._image[:offset] + data + self._image[offset + len(data) :]
-        if self.program.acknowledge == "scan":
-            self._arrived = self._image
-        else:
-            self._take(now_ns, self._image)
+        self._orders.write(offset, data)
+        if self.program.acknowledge == "event":
+            self._obey(now_ns)
 
     def status(self) -> bytes:
         """The PLC block as it stands: the outputs of the last scan and the newest triggers."""
         return PlcStatus(
             LAYOUT, self._heartbeat, self._signals(), self._epoch, self._parts, self._encoder,
-            self._infeed, self._commanded, self._confirmed, self._acknowledged,
-            self._check_failures, self._gate_part, int(self._gate_passed),
+            self._infeed, self._commanded, self._confirmed, self._orders.acknowledged,
+            self._orders.check_failures, self._gate_part, int(self._gate_passed),
             self._clock_ns // MS & U32, self._run, tuple(self._triggers),
         ).pack()  # fmt: skip
 
-    @property
-    def station_image(self) -> bytes:
-        """What the station wrote last."""
-        return self._image
-
     def listening(self, now_ns: int) -> bool:
-        """Ready is set, the layout fits and the heartbeat is fresh."""
-        fresh = now_ns - self._beat_ns <= HEARTBEAT_TIMEOUT_MS * MS
-        return self._layout_ok and self._for_us and fresh and StationBit.READY in self._station
+        """The station is ready and alive: permits count."""
+        return self._orders.ready(now_ns)
 
     # -- the cycle --------------------------------------------------------------------------
 
     def scan(self, now_ns: int, inputs: Inputs) -> Outputs:
         """One cycle of the program."""
         self._heartbeat = self._heartbeat + 1 & 0xFFFF
-        if self._arrived is not None:
-            self._take(now_ns, self._arrived)
-            self._arrived = None
+        if self.program.acknowledge == "scan":
+            self._obey(now_ns)
         before, self._in = self._in, inputs
         self._watch_encoder(now_ns, before, inputs)
         if abs(inputs.speed_mm_s) > STANDING >= abs(before.speed_mm_s):
@@ -237,7 +217,7 @@ class Plc:
         self._clock_ns = now_ns
         gate_open = self._steer(now_ns)
         self._watch_rejects()
-        stop = StationBit.STOP in self._station and self._layout_ok
+        stop = self._orders.stop
         motor = inputs.start and inputs.estop_clear and not inputs.overload and not stop
         safe = inputs.estop_clear and inputs.air_ok and not self._encoder_bad
         return Outputs(motor, gate_open and safe)
@@ -270,7 +250,7 @@ class Plc:
     def _watch_encoder(self, now_ns: int, before: Inputs, inputs: Inputs) -> None:
         seconds = (now_ns - self._history[-1][0]) / 1e9 if self._history else 0.0
         driven = (before.speed_mm_s + inputs.speed_mm_s) / 2 * seconds
-        moved = self._mm(inputs.encoder, before.encoder)
+        moved = self._mm(inputs.encoder, before.encoder) if seconds else 0.0
         self._driven += driven
         self._encoder = inputs.encoder
         self._history.append((now_ns, inputs.encoder))
@@ -385,52 +365,19 @@ class Plc:
             self._due.popleft()
             self._confirmation_fault = True
 
-    def _take(self, now_ns: int, image: bytes) -> None:
-        """The station's block: layout, heartbeat, then each new decision in its sequence."""
-        layout, heartbeat, bits = (int.from_bytes(image[i : i + 2], "big") for i in (0, 2, 4))
-        self._layout_ok = layout == LAYOUT
-        if not self._layout_ok:
-            return
-        self._station = StationBit(bits & 0xF)
-        self._for_us = station_run(image) in (0, self._run)
-        if heartbeat != self._heartbeat_in:
-            # The first one after power-up may be a dead station's: only a change is a beat.
-            self._beat_ns = now_ns if self._heartbeat_in >= 0 else -NEVER
-            self._heartbeat_in = heartbeat
-        if not self._for_us:
-            return  # decisions for part numbers of a run that is over
-        fresh: dict[int, Decision] = {}
-        for slot in range(DECISIONS):
-            raw = image[HEADER_BYTES + 12 * slot : HEADER_BYTES + 12 * (slot + 1)]
-            if raw == self._slots[slot]:
-                continue
-            decision = Decision.unpack(raw)
-            if decision is None:
-                self._slots[slot] = raw
-                self._check_failures += any(raw)
-            elif 0 < (decision.sequence - self._acknowledged & U32) < 1 << 31:
-                fresh[decision.sequence] = decision
-        while decision := fresh.pop(_after(self._acknowledged), None):
-            self._acknowledged = decision.sequence
-            self._slots[(decision.sequence - 1) % DECISIONS] = decision.pack()
-            self._obey(now_ns, decision)
-        if fresh and self._gap(image):
+    def _obey(self, now_ns: int) -> None:
+        decisions, gap = self._orders.take(now_ns)
+        for decision in decisions:
+            self.accepted.append((now_ns, decision))
+            for part in reversed(self._register):
+                if part.number == decision.part:
+                    part.refused |= decision.action is not Action.PERMIT
+                    part.permit = not part.refused
+                    break
+        if gap:
             # What was lost may have been a revoke: without it no permit can be trusted.
             for part in self._register:
                 part.permit = False
-
-    def _gap(self, image: bytes) -> bool:
-        """The slot of the next decision holds a later one: it will never come."""
-        at = HEADER_BYTES + 12 * ((_after(self._acknowledged) - 1) % DECISIONS)
-        waited = Decision.unpack(image[at : at + 12])
-        return waited is not None and 0 < (waited.sequence - self._acknowledged & U32) < 1 << 31
-
-    def _obey(self, now_ns: int, decision: Decision) -> None:
-        self.accepted.append((now_ns, decision))
-        for part in reversed(self._register):
-            if part.number == decision.part:
-                part.permit = decision.action is Action.PERMIT and part.latched is None
-                return
 
     def _signals(self) -> Signal:
         i, s = self._in, Signal
@@ -445,8 +392,3 @@ class Plc:
             | (s.REVERSE if self._reverse_until_ns > self._clock_ns else s(0))
             | (s.CONFIRMATION_FAULT if self._confirmation_fault else s(0))
         )
-
-
-def _after(sequence: int) -> int:
-    """The decision that follows; 0 is no decision, so the wrap leaves it out."""
-    return sequence + 1 & U32 or 1

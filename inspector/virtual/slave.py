@@ -66,9 +66,15 @@ class Slave:
 
     async def close(self) -> None:
         """Drops every connection and stops listening."""
-        if self._server:
-            await self._server.shutdown()  # type: ignore[no-untyped-call]
-            self._server = None
+        server, self._server = self._server, None
+        if server:
+            connections = list(server.active_connections.values())
+            await server.shutdown()  # type: ignore[no-untyped-call]
+            await asyncio.sleep(0.005)
+            # Those that were just being accepted have a transport only now.
+            for late in [*connections, *server.active_connections.values()]:
+                if late.transport:
+                    late.transport.close()
 
     async def cut(self, ms: float) -> None:
         """Pulls the cable for ``ms``: connections drop, new ones are refused."""
