@@ -184,8 +184,9 @@ class PlcGate:
         self._alive_ns = time.monotonic_ns()
 
     def take(self) -> list[GateEvent]:
-        with contextlib.suppress(OSError):  # nothing new, or closed: what is left still counts
-            os.eventfd_read(self._event)
+        if self._event >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._event)
         events = []
         while self._events:
             events.append(self._events.popleft())
@@ -198,8 +199,9 @@ class PlcGate:
         self._closing = True
         self._inbox.put(None)
         self._thread.join(5.0)
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() and self._event >= 0:
             os.close(self._event)
+            self._event = -1
 
     # Everything below runs in the gate's own thread.
 

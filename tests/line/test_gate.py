@@ -1,0 +1,219 @@
+"""The PLC's gate over a real socket: permits, acknowledgements, and every way to lose one."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from inspector.config import Plc as PlcConfig
+from inspector.line.gate import Gate, GateEvent, Link, PlcGate, Seen, Told
+from inspector.registers import Action, GateReason, StationBit
+
+PERMIT, REJECT, REVOKE = Action.PERMIT, Action.REJECT, Action.REVOKE
+
+
+class Desk:
+    """A gate with what it has said so far."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.events: list[GateEvent] = []
+
+    def told(self) -> list[Told]:
+        self.gate.alive()
+        self.events += self.gate.take()
+        return [e for e in self.events if isinstance(e, Told)]
+
+    def last(self) -> Seen | None:
+        self.told()
+        return next((e for e in reversed(self.events) if isinstance(e, Seen)), None)
+
+    def links(self) -> list[bool]:
+        self.told()
+        return [e.up for e in self.events if isinstance(e, Link)]
+
+    def decide(
+        self, part: int, action: Action = PERMIT, in_s: float = 2.0, run: int = 0xBEEF
+    ) -> None:
+        deadline_ns = time.monotonic_ns() + int(in_s * 1e9)
+        self.gate.decide(run, part, action, GateReason.NONE, deadline_ns)
+
+
+@pytest.fixture
+def desk(plc) -> Iterator[Desk]:
+    gate = PlcGate(PlcConfig(port=plc.port, poll_ms=10, timeout_ms=100), hung_ns=150_000_000)
+    gate.show(StationBit.READY, 0)
+    desk = Desk(gate)
+    until(lambda: desk.last())
+    yield desk
+    gate.close()
+
+
+def until(condition: Callable[[], object], limit_s: float = 3.0) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.002)
+
+
+def test_a_permit_is_acknowledged_by_its_sequence_and_is_for_one_number(plc, desk) -> None:
+    desk.decide(17)
+    until(desk.told)
+    told = desk.told()[0]
+    assert (told.part, told.action) == (17, PERMIT)
+    assert told.decided_ns < told.acknowledged_ns < told.deadline_ns
+    assert plc.permits() == {17}
+
+
+def test_a_thousand_decisions_go_through_a_ring_of_sixteen_in_their_order(plc, desk) -> None:
+    for part in range(1, 1001):
+        desk.decide(part, PERMIT if part % 3 else REJECT)
+    until(lambda: len(desk.told()) == 1000)
+    assert [d.part for d in plc.obeyed] == list(range(1, 1001))
+    assert [d.sequence for d in plc.obeyed] == list(range(1, 1001))
+    assert plc.permits() == {part for part in range(1, 1001) if part % 3}
+
+
+def test_a_decision_without_acknowledgement_is_given_up_after_its_deadline(plc, desk) -> None:
+    plc.acknowledges = False
+    desk.decide(1, in_s=0.05)
+    until(desk.told)
+    assert desk.told()[0].acknowledged_ns == 0
+
+
+def test_a_permit_whose_deadline_has_passed_is_never_sent(plc, desk) -> None:
+    desk.decide(5, in_s=-0.1)
+    until(desk.told)
+    assert plc.permits() == set()
+    assert (desk.told()[0].action, desk.told()[0].reason) == (REJECT, GateReason.LATE)
+
+
+def test_a_permit_is_revoked_when_its_part_must_not_pass_after_all(plc, desk) -> None:
+    desk.decide(3)
+    until(lambda: plc.permits() == {3})
+    desk.gate.refuse(0xBEEF, [3, 4], GateReason.TRACKING)
+    until(lambda: plc.permits() == set())
+    desk.decide(4)
+    until(lambda: len(desk.told()) == 3)
+    assert [(t.part, t.action) for t in desk.told()] == [(3, PERMIT), (3, REVOKE), (4, REJECT)]
+    assert plc.permits() == set()
+
+
+def test_a_part_that_was_rejected_cannot_be_permitted_later(plc, desk) -> None:
+    desk.decide(8, REJECT)
+    desk.decide(8, PERMIT)
+    desk.decide(9, PERMIT)
+    until(lambda: plc.permits() == {9})
+    assert [t.part for t in desk.told()] == [8, 9]
+
+
+def test_the_heartbeat_counts_while_the_line_judges_and_stops_when_it_hangs(plc, desk) -> None:
+    until(lambda: desk.told() is not None and len(set(plc.heartbeats)) > 5)
+    assert StationBit.READY in plc.bits
+    until(lambda: StationBit.READY not in plc.bits)  # nobody calls alive() any more
+    stopped = plc.heartbeats[-1]
+    seen = len(plc.heartbeats)
+    until(lambda: len(plc.heartbeats) > seen + 3)
+    assert set(plc.heartbeats[seen:]) == {stopped}
+    desk.gate.alive()
+    until(lambda: StationBit.READY in plc.bits)
+
+
+def test_the_heartbeat_stops_while_the_station_is_not_ready(plc, desk) -> None:
+    desk.gate.show(StationBit.ALARM, 2)
+    until(lambda: plc.bits == StationBit.ALARM and plc.mode == 2)
+    stopped, seen = plc.heartbeats[-1], len(plc.heartbeats)
+    until(lambda: desk.told() is not None and len(plc.heartbeats) > seen + 3)
+    assert set(plc.heartbeats[seen:]) == {stopped}
+
+
+def test_a_slow_plc_loses_no_decision_and_the_link_comes_back(plc, desk) -> None:
+    plc.delay_s = 0.3
+    until(lambda: desk.links()[-1] is False)
+    desk.decide(21, in_s=5)
+    plc.delay_s = 0.0
+    until(lambda: plc.permits() == {21})
+    until(lambda: desk.links()[-1] is True)
+    until(lambda: desk.told() and desk.told()[0].acknowledged_ns)
+
+
+def test_a_dead_plc_is_an_event_and_its_return_is_another(plc, desk) -> None:
+    desk.decide(1)
+    until(lambda: plc.permits() == {1})
+    plc.stop()
+    until(lambda: desk.links()[-1] is False)
+    desk.decide(2, in_s=0.1)
+    until(lambda: len(desk.told()) == 2)
+    assert desk.told()[1].acknowledged_ns == 0
+    plc.start()
+    until(lambda: desk.links()[-1] is True)
+    desk.decide(3)
+    until(lambda: 3 in plc.permits())
+    assert 2 not in plc.permits()
+
+
+def test_a_plc_that_counts_anew_never_gets_a_permit_of_its_former_run(plc, desk) -> None:
+    desk.decide(1)
+    until(lambda: plc.permits() == {1})
+    plc.acknowledges = False
+    desk.decide(2)
+    until(lambda: plc.heartbeats)
+    plc.obeyed.clear()
+    plc.status = replace(plc.status, run=0xCAFE, acknowledged=0, part_counter=0)
+    plc.acknowledges = True
+    desk.decide(3)  # still for the former run: the line has not heard of the new one
+    until(lambda: plc.run_seen == 0xCAFE)
+    desk.decide(1, run=0xCAFE)
+    until(lambda: plc.permits() == {1})
+    assert [d.part for d in plc.obeyed] == [1]
+    assert {t.part: bool(t.acknowledged_ns) for t in desk.told() if t.run == 0xBEEF} == {
+        1: True, 2: False, 3: False,
+    }  # fmt: skip
+
+
+def test_a_station_that_starts_anew_goes_on_where_the_plc_stands(plc, desk) -> None:
+    for part in range(1, 8):
+        desk.decide(part)
+    until(lambda: len(desk.told()) == 7)
+    desk.gate.close()
+    second = Desk(PlcGate(PlcConfig(port=plc.port, poll_ms=10)))
+    until(lambda: second.last())
+    second.decide(8)
+    until(lambda: 8 in plc.permits())
+    assert plc.obeyed[-1].sequence == 8
+    second.gate.close()
+
+
+def test_closing_drops_ready_at_once(plc, desk) -> None:
+    until(lambda: desk.told() is not None and StationBit.READY in plc.bits)
+    desk.gate.close()
+    assert StationBit.READY not in plc.bits
+
+
+def test_another_register_layout_is_refused(plc) -> None:
+    plc.status = replace(plc.status, layout=9)
+    gate = PlcGate(PlcConfig(port=plc.port, poll_ms=10))
+    desk = Desk(gate)
+    until(lambda: desk.links() == [False])
+    link = next(e for e in desk.events if isinstance(e, Link))
+    assert "layout 9" in link.why
+    assert not plc.heartbeats  # nothing was written to it
+    gate.close()
+
+
+def test_a_gate_without_a_plc_waits_without_a_storm() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    gate = PlcGate(PlcConfig(port=port))
+    desk = Desk(gate)
+    until(lambda: desk.links() == [False])
+    began = time.process_time()
+    for part in range(1, 200):
+        desk.decide(part, in_s=0.01)
+    until(lambda: len(desk.told()) == 199)
+    assert time.process_time() - began < 0.3
+    gate.close()
