@@ -68,13 +68,12 @@ class Slave:
         """Drops every connection and stops listening."""
         server, self._server = self._server, None
         if server:
-            connections = list(server.active_connections.values())
-            await server.shutdown()  # type: ignore[no-untyped-call]
+            # asyncio forgets a connection that it is just accepting when the listener closes:
+            # stop listening first, and let what has begun come to its end.
+            for listener in server.transport.sockets:  # type: ignore[attr-defined]
+                asyncio.get_running_loop().remove_reader(listener.fileno())
             await asyncio.sleep(0.005)
-            # Those that were just being accepted have a transport only now.
-            for late in [*connections, *server.active_connections.values()]:
-                if late.transport:
-                    late.transport.close()
+            await server.shutdown()  # type: ignore[no-untyped-call]
 
     async def cut(self, ms: float) -> None:
         """Pulls the cable for ``ms``: connections drop, new ones are refused."""
