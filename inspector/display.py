@@ -39,6 +39,8 @@ class Topic(StrEnum):
     PASS = "VP"
     REJECT = "VR"
     """Everything that is not a pass."""
+    HISTORY = "VH"
+    """A reject from before a page was opened; the web process makes these, the line never."""
     STATUS = "ST"
 
 

@@ -20,8 +20,6 @@ import zmq.asyncio
 
 from inspector.display import HEADER, Topic, subscriber, unpack
 
-HISTORY = b"VH"
-"""The topic of a reject that the page was not there to see: for its strip, not its verdict."""
 KEPT = 8
 """Rejects that a page shows in its strip."""
 FRESH_S = 0.8
@@ -38,7 +36,9 @@ class Page:
     """What waits for one open page."""
 
     def __init__(self, rejects: deque[bytes]) -> None:
-        self._rejects = deque((HISTORY + message[2:] for message in rejects), maxlen=rejects.maxlen)
+        self._rejects = deque(
+            (Topic.HISTORY.encode() + message[2:] for message in rejects), maxlen=rejects.maxlen
+        )
         self._pass: bytes | None = None
         self._status: bytes | None = None
         self._news = asyncio.Event()

@@ -2,12 +2,14 @@
 
 ``python line_on_show.py RUN [--rate R] …``. Each picture carries its part number as a row
 of 16 black or white blocks, the lowest bit first, so that a test can read from the screen which
-part's picture it looks at. Rejects' pictures have one more white block at the lower left.
+part's picture it looks at. SIGUSR1 makes the next part a reject. Rejects'
+pictures have one more white block at the lower right.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def numbered(part: int, rejected: bool) -> Pixels:
     pixels = np.full((480, 640, 3), 90, np.uint8)
     for bit in range(16):
         pixels[:BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = 255 if part >> bit & 1 else 0
-    pixels[-BLOCK:, :BLOCK] = 255 if rejected else 0
+    pixels[-BLOCK:, -BLOCK:] = 255 if rejected else 0
     return pixels
 
 
@@ -79,6 +81,8 @@ def main() -> None:
     given = options.parse_args()
     files = sorted(given.images.glob("*.jpg")) if given.images else []
     display = Display(given.run)
+    wished: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: wished.append(number))
     part = passed = rejected_parts = 0
     started = last = next_beat = time.monotonic()
     while True:
@@ -90,6 +94,8 @@ def main() -> None:
         if now >= due:
             part, last = part + 1, now
             rejected = bool(given.reject_every) and part % given.reject_every == 0
+            rejected = rejected or bool(wished)
+            wished.clear()
             passed, rejected_parts = passed + (not rejected), rejected_parts + rejected
             if files:
                 picture = files[part * 7 % len(files)]

@@ -184,9 +184,7 @@ function remember(part) {
   const strip = byId("rejects");
   strip.prepend(item);
   byId("no-rejects").hidden = true;
-  while (strip.querySelectorAll("li[id^=reject-]").length > STRIP) {
-    strip.querySelector("li[id^=reject-]:last-of-type").remove();
-  }
+  for (const old of [...strip.querySelectorAll("li[id^=reject-]")].slice(STRIP)) old.remove();
 }
 
 // --- the screen ---
@@ -255,6 +253,9 @@ function figures() {
   put("n-latency", number(status.latency_ms.p99, 1));
   put("latency-limit", status.deadline_ms ? `/ ${number(status.deadline_ms)}` : "");
   for (const key of ["parts", "passed", "rejected", "errors"]) put(`n-${key}`, number(counts[key]));
+  for (const figure of document.querySelectorAll(".figure dd")) {
+    figure.toggleAttribute("data-long", figure.textContent.length > 6);
+  }
 }
 
 function health() {

@@ -1,0 +1,124 @@
+"""A real web process, a real line that shows itself, a real browser."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.bus import run_dir
+
+LINE = Path(__file__).parent / "line_on_show.py"
+STATION = """
+station: BOT-L3-01
+line: Filling 3
+site: Hamburg
+data: data
+recipes: [bottle.yaml]
+cameras: [{name: side, serial: V001}]
+batch: {id: L2417A}
+web: {port: %d}
+"""
+
+
+class Web:
+    """A web process that can be killed and started again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = run_dir(folder / "data")
+        self._file = folder / "station.yaml"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start(0)
+
+    def start(self, port: int | None = None) -> None:
+        """Start, and wait until it listens."""
+        address = self.run / "web.url"
+        port = int(self.url.rsplit(":", 1)[1].strip("/")) if port is None else port
+        address.unlink(missing_ok=True)
+        self._file.write_text(STATION % port)
+        command = [sys.executable, "-m", "inspector.web.process", str(self._file), str(self.run)]
+        self._process = subprocess.Popen(command)
+        deadline = time.monotonic() + 30
+        while not address.exists():
+            assert self._process.poll() is None, "the web process died"
+            assert time.monotonic() < deadline, "the web process does not listen"
+            time.sleep(0.02)
+        self.url = address.read_text()
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """One web process for all tests."""
+    web = Web(tmp_path_factory.mktemp("web"))
+    yield web
+    web.kill()
+
+
+@pytest.fixture
+def line(web: Web) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a line that shows itself to ``web``; the options are those of ``line_on_show.py``."""
+    lines: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str, run: Path = web.run) -> subprocess.Popen[bytes]:
+        lines.append(subprocess.Popen([sys.executable, str(LINE), str(run), *options]))
+        return lines[-1]
+
+    yield start
+    for process in lines:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests; skips loudly where there is none."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="NO PLAYWRIGHT: no page is tested"
+    )
+    installed = "/usr/bin/chromium"
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+    ]
+    with contextlib.ExitStack() as stack:
+        driver = stack.enter_context(playwright.sync_playwright())
+        path = installed if Path(installed).exists() else None
+        try:
+            browser = driver.chromium.launch(executable_path=path, args=arguments)
+        except playwright.Error as error:
+            pytest.skip(f"NO BROWSER, so no page is tested: {str(error).splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, web: Web) -> Iterator[Any]:
+    """A page of its own context; whatever it logs as an error fails the test."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, locale="en-GB", color_scheme="dark"
+    )
+    context.set_default_timeout(8000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.expected_errors = ()
+    yield page
+    context.close()
+    assert [e for e in errors if not any(word in e for word in page.expected_errors)] == []

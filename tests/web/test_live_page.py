@@ -1,0 +1,257 @@
+"""The live page in a real browser, fed by a real line: what it shows, and when it shows nothing."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+Line = Callable[..., "Popen[bytes]"]
+
+# Reads the part number that the picture on the screen carries, and the verdict beside it, in one
+# task of the page, so that nothing can change in between.
+LOOK = """() => {
+  const canvas = document.getElementById("picture");
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  const scale = Math.min(canvas.width / 640, canvas.height / 480);
+  const left = (canvas.width - 640 * scale) / 2, top = (canvas.height - 480 * scale) / 2;
+  const bright = (x, y) => pen.getImageData(left + x * scale, top + y * scale, 1, 1).data;
+  let part = 0;
+  for (let bit = 0; bit < 16; bit++) if (bright(bit * 40 + 20, 20)[0] > 128) part |= 1 << bit;
+  const verdict = document.getElementById("verdict");
+  return {
+    drawn: bright(320, 300)[3] > 0,
+    picture: { part, rejected: bright(620, 460)[0] > 170 },
+    verdict: { part: Number(verdict.dataset.part), outcome: verdict.dataset.outcome },
+    word: document.getElementById("word").textContent,
+    which: document.getElementById("which").textContent,
+  };
+}"""
+
+NOTE_LINK = """() => {
+  window.links = [];
+  new MutationObserver(() => window.links.push([Date.now(), document.body.dataset.link]))
+    .observe(document.body, { attributeFilter: ["data-link"] });
+}"""
+
+
+def open_live(page: Any, url: str, outcome: str = "pass") -> None:
+    page.goto(url)
+    page.wait_for_selector(f"#verdict[data-outcome={outcome}]")
+
+
+def wait(page: Any, expression: str, seconds: float = 8.0) -> None:
+    """Until ``expression`` is true; the page's policy forbids Playwright's own way, an eval."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"never true: {expression}"
+        page.wait_for_timeout(40)
+
+
+def when(page: Any, link: str) -> float:
+    """The wall-clock time in seconds at which the page's link became ``link``."""
+    page.wait_for_selector(f"body[data-link={link}]", state="attached")
+    return next(ms for ms, state in page.evaluate("window.links") if state == link) / 1e3
+
+
+def test_a_verdict_never_stands_over_another_parts_picture(web: Any, line: Line, page: Any) -> None:
+    process = line("--rate", "25")
+    open_live(page, web.url)
+    page.evaluate(f"window.look = {LOOK}; window.looks = []")
+    page.evaluate("setInterval(() => window.looks.push(window.look()), 20)")
+    wait(page, "new Set(window.looks.map((look) => look.verdict.part)).size >= 3")
+    process.send_signal(signal.SIGUSR1)
+    wait(page, "window.looks.some((look) => look.verdict.outcome === 'reject')")
+    looks = [look for look in page.evaluate("window.looks") if look["verdict"]["part"]]
+    assert len(looks) > 10
+    for look in looks:
+        assert look["picture"]["part"] == look["verdict"]["part"], look
+        assert look["picture"]["rejected"] == (look["verdict"]["outcome"] == "reject"), look
+        assert look["which"] == f"Part {look['verdict']['part']}"
+        assert look["word"] == look["verdict"]["outcome"].upper()
+
+
+def test_a_fast_line_looks_steady_and_a_reject_is_held_for_two_seconds(
+    web: Any, line: Line, page: Any
+) -> None:
+    process = line("--rate", "25")
+    open_live(page, web.url)
+    page.evaluate("""() => {
+      window.changes = [];
+      const verdict = document.getElementById("verdict");
+      new MutationObserver(() => {
+        const [last] = window.changes.slice(-1);
+        if (last?.[1] !== verdict.dataset.outcome)
+          window.changes.push([performance.now(), verdict.dataset.outcome]);
+      }).observe(verdict, { attributeFilter: ["data-outcome"] });
+    }""")
+    process.send_signal(signal.SIGUSR1)
+    wait(page, "window.changes.length >= 3 || window.changes.slice(-1)[0]?.[1] === 'pass'")
+    (began, first), (ended, then) = [c for c in page.evaluate("window.changes")][-2:]
+    assert (first, then) == ("reject", "pass")
+    assert ended - began >= 1990
+    assert page.locator("#rejects li[id^=reject-]").count() >= 1
+
+
+def test_a_lost_line_blanks_the_page_within_a_second_and_comes_back_by_itself(
+    web: Any, line: Line, page: Any
+) -> None:
+    first = line("--rate", "20")
+    open_live(page, web.url)
+    page.evaluate(NOTE_LINK)
+    killed = time.time()
+    first.kill()
+    assert when(page, "lost") - killed <= 1.0
+    look = page.evaluate(LOOK)
+    assert not look["drawn"], "the last picture is still there"
+    assert (look["word"], look["which"]) == ("", "")
+    assert page.locator(".lost").is_visible()
+    assert page.locator("#lost-word").inner_text() == "NO CONNECTION"
+    assert not page.locator(".figures").is_visible()
+    line("--rate", "20")
+    page.wait_for_selector("#verdict[data-outcome=pass]")
+    assert page.locator(".figures").is_visible()
+
+
+def test_a_line_that_hangs_is_a_lost_line(web: Any, line: Line, page: Any) -> None:
+    process = line("--rate", "20")
+    open_live(page, web.url)
+    page.evaluate(NOTE_LINK)
+    hung = time.time()
+    process.send_signal(signal.SIGSTOP)
+    assert when(page, "lost") - hung <= 1.0
+    process.send_signal(signal.SIGCONT)
+    page.wait_for_selector("#verdict[data-outcome=pass]")
+
+
+def test_a_killed_web_process_blanks_the_page_and_a_new_one_is_found(
+    web: Any, line: Line, page: Any
+) -> None:
+    page.expected_errors = ("WebSocket", "ERR_CONNECTION")
+    line("--rate", "20")
+    open_live(page, web.url)
+    page.evaluate(NOTE_LINK)
+    killed = time.time()
+    web.kill()
+    try:
+        assert when(page, "lost") - killed <= 1.0
+    finally:
+        web.start()
+    page.wait_for_selector("#verdict[data-outcome=pass]")
+
+
+@pytest.mark.slow
+def test_a_verdict_gives_way_to_waiting_when_no_part_comes(web: Any, line: Line, page: Any) -> None:
+    page.goto(web.url)
+    line("--rate", "20", "--parts", "5")
+    page.wait_for_selector("#verdict[data-outcome=pass]")
+    page.wait_for_selector("#verdict[data-outcome=waiting]")
+    assert page.locator("#which").inner_text().startswith("Last part")
+
+
+def test_a_line_without_parts_shows_that_it_waits(web: Any, line: Line, page: Any) -> None:
+    line("--rate", "0")
+    open_live(page, web.url, "waiting")
+    assert page.locator("#word").inner_text() == "WAITING"
+    assert page.locator("#why").inner_text() == "Waiting for part"
+
+
+def test_a_standing_line_shows_that_it_stands(web: Any, line: Line, page: Any) -> None:
+    line("--rate", "0", "--stopped")
+    open_live(page, web.url, "stopped")
+    assert page.locator("#word").inner_text() == "STOPPED"
+
+
+def test_an_alarm_says_what_happened_and_what_to_do(web: Any, line: Line, page: Any) -> None:
+    line("--rate", "20", "--alarm", "bin_full")
+    open_live(page, web.url)
+    page.wait_for_selector("#alarm:not([hidden])")
+    assert page.locator("#alarm-what").inner_text() == "The reject bin is full (side)"
+    assert page.locator("#alarm-do").inner_text() == "Empty the bin, then resume."
+
+
+def test_by_pass_cannot_be_overlooked(web: Any, line: Line, page: Any) -> None:
+    line("--rate", "20", "--mode", "bypass")
+    open_live(page, web.url)
+    fact = page.locator("#fact-mode[data-mode=bypass]")
+    assert "By-pass" in fact.inner_text()
+    assert fact.evaluate("node => getComputedStyle(node).backgroundColor") == "rgb(85, 39, 154)"
+
+
+def test_the_language_switches_whole_and_is_remembered(web: Any, line: Line, page: Any) -> None:
+    line("--rate", "20", "--alarm", "plc_lost")
+    open_live(page, web.url)
+    page.wait_for_selector("#alarm:not([hidden])")
+    page.locator("#language").click()
+    assert page.locator("html").get_attribute("lang") == "zh-Hans"
+    assert page.locator("#word").inner_text() == "合格"
+    assert page.locator("#alarm-what").inner_text() == "与 PLC 的连接中断 (side)"
+    english = page.evaluate("""() => [...document.querySelectorAll("[data-word]")]
+      .filter((n) => !/[\\u4e00-\\u9fff]/.test(n.textContent)).map((n) => n.dataset.word)""")
+    assert english == []
+    page.reload()
+    page.wait_for_selector("#verdict[data-outcome=pass]")
+    assert page.locator("#word").inner_text() == "合格"
+    page.locator("#language").click()
+    assert page.locator("#word").inner_text() == "PASS"
+
+
+def test_the_theme_switches(web: Any, line: Line, page: Any) -> None:
+    line("--rate", "20")
+    open_live(page, web.url)
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    assert page.evaluate(ground) == "rgb(11, 13, 16)"
+    page.locator("#theme").click()
+    assert page.evaluate(ground) == "rgb(223, 227, 231)"
+
+
+def test_the_last_rejects_are_there_for_a_page_opened_later(
+    web: Any, line: Line, page: Any
+) -> None:
+    line("--rate", "20", "--reject-every", "5", "--parts", "60")
+    first = "#rejects li[id^=reject-]"
+    page.goto(web.url)
+    wait(page, f"document.querySelectorAll('{first}').length === 8")
+    page.wait_for_selector(f"{first}:first-of-type b:text-is('#60')")
+    page.reload()
+    wait(page, f"document.querySelectorAll('{first}').length === 8")
+    numbers = page.locator(f"{first} b").all_inner_texts()
+    assert numbers == ["#60", "#55", "#50", "#45", "#40", "#35", "#30", "#25"]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "panel_mm"), [(1280, 800, 217), (1920, 1080, 344), (390, 844, 0)]
+)
+def test_everything_fits_the_screen(
+    web: Any, line: Line, page: Any, width: int, height: int, panel_mm: float
+) -> None:
+    line("--rate", "20", "--reject-every", "7", "--alarm", "rejects_in_a_row")
+    page.set_viewport_size({"width": width, "height": height})
+    open_live(page, web.url, "reject")
+    page.wait_for_selector("#alarm:not([hidden])")
+    sizes = page.evaluate("""() => {
+      const root = document.scrollingElement;
+      const box = (id) => document.querySelector(id).getBoundingClientRect().toJSON();
+      return {
+        wide: root.scrollWidth, tall: root.scrollHeight, word: box("#word"),
+        verdict: box("#verdict"), foot: box(".foot"),
+        buttons: [...document.querySelectorAll("button")]
+          .map((b) => b.getBoundingClientRect().toJSON()),
+        letter: parseFloat(getComputedStyle(document.getElementById("word")).fontSize),
+        cut: [...document.querySelectorAll("dd, .label, dt, #word")]
+          .filter((n) => n.scrollWidth > n.clientWidth + 1).map((n) => n.id || n.textContent),
+      };
+    }""")
+    assert sizes["wide"] <= width
+    assert sizes["cut"] == []
+    assert all(b["width"] >= 64 and b["height"] >= 64 for b in sizes["buttons"])
+    assert sizes["word"]["right"] <= sizes["verdict"]["right"]
+    # Capitals are 0.7 of the font's size; 1/200 of the distance is read with ease.
+    assert not panel_mm or 0.7 * sizes["letter"] / width * panel_mm >= 3000 / 200
+    if width >= 900:
+        assert sizes["tall"] <= height
+        assert sizes["foot"]["bottom"] <= height
