@@ -58,8 +58,13 @@ def integer(number: int) -> bytes:
     return head(0, number)
 
 
+def plain(value: str) -> str:
+    """Text that UTF-8 can hold: a lone surrogate (of a damaged code) becomes its escape."""
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+
+
 def text(value: str) -> bytes:
-    """UTF-8. A lone surrogate (of a damaged code) becomes its escape: no verdict is lost to it."""
+    """UTF-8 of `plain` text: no verdict is lost to a code that was read wrongly."""
     raw = value.encode("utf-8", "backslashreplace")
     return head(3, len(raw)) + raw
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from inspector.part import Finding, GateDecision, Outcome, Verdict
 from inspector.store import layout, schema
+from inspector.store.cbor import plain
+from inspector.store.errors import RecordError
 from inspector.store.records import OUTCOME_NUMBER, BatchChange, Defined, Event, ImageRecord
 from inspector.store.resume import State
 
@@ -38,6 +40,8 @@ class Entries:
 
     def verdict(self, verdict: Verdict) -> int:
         """Adds a verdict; gives its position."""
+        _countable(verdict.sequence)
+        _countable(verdict.times.utc_ns)
         stream = self._stream(verdict.stream)
         value = layout.context_of(verdict, stream)
         context = self._contexts.get(value)
@@ -62,6 +66,7 @@ class Entries:
 
     def gate(self, decision: GateDecision) -> int:
         """Adds a gate decision; gives its position."""
+        _countable(decision.sequence)
         stream = self._stream(decision.stream)
         position = self._append(layout.encode_gate(decision, stream))
         heard = decision.acknowledged_ns != 0
@@ -71,13 +76,13 @@ class Entries:
     def event(self, event: Event) -> int:
         """Adds an event; gives its position."""
         position = self._append(layout.encode_event(event))
-        self._rows.add("event", position, event.kind)
+        self._rows.add("event", position, plain(event.kind))
         return position
 
     def batch(self, change: BatchChange) -> int:
         """Adds the beginning or end of a batch; gives its position."""
         position = self._append(layout.encode_batch(change))
-        self._rows.add("batch", position, change.id)
+        self._rows.add("batch", position, plain(change.id))
         return position
 
     def image(self, image: ImageRecord) -> int:
@@ -108,3 +113,9 @@ class Entries:
         self._rows.add("definition", position, int(what))
         known[value[0] if what is Defined.STREAM else value] = position
         return position
+
+
+def _countable(number: int) -> None:
+    # Refused here, and not by SQLite in the middle of a commit with other parts in it.
+    if not 0 <= number < 1 << 63:
+        raise RecordError(f"neither a sequence number nor a time: {number}")

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -156,12 +155,7 @@ class ImageArchive:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _copy(self, pixels: Pixels) -> Pixels:
@@ -182,7 +176,7 @@ class ImageArchive:
                     records = self._write(job)
                     self._done.extend(records)
                     self._written += len(records)
-                except (OSError, cv2.error, ValueError) as error:
+                except Exception as error:  # one picture's trouble must not end the archive
                     self._failed += len(job.views)
                     self._looked = float("-inf")
                     self.trouble = f"{self.data_dir / 'images'}: {error}"

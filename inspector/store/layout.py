@@ -7,6 +7,7 @@ that are stored and hashed (I4), and nouns from such bytes. Only `inspector.stor
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -203,12 +204,9 @@ def encode_batch(change: BatchChange) -> bytes:
 
 def encode_image(image: ImageRecord) -> bytes:
     """``[5, version, part id, view, digest, path, size]``."""
-    try:
-        digest = bytes.fromhex(image.digest)
-    except ValueError as error:
-        raise RecordError(f"no SHA-256 in hex: {image.digest!r:.80}") from error
-    if len(digest) != 32:
+    if not re.fullmatch("[0-9a-f]{64}", image.digest):
         raise RecordError(f"no SHA-256 in hex: {image.digest!r:.80}")
+    digest = bytes.fromhex(image.digest)
     return _bounded(
         encode(
             [

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from inspector.store.cbor import plain
 from inspector.store.errors import StoreDamaged, StoreError
 from inspector.store.records import Kind
 
@@ -138,12 +139,12 @@ def add_verdict_rows(
     rows.add("verdict", stream, sequence, position)
     rows.add("part", part_prefix(part_id), position)
     if serial is not None:
-        rows.add("serial", serial, position)
+        rows.add("serial", plain(serial), position)
     if outcome:
         rows.add("faulty", position, outcome)
         for shape in defects:
             rows.add("defect", shape, position)
-    key = (context[3], context[2], outcome)
+    key = (plain(context[3]), context[2], outcome)
     tally = rows.tallies.get(key)
     if tally is None:
         rows.tallies[key] = [1, position, position, utc_ns, utc_ns]

@@ -50,6 +50,7 @@ class LineWalk:
     def run(self) -> None:
         """Records in their order, each stretch under its checkpoint; then the unsigned tail."""
         connection = schema.open_reader(self._data_dir / schema.LINE_FILE)
+        connection.text_factory = bytearray  # text where a record's bytes should be shows
         try:
             connection.execute("BEGIN")
             newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]

@@ -34,6 +34,7 @@ class DeskWalk:
         if not path.exists() and not signed:
             return
         connection = schema.open_reader(path)
+        connection.text_factory = bytearray  # text where a record's bytes should be shows
         line = schema.open_reader(self._data_dir / schema.LINE_FILE)
         try:
             connection.execute("BEGIN")

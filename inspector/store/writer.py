@@ -100,7 +100,7 @@ class Writer:
             if self._is_due(tree.size):
                 signed = self._add_checkpoint(tree.size, tree.root(), tree.edge, marks)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
             raise self._failed(error) from error
         if not self._marks:
             self._unsigned_since = time.monotonic()
@@ -164,7 +164,7 @@ class Writer:
             )
         self._broken = False
 
-    def _failed(self, error: sqlite3.Error) -> StoreError:
+    def _failed(self, error: Exception) -> StoreError:
         name = getattr(error, "sqlite_errorname", "") or type(error).__name__
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:

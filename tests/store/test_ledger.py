@@ -104,7 +104,7 @@ def test_checkpoints_are_signed_by_number_by_time_and_at_closing(tmp_path: Path)
 def test_there_is_one_writer(tmp_path: Path) -> None:
     with (
         LineLedger.open(tmp_path, station="s1"),
-        pytest.raises(StoreInUse, match="process [0-9]+ has this ledger open"),
+        pytest.raises(StoreInUse, match=r"process [0-9]+ has this ledger open"),
     ):
         LineLedger.open(tmp_path, station="s1")
     LineLedger.open(tmp_path, station="s1").close()
@@ -170,10 +170,21 @@ def test_what_waits_is_bounded(tmp_path: Path) -> None:
 
 def test_a_verdict_that_cannot_be_recorded_spoils_no_other(ledger: LineLedger) -> None:
     ledger.add_verdict(sample_verdict(1))
-    with pytest.raises(RecordError):
-        ledger.add_verdict(replace(sample_verdict(2), sequence=1 << 70))
+    for sequence in (1 << 70, 1 << 63, -1):
+        with pytest.raises(RecordError):
+            ledger.add_verdict(replace(sample_verdict(2), sequence=sequence))
     ledger.add_verdict(sample_verdict(2))
     ledger.commit()
+    assert verify(ledger.data_dir).ok
+
+
+def test_a_code_that_is_no_text_is_recorded_as_its_escape(ledger: LineLedger) -> None:
+    ledger.add_verdict(replace(sample_verdict(1), serial="SN\udcff", batch="L\ud800"))
+    ledger.add_event("odd \udc00", "user:7")
+    ledger.commit()
+    with History(ledger.data_dir) as history:
+        assert history.by_serial("SN\\udcff")[0].verdict.batch == "L\\ud800"
+        assert history.counts("L\\ud800")[Outcome.PASS] == 1
     assert verify(ledger.data_dir).ok
 
 

@@ -14,14 +14,17 @@ import pytest
 
 from inspector.store import History, LineLedger, verify
 
-# Adds parts from the last one on and says which are durable. Exits when it is told to.
-WRITER = """
-import sys
+# For each line it reads, a fresh process that adds parts from the last one on and says which are
+# durable, until it is killed. One nursery imports everything once; its children are the writers.
+NURSERY = """
+import os, sys
 from inspector.store import LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
-with LineLedger.open(sys.argv[1], station="s1", checkpoint_records=int(sys.argv[2])) as ledger:
+
+def write(folder):
+    ledger = LineLedger.open(folder, station="s1", checkpoint_records=25)
     sequence = ledger.last_sequence("plc-1") or 0
-    print(sequence, flush=True)
+    print("resumed", sequence, flush=True)
     while True:
         for _ in range(1 + sequence % 4):
             sequence += 1
@@ -29,7 +32,15 @@ with LineLedger.open(sys.argv[1], station="s1", checkpoint_records=int(sys.argv[
             ledger.add_verdict(verdict)
             ledger.add_gate(sample_gate(verdict))
         ledger.commit_soon().result()
-        print(sequence, flush=True)
+        print("durable", sequence, flush=True)
+
+for _ in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        write(sys.argv[1])
+    print("born", child, flush=True)
+    _, status = os.waitpid(child, 0)
+    print("died", os.waitstatus_to_exitcode(status), flush=True)
 """
 
 # Fills whatever limits the disk, then gets room again, and says what happened.
@@ -194,21 +205,34 @@ def test_a_disk_that_stalls_or_fails_costs_time_and_no_record(tmp_path: Path) ->
 def _kill_often(data: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     acknowledged = 0
-    for _ in range(kills):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(data), "25"], stdout=subprocess.PIPE, text=True
-        ) as writer:
-            assert writer.stdout is not None
-            resumed = int(writer.stdout.readline())
-            assert resumed >= acknowledged
-            for _ in range(chance.randrange(1, 40)):
-                acknowledged = int(writer.stdout.readline())
-            # somewhere between two commits, or inside one
-            signal.sigtimedwait([], chance.random() * 0.012)
-            writer.send_signal(signal.SIGKILL)
-            for line in writer.stdout:
-                if line.endswith("\n"):
-                    acknowledged = int(line)
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", NURSERY, str(data)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as nursery:
+        assert nursery.stdin is not None and nursery.stdout is not None
+        for _ in range(kills):
+            nursery.stdin.write("\n")
+            nursery.stdin.flush()
+            child, left, killed = 0, chance.randrange(1, 30), False
+            while True:
+                word, number = nursery.stdout.readline().split()
+                if word == "born":
+                    child = int(number)
+                elif word == "died":
+                    assert int(number) == -signal.SIGKILL
+                    break
+                else:
+                    assert int(number) >= acknowledged, "something acknowledged was lost"
+                    acknowledged = int(number)
+                    left -= 1
+                if child and left <= 0 and not killed:
+                    killed = True
+                    # somewhere between two commits, or inside one
+                    signal.sigtimedwait([], chance.random() * 0.012)
+                    os.kill(child, signal.SIGKILL)
+        nursery.stdin.close()
     report = verify(data)
     assert report.ok, str(report)
     with LineLedger.open(data, station="s1") as ledger:
@@ -220,7 +244,7 @@ def _kill_often(data: Path, kills: int, seed: int) -> None:
 
 
 def test_kill_9_loses_nothing_acknowledged_and_doubles_nothing(tmp_path: Path) -> None:
-    _kill_often(tmp_path, kills=5, seed=1)
+    _kill_often(tmp_path, kills=6, seed=1)
 
 
 @pytest.mark.slow

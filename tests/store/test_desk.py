@@ -1,0 +1,101 @@
+"""Many write to the desk's ledger; each says who, and how far the line had come."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inspector.store import (
+    DeskLedger,
+    History,
+    LineLedger,
+    RecordError,
+    StoreDamaged,
+    StoreStalled,
+    verify,
+)
+from inspector.store.bench import sample_verdict
+
+
+def test_a_record_is_durable_and_names_its_principal_and_the_line(filled: Path) -> None:
+    with DeskLedger.open(filled) as desk:
+        assert desk.add("review", {"part": 7, "is": "reject"}, "user:7") == 0
+        assert desk.add("hold", {"batch": "L1"}, "mes") == 1
+    with History(filled) as history:
+        newest, review = history.desk()
+        assert [record.kind for record in history.desk("review")] == ["review"]
+        size = history.size()
+    assert (newest.principal, newest.body) == ("mes", {"batch": "L1"})
+    assert review.line.size == size and review.line.newest == size - 1
+    assert verify(filled).ok
+
+
+@pytest.mark.parametrize("principal", ["", " ", None])
+def test_nobody_writes_anonymously(tmp_path: Path, principal: str) -> None:
+    with DeskLedger.open(tmp_path) as desk, pytest.raises(RecordError, match="principal"):
+        desk.add("review", {}, principal)
+
+
+def test_several_processes_write_one_chain(tmp_path: Path) -> None:
+    program = (
+        "import sys; from inspector.store import DeskLedger\n"
+        "with DeskLedger.open(sys.argv[1]) as desk:\n"
+        "    for n in range(25): desk.add('note', {'n': n}, sys.argv[2])"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path), f"user:{n}"])
+        for n in range(3)
+    ]
+    with LineLedger.open(tmp_path, station="s1", checkpoint_records=2) as ledger:
+        for sequence in range(30):
+            ledger.add_verdict(sample_verdict(sequence))
+            ledger.commit()
+        assert [writer.wait(30) for writer in writers] == [0, 0, 0]
+    report = verify(tmp_path)
+    assert report.ok, str(report)
+    assert report.desk_records == 75
+
+
+def test_a_desk_that_is_locked_out_says_so(tmp_path: Path) -> None:
+    with DeskLedger.open(tmp_path, busy_s=0.1) as desk:
+        other = sqlite3.connect(tmp_path / "desk.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreStalled, match="locked by another process"):
+            desk.add("note", {}, "user:7")
+        other.execute("ROLLBACK")
+        other.close()
+        assert desk.add("note", {}, "user:7") == 0
+
+
+def test_the_line_signs_what_the_desk_wrote(tmp_path: Path) -> None:
+    with LineLedger.open(tmp_path, station="s1") as ledger, DeskLedger.open(tmp_path) as desk:
+        for n in range(5):
+            desk.add("note", {"n": n}, "user:7")
+        ledger.add_verdict(sample_verdict(1))
+        ledger.commit()
+    with sqlite3.connect(tmp_path / "desk.db") as connection:
+        connection.execute("DELETE FROM record WHERE position = 4")
+        connection.execute("UPDATE head SET size = 4")
+    connection.close()
+    report = verify(tmp_path)
+    assert any("signed 5 records, 4 are here" in str(problem) for problem in report.problems)
+
+
+def test_a_head_that_does_not_fit_is_not_written_over(tmp_path: Path) -> None:
+    with DeskLedger.open(tmp_path) as desk:
+        desk.add("note", {}, "user:7")
+        with sqlite3.connect(tmp_path / "desk.db") as connection:
+            connection.execute("UPDATE head SET size = 9")
+        connection.close()
+        with pytest.raises(StoreDamaged, match="verify"):
+            desk.add("note", {}, "user:7")
+
+
+def test_the_desk_records_also_where_there_is_no_line(tmp_path: Path) -> None:
+    with DeskLedger.open(tmp_path) as desk:
+        desk.add("note", {}, "user:7")
+    assert (tmp_path / "desk.db").exists() and not (tmp_path / "line.db").exists()

@@ -1,0 +1,120 @@
+"""Indexes can be made again, and the WAL kept short beside a line that works."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inspector.part import Batch
+from inspector.store import (
+    ImageRecord,
+    LineLedger,
+    StoreDamaged,
+    StoreError,
+    StoreInUse,
+    rebuild_index,
+    shorten_wal,
+    verify,
+)
+from inspector.store.bench import sample_gate, sample_verdict
+from inspector.store.schema import LINE_INDEXES
+
+
+def _tables(data: Path, names: list[str]) -> dict[str, list[tuple[object, ...]]]:
+    connection = sqlite3.connect(data / "line.db")
+    try:
+        return {
+            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+            for name in names
+        }
+    finally:
+        connection.close()
+
+
+def test_rebuilt_indexes_are_those_that_the_line_wrote(tmp_path: Path) -> None:
+    with LineLedger.open(tmp_path, station="s1", checkpoint_records=50) as ledger:
+        ledger.add_batch(Batch("A"), "begin", "user:7")
+        for sequence in range(1, 201):
+            verdict = sample_verdict(sequence, batch="AB"[sequence % 2])
+            if sequence % 3 == 0:
+                verdict = replace(verdict, serial=f"SN{sequence}")
+            ledger.add_verdict(verdict)
+            decision = sample_gate(verdict)
+            ledger.add_gate(replace(decision, acknowledged_ns=0))
+            if sequence % 4:
+                ledger.add_gate(decision)
+            if sequence % 7 == 0:
+                ledger.commit()
+        ledger.add_image(ImageRecord(verdict.part_id, "side", "ab" * 32, "images/x.jpg", 1))
+        ledger.add_event("note", "user:7")
+    names = [*LINE_INDEXES, "record", "checkpoint"]
+    before = _tables(tmp_path, names)
+    connection = sqlite3.connect(tmp_path / "line.db", isolation_level=None)
+    connection.execute("DELETE FROM verdict WHERE sequence > 20")
+    connection.execute("UPDATE tally SET parts = 1")
+    connection.execute("DROP TABLE defect")
+    connection.close()
+    assert rebuild_index(tmp_path) == len(before["record"])
+    assert _tables(tmp_path, names) == before
+
+
+def test_indexes_are_not_rebuilt_under_a_running_line(ledger: LineLedger) -> None:
+    with pytest.raises(StoreInUse):
+        rebuild_index(ledger.data_dir)
+
+
+def test_a_record_that_cannot_be_read_leaves_the_indexes_as_they_were(filled: Path) -> None:
+    connection = sqlite3.connect(filled / "line.db", isolation_level=None)
+    connection.execute("UPDATE record SET body = x'83050100' WHERE position = 40")
+    connection.close()
+    before = _tables(filled, list(LINE_INDEXES))
+    with pytest.raises(StoreDamaged, match="record 40"):
+        rebuild_index(filled)
+    assert _tables(filled, list(LINE_INDEXES)) == before
+
+
+def test_the_wal_is_begun_anew_once_its_pages_are_moved(ledger: LineLedger) -> None:
+    lengths = []
+    for sequence in range(300):
+        ledger.add_verdict(sample_verdict(sequence))
+        ledger.commit()
+        if sequence % 20 == 19:
+            state = shorten_wal(ledger.data_dir)
+            assert state.moved == state.pages > 0
+            lengths.append(ledger.wal_bytes)
+    assert lengths[-1] < 2 * lengths[0]
+    assert verify(ledger.data_dir).ok
+
+
+@pytest.mark.parametrize("bound", ["BIG_WAL", "HUGE_WAL"])
+def test_where_nobody_shortens_the_wal_the_ledger_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(f"inspector.store.ledger.{bound}", 1)
+    with LineLedger.open(tmp_path, station="s1", idle_s=0.02) as ledger:
+        ledger.add_verdict(sample_verdict(0))
+        ledger.commit()
+        begun, sequence = _salt(tmp_path), 0
+        deadline = time.monotonic() + 4
+        while _salt(tmp_path) == begun and time.monotonic() < deadline:
+            time.sleep(0.05)  # an idle moment; then a commit that may begin the WAL anew
+            sequence += 1
+            ledger.add_verdict(sample_verdict(sequence))
+            ledger.commit()
+        assert _salt(tmp_path) != begun
+    assert verify(tmp_path).ok
+
+
+def _salt(data: Path) -> bytes:
+    """What changes in the WAL's header when it is begun anew (SQLite's file format, 4.1)."""
+    return (data / "line.db-wal").read_bytes()[16:24]
+
+
+def test_where_there_is_no_ledger_there_is_nothing_to_care_for(tmp_path: Path) -> None:
+    for care in (shorten_wal, rebuild_index):
+        with pytest.raises(StoreError, match="no ledger"):
+            care(tmp_path)

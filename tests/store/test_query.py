@@ -1,0 +1,104 @@
+"""Questions to the ledger."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inspector.part import Batch, Mode, Outcome
+from inspector.store import History, LineLedger, QueryTimeout, StoreError
+from inspector.store.bench import sample_gate, sample_verdict
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        ledger.add_batch(Batch("A", "bottle", "bottle", {"lot": "A"}), "begin", "user:7")
+        for sequence in range(1, 101):
+            batch = "A" if sequence <= 60 else "B"
+            verdict = replace(sample_verdict(sequence, batch=batch), serial=f"SN{sequence % 90}")
+            if sequence == 70:
+                verdict = replace(verdict, mode=Mode.CHALLENGE)
+            ledger.add_verdict(verdict)
+            ledger.add_gate(sample_gate(verdict))
+        ledger.add_event("operator.note", "user:7", text="hello")
+    return tmp_path
+
+
+def test_counts_by_batch_and_mode(store: Path) -> None:
+    with History(store) as history:
+        assert history.counts() == {
+            Outcome.PASS: 97,
+            Outcome.REJECT: 2,
+            Outcome.ERROR: 0,
+            Outcome.NOT_INSPECTED: 0,
+        }
+        assert history.counts("A")[Outcome.PASS] == 59
+        assert history.counts(mode=Mode.CHALLENGE)[Outcome.PASS] == 1
+        newest, oldest = history.batches()
+        assert (newest.id, newest.others) == ("B", 1)
+        assert (oldest.id, oldest.counts[Outcome.REJECT]) == ("A", 1)
+        assert oldest.first_utc_ns <= oldest.last_utc_ns <= newest.last_utc_ns
+        assert history.batch_changes()[0].texts == {"lot": "A"}
+
+
+def test_a_part_by_id_by_number_and_by_serial(store: Path) -> None:
+    with History(store) as history:
+        part = history.by_sequence("plc-1", 50)
+        assert part is not None and part.verdict.outcome is Outcome.REJECT
+        assert history.part(part.verdict.part_id) == part
+        assert [gate.sequence for gate in part.gates] == [50]
+        assert [p.verdict.sequence for p in history.by_serial("SN5")] == [95, 5]
+        assert history.by_sequence("plc-1", 1000) is None
+        assert history.by_sequence("plc-9", 50) is None
+        assert history.part(sample_verdict(1).part_id) is None
+
+
+def test_the_last_parts_page_by_page(store: Path) -> None:
+    with History(store) as history:
+        first = history.last(7)
+        assert [p.verdict.sequence for p in first] == list(range(100, 93, -1))
+        second = history.last(7, before=first[-1].position)
+        assert [p.verdict.sequence for p in second] == list(range(93, 86, -1))
+        assert [p.verdict.sequence for p in history.last(9, faulty=True)] == [100, 50]
+
+
+def test_what_was_wrong_and_what_happened(store: Path) -> None:
+    with History(store) as history:
+        assert history.defects() == {"cap": 2}
+        assert history.defects("A") == {"cap": 1}
+        assert history.defects("Z") == {}
+        assert history.events("operator.note")[0].body == {"text": "hello"}
+        assert history.events("nothing") == ()
+        assert history.desk() == ()
+
+
+def test_a_reader_sees_what_the_line_commits(store: Path) -> None:
+    with History(store) as history, LineLedger.open(store, station="s1") as ledger:
+        ledger.add_verdict(sample_verdict(500))
+        assert history.last()[0].verdict.sequence == 100
+        ledger.commit()
+        assert history.last()[0].verdict.sequence == 500
+
+
+def test_a_question_is_bounded_in_time(store: Path) -> None:
+    with History(store, bound_s=0.05) as history:
+        start = time.monotonic()
+        with (
+            pytest.raises(QueryTimeout, match="ask for less"),
+            history._bounded(history._line) as c,
+        ):
+            c.execute(
+                "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
+                " SELECT max(x) FROM n"
+            ).fetchall()
+        assert time.monotonic() - start < 2
+        assert history.counts()[Outcome.PASS] == 97
+
+
+def test_a_folder_without_a_ledger_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no ledger here"):
+        History(tmp_path)

@@ -1,0 +1,25 @@
+"""The ledger's figures, with room for a busy machine; docs/performance.md has the real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inspector.store.bench import bench_store
+
+
+def test_the_bench_reports_what_it_promises(tmp_path: Path) -> None:
+    figures = bench_store(tmp_path, 2000, singles=50)
+    assert figures["verdicts_per_s"] > 500 and figures["parts_per_s"] > 500
+    assert figures["cpu_ms"] <= 0.15
+    assert figures["bytes_per_pass"] <= 250
+    assert 0 < figures["bare_ms_p50"] <= figures["bare_ms_p99"]
+
+
+@pytest.mark.slow
+def test_ten_thousand_durable_verdicts_a_second(tmp_path: Path) -> None:
+    figures = bench_store(tmp_path, 100_000, singles=2000)
+    assert figures["verdicts_per_s"] >= 10_000
+    assert figures["bytes_per_pass"] <= 250
+    assert figures["commit_ratio_p99"] <= 2
