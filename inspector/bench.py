@@ -22,7 +22,8 @@ import numpy as np
 
 from inspector import recipe as recipes
 from inspector.cameras import pixels
-from inspector.part import Batch, Outcome
+from inspector.cameras.formats import BY_NAME
+from inspector.part import Batch, Outcome, Pixels
 from inspector.tools.bench import bare
 from inspector.trial import CONFIGS, Plan, Trial, TrialError, running, wait_for
 from inspector.virtual import batch as batches
@@ -144,7 +145,7 @@ def _triggers(trial: Trial) -> int:
     return int(control(trial.world_run, "report")["report"]["triggers"])
 
 
-def _frames(films: FilmSet, views: tuple[str, ...]) -> list[dict[str, pixels.Pixels]]:
+def _frames(films: FilmSet, views: tuple[str, ...]) -> list[dict[str, Pixels]]:
     """The films' pictures as the line's tools get them."""
     opened = {view: films.film(view, verify=False) for view in views}
     return [{v: f.picture(i) for v, f in opened.items()} for i in range(min(50, films.count))]
@@ -176,7 +177,7 @@ def bench_quality(
                 "bottle-line", seed + i, 0, stretch, lot, day, 0.5, "held_out", mixed=True
             )
         )
-    form = pixels.BY_NAME["BayerRG8"]
+    form = BY_NAME["BayerRG8"]
     done = 0
     for order, rendered in zip(orders, batches.render_stretches(orders, 1), strict=True):
         expected = Batch("quality", "bottle-line", texts={"lot": order.lot, "date": order.date})

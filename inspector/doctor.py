@@ -49,17 +49,13 @@ def _packages() -> Iterator[Finding]:
 
 
 def _producer() -> Iterator[Finding]:
-    from inspector.virtual.producer import find_producer
+    from inspector.cameras.producers import ProducerError, virtual_producer
 
-    path = find_producer()
-    mend = "install a C compiler (apt install gcc) and run pip install again; until then the demo"
-    yield Finding(
-        "virtual GenTL producer",
-        path is not None,
-        False,
-        str(path or "not built"),
-        "" if path else f"{mend} uses the folder camera",
-    )
+    try:
+        found, mend = str(virtual_producer()), ""
+    except ProducerError as error:
+        found, mend = "not built", f"{error}; until then the demo uses the folder camera"
+    yield Finding("virtual GenTL producer", not mend, False, found, mend)
 
 
 def _gentl_path() -> Iterator[Finding]:
@@ -77,9 +73,9 @@ def _gentl_path() -> Iterator[Finding]:
 
 
 def _clock() -> Iterator[Finding]:
-    from inspector.line.clock import utc_synchronised
+    from inspector.line.clock import UtcClock
 
-    synced = utc_synchronised()
+    synced = UtcClock(trusted=False).synced(0)
     mend = "" if synced else "run chrony or ptp4l; until then rules about dates give errors"
     yield Finding("UTC synchronised", synced, False, "yes" if synced else "no", mend)
 

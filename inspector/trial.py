@@ -22,6 +22,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from inspector.bus import run_dir
+from inspector.config import load_station
 from inspector.part import Outcome
 from inspector.virtual.film import FilmSet
 
@@ -100,8 +101,10 @@ class Trial:
 
         films = self.plan.films.folder
         devices = [
-            Device(f"V{i:03}", view, films / f"{view}.film", self.world_run / "wire")
-            for i, view in enumerate(self.plan.views, 1)
+            Device(
+                camera.serial, camera.name, films / f"{camera.name}.film", self.world_run / "wire"
+            )
+            for camera in load_station(self.station_file).cameras
         ]
         listed = write_devices(self.plan.folder / "devices.txt", devices)
         command = [sys.executable, "-m", "inspector", "run", str(self.station_file)]

@@ -1,0 +1,49 @@
+"""Every command a person types: a thin layer that turns words into calls and errors into sentences.
+
+Each command imports its room when it runs, so that ``inspector --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+
+import typer
+
+from inspector.cli import bench, people, station, vision
+from inspector.cli.words import console
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A line-side vision inspection station.",
+)
+app.add_typer(station.app)
+app.add_typer(vision.app)
+app.add_typer(people.app)
+app.add_typer(bench.app, name="bench")
+
+
+def main() -> None:
+    """The console command. A user's mistake ends in a sentence and status 2, never a traceback.
+
+    Every exception that a room of ours defines is such a sentence.
+    """
+    try:
+        app()
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__module__.startswith("inspector.") or isinstance(error, OSError):
+            console.print(str(error), style="red", markup=False, highlight=False)
+            sys.exit(2)
+        handle, name = tempfile.mkstemp(prefix="inspector-", suffix=".log")
+        with os.fdopen(handle, "w") as log:
+            traceback.print_exc(file=log)
+        message = f"internal error: {type(error).__name__}: {error}\nPlease report it with {name}"
+        console.print(message, style="red", markup=False, highlight=False)
+        sys.exit(70)

@@ -1,0 +1,91 @@
+"""Commands that measure on this machine."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from inspector.cli.words import MODELS, Json, Models, console, print_pairs, print_rows
+
+app = typer.Typer(no_args_is_help=True, help="Figures, measured on this machine.")
+
+
+@app.command("line")
+def bench_line(
+    rate: Annotated[float, typer.Option(min=1, help="Parts per second.")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=2, help="How long.")] = 20.0,
+    recipe: Annotated[str, typer.Option(help="Recipe of the station.")] = "bench-print",
+    throughput: Annotated[
+        bool, typer.Option(help="Also find the highest rate of the detector alone.")
+    ] = True,
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Measure the whole line: film, GenTL, ring, tools, ledger and PLC, beside bare onnxruntime.
+
+    Example: inspector bench line --rate 50 --seconds 60 --json
+    """
+    from inspector.bench import bench_line as measure
+
+    report = measure(
+        rate=rate, seconds=seconds, recipe=recipe, throughput=throughput, models=models
+    )
+    print(json.dumps(report)) if as_json else print_pairs("Line", report)
+
+
+@app.command("store")
+def bench_store(
+    count: Annotated[int, typer.Option(min=100, help="Verdicts to write.")] = 100_000,
+    directory: Annotated[Path | None, typer.Option("--dir", help="On the disk to measure.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the ledger: durable verdicts per second, single commits, bytes per verdict.
+
+    Example: inspector bench store --count 100000
+    """
+    from inspector.store.bench import bench_store as measure
+
+    with tempfile.TemporaryDirectory(dir=directory, prefix="inspector-bench-") as folder:
+        report = measure(Path(folder), count)
+    print(json.dumps(report)) if as_json else print_pairs("Store", report)
+
+
+@app.command("models")
+def bench_models(models: Models = MODELS, as_json: Json = False) -> None:
+    """Measure each model's inference time, by threads.
+
+    Example: inspector bench models
+    """
+    from inspector.tools.bench import bench_models as measure
+
+    rows = measure(models)
+    print(json.dumps(rows)) if as_json else print_rows("Models", rows)
+
+
+@app.command("quality")
+def bench_quality(
+    defective: Annotated[int, typer.Option(min=10, help="Defective parts to judge.")] = 3000,
+    seed: Annotated[int, typer.Option(help="Not one of the training seeds.")] = 900_001,
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Escapes and false rejects on unseen virtual parts, with 95 % intervals.
+
+    Example: inspector bench quality --defective 300
+    """
+    from inspector.bench import bench_quality as measure
+
+    with Progress(console=console) as progress:
+        task = progress.add_task("judging", total=None)
+        report = measure(
+            defective=defective,
+            seed=seed,
+            models=models,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    print(json.dumps(report)) if as_json else print_rows("Quality", report["rows"])

@@ -1,0 +1,128 @@
+"""Commands of people: who may use a station, and what they tell its line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from inspector.cli.words import Json, StationFile, console, pair, print_pairs, print_rows
+
+app = typer.Typer()
+user = typer.Typer(no_args_is_help=True, help="The people and machines of a station.")
+app.add_typer(user, name="user")
+
+PASSWORD = "INSPECTOR_PASSWORD"
+As = Annotated[str, typer.Option("--as", help=f"Who; asked for the password, or ${PASSWORD}.")]
+
+
+@user.command("add")
+def user_add(
+    station: StationFile,
+    name: Annotated[str, typer.Argument(help="The new user's name.")],
+    role: Annotated[
+        list[str], typer.Option(help="operator, qa, engineer, admin, auditor, machine; repeatable.")
+    ],
+    pin: Annotated[bool, typer.Option(help="Also ask for a PIN, for the touchscreen.")] = False,
+    key: Annotated[bool, typer.Option(help="Make an API key instead, for a machine.")] = False,
+) -> None:
+    """Make a user; whoever may write the station's data folder may do this.
+
+    Example: inspector user add station_configs/bottle-line.yaml anna --role engineer
+    """
+    from inspector.config import load_station
+    from inspector.identity import IdentityError, Principal, Role, Users
+
+    try:
+        roles = [Role(r) for r in role]
+    except ValueError as error:
+        raise IdentityError(f"{error}; roles are {', '.join(sorted(set(Role)))}") from None
+    users = Users(load_station(station).data)
+    owner = Principal(f"os-user-{os.getuid()}", frozenset({Role.ADMIN}))
+    secret = None if key else _password(name, confirm=True)
+    code = (
+        typer.prompt(f"PIN of {name}", hide_input=True, confirmation_prompt=True) if pin else None
+    )
+    users.add_user(name, roles, pin=code, password=secret, principal=owner)
+    if key:
+        print(users.add_key(name, principal=owner))
+    else:
+        console.print(f"{name}: {', '.join(roles)}")
+
+
+@user.command("list")
+def user_list(station: StationFile, as_json: Json = False) -> None:
+    """List the users of a station and their roles.
+
+    Example: inspector user list station_configs/bottle-line.yaml
+    """
+    from inspector.config import load_station
+    from inspector.identity import Users
+
+    users = Users(load_station(station).data).all()
+    rows = [{"user": u.id, "roles": sorted(u.roles)} for u in users]
+    print(json.dumps(rows)) if as_json else print_rows("Users", rows)
+
+
+@app.command()
+def tell(
+    station: StationFile,
+    command: Annotated[str, typer.Argument(help="change_over, start_batch, set_mode, pause …")],
+    who: As,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="A value may be JSON.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Give the running line a command, in somebody's name; it is recorded, then answered.
+
+    Example: inspector tell station.yaml change_over recipe=juice-line --as anna
+    """
+    from inspector.bus import BusError, CommandClient, run_dir
+    from inspector.config import load_station
+    from inspector.identity import Action, Users
+
+    if command not in set(Action):
+        raise BusError(f"no command {command!r}; there are {', '.join(sorted(set(Action)))}")
+    data = load_station(station).data
+    principal = Users(data).verify_password(who, _password(who))
+    given = {name: _value(text) for name, text in map(pair, arguments or ())}
+    client = CommandClient(run_dir(data))
+    try:
+        answer = client.send(Action(command), given, principal)
+    finally:
+        client.close()
+    if as_json:
+        print(json.dumps({"ok": answer.ok, **answer.body}, ensure_ascii=False))
+    elif answer.ok:
+        print_pairs(command, answer.body)
+    else:
+        console.print(answer.error, style="red", markup=False)
+    raise typer.Exit(0 if answer.ok else 1)
+
+
+def _password(name: str, confirm: bool = False) -> str:
+    known = os.environ.get(PASSWORD)
+    if known is not None:
+        return known
+    prompt = f"Password of {name}"
+    return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def approver(data: Path, name: str) -> Any:
+    """The principal ``name``, who may approve recipes; asks for the password."""
+    from inspector.identity import Action, Users, authorise
+
+    principal = Users(data).verify_password(name, _password(name))
+    authorise(principal, Action.APPROVE_RECIPE)
+    return principal

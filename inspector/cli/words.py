@@ -1,0 +1,68 @@
+"""What the commands share: options of one name and meaning, and how results are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+StationFile = Annotated[Path, typer.Argument(help="The station's YAML file.", metavar="STATION")]
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE")]
+Models = Annotated[Path, typer.Option(help="Folder of the models.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of each model's session.")]
+
+SHIPPED = Path(__file__).parent.parent.parent / "models"
+MODELS = SHIPPED if SHIPPED.is_dir() else Path("models")
+"""The models that came with this checkout, else ``./models``."""
+
+console = Console(stderr=True)
+
+
+def pair(text: str) -> tuple[str, str]:
+    name, sep, value = text.partition("=")
+    if not sep or not name:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as lot=L2417A")
+    return name, value
+
+
+def day_of(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day as YYYY-MM-DD") from None
+
+
+def print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
+    table = Table(title=title, show_header=False)
+    for name, value in pairs.items():
+        table.add_row(name, cell(value))
+    Console().print(table)
+
+
+def print_rows(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    rows = list(rows)
+    if not rows:
+        console.print(f"{title}: none")
+        return
+    table = Table(title=title)
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(cell(value) for value in row.values()))
+    Console().print(table)
+
+
+def cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {cell(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(cell(v) for v in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
