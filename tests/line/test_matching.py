@@ -1,0 +1,260 @@
+"""Which frame shows which part, against a simulated line that loses, doubles and delays."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inspector.line.matching import Matching
+from inspector.part import Frame, Part
+
+MS = 1_000_000
+NO_PIXELS = np.zeros((1, 1), np.uint8)
+
+
+@dataclass
+class Camera:
+    """Counts edges from when it was opened; its clock starts anywhere."""
+
+    view: str
+    clock_ms: float = 0.0
+    edge: int = 0
+    frame_id: int = 0
+    misses: set[int] = field(default_factory=set)
+    """Parts whose edge it counts without a picture."""
+
+
+class Line:
+    """Parts at given instants, a PLC that is polled, cameras with transport delays."""
+
+    def __init__(self, views: tuple[str, ...] = ("side",), counter: int = 0, pitch_ms: int = 20):
+        self.matching = Matching(
+            dict.fromkeys(views, 200 * MS),
+            pitch_ms * MS,
+            lambda number: Part("s", number, 0, 0),
+            lambda number: views,
+        )
+        self.cameras = [Camera(v, clock_ms=7_000_000.0 * i) for i, v in enumerate(views)]
+        self.counter = counter
+        self.truth: dict[tuple[str, int], int] = {}
+        """Which part a frame really shows, by view and frame id (in its device's life)."""
+        self.events: list[tuple[float, int, object]] = []
+        self.matching.open(counter, 0)
+        self.complete: dict[int, bool] = {}
+        self.wrong: list[int] = []
+        self.errors: set[int] = set()
+        self.lives: dict[str, int] = dict.fromkeys(views, 0)
+
+    def part(self, at_ms: float, delay_ms: float = 2.0, count: bool = True) -> None:
+        """A part at the eye: an edge for every camera, and (``count``) one for the PLC."""
+        if count:
+            self.counter += 1
+            self.events.append((at_ms, 0, ("trigger", self.counter, int(at_ms))))
+        for camera in self.cameras:
+            camera.edge += 1
+            if self.counter in camera.misses:
+                continue
+            camera.frame_id += 1
+            frame = Frame(
+                camera.view, NO_PIXELS, camera.frame_id + 1_000_000 * self.lives[camera.view],
+                camera.edge, int((at_ms + 0.1 + camera.clock_ms) * MS),
+                int((at_ms + delay_ms) * MS),
+            )  # fmt: skip
+            self.truth[camera.view, frame.frame_id] = self.counter if count else -1
+            self.events.append((at_ms + delay_ms, 1, frame))
+
+    def reopen(self, at_ms: float, view: str) -> None:
+        """The camera was unplugged and opened again."""
+        camera = next(c for c in self.cameras if c.view == view)
+        self.lives[view] += 1
+        camera.edge = camera.frame_id = 0
+        camera.clock_ms += 123_456.7
+        self.events.append((at_ms, 2, view))
+
+    def poll(self, at_ms: float) -> None:
+        self.events.append((at_ms, 3, None))
+
+    def play(self, timeout_ms: float = 200.0) -> None:
+        """Everything in its order; parts are decided as the line does it."""
+        pending: list[tuple[int, int]] = []
+        waiting: dict[int, float] = {}
+        for at_ms, kind, what in sorted(self.events, key=lambda e: e[:2]):
+            if kind == 0:
+                _, number, ms = what  # type: ignore[misc]
+                pending.append((number, ms))
+            elif kind == 1:
+                self.matching.frame(what)  # type: ignore[arg-type]
+            elif kind == 2:
+                self.matching.camera_reset(str(what))
+            else:
+                for number, ms in pending:
+                    self.matching.trigger(number, ms * MS, 0)
+                    waiting[number] = at_ms
+                pending.clear()
+                self.matching.told(int(at_ms * MS))
+            self._decide(at_ms, waiting, timeout_ms)
+        self._decide(1e12, waiting, timeout_ms)
+
+    def _decide(self, at_ms: float, waiting: dict[int, float], timeout_ms: float) -> None:
+        while (candidate := self.matching.complete()) is not None:
+            candidate.judgement = object()
+        for number, candidate in list(self.matching.parts.items()):
+            if candidate.judgement is not None and candidate.certain:
+                shows = {self.truth[f.view, f.frame_id] for f in candidate.part.frames.values()}
+                if shows != {number}:
+                    self.wrong.append(number)
+                self.complete[number] = True
+            elif candidate.triggered and (candidate.doubt or at_ms - waiting[number] > timeout_ms):
+                self.errors.add(number)
+            else:
+                continue
+            del self.matching.parts[number]
+            waiting.pop(number, None)
+
+
+def steady(line: Line, parts: int, pitch_ms: float, start_ms: float = 1000.0) -> float:
+    """``parts`` at a pitch, polled every 10 ms; when the last one has been told."""
+    for i in range(parts):
+        line.part(start_ms + i * pitch_ms)
+    end_ms = start_ms + parts * pitch_ms + 300
+    for i in range(int((end_ms - start_ms + 300) / 10)):
+        line.poll(start_ms - 300 + i * 10)
+    return end_ms
+
+
+@pytest.mark.parametrize("pitch_ms", [20, 50, 200, 1000])
+def test_from_the_first_part_of_a_run_every_part_gets_its_own_pictures(pitch_ms: int) -> None:
+    line = Line(("side", "code"))
+    steady(line, 30, pitch_ms)
+    line.play()
+    assert list(line.complete) == list(range(1, 31))
+    assert not line.wrong
+    assert not line.errors
+
+
+def test_a_frame_is_placed_and_can_be_judged_before_its_trigger_is_told() -> None:
+    line = Line()
+    steady(line, 3, 50)
+    line.play()
+    frame = Frame("side", NO_PIXELS, 4, 4, int(1150.1 * MS), int(1152 * MS))
+    line.matching.frame(frame)
+    candidate = line.matching.complete()
+    assert candidate is not None
+    assert candidate.part.sequence == 4
+    assert not candidate.certain
+    line.matching.trigger(4, 1150 * MS, 0)
+    line.matching.told(1155 * MS)
+    assert candidate.certain
+
+
+def test_in_the_middle_of_a_run_it_aligns_after_a_few_frames_and_loses_none() -> None:
+    line = Line(counter=500)
+    steady(line, 30, 20)
+    line.play()
+    assert list(line.complete) == list(range(501, 531))
+    assert not line.wrong
+
+
+@pytest.mark.parametrize("pitch_ms", [20, 50, 200])
+def test_a_camera_that_was_opened_anew_is_aligned_anew(pitch_ms: int) -> None:
+    line = Line(("side", "code"))
+    steady(line, 20, pitch_ms)
+    line.reopen(1000 + 20 * pitch_ms - 5, "code")
+    for i in range(20, 60):
+        line.part(1000 + i * pitch_ms)
+    for i in range(int((60 * pitch_ms + 300) / 10)):
+        line.poll(1300 + 20 * pitch_ms + i * 10)
+    line.play()
+    assert not line.wrong
+    assert len(line.errors) <= 2
+    assert set(range(30, 61)) <= set(line.complete)
+
+
+def test_a_trigger_that_exposed_nothing_is_an_error_and_its_neighbours_are_not() -> None:
+    line = Line(("side", "code"))
+    line.cameras[0].misses = {7}
+    steady(line, 20, 20)
+    line.play()
+    assert line.errors == {7}
+    assert not line.wrong
+
+
+def test_a_picture_that_the_camera_reports_spoiled_is_an_error_at_once() -> None:
+    line = Line()
+    line.cameras[0].misses = {5}
+    steady(line, 4, 50)
+    line.play()
+    line.matching.spoil("side", 5, "only part of the picture came", 1202 * MS)
+    candidate = line.matching.trigger(5, 1200 * MS, 0)
+    assert "only part" in candidate.doubt
+
+
+@pytest.mark.parametrize("pitch_ms", [20, 50])
+def test_an_edge_that_only_the_camera_saw_is_found_out_at_once(pitch_ms: int) -> None:
+    line = Line()
+    steady(line, 40, pitch_ms)
+    line.part(1000 + 10.4 * pitch_ms, count=False)  # a reflection between parts 11 and 12
+    # edges are counted in the order of time
+    frames = sorted((e for e in line.events if e[1] == 1), key=lambda e: e[0])
+    for edge, event in enumerate(frames, 1):
+        object.__setattr__(event[2], "edge", edge)
+    line.play()
+    assert not line.wrong
+    assert set(line.complete) >= set(range(1, 12)) | set(range(25, 41))
+    assert line.matching.doubts
+
+
+def test_an_edge_that_the_camera_did_not_see_is_found_out_at_once() -> None:
+    line = Line()
+    steady(line, 40, 20)
+    frames = sorted((e for e in line.events if e[1] == 1), key=lambda e: e[0])
+    line.events.remove(frames[14])
+    for edge, event in enumerate((e for e in frames if e is not frames[14]), 1):
+        object.__setattr__(event[2], "edge", edge)
+    line.play()
+    assert not line.wrong
+    assert 15 in line.errors
+    assert set(line.complete) >= set(range(1, 15)) | set(range(30, 41))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    seed=st.integers(0, 2**32),
+    pitch_ms=st.sampled_from([15, 20, 35, 50, 120, 400]),
+    counter=st.sampled_from([0, 1, 1000]),
+    trouble=st.sampled_from(["none", "missed", "edge lost", "edge doubled", "reopened"]),
+    slow=st.booleans(),
+)
+def test_whatever_happens_no_part_is_judged_by_another_parts_picture(
+    seed: int, pitch_ms: int, counter: int, trouble: str, slow: bool
+) -> None:
+    """Random pitches, transport delays (with stalls of up to 150 ms), polls and troubles."""
+    chance = random.Random(seed)
+    line = Line(("side", "code"), counter, pitch_ms=12)
+    at_ms, strange = 1000.0, chance.randrange(5, 35)
+    if trouble == "missed":
+        line.cameras[chance.randrange(2)].misses = {counter + strange}
+    for i in range(40):
+        delay_ms = chance.choice([1.0, 2.0, 4.0, 150.0 if slow and i > 1 else 5.0])
+        if i == strange and trouble == "edge lost":
+            line.cameras[0].edge -= 1
+        if i == strange and trouble == "edge doubled":
+            line.cameras[0].edge += 1
+        if i == strange and trouble == "reopened":
+            line.reopen(at_ms - 1, "side")
+        line.part(at_ms, delay_ms)
+        at_ms += pitch_ms * chance.uniform(0.9, 1.6)
+    poll_ms = 700.0
+    while poll_ms < at_ms + 400:
+        line.poll(poll_ms)
+        poll_ms += chance.choice([2.0, 10.0, 20.0])
+    line.play()
+    assert not line.wrong
+    assert set(line.complete) | line.errors == set(range(counter + 1, counter + 41))
+    if trouble == "none" and not slow and counter == 0:
+        assert not line.errors
