@@ -52,7 +52,8 @@ def read_truth(folder: Path) -> list[Truth]:
         return [
             Truth(
                 str(part.get("product", "")),
-                tuple(str(d["label"]) for d in part["defects"]),
+                # One defect may show in several views.
+                tuple(dict.fromkeys(str(d["label"]) for d in part["defects"])),
                 any(d.get("severity") == "critical" for d in part["defects"]),
             )
             for part in parts

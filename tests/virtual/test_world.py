@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,8 +111,8 @@ class Running:
         write_film_set(folder / "film")
         self.run = folder / "run"
         self.file = folder / "w.yaml"
-        base = {"film": "film", "run": "run", "port": 0, "rate": 50, "seed": 3}
-        machine = {"gate_mm": 400, "mm_per_count": 0.1}
+        base = {"film": "film", "run": "run", "port": 0, "rate": 25, "seed": 3}
+        machine = {"gate_mm": 600}
         document = base | {"machine": machine} | settings
         self.file.write_text(json.dumps(document))  # JSON is YAML
         self.process = subprocess.Popen(
@@ -172,24 +173,24 @@ def world(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 def test_the_world_waits_for_ready_and_counts_what_truly_went_where(
     world: Callable[..., Running],
 ) -> None:
-    running = world(feed={"count": 40})
+    running = world(feed={"count": 30})
     assert running.report()["state"] == "waiting"
 
     station = Station(running.facts["port"])
-    station.work(lambda s: s.gate_part == 40)
+    station.work(lambda s: s.gate_part == 30)
     station.close()
     wait_for(lambda: running.report()["state"] == "done")
     report = running.end()
 
-    assert (report["triggers"], report["decided"]) == (40, 40)
-    assert (report["gate_passed"], report["gate_rejects"]) == (32, 8)
-    assert (report["defective"], report["escapes"], report["false_rejects"]) == (8, 0, 0)
+    assert (report["triggers"], report["decided"]) == (30, 30)
+    assert (report["gate_passed"], report["gate_rejects"]) == (24, 6)
+    assert (report["defective"], report["escapes"], report["false_rejects"]) == (6, 0, 0)
     assert report["unjudged_passed"] == 0
-    assert report["defective_by_label"] == {"cap_missing": 8}
+    assert report["defective_by_label"] == {"cap_missing": 6}
     latency = report["latency_ms"]
     assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"] <= latency["max"] + 0.1
     assert json.loads((running.run / "report.json").read_text()) == report
-    assert [(n, film) for n, film, _ in running.pulses()] == [(i + 1, i % 20) for i in range(40)]
+    assert [(n, film) for n, film, _ in running.pulses()] == [(i + 1, i % 20) for i in range(30)]
 
 
 def test_the_world_goes_on_while_its_station_is_dead_and_rejects(
@@ -200,11 +201,11 @@ def test_the_world_goes_on_while_its_station_is_dead_and_rejects(
     station.work(lambda s: s.gate_part > 5)
     station.close()  # as dead as kill -9 makes it: nothing is said
     before = running.report()
-    wait_for(lambda: running.report()["gate_rejects"] > before["gate_rejects"] + 15)
+    wait_for(lambda: running.report()["gate_rejects"] > before["gate_rejects"] + 10)
     dead = running.report()
 
     again = Station(running.facts["port"])
-    again.work(lambda s: s.gate_passed == 1)
+    again.work(lambda s: running.report()["gate_passed"] > dead["gate_passed"])
     again.close()
     report = running.end()
 
@@ -254,9 +255,7 @@ def test_faults_ordered_live_reach_the_signals_and_the_wire(world: Callable[...,
     faults = {fault & 0xFF: number for number, _, fault in running.pulses()}
     assert faults[Fault.FREEZE] == 7
     assert Fault.DROP in faults
-    assert [f for _, _, f in running.pulses() if f & 0xFF == Fault.FREEZE] == [
-        Fault.FREEZE | 2 << 8
-    ]
+    assert Fault.FREEZE | 2 << 8 in {fault for _, _, fault in running.pulses()}
 
 
 def test_a_wrong_order_is_answered_and_changes_nothing(world: Callable[..., Running]) -> None:
@@ -280,7 +279,7 @@ def test_a_restarted_plc_is_a_new_run_and_passes_nothing_of_the_old_one(
 
 
 def test_triggers_are_on_time_and_the_world_is_cheap(world: Callable[..., Running]) -> None:
-    running = world(start="now")
+    running = world(start="now", rate=50)
     wait_for(lambda: running.report()["triggers"] > 5)
     before = running.report()
     time.sleep(1.5)
@@ -294,23 +293,24 @@ def test_triggers_are_on_time_and_the_world_is_cheap(world: Callable[..., Runnin
     assert rate == pytest.approx(50, abs=1.5)
 
 
-def test_the_worlds_folder_and_truth_are_its_own(
-    world: Callable[..., Running], tmp_path: Path
-) -> None:
+def test_the_worlds_folder_is_its_own(world: Callable[..., Running]) -> None:
     running = world(start="hand")
     assert running.run.stat().st_mode & 0o777 == 0o700
     assert (running.run / "control").stat().st_mode & 0o777 == 0o600
-    if os.getuid() == 0:
-        tmp_path.chmod(0o755)
-        for parent in tmp_path.parents:
-            if parent.stat().st_mode & 0o005 != 0o005:
-                pytest.skip("a stranger cannot even reach the test's folder")
-        spy = "import sys; open(sys.argv[1])"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+def test_a_stranger_cannot_read_the_truth() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        film = write_film_set(Path(folder) / "film")
+        film.chmod(0o755)
         answer = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", spy, str(tmp_path / "film" / "truth.json")],
+            ["cat", film / "truth.json"],
             user=65534, group=65534, extra_groups=[], capture_output=True, text=True,
         )  # fmt: skip
-        assert "PermissionError" in answer.stderr
+    assert answer.returncode == 1
+    assert "ermission denied" in answer.stderr
 
 
 def test_a_truth_that_others_may_read_is_refused(tmp_path: Path) -> None:
