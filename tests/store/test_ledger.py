@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inspector.part import Batch, Outcome
 from inspector.store import (
@@ -43,6 +45,20 @@ def test_what_was_committed_is_there_after_the_next_start(tmp_path: Path) -> Non
         assert ledger.missing("plc-1", up_to=11, limit=2) == [3, 5]
         assert ledger.missing("plc-3", up_to=11) == []
     assert verify(tmp_path).ok
+
+
+@settings(deadline=None, max_examples=25)
+@given(there=st.sets(st.integers(1, 60), min_size=1), up_to=st.integers(0, 80))
+def test_missing_numbers_are_those_that_are_not_there(
+    tmp_path_factory: pytest.TempPathFactory, there: set[int], up_to: int
+) -> None:
+    with LineLedger.open(tmp_path_factory.mktemp("missing"), station="s1") as ledger:
+        for sequence in there:
+            ledger.add_verdict(sample_verdict(sequence))
+        ledger.commit()
+        expected = [n for n in range(min(there), up_to + 1) if n not in there]
+        assert ledger.missing("plc-1", up_to) == expected
+        assert ledger.missing("plc-1", up_to, limit=3) == expected[:3]
 
 
 def test_a_second_verdict_of_a_part_is_refused_by_name(tmp_path: Path) -> None:
