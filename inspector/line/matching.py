@@ -239,7 +239,7 @@ class Matching:
     def camera_reset(self, view: str) -> None:
         """The camera of ``view`` was opened anew."""
         self.alignments[view].reset()
-        self._drop_held(view)
+        self._distrust(view, "the camera was opened anew before its picture was checked")
 
     def lost(self, numbers: range, now_ns: int) -> None:
         """Triggers of ``numbers`` were never told; frames of theirs cannot be confirmed."""
@@ -268,7 +268,7 @@ class Matching:
         """A camera delivered ``frame``; it is placed at once if its camera is aligned."""
         view = frame.view
         if not self.alignments[view].shot(_edge(frame), _device_ns(frame), frame.host_ns):
-            self._drop_held(view)
+            self._distrust(view, "the camera counts anew")
         if not self._by_time and self.alignments[view].offset is None:
             lacking = (n for n, c in self.parts.items() if view not in c.part.frames)
             self.alignments[view].offset = next(lacking, self.newest + 1) - _edge(frame)
@@ -299,6 +299,13 @@ class Matching:
         candidate = self._candidate(edge + offset, now_ns)
         if view not in candidate.part.frames:
             candidate.doubt = candidate.doubt or f"{view}: {why}"
+
+    def _distrust(self, view: str, why: str) -> None:
+        """Frames of ``view`` that are not confirmed yet may be anyone's."""
+        self._drop_held(view)
+        for candidate in self.parts.values():
+            if view in candidate.unchecked:
+                candidate.doubt = candidate.doubt or f"{view}: {why}"
 
     def _drop_held(self, view: str) -> None:
         self.orphans += len(self._held[view])
@@ -346,13 +353,9 @@ class Matching:
                     del candidate.unchecked[view]
 
     def _doubt(self, view: str, number: int) -> None:
-        """No frame of ``view`` that is not confirmed yet can be trusted to be its part's."""
         self.doubts.append(f"{view}: the frame of part {number} does not fit its trigger")
         self.alignments[view].doubt()
-        self._drop_held(view)
-        for candidate in self.parts.values():
-            if view in candidate.unchecked:
-                candidate.doubt = f"{view}: camera and part counter do not agree"
+        self._distrust(view, "camera and part counter do not agree")
 
 
 def _edge(frame: Frame) -> int:
