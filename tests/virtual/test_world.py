@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from typing import Any
 
 import pytest
 from pymodbus.client import ModbusTcpClient
-from pymodbus.exceptions import ModbusException
 
 from inspector.config import ConfigError
 from inspector.registers import (
@@ -156,24 +156,21 @@ def wait_for(what: Callable[[], bool], seconds: float = DEADLINE_S) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def start(**settings: Any) -> Running:
-        started.append(Running(tmp_path, **settings))
-        return started[-1]
-
-    yield start
-    for running in started:
-        if running.process.poll() is None:
-            running.process.kill()
-        running.process.communicate()
+def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
+    """A world process; `@world(...)` above a test gives its settings."""
+    process = Running(tmp_path, **getattr(request, "param", {}))
+    yield process
+    if process.process.poll() is None:
+        process.process.kill()
+    process.process.communicate()
 
 
-def test_the_world_waits_for_ready_and_counts_what_truly_went_where(
-    world: Callable[..., Running],
-) -> None:
-    running = world(feed={"count": 30})
+def world(**settings: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("running", [settings], indirect=True, ids=[""])
+
+
+@world(feed={"count": 30})
+def test_the_world_waits_for_ready_and_counts_what_truly_went_where(running: Running) -> None:
     assert running.report()["state"] == "waiting"
 
     station = Station(running.facts["port"])
@@ -193,10 +190,7 @@ def test_the_world_waits_for_ready_and_counts_what_truly_went_where(
     assert [(n, film) for n, film, _ in running.pulses()] == [(i + 1, i % 20) for i in range(30)]
 
 
-def test_the_world_goes_on_while_its_station_is_dead_and_rejects(
-    world: Callable[..., Running],
-) -> None:
-    running = world()
+def test_the_world_goes_on_while_its_station_is_dead_and_rejects(running: Running) -> None:
     station = Station(running.facts["port"])
     station.work(lambda s: s.gate_part > 5)
     station.close()  # as dead as kill -9 makes it: nothing is said
@@ -214,31 +208,34 @@ def test_the_world_goes_on_while_its_station_is_dead_and_rejects(
     assert report["unjudged_passed"] == report["escapes"] == 0
 
 
-def test_a_cut_and_a_slow_link_can_be_ordered_live(world: Callable[..., Running]) -> None:
-    running = world()
-    station = Station(running.facts["port"])
-    station.work(lambda s: s.part_counter > 2)
-    running.do("cut", ms=200)
-    with pytest.raises(ModbusException):
-        station.work(lambda s: False)
-    station.close()
+def test_a_cut_and_a_slow_link_can_be_ordered_live(running: Running) -> None:
+    address = ("127.0.0.1", running.facts["port"])
+    ask = struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, PLC_BLOCK, 1)
+    with socket.create_connection(address, 2) as line:
+        line.sendall(ask)
+        assert line.recv(64)
+        running.do("cut", ms=200)
+        assert line.recv(64) == b""
 
-    again = Station(running.facts["port"])
+    def back() -> bool:
+        try:
+            socket.create_connection(address, 1).close()
+        except ConnectionRefusedError:
+            return False
+        return True
 
-    def reached() -> bool:
-        return bool(again.client.connect())
-
-    wait_for(reached)
+    wait_for(back)
     running.do("slow", ms=60)
+    station = Station(running.facts["port"])
+    station.join()
     begun = time.monotonic()
-    again.exchange()
+    station.exchange()
+    station.close()
     assert time.monotonic() - begun >= 0.06
-    running.do("slow", on=False)
-    again.close()
 
 
-def test_faults_ordered_live_reach_the_signals_and_the_wire(world: Callable[..., Running]) -> None:
-    running = world(schedule=[{"at_part": 7, "do": "freeze", "cameras": 2}])
+@world(schedule=[{"at_part": 7, "do": "freeze", "cameras": 2}])
+def test_faults_ordered_live_reach_the_signals_and_the_wire(running: Running) -> None:
     station = Station(running.facts["port"])
     station.work(lambda s: s.part_counter > 2)
     running.do("air_low")
@@ -258,17 +255,14 @@ def test_faults_ordered_live_reach_the_signals_and_the_wire(world: Callable[...,
     assert Fault.FREEZE | 2 << 8 in {fault for _, _, fault in running.pulses()}
 
 
-def test_a_wrong_order_is_answered_and_changes_nothing(world: Callable[..., Running]) -> None:
-    running = world(start="hand")
+@world(start="hand")
+def test_a_wrong_order_is_answered_and_changes_nothing(running: Running) -> None:
     assert "do" in control(running.run, "explode")["error"]
     assert "mm_s" in control(running.run, "speed", mm_s=-1)["error"]
     assert running.report()["state"] == "waiting"
 
 
-def test_a_restarted_plc_is_a_new_run_and_passes_nothing_of_the_old_one(
-    world: Callable[..., Running],
-) -> None:
-    running = world()
+def test_a_restarted_plc_is_a_new_run_and_passes_nothing_of_the_old_one(running: Running) -> None:
     station = Station(running.facts["port"])
     first = station.work(lambda s: s.gate_part > 5)
     running.do("restart_plc")
@@ -278,8 +272,8 @@ def test_a_restarted_plc_is_a_new_run_and_passes_nothing_of_the_old_one(
     assert running.end()["unjudged_passed"] == 0
 
 
-def test_triggers_are_on_time_and_the_world_is_cheap(world: Callable[..., Running]) -> None:
-    running = world(start="now", rate=50)
+@world(start="now", rate=50)
+def test_triggers_are_on_time_and_the_world_is_cheap(running: Running) -> None:
     wait_for(lambda: running.report()["triggers"] > 5)
     before = running.report()
     time.sleep(1.5)
@@ -293,8 +287,8 @@ def test_triggers_are_on_time_and_the_world_is_cheap(world: Callable[..., Runnin
     assert rate == pytest.approx(50, abs=1.5)
 
 
-def test_the_worlds_folder_is_its_own(world: Callable[..., Running]) -> None:
-    running = world(start="hand")
+@world(start="hand")
+def test_the_worlds_folder_is_its_own(running: Running) -> None:
     assert running.run.stat().st_mode & 0o777 == 0o700
     assert (running.run / "control").stat().st_mode & 0o777 == 0o600
 
