@@ -180,7 +180,7 @@ class Display:
         run: Path,
         *,
         pass_interval_ms: float = 250.0,
-        reject_interval_ms: float = 50.0,
+        reject_interval_ms: float = 20.0,
         max_side: int = 960,
         jpeg_quality: int = 80,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -246,7 +246,7 @@ class Display:
         return True
 
     def close(self) -> None:
-        """Stop publishing."""
+        """Stop publishing. Before another ``Display`` opens here, end the context or the process."""
         self._socket.close()
 
     def _encode(self, pixels: Pixels) -> bytes:

@@ -46,7 +46,9 @@ class Line:
     def __init__(self, run: Path) -> None:
         self.obeyed: list[Command] = []
         self.refusals: list[Refusal] = []
-        self.server = CommandServer(run, on_refused=self.refusals.append)
+        # A context of its own, ended: a socket's file is unlinked some time after its close.
+        self._context = zmq.Context()
+        self.server = CommandServer(run, on_refused=self.refusals.append, context=self._context)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -62,6 +64,7 @@ class Line:
         self._end.set()
         self._thread.join()
         self.server.close()
+        self._context.term()
 
 
 @pytest.fixture

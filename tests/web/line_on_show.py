@@ -84,10 +84,10 @@ def main() -> None:
     wished: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, frame: wished.append(number))
     part = passed = rejected_parts = 0
-    started = last = next_beat = time.monotonic()
+    last = next_beat = time.monotonic()
     while True:
         now = time.monotonic()
-        due = started + part / given.rate if given.rate else float("inf")
+        due = last + 1 / given.rate if given.rate else float("inf")
         if given.parts and part >= given.parts:
             due = float("inf")
         counts = Counts(part, passed, rejected_parts, 0, 0)

@@ -91,7 +91,7 @@ def test_a_fast_line_looks_steady_and_a_reject_is_held_for_two_seconds(
     }""")
     process.send_signal(signal.SIGUSR1)
     wait(page, "window.changes.length >= 3 || window.changes.slice(-1)[0]?.[1] === 'pass'")
-    (began, first), (ended, then) = [c for c in page.evaluate("window.changes")][-2:]
+    (began, first), (ended, then) = page.evaluate("window.changes")[-2:]
     assert (first, then) == ("reject", "pass")
     assert ended - began >= 1990
     assert page.locator("#rejects li[id^=reject-]").count() >= 1
@@ -212,7 +212,7 @@ def test_the_theme_switches(web: Any, line: Line, page: Any) -> None:
 def test_the_last_rejects_are_there_for_a_page_opened_later(
     web: Any, line: Line, page: Any
 ) -> None:
-    line("--rate", "20", "--reject-every", "5", "--parts", "60")
+    line("--rate", "40", "--reject-every", "5", "--parts", "60")
     first = "#rejects li[id^=reject-]"
     page.goto(web.url)
     wait(page, f"document.querySelectorAll('{first}').length === 8")
