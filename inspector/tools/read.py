@@ -6,7 +6,7 @@ place is unknown it is found first. What cannot be read is rejected. Imported by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -21,7 +21,7 @@ from inspector.tools.findtext import Line as Place
 from inspector.tools.findtext import TextFinder
 from inspector.tools.onnx import Shelf
 from inspector.tools.pattern import Pattern, PatternError, shape_of
-from inspector.tools.recognise import Reading, Recogniser, spaced, upright
+from inspector.tools.recognise import Reading, Recogniser, softened, spaced, upright
 from inspector.tools.step import Context, Roi, Step, Unjudged, crop, nearest
 
 
@@ -79,6 +79,9 @@ class Params(Settings):
     """The text finder, such as ``pp-ocrv6/find``, when the place is unknown; empty when known."""
     side: int = Field(736, ge=64, le=2048)
     """`find`: the picture's longer side is scaled down to this, in pixels."""
+    dot_matrix: bool = False
+    """The print may be dots: each line is read a second time with its dots run together, and the
+    surer reading counts. Takes twice as long; `find` does it anyway where it finds nothing."""
     lines: tuple[Line, ...] = (Line(),)
 
     @field_validator("model", "find")
@@ -150,6 +153,8 @@ class Read:
             rois = [line.roi or self._step.roi for line in self._step.params.lines]
             blanks = [np.zeros((r[3] - r[1], r[2] - r[0]), np.uint8) for r in rois if r]
             self._recogniser.read(blanks)
+            if self._step.params.dot_matrix:
+                self._recogniser.read([softened(blank) for blank in blanks])
         elif self._finder is not None:
             blank = np.zeros((self._step.params.side * 3 // 4, self._step.params.side, 3), np.uint8)
             self._finder.find(blank)
@@ -164,7 +169,11 @@ class Read:
         if self._finder is not None:
             return self._look_everywhere(pixels, context)
         rois = [line.roi or self._step.roi for line in self._step.params.lines]
-        readings = self._recogniser.read([crop(pixels, roi) for roi in rois])
+        crops = [crop(pixels, roi) for roi in rois]
+        readings = self._recogniser.read(crops)
+        if self._step.params.dot_matrix:
+            again = self._recogniser.read([softened(c) for c in crops])
+            readings = [max(pair, key=_sureness) for pair in zip(readings, again, strict=True)]
         found = []
         for line, roi, reading in zip(self._step.params.lines, rois, readings, strict=True):
             box = roi or (0, 0, pixels.shape[1], pixels.shape[0])
@@ -180,9 +189,10 @@ class Read:
         offset = step.roi[:2] if step.roi else (0, 0)
         best: dict[str, tuple[_Judged, Reading, Box]] = {}
         every: list[Finding] = []
-        for turned in (False, True):
-            # Upside down is tried only where nothing was found upright.
-            for place, reading in self._readings(area, places, turned):
+        wanted = [x for x in step.params.lines if x.expect or x.pattern or x.date]
+        for view in (np.asarray, softened, _turned):
+            # Dots run together, then upside down: only where nothing was found as it stands.
+            for place, reading in self._readings(area, places, view):
                 box = _around(place, offset)
                 for line in step.params.lines:
                     judged = self._judge(line, reading, context)
@@ -194,32 +204,26 @@ class Read:
                         or _rank(judged, reading) > _rank(*best[line.name][:2])
                     ):
                         best[line.name] = judged, reading, box
-                wanted = [x for x in step.params.lines if x.expect or x.pattern or x.date]
                 if wanted and all(x.name in best and best[x.name][0].clean for x in wanted):
                     break
             if best or every:
                 break
-        return [*(self._of(line, best, context) for line in wanted_of(step)), *every] or [
+        return [*(self._of(line, best) for line in wanted), *every] or [
             self._missing(step.params.lines[0])
         ]
 
-    def _of(
-        self, line: Line, best: dict[str, tuple[_Judged, Reading, Box]], context: Context
-    ) -> Finding:
+    def _of(self, line: Line, best: dict[str, tuple[_Judged, Reading, Box]]) -> Finding:
         if line.name not in best:
             return self._missing(line)
         return self._finding(line, *best[line.name])
 
     def _readings(
-        self, area: Pixels, places: Sequence[Place], turned: bool
+        self, area: Pixels, places: Sequence[Place], view: Callable[[Pixels], Pixels]
     ) -> Iterator[tuple[Place, Reading]]:
         """The lines, read one by one, tallest first: what a printer adds to a pack is larger than
         the small print around it, so the search mostly ends after a few lines."""
         for place in places:
-            line = upright(area, place.corners, 48)
-            if turned:
-                line = np.ascontiguousarray(line[::-1, ::-1])
-            yield place, self._recogniser.read_found(line)
+            yield place, self._recogniser.read_found(view(upright(area, place.corners)))
 
     def _judge(self, line: Line, reading: Reading, context: Context) -> _Judged:
         text = reading.text.strip()
@@ -288,9 +292,12 @@ class Read:
         return replace(self._finding(line, judged, empty, (0.0, 0.0, 0.0, 0.0)), box=None)
 
 
-def wanted_of(step: ReadStep) -> list[Line]:
-    """The lines of a step that some rule looks for."""
-    return [x for x in step.params.lines if x.expect or x.pattern or x.date]
+def _turned(line: Pixels) -> Pixels:
+    return np.ascontiguousarray(line[::-1, ::-1])
+
+
+def _sureness(reading: Reading) -> float:
+    return reading.weakest
 
 
 def _rank(judged: _Judged, reading: Reading) -> tuple[bool, bool, float]:
