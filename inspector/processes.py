@@ -50,7 +50,8 @@ def table(station: Station) -> tuple[Process, ...]:
     """Every process of a station, in starting order; they are stopped in the reverse order."""
     return (
         *(
-            Process(f"camera-{camera.name}", "inspector.cameras.process", (camera.name,))
+            # ten seconds, because a vendor's producer may search its network that long for a camera
+            Process(f"camera-{camera.name}", "inspector.cameras.process", (camera.name,), 10.0)
             for camera in station.cameras
         ),
         Process("line", "inspector.line.process", beat_limit_s=5.0),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -44,14 +45,15 @@ class GenicamCamera:
         self._config = config
         self._counters = Counters()
         self._buffer: Any = None
-        self._last_frame_id = self._last_edge = -1
+        self._last_frame_id = -1
+        self._last_edge = -1, -1
         self._chunk_size = -1
         self._views: dict[int, Any] = {}
         self._harvester = enumerate_devices([config.producer])
         self._acquirer: Any = None
         try:
             info = select(self._harvester, config)
-            self._acquirer = _open(self._harvester, info)
+            self._acquirer = open_device(self._harvester, info)
             self._start(info)
         except features.FeatureError as error:
             self.close()
@@ -155,23 +157,22 @@ class GenicamCamera:
 
     def _count(self, frame_id: int, edge: int) -> None:
         """Gaps in the camera's counters: pictures that never came, edges that exposed nothing."""
-        gap = 0
         if self._last_frame_id >= 0 and frame_id > self._last_frame_id + 1:
-            gap = frame_id - self._last_frame_id - 1
-            self._counters.lost_frames += gap
-        if self._last_edge >= 0 and edge > self._last_edge + 1:
-            self._counters.missed_triggers += max(0, edge - self._last_edge - 1 - gap)
+            self._counters.lost_frames += frame_id - self._last_frame_id - 1
         self._last_frame_id = frame_id
-        if edge >= 0:
-            self._last_edge = edge
+        if edge < 0:
+            return
+        last_edge, last_id = self._last_edge
+        if last_edge >= 0:
+            self._counters.missed_triggers += max(0, edge - last_edge - (frame_id - last_id))
+        self._last_edge = edge, frame_id
 
     def _bad(self, kind: str, message: str, frame_id: int, edge: int) -> Bad:
         if kind == "incomplete":
             self._counters.incomplete += 1
-            self._last_frame_id = max(self._last_frame_id, frame_id)
         else:
             self._counters.wrong_size += 1
-            self._count(frame_id, edge)
+        self._count(frame_id, edge)
         self.give_back()
         return Bad(kind, message, frame_id, edge)
 
@@ -308,7 +309,7 @@ def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
             if len(found) > 1:
                 raise CameraRefused(f"{len(found)} cameras are {device}: name one by its serial")
             if found:
-                acquirer = _open(harvester, there[found[0]] | {"index": found[0]})
+                acquirer = open_device(harvester, there[found[0]] | {"index": found[0]})
                 try:
                     return features.rows(acquirer.remote_device.node_map)
                 finally:
@@ -331,7 +332,8 @@ def _present(producers: Sequence[str]) -> Iterator[Path]:
     yield from found
 
 
-def _open(harvester: Harvester, info: Mapping[str, Any]) -> Any:
+def open_device(harvester: Harvester, info: Mapping[str, Any]) -> Any:
+    """An image acquirer for the device of a ``device_row``; ``CameraRefused`` when it is busy."""
     config = ParameterSet({ParameterKey.ENABLE_AUTO_CHUNK_DATA_UPDATE: False})
     try:
         return harvester.create(int(info["index"]), config=config)
@@ -379,10 +381,11 @@ def _pixel_format(nodes: Any) -> int:
 
 
 def _timestamp_ns(buffer: Any) -> int:
-    try:
-        return int(buffer.timestamp_ns)
-    except gentl.GenericException:
-        return int(buffer.timestamp)
+    """Exposure start on the camera's clock; where it has none, the host's now."""
+    for name in ("timestamp_ns", "timestamp"):
+        with suppress(gentl.NotAvailableException, gentl.NotImplementedException):
+            return int(getattr(buffer, name))
+    return time.monotonic_ns()
 
 
 def _optional(buffer: Any, name: str) -> int:

@@ -89,7 +89,7 @@ def watch(
                 return
         except CameraLost as error:
             event = CameraEvent(config.name, EventKind.LOST, str(error))
-        except (CameraRefused, ProducerError) as error:
+        except (CameraRefused, ProducerError, OSError) as error:  # OSError: no room for the ring
             event = CameraEvent(config.name, EventKind.REFUSED, str(error))
         if event.message != last:
             outbox.event(event)

@@ -10,6 +10,7 @@ allocated before. Both live until ``slots`` more pictures of that camera have co
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -68,6 +69,9 @@ class FrameReceiver:
             return None
         content = unpack(message)
         if isinstance(content, CameraEvent):
+            camera = self._by_view.get(content.view)
+            if camera is not None and content.kind is EventKind.CONNECTED:
+                camera.attach(self._endpoint)
             return content
         return self._frame(content)
 
@@ -151,6 +155,13 @@ class _Camera:
         self._remember(d, Place(slot, self._turns), ring.slots)
         return image
 
+    def attach(self, endpoint: str) -> None:
+        """Open the ring now, so that its last pictures can be read after the camera is gone."""
+        self.close()
+        self._places.clear()
+        with contextlib.suppress(OSError, ValueError):
+            self._ring = RingReader(ring_path(endpoint, self.view))
+
     def holds(self, frame: Frame) -> bool:
         place = self._places.get((frame.frame_id, frame.host_ns))
         if place is None:
@@ -166,16 +177,9 @@ class _Camera:
 
     def _reader(self, identity: int, endpoint: str) -> RingReader | None:
         if self._ring is None or self._ring.id != identity:
-            self.close()
-            self._places.clear()
-            try:
-                ring = RingReader(ring_path(endpoint, self.view))
-            except (OSError, ValueError):
-                return None
-            if ring.id != identity:  # a descriptor of a camera process that has ended since
-                ring.close()
-                return None
-            self._ring = ring
+            self.attach(endpoint)
+            if self._ring is None or self._ring.id != identity:
+                return None  # a descriptor of a camera process that has ended since
         return self._ring
 
     def _prepare(self, form: PixelFormat, d: Descriptor, slots: int) -> None:

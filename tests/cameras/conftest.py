@@ -1,0 +1,83 @@
+"""A camera's process beside the test, and the line's end of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.cameras.messages import CameraEvent, EventKind, frames_endpoint
+from inspector.cameras.receiver import FrameReceiver
+from inspector.part import Frame
+
+
+class LineEnd:
+    """What the line sees, with deadlines."""
+
+    def __init__(self, receiver: FrameReceiver) -> None:
+        self.receiver = receiver
+        self.events: list[CameraEvent] = []
+
+    def next(self, seconds: float = 4.0) -> Frame | CameraEvent:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.receiver.socket.poll(50)
+            message = self.receiver.receive()
+            if message is not None:
+                return message
+        raise AssertionError(f"nothing came within {seconds} s; so far: {self.events}")
+
+    def frame(self, seconds: float = 4.0) -> Frame:
+        while True:
+            message = self.next(seconds)
+            if isinstance(message, Frame):
+                return message
+            self.events.append(message)
+
+    def event(self, kind: EventKind, seconds: float = 4.0) -> CameraEvent:
+        for at, event in enumerate(self.events):
+            if event.kind is kind:
+                return self.events.pop(at)
+        while True:
+            message = self.next(seconds)
+            if isinstance(message, CameraEvent):
+                if message.kind is kind:
+                    return message
+                self.events.append(message)
+
+
+@pytest.fixture
+def run_camera(tmp_path: Path) -> Iterator[Callable[..., LineEnd]]:
+    """Starts camera processes from YAML lines and gives the line's end of them, connected."""
+    children: list[subprocess.Popen[bytes]] = []
+    receivers: list[FrameReceiver] = []
+
+    def start(*cameras: str, wait: bool = True) -> LineEnd:
+        names = [camera.split("name: ")[1].split(",")[0] for camera in cameras]
+        station = tmp_path / "station.yaml"
+        listed = "".join(f"  - {{{camera}}}\n" for camera in cameras)
+        station.write_text(
+            f"station: T\nrecipes: [r.yaml]\nbatch: {{id: B}}\ncameras:\n{listed}", "utf-8"
+        )
+        receivers.append(FrameReceiver(frames_endpoint(tmp_path), names))
+        for name in names:
+            command = [sys.executable, "-m", "inspector.cameras.process", station, tmp_path, name]
+            children.append(subprocess.Popen(command))
+        line = LineEnd(receivers[-1])
+        for _ in names if wait else ():
+            line.event(EventKind.CONNECTED, 15)
+        return line
+
+    start.children = children  # type: ignore[attr-defined]
+    yield start
+    for child in children:
+        child.terminate()
+    ends: list[Any] = [child.wait(5) for child in children]
+    for receiver in receivers:
+        receiver.close()
+    assert set(ends) <= {0, -9}, "a camera process must end in order"

@@ -1,0 +1,175 @@
+"""A GenICam camera: chosen among others, busy, coloured, lost; our producer and viky.cti."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import genicam
+import numpy as np
+import pytest
+
+from inspector.cameras import list_devices, node_map
+from inspector.cameras.genicam import GenicamCamera, open_device, select
+from inspector.cameras.messages import EventKind
+from inspector.cameras.producers import PATH, ProducerError, producer_files
+from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Shot
+from inspector.config import Camera
+from inspector.virtual.producer import Device, write_devices
+from inspector.virtual.wire import Fault
+
+VIKY = str(Path(genicam.__file__).parent / "viky.cti")
+
+
+def camera(**settings: Any) -> GenicamCamera:
+    return GenicamCamera(Camera(**{"name": "side", "serial": "V001"} | settings))
+
+
+@pytest.fixture
+def viky() -> Iterator[dict[str, Any]]:
+    rows = list_devices([VIKY])
+    if not rows:
+        pytest.skip("viky.cti shows no device on this machine")
+    yield rows[0]
+
+
+class TestChoice:
+    def test_by_serial_or_user_id(self, camera_bench: Any) -> None:
+        with camera(serial="", user_id="code") as chosen:
+            assert chosen.identity.device["serial"] == "V002"
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"serial": ""}, "2 cameras have nothing (any device)"),
+            ({"serial": "V003"}, "no camera has serial V003"),
+            ({"user_id": "code"}, "no camera has serial V001 and user_id code"),
+            ({"ip": "10.0.0.7"}, "no camera has serial V001 and ip 10.0.0.7"),
+        ],
+    )
+    def test_none_or_several_are_refused_with_a_list(
+        self, camera_bench: Any, settings: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(CameraRefused) as told:
+            camera(**settings)
+        assert message in str(told.value)
+        assert "serial V001, user_id side; serial V002, user_id code" in str(told.value)
+
+    def test_a_doubled_user_id_is_ambiguous(self, camera_bench: Any) -> None:
+        film = camera_bench.devices[0].film
+        devices = [Device("V001", "side", film), Device("V003", "side", film)]
+        write_devices(camera_bench.folder / "devices", devices)
+        with pytest.raises(CameraRefused, match="2 cameras have user_id side"):
+            camera(serial="", user_id="side")
+
+    def test_a_camera_in_use_is_refused_and_taken_when_it_is_free(
+        self, camera_bench: Any, run_camera: Callable[..., Any]
+    ) -> None:
+        with camera():
+            line = run_camera("name: side, serial: V001", wait=False)
+            event = line.event(EventKind.REFUSED, 10)
+            assert event.message == "camera V001 is in use by another program"
+        line.event(EventKind.CONNECTED, 10)
+
+
+class TestProducers:
+    def test_a_missing_producer_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(ProducerError, match=r"x\.cti: no such file"):
+            camera(producer=str(tmp_path / "x.cti"))
+
+    def test_the_variable_of_the_standard_lists_folders(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv(PATH, raising=False)
+        with pytest.raises(ProducerError, match="lists nothing"):
+            producer_files("path")
+        monkeypatch.setenv(PATH, f"{tmp_path}:{Path(VIKY).parent}")
+        assert producer_files("path") == (Path(VIKY),)
+
+
+def test_the_list_of_devices_is_json(camera_bench: Any) -> None:
+    rows = json.loads(json.dumps(list_devices(["path", "virtual"])))
+    ours = [row for row in rows if row["vendor"] == "Inspector"]
+    assert [(r["serial"], r["user_id"], r["state"]) for r in ours] == [
+        ("V001", "side", "free"),
+        ("V002", "code", "free"),
+    ]
+
+
+def test_the_node_map_is_json_by_serial_or_user_id(camera_bench: Any) -> None:
+    rows = json.loads(json.dumps(node_map(["virtual"], "side")))
+    assert {"name": "DeviceSerialNumber", "value": "V001"}.items() <= {
+        k: v for r in rows if r["name"] == "DeviceSerialNumber" for k, v in r.items()
+    }.items()
+    with pytest.raises(CameraRefused, match="no camera is nobody; there are: V001, V002"):
+        node_map(["virtual"], "nobody")
+
+
+def test_a_feature_of_the_station_file_that_cannot_be_is_refused(camera_bench: Any) -> None:
+    with pytest.raises(CameraRefused, match=r"side: ExposureTime: 1\.0 is outside 10"):
+        camera(features={"ExposureTime": 1.0})
+    with camera():
+        pass  # and the camera is not left open
+
+
+def test_shots_carry_bytes_edge_and_instant(camera_bench: Any) -> None:
+    with camera() as side:
+        camera_bench.wire.pulse(4)
+        shot = side.grab(2000)
+        assert isinstance(shot, Shot)
+        np.testing.assert_array_equal(shot.data.reshape(48, 64), camera_bench.side[4])
+        assert (shot.frame_id, shot.edge, shot.width, shot.height) == (1, 1, 64, 48)
+        side.give_back()
+        assert side.grab(10) is None
+        assert side.statistics()["frames"] == 1
+        assert 30 < side.statistics()["temperature_c"] < 45
+
+
+def test_gaps_in_the_cameras_counters_are_counted_apart(camera_bench: Any) -> None:
+    with camera() as side:
+        for fault in (Fault.NONE, Fault.DROP, Fault.MISS_TRIGGER, Fault.INCOMPLETE, Fault.NONE):
+            camera_bench.wire.pulse(1, fault)
+        shots = []
+        while (shot := side.grab(300)) is not None:
+            shots.append(shot)
+            side.give_back()
+        assert [type(s) for s in shots] == [Shot, Bad, Shot]
+        counted = side.counters
+        assert (counted.frames, counted.lost_frames) == (2, 1)
+        assert (counted.incomplete, counted.missed_triggers) == (1, 1)
+
+
+def test_a_lost_camera_is_told_and_its_successor_opens(camera_bench: Any) -> None:
+    with camera() as side:
+        camera_bench.wire.pulse(1, Fault.VANISH, 0)
+        assert side.grab(100) is None, "a pulled cable is silence …"
+        with pytest.raises(CameraLost, match="does not answer"):
+            side.statistics()  # … until the camera is asked
+    with camera() as again:
+        camera_bench.wire.pulse(2)
+        assert isinstance(again.grab(2000), Shot)
+
+
+class TestViky:
+    """The demo producer of genicam's wheel: RGBa8, no trigger, somebody else's code."""
+
+    def test_its_colour_pictures_come(self, viky: dict[str, Any]) -> None:
+        with camera(producer=VIKY, serial=viky["serial"], trigger="free") as there:
+            shot = there.grab(3000)
+            assert isinstance(shot, Shot)
+            assert shot.pixel_format == 0x02200016
+            assert shot.data.size == shot.width * shot.height * 4
+            there.give_back()
+
+    def test_it_is_busy_while_open(self, viky: dict[str, Any]) -> None:
+        with camera(producer=VIKY, serial=viky["serial"], trigger="free") as there:
+            row = select(there._harvester, Camera(name="side", serial=viky["serial"]))
+            assert row["state"] != "free"
+            with pytest.raises(CameraRefused, match="in use by another program"):
+                open_device(there._harvester, row)
+
+    def test_a_trigger_that_it_does_not_have_is_refused(self, viky: dict[str, Any]) -> None:
+        with pytest.raises(CameraRefused, match="no trigger; use `trigger: free`"):
+            camera(producer=VIKY, serial=viky["serial"], trigger="hardware")

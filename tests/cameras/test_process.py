@@ -1,0 +1,182 @@
+"""A camera's process, from the trigger edge to the line's frame, through every fault."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.cameras.messages import CameraEvent, EventKind, ring_path
+from inspector.cameras.receiver import FrameReceiver
+from inspector.cameras.ring import Place, RingReader
+from inspector.virtual.wire import Fault
+
+SIDE = "name: side, serial: V001"
+CODE = "name: code, user_id: code"
+Start = Callable[..., Any]
+
+
+def test_each_edge_becomes_one_frame_of_each_camera(run_camera: Start, camera_bench: Any) -> None:
+    line = run_camera(SIDE, CODE)
+    for count, index in enumerate((0, 5, 6, 19), start=1):
+        camera_bench.wire.pulse(index)
+        frames = {frame.view: frame for frame in (line.frame(), line.frame())}
+        side, code = frames["side"], frames["code"]
+        np.testing.assert_array_equal(code.pixels, camera_bench.code[index])
+        expected = cv2.cvtColor(camera_bench.side[index], cv2.COLOR_BayerRGGB2BGR)
+        np.testing.assert_array_equal(side.pixels, expected)
+        assert side.edge == code.edge == side.frame_id == count
+        assert side.device_ns <= side.host_ns <= time.monotonic_ns()
+        assert line.receiver.still_valid(side) and line.receiver.still_valid(code)
+
+
+def test_a_frame_is_valid_until_as_many_pictures_as_the_ring_has_slots(
+    run_camera: Start, camera_bench: Any
+) -> None:
+    line = run_camera(CODE + ", buffers: 4")
+    camera_bench.wire.pulse(0)
+    first = line.frame()
+    for index in range(1, 5):
+        assert line.receiver.still_valid(first)
+        camera_bench.wire.pulse(index)
+        line.frame()
+    assert not line.receiver.still_valid(first)
+
+
+def test_a_line_that_is_too_late_is_told_of_the_overrun(
+    run_camera: Start, camera_bench: Any
+) -> None:
+    line = run_camera(CODE + ", buffers: 3")
+    ring = RingReader(ring_path(line.receiver._endpoint, "code"))
+    for index in range(6):
+        camera_bench.wire.pulse(index)
+        until = time.monotonic() + 3
+        while not ring.holds(Place(index % 3, 2 + index // 3 * 2)) and time.monotonic() < until:
+            time.sleep(0.002)
+    received = [line.next() for _ in range(6)]
+    overruns = [m.detail["edge"] for m in received if isinstance(m, CameraEvent)]
+    assert overruns == [1, 2, 3]
+    assert [m.edge for m in received if not isinstance(m, CameraEvent)] == [4, 5, 6]
+
+
+def test_what_was_set_is_reported_with_the_node_map(run_camera: Start, camera_bench: Any) -> None:
+    line = run_camera(SIDE + ", features: {ExposureTime: 120.0, Gain: 3}", wait=False)
+    detail = line.event(EventKind.CONNECTED).detail
+    asked = {s["name"]: (s["wanted"], s["value"]) for s in detail["set"]}
+    assert asked["ExposureTime"] == (120.0, 120.0)
+    assert asked["TriggerSource"] == ("Line0", "Line0")
+    assert list(asked)[-2:] == ["ExposureTime", "Gain"]
+    assert detail["node_map"]["ExposureTime"] == 120.0
+    assert detail["device"]["serial"] == "V001"
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("fault", "kind"),
+        [
+            (Fault.INCOMPLETE, EventKind.INCOMPLETE),
+            (Fault.WRONG_SIZE, EventKind.WRONG_SIZE),
+            (Fault.FREEZE, EventKind.FROZEN),
+            (Fault.DROP, EventKind.LOST_FRAMES),
+            (Fault.MISS_TRIGGER, EventKind.MISSED_TRIGGERS),
+        ],
+    )
+    def test_a_part_without_its_picture_is_told_and_the_next_one_comes(
+        self, run_camera: Start, camera_bench: Any, fault: Fault, kind: EventKind
+    ) -> None:
+        line = run_camera(CODE)
+        camera_bench.wire.pulse(1)
+        line.frame()
+        camera_bench.wire.pulse(2, fault)
+        camera_bench.wire.pulse(3)
+        frame = line.frame()
+        assert frame.edge == 3
+        np.testing.assert_array_equal(frame.pixels, camera_bench.code[3])
+        event = line.event(kind)
+        assert event.alarm
+        if "edge" in event.detail and event.detail["edge"] is not None:
+            assert event.detail["edge"] == 2
+        alarms = [e for e in line.events if e.alarm]
+        assert not alarms, "one fault, one alarm"
+
+    def test_a_delayed_picture_keeps_its_edge(self, run_camera: Start, camera_bench: Any) -> None:
+        line = run_camera(CODE)
+        camera_bench.wire.pulse(1, Fault.DELAY, 150)
+        frame = line.frame()
+        assert frame.edge == 1
+        assert frame.host_ns - frame.device_ns >= 150_000_000
+
+    @pytest.mark.parametrize("fault", [Fault.DISCONNECT, Fault.VANISH])
+    def test_a_lost_camera_is_an_alarm_within_two_seconds_and_resumes_by_itself(
+        self, run_camera: Start, camera_bench: Any, fault: Fault
+    ) -> None:
+        line = run_camera(CODE)
+        camera_bench.wire.pulse(1)
+        line.frame()
+        begin = time.monotonic()
+        camera_bench.wire.pulse(2, fault, 600)
+        assert line.event(EventKind.LOST, 2.0).alarm
+        assert time.monotonic() - begin < 2.0
+        line.event(EventKind.CONNECTED, 3.0)
+        assert time.monotonic() - begin >= 0.6
+        camera_bench.wire.pulse(3)
+        frame = line.frame()
+        assert frame.edge == 1, "its counters start anew"
+        np.testing.assert_array_equal(frame.pixels, camera_bench.code[3])
+
+
+def test_a_killed_camera_process_leaves_nothing_that_stops_the_next_one(
+    run_camera: Start, camera_bench: Any
+) -> None:
+    line = run_camera(CODE)
+    camera_bench.wire.pulse(1)
+    held = line.frame()
+    pixels = held.pixels.copy()
+    os.kill(run_camera.children[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    run_camera.children[0].wait()  # type: ignore[attr-defined]
+    line.receiver.close()
+    again = run_camera(CODE)
+    camera_bench.wire.pulse(2)
+    np.testing.assert_array_equal(again.frame().pixels, camera_bench.code[2])
+    np.testing.assert_array_equal(held.pixels, pixels)
+
+
+def test_a_camera_that_is_not_there_is_told_once_and_looked_for(
+    run_camera: Start, camera_bench: Any
+) -> None:
+    line = run_camera("name: side, serial: V009", wait=False)
+    event = line.event(EventKind.REFUSED)
+    assert event.message == (
+        "side: no camera has serial V009; there are: "
+        "serial V001, user_id side; serial V002, user_id code"
+    )
+    with pytest.raises(AssertionError, match="nothing came"):
+        line.next(0.7)
+    assert run_camera.children[0].poll() is None  # type: ignore[attr-defined]
+
+
+def test_a_software_trigger_of_the_line_is_a_frame(run_camera: Start, camera_bench: Any) -> None:
+    line = run_camera(CODE + ", trigger: software")
+    for index in range(3):
+        line.receiver.trigger("code")
+        frame = line.frame()
+        np.testing.assert_array_equal(frame.pixels, camera_bench.code[index])
+        assert frame.edge is None
+
+
+def test_events_wait_for_a_line_that_is_away(run_camera: Start, camera_bench: Any) -> None:
+    line = run_camera(CODE)
+    endpoint = line.receiver._endpoint
+    line.receiver.close()
+    camera_bench.wire.pulse(1, Fault.INCOMPLETE)
+    with FrameReceiver(endpoint, ["code"]) as receiver:
+        line.receiver = receiver
+        assert line.event(EventKind.INCOMPLETE).detail["frame_id"] == 1
+        camera_bench.wire.pulse(2)
+        np.testing.assert_array_equal(line.frame().pixels, camera_bench.code[2])
