@@ -338,6 +338,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--json", action="store_true", help="print the report as one JSON line")
     options = parser.parse_args(arguments)
+    with contextlib.suppress(OSError):
+        os.nice(-10)  # bottles do not wait until a computer has time for them; needs the right to
     try:
         process = Process(load_world(options.file))
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from inspector.config import Travel
+from inspector.line.tracking import Zone
 from inspector.registers import (
     DECISIONS,
     EMPTY_SLOT,
@@ -36,7 +38,8 @@ class Line:
 
     def __init__(
         self, truth: list[Truth], count: int = 0, schedule: list[Scheduled] | None = None,
-        *, seed: int = 1, pitch: float = 20.0, speed: float = 500.0, think_ms: float = 30.0, **machine: Any,
+        *, seed: int = 1, pitch: float = 20.0, speed: float = 500.0, think_ms: float = 30.0,
+        **machine: Any,
     ) -> None:  # fmt: skip
         self.films: list[int] = []
         """Film index of each pulse since the PLC's run began; the n-th is part n."""
@@ -291,6 +294,39 @@ def test_the_same_seed_gives_the_same_run() -> None:
         report = line.play()
         runs.append((report, line.status))
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize(
+    ("act", "refused"),
+    [
+        ({"do": "reverse", "mm": 4}, False),
+        ({"do": "jog", "mm": 40}, False),
+        ({"do": "stop", "ms": 300}, False),
+        ({"do": "speed", "mm_s": 120.0}, False),
+        ({"do": "reverse", "mm": 60}, True),
+        ({"do": "estop", "ms": 200}, True),
+        ({"do": "encoder_jump", "mm": 200}, True),
+        ({"do": "remove", "mm": 100}, True),
+        ({"do": "bounce", "mm": 10}, True),
+    ],
+)
+def test_the_stations_tracking_and_the_plc_agree_on_what_is_known(
+    act: dict[str, Any], refused: bool
+) -> None:
+    line = Line([GOOD, BAD], 160, [at(80, **act)])
+    zone = Zone(Travel(gate_mm=300, speed_mm_s=500, pitch_min_mm=18, lead_ms=20))
+    seen: list[int] = []
+    out: list[int] = []
+    line.rig.start(0)
+    while not line.rig.done:
+        line.play(0.005)
+        update = zone.update(line.status, line.now_ns)
+        seen += [part.number for part in update.seen]
+        out += update.refused
+
+    assert seen == list(range(1, line.status.part_counter + 1))
+    assert bool(out) == refused
+    assert_nothing_bad_passed(line.rig.report())
 
 
 # -- the physics itself ---------------------------------------------------------------------
