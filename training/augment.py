@@ -6,10 +6,12 @@ Imported by ``fit`` and the shipped models' own scripts. Every draw comes from t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from training.pictures import PAD, Picture, letterbox
@@ -197,7 +199,14 @@ def _blur(pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def _add_noise(pixels: Pixels, sigma: float, rng: Generator) -> Pixels:
-    grain = np.empty(pixels.shape, np.int16)
-    cv2.setRNGSeed(int(rng.integers(1 << 31)))
-    cv2.randn(grain, 0, max(sigma, 0.1))
+    bank = _grain(max(1, round(sigma * 2)))
+    start = int(rng.integers(max(1, bank.size - pixels.size)))
+    # Drawing noise anew costs more than all other variations together.
+    grain = np.resize(bank[start : start + pixels.size], pixels.shape)
     return cv2.add(pixels, grain, dtype=cv2.CV_8U)
+
+
+@lru_cache(maxsize=64)
+def _grain(half_levels: int) -> NDArray[np.int16]:
+    bank = np.random.default_rng(half_levels).standard_normal(1 << 20, np.float32)
+    return np.round(bank * half_levels / 2).astype(np.int16)

@@ -127,19 +127,39 @@ def quantise(source: Path, target: Path, pixels: Sequence[Pixels]) -> None:
     in 255 steps of the whole picture is no box (measured on a peer: mAP50 from 0.81 to 0.0).
     """
     graph = onnx.load(source).graph
+    full = pixels[0].copy()
+    full[0, 0, :2] = [[0], [255]]  # so that the input's scale is exactly one grey level
     target.parent.mkdir(parents=True, exist_ok=True)
     quantize_static(
         str(source),
         str(target),
-        _Calibration(pixels, graph.input[0].name),
+        _Calibration([full, *pixels], graph.input[0].name),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         nodes_to_exclude=sorted(_head(graph)),
         calibrate_method=CalibrationMethod.MinMax,
-        extra_options={"ActivationSymmetric": False},
     )
+    onnx.save(_fed_with_pixels(onnx.load(target)), target)
+
+
+def _fed_with_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the way from pixels to floats and back to the same integers, a tenth of the time."""
+    graph = model.graph
+    makers = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        if node.op_type != "DequantizeLinear" or node.input[0] not in makers:
+            continue
+        way = [makers[node.input[0]]]
+        while len(way) < 3 and way[-1].input[0] in makers:
+            way.append(makers[way[-1].input[0]])
+        if [step.op_type for step in way] == ["QuantizeLinear", "Mul", "Cast"]:
+            node.input[0] = way[-1].input[0]
+            for step in way:
+                graph.node.remove(step)
+            return model
+    return model
 
 
 def _head(graph: onnx.GraphProto) -> set[str]:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from inspector.tools.onnx import Shelf, probe
-from training import bottle_cap
+from training import bottle_cap, bottle_line, line_read
 from training.card import sha256
 from training.evaluate import mean_average_precision
-from training.measure import look_with
+from training.measure import look_with, measure_reader
 from training.pictures import letterbox, read_yolo
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -58,3 +58,22 @@ def test_bottle_cap_finds_bottles_and_caps_on_films_it_never_saw(real_data: Path
     look = look_with(MODELS / "bottle-cap-int8" / "1" / "model.onnx")
     value, _ = mean_average_precision([look(p) for p in held_out], held_out, 2)
     assert value >= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bottle-line", "bottle-line-int8"])
+def test_bottle_line_misses_few_defects_on_parts_it_never_saw(name: str) -> None:
+    parts = bottle_line.render(400, "held_out", seed=77)
+    figures = bottle_line.judged(look_with(MODELS / name / "1" / "model.onnx"), parts)
+    threshold = bottle_line.THRESHOLD
+    escapes = figures[f"escapes@{threshold}"]
+    assert figures[f"false_rejects@{threshold}"]["value"] <= 0.02
+    assert escapes["cap_missing"]["value"] == 0
+    assert sum(e["value"] * e["n"] for e in escapes.values()) <= 0.02 * len(parts)
+
+
+@pytest.mark.slow
+def test_line_read_reads_fonts_it_never_saw() -> None:
+    lines = line_read.render(1000, "held_out", seed=77)
+    figures = measure_reader(MODELS / "line-read" / "1" / "model.onnx", lines)
+    assert figures["exact_lines"]["value"] >= 0.99
