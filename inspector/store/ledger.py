@@ -329,8 +329,6 @@ class LineLedger:
         """The newest durable gate decisions that no gate has acknowledged, oldest first."""
         return self._past.unacknowledged(limit)
 
-    # Inside.
-
     def _room(self) -> None:
         if self._closed:
             raise StoreError(f"{self.data_dir}: this ledger is closed")

@@ -6,6 +6,7 @@ checkpoints, and their copy. Only `ledger` imports this; calls come one at a tim
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Writer:
         self.trouble = ""
         self._data_dir = data_dir
         self._path = data_dir / schema.LINE_FILE
+        self._wal = f"{self._path}-wal"
         self._station = station
         self._key = key
         self._key_id = key_id(key.public_key())
@@ -137,7 +139,7 @@ class Writer:
     def wal_bytes(self) -> int:
         """The size of the WAL file."""
         try:
-            return self._path.with_name(self._path.name + "-wal").stat().st_size
+            return os.stat(self._wal).st_size  # noqa: PTH116  once per commit: a Path costs 5 µs
         except OSError:
             return 0
 
