@@ -47,7 +47,7 @@ def test_what_was_committed_is_there_after_the_next_start(tmp_path: Path) -> Non
     assert verify(tmp_path).ok
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(there=st.sets(st.integers(1, 60), min_size=1), up_to=st.integers(0, 80))
 def test_missing_numbers_are_those_that_are_not_there(
     tmp_path_factory: pytest.TempPathFactory, there: set[int], up_to: int
