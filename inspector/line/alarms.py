@@ -7,6 +7,8 @@ display (its names), config, registers and part; the line imports it.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from inspector.config import StopRules
@@ -23,24 +25,28 @@ LIGHT_FAULTS = 3
 class Alarms:
     """The alarms that stand."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int] = time.monotonic_ns,
+        utc: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._clock, self._utc = clock, utc
         self._standing: dict[tuple[AlarmCode, str], tuple[Alarm, int]] = {}
         self.fresh: list[Alarm] = []
         """Raised since the line last looked; it empties the list."""
 
-    def happened(self, code: AlarmCode, detail: str, now_ns: int, utc_ns: int) -> None:
+    def happened(self, code: AlarmCode, detail: str = "") -> None:
         """Something happened; it stands for a while. Many of a kind stand as one."""
-        self._raise(code, "", detail, False, now_ns + STANDS_NS, utc_ns)
+        self._raise(code, "", detail, False, self._clock() + STANDS_NS)
 
     def holds(
-        self, code: AlarmCode, wrong: bool, detail: str = "", *, stops: bool = True,
-        key: str = "", utc_ns: int,
-    ) -> None:  # fmt: skip
+        self, code: AlarmCode, wrong: bool, detail: str = "", *, stops: bool = True, key: str = "-"
+    ) -> None:
         """A condition holds, or does not any more. ``key`` tells conditions of a code apart."""
         if wrong:
-            self._raise(code, key or "-", detail, stops, 0, utc_ns)
+            self._raise(code, key, detail, stops, 0)
         else:
-            self._standing.pop((code, key or "-"), None)
+            self._standing.pop((code, key), None)
 
     def acknowledge(self, code: AlarmCode | None = None) -> int:
         """Somebody has seen ``code``, or all. What happened goes, what holds stays and is marked;
@@ -54,20 +60,19 @@ class Alarms:
                 self._standing[entry] = (replace(alarm, acknowledged=True), 0)
         return len(met)
 
-    def standing(self, now_ns: int) -> tuple[Alarm, ...]:
+    def standing(self) -> tuple[Alarm, ...]:
         """All that stand, those that stop the line first, then the oldest."""
+        now_ns = self._clock()
         over = [entry for entry, (_, until) in self._standing.items() if 0 < until <= now_ns]
         for entry in over:
             del self._standing[entry]
         alarms = [alarm for alarm, _ in self._standing.values()]
         return tuple(sorted(alarms, key=lambda a: (not a.stops, a.since_utc_ns)))
 
-    def _raise(
-        self, code: AlarmCode, key: str, detail: str, stops: bool, until_ns: int, utc_ns: int
-    ) -> None:
+    def _raise(self, code: AlarmCode, key: str, detail: str, stops: bool, until_ns: int) -> None:
         known = self._standing.get((code, key))
         if known is None:
-            alarm = Alarm(code, detail, stops, utc_ns)
+            alarm = Alarm(code, detail, stops, self._utc())
             self.fresh.append(alarm)
         else:
             alarm = replace(known[0], detail=detail)

@@ -225,9 +225,7 @@ def refused(line: Line, refusal: Refusal) -> None:
         "command_refused", refusal.principal or "unknown", what=refusal.kind,
         why=refusal.message, command=refusal.command,
     )  # fmt: skip
-    line.alarms.happened(
-        AlarmCode.COMMANDS_REFUSED, refusal.kind, time.monotonic_ns(), time.time_ns()
-    )
+    line.alarms.happened(AlarmCode.COMMANDS_REFUSED, refusal.kind)
 
 
 def _text(args: Mapping[str, Any], name: str, longest: int) -> str:

@@ -28,6 +28,7 @@ from inspector.line.commands import Commands, refused
 from inspector.line.gate import Gate, NoGate, PlcGate
 from inspector.line.line import Line
 from inspector.line.report import status
+from inspector.line.watch import look_around, show
 from inspector.part import Batch
 from inspector.recipe import load, load_approved
 from inspector.store import ImageArchive, LineLedger, signing_key
@@ -78,7 +79,7 @@ def main(path: Path, run: Path | None = None) -> None:
     beat_due = tidy_due = 0.0
     try:
         while not ending:
-            poller.poll(WAIT_MS if line.matching.parts or line.uncommitted else IDLE_MS)
+            poller.poll(WAIT_MS if line.matching.parts or line.verdicts.waiting else IDLE_MS)
             line.take_frames()
             line.take_gate()
             commands.take()
@@ -88,12 +89,12 @@ def main(path: Path, run: Path | None = None) -> None:
                 line.take_frames()
                 line.take_gate()
             line.decide()
-            line.show()
+            show(line)
             beat.beat()
             now = time.monotonic()
             if now >= beat_due:
                 beat_due = now + HEARTBEAT_S
-                line.look_around()
+                look_around(line)
                 line.display.beat(status(line, time.monotonic_ns()))
             if now >= tidy_due and not judged:
                 tidy_due = now + TIDY_S

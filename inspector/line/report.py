@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.display import Health, State, Status
+from inspector.line.watch import ready
 from inspector.registers import Signal
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def status(line: Line, now_ns: int) -> Status:
     return Status(
         station=station.station,
         line=station.line,
-        ready=line.ready,
+        ready=ready(line),
         running=running,
         paused=line.paused,
         mode=line.modes.now.mode,
@@ -42,7 +43,7 @@ def status(line: Line, now_ns: int) -> Status:
         else 0.0,
         since_part_ms=(now_ns - line.last_part_ns) / 1e6 if line.last_part_ns else -1.0,
         health=_health(line),
-        alarms=line.alarms.standing(now_ns),
+        alarms=line.alarms.standing(),
         figures=_figures(line),
     )
 
@@ -53,7 +54,7 @@ def _health(line: Line) -> tuple[Health, ...]:
         for c in line.station.cameras
     ]
     plc = State.ABSENT if line.station.plc is None else State.OK if line.linked else State.FAULT
-    store = State.OK if line.store_ok else State.FAULT
+    store = State.OK if line.verdicts.store_ok else State.FAULT
     synced = line.clock.known_synced
     clock = Health("clock", "clock", State.OK if synced else State.WARNING,
                    "" if synced else "UTC is not synchronised")  # fmt: skip

@@ -1,0 +1,250 @@
+"""The end of a part: its one verdict, what the gate is told of it, and whether it heard.
+
+Enters: a part with its outcome. Leaves: the verdict in the ledger, the decision at the gate, the
+pictures in the archive and on the display. Imports the line's own modules, store, display,
+cameras, registers and part; ``line.py`` calls it.
+
+The order is the safety (I2): a reject is told first and recorded then; a pass is recorded first,
+on the disk, and permitted then.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import OrderedDict, deque
+from concurrent.futures import Future
+
+import structlog
+
+from inspector import __version__
+from inspector.cameras.receiver import FrameReceiver
+from inspector.display import AlarmCode, Display
+from inspector.line.alarms import Alarms, Stop
+from inspector.line.changeover import Job
+from inspector.line.clock import UtcClock
+from inspector.line.counters import Counters
+from inspector.line.gate import Gate, Told
+from inspector.line.matching import Candidate
+from inspector.line.modes import PERMITS
+from inspector.part import GateAction, GateDecision, Mode, Outcome, PartId, Times, Verdict
+from inspector.registers import Action, GateReason
+from inspector.store import ImageArchive, LineLedger, StoreError
+
+log = structlog.get_logger()
+
+SOFTWARE = f"inspector {__version__}"
+REMEMBERED = 4096
+LIGHT_FAULT = "light_fault"
+"""Label of the finding that the illumination tool makes."""
+GATE_ACTION = {
+    Action.PERMIT: GateAction.PERMIT,
+    Action.REJECT: GateAction.REJECT,
+    Action.REVOKE: GateAction.REVOKE,
+}
+
+
+def stream_of(run: int) -> str:
+    """The name of the stream that a run of the PLC's part counter is."""
+    return f"plc-{run:08x}"
+
+
+class Verdicts:
+    """Makes verdicts, and follows their gate decisions. The loop's thread calls it; permits are
+    given from the ledger's, as soon as the record is on the disk."""
+
+    def __init__(
+        self,
+        station: str,
+        gate: Gate,
+        ledger: LineLedger,
+        archive: ImageArchive,
+        display: Display,
+        receiver: FrameReceiver,
+        alarms: Alarms,
+        stop: Stop,
+        counters: Counters,
+        clock: UtcClock,
+    ) -> None:
+        self._station = station
+        self._gate, self._ledger, self._archive = gate, ledger, archive
+        self._display, self._receiver = display, receiver
+        self._alarms, self._stop, self._counters = alarms, stop, counters
+        self.clock = clock
+        self.store_ok = True
+        """Whether records reach the disk."""
+        self.committed_ns = 0
+        """When the last commit was asked for."""
+        self._uncommitted: dict[int, tuple[int, int]] = {}
+        self._failed: deque[tuple[int, str]] = deque()
+        self._decided: OrderedDict[tuple[str, int], tuple[PartId, int]] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """Passed parts whose record is not on the disk yet."""
+        return len(self._uncommitted)
+
+    def conclude(
+        self,
+        run: int | None,
+        candidate: Candidate,
+        planned: Job,
+        outcome: Outcome,
+        reasons: tuple[str, ...],
+        why: GateReason,
+    ) -> None:
+        """The part's one verdict. ``run`` is the PLC's, None where there is no gate; ``why`` goes
+        to the gate with a decision that is not a plain permit."""
+        part = candidate.part
+        number, deadline_ns = part.sequence, part.deadline_ns
+        goes = outcome in (Outcome.PASS, Outcome.NOT_INSPECTED) and part.mode in PERMITS
+        self._decided[part.stream, number] = (part.id, part.trigger_ns)
+        if len(self._decided) > REMEMBERED:
+            self._decided.popitem(last=False)
+        if run is not None and not goes:
+            self._gate.decide(run, number, Action.REJECT, why, deadline_ns)
+        verdict = self._verdict(candidate, planned, outcome, reasons)
+        try:
+            self._ledger.add_verdict(verdict)
+        except StoreError as error:
+            log.error("verdict not recorded", stream=part.stream, part=number, why=str(error))
+            self._broken(str(error))
+            if run is not None and goes:
+                self._gate.decide(run, number, Action.REJECT, GateReason.STORE, deadline_ns)
+        else:
+            self.committed_ns = verdict.times.verdict_ns
+            if run is not None and goes:
+                self._uncommitted[number] = (run, deadline_ns)
+                permit = functools.partial(self._durable, number, why, verdict.times.verdict_ns)
+                self._ledger.commit_soon().add_done_callback(permit)
+            else:
+                self._ledger.commit_soon()
+        self._counters.judged(outcome, part.mode, part.batch)
+        dark = any(not f.ok and f.label == LIGHT_FAULT for f in verdict.findings)
+        self._stop.judged(outcome, dark)
+        self._show(candidate, verdict, planned)
+
+    def told(self, told: Told) -> None:
+        """The gate acknowledged a decision, or never did."""
+        counters, stream = self._counters, stream_of(told.run)
+        counters.gate[GATE_ACTION[told.action]] += 1
+        if not told.acknowledged_ns:
+            counters.unacknowledged += 1
+            self._alarms.happened(AlarmCode.NO_ACKNOWLEDGEMENT, f"part {told.part}")
+        else:
+            counters.stages["gate"].add(told.acknowledged_ns - told.decided_ns)
+            if told.acknowledged_ns > told.deadline_ns:
+                counters.late += 1
+                self._alarms.happened(AlarmCode.TOO_LATE, f"part {told.part}")
+        known = self._decided.get((stream, told.part))
+        if known is None:
+            # A part of the time before this process, or a test pulse: no part of ours.
+            self._ledger.add_event(
+                "gate",
+                "line",
+                stream=stream,
+                part=told.part,
+                action=told.action.name.lower(),
+                reason=told.reason.name.lower(),
+                acknowledged=bool(told.acknowledged_ns),
+            )
+            return
+        part_id, trigger_ns = known
+        if trigger_ns and told.acknowledged_ns and told.action is not Action.REVOKE:
+            total_ns = told.acknowledged_ns - trigger_ns
+            counters.stages["total"].add(total_ns)
+            counters.recent_ms.append(total_ns / 1e6)
+        self._ledger.add_gate(
+            GateDecision(
+                part_id,
+                stream,
+                told.part,
+                GATE_ACTION[told.action],
+                told.reason.name.lower(),
+                told.decided_ns,
+                told.acknowledged_ns,
+            )
+        )
+
+    def watch(self, now_ns: int) -> None:
+        """A pass whose record is not durable by its deadline is rejected: the disk is too slow."""
+        while self._failed:
+            number, why = self._failed.popleft()
+            self._broken(why)
+            self._reject_unrecorded(number)
+        if self._uncommitted:
+            for number, (_, deadline_ns) in list(self._uncommitted.items()):
+                if now_ns > deadline_ns:
+                    detail = f"part {number} was not recorded in time"
+                    self._alarms.happened(AlarmCode.DISK_SLOW, detail)
+                    self._reject_unrecorded(number)
+
+    def forget_run(self) -> None:
+        """Numbers begin anew: what waits for the disk is permitted to nobody."""
+        self._uncommitted.clear()
+
+    def _durable(self, number: int, why: GateReason, verdict_ns: int, done: Future[int]) -> None:
+        """In the ledger's thread: the record is on the disk, so the part may pass."""
+        if (error := done.exception()) is not None:
+            self._failed.append((number, str(error)))
+            return
+        waited = self._uncommitted.pop(number, None)
+        if waited is not None:
+            run, deadline_ns = waited
+            self._gate.decide(run, number, Action.PERMIT, why, deadline_ns)
+            self._counters.stages["commit"].add(time.monotonic_ns() - verdict_ns)
+
+    def _reject_unrecorded(self, number: int) -> None:
+        waited = self._uncommitted.pop(number, None)
+        if waited is not None:
+            run, deadline_ns = waited
+            self._gate.decide(run, number, Action.REJECT, GateReason.STORE, deadline_ns)
+
+    def _broken(self, why: str) -> None:
+        self.store_ok = False
+        self._alarms.holds(AlarmCode.DISK_FULL, True, why)
+
+    def _verdict(
+        self, candidate: Candidate, planned: Job, outcome: Outcome, reasons: tuple[str, ...]
+    ) -> Verdict:
+        part, judgement, recipe = candidate.part, candidate.judgement, planned.recipe
+        now_ns = time.monotonic_ns()
+        frame_ns = max((f.host_ns for f in part.frames.values()), default=0)
+        if frame_ns and part.trigger_ns:
+            self._counters.stages["frame"].add(max(0, frame_ns - part.trigger_ns))
+        times = Times(
+            part.trigger_ns,
+            frame_ns,
+            now_ns,
+            time.time_ns(),
+            self.clock.boot_id,
+            self.clock.synced(now_ns),
+        )
+        looked = judgement is not None and part.mode is not Mode.BYPASS
+        return Verdict(
+            part.id,
+            self._station,
+            part.stream,
+            part.sequence,
+            outcome,
+            part.mode,
+            part.batch,
+            times,
+            planned.title,
+            recipe.digest,
+            recipe.model_digests,
+            SOFTWARE,
+            reasons,
+            judgement.findings if looked else (),
+            judgement.serial if looked else None,
+        )
+
+    def _show(self, candidate: Candidate, verdict: Verdict, planned: Job) -> None:
+        frames = candidate.part.frames
+        if not frames:
+            return
+        pixels = {v: f.pixels for v, f in frames.items() if self._receiver.still_valid(f)}
+        self._archive.offer(verdict, pixels)
+        if self._display.wants(verdict.outcome):
+            counts = self._counters.batch(verdict.batch)
+            self._display.show(verdict, pixels, counts, planned.batch.product)

@@ -1,0 +1,117 @@
+"""What need not be looked at for every part: is the station ready, and is all well around it?
+
+Enters: the line. Leaves: its bits at the gate, alarms that come and go, records that are due.
+Imports the line's own modules, display, registers and store; ``process.py`` calls it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from inspector.display import AlarmCode
+from inspector.line.modes import INDEX
+from inspector.part import Mode
+from inspector.registers import StationBit
+from inspector.store import free_bytes
+
+if TYPE_CHECKING:
+    from inspector.line.line import Line
+
+log = structlog.get_logger()
+
+SILENT_NS = 12_000_000_000
+"""A camera process tells its statistics every 5 s; one that says nothing for so long is gone."""
+LOOK_NS = 1_000_000_000
+"""How often the disk is asked for its free space, and the counts are compared."""
+COMMIT_NS = 200_000_000
+"""Records that no part's verdict carries along wait for the disk no longer than this."""
+STOPS = (
+    AlarmCode.REJECTS_IN_A_ROW,
+    AlarmCode.BIN_FULL,
+    AlarmCode.AIR_LOW,
+    AlarmCode.NOT_CONFIRMED,
+    AlarmCode.LIGHT,
+)
+
+
+def ready(line: Line) -> bool:
+    """Judging, and able to record: only then may the gate let anything through."""
+    mode = line.modes.now.mode
+    if line.paused or not line.verdicts.store_ok or mode is Mode.CLEANING:
+        return False
+    if line.station.plc is not None and not (line.linked and line.run is not None):
+        return False
+    return mode is Mode.BYPASS or all(v in line.heard_ns for v in line.plan.newest.views)
+
+
+def show(line: Line) -> None:
+    """Tell the gate how the station is, and that its loop comes round."""
+    bits = StationBit.READY if ready(line) else StationBit(0)
+    if line.modes.now.mode is Mode.BYPASS:
+        bits |= StationBit.BYPASS
+    if line.stop.why:
+        bits |= StationBit.STOP
+    if line.alarmed:
+        bits |= StationBit.ALARM
+    line.gate.show(bits, INDEX[line.modes.now.mode])
+    line.gate.alive()
+
+
+def look_around(line: Line) -> None:
+    """Alarms, the end of a by-pass, records that are due. Call it some times a second."""
+    now_ns, alarms = time.monotonic_ns(), line.alarms
+    if ended := line.modes.expire(now_ns):
+        line.ledger.add_event("mode", "line", mode=str(line.modes.now.mode), ended=str(ended.mode))
+    bypass = line.modes.now.mode is Mode.BYPASS
+    alarms.holds(AlarmCode.BYPASS, bypass, line.modes.now.reason, stops=False)
+    for view, heard_ns in list(line.heard_ns.items()):
+        silent = now_ns - heard_ns > SILENT_NS
+        alarms.holds(AlarmCode.CAMERA_LOST, silent, f"{view}: says nothing", key=view)
+        if silent:
+            del line.heard_ns[view]
+    for doubt in line.matching.doubts:
+        alarms.happened(AlarmCode.COUNT_MISMATCH, doubt)
+    line.matching.doubts.clear()
+    for code in STOPS:
+        alarms.holds(code, code in line.stop.why, line.stop.why.get(code, ""))
+    if now_ns - line.looked_ns > LOOK_NS:
+        line.looked_ns = now_ns
+        _look_at_store(line)
+        _reconcile(line, now_ns)
+        line.plan.forget_before(min(line.matching.parts, default=line.matching.newest))
+    for image in line.archive.written():
+        line.ledger.add_image(image)
+    for alarm in alarms.fresh:
+        log.warning("alarm", code=str(alarm.code), detail=alarm.detail, stops=alarm.stops)
+        line.ledger.add_event("alarm", "line", code=str(alarm.code), detail=alarm.detail)
+    alarms.fresh.clear()
+    line.alarmed = bool(alarms.standing())
+    if line.ledger.waiting and now_ns - line.verdicts.committed_ns > COMMIT_NS:
+        line.verdicts.committed_ns = now_ns
+        line.ledger.commit_soon()
+
+
+def _look_at_store(line: Line) -> None:
+    store = line.station.store
+    free_mb = free_bytes(line.ledger.data_dir) >> 20
+    full, trouble = free_mb < store.stop_mb, line.ledger.trouble
+    low = free_mb < store.reserve_mb and not full
+    line.alarms.holds(AlarmCode.DISK_LOW, low, f"{free_mb} MB left", stops=False)
+    detail = trouble or f"{free_mb} MB left"
+    line.alarms.holds(AlarmCode.DISK_FULL, full or bool(trouble), detail)
+    line.verdicts.store_ok = not full and not trouble
+
+
+def _reconcile(line: Line, now_ns: int) -> None:
+    """Counts that should be equal (I1)."""
+    status = line.zone.status
+    if status is None:
+        return
+    limit_ns = 2 * max(c.frame_timeout_ms for c in line.station.cameras) * 1_000_000 + LOOK_NS
+    parts = line.matching.parts.values()
+    owed = sum(c.triggered and now_ns - c.part.trigger_ns > limit_ns for c in parts)
+    wrong = line.reconciler.differences(status, owed, now_ns)
+    line.alarms.holds(AlarmCode.COUNT_MISMATCH, bool(wrong), "; ".join(wrong), stops=False)
