@@ -29,8 +29,10 @@ from inspector.config import ConfigError, Problem, Settings, load_yaml
 from inspector.part import Batch, Finding, Outcome, Pixels, Severity
 from inspector.tools import TOOLS
 from inspector.tools.code import SERIAL
+from inspector.tools.follow import as_taught, in_frame, place_of
+from inspector.tools.logic import Rule, check_follow, check_rules, settle, tolerate
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Step, Tool, Unjudged, nearest
+from inspector.tools.step import Context, Step, Tool, Unjudged, is_left_out, nearest
 
 if TYPE_CHECKING:
     AnyStep = Step
@@ -55,6 +57,10 @@ class RecipeFile(Settings):
     """The pictures of a part that it needs: camera names of the station."""
     tools: tuple[AnyStep, ...]
     """Run in this order."""
+    rules: tuple[Rule, ...] = Field((), exclude_if=is_left_out)
+    """Which steps must hold together; a step that none names must hold by itself."""
+    limits: dict[Severity, Annotated[int, Field(ge=1)]] = Field({}, exclude_if=is_left_out)
+    """How many parts of a batch may pass though they have a finding of this severity."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> RecipeFile:
@@ -72,6 +78,10 @@ class RecipeFile(Settings):
                 raise ValueError(f"tool `{step.name}` looks at view `{step.view}`; {near}")
             if not step.view and len(self.views) > 1:
                 raise ValueError(f"tool `{step.name}` must say which `view` it looks at")
+        check_follow(self.tools)
+        check_rules(self.rules, names)
+        if Severity.CRITICAL in self.limits:
+            raise ValueError("`limits`: a part with a critical finding never passes")
         return self
 
 
@@ -88,6 +98,9 @@ class Judgement:
     """From a code, if one carries it."""
     ms: float
     """How long it took, in wall milliseconds."""
+    tolerated: tuple[Severity, ...] = ()
+    """Severities of findings that it passes in spite of: whoever counts the batch's adds one to
+    each."""
 
 
 class Recipe:
@@ -103,6 +116,8 @@ class Recipe:
         self._tools: list[tuple[Step, Tool]] = [
             (step, TOOLS[step.kind](step, shelf)) for step in steps
         ]
+        self._leaders = {s.follow: s.follow.partition("/")[::2] for s in steps if s.follow}
+        self._turned: dict[str, Pixels] = {}
         digests = (d for _, tool in self._tools for d in tool.model_digests)
         self.model_digests: tuple[str, ...] = tuple(dict.fromkeys(digests))
 
@@ -117,11 +132,13 @@ class Recipe:
         batch: Batch,
         today: date,
         clock_synced: bool = True,
+        tolerated: Mapping[Severity, int] | None = None,
     ) -> Judgement:
         """Judges one part by its frames, (h, w) or (h, w, 3) BGR uint8, by view.
 
-        Never raises for what a frame holds: what cannot be judged is an error. A recipe with one
-        view takes a single frame of whatever name.
+        ``tolerated`` counts the batch's parts so far by ``Judgement.tolerated``; left out, the
+        recipe's limits let nothing through. Never raises for what a frame holds: what cannot be
+        judged is an error. A recipe with one view takes a single frame of whatever name.
         """
         started = time.perf_counter_ns()
         context = Context(batch, today, clock_synced)
@@ -137,17 +154,49 @@ class Recipe:
                 errors.append(f"view {view}: {flaw}")
             else:
                 views[view] = pixels
+        silent: dict[str, str] = {}
         for step, tool in self._tools:
             if step.view not in views:
                 continue
+            if step.follow and step.follow not in context.places:
+                silent[step.name] = step.follow
+                continue
             try:
-                findings += tool.look(views[step.view], context)
+                found = self._look(step, tool, views[step.view], context)
+                findings += found
+                for place, (leader, label) in self._leaders.items():
+                    if leader == step.name and place not in context.places:
+                        box = place_of(found, label)
+                        context.places.update({place: box} if box else {})
             except Unjudged as error:
                 errors.append(f"{step.name}: {error}")
                 findings += error.findings
             except Exception as error:  # whatever breaks in a tool, the part must not pass
                 errors.append(f"{step.name} failed: {type(error).__name__}: {error}")
-        return _judgement(findings, errors, started)
+        findings, excused = settle(self.file.rules, findings, silent)
+        spent: tuple[Severity, ...] = ()
+        lost = [f"{n}: `{silent[n]}` gave no place to look at" for n in silent if n not in excused]
+        if not lost and not errors:
+            findings, spent = tolerate(findings, self.file.limits, tolerated)
+        elif all(f.ok for f in findings):  # what could not look must not end in a pass
+            errors += lost
+        return _judgement(findings, errors, started, spent)
+
+    def _look(self, step: Step, tool: Tool, pixels: Pixels, context: Context) -> list[Finding]:
+        """What a step finds, in the frame's pixels, whatever it follows."""
+        if not step.follow or not step.turned_back:
+            return tool.look(pixels, context)
+        place = context.places[step.follow]
+        picture = as_taught(pixels, place, step.roi, self._turned.get(step.name))
+        if place.box is None:
+            self._turned[step.name] = picture
+        try:
+            found = tool.look(picture, context)
+        except Unjudged as error:
+            raise Unjudged(str(error), in_frame(error.findings, place)) from None
+        if step.name in context.places:
+            context.places[step.name] = place.after(context.places[step.name])
+        return in_frame(found, place)
 
 
 def load(
@@ -169,7 +218,7 @@ def read(path: Path, shelf: Shelf | None = None) -> RecipeFile:
 
     Raises ``ConfigError``.
     """
-    context = {"shelf": shelf} if shelf else {}
+    context = {"shelf": shelf, "folder": path.parent} if shelf else {}
     file = load_yaml(path, RecipeFile, **context)
     if file.name != path.stem and path.parent.name == "recipes":
         raise ConfigError(
@@ -328,9 +377,11 @@ def _flaw(pixels: Pixels | None) -> str:
     return ""
 
 
-def _judgement(findings: list[Finding], errors: list[str], started: int) -> Judgement:
+def _judgement(
+    findings: list[Finding], errors: list[str], started: int, spent: tuple[Severity, ...] = ()
+) -> Judgement:
     bad = [f for f in findings if not f.ok]
-    bad.sort(key=_badness)
+    bad.sort(key=lambda finding: _WORST_FIRST[finding.severity])
     if any(f.score != f.score for f in findings):
         errors.append("a tool answered with a score that is not a number")
     reasons = [*errors]
@@ -345,8 +396,4 @@ def _judgement(findings: list[Finding], errors: list[str], started: int) -> Judg
         outcome = Outcome.PASS
     serial = next((f.text for f in findings if f.label == SERIAL and f.kind == "code"), None)
     ms = (time.perf_counter_ns() - started) / 1e6
-    return Judgement(outcome, tuple(reasons), tuple(findings), serial, ms)
-
-
-def _badness(finding: Finding) -> int:
-    return _WORST_FIRST[finding.severity]
+    return Judgement(outcome, tuple(reasons), tuple(findings), serial, ms, spent)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from inspector.part import Pixels
+    from inspector.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,3 +65,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
         report.outcome = "failed"
         report.longrepr = f"took {call.duration:.1f} s; an unmarked test has {limit:g} s"
     return report
+
+
+@pytest.fixture
+def recipe_of(tmp_path: Path) -> Callable[..., Recipe]:
+    """Makes a recipe ready from the YAML of its tools; ``{name}`` in it is the digest of a golden
+    picture given by that name."""
+    from inspector.recipe import load
+    from inspector.tools.golden import keep_golden
+
+    def make(tools: str, **goldens: Pixels) -> Recipe:
+        folder = tmp_path / "recipes"
+        folder.mkdir(exist_ok=True)
+        for name, pixels in goldens.items():
+            tools = tools.replace(f"{{{name}}}", keep_golden(pixels, folder))
+        path = folder / "trial.yaml"
+        path.write_text(f"name: trial\n{textwrap.dedent(tools)}")
+        return load(path, models=ROOT / "models")
+
+    return make

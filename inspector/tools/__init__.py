@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from inspector.tools.align import Align
 from inspector.tools.code import Code
 from inspector.tools.detect import Detect
 from inspector.tools.illumination import Illumination
@@ -19,5 +20,6 @@ TOOLS: Mapping[str, type[Any]] = {
     "read": Read,
     "code": Code,
     "illumination": Illumination,
+    "align": Align,
 }
 """Kind in a recipe → tool, see ``tools/step.py`` for what a tool is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 
 from inspector.config import Settings
 from inspector.part import Batch, Finding, Pixels, Severity
+from inspector.tools.place import Place
 
 
 def _is_a_box(roi: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -29,8 +30,18 @@ Roi = Annotated[tuple[int, int, int, int], AfterValidator(_is_a_box)]
 """``[x1, y1, x2, y2]`` in pixels of the full frame; x2 and y2 are outside of it."""
 
 
+def is_left_out(value: object) -> bool:
+    """Fields that came later stay out of the canonical recipe unless they are used: a recipe that
+    does not know them keeps its digest, and with it its approval."""
+    return not value
+
+
 class Step(Settings):
     """One tool at work in a recipe. Each tool's own ``Step`` narrows ``kind``, adds ``params``."""
+
+    turned_back: ClassVar[bool] = True
+    """Whether a step that follows another is given the picture turned back; a tool that must not
+    see it resampled takes the place from ``Context.places`` itself."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     """Unique in the recipe; findings carry it."""
@@ -42,6 +53,10 @@ class Step(Settings):
     """Where it looks; the whole frame when left out. Findings are in full-frame pixels anyway."""
     severity: Severity = Severity.MAJOR
     """How bad a finding of this step is, where no rule says otherwise."""
+    follow: str = Field("", exclude_if=is_left_out)
+    """An earlier step of this view, or ``step/label``. An ``align`` step: this one sees the part as
+    it was taught, however it stands. Any other: this one looks at the box of its first finding
+    that is in order, and its ROIs count from that box's corner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,8 @@ class Context:
     today: date
     clock_synced: bool = True
     """False: rules about dates cannot be judged."""
+    places: dict[str, Place] = field(default_factory=dict)
+    """Where steps found this part so far, by what ``follow`` calls them."""
 
 
 class Tool(Protocol):

@@ -1,0 +1,75 @@
+"""Where one step found the part goes in; the picture that another step looks at comes out.
+
+A step that says ``follow`` sees the part as it was taught: turned back, or cut out of the frame.
+Its findings are put back into the frame's pixels. Imported by ``recipe`` alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from inspector.part import Finding, Pixels
+from inspector.tools.place import Place
+from inspector.tools.step import Roi, Unjudged
+
+
+def place_of(findings: Iterable[Finding], label: str = "") -> Place | None:
+    """The cut-out under the first finding that is in order and has a box (and ``label``, if given).
+
+    Tools give their best finding first.
+    """
+    for finding in findings:
+        box = finding.box
+        if finding.ok and box is not None and label in ("", finding.label):
+            x, y = math.floor(box[0]), math.floor(box[1])
+            size = (math.ceil(box[2]) - x, math.ceil(box[3]) - y)
+            return Place(np.array([(1.0, 0.0, x), (0.0, 1.0, y)]), size, box)
+    return None
+
+
+def as_taught(pixels: Pixels, place: Place, roi: Roi | None, spare: Pixels | None) -> Pixels:
+    """The frame as the following step was taught it; a cut-out is a view, a turned one a copy.
+
+    Only what lies under ``roi`` is turned back, the rest of the picture is undefined. ``spare`` is
+    an earlier answer that may be overwritten. Raises ``Unjudged`` when the place is not in the
+    frame.
+    """
+    height, width = pixels.shape[:2]
+    if place.box is not None and place.size is not None:
+        x, y = int(place.matrix[0, 2]), int(place.matrix[1, 2])
+        x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + place.size[0], width), y + place.size[1]
+        if x1 >= x2 or y1 >= min(y2, height) or (x1, y1) != (x, y):
+            raise Unjudged(f"the place to look at, x {x} y {y}, is not in the picture")
+        return pixels[y1 : min(y2, height), x1:x2]
+    w, h = place.size or (width, height)
+    x1, y1, x2, y2 = roi or (0, 0, w, h)
+    if x2 > w or y2 > h:
+        raise Unjudged(f"ROI {list(roi or ())} reaches outside the {w}x{h} taught picture")
+    if roi:
+        seen = place.around((x1, y1, x2 - 1, y2 - 1))
+        if seen[0] < -1 or seen[1] < -1 or seen[2] > width or seen[3] > height:
+            raise Unjudged(f"the part stands so that ROI {list(roi)} lies partly out of the frame")
+    shape = (h, w, *pixels.shape[2:])
+    if spare is None or spare.shape != shape:
+        spare = np.zeros(shape, np.uint8)
+    matrix = place.matrix.copy()
+    matrix[:, 2] = place.points(np.array([(x1, y1)]))[0]
+    cut = cv2.warpAffine(
+        pixels,
+        matrix,
+        (x2 - x1, y2 - y1),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+    spare[y1:y2, x1:x2] = cut
+    return spare
+
+
+def in_frame(findings: Iterable[Finding], place: Place) -> list[Finding]:
+    """Findings of a step that looked at a taught picture, their boxes in the frame's pixels."""
+    return [f if f.box is None else replace(f, box=place.around(f.box)) for f in findings]
