@@ -113,12 +113,17 @@ class Judge:
         default_factory=lambda: {"escapes": [], "false_rejects": []}
     )
     """The newest ten escapes and false rejects, for whoever looks for the cause."""
+    first_ns: int | None = None
+    last_ns: int = 0
+    """First and newest trigger."""
     _open: dict[int, _Open] = field(default_factory=dict)
     _numbers: dict[int, int] = field(default_factory=dict)
 
     def trigger(self, number: int, item: Item, t_ns: int) -> None:
         """The PLC counted ``item`` as part ``number``; its cameras were triggered at ``t_ns``."""
         self.counts["triggers"] += 1
+        self.first_ns = t_ns if self.first_ns is None else self.first_ns
+        self.last_ns = t_ns
         self._numbers.setdefault(item.id, number)
         self._open[number] = _Open(t_ns, item.id)
 
@@ -205,7 +210,9 @@ class Judge:
             "escapes_critical", "false_rejects", "unjudged_passed", "revoked_passed", "bypassed",
             "clashes", "removed",
         )  # fmt: skip
+        seconds = (self.last_ns - (self.first_ns or self.last_ns)) / 1e9
         return {
+            "parts_per_s": round((self.counts["triggers"] - 1) / seconds, 3) if seconds else 0.0,
             **{name: self.counts[name] for name in names},
             "defective_by_label": dict(self.defective),
             "escapes_by_label": dict(self.escapes),

@@ -129,6 +129,8 @@ class Process:
         self._late = Spread()
         world.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         world.run.chmod(0o700)
+        for stale in ("world.json", "report.json"):
+            (world.run / stale).unlink(missing_ok=True)
         self.wire_path = world.wire or world.run / "wire"
         self._wire = Wire.create(self.wire_path)
         self._judge = Judge(read_truth(world.film), world.product)

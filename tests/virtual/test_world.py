@@ -181,6 +181,7 @@ def test_the_world_waits_for_ready_and_counts_what_truly_went_where(running: Run
 
     assert (report["triggers"], report["decided"]) == (30, 30)
     assert (report["gate_passed"], report["gate_rejects"]) == (24, 6)
+    assert report["parts_per_s"] == pytest.approx(25, abs=1)
     assert (report["defective"], report["escapes"], report["false_rejects"]) == (6, 0, 0)
     assert report["unjudged_passed"] == 0
     assert report["defective_by_label"] == {"cap_missing": 6}
