@@ -246,7 +246,7 @@ class Display:
         return True
 
     def close(self) -> None:
-        """Stop publishing. Before another ``Display`` opens here, end the context or the process."""
+        """Stop publishing. Another ``Display`` may open here once the context has ended."""
         self._socket.close()
 
     def _encode(self, pixels: Pixels) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from subprocess import Popen
 from typing import Any
 
@@ -128,19 +128,34 @@ def test_a_line_that_hangs_is_a_lost_line(web: Any, line: Line, page: Any) -> No
     page.wait_for_selector("#verdict[data-outcome=pass]")
 
 
-def test_a_killed_web_process_blanks_the_page_and_a_new_one_is_found(
-    web: Any, line: Line, page: Any
+@pytest.fixture
+def mortal_web(web: Any) -> Iterator[Any]:
+    """The web process, for a test that kills it; the next test finds it alive again."""
+    yield web
+    web.start()
+
+
+def test_a_killed_web_process_blanks_the_page_within_a_second(
+    mortal_web: Any, line: Line, page: Any
 ) -> None:
     page.expected_errors = ("WebSocket", "ERR_CONNECTION")
     line("--rate", "20")
-    open_live(page, web.url)
+    open_live(page, mortal_web.url)
     page.evaluate(NOTE_LINK)
     killed = time.time()
+    mortal_web.kill()
+    assert when(page, "lost") - killed <= 1.0
+    assert not page.evaluate(LOOK)["drawn"]
+
+
+@pytest.mark.slow
+def test_a_page_finds_a_restarted_web_process_by_itself(web: Any, line: Line, page: Any) -> None:
+    page.expected_errors = ("WebSocket", "ERR_CONNECTION")
+    line("--rate", "20")
+    open_live(page, web.url)
     web.kill()
-    try:
-        assert when(page, "lost") - killed <= 1.0
-    finally:
-        web.start()
+    page.wait_for_selector("body[data-link=lost]", state="attached")
+    web.start()
     page.wait_for_selector("#verdict[data-outcome=pass]")
 
 

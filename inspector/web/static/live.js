@@ -30,6 +30,7 @@ let shown = null; // The part on the screen.
 let nextReject = null;
 let nextPass = null;
 let drawing = null;
+let decoding = Promise.resolve();
 
 function byId(id) {
   return document.getElementById(id);
@@ -74,25 +75,29 @@ function retry() {
   setTimeout(connect, RECONNECT_MS);
 }
 
-async function take(data, from) {
+function take(data, from) {
   const now = performance.now();
   heard = now;
   const view = new DataView(data);
-  const topic = String.fromCharCode(view.getUint8(0), view.getUint8(1));
   if (view.getUint8(2) !== 1) return;
+  const topic = String.fromCharCode(view.getUint8(0), view.getUint8(1));
   const end = HEADER + view.getUint32(4, true);
   const body = JSON.parse(new TextDecoder().decode(new Uint8Array(data, HEADER, end - HEADER)));
   if (topic === "ST") {
     heartbeat(body, Number(view.getBigInt64(16, true)) / 1e6, now);
-    return;
-  }
-  try {
+  } else {
     const part = { ...body, number: Number(view.getBigUint64(8, true)), pictures: [], at: now };
-    let start = end;
-    for (const picture of body.views) {
-      const jpeg = new Blob([new Uint8Array(data, start, picture.bytes)], { type: "image/jpeg" });
+    decoding = decoding.then(() => decode(part, topic, data, end, from)).catch(console.error);
+  }
+}
+
+// One after the other: small pictures must not overtake large ones.
+async function decode(part, topic, data, start, from) {
+  try {
+    for (const view of part.views) {
+      const jpeg = new Blob([new Uint8Array(data, start, view.bytes)], { type: "image/jpeg" });
       part.pictures.push(await createImageBitmap(jpeg));
-      start += picture.bytes;
+      start += view.bytes;
     }
     arrive(part, topic);
   } finally {
