@@ -115,7 +115,7 @@ class Code:
         for code in codes:
             content, box = code.text, _around(code.position, step)
             try:
-                gs1 = parse_gs1(content, context.today) if _is_gs1(code, params) else None
+                gs1 = parse_gs1(content, context.today) if _is_gs1(params) else None
                 fault = ""
             except Gs1Error as error:
                 gs1, fault = None, f"{code.format.name} {error}" if params.gs1 else ""
@@ -204,9 +204,9 @@ class _Expected:
         return True, ""
 
 
-def _is_gs1(code: Any, params: Params) -> bool:
-    """By the symbology identifier ``]C1``, ``]d2``, ``]Q3``, ``]e0`` … (GS1 section 5.1.2)."""
-    return bool(params.gs1 or params.expect or code.content_type == zxingcpp.ContentType.GS1)
+def _is_gs1(params: Params) -> bool:
+    """Without a rule nothing is read into a content: then each code is one finding and no more."""
+    return params.gs1 or params.expect is not None
 
 
 def _around(position: Any, step: CodeStep) -> Box:

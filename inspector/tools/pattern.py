@@ -13,9 +13,12 @@ import string
 import unicodedata
 from dataclasses import dataclass, field
 
-LOOK_ALIKES = ("O0QDCU", "I1Ll|!iT7", "A4R", "B8", "S5", "Z2", "G6", "Z7", "E3", "g9q", "MN", "b6")
-"""Characters that recognisers mistake for one another, above all in dot-matrix print. Measured on
-random dot-matrix lines, A read for R is the most frequent."""
+LOOK_ALIKES = (
+    "O0QDCU", "I1Ll|!i", "17", "T7", "Z7", "A4", "AR", "B8", "S5", "Z2", "G6", "b6", "E3", "g9q",
+    "MN", "WN", "UV",
+)  # fmt: skip
+"""Groups of characters that recognisers mistake for one another, above all in dot-matrix print;
+measured on random dot-matrix lines the most frequent are V read as U, and A as R."""
 
 LONGEST = 64
 """Characters that a template can span at most."""

@@ -1,0 +1,131 @@
+"""Codes of every common symbology, made by zxing-cpp, read and held against rules."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import zxingcpp
+
+from inspector.part import Batch, Finding, Pixels
+from inspector.tools.code import Code, CodeStep
+from inspector.tools.onnx import Shelf
+from inspector.tools.step import Context, Unjudged
+
+TODAY = date(2026, 11, 23)
+GS1 = "(01)09506000134352(17)270228(10)L2417A(21)SN42"
+
+
+def picture(content: str, symbology: str, **options: Any) -> Pixels:
+    """A code on white paper, a quiet zone around it."""
+    form = zxingcpp.barcode_format_from_str(symbology)
+    code = np.array(zxingcpp.create_barcode(content, form, **options).to_image(scale=4))
+    return cv2.copyMakeBorder(code, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=255)
+
+
+def look(pixels: Pixels, clock_synced: bool = True, **params: Any) -> list[Finding]:
+    step = CodeStep.model_validate({"name": "code", "kind": "code", "params": params})
+    batch = Batch("B1", texts={"lot": "L2417A", "date": "28 FEB 27"})
+    return Code(step, Shelf(Path("none"))).look(pixels, Context(batch, TODAY, clock_synced))
+
+
+@pytest.mark.parametrize(
+    ("symbology", "content"),
+    [
+        ("QRCode", "https://example.com/p/1"),
+        ("DataMatrix", "A1B2C3"),
+        ("PDF417", "lot L2417A"),
+        ("Aztec", "aztec"),
+        ("Code128", "L2417A-7"),
+        ("Code39", "L2417A"),
+        ("EAN13", "4006381333931"),
+        ("EAN8", "96385074"),
+        ("ITF", "00123456789012"),
+        ("Codabar", "A12345B"),
+    ],
+)
+def test_every_symbology_is_read_with_its_place(symbology: str, content: str) -> None:
+    (finding,) = look(picture(content, symbology))
+
+    assert (finding.ok, finding.text) == (True, content)
+    assert symbology.replace("Code", "") in finding.label.replace("Code", "")
+    assert finding.box is not None
+    assert finding.box[0] >= 20
+
+
+def test_upc_a_is_read_as_the_ean_13_that_it_is() -> None:
+    (finding,) = look(picture("036000291452", "UPCA"))
+
+    assert (finding.label, finding.text) == ("EAN13", "0036000291452")
+
+
+def test_several_codes_on_one_part_are_all_found_turned_or_not() -> None:
+    one, other = picture("first", "QRCode"), picture("second", "DataMatrix")
+    size = max(*one.shape, *other.shape)
+    canvas = np.full((size, 2 * size), 255, np.uint8)
+    canvas[: one.shape[0], : one.shape[1]] = one
+    canvas[: other.shape[1], size : size + other.shape[0]] = np.rot90(other)
+
+    texts = {f.text for f in look(canvas)}
+
+    assert texts == {"first", "second"}
+
+
+def test_a_roi_gives_places_in_the_whole_frame() -> None:
+    code = picture("here", "QRCode")
+    frame = np.full((600, 800), 255, np.uint8)
+    frame[200 : 200 + code.shape[0], 300 : 300 + code.shape[1]] = code
+    step = CodeStep.model_validate({"name": "c", "kind": "code", "roi": [280, 180, 780, 580]})
+
+    (finding,) = Code(step, Shelf(Path("none"))).look(frame, Context(Batch("B"), TODAY))
+
+    assert finding.box is not None
+    assert finding.box[:2] == (356.0, 256.0), "the quiet zone is 40 px of ours and 16 of its own"
+
+
+def test_no_code_is_a_reject() -> None:
+    (finding,) = look(np.full((200, 200), 255, np.uint8))
+
+    assert not finding.ok
+    assert "at least 1" in finding.reason
+
+
+def test_gs1_rules_hold_for_the_right_code_and_its_serial_comes_out() -> None:
+    pixels = picture(GS1, "DataMatrix", gs1=True)
+    rules = {"lot": "{lot}", "gtin": "9506000134352", "expiry": "{date}", "serial": True}
+
+    findings = look(pixels, expect=rules)
+
+    assert all(f.ok for f in findings), [f.reason for f in findings]
+    assert [f.text for f in findings if f.label == "serial"] == ["SN42"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ({"lot": "L2418A"}, "lot is L2417A"),
+        ({"gtin": "9506000134369"}, "GTIN"),
+        ({"not_before_days": 200}, "97 days ahead"),
+        ({"expiry": "01 MAR 27"}, "expiry is"),
+        ({"content": "other"}, "must be `other`"),
+        ({"pattern": r"\d{4}"}, "form"),
+    ],
+)
+def test_a_code_that_says_something_else_is_a_reject(rule: dict[str, Any], why: str) -> None:
+    findings = look(picture(GS1, "DataMatrix", gs1=True), expect=rule)
+
+    assert [f for f in findings if not f.ok and why in f.reason]
+
+
+def test_a_text_that_the_batch_lacks_leaves_the_part_unjudged() -> None:
+    with pytest.raises(Unjudged, match="no text `lto`; did you mean `lot`"):
+        look(picture("x", "QRCode"), expect={"content": "{lto}"})
+
+
+def test_without_a_synchronised_clock_no_expiry_is_judged() -> None:
+    with pytest.raises(Unjudged, match="clock"):
+        look(picture("x", "QRCode"), clock_synced=False, expect={"not_before_days": 1})

@@ -1,0 +1,74 @@
+"""GS1 element strings, as scanners give them and as people read them."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.tools.gs1 import FNC1, Gs1Error, check_digit_holds, parse_gs1
+
+TODAY = date(2026, 11, 23)
+GTIN = "09506000134352"
+
+
+def test_gtin_lot_serial_and_expiry_come_out() -> None:
+    encoded = f"01{GTIN}17270228" + f"10L2417A{FNC1}21SN-00042"
+
+    code = parse_gs1(encoded, TODAY)
+
+    assert (code.gtin, code.lot, code.serial) == (GTIN, "L2417A", "SN-00042")
+    assert code.expiry == date(2027, 2, 28)
+
+
+def test_the_bracketed_form_says_the_same() -> None:
+    bracketed = parse_gs1(f"(01){GTIN}(17)270228(10)L2417A(21)SN-00042", TODAY)
+
+    assert bracketed == parse_gs1(f"{FNC1}01{GTIN}1727022810L2417A{FNC1}21SN-00042", TODAY)
+
+
+def test_day_00_is_the_last_of_the_month() -> None:
+    assert parse_gs1("17280200", TODAY).expiry == date(2028, 2, 29)
+
+
+@pytest.mark.parametrize(
+    ("year", "whole"), [("76", 2076), ("77", 1977), ("25", 2025), ("00", 2000)]
+)
+def test_two_digit_years_lie_within_fifty_years(year: str, whole: int) -> None:
+    assert parse_gs1(f"17{year}0115", TODAY).expiry == date(whole, 1, 15)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("0109506000134353", "check digit"),
+        ("01095060001343", "14 digits"),
+        ("17271331", "no date"),
+        ("10", "1 to 20"),
+        ("10" + "A" * 21, "1 to 20"),
+        ("hello", "application identifier"),
+        ("", "empty"),
+        ("(01)1(xx)", "digits"),
+        ("10A" + FNC1 + "10B", "twice"),
+    ],
+)
+def test_what_is_wrong_is_named(content: str, why: str) -> None:
+    with pytest.raises(Gs1Error, match=why):
+        parse_gs1(content, TODAY)
+
+
+def test_check_digits_of_known_numbers() -> None:
+    assert check_digit_holds("4006381333931")
+    assert check_digit_holds("96385074")
+    assert not check_digit_holds("4006381333932")
+    assert not check_digit_holds("40063813x3931")
+
+
+@given(st.text(max_size=60))
+def test_any_content_ends_in_a_code_or_a_clear_error(content: str) -> None:
+    try:
+        parse_gs1(content, TODAY)
+    except Gs1Error as error:
+        assert str(error)

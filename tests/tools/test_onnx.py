@@ -1,0 +1,187 @@
+"""Which models run, which are refused and why, and that their answers are right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from inspector.tools.card import BUILT_IN, ModelError
+from inspector.tools.onnx import Shelf, probe
+
+Make = Callable[..., Path]
+
+
+def graph_of(answer: np.ndarray, shape: tuple[Any, ...], dtype: int = TensorProto.UINT8) -> bytes:
+    """A model that answers ``answer`` plus 0 × what it sees."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["answer", "nothing"], ["detections"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("images", dtype, shape)],
+        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, answer.shape)],
+        [
+            numpy_helper.from_array(answer.astype(np.float32), "answer"),
+            numpy_helper.from_array(np.float32(0), "zero"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def shelve(models: Path, data: bytes, name: str = "m", **card: Any) -> Path:
+    """Puts a model with its card on the shelf; ``card`` overrides the card's fields."""
+    folder = models / name / "1"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(data)
+    full = {
+        "name": name,
+        "version": "1",
+        "task": "detect",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "input": {"name": "images", "shape": [1, 32, 32, 3], "dtype": "uint8"},
+        "output": {"name": "detections", "format": "end-to-end"},
+        "classes": ["a", "b"],
+    } | card
+    (folder / "card.json").write_text(json.dumps(full))
+    return folder
+
+
+ROWS = np.zeros((1, 4, 6), np.float32)
+GOOD = graph_of(ROWS, (1, 32, 32, 3))
+
+
+def test_a_model_with_a_true_card_runs(tmp_path: Path) -> None:
+    shelve(tmp_path, GOOD)
+
+    model = Shelf(tmp_path, threads=1).open("m/1", "detect")
+
+    assert model.digest == hashlib.sha256(GOOD).hexdigest()
+    assert model.bind((1, 32, 32, 3)).run().shape == (1, 4, 6)
+
+
+def test_a_model_is_opened_once_for_all_recipes(tmp_path: Path) -> None:
+    shelve(tmp_path, GOOD)
+    shelf = Shelf(tmp_path, threads=1)
+
+    assert shelf.open("m/1", "detect") is shelf.open("m/1", "detect")
+
+
+def test_bound_buffers_are_the_arrays_that_the_model_reads_and_writes(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["floats", "shape"], ["detections"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, (1, 2, 3, 1))],
+        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, (1, 1, 6))],
+        [numpy_helper.from_array(np.array([1, 1, 6]), "shape")],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    data = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    entry = {"dtype": "uint8", "colour": "grey"}
+    shelve(tmp_path, data, input=entry)
+    bound = Shelf(tmp_path, threads=1).open("m/1", "detect").bind((1, 2, 3, 1))
+    answer = bound.output
+
+    for first in (7, 200):
+        bound.input.reshape(-1)[:] = range(first, first + 6)
+        again = bound.run()
+        assert again is answer, "the output buffer is reused"
+        assert again.ravel().tolist() == list(range(first, first + 6))
+
+
+def damaged(models: Path) -> None:
+    path = shelve(models, GOOD) / "model.onnx"
+    path.write_bytes(GOOD[:-20] + bytes(20))
+
+
+def truncated(models: Path) -> None:
+    half = GOOD[: len(GOOD) // 2]
+    shelve(models, half)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "why"),
+    [
+        (damaged, "SHA-256 differs"),
+        (truncated, "onnxruntime refuses it"),
+        (lambda m: shelve(m, b"not a model"), "onnxruntime refuses it"),
+        (lambda m: (shelve(m, GOOD) / "model.onnx").unlink(), "cannot be read"),
+        (lambda m: (shelve(m, GOOD) / "card.json").write_text("{"), "is not JSON"),
+        (lambda m: (shelve(m, GOOD) / "card.json").write_text("{}"), "Field required"),
+        (lambda m: shelve(m, GOOD, classes=[]), "names no classes"),
+        (lambda m: shelve(m, GOOD, task="recognise"), "is for `recognise`"),
+        (lambda m: shelve(m, GOOD, version="2"), "says it is m/2"),
+        (lambda m: shelve(m, GOOD, output={"format": "yolov8"}), "belongs to another model"),
+        (lambda m: shelve(m, GOOD, output={"format": "yolov99"}), "format is `yolov99`"),
+        (lambda m: shelve(m, GOOD, output={"name": "boxes", "format": "end-to-end"}), "no output"),
+        (lambda m: shelve(m, GOOD, input={"dtype": "float32"}), "its card says float32"),
+        (lambda m: shelve(m, GOOD, input={"shape": [1, 64, 64, 3]}), "its card says"),
+        (lambda m: shelve(m, GOOD, input={"colour": "grey"}), "channels"),
+        (lambda m: shelve(m, GOOD, input={"name": "pixels"}), "its input is `images`"),
+        (
+            lambda m: shelve(m, GOOD, parity={"probes": [{"seed": 0, "answer": [0.9] * 4}]}),
+            "answers otherwise",
+        ),
+    ],
+)
+def test_a_model_that_must_not_run_is_refused_by_name(
+    tmp_path: Path, break_it: Callable[[Path], Any], why: str
+) -> None:
+    break_it(tmp_path)
+
+    with pytest.raises(ModelError, match=why) as error:
+        Shelf(tmp_path, threads=1).open("m/1", "detect")
+    assert "m/1" in str(error.value)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    shelve(tmp_path, GOOD, name="bottle-line")
+
+    with pytest.raises(ModelError, match="did you mean `bottle-line`"):
+        Shelf(tmp_path).open("botle-line", "detect")
+    with pytest.raises(ModelError, match="name one of its versions: 1"):
+        Shelf(tmp_path).open("bottle-line/3", "detect")
+
+
+def test_a_provider_that_is_not_there_is_named(tmp_path: Path) -> None:
+    shelve(tmp_path, GOOD)
+
+    with pytest.raises(ModelError, match="NoSuchExecutionProvider"):
+        Shelf(tmp_path, providers=("NoSuchExecutionProvider",)).open("m/1", "detect")
+
+
+def test_parity_probes_that_hold_let_the_model_run(tmp_path: Path) -> None:
+    shelve(tmp_path, GOOD, parity={"probes": [{"seed": 0, "answer": [0.0] * 4}]})
+
+    assert Shelf(tmp_path).open("m/1", "detect").card.parity.probes
+
+
+def test_a_probe_is_the_same_picture_everywhere() -> None:
+    picture = probe(0, (1, 40, 24, 3))
+
+    digest = hashlib.sha256(picture.tobytes()).hexdigest()
+    assert picture.shape == (1, 40, 24, 3)
+    assert digest == hashlib.sha256(probe(0, (1, 40, 24, 3)).tobytes()).hexdigest()
+    assert (picture[0, :16, :16] == picture[0, 0, 0]).all()
+
+
+def test_the_models_of_the_pinned_wheel_are_those_whose_digests_we_know() -> None:
+    for ref, card in BUILT_IN.items():
+        assert Shelf(Path("none"), threads=1).open(ref, card.task).digest == card.sha256
