@@ -15,13 +15,13 @@ __all__ = ["list_devices", "node_map"]
 def list_devices(producers: Sequence[str] = ("path", "virtual")) -> list[dict[str, Any]]:
     """Every device that the producers see, JSON-able: serial, user_id, model, ip, state …"""
     # deferred: the line imports this package, and the GenICam binding is 40 MB it does not need
-    from inspector.cameras import genicam
+    from inspector.cameras import devices
 
-    return genicam.list_devices(producers)
+    return devices.list_devices(producers)
 
 
 def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
     """Every feature of one device, JSON-able; ``CameraRefused`` if it is not there or in use."""
-    from inspector.cameras import genicam
+    from inspector.cameras import devices
 
-    return genicam.node_map(producers, device)
+    return devices.node_map(producers, device)

@@ -1,7 +1,7 @@
 """A GenICam camera through harvesters: chosen, set, and drained.
 
 Enters: a camera of the station file, a GenTL producer. Leaves: ``Shot``s and ``Bad``s. Imports
-config; ``process.py`` uses it, ``inspector cameras`` its lists.
+config; ``process.py`` uses it.
 
 harvesters opens the device and owns buffers and node map. Frames are taken straight from the
 binding's new-buffer event below harvesters' ``fetch``, because that polls with a time-out of 1 ms
@@ -11,29 +11,21 @@ binding keeps Python's lock while it waits, so each camera has a process of its 
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from genicam import genapi, gentl
-from harvesters.core import Harvester, ParameterKey, ParameterSet
+from genicam import gentl
 
 from inspector.cameras import features
+from inspector.cameras.devices import GENTL_ERRORS, enumerate_devices, open_device, select
 from inspector.cameras.formats import FORMATS
-from inspector.cameras.producers import producer_files
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
 from inspector.config import Camera
 
-logging.getLogger("harvesters").setLevel(logging.CRITICAL)  # what it warns of is reported here
-
-_GENTL = (gentl.GenericException, genapi.GenericException)
-_INFO = ("id_", "vendor", "model", "serial_number", "user_defined_name", "tl_type", "version")
 _CHUNKS = ("FrameID", "Timestamp", "CounterValue", "ExposureTime")
 
 
@@ -58,7 +50,7 @@ class GenicamCamera:
         except features.FeatureError as error:
             self.close()
             raise CameraRefused(f"{config.name}: {error}") from error
-        except _GENTL as error:
+        except GENTL_ERRORS as error:
             self.close()
             raise CameraLost(f"cannot be opened: {features.first_line(error)}") from error
         except BaseException:
@@ -114,7 +106,7 @@ class GenicamCamera:
             data = self._pixels(buffer)
         except gentl.TimeoutException:
             return None
-        except _GENTL as error:
+        except GENTL_ERRORS as error:
             raise CameraLost(features.first_line(error)) from error
         self._count(frame_id, edge)
         assert self._form is not None
@@ -183,7 +175,7 @@ class GenicamCamera:
             return
         try:
             self._stream.queue_buffer(buffer)
-        except _GENTL as error:
+        except GENTL_ERRORS as error:
             raise CameraLost(features.first_line(error)) from error
 
     def trigger(self) -> None:
@@ -192,7 +184,7 @@ class GenicamCamera:
             raise CameraRefused(f"{self._config.name}: not on software trigger")
         try:
             self._trigger.execute()
-        except _GENTL as error:
+        except GENTL_ERRORS as error:
             raise CameraLost(features.first_line(error)) from error
 
     @property
@@ -207,9 +199,9 @@ class GenicamCamera:
             self._nodes.Width.get_value(False, True)  # past GenApi's cache: is anybody there?
             if (temperature := features.read(self._nodes, "DeviceTemperature")) is not None:
                 answer["temperature_c"] = temperature
-        except _GENTL as error:
+        except GENTL_ERRORS as error:
             raise CameraLost(f"does not answer: {features.first_line(error)}") from error
-        with suppress(*_GENTL):
+        with suppress(*GENTL_ERRORS):
             self._counters.underruns = int(self._stream.num_underrun)
         return answer | asdict(self._counters)
 
@@ -234,115 +226,6 @@ class GenicamCamera:
         self.close()
 
 
-def enumerate_devices(producers: Sequence[str]) -> Harvester:
-    """A harvester that has looked for devices. ``ProducerError`` when a producer is missing."""
-    files = [file for producer in producers for file in producer_files(producer)]
-    harvester = Harvester()
-    for file in dict.fromkeys(files):
-        harvester.add_file(str(file))
-    with _quiet():
-        harvester.update()
-    return harvester
-
-
-def select(harvester: Harvester, config: Camera) -> dict[str, Any]:
-    """The one device that ``config`` means; ``CameraRefused`` lists what is there otherwise."""
-    there = [device_row(info) for info in harvester.device_info_list]
-    wanted = {"serial": config.serial, "user_id": config.user_id, "ip": config.ip}
-    wanted = {k: v for k, v in wanted.items() if v}
-    matching = [i for i, d in enumerate(there) if all(d[k] == v for k, v in wanted.items())]
-    if len(matching) == 1:
-        return there[matching[0]] | {"index": matching[0]}
-    asked = " and ".join(f"{k} {v}" for k, v in wanted.items()) or "nothing (any device)"
-    listed = "; ".join(
-        f"serial {d['serial']}, user_id {d['user_id'] or '–'}" + (f", ip {d['ip']}" * bool(d["ip"]))
-        for d in there
-    )
-    what = "no camera has" if not matching else f"{len(matching)} cameras have"
-    raise CameraRefused(f"{config.name}: {what} {asked}; there are: {listed or 'none'}")
-
-
-def device_row(info: Any) -> dict[str, Any]:
-    """What a producer says of one device, as ``inspector cameras`` prints it."""
-    known: dict[str, Any] = {name: _attribute(info, name) or "" for name in _INFO}
-    status = _attribute(info, "access_status")
-    states = {1: "free", 2: "read only", 3: "no access", 4: "busy", 5: "open", 6: "open"}
-    return {
-        "serial": known["serial_number"],
-        "user_id": known["user_defined_name"],
-        "vendor": known["vendor"],
-        "model": known["model"],
-        "id": known["id_"],
-        "ip": _address(info, known["id_"]),
-        "transport": known["tl_type"],
-        "version": known["version"],
-        "state": states.get(status, "unknown") if isinstance(status, int) else "unknown",
-    }
-
-
-def list_devices(producers: Sequence[str] = ("path", "virtual")) -> list[dict[str, Any]]:
-    """Every device that the producers see, JSON-able. A producer that is missing sees none."""
-    rows: list[dict[str, Any]] = []
-    for files in _present(producers):
-        harvester = enumerate_devices([str(files)])
-        try:
-            rows += [device_row(info) for info in harvester.device_info_list]
-        finally:
-            harvester.reset()
-    return rows
-
-
-def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
-    """Every feature of the device with serial, user id or id ``device``, JSON-able.
-
-    ``CameraRefused`` when no device, or more than one, is that, or when it is in use.
-    """
-    seen: list[str] = []
-    for file in _present(producers):
-        harvester = enumerate_devices([str(file)])
-        try:
-            there = [device_row(info) for info in harvester.device_info_list]
-            found = [
-                i for i, d in enumerate(there) if device in (d["serial"], d["user_id"], d["id"])
-            ]
-            seen += [d["serial"] or d["id"] for d in there]
-            if len(found) > 1:
-                raise CameraRefused(f"{len(found)} cameras are {device}: name one by its serial")
-            if found:
-                acquirer = open_device(harvester, there[found[0]] | {"index": found[0]})
-                try:
-                    return features.rows(acquirer.remote_device.node_map)
-                finally:
-                    acquirer.destroy()
-        finally:
-            harvester.reset()
-    raise CameraRefused(f"no camera is {device}; there are: {', '.join(seen) or 'none'}")
-
-
-def _present(producers: Sequence[str]) -> Iterator[Path]:
-    from inspector.cameras.producers import ProducerError
-
-    found: dict[Path, None] = {}
-    for producer in producers:
-        try:
-            found |= dict.fromkeys(producer_files(producer))
-        except ProducerError:
-            if producer not in ("path", "virtual"):
-                raise
-    yield from found
-
-
-def open_device(harvester: Harvester, info: Mapping[str, Any]) -> Any:
-    """An image acquirer for the device of a ``device_row``; ``CameraRefused`` when it is busy."""
-    config = ParameterSet({ParameterKey.ENABLE_AUTO_CHUNK_DATA_UPDATE: False})
-    try:
-        return harvester.create(int(info["index"]), config=config)
-    except (gentl.ResourceInUseException, gentl.AccessDeniedException) as error:
-        raise CameraRefused(
-            f"camera {info['serial'] or info['id']} is in use by another program"
-        ) from error
-
-
 def _defaults(nodes: Any, config: Camera) -> dict[str, Any]:
     """What every camera of ours is set to before the station file's own features."""
     wanted: dict[str, Any] = {}
@@ -361,7 +244,7 @@ def _defaults(nodes: Any, config: Camera) -> dict[str, Any]:
         raise CameraRefused(f"{config.name}: this camera has no trigger; use `trigger: free`")
     if features.has(nodes, "ChunkModeActive", writable=True):
         wanted["ChunkModeActive"] = True
-        with suppress(*_GENTL):
+        with suppress(*GENTL_ERRORS):
             _enable_chunks(nodes)
     return wanted
 
@@ -393,37 +276,3 @@ def _optional(buffer: Any, name: str) -> int:
         return int(getattr(buffer, name))
     except gentl.GenericException:
         return 0
-
-
-def _attribute(info: Any, name: str) -> Any:
-    try:
-        return getattr(info, name)
-    except _GENTL:  # GenTL: a producer may leave any of these out
-        return None
-
-
-def _address(info: Any, device_id: str) -> str:
-    """A GigE device's IP address: only the interface's node map has it (GenTL SFNC)."""
-    nodes = info.parent.node_map
-    with suppress(*_GENTL):
-        if not nodes.has_node("DeviceSelector") or not nodes.has_node("GevDeviceIPAddress"):
-            return ""
-        for index in range(int(nodes.DeviceSelector.max) + 1):
-            nodes.DeviceSelector.value = index
-            if nodes.DeviceID.value == device_id:
-                address = int(nodes.GevDeviceIPAddress.value)
-                return ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
-    return ""
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The binding writes to standard error which optional functions a producer lacks."""
-    with Path(os.devnull).open("wb") as nothing:
-        saved = os.dup(2)
-        os.dup2(nothing.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -20,7 +20,18 @@ from pathlib import Path
 PATH = "GENICAM_GENTL64_PATH"
 """The standard's variable: folders, separated as in ``PATH``, that hold ``.cti`` files."""
 VIRTUAL = Path(__file__).parent.parent / "virtual"
-SOURCES = ("producer.c", "virtual_camera.c", "virtual_camera.h", "gentl.h", "producer.xml")
+SOURCES = (
+    "producer.c",
+    "producer_core.c",
+    "producer_port.c",
+    "producer_stream.c",
+    "virtual_camera.c",
+    "virtual_registers.c",
+    "producer.h",
+    "virtual_camera.h",
+    "gentl.h",
+    "producer.xml",
+)
 
 
 class ProducerError(Exception):

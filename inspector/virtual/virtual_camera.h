@@ -7,6 +7,7 @@
 
 #include "gentl.h"
 #include <pthread.h>
+#include <string.h>
 
 enum { CAMERAS_MAX = 16, BUFFERS_MAX = 256, NAME_BYTES = 64, PATH_BYTES = 1024 };
 
@@ -82,7 +83,22 @@ struct fifo {
   unsigned head, count;
 };
 
-struct wire;
+#define WIRE_MAGIC 0x0045524957504e49ull /* "INPWIRE" */
+enum { WIRE_BYTES = 8192, WIRE_ENTRIES = 64 };
+struct pulse {
+  uint64_t number, frame_index, t_ns;
+  uint32_t fault, argument;
+  uint8_t pad[32];
+};
+struct wire {
+  uint64_t magic;
+  uint32_t futex, pad;
+  uint64_t head;
+  uint8_t pad2[40];
+  struct pulse entry[WIRE_ENTRIES];
+};
+_Static_assert(sizeof(struct pulse) == 64, "wire.py packs 64-byte entries");
+_Static_assert(offsetof(struct wire, entry) == 64, "wire.py puts the entries at 64");
 
 struct camera {
   char serial[NAME_BYTES], user_id[NAME_BYTES], film_path[PATH_BYTES], wire_path[PATH_BYTES];
@@ -126,10 +142,22 @@ size_t camera_payload(const struct camera *c);
 const char *camera_text(const struct camera *c, unsigned which);
 GC_ERROR camera_read(struct camera *c, uint64_t address, void *out, size_t size);
 GC_ERROR camera_write(struct camera *c, uint64_t address, const void *in, size_t size);
+GC_ERROR camera_start(struct camera *c);
 void camera_stop(struct camera *c);
 GC_ERROR camera_wait_output(struct camera *c, uint64_t timeout_ms, struct buffer **out);
 struct buffer *fifo_pop(struct fifo *f);
 int fifo_push(struct fifo *f, struct buffer *b);
+static inline double as_float(uint64_t bits) {
+  double value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static inline uint64_t as_bits(double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
 #pragma GCC visibility pop
 
 #endif

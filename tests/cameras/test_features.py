@@ -9,7 +9,7 @@ import pytest
 from harvesters.core import Harvester
 
 from inspector.cameras import features
-from inspector.cameras.genicam import enumerate_devices
+from inspector.cameras.devices import enumerate_devices
 from inspector.cameras.producers import virtual_producer
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from inspector.cameras import list_devices, node_map
-from inspector.cameras.genicam import GenicamCamera, open_device, select
+from inspector.cameras.devices import open_device, select
+from inspector.cameras.genicam import GenicamCamera
 from inspector.cameras.messages import EventKind
 from inspector.cameras.producers import PATH, ProducerError, producer_files
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Shot

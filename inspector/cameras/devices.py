@@ -1,0 +1,169 @@
+"""Which GenICam devices there are, and the one that the station file means.
+
+Enters: GenTL producers, a camera of the station file. Leaves: rows for people, and harvesters'
+acquirer of one device. Imports config; ``genicam.py`` and ``inspector cameras`` use it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from genicam import genapi, gentl
+from harvesters.core import Harvester, ParameterKey, ParameterSet
+
+from inspector.cameras import features
+from inspector.cameras.producers import ProducerError, producer_files
+from inspector.cameras.shot import CameraRefused
+from inspector.config import Camera
+
+logging.getLogger("harvesters").setLevel(logging.CRITICAL)  # what it warns of is reported here
+
+GENTL_ERRORS = (gentl.GenericException, genapi.GenericException)
+"""What the binding raises: two trees, and harvesters lets both through."""
+_INFO = ("id_", "vendor", "model", "serial_number", "user_defined_name", "tl_type", "version")
+
+
+def enumerate_devices(producers: Sequence[str]) -> Harvester:
+    """A harvester that has looked for devices. ``ProducerError`` when a producer is missing."""
+    files = [file for producer in producers for file in producer_files(producer)]
+    harvester = Harvester()
+    for file in dict.fromkeys(files):
+        harvester.add_file(str(file))
+    with _quiet():
+        harvester.update()
+    return harvester
+
+
+def select(harvester: Harvester, config: Camera) -> dict[str, Any]:
+    """The one device that ``config`` means; ``CameraRefused`` lists what is there otherwise."""
+    there = [device_row(info) for info in harvester.device_info_list]
+    wanted = {"serial": config.serial, "user_id": config.user_id, "ip": config.ip}
+    wanted = {k: v for k, v in wanted.items() if v}
+    matching = [i for i, d in enumerate(there) if all(d[k] == v for k, v in wanted.items())]
+    if len(matching) == 1:
+        return there[matching[0]] | {"index": matching[0]}
+    asked = " and ".join(f"{k} {v}" for k, v in wanted.items()) or "nothing (any device)"
+    listed = "; ".join(
+        f"serial {d['serial']}, user_id {d['user_id'] or '–'}" + (f", ip {d['ip']}" * bool(d["ip"]))
+        for d in there
+    )
+    what = "no camera has" if not matching else f"{len(matching)} cameras have"
+    raise CameraRefused(f"{config.name}: {what} {asked}; there are: {listed or 'none'}")
+
+
+def device_row(info: Any) -> dict[str, Any]:
+    """What a producer says of one device, as ``inspector cameras`` prints it."""
+    known: dict[str, Any] = {name: _attribute(info, name) or "" for name in _INFO}
+    status = _attribute(info, "access_status")
+    states = {1: "free", 2: "read only", 3: "no access", 4: "busy", 5: "open", 6: "open"}
+    return {
+        "serial": known["serial_number"],
+        "user_id": known["user_defined_name"],
+        "vendor": known["vendor"],
+        "model": known["model"],
+        "id": known["id_"],
+        "ip": _address(info, known["id_"]),
+        "transport": known["tl_type"],
+        "version": known["version"],
+        "state": states.get(status, "unknown") if isinstance(status, int) else "unknown",
+    }
+
+
+def list_devices(producers: Sequence[str] = ("path", "virtual")) -> list[dict[str, Any]]:
+    """Every device that the producers see, JSON-able. A producer that is missing sees none."""
+    rows: list[dict[str, Any]] = []
+    for files in _present(producers):
+        harvester = enumerate_devices([str(files)])
+        try:
+            rows += [device_row(info) for info in harvester.device_info_list]
+        finally:
+            harvester.reset()
+    return rows
+
+
+def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
+    """Every feature of the device with serial, user id or id ``device``, JSON-able.
+
+    ``CameraRefused`` when no device, or more than one, is that, or when it is in use.
+    """
+    seen: list[str] = []
+    for file in _present(producers):
+        harvester = enumerate_devices([str(file)])
+        try:
+            there = [device_row(info) for info in harvester.device_info_list]
+            found = [
+                i for i, d in enumerate(there) if device in (d["serial"], d["user_id"], d["id"])
+            ]
+            seen += [d["serial"] or d["id"] for d in there]
+            if len(found) > 1:
+                raise CameraRefused(f"{len(found)} cameras are {device}: name one by its serial")
+            if found:
+                acquirer = open_device(harvester, there[found[0]] | {"index": found[0]})
+                try:
+                    return features.rows(acquirer.remote_device.node_map)
+                finally:
+                    acquirer.destroy()
+        finally:
+            harvester.reset()
+    raise CameraRefused(f"no camera is {device}; there are: {', '.join(seen) or 'none'}")
+
+
+def _present(producers: Sequence[str]) -> Iterator[Path]:
+    found: dict[Path, None] = {}
+    for producer in producers:
+        try:
+            found |= dict.fromkeys(producer_files(producer))
+        except ProducerError:
+            if producer not in ("path", "virtual"):
+                raise
+    yield from found
+
+
+def open_device(harvester: Harvester, info: Mapping[str, Any]) -> Any:
+    """An image acquirer for the device of a ``device_row``; ``CameraRefused`` when it is busy."""
+    config = ParameterSet({ParameterKey.ENABLE_AUTO_CHUNK_DATA_UPDATE: False})
+    try:
+        return harvester.create(int(info["index"]), config=config)
+    except (gentl.ResourceInUseException, gentl.AccessDeniedException) as error:
+        raise CameraRefused(
+            f"camera {info['serial'] or info['id']} is in use by another program"
+        ) from error
+
+
+def _attribute(info: Any, name: str) -> Any:
+    try:
+        return getattr(info, name)
+    except GENTL_ERRORS:  # GenTL: a producer may leave any of these out
+        return None
+
+
+def _address(info: Any, device_id: str) -> str:
+    """A GigE device's IP address: only the interface's node map has it (GenTL SFNC)."""
+    nodes = info.parent.node_map
+    with suppress(*GENTL_ERRORS):
+        if not nodes.has_node("DeviceSelector") or not nodes.has_node("GevDeviceIPAddress"):
+            return ""
+        for index in range(int(nodes.DeviceSelector.max) + 1):
+            nodes.DeviceSelector.value = index
+            if nodes.DeviceID.value == device_id:
+                address = int(nodes.GevDeviceIPAddress.value)
+                return ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
+    return ""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The binding writes to standard error which optional functions a producer lacks."""
+    with Path(os.devnull).open("wb") as nothing:
+        saved = os.dup(2)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
