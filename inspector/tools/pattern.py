@@ -140,24 +140,6 @@ def look_alikes(char: str) -> frozenset[str]:
     return frozenset((group | {plain}) - {char})
 
 
-def shape_of(text: str) -> str:
-    """The template that ``text`` is one example of: each digit any digit, each capital any capital.
-
-    What is expected must not decide what is legal, or a wrong digit would be read as the right one.
-    """
-    out = []
-    for char in text:
-        if char.isdigit():
-            out.append("\\d")
-        elif char in _CAPITALS:
-            out.append("\\a")
-        elif char in string.ascii_lowercase:
-            out.append("[a-z]")
-        else:
-            out.append("\\" + char if char in "\\[](){}|?.*+" else char)
-    return "".join(out)
-
-
 def _back(net: _Net, states: set[int]) -> set[int]:
     """States from which ``states`` are reached for nothing, and they themselves."""
     seen = set(states)

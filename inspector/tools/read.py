@@ -20,7 +20,7 @@ from inspector.tools.card import ModelError
 from inspector.tools.findtext import Line as Place
 from inspector.tools.findtext import TextFinder
 from inspector.tools.onnx import Shelf
-from inspector.tools.pattern import Pattern, PatternError, shape_of
+from inspector.tools.pattern import Pattern, PatternError
 from inspector.tools.recognise import Reading, Recogniser, softened, spaced, upright
 from inspector.tools.step import Context, Roi, Step, Unjudged, crop, nearest
 
@@ -250,10 +250,9 @@ class Read:
             clean, text = clean and mended in (text, _squeezed(text)), mended
         if line.expect:
             expected = _expected(line, context)
-            mended = (
-                text if pattern else Pattern(shape_of(_squeezed(expected))).mend(_squeezed(text))
-            )
-            if mended is None or _squeezed(mended) != _squeezed(expected):
+            # Look-alikes were put right by the form alone: what is expected must not decide what
+            # is legal, or a wrong character would be read as the right one.
+            if _squeezed(text) != _squeezed(expected):
                 reason = f"{line.name} reads `{text}`, must be `{expected}`"
                 return _Judged(text, ok=False, fits=False, clean=False, reason=reason, days=days)
             text = expected

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.tools.pattern import Pattern, PatternError, shape_of
+from inspector.tools.pattern import Pattern, PatternError
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,6 @@ def test_a_broken_template_says_where(template: str) -> None:
     with pytest.raises(PatternError) as error:
         Pattern(template)
     assert template in str(error.value)
-
-
-def test_the_shape_of_an_expected_text_keeps_classes_and_signs() -> None:
-    shape = Pattern(shape_of("L24/7A.b"))
-
-    assert shape.matches("X99/1Z.q")
-    assert not shape.matches("L24-7A.b")
 
 
 @given(st.from_regex(r"[A-C]{1,2}[0-3]{2,3}(XY|Z)?", fullmatch=True), st.text(max_size=8))
