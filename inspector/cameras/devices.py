@@ -152,6 +152,8 @@ def _address(info: Any, device_id: str) -> str:
             nodes.DeviceSelector.value = index
             if nodes.DeviceID.value == device_id:
                 address = int(nodes.GevDeviceIPAddress.value)
+                if address == 0:
+                    return ""
                 return ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
     return ""
 

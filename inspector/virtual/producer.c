@@ -1,12 +1,13 @@
 /* A GenTL producer that plays films: the virtual line's cameras, seen as any vendor's are.
  *
  * Enters: a list of devices in the text file that INSPECTOR_VIRTUAL_DEVICES names, one a line,
- *   serial=V001 user_id=side film=/path/side.film wire=/path/wire
+ *   serial=V001 user_id=side film=/path/side.film wire=/path/wire ip=10.0.0.7
  * Leaves: the GenTL 1.5 interface (one system, one interface, one data stream per device).
  * The cameras themselves are in virtual_camera.c; faults are described in virtual_camera.h. */
 #define _GNU_SOURCE
 #include "producer.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -111,12 +112,15 @@ static GC_ERROR read_devices(void) {
   for (int index = 0; !error && fgets(line, sizeof line, f);) {
     char serial[NAME_BYTES] = "", user_id[NAME_BYTES] = "", film[PATH_BYTES] = "", wire[PATH_BYTES] = "";
     char *rest;
+    struct in_addr ip = {0};
     for (char *word = strtok_r(line, " \t\r\n", &rest); word; word = strtok_r(NULL, " \t\r\n", &rest)) {
       if (*word == '#') break;
       if (!strncmp(word, "serial=", 7)) snprintf(serial, sizeof serial, "%s", word + 7);
       if (!strncmp(word, "user_id=", 8)) snprintf(user_id, sizeof user_id, "%s", word + 8);
       if (!strncmp(word, "film=", 5)) snprintf(film, sizeof film, "%s", word + 5);
       if (!strncmp(word, "wire=", 5)) snprintf(wire, sizeof wire, "%s", word + 5);
+      if (!strncmp(word, "ip=", 3) && inet_pton(AF_INET, word + 3, &ip) != 1)
+        error = fail(GC_ERR_INVALID_VALUE, "%s: %s is no IPv4 address", list, word + 3);
     }
     if (!serial[0]) continue;
     struct camera *c = NULL; /* the same serial keeps its record: it may be open, or unplugged */
@@ -144,6 +148,7 @@ static GC_ERROR read_devices(void) {
       pthread_condattr_destroy(&clock);
     }
     c->index = index++;
+    c->ip = ntohl(ip.s_addr);
     if (c->opened) continue;
     snprintf(c->user_id, sizeof c->user_id, "%s", user_id);
     snprintf(c->film_path, sizeof c->film_path, "%s", film);
@@ -229,13 +234,13 @@ static int is_interface(IF_HANDLE h) {
 }
 static int listed(const struct camera *c) { return c->index >= 0 && camera_present(c); }
 
-static struct camera *nth_device(uint32_t n) {
+struct camera *nth_device(uint32_t n) {
   for (unsigned i = 0; i < camera_count; i++)
     if (listed(&cameras[i]) && n-- == 0) return &cameras[i];
   fail(GC_ERR_INVALID_INDEX, "no such device");
   return NULL;
 }
-static uint32_t device_count(void) {
+uint32_t device_count(void) {
   uint32_t n = 0;
   for (unsigned i = 0; i < camera_count; i++) n += (uint32_t)listed(&cameras[i]);
   return n;

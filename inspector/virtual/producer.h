@@ -52,6 +52,9 @@ GC_ERROR put_ptr(INFO_DATATYPE *type, void *out, size_t *size, void *v);
 GC_ERROR unknown(INFO_CMD cmd);
 
 GC_ERROR device_info(struct camera *c, INFO_CMD cmd, INFO_DATATYPE *t, void *b, size_t *n);
+/* The n-th device that is plugged in. */
+struct camera *nth_device(uint32_t n);
+uint32_t device_count(void);
 void drop_stream(struct camera *c);
 void close_camera(struct camera *c);
 

@@ -24,6 +24,8 @@ class Device:
     film: Path
     wire: Path | None = None
     """Without a wire the camera runs free or on software triggers only."""
+    ip: str = ""
+    """The IPv4 address that it pretends to have."""
 
 
 def write_devices(path: Path, devices: Iterable[Device]) -> Path:
@@ -36,6 +38,8 @@ def write_devices(path: Path, devices: Iterable[Device]) -> Path:
         words = {"serial": device.serial, "user_id": device.user_id, "film": device.film.resolve()}
         if device.wire is not None:
             words["wire"] = device.wire.resolve()
+        if device.ip:
+            words["ip"] = device.ip
         for name, value in words.items():
             if any(c.isspace() for c in str(value)):
                 raise ValueError(f"{name}={value}: the list of devices cannot hold white space")

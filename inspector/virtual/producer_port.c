@@ -76,17 +76,55 @@ GC_API DevGetParentIF(DEV_HANDLE h, IF_HANDLE *out) {
 
 /* ---- ports: the remote device has a node map, the host's own modules an empty one ---- */
 
+#define XML_HEAD                                                                                   \
+  "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n"                                                    \
+  "<RegisterDescription ModelName=\"Module\" VendorName=\"Inspector\" StandardNameSpace=\"None\""   \
+  " SchemaMajorVersion=\"1\" SchemaMinorVersion=\"1\" SchemaSubMinorVersion=\"0\""                  \
+  " MajorVersion=\"1\" MinorVersion=\"0\" SubMinorVersion=\"0\" ToolTip=\"\""                      \
+  " ProductGuid=\"9D0F7E5E-5D2C-4E0B-9E7C-1B1F0C7E2A03\""                                          \
+  " VersionGuid=\"9D0F7E5E-5D2C-4E0B-9E7C-1B1F0C7E2A04\""                                          \
+  " xmlns=\"http://www.genicam.org/GenApi/Version_1_1\">\n"
+#define XML_TAIL "  <Port Name=\"Device\" NameSpace=\"Standard\"/>\n</RegisterDescription>\n"
+
 static const char module_xml[] =
-    "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n"
-    "<RegisterDescription ModelName=\"Module\" VendorName=\"Inspector\" StandardNameSpace=\"None\""
-    " SchemaMajorVersion=\"1\" SchemaMinorVersion=\"1\" SchemaSubMinorVersion=\"0\""
-    " MajorVersion=\"1\" MinorVersion=\"0\" SubMinorVersion=\"0\" ToolTip=\"\""
-    " ProductGuid=\"9D0F7E5E-5D2C-4E0B-9E7C-1B1F0C7E2A03\""
-    " VersionGuid=\"9D0F7E5E-5D2C-4E0B-9E7C-1B1F0C7E2A04\""
-    " xmlns=\"http://www.genicam.org/GenApi/Version_1_1\">\n"
-    "  <Category Name=\"Root\" NameSpace=\"Standard\"/>\n"
-    "  <Port Name=\"Device\" NameSpace=\"Standard\"/>\n"
-    "</RegisterDescription>\n";
+    XML_HEAD "  <Category Name=\"Root\" NameSpace=\"Standard\"/>\n" XML_TAIL;
+static uint64_t selected_device; /* DeviceSelector of the interface */
+
+/* The interface knows its devices' addresses, as a GigE Vision interface does (GenTL SFNC). */
+enum { IF_SELECTOR = 0x0, IF_LAST = 0x8, IF_ADDRESS = 0x10, IF_DEVICE_ID = 0x1000 };
+#define IF_REGISTER(name, address, access)                                                         \
+  "  <IntReg Name=\"" name "\"><Address>" address "</Address><Length>8</Length><AccessMode>" access \
+  "</AccessMode><pPort>Device</pPort><Cachable>NoCache</Cachable>"                                 \
+  "<Endianess>LittleEndian</Endianess></IntReg>\n"
+static const char interface_xml[] =
+    XML_HEAD
+    "  <Category Name=\"Root\" NameSpace=\"Standard\"><pFeature>DeviceSelector</pFeature>"
+    "<pFeature>DeviceID</pFeature><pFeature>GevDeviceIPAddress</pFeature></Category>\n"
+    "  <Integer Name=\"DeviceSelector\" NameSpace=\"Standard\"><pValue>SelectorReg</pValue>"
+    "<Min>0</Min><pMax>LastReg</pMax><pSelected>DeviceID</pSelected>"
+    "<pSelected>GevDeviceIPAddress</pSelected></Integer>\n"
+    "  <Integer Name=\"GevDeviceIPAddress\" NameSpace=\"Standard\"><pValue>AddressReg</pValue>"
+    "<Representation>IPV4Address</Representation></Integer>\n"
+    "  <StringReg Name=\"DeviceID\" NameSpace=\"Standard\"><Address>0x1000</Address>"
+    "<Length>64</Length><AccessMode>RO</AccessMode><pPort>Device</pPort>"
+    "<Cachable>NoCache</Cachable></StringReg>\n"
+    IF_REGISTER("SelectorReg", "0x0", "RW") IF_REGISTER("LastReg", "0x8", "RO")
+    IF_REGISTER("AddressReg", "0x10", "RO")
+    XML_TAIL;
+
+static GC_ERROR read_interface(uint64_t address, void *out, size_t size) {
+  const struct camera *c = nth_device((uint32_t)selected_device);
+  char id[NAME_BYTES] = "";
+  if (c) memcpy(id, c->serial, sizeof id);
+  uint32_t count = device_count();
+  uint64_t value = address == IF_SELECTOR ? selected_device
+                   : address == IF_LAST   ? (count ? count - 1 : 0)
+                   : c                    ? c->ip : 0;
+  if (address == IF_DEVICE_ID && size <= sizeof id) memcpy(out, id, size);
+  else if (size == 8 && address <= IF_ADDRESS && address % 8 == 0) memcpy(out, &value, 8);
+  else return fail(GC_ERR_INVALID_ADDRESS, "no register at 0x%llx", (unsigned long long)address);
+  return GC_ERR_SUCCESS;
+}
 
 struct description {
   const char *text, *name;
@@ -95,8 +133,9 @@ struct description {
 /* No text: not a port of this producer. */
 static struct description describe(PORT_HANDLE h) {
   if (port_of(h)) return (struct description){device_xml, XML_NAME, device_xml_bytes};
-  if ((h == &system_handle && system_open) || (h == &interface_handle && interface_open) ||
-      device_of(h) || stream_of(h))
+  if (h == &interface_handle && interface_open)
+    return (struct description){interface_xml, "inspector_virtual_interface.xml", sizeof interface_xml - 1};
+  if ((h == &system_handle && system_open) || device_of(h) || stream_of(h))
     return (struct description){module_xml, "inspector_virtual_module.xml", sizeof module_xml - 1};
   return (struct description){NULL, NULL, 0};
 }
@@ -105,6 +144,7 @@ static GC_ERROR read_port(PORT_HANDLE h, uint64_t address, void *out, size_t siz
   if (c && address < XML_ADDRESS) return camera_read(c, address, out, size);
   struct description d = describe(h);
   if (!d.text) return last_error;
+  if (d.text == interface_xml && address < XML_ADDRESS) return read_interface(address, out, size);
   if (address < XML_ADDRESS || address - XML_ADDRESS + size > d.bytes)
     return fail(GC_ERR_INVALID_ADDRESS, "past the description");
   memcpy(out, d.text + (address - XML_ADDRESS), size);
@@ -112,7 +152,11 @@ static GC_ERROR read_port(PORT_HANDLE h, uint64_t address, void *out, size_t siz
 }
 static GC_ERROR write_port(PORT_HANDLE h, uint64_t address, const void *in, size_t size) {
   struct camera *c = port_of(h);
-  return c ? camera_write(c, address, in, size) : last_error;
+  if (c) return camera_write(c, address, in, size);
+  if (h != &interface_handle || !interface_open || address != IF_SELECTOR || size != 8)
+    return fail(GC_ERR_INVALID_HANDLE, "not a port that can be written there");
+  memcpy(&selected_device, in, 8);
+  return GC_ERR_SUCCESS;
 }
 static GC_ERROR stacked(PORT_HANDLE h, PORT_REGISTER_STACK_ENTRY *e, size_t *n, int writing) {
   for (size_t i = 0; i < *n; i++) {

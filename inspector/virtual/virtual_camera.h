@@ -102,6 +102,7 @@ _Static_assert(offsetof(struct wire, entry) == 64, "wire.py puts the entries at 
 
 struct camera {
   char serial[NAME_BYTES], user_id[NAME_BYTES], film_path[PATH_BYTES], wire_path[PATH_BYTES];
+  uint32_t ip;              /* host order; 0: it has none */
   int index;                /* its line in the list of devices, and its bit in a fault's mask */
   uint64_t absent_until_ns; /* a disconnect outlives the handle, as a pulled cable does */
 

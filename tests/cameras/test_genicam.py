@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ class TestChoice:
             camera(**settings)
         assert message in str(told.value)
         assert "serial V001, user_id side; serial V002, user_id code" in str(told.value)
+
+    def test_by_ip_address(self, camera_bench: Any) -> None:
+        side, code = camera_bench.devices
+        devices = [replace(side, ip="10.0.0.7"), replace(code, ip="10.0.0.8")]
+        write_devices(camera_bench.folder / "devices", devices)
+        with camera(serial="", ip="10.0.0.8") as chosen:
+            assert chosen.identity.device["serial"] == "V002"
+        with pytest.raises(CameraRefused, match=r"no camera has ip 10\.0\.0\.9.*ip 10\.0\.0\.7"):
+            camera(serial="", ip="10.0.0.9")
 
     def test_a_doubled_user_id_is_ambiguous(self, camera_bench: Any) -> None:
         film = camera_bench.devices[0].film
