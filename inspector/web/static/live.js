@@ -228,7 +228,7 @@ function render() {
   const name = what === "connecting" ? "" : word(what);
   put("word", name);
   byId("word").toggleAttribute("data-long", name.length > 8);
-  put("why", name ? ((judged && shown.reasons.join(" · ")) || (words[language][`${what}.more`] ?? "")) : "");
+  put("why", name ? ((judged && [...new Set(shown.reasons)].join(" · ")) || (words[language][`${what}.more`] ?? "")) : "");
   put("which", shown ? `${word(judged ? "part" : "last_part")} ${shown.number}` + (judged ? "" : ` · ${word(shown.outcome)}`) : "");
   if (status && state === "live") {
     facts();

@@ -43,9 +43,9 @@ export function draw(canvas, part) {
   const line = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
   let room = width;
   if (others.length) {
-    // The other views get what the main one leaves over, and never less than a quarter.
+    // The other views get what the main one leaves over, and never less than three tenths.
     const aspect = part.views[main].width / part.views[main].height;
-    const side = Math.max(width * 0.25, Math.min(width * 0.4, width - height * aspect));
+    const side = Math.max(width * 0.3, Math.min(width * 0.4, width - height * aspect));
     room = width - side;
     others.forEach((view, row) => {
       const tall = height / others.length;
@@ -65,37 +65,37 @@ export function drawThumb(thumb, part) {
 
 function place(pen, part, index, box, line, labelled) {
   pen.drawImage(part.pictures[index], box.x, box.y, box.w, box.h);
-  const here = part.findings.filter((f) => f.box && (f.view || part.views[0].name) === part.views[index].name);
-  for (const finding of here.sort((a, b) => b.ok - a.ok)) mark(pen, finding, box, line, labelled);
-  if (labelled) {
-    const text = `${part.views[index].name}  #${part.number}`;
-    tag(pen, text, box.x, box.y + box.h - 22 * line, 13 * line, 400, "--mark-key", "--mark-normal", box);
+  const view = part.views[index].name;
+  const here = part.findings
+    .filter((finding) => finding.box && (finding.view || part.views[0].name) === view)
+    .sort((a, b) => b.ok - a.ok)
+    .map((finding) => ({ finding, ...onScreen(finding.box, box) }));
+  for (const item of here) if (labelled || !item.finding.ok) mark(pen, item, line);
+  if (!labelled) return;
+  // On a small picture what is as it should be goes without a name: the defect needs the room.
+  const small = box.w < 320 * line;
+  const taken = [...here];
+  for (const item of [...here].reverse()) {
+    if (!item.finding.ok || !small) taken.push(name(pen, item, taken, box, small ? 0.8 * line : line));
   }
+  const text = `${view}  #${part.number}`;
+  const size = 13 * line;
+  const tall = size * 1.6;
+  const caption = { x: box.x, y: box.y + box.h - tall, w: width(pen, text, size, 400), h: tall };
+  tag(pen, text, caption, size, 400, "--mark-key", "--mark-normal");
+}
+
+function onScreen([x1, y1, x2, y2], box) {
+  const scale = box.scale;
+  return { x: box.x + x1 * scale, y: box.y + y1 * scale, w: (x2 - x1) * scale, h: (y2 - y1) * scale };
 }
 
 function token(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name);
 }
 
-// A label of `size` pixels with its corner at (x, y), kept inside `box`.
-function tag(pen, text, x, y, size, weight, ground, ink, box) {
-  pen.font = `${weight} ${size}px ${token("--face")}`;
-  const wide = Math.min(pen.measureText(text).width + size, box.w);
-  const tall = size * 1.6;
-  const left = Math.max(box.x, Math.min(x, box.x + box.w - wide));
-  const top = Math.max(box.y, Math.min(y, box.y + box.h - tall));
-  pen.globalAlpha = weight === 400 ? 0.75 : 1;
-  pen.fillStyle = token(ground);
-  pen.fillRect(left, top, wide, tall);
-  pen.globalAlpha = 1;
-  pen.fillStyle = token(ink);
-  pen.textBaseline = "middle";
-  pen.fillText(text, left + size / 2, top + tall / 2 + size / 16, wide - size);
-}
-
-// A defect: solid, thick, with corners and a cross; what is as it should be: thin and dashed.
-function mark(pen, finding, box, line, labelled) {
-  const [x1, y1, x2, y2] = finding.box.map((side, i) => side * box.scale + (i % 2 ? box.y : box.x));
+// A defect: solid and thick; what is as it should be: thin and dashed.
+function mark(pen, { finding, x, y, w, h }, line) {
   const strokes = finding.ok
     ? [["--mark-key", 3], ["--mark-normal", 1.5]]
     : [["--mark-key", 7], ["--mark-normal", 5], ["--mark-defect", 3]];
@@ -104,14 +104,61 @@ function mark(pen, finding, box, line, labelled) {
   for (const [colour, wide] of strokes) {
     pen.strokeStyle = token(colour);
     pen.lineWidth = wide * line;
-    pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    pen.strokeRect(x, y, w, h);
   }
   pen.restore();
-  if (!labelled) return;
+}
+
+// The name of a finding, beside its box where it hides least; a defect's has a cross before it.
+function name(pen, item, taken, box, line) {
+  const { finding } = item;
   const size = (finding.ok ? 13 : 16) * line;
-  const text = (finding.ok ? "" : "✕ ") + (finding.text || finding.label);
-  const above = y1 - size * 1.6 - 3 * line;
-  const y = above >= box.y ? above : y2 + 3 * line;
+  const weight = finding.ok ? 400 : 700;
+  const text = (finding.ok ? "" : "✕ ") + (finding.text || finding.label.replaceAll("_", " "));
+  const [w, h, gap] = [Math.min(width(pen, text, size, weight), box.w), size * 1.6, 4 * line];
+  const places = [
+    [item.x, item.y - h - gap],
+    [item.x, item.y + item.h + gap],
+    [item.x + item.w + gap, item.y + item.h / 2 - h / 2],
+    [item.x - w - gap, item.y + item.h / 2 - h / 2],
+    [item.x + item.w - w, item.y - h - gap],
+  ].map(([x, y]) => ({
+    x: Math.max(box.x, Math.min(x, box.x + box.w - w)),
+    y: Math.max(box.y, Math.min(y, box.y + box.h - h)),
+    w,
+    h,
+  }));
+  const others = taken.filter((other) => other === item || !contains(other, item));
+  const hidden = (place) => others.reduce((sum, other) => sum + overlap(place, other), 0);
+  const best = places.reduce((a, b) => (hidden(b) < hidden(a) - 1 ? b : a));
   const [ground, ink] = finding.ok ? ["--mark-key", "--mark-normal"] : ["--reject", "--reject-ink"];
-  tag(pen, text, x1 - 2 * line, y, size, finding.ok ? 400 : 700, ground, ink, box);
+  tag(pen, text, best, size, weight, ground, ink);
+  return best;
+}
+
+function contains(outer, inner) {
+  const [right, bottom] = [outer.x + outer.w, outer.y + outer.h];
+  return outer.x <= inner.x && outer.y <= inner.y && right >= inner.x + inner.w && bottom >= inner.y + inner.h;
+}
+
+function overlap(a, b) {
+  const w = Math.min(a.x + a.w, b.x + b.w) - Math.max(a.x, b.x);
+  const h = Math.min(a.y + a.h, b.y + b.h) - Math.max(a.y, b.y);
+  return Math.max(0, w) * Math.max(0, h);
+}
+
+function width(pen, text, size, weight) {
+  pen.font = `${weight} ${size}px ${token("--face")}`;
+  return pen.measureText(text).width + size;
+}
+
+function tag(pen, text, place, size, weight, ground, ink) {
+  pen.font = `${weight} ${size}px ${token("--face")}`;
+  pen.globalAlpha = weight === 400 ? 0.8 : 1;
+  pen.fillStyle = token(ground);
+  pen.fillRect(place.x, place.y, place.w, place.h);
+  pen.globalAlpha = 1;
+  pen.fillStyle = token(ink);
+  pen.textBaseline = "middle";
+  pen.fillText(text, place.x + size / 2, place.y + place.h / 2 + size / 16, place.w - size);
 }
