@@ -59,6 +59,7 @@ class Plc:
 
     def __init__(self) -> None:
         self.status = plc_status()
+        self.lock = threading.RLock()
         self.obeyed: list[Decision] = []
         self.heartbeats: list[int] = []
         self.bits = StationBit(0)
@@ -67,6 +68,9 @@ class Plc:
         self.delay_s = 0.0
         self.acknowledges = True
         self.busy = False
+        self.counts_per_ms = 0
+        """Of a belt that runs: the encoder and the PLC's clock then follow the machine's."""
+        self.on_belt: list[tuple[int, int]] = []
         self.port = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: ModbusTcpServer | None = None
@@ -118,6 +122,10 @@ class Plc:
 
     def trigger(self, plc_ms: int, encoder: int) -> int:
         """A part at the eye; its number."""
+        with self.lock:
+            return self._trigger(plc_ms, encoder)
+
+    def _trigger(self, plc_ms: int, encoder: int) -> int:
         old = self.status
         number = old.part_counter + 1
         triggers = (*old.triggers, Trigger(number, encoder, plc_ms))[-TRIGGERS:]
@@ -126,6 +134,22 @@ class Plc:
             encoder=encoder, plc_ms=plc_ms,
         )  # fmt: skip
         return number
+
+    def part(self) -> int:
+        """A part at the eye of the running belt; its number."""
+        now_ms = time.monotonic_ns() // 1_000_000
+        self.on_belt.append((self.status.part_counter + 1, now_ms))
+        return self.trigger(now_ms & 0xFFFF_FFFF, now_ms * self.counts_per_ms & 0xFFFF_FFFF)
+
+    def _run_belt(self) -> None:
+        now_ms = time.monotonic_ns() // 1_000_000
+        gone = [part for part, at_ms in self.on_belt if now_ms - at_ms > 1000]
+        self.status = replace(
+            self.status,
+            encoder=now_ms * self.counts_per_ms & 0xFFFF_FFFF,
+            plc_ms=now_ms & 0xFFFF_FFFF,
+            gate_part=max([self.status.gate_part, *gone]),
+        )
 
     def permits(self) -> set[int]:
         """Part numbers that may pass now."""
@@ -143,8 +167,12 @@ class Plc:
         if self.busy:
             return ExcCodes.DEVICE_BUSY
         if values and address == STATION_BLOCK:
-            self._take(b"".join(int(v).to_bytes(2, "big") for v in values))
+            with self.lock:
+                self._take(b"".join(int(v).to_bytes(2, "big") for v in values))
         elif not values and address == PLC_BLOCK:
+            if self.counts_per_ms:
+                with self.lock:
+                    self._run_belt()
             raw = self.status.pack()
             registers[:PLC_REGISTERS] = [
                 int.from_bytes(raw[i : i + 2], "big") for i in range(0, len(raw), 2)
