@@ -77,7 +77,7 @@ def _report(
         "defective": world["defective"],
         "escapes": world["escapes"],
         "false_rejects": world["false_rejects"],
-        "parts_per_s": round(world["parts_per_s"], 2),
+        "parts_per_s": world["parts_per_s"],
         "latency_ms": world["latency_ms"],
         "rss_mb": round(memory["rss"], 1),
         "pss_mb": round(memory["pss"], 1),

@@ -39,11 +39,11 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if type(error).__module__.startswith("inspector.") or isinstance(error, OSError):
-            console.print(str(error), style="red", markup=False, highlight=False)
+            console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
             sys.exit(2)
         handle, name = tempfile.mkstemp(prefix="inspector-", suffix=".log")
         with os.fdopen(handle, "w") as log:
             traceback.print_exc(file=log)
         message = f"internal error: {type(error).__name__}: {error}\nPlease report it with {name}"
-        console.print(message, style="red", markup=False, highlight=False)
+        console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(70)

@@ -100,7 +100,7 @@ def tell(
     elif answer.ok:
         print_pairs(command, answer.body)
     else:
-        console.print(answer.error, style="red", markup=False)
+        console.print(answer.error, style="red", markup=False, soft_wrap=True)
     raise typer.Exit(0 if answer.ok else 1)
 
 

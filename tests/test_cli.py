@@ -1,0 +1,97 @@
+"""Every command explains itself, and answers a mistake in words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from inspector import cli
+
+ROOT = Path(__file__).parent.parent
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+ALL = list(commands(typer.main.get_command(cli.app)))
+
+
+def inspector(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inspector", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_a_command_has_help_with_an_example_that_names_it(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, [*words, "--help"])
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    assert f"Example: inspector {' '.join(words)}" in text
+
+
+def test_a_station_file_is_checked_for_a_machine() -> None:
+    result = inspector("config", "check", str(ROOT / "station_configs/bottle-line.yaml"), "--json")
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["ok"] is True
+
+
+def test_a_mistake_in_a_station_file_is_named_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "station.yaml"
+    text = (ROOT / "station_configs/bottle-line.yaml").read_text()
+    path.write_text(text.replace("trigger: hardware", "trigger: hardwar"))
+    result = inspector("run", str(path))
+    assert result.returncode == 2
+    assert "did you mean `hardware`?" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "nowhere.yaml"),
+        ("verify", "nowhere"),
+        ("inspect", "nowhere.yaml", "nothing.png"),
+        ("cameras", "--producer", "nowhere.cti"),
+        ("film", "make", "--images", "nowhere", "--out", "x.film"),
+        ("film", "render", "no-such-product", "--out", "x"),
+        ("recipe", "check", "nowhere.yaml"),
+        ("tell", "nowhere.yaml", "pause", "--as", "anna"),
+        ("user", "list", "nowhere.yaml"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_what_is_not_there_is_answered_in_words(words: tuple[str, ...]) -> None:
+    result = inspector(*words)
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "Traceback" not in said
+    assert "internal error" not in said
+    assert said.strip()
+
+
+def test_an_image_that_is_not_there_is_an_error_of_its_own(tmp_path: Path) -> None:
+    recipe = str(ROOT / "station_configs/recipes/print-line.yaml")
+    line = inspector("inspect", recipe, str(tmp_path / "nothing.png"), "--json").stdout
+    result = json.loads(line)
+    assert result["outcome"] == "error"
+    assert "No such file" in result["reasons"][0]
+
+
+def test_the_doctor_knows_what_a_station_needs() -> None:
+    rows = json.loads(inspector("doctor", "--json").stdout)
+    needed = {row["what"]: row["ok"] for row in rows if row["needed"]}
+    assert needed["onnxruntime"] is True
+    assert needed["shared memory"] is True
