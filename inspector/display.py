@@ -18,7 +18,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import cv2
 import zmq
 
 from inspector.bus import endpoint
@@ -198,7 +197,7 @@ class Display:
         }
         self._last_ns = {Topic.PASS: -(1 << 62), Topic.REJECT: -(1 << 62)}
         self._max_side = max_side
-        self._jpeg = (cv2.IMWRITE_JPEG_QUALITY, jpeg_quality)
+        self._quality = jpeg_quality
         self._topics: set[bytes] = set()
         self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(zmq.XPUB)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -250,12 +249,14 @@ class Display:
         self._socket.close()
 
     def _encode(self, pixels: Pixels) -> bytes:
+        import cv2  # Here, because readers need none, and it costs each process its memory.
+
         height, width = pixels.shape[:2]
         scale = self._max_side / max(height, width)
         if scale < 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        return cv2.imencode(".jpg", pixels, self._jpeg)[1].tobytes()
+        return cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, self._quality))[1].tobytes()
 
     def _heard(self, topic: Topic) -> bool:
         """Whether anybody subscribes to ``topic``; XPUB hears of the first and of the last."""
