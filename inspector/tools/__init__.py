@@ -11,6 +11,7 @@ from typing import Any
 
 from inspector.tools.align import Align
 from inspector.tools.code import Code
+from inspector.tools.compare import Compare
 from inspector.tools.detect import Detect
 from inspector.tools.illumination import Illumination
 from inspector.tools.read import Read
@@ -21,5 +22,6 @@ TOOLS: Mapping[str, type[Any]] = {
     "code": Code,
     "illumination": Illumination,
     "align": Align,
+    "compare": Compare,
 }
 """Kind in a recipe → tool, see ``tools/step.py`` for what a tool is."""

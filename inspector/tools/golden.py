@@ -33,6 +33,11 @@ class Golden:
     _pixels: Pixels | None = None
 
     @property
+    def known(self) -> bool:
+        """Whether its pixels are at hand."""
+        return self._pixels is not None
+
+    @property
     def pixels(self) -> Pixels:
         """(h, w) or (h, w, 3) BGR. Raises ``ModelError`` when its file was not looked for."""
         if self._pixels is None:

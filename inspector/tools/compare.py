@@ -1,0 +1,297 @@
+"""``compare``: pixels and golden pictures go in, what is there too much, too little or elsewhere
+comes out, without any training.
+
+Every pixel has a range: the darkest and brightest that any golden picture has within
+``edge_px`` of it, widened by ``tolerance``. What is out of its range over ``area_px`` and more
+rejects the part. Several golden pictures make the range that good parts differ by. Imported by
+``tools`` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from inspector.config import Settings
+from inspector.part import Box, Finding, Pixels, Severity
+from inspector.tools.card import ModelError
+from inspector.tools.golden import GoldenPicture
+from inspector.tools.onnx import Shelf
+from inspector.tools.place import Place
+from inspector.tools.shape import Shape
+from inspector.tools.step import Context, Roi, Step, Unjudged, crop, nearest
+from inspector.tools.traces import TRACES, trace_fault
+
+EXTRA, MISSING, CHANGED = "foreign", "missing", "changed"
+"""Labels: something where the golden picture is plain, nothing where it has something, else."""
+WORDS = {EXTRA: "something foreign", MISSING: "something missing", CHANGED: "a difference"}
+LABELS = (EXTRA, MISSING, CHANGED, *TRACES)
+
+MOST_BOXES = 100
+"""Findings of one part; beyond, it is another product and a hundred boxes say so."""
+
+
+class Params(Settings):
+    """What good parts look like, and what may differ."""
+
+    golden: tuple[GoldenPicture, ...] = Field(min_length=1)
+    """Good parts, all of one size, as one picture or several that show how good ones differ."""
+    settle_px: int = Field(4, ge=0, le=32)
+    """The part may stand this many pixels off (beyond what ``follow`` has made good): it is brought
+    onto the golden picture by its edges. 0 leaves it as it stands."""
+    tolerance: int = Field(40, ge=1, le=255)
+    """Grey levels by which a pixel may differ."""
+    edge_px: int = Field(2, ge=0, le=16)
+    """Edges may be off by this much."""
+    area_px: int = Field(12, ge=1)
+    """Smaller differences are noise."""
+    thick_px: int = Field(1, ge=1, le=32)
+    """Differences that are thinner than this everywhere are the play of edges."""
+    join_px: int = Field(3, ge=0, le=64)
+    """Differences nearer to each other than this are one."""
+    margin_px: int = Field(0, ge=0, le=64)
+    """How far a finding's box reaches beyond what differs."""
+    light: bool = True
+    """Makes good for lighter or dimmer light, over the whole picture."""
+    ignore: tuple[Roi, ...] = ()
+    """Places of the golden picture that may differ: print, a date."""
+    traces: Literal["dark", "bright"] | None = None
+    """For patterns of conductors of this tone: differences are named ``open``, ``short``, ``spur``,
+    ``mousebite``, ``copper``, ``pin-hole`` instead of ``foreign``, ``missing``, ``changed``."""
+    trace_px: int = Field(8, ge=1, le=64)
+    """How far around a difference conductors are followed to name it."""
+    severities: dict[str, Severity] = Field({})
+    """By label, where it differs from the step's."""
+
+    @field_validator("severities")
+    @classmethod
+    def _are_labels(cls, severities: dict[str, Severity]) -> dict[str, Severity]:
+        for label in severities:
+            if label not in LABELS:
+                raise ValueError(f"no label `{label}`; {nearest(label, LABELS)}")
+        return severities
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Params:
+        known = [g.pixels.shape for g in self.golden if g.known]
+        if len({shape[:2] for shape in known}) > 1:
+            raise ValueError("golden pictures of one step have one size")
+        return self
+
+
+class CompareStep(Step):
+    """A ``compare`` step of a recipe; its ROI is what is compared, on the golden picture too."""
+
+    kind: Literal["compare"]
+    params: Params
+
+
+class Compare:
+    """Compares parts with golden pictures."""
+
+    Step: ClassVar[type[CompareStep]] = CompareStep
+
+    def __init__(self, step: CompareStep, shelf: Shelf) -> None:
+        """Raises ``ModelError`` when the golden pictures do not fit the ROI."""
+        self._step, params = step, step.params
+        self.model_digests: tuple[str, ...] = ()
+        first = params.golden[0].pixels
+        self._size = first.shape[:2]
+        self._colour = all(g.pixels.ndim == 3 for g in params.golden)
+        self._shape: Shape | None = None
+        try:
+            goldens = [_plain(crop(g.pixels, step.roi), self._colour) for g in params.golden]
+        except Unjudged as error:
+            raise ModelError(f"golden/{params.golden[0].digest[:12]}", str(error)) from None
+        if params.settle_px:
+            # A picture without edges, such as plain film, has nothing to be settled by.
+            try:
+                self._shape = Shape(crop(first, step.roi), None, turn_deg=2, scale=0.02)
+            except ValueError:
+                self._shape = None
+        self._golden = goldens[0]
+        reach = cv2.getStructuringElement(
+            cv2.MORPH_ELLIPSE, (2 * params.edge_px + 1, 2 * params.edge_px + 1)
+        )
+        wide = np.full_like(goldens[0], params.tolerance)
+        dark = cv2.erode(np.minimum.reduce(goldens), reach)
+        bright = cv2.dilate(np.maximum.reduce(goldens), reach)
+        self._low, self._high = cv2.subtract(dark, wide), cv2.add(bright, wide)
+        self._judged = np.full(goldens[0].shape[:2], 255, np.uint8)
+        x, y = step.roi[:2] if step.roi else (0, 0)
+        for x1, y1, x2, y2 in params.ignore:
+            self._judged[max(0, y1 - y) : max(0, y2 - y), max(0, x1 - x) : max(0, x2 - x)] = 0
+        join = 2 * params.join_px + 1
+        self._join = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (join, join))
+        self._busy = _busy(goldens[0], params.tolerance)
+
+    def warm_up(self) -> None:
+        """Compares the golden picture with itself once."""
+        self._differences(crop(self._step.params.golden[0].pixels, self._step.roi))
+
+    def look(self, pixels: Pixels, context: Context) -> list[Finding]:
+        """One finding per difference, largest first; its value is its area in pixels."""
+        height, width = self._size
+        if pixels.shape[:2] != (height, width):
+            got = f"{pixels.shape[1]}x{pixels.shape[0]}"
+            raise Unjudged(f"the picture has {got} pixels, its golden one {width}x{height}")
+        area = crop(pixels, self._step.roi)
+        return self._differences(area)
+
+    def _differences(self, area: Pixels) -> list[Finding]:
+        params = self._step.params
+        seen = _plain(area, self._colour)
+        place = self._settled(seen)
+        judged = self._judged
+        if place is not None:
+            size = (seen.shape[1], seen.shape[0])
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            seen = cv2.warpAffine(seen, place.matrix, size, flags=flags)
+            inside = np.full(area.shape[:2], 255, np.uint8)
+            judged = judged & cv2.warpAffine(
+                inside, place.matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+            )
+        if params.light:
+            seen = _relit(seen, self._golden)
+        off: Any = cv2.bitwise_not(cv2.inRange(seen, self._low, self._high)) & judged
+        if not cv2.countNonZero(off):
+            return []
+        joined = cv2.morphologyEx(off, cv2.MORPH_CLOSE, self._join) if params.join_px else off
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+        areas = np.bincount(labels[off > 0], minlength=count)
+        areas[0] = 0
+        depth: Any = cv2.distanceTransform(off, cv2.DIST_C, 3)
+        thick = np.zeros(count, np.float32)
+        np.maximum.at(thick, labels[off > 0], 2 * depth[off > 0] - 1)
+        chosen = [
+            int(n)
+            for n in np.argsort(-areas, kind="stable")
+            if areas[n] >= params.area_px and thick[n] >= params.thick_px
+        ]
+        named = _Traces(seen, self._golden, params) if params.traces else None
+        busy = _busy(seen, params.tolerance)
+        found = []
+        for number in chosen[:MOST_BOXES]:
+            x, y, w, h = (int(v) for v in stats[number, :4])
+            cut = (slice(y, y + h), slice(x, x + w))
+            spot = (labels[cut] == number) & (off[cut] > 0)
+            label = named(x, y, spot) if named else _label(spot, busy[cut], self._busy[cut])
+            box = self._box(x, y, w, h, place, area.shape[:2])
+            found.append(self._finding(label, int(areas[number]), float(thick[number]), box))
+        return found
+
+    def _settled(self, seen: Pixels) -> Place | None:
+        """Where the golden picture lies in the part's; None where it need not be moved."""
+        limit = self._step.params.settle_px
+        if not limit or self._shape is None:
+            return None
+        match = self._shape.settle(seen, Place(np.eye(2, 3)))
+        if match is None:
+            return None
+        height, width = seen.shape[:2]
+        corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
+        moved = np.abs(match.place.points(corners) - corners).max()
+        # One that seems further off than it can be is no such part: it is compared as it stands.
+        return match.place if 0.05 < moved <= 2 * limit else None
+
+    def _box(
+        self, x: int, y: int, w: int, h: int, place: Place | None, size: tuple[int, int]
+    ) -> Box:
+        margin = self._step.params.margin_px
+        box = (float(x - margin), float(y - margin), float(x + w + margin), float(y + h + margin))
+        if place is not None:
+            box = place.around(box)
+        left, top = self._step.roi[:2] if self._step.roi else (0, 0)
+        x1, x2 = (left + min(max(v, 0.0), size[1]) for v in (box[0], box[2]))
+        y1, y2 = (top + min(max(v, 0.0), size[0]) for v in (box[1], box[3]))
+        return (x1, y1, x2, y2)
+
+    def _finding(self, label: str, area: int, thick: float, box: Box) -> Finding:
+        step = self._step
+        return Finding(
+            tool=step.name,
+            kind="compare",
+            label=label,
+            ok=False,
+            # Thick ones are surely there, of thin ones area tells which.
+            score=(thick + area / (area + 100)) / (thick + 2),
+            box=box,
+            view=step.view,
+            severity=step.params.severities.get(label, step.severity),
+            value=float(area),
+            unit="{px}2",
+            reason=f"{WORDS.get(label, label)} of {area} px",
+        )
+
+
+class _Traces:
+    """Names the differences on one part's conductors."""
+
+    def __init__(self, seen: Any, golden: Any, params: Params) -> None:
+        self._seen, self._golden = (_copper(p, params.traces == "dark") for p in (seen, golden))
+        self._around, self._least = params.trace_px, max(4, params.area_px // 2)
+
+    def __call__(self, x: int, y: int, spot: NDArray[np.bool_]) -> str:
+        """The name of the difference ``spot``, whose corner is at x, y."""
+        around = self._around
+        top, left = max(0, y - around), max(0, x - around)
+        cut = (slice(top, y + spot.shape[0] + around), slice(left, x + spot.shape[1] + around))
+        seen, golden = self._seen[cut], self._golden[cut]
+        wide = np.zeros(seen.shape, bool)
+        wide[y - top : y - top + spot.shape[0], x - left : x - left + spot.shape[1]] = spot
+        return trace_fault(seen, golden, wide, self._least)
+
+
+def _copper(picture: Any, dark: bool) -> NDArray[np.bool_]:
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
+    bound, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return np.asarray(grey <= bound if dark else grey > bound)
+
+
+def _label(spot: NDArray[Any], seen: NDArray[Any], golden: NDArray[Any]) -> str:
+    now, then = int(seen[spot].sum()), int(golden[spot].sum())
+    if now > 2 * then:
+        return EXTRA
+    return MISSING if then > 2 * now else CHANGED
+
+
+def _plain(pixels: Pixels, colour: bool) -> Any:
+    """Smoothed by a pixel, since sensor noise is no difference; grey unless both have colour."""
+    if pixels.ndim == 3 and not colour:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)  # type: ignore[assignment]
+    elif pixels.ndim == 2 and colour:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)  # type: ignore[assignment]
+    return cv2.blur(pixels, (3, 3))
+
+
+def _busy(picture: Any, tolerance: int) -> NDArray[Any]:
+    """Where something stands out from what is around it."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
+    side = 2 * (min(31, *grey.shape) // 2) + 1
+    around = cv2.blur(grey, (side, side))
+    return np.asarray(cv2.absdiff(grey, around) > tolerance // 2)
+
+
+def _relit(seen: Any, golden: Any) -> Any:
+    """``seen`` in the light of ``golden``: one gain and offset, fitted to the pixels that agree."""
+    x = seen[::4, ::4].reshape(-1).astype(np.float32)
+    y = golden[::4, ::4].reshape(-1).astype(np.float32)
+    gain, offset = 1.0, 0.0
+    keep = np.abs(x - y) <= 80
+    for _ in range(3):
+        if keep.sum() < 16:
+            return seen
+        u, v = x[keep], y[keep]
+        spread = float(u.var())
+        # Two plain pictures fix an offset only.
+        gain = float(((u - u.mean()) * (v - v.mean())).mean()) / spread if spread > 25 else 1.0
+        gain = min(max(gain, 0.5), 2.0)
+        offset = float(v.mean() - gain * u.mean())
+        left = np.abs(gain * x + offset - y)
+        keep = left <= max(8.0, 2.5 * float(np.median(left)))
+    table = np.clip(np.arange(256) * gain + offset, 0, 255).round().astype(np.uint8)
+    return cv2.LUT(seen, table)

@@ -1,0 +1,191 @@
+"""``compare`` finds what is foreign, missing or displaced, and nothing on good parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.config import ConfigError
+from inspector.part import Batch, Outcome, Pixels
+from inspector.recipe import Judgement, Recipe
+from inspector.tools.traces import trace_fault
+from inspector.virtual.bottle import BOTTLE_LINE, PartSpec, draw_setup, render_part
+
+RecipeOf = Callable[..., Recipe]
+PLATE = """
+tools:
+  - name: plate
+    kind: compare
+    params: {golden: ["{good}"]%s}
+"""
+
+
+def judge(recipe: Recipe, pixels: Pixels) -> Judgement:
+    return recipe.judge({"image": pixels}, Batch("b"), date(2026, 1, 1))
+
+
+def plate(*, screw: bool = True, foreign: bool = False, shift: int = 0) -> Pixels:
+    """A plate with a slot and four screws, one of which may be missing or displaced."""
+    picture = np.full((240, 320), 60, np.uint8)
+    cv2.rectangle(picture, (40, 30), (280, 210), 150, -1)
+    cv2.rectangle(picture, (120, 110), (200, 130), 40, -1)
+    for x, y in ((60, 50), (260, 50), (60, 190)):
+        cv2.circle(picture, (x, y), 9, 220, -1, cv2.LINE_AA)
+    if screw:
+        cv2.circle(picture, (260 - shift, 190), 9, 220, -1, cv2.LINE_AA)
+    if foreign:
+        cv2.ellipse(picture, (90, 150), (8, 4), 30, 0, 360, 230, -1, cv2.LINE_AA)
+    return cv2.GaussianBlur(picture, (5, 5), 1.0).astype(np.uint8)
+
+
+def seen(picture: Pixels, seed: int = 0, x: float = 0, y: float = 0, light: float = 1) -> Pixels:
+    rng = np.random.default_rng(seed)
+    matrix = np.array([(1.0, 0, x), (0, 1, y)])
+    size = (picture.shape[1], picture.shape[0])
+    moved = cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    return np.clip(moved * light + rng.normal(0, 2, moved.shape), 0, 255).astype(np.uint8)
+
+
+def labels(judged: Judgement) -> list[str]:
+    return [f.label for f in judged.findings]
+
+
+def test_good_parts_pass_shifted_dimmed_and_noisy(recipe_of: RecipeOf) -> None:
+    recipe, rng = recipe_of(PLATE % "", good=plate()), np.random.default_rng(5)
+    for seed in range(20):
+        part = seen(plate(), seed, *rng.uniform(-3, 3, 2), light=rng.uniform(0.75, 1.15))
+        assert judge(recipe, part).outcome is Outcome.PASS
+
+
+def test_a_foreign_object_is_found_where_it_is(recipe_of: RecipeOf) -> None:
+    judged = judge(recipe_of(PLATE % "", good=plate()), seen(plate(foreign=True), 1, 2, -1))
+    assert labels(judged) == ["foreign"] and judged.outcome is Outcome.REJECT
+    x1, y1, x2, y2 = judged.findings[0].box or (0, 0, 0, 0)
+    assert x1 < 92 < x2 and y1 < 149 < y2 and x2 - x1 < 30
+    assert "something foreign of" in judged.reasons[0]
+
+
+def test_a_missing_part_is_found(recipe_of: RecipeOf) -> None:
+    judged = judge(recipe_of(PLATE % "", good=plate()), seen(plate(screw=False), 2, -2, 1))
+    assert labels(judged) == ["missing"]
+
+
+def test_a_displaced_part_is_found(recipe_of: RecipeOf) -> None:
+    judged = judge(recipe_of(PLATE % "", good=plate()), seen(plate(shift=7), 3))
+    assert judged.outcome is Outcome.REJECT
+
+
+def test_places_to_ignore_are_not_judged(recipe_of: RecipeOf) -> None:
+    recipe = recipe_of(PLATE % ", ignore: [[70, 130, 110, 170]]", good=plate())
+    assert judge(recipe, seen(plate(foreign=True))).outcome is Outcome.PASS
+    assert judge(recipe, seen(plate(screw=False))).outcome is Outcome.REJECT
+
+
+def test_several_golden_pictures_make_the_range_that_good_ones_differ_by(
+    recipe_of: RecipeOf,
+) -> None:
+    bright = plate()
+    bright[150:170, 220:240] = 210
+    between = plate()
+    between[150:170, 220:240] = 180
+    one = recipe_of(PLATE % ", tolerance: 20", good=plate())
+    both = recipe_of(
+        PLATE.replace('"{good}"', '"{good}", "{bright}"') % ", tolerance: 20",
+        good=plate(),
+        bright=bright,
+    )
+    assert judge(one, between).outcome is Outcome.REJECT
+    assert judge(both, between).outcome is Outcome.PASS
+    assert judge(both, plate(foreign=True)).outcome is Outcome.REJECT
+
+
+def test_severities_go_by_label(recipe_of: RecipeOf) -> None:
+    recipe = recipe_of(PLATE % ", severities: {foreign: critical}", good=plate())
+    assert judge(recipe, plate(foreign=True)).findings[0].severity == "critical"
+    with pytest.raises(ConfigError, match="did you mean `foreign`"):
+        recipe_of(PLATE % ", severities: {foriegn: critical}", good=plate())
+
+
+def test_a_picture_of_another_size_is_an_error(recipe_of: RecipeOf) -> None:
+    judged = judge(recipe_of(PLATE % "", good=plate()), plate()[:200])
+    assert judged.outcome is Outcome.ERROR and "320x200" in judged.reasons[0]
+
+
+def test_golden_pictures_of_two_sizes_are_refused(recipe_of: RecipeOf) -> None:
+    with pytest.raises(ConfigError, match="have one size"):
+        recipe_of(
+            PLATE.replace('"{good}"', '"{good}", "{small}"') % "",
+            good=plate(),
+            small=plate()[:200],
+        )
+
+
+def test_rendered_bottles_of_one_batch_pass_and_defects_are_found(recipe_of: RecipeOf) -> None:
+    setup = draw_setup(np.random.default_rng(1), BOTTLE_LINE, "train")
+    spec = PartSpec(setup=setup)
+    goldens = {f"g{n}": render_part(n, spec).side for n in range(3)}
+    # The cap's place, seen by a part that stands as taught.
+    tools = """
+    tools:
+      - name: part
+        kind: align
+        params: {golden: "{g0}", part: [210, 15, 430, 430]}
+      - name: cap
+        kind: compare
+        follow: part
+        roi: [255, 10, 385, 110]
+        params: {golden: ["{g0}", "{g1}", "{g2}"], tolerance: 45, area_px: 40, thick_px: 3}
+    """
+    recipe = recipe_of(tools, **goldens)
+    for seed in (11, 12, 13):
+        assert judge(recipe, render_part(seed, spec).side).outcome is Outcome.PASS
+    for defect in ("cap_missing", "cap_wrong", "cap_tilted"):
+        part = render_part(21, replace(spec, defects=(defect,))).side
+        assert judge(recipe, part).outcome is Outcome.REJECT, defect
+
+
+@pytest.mark.parametrize(
+    ("name", "draw"),
+    [
+        ("copper", ("seen", (30, 5), (36, 9))),
+        ("spur", ("seen", (30, 16), (33, 20))),
+        ("short", ("seen", (30, 20), (33, 40))),
+        ("pin-hole", ("gap", (30, 23), (32, 26))),
+        ("mousebite", ("gap", (30, 18), (34, 24))),
+        ("open", ("gap", (30, 18), (33, 32))),
+    ],
+)
+def test_faults_of_conductors_are_named_by_what_they_join_and_cut(
+    name: str, draw: tuple[str, tuple[int, int], tuple[int, int]]
+) -> None:
+    golden = np.zeros((60, 64), bool)
+    golden[20:30], golden[40:50] = True, True
+    seen = golden.copy()
+    how, (x1, y1), (x2, y2) = draw
+    seen[y1:y2, x1:x2] = how == "seen"
+    assert trace_fault(seen, golden, seen ^ golden, 4) == name
+
+
+def test_real_boards_faults_are_found_and_named(recipe_of: RecipeOf, real_data: Path) -> None:
+    board = real_data / "pcb" / "00041006_test.jpg"
+    template = cv2.imread(str(board).replace("_test", "_template"), 0)
+    tools = PLATE % ", traces: dark, thick_px: 3, margin_px: 9, join_px: 5, tolerance: 90"
+    recipe = recipe_of(tools, good=np.ascontiguousarray(template, np.uint8))
+    assert judge(recipe, np.ascontiguousarray(template, np.uint8)).outcome is Outcome.PASS
+    judged = judge(recipe, cv2.imread(str(board), 0).astype(np.uint8))
+    rows = [line.split() for line in board.with_name("00041006.txt").read_text().splitlines()]
+    names = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
+    for row in rows:
+        x1, y1, x2, y2, kind = (int(v) for v in row)
+        hits = [
+            f.label
+            for f in judged.findings
+            if f.box and x1 < (f.box[0] + f.box[2]) / 2 < x2 and y1 < (f.box[1] + f.box[3]) / 2 < y2
+        ]
+        assert hits == [names[kind - 1]], row
