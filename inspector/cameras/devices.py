@@ -52,6 +52,8 @@ def select(harvester: Harvester, config: Camera) -> dict[str, Any]:
         f"serial {d['serial']}, user_id {d['user_id'] or '–'}" + (f", ip {d['ip']}" * bool(d["ip"]))
         for d in there
     )
+    if not there and config.producer == "virtual":
+        listed = "none (does INSPECTOR_VIRTUAL_DEVICES name a list of devices?)"
     what = "no camera has" if not matching else f"{len(matching)} cameras have"
     raise CameraRefused(f"{config.name}: {what} {asked}; there are: {listed or 'none'}")
 

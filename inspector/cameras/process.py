@@ -44,6 +44,9 @@ ALIVE_S = 0.5
 STATISTICS_S = 5.0
 BACK_OFF_S = (0.1, 0.2, 0.4, 0.8, 1.5)
 """Waits between attempts to open the camera; the last one repeats."""
+ATTEMPTS = 40
+"""After this many in vain, a minute or so, the process ends and its supervisor starts a fresh one:
+a producer may be in a state that only its unloading mends."""
 
 
 def main(station: Station | Path, name: str, endpoint: str, beat: Beat | None = None) -> None:
@@ -76,7 +79,10 @@ def watch(
     beat: Beat | None = None,
     opened: Callable[[], None] = lambda: None,
 ) -> None:
-    """Open the camera, drain it, and when it is lost do so again, until ``ending``."""
+    """Open the camera, drain it, and when it is lost do so again, until ``ending``.
+
+    ``SystemExit`` after ``ATTEMPTS`` in vain.
+    """
     failures = 0
     last = ""
     while not ending():
@@ -96,6 +102,8 @@ def watch(
             log.error("camera", camera=config.name, kind=event.kind, message=event.message)
             last = event.message
         failures = 0 if time.monotonic() - alive_since > 10.0 else failures + 1
+        if failures >= ATTEMPTS:
+            raise SystemExit(1)
         pause(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)], outbox, ending, beat)
 
 

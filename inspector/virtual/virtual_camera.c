@@ -126,6 +126,7 @@ static GC_ERROR map_wire(struct camera *c) {
   close(fd);
   if (p == MAP_FAILED) return fail(GC_ERR_IO, "wire %s: not a wire", c->wire_path);
   c->wire = p;
+  c->wire_inode = st.st_ino;
   if (c->wire->magic != WIRE_MAGIC) return fail(GC_ERR_IO, "wire %s: not a wire", c->wire_path);
   c->wire_base = c->wire_seen = __atomic_load_n(&c->wire->head, __ATOMIC_ACQUIRE);
   return GC_ERR_SUCCESS;
@@ -234,8 +235,12 @@ static int next_pulse(struct camera *c, struct shot *shot) {
     struct timespec limit = {0, 200000000};
     const struct wire *wire = c->wire;
     pthread_mutex_unlock(&producer_lock);
+    errno = 0;
     syscall(SYS_futex, &wire->futex, FUTEX_WAIT, futex, &limit, NULL, 0);
+    struct stat st;
+    int replaced = errno == ETIMEDOUT && !stat(c->wire_path, &st) && st.st_ino != c->wire_inode;
     pthread_mutex_lock(&producer_lock);
+    if (replaced) lose(c, 0, 0); /* the world started anew: whoever opens us again is on its wire */
     return 0;
   }
   if (head < c->wire_seen) { /* the world started the wire anew */

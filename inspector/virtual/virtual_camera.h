@@ -112,6 +112,7 @@ struct camera {
   size_t film_bytes, film_frame_bytes;
   uint32_t film_frames;
   const struct wire *wire;
+  uint64_t wire_inode;
   uint64_t wire_base, wire_seen; /* pulse numbers: at opening, last handled */
   uint64_t reg[REG_COUNT];
   uint8_t line_source[2];

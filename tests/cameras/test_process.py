@@ -15,7 +15,7 @@ import pytest
 from inspector.cameras.messages import CameraEvent, EventKind, ring_path
 from inspector.cameras.receiver import FrameReceiver
 from inspector.cameras.ring import Place, RingReader
-from inspector.virtual.wire import Fault
+from inspector.virtual.wire import Fault, Wire
 
 SIDE = "name: side, serial: V001"
 CODE = "name: code, user_id: code"
@@ -179,4 +179,16 @@ def test_events_wait_for_a_line_that_is_away(run_camera: Start, camera_bench: An
         line.receiver = receiver
         assert line.event(EventKind.INCOMPLETE).detail["frame_id"] == 1
         camera_bench.wire.pulse(2)
+        np.testing.assert_array_equal(line.frame().pixels, camera_bench.code[2])
+
+
+def test_a_world_that_starts_anew_is_found_on_its_new_wire(
+    run_camera: Start, camera_bench: Any
+) -> None:
+    line = run_camera(CODE)
+    camera_bench.wire.pulse(1)
+    line.frame()
+    with Wire.create(camera_bench.wire.path) as anew:
+        line.event(EventKind.CONNECTED, 4)
+        anew.pulse(2)
         np.testing.assert_array_equal(line.frame().pixels, camera_bench.code[2])
