@@ -75,6 +75,10 @@ class Params(Settings):
 
     model: str = "pp-ocrv6/read"
     """The recogniser."""
+    second: str = ""
+    """Another recogniser, asked only about lines at known places that do not hold by the first. One
+    reading that holds is enough: that a wrong print is misread as exactly the right one is far
+    rarer than that a right one is misread."""
     find: str = ""
     """The text finder, such as ``pp-ocrv6/find``, when the place is unknown; empty when known."""
     side: int = Field(736, ge=64, le=2048)
@@ -84,7 +88,7 @@ class Params(Settings):
     surer reading counts. Takes twice as long; `find` does it anyway where it finds nothing."""
     lines: tuple[Line, ...] = (Line(),)
 
-    @field_validator("model", "find")
+    @field_validator("model", "second", "find")
     @classmethod
     def _has_a_card(cls, model: str, info: ValidationInfo) -> str:
         if model and isinstance(info.context, dict) and (shelf := info.context.get("shelf")):
@@ -142,6 +146,11 @@ class Read:
             TextFinder(shelf.open(params.find, "find-text"), params.side) if params.find else None
         )
         digests = [recogniser.digest]
+        self._second: Recogniser | None = None
+        if params.second:
+            second = shelf.open(params.second, "recognise")
+            self._second = Recogniser(second)
+            digests.append(second.digest)
         if params.find:
             digests.append(shelf.open(params.find, "find-text").digest)
         self.model_digests = tuple(digests)
@@ -155,6 +164,9 @@ class Read:
             self._recogniser.read(blanks)
             if self._step.params.dot_matrix:
                 self._recogniser.read([softened(blank) for blank in blanks])
+            if self._second:
+                for blank in blanks:
+                    self._second.read([blank])
         elif self._finder is not None:
             blank = np.zeros((self._step.params.side * 3 // 4, self._step.params.side, 3), np.uint8)
             self._finder.find(blank)
@@ -175,10 +187,18 @@ class Read:
             again = self._recogniser.read([softened(c) for c in crops])
             readings = [max(pair, key=_sureness) for pair in zip(readings, again, strict=True)]
         found = []
-        for line, roi, reading in zip(self._step.params.lines, rois, readings, strict=True):
+        for line, roi, reading, part in zip(
+            self._step.params.lines, rois, readings, crops, strict=True
+        ):
             box = roi or (0, 0, pixels.shape[1], pixels.shape[0])
             place = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-            found.append(self._finding(line, self._judge(line, reading, context), reading, place))
+            judged = self._judge(line, reading, context)
+            if self._second and not judged.ok:
+                opinion = self._second.read([part])[0]
+                other = self._judge(line, opinion, context)
+                if other.ok:
+                    judged, reading = other, opinion
+            found.append(self._finding(line, judged, reading, place))
         return found
 
     def _look_everywhere(self, pixels: Pixels, context: Context) -> list[Finding]:

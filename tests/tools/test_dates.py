@@ -50,7 +50,7 @@ def test_a_month_alone_ends_on_its_last_day() -> None:
 
 @pytest.mark.parametrize("form", ["", "DD", "YYYY", "DD DD MMM", "DDD MMM", "hello"])
 def test_what_is_no_format_is_refused(form: str) -> None:
-    with pytest.raises(ValueError, match="format|only"):
+    with pytest.raises(ValueError, match=r"format|only"):
         parts_of(form)
 
 

@@ -110,7 +110,7 @@ def test_with_an_unsynchronised_clock_no_date_is_judged() -> None:
 
 
 def test_a_text_that_the_batch_lacks_is_no_judgement() -> None:
-    with pytest.raises(Unjudged, match="no text `dat`.*did you mean `date`"):
+    with pytest.raises(Unjudged, match=r"no text `dat`.*did you mean `date`"):
         look(PRINTED, {"roi": DATE, "expect": "{dat}"})
 
 
