@@ -18,7 +18,8 @@ from genicam import genapi, gentl
 from harvesters.core import Harvester
 
 from inspector.cameras.producers import SOURCES, VIRTUAL, virtual_producer
-from inspector.virtual.producer import Device, write_devices
+from inspector.virtual.film import PixelFormat, write_film
+from inspector.virtual.producer import DEVICES, Device, write_devices
 from inspector.virtual.wire import Fault
 
 HARDWARE = {"TriggerMode": "On", "TriggerSource": "Line0"}
@@ -414,3 +415,25 @@ class TestCInterface:
         assert lib.DSFlushQueue(stream, 4) == -1006
         assert self.wait(lib, event, 10) == -1006
         assert lib.DSFlushQueue(ctypes.c_void_p(0x1234), 4) == -1006
+
+
+@pytest.mark.slow
+def test_two_thousand_pictures_a_second_at_vga(
+    harvester: Harvester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (8, 480, 640), np.uint8)
+    write_film(tmp_path / "vga.film", frames, 640, 480, PixelFormat.BayerRG8)
+    devices = write_devices(tmp_path / "devices", [Device("V900", "vga", tmp_path / "vga.film")])
+    monkeypatch.setenv(DEVICES, str(devices))
+    harvester.update()
+    with harvester.create({"serial_number": "V900"}) as acquirer:
+        nodes = acquirer.remote_device.node_map
+        nodes.AcquisitionMode.value = "Continuous"
+        nodes.TriggerMode.value, nodes.TriggerSource.value = "On", "Software"
+        acquirer.start()
+        begin = time.monotonic()
+        for _ in range(4000):
+            nodes.TriggerSoftware.execute()
+            with acquirer.fetch(timeout=2):
+                pass
+        assert 4000 / (time.monotonic() - begin) > 2000
