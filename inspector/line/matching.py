@@ -325,7 +325,14 @@ class Matching:
                 continue
             candidate = self._candidate(number, frame.host_ns)
             candidate.part.frames[view] = frame
-            candidate.unchecked[view] = _device_ns(frame)
+            if self._by_time:
+                candidate.unchecked[view] = _device_ns(frame)
+            # A camera's pictures come in their order: whoever was overtaken gets none any more.
+            for earlier, waiting in self.parts.items():
+                if earlier >= number:
+                    break
+                if view not in waiting.part.frames and view in self._views_of(earlier):
+                    waiting.doubt = waiting.doubt or f"{view}: no picture came, the next one did"
 
     def _candidate(self, number: int, begun_ns: int) -> Candidate:
         candidate = self.parts.get(number)
@@ -342,8 +349,6 @@ class Matching:
         for number, candidate in self.parts.items():
             if not candidate.triggered or candidate.doubt:
                 continue
-            if not self._by_time:
-                candidate.unchecked.clear()
             for view, device_ns in list(candidate.unchecked.items()):
                 fits = self.alignments[view].confirms(number, device_ns, self._triggers)
                 if fits is False:

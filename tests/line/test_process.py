@@ -179,6 +179,7 @@ def test_every_part_gets_a_durable_verdict_and_then_its_permit(plc, station) -> 
 def test_a_lost_picture_is_an_error_and_its_part_is_rejected(plc, station) -> None:
     station.parts(3)
     lost = station.part(Fault.DROP, cameras=1)
+    time.sleep(0.06)
     station.parts(5)
     until(lambda: len(station.outcomes()) == 9)
     assert station.outcomes()[lost] is Outcome.ERROR
