@@ -8,7 +8,8 @@ them, so a run allocates nothing. Imported by the tools and by ``recipe``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ PROBE_BLOCK = 16
 class Bound:
     """One input shape of a model with its buffers: fill ``input``, ``run``, read ``output``."""
 
-    __slots__ = ("_binding", "_fixed", "_held", "_run", "input", "output")
+    __slots__ = ("_binding", "_fixed", "_held", "_run", "input", "model", "output")
 
-    def __init__(self, session: ort.InferenceSession, name: str, out: str, tensor: Any) -> None:
+    def __init__(self, model: Model, name: str, out: str, tensor: NDArray[Any]) -> None:
+        session = model.session
+        self.model = model
         self.input: NDArray[Any] = tensor
         """Write here before each run."""
         self._binding = session.io_binding()
@@ -78,7 +81,7 @@ class Model:
 
         Each caller keeps its own: a letterbox's grey margins must stay as its step left them.
         """
-        return Bound(self.session, self._input, self._output, self.tensor(shape))
+        return Bound(self, self._input, self._output, self.tensor(shape))
 
     def tensor(self, shape: Sequence[int]) -> NDArray[Any]:
         """An input of ``shape`` for ``run``."""
@@ -92,6 +95,28 @@ class Model:
     def metadata(self, key: str) -> str:
         """What the exporter stored in the graph under ``key``; empty when it did not."""
         return str(self.session.get_modelmeta().custom_metadata_map.get(key, ""))
+
+
+@contextmanager
+def recorded() -> Iterator[list[tuple[Model, NDArray[Any]]]]:
+    """Collects every model run of the block with a copy of its input, for benches."""
+    runs: list[tuple[Model, NDArray[Any]]] = []
+    bound_run, model_run = Bound.run, Model.run
+
+    def run_bound(bound: Bound) -> NDArray[Any]:
+        runs.append((bound.model, bound.input.copy()))
+        return bound_run(bound)
+
+    def run_model(model: Model, tensor: NDArray[Any]) -> NDArray[Any]:
+        runs.append((model, tensor.copy()))
+        return model_run(model, tensor)
+
+    # Swapped from outside, so that the line pays nothing for it.
+    Bound.run, Model.run = run_bound, run_model  # type: ignore[method-assign,assignment]
+    try:
+        yield runs
+    finally:
+        Bound.run, Model.run = bound_run, model_run  # type: ignore[method-assign]
 
 
 class Shelf:
@@ -112,6 +137,12 @@ class Shelf:
         """The card of ``name/version`` without opening the model. Raises ``ModelError``."""
         own = built_in(ref)
         return own[1] if own else read_card(find_model(self.models, ref), ref)
+
+    def size(self, ref: str) -> int:
+        """Bytes of the model's file."""
+        own = built_in(ref)
+        card = own[1] if own else self.card(ref)
+        return (own[0] if own else find_model(self.models, ref) / card.file).stat().st_size
 
     def open(self, ref: str, task: str) -> Model:
         """The model ``name/version``, checked. Raises ``ModelError`` by name with a mend."""

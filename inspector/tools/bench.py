@@ -1,0 +1,138 @@
+"""Models and a recipe go in, how long they take by themselves comes out.
+
+Imported by the command line and by the line's bench, which compares itself with these figures.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inspector.part import Batch, Pixels
+from inspector.tools.card import BUILT_IN, ModelError
+from inspector.tools.onnx import Bound, Shelf, recorded
+
+if TYPE_CHECKING:
+    from inspector.recipe import Recipe
+
+RUNS = 60
+WARM = 5
+BUILT_IN_SHAPES = {
+    "pp-ocrv6/read": [(1, 3, 48, 160), (1, 3, 48, 320)],
+    "pp-ocrv6/find": [(1, 3, 576, 736)],
+}
+"""Shapes at which models of free size are measured: a lot, a line, a photo of a pack."""
+
+
+def bench_models(models: Path, threads: Sequence[int] = (1, 2)) -> list[dict[str, Any]]:
+    """Rows ``{model, input, threads, ms, ms_p95, cpu_ms, mb}``: medians over runs on noise.
+
+    Every model in ``models`` and those of the OCR wheel; ``cpu_ms`` counts all threads. A model
+    that is refused is a row with its ``error``.
+    """
+    rows: list[dict[str, Any]] = []
+    shipped = sorted(
+        f"{p.parent.parent.name}/{p.parent.name}" for p in models.glob("*/*/card.json")
+    )
+    for ref in [*shipped, *BUILT_IN]:
+        for count in threads:
+            shelf = Shelf(models, threads=count)
+            try:
+                model = shelf.open(ref, shelf.card(ref).task)
+            except ModelError as error:
+                rows.append({"model": ref, "threads": count, "error": str(error)})
+                continue
+            fixed = tuple(d if isinstance(d, int) and d > 0 else 1 for d in model.input_shape)
+            for shape in BUILT_IN_SHAPES.get(ref, [fixed]):
+                wall, cpu = _measure(model.bind(shape))
+                rows.append(
+                    {
+                        "model": ref,
+                        "input": "x".join(map(str, shape)),
+                        "threads": count,
+                        "ms": round(statistics.median(wall), 2),
+                        "ms_p95": round(float(np.percentile(wall, 95)), 2),
+                        "cpu_ms": round(cpu, 2),
+                        "mb": round(shelf.size(ref) / 1e6, 1),
+                    }
+                )
+    return rows
+
+
+def bare(
+    recipe: Path,
+    frames: Sequence[Mapping[str, Pixels]],
+    models: Path,
+    threads: int = 2,
+    texts: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What onnxruntime alone takes for the very tensors that ``recipe`` makes of ``frames``.
+
+    ``{ms, ms_p99, cpu_ms, per_s, runs}`` for one part; ``tools_cpu_ms`` is what the tools add to
+    it, ``ms_with_tools`` the whole judgement.
+    """
+    from inspector.recipe import load
+
+    ready = load(recipe, models=models, threads=threads)
+    ready.warm_up()
+    batch = Batch("bench", texts={"lot": "L2417A", "date": "16 NOV 26"} | dict(texts or {}))
+    parts = []
+    for frame in frames:
+        with recorded() as runs:
+            ready.judge(frame, batch, date.today())
+        parts.append([(m.session, {m.session.get_inputs()[0].name: tensor}) for m, tensor in runs])
+    wall: list[float] = []
+    for part in parts[:WARM]:
+        for session, feed in part:
+            session.run(None, feed)
+    cpu = time.process_time()
+    for part in parts:
+        began = time.perf_counter()
+        for session, feed in part:
+            session.run(None, feed)
+        wall.append((time.perf_counter() - began) * 1e3)
+    cpu_ms = (time.process_time() - cpu) / len(parts) * 1e3
+    whole_ms, whole_cpu_ms = _judging(ready, frames, batch)
+    mean = statistics.fmean(wall)
+    return {
+        "ms": round(mean, 3),
+        "ms_p99": round(float(np.percentile(wall, 99)), 3),
+        "cpu_ms": round(cpu_ms, 3),
+        "per_s": round(1e3 / mean, 2),
+        "runs": round(statistics.fmean(map(len, parts)), 2),
+        "ms_with_tools": round(whole_ms, 3),
+        "tools_cpu_ms": round(whole_cpu_ms - cpu_ms, 3),
+    }
+
+
+def _judging(
+    recipe: Recipe, frames: Sequence[Mapping[str, Pixels]], batch: Batch
+) -> tuple[float, float]:
+    today = date.today()
+    cpu, began = time.process_time(), time.perf_counter()
+    for frame in frames:
+        recipe.judge(frame, batch, today)
+    wall = time.perf_counter() - began
+    return wall / len(frames) * 1e3, (time.process_time() - cpu) / len(frames) * 1e3
+
+
+def _measure(bound: Bound) -> tuple[list[float], float]:
+    rng = np.random.default_rng(0)
+    bound.input[...] = rng.integers(
+        0, 2 if bound.input.dtype.kind == "f" else 256, bound.input.shape
+    )
+    for _ in range(WARM):
+        bound.run()
+    wall = []
+    cpu = time.process_time()
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        bound.run()
+        wall.append((time.perf_counter() - began) * 1e3)
+    return wall, (time.process_time() - cpu) / RUNS * 1e3
