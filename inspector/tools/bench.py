@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,9 @@ from inspector.part import Batch, Pixels
 from inspector.tools.card import BUILT_IN, ModelError
 from inspector.tools.onnx import Bound, Shelf, recorded
 
-if TYPE_CHECKING:
-    from inspector.recipe import Recipe
-
 RUNS = 60
 WARM = 5
+ROUNDS = 3
 BUILT_IN_SHAPES = {
     "pp-ocrv6/read": [(1, 3, 48, 160), (1, 3, 48, 320)],
     "pp-ocrv6/find": [(1, 3, 576, 736)],
@@ -30,17 +28,20 @@ BUILT_IN_SHAPES = {
 """Shapes at which models of free size are measured: a lot, a line, a photo of a pack."""
 
 
-def bench_models(models: Path, threads: Sequence[int] = (1, 2)) -> list[dict[str, Any]]:
+def bench_models(
+    models: Path, threads: Sequence[int] = (1, 2), built_in: bool = True
+) -> list[dict[str, Any]]:
     """Rows ``{model, input, threads, ms, ms_p95, cpu_ms, mb}``: medians over runs on noise.
 
-    Every model in ``models`` and those of the OCR wheel; ``cpu_ms`` counts all threads. A model
+    Every model in ``models`` and, if ``built_in``, those of the OCR wheel. ``cpu_ms`` counts all
+    threads. A model
     that is refused is a row with its ``error``.
     """
     rows: list[dict[str, Any]] = []
     shipped = sorted(
         f"{p.parent.parent.name}/{p.parent.name}" for p in models.glob("*/*/card.json")
     )
-    for ref in [*shipped, *BUILT_IN]:
+    for ref in [*shipped, *(BUILT_IN if built_in else ())]:
         for count in threads:
             shelf = Shelf(models, threads=count)
             try:
@@ -82,23 +83,23 @@ def bare(
     ready = load(recipe, models=models, threads=threads)
     ready.warm_up()
     batch = Batch("bench", texts={"lot": "L2417A", "date": "16 NOV 26"} | dict(texts or {}))
+    today = date.today()
     parts = []
     for frame in frames:
         with recorded() as runs:
-            ready.judge(frame, batch, date.today())
+            ready.judge(frame, batch, today)
         parts.append([(m.session, {m.session.get_inputs()[0].name: tensor}) for m, tensor in runs])
-    wall: list[float] = []
-    for part in parts[:WARM]:
-        for session, feed in part:
-            session.run(None, feed)
-    cpu = time.process_time()
-    for part in parts:
-        began = time.perf_counter()
-        for session, feed in part:
-            session.run(None, feed)
-        wall.append((time.perf_counter() - began) * 1e3)
-    cpu_ms = (time.process_time() - cpu) / len(parts) * 1e3
-    whole_ms, whole_cpu_ms = _judging(ready, frames, batch)
+    wall, whole, cpu_ms, whole_cpu_ms = [], [], 0.0, 0.0
+    for turn in range(-WARM, ROUNDS * len(parts)):
+        # Taken in turns, part by part, so that a machine's moods strike both alike.
+        part, frame = parts[turn % len(parts)], frames[turn % len(parts)]
+        alone = _timed(lambda: [session.run(None, feed) for session, feed in part])  # noqa: B023
+        judged = _timed(lambda: ready.judge(frame, batch, today))  # noqa: B023
+        if turn >= 0:
+            wall.append(alone[0])
+            whole.append(judged[0])
+            cpu_ms += alone[1] / (ROUNDS * len(parts))
+            whole_cpu_ms += judged[1] / (ROUNDS * len(parts))
     mean = statistics.fmean(wall)
     return {
         "ms": round(mean, 3),
@@ -106,20 +107,16 @@ def bare(
         "cpu_ms": round(cpu_ms, 3),
         "per_s": round(1e3 / mean, 2),
         "runs": round(statistics.fmean(map(len, parts)), 2),
-        "ms_with_tools": round(whole_ms, 3),
+        "ms_with_tools": round(statistics.fmean(whole), 3),
         "tools_cpu_ms": round(whole_cpu_ms - cpu_ms, 3),
     }
 
 
-def _judging(
-    recipe: Recipe, frames: Sequence[Mapping[str, Pixels]], batch: Batch
-) -> tuple[float, float]:
-    today = date.today()
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor milliseconds of ``work``, all threads counted."""
     cpu, began = time.process_time(), time.perf_counter()
-    for frame in frames:
-        recipe.judge(frame, batch, today)
-    wall = time.perf_counter() - began
-    return wall / len(frames) * 1e3, (time.process_time() - cpu) / len(frames) * 1e3
+    work()
+    return (time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3
 
 
 def _measure(bound: Bound) -> tuple[list[float], float]:

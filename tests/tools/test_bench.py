@@ -1,0 +1,41 @@
+"""The bench names every model and every run of a recipe, and leaves the tools as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from inspector.tools.bench import bare, bench_models
+from inspector.tools.onnx import Bound
+
+ROOT = Path(__file__).parent.parent.parent
+RECIPE = """
+name: line
+tools:
+  - {name: print, kind: read, roi: [0, 0, 100, 40]}
+"""
+
+
+def test_a_recipe_is_measured_on_the_tensors_it_makes(tmp_path: Path) -> None:
+    (tmp_path / "line.yaml").write_text(RECIPE)
+    run = Bound.run
+    frames = [{"image": np.full((60, 120), level, np.uint8)} for level in (20, 200)]
+
+    figures = bare(tmp_path / "line.yaml", frames, tmp_path, threads=1)
+
+    assert figures["runs"] == 1
+    assert figures["cpu_ms"] > 0
+    assert figures["per_s"] > 0
+    assert Bound.run is run
+
+
+def test_a_refused_model_is_a_row_and_not_the_end(tmp_path: Path) -> None:
+    folder = tmp_path / "broken" / "1"
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text("{}")
+
+    (row, *_) = bench_models(tmp_path, threads=(1,), built_in=False)
+
+    assert row["model"] == "broken/1"
+    assert "Field required" in row["error"]
