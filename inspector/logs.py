@@ -5,10 +5,16 @@ Imports nothing of ours. Nothing is logged per part: counters and the ledger are
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
+from collections.abc import Callable
 
 import structlog
+
+REFUSED = 2
+"""Exit status of a process that said in one line why it cannot run."""
 
 
 def configure(process: str = "station", level: int = logging.INFO) -> None:
@@ -22,7 +28,33 @@ def configure(process: str = "station", level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Voice()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def run(process: str, main: Callable[[], object]) -> None:
+    """``main`` as a process of the station. What one of our rooms or the system refuses is one
+    line and exit status ``REFUSED``; a traceback is kept for what nobody foresaw."""
+    configure(process)
+    try:
+        main()
+    except Exception as error:
+        if not (type(error).__module__.startswith("inspector.") or isinstance(error, OSError)):
+            raise
+        structlog.get_logger().critical("cannot run", why=str(error))
+        sys.exit(REFUSED)
+
+
+class _Voice:
+    """Standard error, straight to the system. A log that cannot be written, because its disk is
+    full or its reader is gone, must not end the process that writes it."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""

@@ -21,10 +21,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from inspector.bus import run_dir
+from inspector.bus import Answer, CommandClient, run_dir
 from inspector.config import load_station
+from inspector.identity import Action, Principal
 from inspector.part import Outcome
 from inspector.virtual.film import FilmSet
+from inspector.virtual.world import control
 
 CONFIGS = Path(__file__).parent.parent / "station_configs"
 PITCH_MM = 50.0
@@ -128,6 +130,29 @@ class Trial:
     def done(self) -> bool:
         """Whether the last part has left the gate."""
         return bool(self.report().get("state") == "done")
+
+    def act(self, do: str, **arguments: Any) -> None:
+        """Something befalls the virtual line now. Raises ``TrialError`` if the world refuses."""
+        answer = control(self.world_run, do, **arguments)
+        if not answer["ok"]:
+            raise TrialError(f"the world does not {do}: {answer['error']}")
+
+    def now(self) -> dict[str, Any]:
+        """The world's report as of this moment, where ``report`` may be half a second old."""
+        report: dict[str, Any] = control(self.world_run, "report")["report"]
+        return report
+
+    def tell(self, action: Action, principal: Principal, **arguments: Any) -> Answer:
+        """Give the line a command. Raises ``NoAnswer``."""
+        client = CommandClient(run_dir(self.data))
+        try:
+            return client.send(action, arguments, principal, 10.0)
+        finally:
+            client.close()
+
+    def log(self) -> str:
+        """What the station's processes have said."""
+        return (self.plan.folder / "station.log").read_text()
 
     def stop_station(self) -> None:
         """End the station as a person would (SIGTERM) and wait."""

@@ -287,11 +287,6 @@ def _tell_gaps(view: str, now: Counters, told: Counters, outbox: Outbox) -> None
 
 
 if __name__ == "__main__":
-    logs.configure(f"camera-{sys.argv[3]}")
-    run = Path(sys.argv[2])
-    main(
-        Path(sys.argv[1]),
-        sys.argv[3],
-        frames_endpoint(run),
-        Beat(run / f"camera-{sys.argv[3]}.beat"),
-    )
+    file, run, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    beat = Beat(run / f"camera-{name}.beat")
+    logs.run(f"camera-{name}", lambda: main(file, name, frames_endpoint(run), beat))

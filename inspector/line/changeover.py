@@ -70,15 +70,20 @@ def job(recipe: Recipe, batch: Batch, cameras: Sequence[str]) -> Job:
     Raises ``ValueError`` if it needs a view that no camera gives. A recipe with one view takes
     the picture of the only camera, whatever either is called.
     """
-    views = recipe.views
+    views = views_at(recipe.name, recipe.views, cameras)
+    return Job(recipe, batch, f"{recipe.name}@{recipe.revision}", views)
+
+
+def views_at(recipe: str, views: Sequence[str], cameras: Sequence[str]) -> tuple[str, ...]:
+    """The cameras that show a recipe's ``views``; raises ``ValueError`` as ``job`` does."""
     missing = [view for view in views if view not in cameras]
     if missing and len(views) == len(cameras) == 1:
-        views = tuple(cameras)
-    elif missing:
+        return tuple(cameras)
+    if missing:
         raise ValueError(
-            f"recipe {recipe.name} needs view `{missing[0]}`; cameras: {', '.join(cameras)}"
+            f"recipe {recipe} needs view `{missing[0]}`; cameras: {', '.join(cameras)}"
         )
-    return Job(recipe, batch, f"{recipe.name}@{recipe.revision}", views)
+    return tuple(views)
 
 
 class Plan:

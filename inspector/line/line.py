@@ -33,13 +33,15 @@ from inspector.part import (
     Part,
 )
 from inspector.registers import Action, GateReason, PlcStatus
-from inspector.store import ImageArchive, LineLedger, StoreError
+from inspector.store import History, ImageArchive, LineLedger, StoreError
 
 log = structlog.get_logger()
 
 BACKFILL = 1000
 """Parts that went by while the station was away and get an ``error`` record each; where there were
 more, one event names the whole range."""
+STREAMS = 1000
+"""Openings of streams that are looked back to for the first one of this stream."""
 UNCLAIMED_NS = 2_000_000_000
 """A frame whose part the authority has not counted after this long belongs to none."""
 SPOILED = {
@@ -211,7 +213,9 @@ class Line:
             missing = list(range(first, status.part_counter + 1))
             unobserved = status.part_counter
         else:
-            missing = self.ledger.missing(self.stream, status.part_counter, BACKFILL)
+            missing = self.ledger.missing(
+                self.stream, status.part_counter, BACKFILL, self._first_number()
+            )
             unobserved = max(len(missing), status.part_counter - known)
         self.ledger.add_event(
             "stream_opened", "line", stream=self.stream, authority="plc",
@@ -227,6 +231,14 @@ class Line:
             if number not in absent:
                 self.gate.decide(status.run, number, Action.REVOKE, GateReason.TRACKING, far_ns)
         self.gate.refuse(status.run, update.refused, GateReason.TRACKING)
+
+    def _first_number(self) -> int | None:
+        """The first part of the stream that must have a verdict; None: nobody knows. The lowest
+        that has one will not do: a part before it may have been under way when all ended."""
+        with History(self.ledger.data_dir) as history:
+            opened = [e for e in history.events("stream_opened", STREAMS) if
+                      e.body.get("stream") == self.stream]  # fmt: skip
+        return max(1, int(opened[-1].body["counter"]) - BACKFILL + 1) if opened else None
 
     def _open_stream(self, stream: str, counter: int) -> None:
         self.stream = stream

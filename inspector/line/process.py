@@ -153,5 +153,4 @@ def open_gate(station: Station) -> Gate:
 
 
 if __name__ == "__main__":
-    logs.configure("line")
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    logs.run("line", lambda: main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -14,6 +14,7 @@ import functools
 import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import structlog
 
@@ -42,6 +43,15 @@ GATE_ACTION = {
     Action.REJECT: GateAction.REJECT,
     Action.REVOKE: GateAction.REVOKE,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Unrecorded:
+    """A passed part whose record is not on the disk yet."""
+
+    run: int
+    number: int
+    deadline_ns: int
 
 
 def stream_of(run: int) -> str:
@@ -75,8 +85,10 @@ class Verdicts:
         """Whether records reach the disk."""
         self.committed_ns = 0
         """When the last commit was asked for."""
-        self._uncommitted: dict[int, tuple[int, int]] = {}
-        self._failed: deque[tuple[int, str]] = deque()
+        self.streams: dict[int, str] = {}
+        """The stream of each run whose decisions may still be told."""
+        self._uncommitted: dict[PartId, _Unrecorded] = {}
+        self._failed: deque[tuple[PartId, str]] = deque()
         self._decided: OrderedDict[tuple[str, int], tuple[PartId, int]] = OrderedDict()
 
     @property
@@ -114,8 +126,9 @@ class Verdicts:
         else:
             self.committed_ns = verdict.times.verdict_ns
             if run is not None and goes:
-                self._uncommitted[number] = (run, deadline_ns)
-                permit = functools.partial(self._durable, number, why, verdict.times.verdict_ns)
+                # By id, not by number: the PLC may count anew while the disk still writes.
+                self._uncommitted[part.id] = _Unrecorded(run, number, deadline_ns)
+                permit = functools.partial(self._durable, part.id, why, verdict.times.verdict_ns)
                 self._ledger.commit_soon().add_done_callback(permit)
             else:
                 self._ledger.commit_soon()
@@ -126,7 +139,7 @@ class Verdicts:
 
     def told(self, told: Told) -> None:
         """The gate acknowledged a decision, or never did."""
-        counters, stream = self._counters, stream_of(told.run)
+        counters, stream = self._counters, self.streams.get(told.run) or stream_of(told.run)
         counters.gate[GATE_ACTION[told.action]] += 1
         if not told.acknowledged_ns:
             counters.unacknowledged += 1
@@ -169,36 +182,37 @@ class Verdicts:
     def watch(self, now_ns: int) -> None:
         """A pass whose record is not durable by its deadline is rejected: the disk is too slow."""
         while self._failed:
-            number, why = self._failed.popleft()
+            part_id, why = self._failed.popleft()
             self._broken(why)
-            self._reject_unrecorded(number)
+            self._reject_unrecorded(part_id)
         if self._uncommitted:
-            for number, (_, deadline_ns) in list(self._uncommitted.items()):
-                if now_ns > deadline_ns:
-                    detail = f"part {number} was not recorded in time"
+            for part_id, waiting in list(self._uncommitted.items()):
+                if now_ns > waiting.deadline_ns:
+                    detail = f"part {waiting.number} was not recorded in time"
                     self._alarms.happened(AlarmCode.DISK_SLOW, detail)
-                    self._reject_unrecorded(number)
+                    self._reject_unrecorded(part_id)
 
     def forget_run(self) -> None:
         """Numbers begin anew: what waits for the disk is permitted to nobody."""
         self._uncommitted.clear()
 
-    def _durable(self, number: int, why: GateReason, verdict_ns: int, done: Future[int]) -> None:
+    def _durable(
+        self, part_id: PartId, why: GateReason, verdict_ns: int, done: Future[int]
+    ) -> None:
         """In the ledger's thread: the record is on the disk, so the part may pass."""
         if (error := done.exception()) is not None:
-            self._failed.append((number, str(error)))
+            self._failed.append((part_id, str(error)))
             return
-        waited = self._uncommitted.pop(number, None)
-        if waited is not None:
-            run, deadline_ns = waited
-            self._gate.decide(run, number, Action.PERMIT, why, deadline_ns)
+        part = self._uncommitted.pop(part_id, None)
+        if part is not None:
+            self._gate.decide(part.run, part.number, Action.PERMIT, why, part.deadline_ns)
             self._counters.stages["commit"].add(time.monotonic_ns() - verdict_ns)
 
-    def _reject_unrecorded(self, number: int) -> None:
-        waited = self._uncommitted.pop(number, None)
-        if waited is not None:
-            run, deadline_ns = waited
-            self._gate.decide(run, number, Action.REJECT, GateReason.STORE, deadline_ns)
+    def _reject_unrecorded(self, part_id: PartId) -> None:
+        part = self._uncommitted.pop(part_id, None)
+        if part is not None:
+            reason = GateReason.STORE
+            self._gate.decide(part.run, part.number, Action.REJECT, reason, part.deadline_ns)
 
     def _broken(self, why: str) -> None:
         self.store_ok = False

@@ -257,8 +257,7 @@ class LineLedger:
     def close(self) -> None:
         """Commits what waits, signs a last checkpoint, lets go of the file.
 
-        Raises:
-            StoreError: something that was added could not be made durable.
+        Raises ``StoreError`` when something that was added could not be made durable.
         """
         if self._closed:
             return
@@ -319,11 +318,13 @@ class LineLedger:
                 self._last[stream] = known
         return known
 
-    def missing(self, stream: str, up_to: int, limit: int = 1000) -> list[int]:
-        """The lowest sequence numbers ≤ ``up_to`` without a durable verdict, from the stream's
-        first verdict on: what a restart turns into ``error`` records (I1)."""
+    def missing(
+        self, stream: str, up_to: int, limit: int = 1000, first: int | None = None
+    ) -> list[int]:
+        """The lowest numbers ≤ ``up_to`` without a durable verdict, from ``first`` on, or from the
+        lowest that has one: what a restart turns into ``error`` records (I1)."""
         position = self._entries.streams.get(stream)
-        return [] if position is None else self._past.missing(position, up_to, limit)
+        return [] if position is None else self._past.missing(position, up_to, limit, first)
 
     def unacknowledged(self, limit: int = 64) -> tuple[GateDecision, ...]:
         """The newest durable gate decisions that no gate has acknowledged, oldest first."""

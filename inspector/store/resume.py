@@ -211,16 +211,18 @@ class Past:
         ).fetchone()
         return row is not None
 
-    def missing(self, stream: int, up_to: int, limit: int) -> list[int]:
-        """The lowest numbers without a verdict between the stream's first and ``up_to``.
+    def missing(self, stream: int, up_to: int, limit: int, first: int | None = None) -> list[int]:
+        """The lowest numbers without a verdict from ``first``, or else the stream's lowest, to
+        ``up_to``.
 
         Counting halves finds a gap among ten million numbers in half a second, where looking at
         each would take the start of a line several.
         """
         gaps: list[int] = []
-        first = self._connection.execute(
-            "SELECT min(sequence) FROM verdict WHERE stream = ?", (stream,)
-        ).fetchone()[0]
+        if first is None:
+            first = self._connection.execute(
+                "SELECT min(sequence) FROM verdict WHERE stream = ?", (stream,)
+            ).fetchone()[0]
         ranges = [] if first is None or first > up_to else [(first, up_to)]
         while ranges and len(gaps) < limit:
             low, high = ranges.pop()

@@ -6,6 +6,7 @@ does not fit, a model is not run (I7). Imported by ``tools/onnx.py`` and the too
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 from collections.abc import Sequence
@@ -156,6 +157,19 @@ def read_card(folder: Path, ref: str) -> Card:
         raise ModelError(ref, f"{path}: {field}: {first['msg']}; mend the card") from None
     except ValueError as error:
         raise ModelError(ref, f"{path} is not JSON ({error}); copy the card again") from None
+
+
+def model_bytes(path: Path, card: Card, ref: str) -> bytes:
+    """The model file that ``card`` describes, whole. Raises ``ModelError``."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(ref, f"{path} cannot be read ({error.strerror}); install it") from None
+    if hashlib.sha256(data).hexdigest() != card.sha256:
+        raise ModelError(
+            ref, f"{path} is not the file of its card (SHA-256 differs); install the release again"
+        )
+    return data
 
 
 def built_in(ref: str) -> tuple[Path, Card] | None:

@@ -7,7 +7,6 @@ them, so a run allocates nothing. Imported by the tools and by ``recipe``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,14 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from inspector.tools.card import Card, ModelError, built_in, find_model, read_card
+from inspector.tools.card import (
+    Card,
+    ModelError,
+    built_in,
+    find_model,
+    model_bytes,
+    read_card,
+)
 
 _DTYPES = {"uint8": np.uint8, "float32": np.float32, "float16": np.float16}
 _TENSORS = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "float16": "tensor(float16)"}
@@ -164,14 +170,7 @@ def _open_model(ref: str, models: Path, threads: int, providers: Sequence[str]) 
         path = folder / card.file
         if card.ref not in {ref, f"{ref}/{card.version}"}:
             raise ModelError(ref, f"its card says it is {card.ref}; copy the right folder")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(ref, f"{path} cannot be read ({error.strerror}); install it") from None
-    if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise ModelError(
-            ref, f"{path} is not the file of its card (SHA-256 differs); install the release again"
-        )
+    data = model_bytes(path, card, ref)
     missing = [p for p in providers if p not in ort.get_available_providers()]
     if missing:
         raise ModelError(

@@ -12,10 +12,10 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from inspector import logs
 from inspector.beat import Beat
 from inspector.bus import run_dir
 from inspector.config import Station, load_station
-from inspector.logs import configure
 from inspector.web.app import create_app
 
 log = structlog.get_logger()
@@ -27,7 +27,6 @@ def main(station_path: Path, run: Path | None = None) -> None:
     The address is logged and written to ``<run>/web.url``: with ``port: 0`` it is known only then.
     Raises ``ConfigError``, or ``OSError`` when the port is taken.
     """
-    configure("web")
     station = load_station(station_path)
     run = run or run_dir(station.data)
     if station.web is None:
@@ -89,4 +88,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    run = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    logs.run("web", lambda: main(Path(sys.argv[1]), run))
