@@ -184,18 +184,20 @@ class PlcStatus:
         return head.ljust(PLC_HEAD_BYTES, b"\0") + bytes(ring)
 
     @classmethod
-    def unpack(cls, raw: bytes) -> PlcStatus:
-        """The block from its ``PLC_REGISTERS`` registers (big-endian bytes)."""
+    def unpack(cls, raw: bytes, before: PlcStatus | None = None) -> PlcStatus:
+        """The block from its ``PLC_REGISTERS`` registers (big-endian bytes). ``before`` is the
+        block read last: while no part has come since, its triggers are not read again."""
         (layout, heartbeat, signals, epoch, parts, encoder, infeed, commanded, confirmed, acked,
          failures, passed, gate_part, plc_ms, run) = _STATUS.unpack_from(raw)  # fmt: skip
-        ring = (
-            Trigger(*_TRIGGER.unpack_from(raw, PLC_HEAD_BYTES + slot * _TRIGGER.size))
-            for slot in range(TRIGGERS)
-        )
-        triggers = sorted((t for t in ring if t.part), key=lambda t: (t.part - parts - 1) & U32)
+        if before is not None and before.run == run and before.part_counter == parts:
+            triggers = before.triggers
+        else:
+            ring = [Trigger(*entry) for entry in _TRIGGER.iter_unpack(raw[PLC_HEAD_BYTES:])]
+            known = [t for t in ring if t.part]
+            triggers = tuple(sorted(known, key=lambda t: (t.part - parts - 1) & U32))
         return cls(
             layout, heartbeat, Signal(signals), epoch, parts, encoder, infeed, commanded,
-            confirmed, acked, failures, gate_part, passed, plc_ms, run, tuple(triggers),
+            confirmed, acked, failures, gate_part, passed, plc_ms, run, triggers,
         )  # fmt: skip
 
 

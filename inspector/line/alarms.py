@@ -86,6 +86,8 @@ class Stop:
         self._rules = rules
         self._in_a_row = 0
         self._dark = 0
+        self._fine: Signal | None = None
+        """Signals that are known to be no reason for a stop."""
         self.why: dict[AlarmCode, str] = {}
         """What the line is stopped for; empty when it may run."""
 
@@ -102,7 +104,9 @@ class Stop:
 
     def signals(self, signals: Signal) -> None:
         """The PLC's signals as they are now."""
-        rules = self._rules
+        if signals == self._fine:
+            return
+        before, rules = len(self.why), self._rules
         if rules.bin_full and signals & Signal.BIN_FULL:
             self.why[AlarmCode.BIN_FULL] = ""
         if rules.air_low and not signals & Signal.AIR_OK:
@@ -111,6 +115,8 @@ class Stop:
             self.why[AlarmCode.NOT_CONFIRMED] = "a reject was not seen behind the gate"
         if rules.light_fault and not signals & Signal.LIGHT_OK:
             self.why[AlarmCode.LIGHT] = "the PLC reports it"
+        if not self.why and not before:
+            self._fine = signals
 
     def reset(self) -> None:
         """A person has looked. What is still wrong stops the line again at once."""

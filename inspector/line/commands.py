@@ -5,10 +5,11 @@ the ledger that names the principal (I9), and then the answer. Imports bus, iden
 loader by way of ``recipes``, and the line's own modules; ``process.py`` calls it.
 
 Arguments, all optional unless said: ``start_batch``: ``id`` (needed), ``product``, ``recipe``,
-``texts``, ``from`` (part number from which it holds). ``end_batch``. ``change_over``: ``recipe``
-(needed), ``batch`` (an object as for ``start_batch``), ``from``. ``set_mode``: ``mode`` (needed).
-``bypass``: ``reason`` and ``minutes`` (needed). ``pause``, ``resume``: ``reason``. ``reject``:
-``part``, or ``first`` and ``last`` (needed), ``stream``, ``reason``. ``test_pulse``.
+``texts``, ``from`` (part number from which it holds). ``end_batch``: ``id`` (only if it runs).
+``change_over``: ``recipe`` (needed), ``batch`` (an object as for ``start_batch``), ``from``.
+``set_mode``: ``mode`` (needed). ``bypass``: ``reason`` and ``minutes`` (needed). ``pause``,
+``resume``: ``reason``. ``reject``: ``part``, or ``first`` and ``last`` (needed), ``stream``,
+``reason``. ``test_pulse``.
 ``acknowledge_alarm``: ``code``; also lets a stopped line run again.
 """
 
@@ -46,6 +47,11 @@ class Commands:
         self._server = server
         self._recipes = recipes
         self._owed: list[tuple[Future[int], Command, Mapping[str, Any]]] = []
+
+    @property
+    def owing(self) -> bool:
+        """Whether somebody waits for the disk, so that the loop should come round soon."""
+        return bool(self._owed)
 
     def take(self) -> None:
         """Obey what has come, and answer what is durable by now. Never waits."""
@@ -128,6 +134,8 @@ class Commands:
 
     def end_batch(self, command: Command) -> dict[str, Any]:
         batch = self._line.plan.newest.batch
+        if command.args.get("id") not in (None, batch.id):
+            raise Refused(f"batch {command.args['id']!r} does not run; {batch.id!r} does")
         self._line.ledger.add_batch(batch, "end", command.principal.id)
         counts = self._line.counters.batch(batch.id)
         self._line.paused = True

@@ -161,6 +161,7 @@ class PlcGate:
         self._waiting: deque[_Order] = deque()
         self._decided: OrderedDict[int, _Order] = OrderedDict()
         self._refused: OrderedDict[int, GateReason] = OrderedDict()
+        self._last: PlcStatus | None = None
         self._impatience = 0
         self._told_down = False
         self._thread = threading.Thread(target=self._work, name="gate", daemon=True)
@@ -261,7 +262,7 @@ class PlcGate:
             self._heartbeat += 1
         block = pack_station(self._heartbeat, bits, self._mode, self._ring, self._run or 0)
         raw = self._master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
-        status = PlcStatus.unpack(raw)
+        status = self._last = PlcStatus.unpack(raw, self._last)
         if status.run != self._run:
             self._join(status)
         return status
@@ -382,39 +383,6 @@ class PlcGate:
             with contextlib.suppress(LinkLost, SlaveRefused):
                 self._master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
         self._master.close()
-
-
-class NoGate:
-    """A station that watches and records only: nothing is told, nobody answers."""
-
-    def __init__(self) -> None:
-        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def decide(
-        self, run: int, part: int, action: Action, reason: GateReason, deadline_ns: int
-    ) -> None:
-        pass
-
-    def refuse(self, run: int, parts: Iterable[int], reason: GateReason) -> None:
-        pass
-
-    def hurry(self) -> None:
-        pass
-
-    def show(self, bits: StationBit, mode: int) -> None:
-        pass
-
-    def alive(self) -> None:
-        pass
-
-    def take(self) -> list[GateEvent]:
-        return []
-
-    def fileno(self) -> int:
-        return self._event
-
-    def close(self) -> None:
-        os.close(self._event)
 
 
 def _forget_oldest(memory: OrderedDict[int, _Order] | OrderedDict[int, GateReason]) -> None:

@@ -12,6 +12,7 @@ import time
 from uuid import uuid4
 
 import structlog
+import zmq
 
 from inspector.cameras.messages import CameraEvent, EventKind
 from inspector.cameras.receiver import FrameReceiver
@@ -109,14 +110,21 @@ class Line:
         """The PLC's run; None without a PLC, and before its first word."""
         self.linked = False
         self.alarmed = False
+        self.shown: tuple[bool, bool, bool, bool, Mode] | None = None
         self.heard_ns: dict[str, int] = {}
         """When each camera that is connected was last heard."""
         self.last_part_ns = 0
         self.looked_ns = 0
         self._free_counter = 0
+        travel_ns = round(travel.gate_mm / travel.speed_mm_s * 1e9 - travel.lead_ms * 1e6)
+        # Who only watches has all the time that it takes.
+        self._travel_ns = travel_ns if station.output is not None else 60_000_000_000
         self._judge_ns = 0
         if station.plc is None:
             self._open_stream(f"frames-{uuid4().hex[:8]}", 0)
+            if station.output is not None:
+                self.run = 0
+                self.verdicts.streams[0] = self.stream
             self.ledger.add_event(
                 "stream_opened", "line", stream=self.stream, authority="frames",
                 unobserved="from the record before this one until now",
@@ -126,7 +134,12 @@ class Line:
 
     def take_frames(self) -> None:
         """All that the cameras have sent."""
-        while (message := self.receiver.receive()) is not None:
+        socket = self.receiver.socket
+        # Asking first costs a tenth of finding out by zmq's exception.
+        while int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            message = self.receiver.receive()
+            if message is None:
+                return
             if isinstance(message, Frame):
                 self.counters.frames[message.view] += 1
                 self.heard_ns[message.view] = message.host_ns
@@ -161,8 +174,7 @@ class Line:
         if frame.view != self.station.cameras[0].name:
             return
         for number in range(self._free_counter + 1, self.matching.number(frame) + 1):
-            far_ns = frame.host_ns + 60_000_000_000
-            self.matching.trigger(number, frame.host_ns, far_ns)
+            self.matching.trigger(number, frame.host_ns, frame.host_ns + self._travel_ns)
             self.counters.triggered(frame.host_ns)
             self._free_counter = number
         self.last_part_ns = frame.host_ns
@@ -205,6 +217,7 @@ class Line:
             if candidate.triggered:
                 self._conclude(candidate, Outcome.ERROR, ("the PLC counts anew",))
         self.run = status.run
+        self.verdicts.streams = {status.run: stream_of(status.run)}
         self._open_stream(stream_of(status.run), status.part_counter)
         self.reconciler.begin(status)
         known = self.ledger.last_sequence(self.stream)
@@ -304,6 +317,9 @@ class Line:
     def decide(self) -> None:
         """Conclude every part that can be concluded now."""
         now_ns = time.monotonic_ns()
+        self.verdicts.watch(now_ns)
+        if not self.matching.parts:
+            return
         for number, candidate in list(self.matching.parts.items()):
             part = candidate.part
             if not candidate.triggered:
@@ -323,7 +339,6 @@ class Line:
                 self._conclude(candidate, outcome, reasons)
             elif reason := self._overdue(candidate, now_ns):
                 self._conclude(candidate, Outcome.ERROR, (reason,))
-        self.verdicts.watch(now_ns)
 
     def _overdue(self, candidate: Candidate, now_ns: int) -> str:
         part = candidate.part
@@ -341,7 +356,7 @@ class Line:
 
     def _deadline(self, part: Part) -> int:
         """As the belt moves now; it may have slowed since the trigger."""
-        tracked = self.zone.deadline_ns(part.sequence) if self.run is not None else None
+        tracked = self.zone.deadline_ns(part.sequence)
         if tracked is not None:
             part.deadline_ns = tracked
         return part.deadline_ns

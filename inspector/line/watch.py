@@ -28,6 +28,7 @@ LOOK_NS = 1_000_000_000
 """How often the disk is asked for its free space, and the counts are compared."""
 COMMIT_NS = 200_000_000
 """Records that no part's verdict carries along wait for the disk no longer than this."""
+BITS = (StationBit.READY, StationBit.BYPASS, StationBit.STOP, StationBit.ALARM)
 STOPS = (
     AlarmCode.REJECTS_IN_A_ROW,
     AlarmCode.BIN_FULL,
@@ -44,19 +45,19 @@ def ready(line: Line) -> bool:
         return False
     if line.station.plc is not None and not (line.linked and line.run is not None):
         return False
-    return mode is Mode.BYPASS or all(v in line.heard_ns for v in line.plan.newest.views)
+    return mode is Mode.BYPASS or line.heard_ns.keys() >= set(line.plan.newest.views)
 
 
 def show(line: Line) -> None:
     """Tell the gate how the station is, and that its loop comes round."""
-    bits = StationBit.READY if ready(line) else StationBit(0)
-    if line.modes.now.mode is Mode.BYPASS:
-        bits |= StationBit.BYPASS
-    if line.stop.why:
-        bits |= StationBit.STOP
-    if line.alarmed:
-        bits |= StationBit.ALARM
-    line.gate.show(bits, INDEX[line.modes.now.mode])
+    mode = line.modes.now.mode
+    state = (ready(line), mode is Mode.BYPASS, bool(line.stop.why), line.alarmed, mode)
+    if state != line.shown:
+        line.shown = state
+        bits = StationBit(0)
+        for is_set, bit in zip(state, BITS, strict=False):
+            bits |= bit if is_set else StationBit(0)
+        line.gate.show(bits, INDEX[mode])
     line.gate.alive()
 
 

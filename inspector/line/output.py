@@ -1,0 +1,195 @@
+"""Gates without a PLC: one digital output, timed by the part's travel; or none at all.
+
+Enters: decisions, as every gate takes them. Leaves: the output's level, high while a permitted part
+is at the gate. Imports ``line/gate.py``, config and registers; ``process.py`` opens it.
+
+The resting level is low, and low rejects: a dead process, a cut wire and an unknown part all end
+in the reject bin. There is no acknowledgement to wait for: a decision that was scheduled before its
+deadline has been heard.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from inspector.line.gate import HUNG_NS, REMEMBERED, GateEvent, Told
+from inspector.registers import Action, GateReason, StationBit
+
+TICK_S = 0.2
+"""The thread looks at least this often whether the line still lives."""
+
+
+def write_level(path: Path) -> Callable[[bool], None]:
+    """Writes ``1`` or ``0`` to ``path``, such as a GPIO line's ``value``. Raises ``OSError``."""
+    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+
+    def write(level: bool) -> None:
+        os.pwrite(handle, b"1\n" if level else b"0\n", 0)
+
+    return write
+
+
+class OutputGate:
+    """A gate on one output. Tracked by time: the belt has one speed, or stands."""
+
+    def __init__(
+        self,
+        write: Callable[[bool], None],
+        lead_ns: int,
+        window_ns: int,
+        hung_ns: int = HUNG_NS,
+    ) -> None:
+        """``lead_ns`` after its deadline a part is at the gate; ``window_ns`` is how long it takes
+        to pass, half before and half after."""
+        self._write = write
+        self._lead_ns, self._half_ns, self._hung_ns = lead_ns, window_ns // 2, hung_ns
+        self._lock = threading.Condition()
+        self._plan: OrderedDict[int, tuple[int, bool]] = OrderedDict()
+        """Arrival and permission, by part."""
+        self._refused: OrderedDict[int, GateReason] = OrderedDict()
+        self._events: deque[GateEvent] = deque()
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._ready = self._closing = False
+        self._alive_ns = 0
+        self._level = False
+        write(False)
+        self._thread = threading.Thread(target=self._work, name="gate", daemon=True)
+        self._thread.start()
+
+    def decide(
+        self, run: int, part: int, action: Action, reason: GateReason, deadline_ns: int
+    ) -> None:
+        """Schedule the part."""
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            if action is Action.PERMIT and part in self._plan:
+                return
+            if action is Action.PERMIT and part in self._refused:
+                action, reason = Action.REJECT, self._refused[part]
+            if action is Action.PERMIT and now_ns > deadline_ns:
+                action, reason = Action.REJECT, GateReason.LATE
+            self._plan[part] = (deadline_ns + self._lead_ns, action is Action.PERMIT)
+            self._tell(Told(run, part, action, reason, now_ns, deadline_ns, now_ns))
+            self._lock.notify()
+
+    def refuse(self, run: int, parts: Iterable[int], reason: GateReason) -> None:
+        """Take permits back, and give none later."""
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            for part in parts:
+                self._refused[part] = reason
+                if len(self._refused) > REMEMBERED:
+                    self._refused.popitem(last=False)
+                arrival_ns, permitted = self._plan.get(part, (0, False))
+                if permitted:
+                    self._plan[part] = (arrival_ns, False)
+                    deadline_ns = arrival_ns - self._lead_ns
+                    self._tell(Told(run, part, Action.REVOKE, reason, now_ns, deadline_ns, now_ns))
+            self._lock.notify()
+
+    def hurry(self) -> None:
+        """There is nothing to look at."""
+
+    def show(self, bits: StationBit, mode: int) -> None:
+        """Without *ready* the output stays low."""
+        with self._lock:
+            self._ready = StationBit.READY in bits
+            self._lock.notify()
+
+    def alive(self) -> None:
+        """The line's loop has come round."""
+        self._alive_ns = time.monotonic_ns()
+
+    def take(self) -> list[GateEvent]:
+        """What was told since the last call."""
+        with self._lock:
+            events = list(self._events)
+            self._events.clear()
+            if events and self._event >= 0:
+                os.eventfd_read(self._event)
+        return events
+
+    def fileno(self) -> int:
+        """Readable when ``take`` has something."""
+        return self._event
+
+    def close(self) -> None:
+        """Low, and no more."""
+        with self._lock:
+            self._closing = True
+            self._lock.notify()
+        self._thread.join(5.0)
+        if self._event >= 0:
+            os.close(self._event)
+            self._event = -1
+
+    def _work(self) -> None:
+        with self._lock:
+            while not self._closing:
+                now_ns = time.monotonic_ns()
+                level, until_ns = self._due(now_ns)
+                if not self._ready or now_ns - self._alive_ns > self._hung_ns:
+                    level = False
+                if level != self._level:
+                    self._level = level
+                    self._write(level)
+                self._lock.wait(min(TICK_S, max(0.0, (until_ns - now_ns) / 1e9)))
+            self._write(False)
+
+    def _due(self, now_ns: int) -> tuple[bool, int]:
+        """The level now, as the plan wants it, and when it may change."""
+        inside: list[bool] = []
+        until_ns = now_ns + int(TICK_S * 1e9)
+        for part, (arrival_ns, permitted) in list(self._plan.items()):
+            begin_ns, end_ns = arrival_ns - self._half_ns, arrival_ns + self._half_ns
+            if now_ns >= end_ns:
+                del self._plan[part]
+            elif now_ns >= begin_ns:
+                inside.append(permitted)
+                until_ns = min(until_ns, end_ns)
+            else:
+                until_ns = min(until_ns, begin_ns)
+        # Where two parts share the gate's window, the one that must not pass decides.
+        return bool(inside) and all(inside), until_ns
+
+    def _tell(self, event: GateEvent) -> None:
+        self._events.append(event)
+        os.eventfd_write(self._event, 1)
+
+
+class NoGate:
+    """A station that watches and records only: nothing is told, nobody answers."""
+
+    def __init__(self) -> None:
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def decide(
+        self, run: int, part: int, action: Action, reason: GateReason, deadline_ns: int
+    ) -> None:
+        pass
+
+    def refuse(self, run: int, parts: Iterable[int], reason: GateReason) -> None:
+        pass
+
+    def hurry(self) -> None:
+        pass
+
+    def show(self, bits: StationBit, mode: int) -> None:
+        pass
+
+    def alive(self) -> None:
+        pass
+
+    def take(self) -> list[GateEvent]:
+        return []
+
+    def fileno(self) -> int:
+        return self._event
+
+    def close(self) -> None:
+        os.close(self._event)
