@@ -20,6 +20,12 @@ SCORE_POWER, OVERLAP_POWER = 0.5, 4.0
 REACH = 1.0
 """A small object is answered by cells within this many strides of its centre."""
 BOX_WEIGHT = 2.0
+LEAST_QUALITY = 0.5
+"""What the cells at an object's centre should score at least, however poor their boxes still are.
+Without it the best cell of a thin scratch, whose box is hard to place, was another one each time,
+and its scores stayed at 0.15 while all else was at 0.9."""
+CELLS_ACROSS = 4
+"""The centre's cells are those of the grid that has about this many along the object."""
 
 
 def assign(
@@ -43,13 +49,27 @@ def assign(
     fit = torch.where(allowed, fit + 1e-9 * torch.exp(-far), fit.new_tensor(-1.0))
     top = fit.topk(min(CELLS_PER_OBJECT, len(fit)), dim=0)
     chosen = torch.zeros_like(allowed).scatter_(0, top.indices, top.values > 0)
-    owner = torch.where(chosen, fit, fit.new_tensor(-1.0)).max(1)
+    central = _central(spot, middle, truth, strides)
+    chosen |= central
+    owner = torch.where(chosen, fit + central, fit.new_tensor(-1.0)).max(1)
     mine = torch.where(owner.values > 0, owner.indices, -1)
     won = torch.where(chosen, fit, fit.new_zeros(()))
-    best_fit, best_overlap = won.amax(0), torch.where(chosen, overlap, 0.0).amax(0)
+    best_fit = won.amax(0)
+    best_overlap = torch.where(chosen, overlap, 0.0).amax(0)
     at = mine.clamp(min=0)
-    quality = owner.values / (best_fit[at] + 1e-12) * best_overlap[at]
+    cells = torch.arange(len(at))
+    quality = fit[cells, at] / (best_fit[at] + 1e-12) * best_overlap[at]
+    quality = torch.where(central[cells, at], quality.clamp(min=LEAST_QUALITY), quality)
     return mine, torch.where(mine >= 0, quality, 0.0).clamp(0, 1)
+
+
+def _central(spot: Tensor, middle: Tensor, truth: Tensor, strides: Tensor) -> Tensor:
+    """Which cells ``[A, M]`` lie at an object's centre, on the grid that suits its size."""
+    along = (truth[:, 2:] - truth[:, :2]).amax(-1) / CELLS_ACROSS
+    suits = 2.0 ** torch.log2(along.clamp(min=1.0)).round()
+    suits = suits.clamp(strides.min(), strides.max())
+    near = ((spot - middle[None]).abs() <= 0.75 * strides[:, None, None]).all(-1)
+    return near & (strides[:, None] == suits[None])
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:
