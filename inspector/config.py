@@ -92,6 +92,16 @@ class Plc(Settings):
     """An exchange that takes longer is given up and the link is opened anew."""
 
 
+class Output(Settings):
+    """A gate on one digital output, for a station without a PLC. High lets a part through; low,
+    the resting level, rejects. Parts are tracked by time, at ``travel.speed_mm_s``."""
+
+    path: Path
+    """A file that takes ``1`` and ``0``, such as a GPIO line's ``value``."""
+    window_ms: float = Field(40.0, gt=0, le=10_000)
+    """How long a part takes to pass the gate."""
+
+
 class StopRules(Settings):
     """When the station asks the PLC to stop the conveyor."""
 
@@ -131,6 +141,29 @@ class Web(Settings):
     """0 takes any free port."""
 
 
+class Plant(Settings):
+    """The interface for the MES: REST under ``/api/v1``."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8100, ge=0, le=65535)
+    """0 takes any free port."""
+    rate_per_s: float = Field(400.0, gt=0, le=1e6)
+    """Requests per second that one API key may make over time …"""
+    burst: int = Field(400, ge=1, le=1_000_000)
+    """… and how many at once."""
+    certificate: Path | None = None
+    """PEM file of a TLS certificate; without one the interface speaks plain HTTP, and keys
+    travel readable: then listen on 127.0.0.1 only, behind a proxy that does TLS."""
+    private_key: Path | None = None
+    """PEM file of the certificate's key."""
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Plant:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("TLS needs both `certificate` and `private_key`")
+        return self
+
+
 class Lot(Settings):
     """The batch that the station starts with."""
 
@@ -163,10 +196,14 @@ class Station(Settings):
     cameras: list[Camera] = Field(min_length=1)
     travel: Travel = Travel()
     plc: Plc | None = None
-    """Without a PLC there is no gate: the station then watches and records only."""
+    """Without a PLC there is no gate but ``output``: the station counts pictures, not parts."""
+    output: Output | None = None
+    """With neither, the station watches and records only."""
     stop: StopRules = StopRules()
     store: Store = Store()
     web: Web | None = Web()
+    plant: Plant | None = None
+    """Without it no MES interface runs."""
     batch: Lot
     mode: Mode = Mode.AUTO
     clock: Literal["system", "trusted"] = "system"
@@ -178,6 +215,8 @@ class Station(Settings):
         names = [camera.name for camera in self.cameras]
         if len(set(names)) < len(names):
             raise ValueError("two cameras have the same name; each view needs its own")
+        if self.plc is not None and self.output is not None:
+            raise ValueError("a station has one gate: `plc` or `output`, not both")
         return self
 
 
@@ -267,8 +306,17 @@ def load_station(path: Path) -> Station:
     cameras = [
         c.model_copy(update={"folder": base / c.folder}) if c.folder else c for c in station.cameras
     ]
+    plant = station.plant
+    if plant and plant.certificate and plant.private_key:
+        plant = plant.model_copy(
+            update={
+                "certificate": base / plant.certificate,
+                "private_key": base / plant.private_key,
+            }
+        )
     return station.model_copy(
         update={
+            "plant": plant,
             "data": base / station.data,
             "models": base / station.models,
             "recipes": [base / recipe for recipe in station.recipes],
