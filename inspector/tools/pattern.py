@@ -14,11 +14,12 @@ import unicodedata
 from dataclasses import dataclass, field
 
 LOOK_ALIKES = (
-    "O0QDCU", "I1Ll|!i", "17", "T7", "Z7", "A4", "AR", "B8", "S5", "Z2", "G6", "b6", "E3", "g9q",
+    "O0QDCU", "I1Ll|!i", "T7", "Z7", "A4", "AR", "B8", "S5", "Z2", "G6", "b6", "E3", "g9q",
     "MN", "WN", "UV",
 )  # fmt: skip
 """Groups of characters that recognisers mistake for one another, above all in dot-matrix print;
-measured on random dot-matrix lines the most frequent are V read as U, and A as R."""
+measured on random dot-matrix lines the most frequent are V read as U, and A as R. No two digits
+are in one group: ``77 OCT`` for ``17 OCT`` is a misprint that a camera must find, not a reading."""
 
 LONGEST = 64
 """Characters that a template can span at most."""

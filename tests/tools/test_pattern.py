@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.tools.pattern import Pattern, PatternError
+from inspector.tools.pattern import Pattern, PatternError, look_alikes
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,11 @@ def test_two_characters_that_are_both_legal_are_never_equated() -> None:
 
 def test_a_character_with_two_legal_look_alikes_stays_unreadable() -> None:
     assert Pattern(r"[O0]X").mend("QX") is None
+
+
+def test_no_digit_stands_for_another() -> None:
+    for digit in "0123456789":
+        assert not look_alikes(digit) & set("0123456789")
 
 
 def test_an_accent_that_the_recogniser_invented_goes() -> None:
