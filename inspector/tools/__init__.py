@@ -14,6 +14,7 @@ from inspector.tools.code import Code
 from inspector.tools.compare import Compare
 from inspector.tools.detect import Detect
 from inspector.tools.illumination import Illumination
+from inspector.tools.measure import Measure
 from inspector.tools.read import Read
 
 TOOLS: Mapping[str, type[Any]] = {
@@ -23,5 +24,6 @@ TOOLS: Mapping[str, type[Any]] = {
     "illumination": Illumination,
     "align": Align,
     "compare": Compare,
+    "measure": Measure,
 }
 """Kind in a recipe → tool, see ``tools/step.py`` for what a tool is."""

@@ -14,8 +14,7 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-from pydantic import GetCoreSchemaHandler, ValidationInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 
 from inspector.part import Pixels
 from inspector.tools.card import ModelError
@@ -49,22 +48,6 @@ class Golden:
     def of(cls, pixels: Pixels) -> Golden:
         """A golden picture from memory."""
         return cls(hashlib.sha256(_png(pixels)).hexdigest(), pixels)
-
-
-class _FromDigest:
-    """How pydantic reads a ``Golden``: from its digest and the recipe's folder, if that is known;
-    it is written back as its digest."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_plain_validator_function(
-            _found,
-            serialization=core_schema.plain_serializer_function_ser_schema(_digest_of),
-        )
-
-
-GoldenPicture = Annotated[Golden, _FromDigest]
-"""A field of a tool's parameters: 64 hex digits in the recipe, a ``Golden`` when read."""
 
 
 def keep_golden(pixels: Pixels, recipes: Path) -> str:
@@ -116,3 +99,9 @@ def _png(pixels: Pixels) -> bytes:
     if not good or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
         raise ValueError("a golden picture is (h, w) or (h, w, 3), uint8, and not empty")
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+
+
+GoldenPicture = Annotated[
+    Golden, PlainValidator(_found), PlainSerializer(_digest_of, return_type=str)
+]
+"""A field of a tool's parameters: 64 hex digits in the recipe, a ``Golden`` when it is read."""
