@@ -63,6 +63,7 @@ TRACKING = {
     "triggers_lost": AlarmCode.COUNT_MISMATCH,
     "counter": AlarmCode.COUNT_MISMATCH,
 }
+EVENTS, READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
 LATE = "late"
 """How the reasons of a part begin that was not judged in time."""
 
@@ -136,7 +137,7 @@ class Line:
         """All that the cameras have sent."""
         socket = self.receiver.socket
         # Asking first costs a tenth of finding out by zmq's exception.
-        while int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        while int(socket.get(EVENTS)) & READABLE:
             message = self.receiver.receive()
             if message is None:
                 return
