@@ -52,7 +52,7 @@ def bench_line(
         folder = Path(name)
         films = render_set("bottle-line", 11, 100, folder / "films", workers=_cores())
         views = recipes.read(path).views
-        alone = bare(path, _frames(films, views), models, threads=2)
+        alone = bare(recipes.load(path, models=models, threads=2), _frames(films, views))
         report = {
             "machine": _machine(folder),
             "recipe": recipe,
@@ -62,7 +62,7 @@ def bench_line(
         if throughput:
             detect = CONFIGS / "recipes" / "bench-detect.yaml"
             side = recipes.read(detect).views
-            lone = bare(detect, _frames(films, side), models, threads=2)
+            lone = bare(recipes.load(detect, models=models, threads=2), _frames(films, side))
             report |= _throughput(folder, films, detect, side, lone["per_s"])
     return report
 

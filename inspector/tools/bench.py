@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -66,35 +66,40 @@ def bench_models(
     return rows
 
 
+class Judge(Protocol):
+    """A recipe made ready, see ``inspector.recipe``, which this room must not know."""
+
+    def warm_up(self) -> None:
+        """Runs every model once."""
+        ...
+
+    def judge(self, frames: Mapping[str, Pixels], batch: Batch, today: date) -> object:
+        """Judges one part."""
+        ...
+
+
 def bare(
-    recipe: Path,
-    frames: Sequence[Mapping[str, Pixels]],
-    models: Path,
-    threads: int = 2,
-    texts: Mapping[str, str] | None = None,
+    recipe: Judge, frames: Sequence[Mapping[str, Pixels]], texts: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """What onnxruntime alone takes for the very tensors that ``recipe`` makes of ``frames``.
 
     ``{ms, ms_p99, cpu_ms, per_s, runs}`` for one part; ``tools_cpu_ms`` is what the tools add to
     it, ``ms_with_tools`` the whole judgement.
     """
-    from inspector.recipe import load
-
-    ready = load(recipe, models=models, threads=threads)
-    ready.warm_up()
+    recipe.warm_up()
     batch = Batch("bench", texts={"lot": "L2417A", "date": "16 NOV 26"} | dict(texts or {}))
     today = date.today()
     parts = []
     for frame in frames:
         with recorded() as runs:
-            ready.judge(frame, batch, today)
+            recipe.judge(frame, batch, today)
         parts.append([(m.session, {m.session.get_inputs()[0].name: tensor}) for m, tensor in runs])
     wall, whole, cpu_ms, whole_cpu_ms = [], [], 0.0, 0.0
     for turn in range(-WARM, ROUNDS * len(parts)):
         # Taken in turns, part by part, so that a machine's moods strike both alike.
         part, frame = parts[turn % len(parts)], frames[turn % len(parts)]
         alone = _timed(lambda: [session.run(None, feed) for session, feed in part])  # noqa: B023
-        judged = _timed(lambda: ready.judge(frame, batch, today))  # noqa: B023
+        judged = _timed(lambda: recipe.judge(frame, batch, today))  # noqa: B023
         if turn >= 0:
             wall.append(alone[0])
             whole.append(judged[0])

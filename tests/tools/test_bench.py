@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inspector.recipe import load
 from inspector.tools.bench import bare, bench_models
 from inspector.tools.onnx import Bound
 
@@ -22,7 +23,7 @@ def test_a_recipe_is_measured_on_the_tensors_it_makes(tmp_path: Path) -> None:
     run = Bound.run
     frames = [{"image": np.full((60, 120), level, np.uint8)} for level in (20, 200)]
 
-    figures = bare(tmp_path / "line.yaml", frames, tmp_path, threads=1)
+    figures = bare(load(tmp_path / "line.yaml", tmp_path, threads=1), frames)
 
     assert figures["runs"] == 1
     assert figures["cpu_ms"] > 0
