@@ -20,6 +20,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from inspector import store
+from inspector.cameras.producers import ProducerError, virtual_producer
+from inspector.demo_folder import folder_demo
 from inspector.part import Outcome
 from inspector.trial import Plan, Trial, TrialError, running, wait_for
 from inspector.virtual.film import FilmError, FilmSet, render_set
@@ -40,6 +42,11 @@ def demo(*, parts: int, rate: float, seed: int, page: bool, quiet: bool) -> dict
     home = _cache() / "demo"
     films = _films(_cache() / "films", parts or ENDLESS_FILM, seed, quiet)
     shutil.rmtree(home, ignore_errors=True)
+    try:
+        virtual_producer()
+    except ProducerError as error:
+        console.print(f"{error}\nWithout it pictures are replayed from a folder, with no gate.")
+        return folder_demo(films, home, parts or ENDLESS_FILM, rate)
     plan = Plan(
         films=films,
         folder=home,

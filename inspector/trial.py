@@ -183,11 +183,7 @@ class Trial:
 
     def memory_mb(self) -> dict[str, float]:
         """``{rss, pss, anonymous}`` of the station's processes in MiB, the films left out."""
-        total = {"rss": 0.0, "pss": 0.0, "anonymous": 0.0}
-        for pid in self.pids().values():
-            for name, value in memory_mb(pid).items():
-                total[name] += value
-        return total
+        return memory_of_tree(self.station.pid) if self.station else dict.fromkeys(_MEMORY, 0.0)
 
     def ledger(self) -> dict[str, int]:
         """What the ledger holds: ``verdicts, passed, rejected, errors, gate_decisions …``."""
@@ -284,10 +280,19 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+_MEMORY = ("rss", "pss", "anonymous")
+
+
+def memory_of_tree(pid: int) -> dict[str, float]:
+    """``{rss, pss, anonymous}`` of a process and its children in MiB, films left out."""
+    each = [memory_mb(p) for p in (pid, *_children(pid))]
+    return {name: sum(one[name] for one in each) for name in _MEMORY}
+
+
 def memory_mb(pid: int) -> dict[str, float]:
     """``{rss, pss, anonymous}`` of one process in MiB, mappings of films left out."""
-    total = {"rss": 0.0, "pss": 0.0, "anonymous": 0.0}
-    names = {"Rss:": "rss", "Pss:": "pss", "Anonymous:": "anonymous"}
+    total = dict.fromkeys(_MEMORY, 0.0)
+    names = {f"{name.capitalize()}:": name for name in _MEMORY}
     film = False
     try:
         lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
