@@ -12,7 +12,7 @@ import traceback
 
 import typer
 
-from inspector.cli import bench, people, station, vision
+from inspector.cli import bench, ledger, people, station, vision
 from inspector.cli.words import console
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.add_typer(station.app)
 app.add_typer(vision.app)
 app.add_typer(people.app)
+app.add_typer(ledger.app)
 app.add_typer(bench.app, name="bench")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -63,25 +62,6 @@ def doctor(as_json: Json = False) -> None:
     rows = examine()
     print(json.dumps(rows)) if as_json else print_rows("Doctor", rows)
     raise typer.Exit(0 if all(row["ok"] or not row["needed"] for row in rows) else 1)
-
-
-@app.command()
-def verify(
-    data: Annotated[Path, typer.Argument(help="The station's data folder.")],
-    as_json: Json = False,
-) -> None:
-    """Walk the ledger, its checkpoints and its images; name the first bad record.
-
-    Example: inspector verify data
-    """
-    from inspector.store import verify as walk
-
-    report = walk(data)
-    if as_json:
-        print(json.dumps(report.as_dict()))
-    else:
-        print(report)
-    raise typer.Exit(0 if report.ok else 1)
 
 
 @config.command("check")

@@ -8,6 +8,7 @@ from the desk. Leaves: a ledger that can be proven, an image archive, queries. I
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import (
     DuplicateVerdict,
+    ProofRefused,
     QueryTimeout,
     RecordError,
     StoreDamaged,
@@ -20,6 +21,7 @@ from inspector.store.images import ArchiveCounts, ImageArchive, free_bytes
 from inspector.store.keys import public_key, signing_key
 from inspector.store.ledger import LineLedger
 from inspector.store.maintenance import rebuild_index, shorten_wal
+from inspector.store.proof import Proven, check_proof, prove_part
 from inspector.store.query import History
 from inspector.store.records import BatchChange, DeskRecord, Event, ImageRecord
 from inspector.store.verify import Report, verify
@@ -35,6 +37,8 @@ __all__ = [
     "ImageArchive",
     "ImageRecord",
     "LineLedger",
+    "ProofRefused",
+    "Proven",
     "QueryTimeout",
     "RecordError",
     "Report",
@@ -43,7 +47,9 @@ __all__ = [
     "StoreFull",
     "StoreInUse",
     "StoreStalled",
+    "check_proof",
     "free_bytes",
+    "prove_part",
     "public_key",
     "rebuild_index",
     "shorten_wal",

@@ -37,3 +37,7 @@ class RecordError(StoreError):
 
 class QueryTimeout(StoreError):
     """A query took longer than its bound and was stopped."""
+
+
+class ProofRefused(StoreError):
+    """A proof or a package that does not prove what it says; the text names what is wrong."""

@@ -10,7 +10,7 @@ leaves splits at the largest power of two below n. `Tree` keeps one hash per com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
 EMPTY_ROOT = sha256(b"").digest()
@@ -114,6 +114,105 @@ def proves_inclusion(
         at >>= 1
         last >>= 1
     return last == 0 and node == root
+
+
+def inclusion_proofs(
+    leaves: Iterable[bytes], size: int, indices: Iterable[int]
+) -> tuple[bytes, dict[int, list[bytes]]]:
+    """The root of ``size`` leaf hashes and the audit paths of some of them, reading each leaf once.
+
+    Raises:
+        ValueError: there are fewer leaves, or an index is none of theirs.
+    """
+    wanted = _among(indices, size)
+    paths: dict[int, list[bytes]] = {index: [] for index in wanted}
+    coming = iter(leaves)
+
+    def walk(low: int, high: int, inside: list[int]) -> bytes:
+        if not inside or high - low == 1:
+            return _next_root(coming, high - low)
+        middle = low + _split(high - low)
+        below = [index for index in inside if index < middle]
+        above = inside[len(below) :]
+        left, right = walk(low, middle, below), walk(middle, high, above)
+        for index in below:
+            paths[index].append(right)
+        for index in above:
+            paths[index].append(left)
+        return node_hash(left, right)
+
+    return walk(0, size, wanted), paths
+
+
+def subset_proof(
+    leaves: Iterable[bytes], size: int, indices: Iterable[int]
+) -> tuple[bytes, list[bytes]]:
+    """The root of ``size`` leaf hashes, and one proof that many of them are under it.
+
+    The proof is the root of every largest subtree that holds none of them, from left to right:
+    for a run of neighbours some twenty hashes, however many they are.
+
+    Raises:
+        ValueError: there are fewer leaves, or an index is none of theirs.
+    """
+    coming = iter(leaves)
+    nodes: list[bytes] = []
+
+    def walk(low: int, high: int, inside: list[int]) -> bytes:
+        if len(inside) == high - low:
+            return _next_root(coming, high - low)
+        if not inside:
+            nodes.append(_next_root(coming, high - low))
+            return nodes[-1]
+        middle = low + _split(high - low)
+        below = [index for index in inside if index < middle]
+        left = walk(low, middle, below)
+        return node_hash(left, walk(middle, high, inside[len(below) :]))
+
+    return walk(0, size, _among(indices, size)), nodes
+
+
+def proves_subset(
+    leaves: Sequence[tuple[int, bytes]], size: int, nodes: Sequence[bytes], root: bytes
+) -> bool:
+    """Whether ``nodes`` (`subset_proof`) show that each (index, leaf hash) is under the root."""
+    coming = iter(nodes)
+
+    def walk(low: int, high: int, inside: Sequence[tuple[int, bytes]]) -> bytes:
+        if not inside:
+            return next(coming)
+        if high - low == 1:
+            return inside[0][1]
+        if len(inside) == high - low:
+            return root_of([leaf for _, leaf in inside])
+        middle = low + _split(high - low)
+        below = [one for one in inside if one[0] < middle]
+        left = walk(low, middle, below)
+        return node_hash(left, walk(middle, high, inside[len(below) :]))
+
+    try:
+        found = [index for index, _ in leaves]
+        if _among(found, size) != found or size >= 1 << 63:
+            return False
+        return walk(0, size, leaves) == root and next(coming, None) is None
+    except (ValueError, StopIteration):
+        return False
+
+
+def _among(indices: Iterable[int], size: int) -> list[int]:
+    wanted = sorted(set(indices))
+    if not wanted or wanted[0] < 0 or wanted[-1] >= size:
+        raise ValueError(f"no such leaves in a tree of {size}")
+    return wanted
+
+
+def _next_root(leaves: Iterator[bytes], count: int) -> bytes:
+    tree = Tree()
+    for leaf in leaves:
+        tree.append(leaf)
+        if tree.size == count:
+            return tree.root()
+    raise ValueError(f"{count - tree.size} leaves are missing")
 
 
 def consistency_proof(leaves: Sequence[bytes], size: int) -> list[bytes]:

@@ -11,11 +11,14 @@ from inspector.store.merkle import (
     Tree,
     consistency_proof,
     inclusion_proof,
+    inclusion_proofs,
     leaf_hash,
     node_hash,
     proves_consistency,
     proves_inclusion,
+    proves_subset,
     root_of,
+    subset_proof,
 )
 
 # The inputs and roots of the Certificate Transparency reference implementation's tests.
@@ -104,3 +107,38 @@ def test_an_edge_resumes_a_tree() -> None:
     assert tree.size == 77  # a copy of the edge, not the edge
     with pytest.raises(ValueError, match="does not fit"):
         Tree(76, tree.edge)
+
+
+@given(st.integers(1, 80), st.data())
+def test_many_proofs_in_one_reading_are_those_of_each(size: int, data: st.DataObject) -> None:
+    leaves = [leaf_hash(bytes([n])) for n in range(size)]
+    indices = data.draw(st.sets(st.integers(0, size - 1), min_size=1))
+    root, paths = inclusion_proofs(iter(leaves), size, indices)
+    assert root == root_of(leaves)
+    assert paths == {index: inclusion_proof(leaves, index) for index in indices}
+
+
+@given(st.integers(1, 80), st.data())
+def test_a_subset_is_proven_together_and_nothing_else_is(size: int, data: st.DataObject) -> None:
+    leaves = [leaf_hash(bytes([n])) for n in range(size)]
+    indices = sorted(data.draw(st.sets(st.integers(0, size - 1), min_size=1)))
+    root, nodes = subset_proof(iter(leaves), size, indices)
+    some = [(index, leaves[index]) for index in indices]
+    assert root == root_of(leaves) and proves_subset(some, size, nodes, root)
+    at = data.draw(st.integers(0, len(some) - 1))
+    forged = [*some[:at], (some[at][0], leaf_hash(b"forged")), *some[at + 1 :]]
+    assert not proves_subset(forged, size, nodes, root)
+    assert not proves_subset(some[:-1], size, nodes, root)
+    assert not proves_subset(some, size, [*nodes, root], root)
+    assert not nodes or not proves_subset(some, size, nodes[:-1], root)
+    assert not proves_subset(some[::-1], size, nodes, root) or len(some) == 1
+    moved = [(index + 1, leaf) for index, leaf in some]
+    assert not proves_subset(moved, size, nodes, root)
+
+
+def test_a_subset_of_missing_leaves_is_refused() -> None:
+    leaves = [leaf_hash(bytes([n])) for n in range(5)]
+    with pytest.raises(ValueError, match="leaves are missing"):
+        subset_proof(leaves, 6, [0])
+    with pytest.raises(ValueError, match="no such leaves"):
+        inclusion_proofs(leaves, 5, [5])

@@ -1,0 +1,83 @@
+"""Commands about the ledger: check it, prove from it, hand it on, keep it small, keep it safe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from inspector.cli.words import Json, console
+
+app = typer.Typer()
+
+Data = Annotated[Path, typer.Argument(help="The station's data folder.", metavar="DATA")]
+Out = Annotated[Path, typer.Option(help="The file to write.")]
+
+
+@app.command()
+def verify(
+    data: Annotated[Path | None, typer.Argument(help="The station's data folder.")] = None,
+    proof: Annotated[Path | None, typer.Option(help="Check this proof of one part.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The station's public key, kept elsewhere (PEM).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Walk the ledger, its checkpoints and its images; name the first bad record.
+
+    With --proof no ledger is needed, only the station's public key.
+
+    Example: inspector verify data
+    """
+    from inspector import store
+
+    if (data is None) == (proof is None):
+        raise typer.BadParameter("give either a data folder or --proof FILE")
+    if proof is not None and key is None:
+        raise typer.BadParameter("--proof needs --key, the station's public key as you know it")
+    public = None if key is None else store.public_key(key)
+    found: Any
+    try:
+        if proof is not None:
+            assert public is not None
+            found = store.check_proof(proof, public)
+        else:
+            assert data is not None
+            found = store.verify(data, key=public)
+    except store.ProofRefused as error:
+        print(json.dumps({"ok": False, "first_bad": str(error)})) if as_json else print(
+            f"REFUSED {error}"
+        )
+        raise typer.Exit(1) from None
+    print(json.dumps(found.as_dict())) if as_json else print(found)
+    raise typer.Exit(0 if found.as_dict()["ok"] else 1)
+
+
+@app.command()
+def proof(
+    data: Data,
+    out: Out,
+    part: Annotated[str, typer.Option(help="The part's id.")] = "",
+    serial: Annotated[str, typer.Option(help="Or the serial that it carried.")] = "",
+) -> None:
+    """Write a proof of one part's record, for whoever has the station's public key alone.
+
+    Example: inspector proof data --serial SN0042 --out part.proof.json
+    """
+    from inspector.part import PartId
+    from inspector.store import prove_part
+    from inspector.store.files import write_whole
+
+    if bool(part) == bool(serial):
+        raise typer.BadParameter("give either --part ID or --serial S")
+    try:
+        part_id = PartId(UUID(part)) if part else None
+    except ValueError:
+        raise typer.BadParameter(f"{part!r} is no part id (a UUID)") from None
+    document = prove_part(data, part=part_id, serial=serial or None)
+    write_whole(out, json.dumps(document, ensure_ascii=False, indent=1).encode())
+    console.print(f"{out}: {len(document['records'])} records of part {document['part']}")
+    console.print("check it with: inspector verify --proof FILE --key station.pub", markup=False)

@@ -1,0 +1,58 @@
+"""Files that are there whole or not at all.
+
+Enters: a path and its content. Leaves: a durable file, or the one that was there before. What the
+store writes for others (proofs, packages, exports, back-ups) goes through here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from inspector.store.errors import StoreError
+from inspector.store.keys import sync_folder
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file under another name, then gives it its own.
+
+    Raises:
+        StoreError: the disk refuses; what was there before is untouched.
+    """
+    with fresh_file(path) as fresh:
+        fresh.write_bytes(content)
+
+
+@contextmanager
+def fresh_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
+    """A name to write to; at the end of the block it becomes ``path``, durable.
+
+    Raises:
+        StoreError: the disk refuses; what was there before is untouched.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        fresh.unlink(missing_ok=True)
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+        yield fresh
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def digest_of_file(path: Path) -> tuple[str, int]:
+    """SHA-256 in hex, and bytes."""
+    digest, size = sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    return digest.hexdigest(), size
