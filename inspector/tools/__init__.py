@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from inspector.tools.align import Align
+from inspector.tools.blob import Blob
 from inspector.tools.code import Code
+from inspector.tools.colour import Colour
 from inspector.tools.compare import Compare
+from inspector.tools.count import Count
 from inspector.tools.detect import Detect
 from inspector.tools.illumination import Illumination
 from inspector.tools.measure import Measure
@@ -25,5 +28,8 @@ TOOLS: Mapping[str, type[Any]] = {
     "align": Align,
     "compare": Compare,
     "measure": Measure,
+    "count": Count,
+    "colour": Colour,
+    "blob": Blob,
 }
 """Kind in a recipe → tool, see ``tools/step.py`` for what a tool is."""

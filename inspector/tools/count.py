@@ -1,0 +1,152 @@
+"""``count``: pixels go in, how many pieces lie there comes out, also where they touch.
+
+Pieces are told apart by their thickest places, or found by a golden picture of one. Imported by
+``tools`` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field, model_validator
+
+from inspector.config import Settings
+from inspector.part import Box, Finding, Pixels
+from inspector.tools.golden import GoldenPicture
+from inspector.tools.onnx import Shelf
+from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out
+from inspector.tools.threshold import Threshold, stands_out
+
+MOST = 500
+"""Findings of one part; more pieces than this are an error, not a number."""
+
+
+class Params(Settings):
+    """What a piece is, and how many there must be."""
+
+    size_px: float = Field(ge=3)
+    """A piece's diameter, or its shorter side."""
+    threshold: Threshold = Threshold()
+    """What stands out is pieces."""
+    golden: GoldenPicture | None = Field(None, exclude_if=is_left_out)
+    """One piece as it looks: pieces are then found by likeness, whatever their tone."""
+    score: float = Field(0.7, gt=0, le=1)
+    """With ``golden``: normalised correlation from which it is a piece."""
+    at_least: int | None = Field(None, ge=0)
+    at_most: int | None = Field(None, ge=0)
+    exactly: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Params:
+        if self.at_least is None and self.at_most is None and self.exactly is None:
+            raise ValueError("a count needs at least one of `at_least`, `at_most`, `exactly`")
+        return self
+
+
+class CountStep(Step):
+    """A ``count`` step of a recipe."""
+
+    kind: Literal["count"]
+    params: Params
+
+
+class Count:
+    """Counts pieces."""
+
+    Step: ClassVar[type[CountStep]] = CountStep
+
+    def __init__(self, step: CountStep, shelf: Shelf) -> None:
+        self._step = step
+        self.model_digests: tuple[str, ...] = ()
+        golden = step.params.golden
+        self._piece = _grey(golden.pixels) if golden else None
+
+    def warm_up(self) -> None:
+        """Nothing to warm."""
+
+    def look(self, pixels: Pixels, context: Context) -> list[Finding]:
+        """One finding per piece, and one with their number that says whether it is right."""
+        step, params = self._step, self._step.params
+        area = crop(pixels, step.roi)
+        pieces = self._apart(area) if self._piece is None else self._alike(area, self._piece)
+        if len(pieces) > MOST:
+            raise Unjudged(f"more than {MOST} pieces: `size_px` or `threshold` does not fit")
+        x, y = step.roi[:2] if step.roi else (0, 0)
+        found = [
+            self._finding("piece", s, (x + a, y + b, x + c, y + d), None, "")
+            for (a, b, c, d), s in pieces
+        ]
+        count, wanted = len(pieces), ""
+        if params.exactly is not None and count != params.exactly:
+            wanted = f"exactly {params.exactly}"
+        elif params.at_least is not None and count < params.at_least:
+            wanted = f"at least {params.at_least}"
+        elif params.at_most is not None and count > params.at_most:
+            wanted = f"at most {params.at_most}"
+        height, width = area.shape[:2]
+        seen = (float(x), float(y), float(x + width), float(y + height))
+        reason = f"{count} pieces where {wanted} must be" if wanted else ""
+        return [*found, self._finding("count", 1.0, seen, float(count), reason)]
+
+    def _apart(self, area: Pixels) -> list[tuple[Box, float]]:
+        """A piece is a place that is thicker than all around it."""
+        size = self._step.params.size_px
+        mask = stands_out(area, self._step.params.threshold)
+        depth: Any = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, 0), cv2.DIST_L2, 5)
+        depth = cv2.GaussianBlur(depth[1:-1, 1:-1], (0, 0), max(0.5, size / 12))
+        reach = max(3, int(0.7 * size) | 1)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+        # A piece half hidden by another is still half as thick.
+        tops = (depth >= cv2.dilate(depth, kernel) - 1e-4) & (depth >= size / 4)
+        _, _, stats, centres = cv2.connectedComponentsWithStats(tops.astype(np.uint8))
+        height, width = area.shape[:2]
+        half = size / 2
+        pieces = []
+        for cx, cy in np.asarray(centres)[1 : len(stats)].tolist():
+            x1, y1 = max(0.0, cx - half), max(0.0, cy - half)
+            x2, y2 = min(float(width), cx + half), min(float(height), cy + half)
+            pieces.append(((x1, y1, x2, y2), 1.0))
+        return pieces
+
+    def _alike(self, area: Pixels, piece: Any) -> list[tuple[Box, float]]:
+        """A piece is a place that correlates with the golden one more than all around it."""
+        h, w = piece.shape
+        if area.shape[0] < h or area.shape[1] < w:
+            return []
+        likeness = cv2.matchTemplate(_grey(area), piece, cv2.TM_CCOEFF_NORMED)
+        likeness = np.nan_to_num(likeness, nan=0.0, posinf=0.0, neginf=0.0)  # plain places
+        reach = max(3, int(0.7 * self._step.params.size_px) | 1)
+        around = cv2.dilate(likeness, np.ones((reach, reach), np.uint8))
+        tops = (likeness >= around) & (likeness >= self._step.params.score) & (likeness <= 1.001)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(tops.astype(np.uint8))
+        pieces = []
+        for x, y, *_ in np.asarray(stats)[1:].tolist():
+            row = np.asarray(labels)[y]
+            x = int(np.flatnonzero(row[x:])[0]) + x
+            box = (float(x), float(y), float(x + w), float(y + h))
+            pieces.append((box, min(1.0, float(likeness[y, x]))))
+        return pieces
+
+    def _finding(
+        self, label: str, score: float, box: Box, value: float | None, reason: str
+    ) -> Finding:
+        step = self._step
+        return Finding(
+            tool=step.name,
+            kind="count",
+            label=label,
+            ok=not reason,
+            score=score,
+            box=box,
+            view=step.view,
+            severity=step.severity,
+            value=value,
+            unit=None if value is None else "1",
+            reason=reason,
+        )
+
+
+def _grey(pixels: Pixels) -> Any:
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
