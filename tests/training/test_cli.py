@@ -1,0 +1,50 @@
+"""The words that a person types, and the sentences they get back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from training.cli import app, main
+
+MODEL = Path(__file__).parents[2] / "models" / "bottle-cap-int8" / "1"
+
+
+def run(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    return result.exit_code, result.output
+
+
+def test_a_plan_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Path) -> None:
+    code, answer = run("fit", "detect", "bottle-cup", "--run", tmp_path)
+    assert code == 2 and "bottle-cap, bottle-line" in answer
+
+
+def test_exporting_a_run_that_was_never_made_says_what_makes_it(tmp_path: Path) -> None:
+    code, answer = run("export", "bottle-cap", "--run", tmp_path)
+    assert code == 2 and "fit detect" in answer
+
+
+def test_evaluating_tells_figures_as_json(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a_MOV-1.png"), np.full((64, 64, 3), 90, np.uint8))
+    (tmp_path / "labels" / "a_MOV-1.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    code, answer = run("evaluate", MODEL, tmp_path, "--json")
+    figures = json.loads(answer)
+    assert code == 0 and figures["map50"] == {"value": 0.0, "n": 1, "interval95": [0.0, 0.0]}
+
+
+def test_a_missing_model_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["training", "evaluate", "models/none/1", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "models/none/1" in capsys.readouterr().err
