@@ -35,9 +35,9 @@ class Alarms:
         self.fresh: list[Alarm] = []
         """Raised since the line last looked; it empties the list."""
 
-    def happened(self, code: AlarmCode, detail: str = "") -> None:
-        """Something happened; it stands for a while. Many of a kind stand as one."""
-        self._raise(code, "", detail, False, self._clock() + STANDS_NS)
+    def happened(self, code: AlarmCode, detail: str = "", *, key: str = "") -> None:
+        """Something happened; it stands for a while. Many of a code and ``key`` stand as one."""
+        self._raise(code, key, detail, False, self._clock() + STANDS_NS)
 
     def holds(
         self, code: AlarmCode, wrong: bool, detail: str = "", *, stops: bool = True, key: str = "-"

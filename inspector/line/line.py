@@ -201,7 +201,8 @@ class Line:
         elif update.refused:
             self.gate.refuse(status.run, update.refused, GateReason.TRACKING)
         for alarm in update.alarms:
-            self.alarms.happened(TRACKING.get(alarm.kind, AlarmCode.TRACKING_LOST), alarm.detail)
+            code = TRACKING.get(alarm.kind, AlarmCode.TRACKING_LOST)
+            self.alarms.happened(code, alarm.detail, key=alarm.kind)
         if update.lost:
             self.matching.lost(update.lost, at_ns)
             self._backfill(update.lost, "the PLC had forgotten its trigger before it was read")

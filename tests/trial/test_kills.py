@@ -112,7 +112,7 @@ def killed(
 
 def test_a_killed_line_leaves_no_part_without_its_verdict(killed: Any, coded: Any) -> None:
     auditor, reaper, _, _ = killed
-    auditor.check(coded)
+    auditor.check(coded, late_revokes=len(reaper.kills))
     away = [n for n, v in auditor.verdicts().items() if v.reasons == (AWAY,)]
     assert away, "nothing was under way"
     print(reaper.phases(auditor))
@@ -157,7 +157,7 @@ def test_thirty_kills_between_trigger_and_gate(
         watch(trial).passes()
         watch(trial).finish()
     auditor = audit(trial)
-    auditor.check(coded)
+    auditor.check(coded, late_revokes=len(reaper.kills))
     phases = reaper.phases(auditor)
     with capsys.disabled():
         print(f"\n{len(reaper.kills)} kills; parts between trigger and gate: {dict(phases)}")
