@@ -9,6 +9,7 @@ own modules, cameras, store, display, registers, config and part.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from uuid import uuid4
 
 import structlog
@@ -25,6 +26,7 @@ from inspector.line.counters import Counters, Reconciler
 from inspector.line.gate import Gate, Link, Seen, Told
 from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
+from inspector.line.restart import BACKFILL, gap_before, parts_of, undecided
 from inspector.line.tracking import Update, Zone
 from inspector.line.verdicts import Verdicts, stream_of
 from inspector.part import (
@@ -34,15 +36,10 @@ from inspector.part import (
     Part,
 )
 from inspector.registers import Action, GateReason, PlcStatus
-from inspector.store import History, ImageArchive, LineLedger, StoreError
+from inspector.store import ImageArchive, LineLedger, StoreError
 
 log = structlog.get_logger()
 
-BACKFILL = 1000
-"""Parts that went by while the station was away and get an ``error`` record each; where there were
-more, one event names the whole range."""
-STREAMS = 1000
-"""Openings of streams that are looked back to for the first one of this stream."""
 UNCLAIMED_NS = 2_000_000_000
 """A frame whose part the authority has not counted after this long belongs to none."""
 SPOILED = {
@@ -222,38 +219,25 @@ class Line:
         self.verdicts.streams = {status.run: stream_of(status.run)}
         self._open_stream(stream_of(status.run), status.part_counter)
         self.reconciler.begin(status)
-        known = self.ledger.last_sequence(self.stream)
-        if known is None:
-            first = max(1, status.part_counter - BACKFILL + 1)
-            missing = list(range(first, status.part_counter + 1))
-            unobserved = status.part_counter
-        else:
-            missing = self.ledger.missing(
-                self.stream, status.part_counter, BACKFILL, self._first_number()
-            )
-            unobserved = max(len(missing), status.part_counter - known)
+        gap = gap_before(self.ledger, self.stream, status.part_counter)
+        missing, unobserved = gap.numbers, gap.unobserved
         self.ledger.add_event(
             "stream_opened", "line", stream=self.stream, authority="plc",
-            counter=status.part_counter, recorded_up_to=known or 0, unobserved=unobserved,
+            counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved,
         )  # fmt: skip
+        if silent := undecided(self.ledger, self.stream, gap.recorded):
+            self.ledger.add_event("gate_unknown", "line", stream=self.stream, parts=silent)
         if unobserved:
             self.alarms.happened(AlarmCode.COUNT_MISMATCH, f"{unobserved} parts went by unobserved")
         self._backfill(missing, "it went by while the station was away")
         # What passed its inspection before stands somewhere now; nobody watched it.
         far_ns = time.monotonic_ns() + 1_000_000_000
-        absent = set(missing)
-        for number in update.refused:
-            if number not in absent:
-                self.gate.decide(status.run, number, Action.REVOKE, GateReason.TRACKING, far_ns)
+        standing = [n for n in update.refused if n not in set(missing)]
+        for number, part_id in parts_of(self.ledger, self.stream, standing).items():
+            self.verdicts.remember(self.stream, number, part_id)
+        for number in standing:
+            self.gate.decide(status.run, number, Action.REVOKE, GateReason.TRACKING, far_ns)
         self.gate.refuse(status.run, update.refused, GateReason.TRACKING)
-
-    def _first_number(self) -> int | None:
-        """The first part of the stream that must have a verdict; None: nobody knows. The lowest
-        that has one will not do: a part before it may have been under way when all ended."""
-        with History(self.ledger.data_dir) as history:
-            opened = [e for e in history.events("stream_opened", STREAMS) if
-                      e.body.get("stream") == self.stream]  # fmt: skip
-        return max(1, int(opened[-1].body["counter"]) - BACKFILL + 1) if opened else None
 
     def _open_stream(self, stream: str, counter: int) -> None:
         self.stream = stream
@@ -261,7 +245,7 @@ class Line:
         self.plan.renumber()
         self.verdicts.forget_run()
 
-    def _backfill(self, numbers: range | list[int], why: str) -> None:
+    def _backfill(self, numbers: Sequence[int], why: str) -> None:
         """An ``error`` for each of ``numbers``, whose parts nobody looked at."""
         now_ns = time.monotonic_ns()
         for number in numbers[-BACKFILL:]:

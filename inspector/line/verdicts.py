@@ -133,9 +133,14 @@ class Verdicts:
             else:
                 self._ledger.commit_soon()
         self._counters.judged(outcome, part.mode, part.batch)
-        dark = any(not f.ok and f.label == LIGHT_FAULT for f in verdict.findings)
-        self._stop.judged(outcome, dark)
+        if part.trigger_ns:  # a part that went by while nobody watched is no reason for a stop
+            dark = any(not f.ok and f.label == LIGHT_FAULT for f in verdict.findings)
+            self._stop.judged(outcome, dark)
         self._show(candidate, verdict, planned)
+
+    def remember(self, stream: str, number: int, part_id: PartId) -> None:
+        """A part that got its verdict before this process started, and may be decided anew."""
+        self._decided[stream, number] = (part_id, 0)
 
     def told(self, told: Told) -> None:
         """The gate acknowledged a decision, or never did."""

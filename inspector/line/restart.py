@@ -1,0 +1,75 @@
+"""What the ledger still knows when the line starts, or its PLC does: which parts it missed.
+
+Enters: the ledger, a stream, and how far the authority has counted. Leaves: the numbers that owe a
+verdict, and the parts that have one. Imports store and part; ``line.py`` calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from inspector.part import PartId
+from inspector.store import History, LineLedger
+
+BACKFILL = 1000
+"""Parts that went by while the station was away and get an ``error`` record each; where there were
+more, one event names the whole range."""
+STREAMS = 1000
+"""Openings of streams that are looked back to for the first one of this stream."""
+
+UNDER_WAY = 64
+"""More parts than ever wait for their acknowledgement to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is missing in a stream."""
+
+    numbers: Sequence[int]
+    """Those that get an ``error`` record, at most ``BACKFILL``."""
+    unobserved: int
+    """How many went by in all."""
+    recorded: int
+    """The highest number that has a verdict; 0 if none has."""
+
+
+def gap_before(ledger: LineLedger, stream: str, counter: int) -> Gap:
+    """What ``stream`` lacks of the parts up to ``counter``."""
+    recorded = ledger.last_sequence(stream)
+    if recorded is None:
+        return Gap(range(max(1, counter - BACKFILL + 1), counter + 1), counter, 0)
+    numbers = ledger.missing(stream, counter, BACKFILL, _first_number(ledger, stream))
+    return Gap(numbers, max(len(numbers), counter - recorded), recorded)
+
+
+def parts_of(ledger: LineLedger, stream: str, numbers: Iterable[int]) -> dict[int, PartId]:
+    """The parts of ``numbers`` that have a durable verdict."""
+    found = {}
+    with History(ledger.data_dir) as history:
+        for number in numbers:
+            part = history.by_sequence(stream, number)
+            if part is not None:
+                found[number] = part.verdict.part_id
+    return found
+
+
+def undecided(ledger: LineLedger, stream: str, recorded: int) -> list[int]:
+    """Of the newest parts that have a verdict, those whose gate decision is not on record: the
+    process ended between the two, and what the gate was told is not known."""
+    with History(ledger.data_dir) as history:
+        newest = range(max(1, recorded - UNDER_WAY + 1), recorded + 1)
+        parts = ((number, history.by_sequence(stream, number)) for number in newest)
+        return [number for number, part in parts if part is not None and not part.gates]
+
+
+def _first_number(ledger: LineLedger, stream: str) -> int | None:
+    """The first part of the stream that must have a verdict; None: nobody knows. The lowest that
+    has one will not do: a part before it may have been under way when all ended."""
+    with History(ledger.data_dir) as history:
+        opened = [
+            event
+            for event in history.events("stream_opened", STREAMS)
+            if event.body.get("stream") == stream
+        ]
+    return max(1, int(opened[-1].body["counter"]) - BACKFILL + 1) if opened else None
