@@ -52,7 +52,8 @@ def bench_line(
         folder = Path(name)
         films = render_set("bottle-line", 11, 100, folder / "films", workers=_cores())
         views = recipes.read(path).views
-        alone = bare(recipes.load(path, models=models, threads=2), _frames(films, views))
+        ready = recipes.load(path, models=models, threads=2)
+        alone = bare(ready, _frames(films, views), rate=rate)
         report = {
             "machine": _machine(folder),
             "recipe": recipe,
@@ -89,17 +90,15 @@ def _steady(
         trial.stop_station()
         ledger, world = trial.ledger(), trial.stop()
     parts = max(1, parts_to - parts_from)
-    cpu_ms = (cpu_to - cpu_from) * 1e3 / parts
+    by_process = {name: (cpu_to[name] - cpu_from.get(name, 0.0)) * 1e3 / parts for name in cpu_to}
     return {
         "rate": rate,
         "parts": world["triggers"],
         "verdicts": ledger["verdicts"],
         "errors": ledger["errors"],
-        "escapes": world["escapes"],
-        "false_rejects": world["false_rejects"],
         "latency_ms": world["latency_ms"],
-        "cpu_ms": round(cpu_ms, 3),
-        "station_cpu_ms": round(cpu_ms - model_cpu_ms, 3),
+        "cpu_ms": {name: round(cpu, 3) for name, cpu in by_process.items()},
+        "station_cpu_ms": round(sum(by_process.values()) - model_cpu_ms, 3),
         "pss_mb": round(memory_to["pss"], 1),
         "anonymous_growth_mb": round(memory_to["anonymous"] - memory_from["anonymous"], 2),
         "ready_s": round(ready_s, 2),

@@ -177,9 +177,9 @@ class Trial:
             found[f"{name}-{words[-1]}" if name == "cameras" else name] = pid
         return found
 
-    def cpu_s(self) -> float:
-        """Processor seconds that the station's processes have used so far."""
-        return sum(cpu_s(pid) for pid in self.pids().values())
+    def cpu_s(self) -> dict[str, float]:
+        """Processor seconds that each of the station's processes has used so far."""
+        return {name: cpu_s(pid) for name, pid in self.pids().items()}
 
     def memory_mb(self) -> dict[str, float]:
         """``{rss, pss, anonymous}`` of the station's processes in MiB, the films left out."""

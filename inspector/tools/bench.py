@@ -79,12 +79,16 @@ class Judge(Protocol):
 
 
 def bare(
-    recipe: Judge, frames: Sequence[Mapping[str, Pixels]], texts: Mapping[str, str] | None = None
+    recipe: Judge,
+    frames: Sequence[Mapping[str, Pixels]],
+    texts: Mapping[str, str] | None = None,
+    rate: float = 0.0,
 ) -> dict[str, Any]:
     """What onnxruntime alone takes for the very tensors that ``recipe`` makes of ``frames``.
 
     ``{ms, ms_p99, cpu_ms, per_s, runs}`` for one part; ``tools_cpu_ms`` is what the tools add to
-    it, ``ms_with_tools`` the whole judgement.
+    it, ``ms_with_tools`` the whole judgement. With a ``rate`` each run waits for its turn, as on
+    a line: a processor that slept runs the same model with colder caches and a lower clock.
     """
     recipe.warm_up()
     batch = Batch("bench", texts={"lot": "L2417A", "date": "16 NOV 26"} | dict(texts or {}))
@@ -98,7 +102,11 @@ def bare(
     for turn in range(-WARM, ROUNDS * len(parts)):
         # Taken in turns, part by part, so that a machine's moods strike both alike.
         part, frame = parts[turn % len(parts)], frames[turn % len(parts)]
+        if rate:
+            time.sleep(1 / rate)
         alone = _timed(lambda: [session.run(None, feed) for session, feed in part])  # noqa: B023
+        if rate:
+            time.sleep(1 / rate)
         judged = _timed(lambda: recipe.judge(frame, batch, today))  # noqa: B023
         if turn >= 0:
             wall.append(alone[0])
