@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
-from inspector.cli.words import Json, console
+from inspector.cli.words import Json, console, print_pairs
 
 app = typer.Typer()
 
@@ -21,6 +23,7 @@ Out = Annotated[Path, typer.Option(help="The file to write.")]
 def verify(
     data: Annotated[Path | None, typer.Argument(help="The station's data folder.")] = None,
     proof: Annotated[Path | None, typer.Option(help="Check this proof of one part.")] = None,
+    package: Annotated[Path | None, typer.Option(help="Check this package of a batch.")] = None,
     key: Annotated[
         Path | None, typer.Option(help="The station's public key, kept elsewhere (PEM).")
     ] = None,
@@ -28,14 +31,14 @@ def verify(
 ) -> None:
     """Walk the ledger, its checkpoints and its images; name the first bad record.
 
-    With --proof no ledger is needed, only the station's public key.
+    With --proof or --package no ledger is needed, only the station's public key.
 
     Example: inspector verify data
     """
     from inspector import store
 
-    if (data is None) == (proof is None):
-        raise typer.BadParameter("give either a data folder or --proof FILE")
+    if sum(what is not None for what in (data, proof, package)) != 1:
+        raise typer.BadParameter("give a data folder, or --proof FILE, or --package FILE")
     if proof is not None and key is None:
         raise typer.BadParameter("--proof needs --key, the station's public key as you know it")
     public = None if key is None else store.public_key(key)
@@ -44,6 +47,8 @@ def verify(
         if proof is not None:
             assert public is not None
             found = store.check_proof(proof, public)
+        elif package is not None:
+            found = store.check_package(package, public)
         else:
             assert data is not None
             found = store.verify(data, key=public)
@@ -81,3 +86,29 @@ def proof(
     write_whole(out, json.dumps(document, ensure_ascii=False, indent=1).encode())
     console.print(f"{out}: {len(document['records'])} records of part {document['part']}")
     console.print("check it with: inspector verify --proof FILE --key station.pub", markup=False)
+
+
+@app.command()
+def package(
+    data: Data,
+    batch: Annotated[str, typer.Option(help="The batch's id.")],
+    out: Out,
+    who: Annotated[str, typer.Option("--as", help="Who exports it; the ledger records it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write all that the ledger holds of a batch as one signed file that proves itself.
+
+    Example: inspector package data --batch L2417A --out L2417A.zip
+    """
+    from inspector.store import pack_batch
+
+    packed = pack_batch(data, batch, out, who or os_user())
+    if as_json:
+        print(json.dumps(asdict(packed)))
+    else:
+        print_pairs(str(out), asdict(packed))
+
+
+def os_user() -> str:
+    """Whoever may write the data folder acts in the name of the machine's account."""
+    return f"os-user-{os.getuid()}"

@@ -21,6 +21,8 @@ from inspector.store.images import ArchiveCounts, ImageArchive, free_bytes
 from inspector.store.keys import public_key, signing_key
 from inspector.store.ledger import LineLedger
 from inspector.store.maintenance import rebuild_index, shorten_wal
+from inspector.store.package import Packed, pack_batch
+from inspector.store.package_check import PackageReport, check_package
 from inspector.store.proof import Proven, check_proof, prove_part
 from inspector.store.query import History
 from inspector.store.records import BatchChange, DeskRecord, Event, ImageRecord
@@ -37,6 +39,8 @@ __all__ = [
     "ImageArchive",
     "ImageRecord",
     "LineLedger",
+    "PackageReport",
+    "Packed",
     "ProofRefused",
     "Proven",
     "QueryTimeout",
@@ -47,8 +51,10 @@ __all__ = [
     "StoreFull",
     "StoreInUse",
     "StoreStalled",
+    "check_package",
     "check_proof",
     "free_bytes",
+    "pack_batch",
     "prove_part",
     "public_key",
     "rebuild_index",

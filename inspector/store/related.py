@@ -7,12 +7,14 @@ position. Proofs, packages and exports use it; only `inspector.store` imports th
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inspector.part import Verdict
 from inspector.store import layout, schema
 from inspector.store.errors import RecordError, StoreDamaged
 from inspector.store.records import Defined, Definition, Kind, Lookup
@@ -148,14 +150,37 @@ def batch_positions(line: sqlite3.Connection, where: BatchRange, lookup: Lookup)
     return found
 
 
-def desk_positions(desk: sqlite3.Connection, names: Iterable[str]) -> dict[int, bytes]:
-    """The desk's records that name one of these (a batch, a part's id, a serial) in their body."""
-    wanted = set(names)
-    return {
-        position: body
-        for position, _, body in read_records(desk, 0, 1 << 62)
-        if wanted & set(_texts(layout.fields_of(body)[5]))
-    }
+def desk_positions(
+    desk: sqlite3.Connection, batch: str, verdicts: Iterable[Verdict]
+) -> dict[int, bytes]:
+    """The desk's records about a batch, by position: those whose body names it, the id or serial
+    of one of its parts, or (``runs`` of ``[stream, first, last]``) one of its numbers."""
+    names = {batch}
+    numbers: dict[str, list[int]] = {}
+    for verdict in verdicts:
+        names.add(str(verdict.part_id))
+        if verdict.serial:
+            names.add(verdict.serial)
+        numbers.setdefault(verdict.stream, []).append(verdict.sequence)
+    for sequences in numbers.values():
+        sequences.sort()
+    found = {}
+    for position, _, body in read_records(desk, 0, 1 << 62):
+        about = layout.fields_of(body)[5]
+        if not names.isdisjoint(_texts(about)) or _runs_into(about, numbers):
+            found[position] = body
+    return found
+
+
+def _runs_into(body: Any, numbers: dict[str, list[int]]) -> bool:
+    runs = body.get("runs") if isinstance(body, dict) else None
+    for run in runs if isinstance(runs, list) else ():
+        if isinstance(run, list) and [type(item) for item in run] == [str, int, int]:
+            sequences = numbers.get(run[0], [])
+            at = bisect_left(sequences, run[1])
+            if at < len(sequences) and sequences[at] <= run[2]:
+                return True
+    return False
 
 
 def _texts(value: Any) -> Iterator[str]:
