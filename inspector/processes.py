@@ -67,6 +67,11 @@ def table(station: Station) -> tuple[Process, ...]:
             for camera in station.cameras
         ),
         Process("line", "inspector.line.process", beat_limit_s=5.0),
+        *(
+            (Process("plant", "inspector.plant.process", beat_limit_s=10.0),)
+            if station.plant
+            else ()
+        ),
         *((Process("web", "inspector.web.process", beat_limit_s=10.0),) if station.web else ()),
     )
 

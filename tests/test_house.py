@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tools",
     },
     "web": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
+    "plant": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
     "virtual": {*GROUND, "logs"},
 }
 """By room. A room that is not listed here stands above the street and may import all of it."""

@@ -70,7 +70,9 @@ def bench_store(
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def sample_verdict(sequence: int, *, stream: str = "plc-1", batch: str = "L2417A") -> Verdict:
+def sample_verdict(
+    sequence: int, *, stream: str = "plc-1", batch: str = "L2417A", serial: str | None = None
+) -> Verdict:
     """A verdict like those of a bottling line; each 50th is a reject."""
     ok = sequence % 50 != 0
     now = time.monotonic_ns()
@@ -105,6 +107,7 @@ def sample_verdict(sequence: int, *, stream: str = "plc-1", batch: str = "L2417A
         software="0.1.0",
         reasons=() if ok else ("cap: 0 caps found, exactly 1 expected",),
         findings=findings,
+        serial=serial,
     )
 
 

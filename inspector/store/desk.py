@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -73,18 +73,30 @@ class DeskLedger:
             RecordError: no principal, or a body that CBOR cannot hold.
             StoreFull, StoreStalled, StoreError: it was not written.
         """
-        record = DeskRecord(kind, principal, self._utc_ns(), body, self._line_head())
-        encoded = layout.encode_desk(record)
-        leaf = leaf_hash(encoded)
+        return self.add_all([(kind, body, principal)])[0]
+
+    def add_all(self, entries: Sequence[tuple[str, dict[str, Any], str]]) -> list[int]:
+        """Adds records of (kind, body, principal) with one fsync; gives their positions.
+
+        All of them are written or none. Raises as `add` does.
+        """
+        head = self._line_head()
+        encoded = [
+            (kind, layout.encode_desk(DeskRecord(kind, principal, self._utc_ns(), body, head)))
+            for kind, body, principal in entries
+        ]
+        positions = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             tree = self._tree()
-            position = tree.size
-            tree.append(leaf)
-            self._connection.execute(
-                "INSERT INTO record VALUES (?, ?, ?)", (position, schema.mark_of(leaf), encoded)
-            )
-            self._connection.execute("INSERT INTO event VALUES (?, ?)", (position, kind))
+            for kind, record in encoded:
+                position, leaf = tree.size, leaf_hash(record)
+                tree.append(leaf)
+                positions.append(position)
+                self._connection.execute(
+                    "INSERT INTO record VALUES (?, ?, ?)", (position, schema.mark_of(leaf), record)
+                )
+                self._connection.execute("INSERT INTO event VALUES (?, ?)", (position, kind))
             self._connection.execute(
                 "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)",
                 (tree.size, b"".join(tree.edge), tree.root()),
@@ -92,7 +104,7 @@ class DeskLedger:
             self._connection.execute("COMMIT")
         except (sqlite3.Error, ValueError) as error:
             raise self._failed(error) from error
-        return position
+        return positions
 
     def close(self) -> None:
         """Lets go of the file."""

@@ -115,6 +115,11 @@ class History:
             ).fetchall()
             return tuple([self._summary(line, batch) for (batch,) in ids])
 
+    def batch(self, id: str) -> BatchSummary:
+        """One batch; all counts are 0 where it had no part."""
+        with self._bounded(self._line) as line:
+            return self._summary(line, id)
+
     def batch_changes(self, limit: int = 100) -> tuple[BatchChange, ...]:
         """The newest beginnings and ends of batches, newest first."""
         found = self._newest("SELECT position FROM batch", (), limit)

@@ -1,0 +1,93 @@
+"""What every route takes: who asks, under which key, and where to go on reading.
+
+Enters: a request that `door` has let in. Leaves: annotated parameters for FastAPI, and the OpenAPI
+document's security. The plant's routes import it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Query, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from inspector.identity import Action, Principal, authorise
+from inspector.plant.problems import MEDIA_TYPE, Problem, ProblemBody
+
+_bearer = HTTPBearer(auto_error=False, description="An API key, by `inspector user key`.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key.")
+
+
+async def _principal(
+    request: Request, bearer: Any = Depends(_bearer), header: Any = Depends(_header)
+) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+async def _viewer(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    authorise(principal, Action.VIEW)
+    return principal
+
+
+async def _position(cursor: Annotated[str | None, Query(max_length=40)] = None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"==").decode("ascii")
+        if raw[:1] != "p" or not raw[1:].isdigit() or int(raw[1:]) > 1 << 62:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise Problem(
+            422, "invalid-cursor", "take `cursor` from `next` of the page before"
+        ) from None
+    return int(raw[1:])
+
+
+def cursor(position: int | None) -> str | None:
+    """The opaque name of a place in a listing."""
+    if position is None:
+        return None
+    return base64.urlsafe_b64encode(f"p{position}".encode()).decode().rstrip("=")
+
+
+Someone = Annotated[Principal, Depends(_principal)]
+"""Whoever holds the key; the route authorises."""
+Viewer = Annotated[Principal, Depends(_viewer)]
+"""Somebody who may read."""
+Before = Annotated[int | None, Depends(_position)]
+"""A cursor, as a position."""
+Limit = Annotated[int, Query(ge=1, le=200)]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Any text that is new for a new request; the same text repeats this one.",
+    ),
+]
+
+_PROBLEM: dict[str, Any] = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
+_MEANING = {
+    400: "no JSON",
+    401: "no such API key",
+    403: "the key's user may not",
+    404: "not known here",
+    409: "not in this state; `detail` says why",
+    413: "too large",
+    422: "not understood; `errors` names the fields",
+    429: "too often; `Retry-After` says when",
+    500: "a failure of the station",
+    503: "the line or the disk does not answer",
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": _PROBLEM} for status, text in _MEANING.items()
+}
+"""Every route may answer with these."""
+REPLAYED = "Idempotent-Replayed"
+"""Header of an answer that was given before."""
+ETAGGED: dict[int | str, dict[str, Any]] = {304: {"description": "as `If-None-Match` named it"}}

@@ -1,0 +1,95 @@
+"""The MES interface: a station and its run directory enter, an ASGI application leaves.
+
+A new group of routes joins with one line in `create_app`. Imported by ``plant/process.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio.to_thread
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from inspector import __version__
+from inspector.config import Station
+from inspector.identity import Users
+from inspector.plant import batches, events, parts, problems, rejects
+from inspector.plant.access import PROBLEMS, Viewer
+from inspector.plant.desk import Desk
+from inspector.plant.door import Door
+from inspector.plant.etag import Etag
+from inspector.plant.rejects import now
+from inspector.plant.words import StatusSaid
+
+THREADS = 16
+"""Requests that are worked on at once; each may wait for the line or the disk, none computes."""
+
+
+def create_app(station: Station, run: Path) -> ASGIApp:
+    """The interface of ``station``, whose line listens in run directory ``run``.
+
+    Raises ``StoreError`` where the data folder cannot be used.
+    """
+    assert station.plant is not None
+    desk = Desk(station, run)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        desk.heartbeat.start()
+        yield
+        await desk.heartbeat.stop()
+        desk.close()
+
+    app = FastAPI(
+        title=f"inspector: station {station.station}",
+        version=__version__,
+        description="The reject API and the history of one inspection station. Every request "
+        "needs an API key; every write is recorded with its principal and may be repeated with "
+        "its Idempotency-Key.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    problems.install(app)
+    for room in (rejects, parts, batches, events):
+        app.include_router(room.router(desk), prefix="/api/v1")
+    app.include_router(_status(desk), prefix="/api/v1")
+    app.include_router(parts.links(desk))
+    limits = station.plant
+    return Door(Etag(app), Users(station.data), limits.rate_per_s, limits.burst)
+
+
+def _status(desk: Desk) -> APIRouter:
+    routes = APIRouter(tags=["status"], responses=PROBLEMS)
+
+    @routes.get("/status")
+    async def get_status(who: Viewer) -> StatusSaid:
+        """The line's heartbeat. 200 also when it is lost: `line` and `ready` say so."""
+        beat, station = desk.heartbeat, desk.station
+        alive, age = beat.alive, beat.age_s
+        known = {name: beat.body[name] for name in LIVE if name in beat.body} if alive else {}
+        return StatusSaid(
+            station=station.station,
+            site=station.site,
+            at=now(),
+            software=__version__,
+            line="alive" if alive else "lost",
+            ready=bool(alive and beat.body.get("ready")),
+            heartbeat_age_ms=None if age == float("inf") else round(age * 1000, 1),
+            **known,
+        )
+
+    return routes
+
+
+LIVE = (
+    "mode", "running", "paused", "batch", "product", "recipe", "parts_per_s", "counts",
+    "latency_ms", "alarms", "health",
+)  # fmt: skip
+"""Fields of the heartbeat that the status passes on while it is fresh."""

@@ -1,0 +1,188 @@
+"""What happens, as it happens: server-sent events that a client can take up again.
+
+Enters: the tails of both ledgers. Leaves: `WHATWG server-sent events
+<https://html.spec.whatwg.org/multipage/server-sent-events.html>`_. An event's id is the pair of
+positions up to which the client has read, so `Last-Event-ID` misses nothing, however long it was
+away and whatever was restarted. ``app.py`` imports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+
+from inspector.part import GateDecision, Verdict
+from inspector.plant.access import PROBLEMS, Viewer
+from inspector.plant.desk import Desk
+from inspector.plant.parts import moment
+from inspector.plant.problems import Problem
+from inspector.store import BatchChange, DeskRecord, Event
+from inspector.store.pages import desk_tail, tail
+
+LOOK_S = 0.1
+"""How often the ledgers' ends are looked at."""
+QUIET_S = 10.0
+"""A comment is sent after this long without an event, so that a dead connection shows."""
+READERS_MAX = 16
+"""Clients at once; each costs two small queries per look."""
+PORTION = 200
+Place = Annotated[str | None, Query(max_length=48)]
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """How far a client has read: the newest position of the line's and of the desk's ledger."""
+
+    line: int
+    desk: int
+
+    def __str__(self) -> str:
+        return f"{self.line}.{self.desk}"
+
+
+def router(desk: Desk) -> APIRouter:
+    """``/events``."""
+    routes = APIRouter(tags=["events"], responses=PROBLEMS)
+    readers = 0
+
+    @routes.get(
+        "/events",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    async def get_events(
+        who: Viewer,
+        last_event_id: Annotated[str | None, Header(max_length=48)] = None,
+        after: Place = None,
+    ) -> StreamingResponse:
+        """Rejected parts, what the gate said about revoked ones, alarms, batches, requests.
+
+        Begins now, or behind `Last-Event-ID` (or `after`); `after=-1.-1` begins with the first
+        record.
+        """
+        nonlocal readers
+        place = last_event_id or after
+        at = _place(place) if place else await anyio.to_thread.run_sync(_end, desk)
+        if readers >= READERS_MAX:
+            raise Problem(
+                503, "too-many-readers", "close a stream first", headers={"Retry-After": "5"}
+            )
+
+        async def stream() -> AsyncIterator[str]:
+            nonlocal readers
+            readers += 1
+            try:
+                async for text in _stream(desk, at):
+                    yield text
+            finally:
+                readers -= 1
+
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
+
+    return routes
+
+
+async def _stream(desk: Desk, at: At) -> AsyncIterator[str]:
+    # A first event without a type and data of its own: the client knows its place at once.
+    yield f"retry: 1000\nid: {at}\nevent: begin\ndata: {{}}\n\n"
+    quiet = 0.0
+    while True:
+        events, at = await anyio.to_thread.run_sync(_news, desk, at)
+        for place, kind, data in events:
+            yield f"id: {place}\nevent: {kind}\ndata: {json.dumps(data, default=str)}\n\n"
+        if events:
+            quiet = 0.0
+            continue
+        await asyncio.sleep(LOOK_S)
+        quiet += LOOK_S
+        if quiet >= QUIET_S:
+            quiet = 0.0
+            yield f": {at}\n\n"
+
+
+def _news(desk: Desk, at: At) -> tuple[list[tuple[At, str, dict[str, Any]]], At]:
+    events = []
+    with desk.history() as history:
+        records, line = tail(history, at.line, PORTION)
+        for position, record in records:
+            kind, data = line_event(record)
+            events.append((At(position, at.desk), kind, data | {"position": position}))
+        requests = desk_tail(history, at.desk, PORTION)
+    for position, made in requests:
+        at = At(line, position)
+        kind, data = desk_event(made)
+        events.append((at, kind, data | {"desk_position": position}))
+    return events, At(line, at.desk)
+
+
+def line_event(record: Any) -> tuple[str, dict[str, Any]]:
+    """Name and data of something in the line's ledger."""
+    if isinstance(record, Verdict):
+        return f"part.{record.outcome}", {
+            "part": str(record.part_id),
+            "stream": record.stream,
+            "sequence": record.sequence,
+            "batch": record.batch,
+            "mode": record.mode,
+            "serial": record.serial,
+            "reasons": list(record.reasons),
+            "at": moment(record.times.utc_ns).isoformat(),
+        }
+    if isinstance(record, GateDecision):
+        return "gate", {
+            "part": str(record.part_id),
+            "stream": record.stream,
+            "sequence": record.sequence,
+            "action": record.action,
+            "reason": record.reason,
+            "acknowledged": bool(record.acknowledged_ns),
+        }
+    if isinstance(record, BatchChange):
+        return f"batch.{record.action}", {
+            "batch": record.id,
+            "product": record.product,
+            "recipe": record.recipe,
+            "principal": record.principal,
+            "at": moment(record.utc_ns).isoformat(),
+        }
+    assert isinstance(record, Event)
+    return record.kind, {
+        **record.body,
+        "principal": record.principal,
+        "at": moment(record.utc_ns).isoformat(),
+    }
+
+
+def desk_event(record: DeskRecord) -> tuple[str, dict[str, Any]]:
+    """Name and data of something at the desk: who asked, and the answer that was given."""
+    cause = record.body.get("cause")
+    answer = record.body.get("answer")
+    return f"desk.{cause or record.kind}", {
+        "principal": record.principal,
+        "at": moment(record.utc_ns).isoformat(),
+        "reason": record.body.get("reason", ""),
+        "requester": record.body.get("requester", ""),
+        "answer": answer if isinstance(answer, dict) else None,
+    }
+
+
+def _end(desk: Desk) -> At:
+    with desk.history() as history:
+        newest = desk_tail(history, None, 1)
+        return At(history.size() - 1, newest[-1][0] if newest else -1)
+
+
+def _place(text: str) -> At:
+    if not re.fullmatch(r"(-1|[0-9]{1,18})\.(-1|[0-9]{1,18})", text):
+        raise Problem(422, "invalid-place", "an event's id is two positions, such as 1200.7")
+    line, _, made = text.partition(".")
+    return At(int(line), int(made))

@@ -1,0 +1,188 @@
+"""An index of the desk's records in a file of its own, which may be deleted at any time.
+
+Enters: ``<data>/desk.db``, tables, and a function that says what one record means to them. Leaves:
+the tables, as far as the desk has come. Nothing durable is here: a file that is gone, of another
+version or of another desk is made anew from the records. `holds` and the plant's memory of
+requests are two such indexes; several processes may share one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from inspector.store import layout, schema
+from inspector.store.errors import RecordError, StoreDamaged, StoreError
+from inspector.store.records import Definition, DeskRecord
+
+Apply = Callable[[sqlite3.Connection, int, DeskRecord], None]
+"""Writes what the record at this position means; raises ValueError, KeyError or TypeError for a
+body that is not what its kind promises, which is then left out."""
+
+PORTION = 1000
+"""Records that one transaction takes in, so that no other process waits long."""
+
+
+class DeskIndex:
+    """One index file. Safe to share between threads, which then wait for each other."""
+
+    def __init__(self, data_dir: Path, name: str, version: int, tables: str, apply: Apply) -> None:
+        """
+        Args:
+            name: of the file in ``<data>``.
+            version: of ``tables`` and ``apply``; a file of another one is made anew.
+            tables: ``CREATE TABLE`` statements, each ended by a semicolon.
+
+        Raises:
+            StoreError: the disk does not let us.
+        """
+        self._desk_path = data_dir / schema.DESK_FILE
+        self._path = data_dir / name
+        self._version, self._tables, self._apply = version, tables, apply
+        self._lock = threading.RLock()
+        self._desk: sqlite3.Connection | None = None
+        self._seen: tuple[int, int] | None = None
+        self.skipped = 0
+        """Records of a known kind whose body was not what the kind promises."""
+        try:
+            self._index = sqlite3.connect(
+                self._path, isolation_level=None, timeout=5.0, check_same_thread=False
+            )
+            self._index.execute("PRAGMA journal_mode=WAL")
+            # A power cut may take the newest rows: they are made again from the desk's records.
+            self._index.execute("PRAGMA synchronous=NORMAL")
+            self._open()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}; delete it, it is only an index") from error
+
+    @contextmanager
+    def current(self) -> Iterator[sqlite3.Connection]:
+        """The index with every desk record that is durable now.
+
+        Raises:
+            StoreDamaged: the desk cannot be read.
+            StoreError: the index cannot be written.
+        """
+        with self._lock:
+            try:
+                self._catch_up()
+                yield self._index
+            except sqlite3.DatabaseError as error:
+                raise StoreError(f"{self._path}: {error}; delete it, it is only an index") from None
+
+    def record(self, position: int) -> DeskRecord:
+        """The desk's record at ``position``. Raises ``RecordError`` if there is none."""
+        with self._lock:
+            desk = self._reader()
+            row = (
+                desk
+                and desk.execute(
+                    "SELECT body FROM record WHERE position = ?", (position,)
+                ).fetchone()
+            )
+        if not row:
+            raise RecordError(f"the desk has no record {position}")
+        return desk_record(row[0])
+
+    def close(self) -> None:
+        """Lets go of both files."""
+        with self._lock:
+            self._index.close()
+            if self._desk is not None:
+                self._desk.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        """Make the tables, unless they are there and of this version."""
+        if self._index.execute("PRAGMA user_version").fetchone()[0] == self._version:
+            return
+        self._index.execute("BEGIN IMMEDIATE")
+        names = self._index.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        ).fetchall()
+        for (name,) in names:
+            self._index.execute(f'DROP TABLE "{name}"')
+        for statement in self._tables.split(";"):
+            if statement.strip():
+                self._index.execute(statement)
+        self._index.execute(
+            "CREATE TABLE upto (one INTEGER PRIMARY KEY CHECK (one = 1), position, mark)"
+        )
+        self._index.execute("INSERT INTO upto VALUES (1, -1, 0)")
+        self._index.execute(f"PRAGMA user_version={self._version}")
+        self._index.execute("COMMIT")
+
+    def _reader(self) -> sqlite3.Connection | None:
+        if self._desk is None and self._desk_path.is_file():
+            self._desk = schema.open_reader(self._desk_path)
+        return self._desk
+
+    def _catch_up(self) -> None:
+        desk = self._reader()
+        if desk is None:
+            return
+        try:
+            newest = desk.execute(
+                "SELECT position, mark FROM record ORDER BY position DESC LIMIT 1"
+            ).fetchone()
+            if newest is None or newest == self._seen:
+                return
+            while not self._take_in(desk, newest):
+                pass
+        except sqlite3.DatabaseError as error:
+            raise StoreDamaged(f"{self._desk_path}: {error}; run: inspector verify") from error
+        self._seen = newest
+
+    def _take_in(self, desk: sqlite3.Connection, newest: tuple[int, int]) -> bool:
+        """One portion of records; whether ``newest`` is in now."""
+        index = self._index
+        index.execute("BEGIN IMMEDIATE")
+        try:
+            upto, mark = index.execute("SELECT position, mark FROM upto").fetchone()
+            if upto >= 0:
+                same = desk.execute("SELECT mark FROM record WHERE position = ?", (upto,))
+                if same.fetchone() != (mark,):
+                    # This desk is not the one that was indexed.
+                    index.execute("ROLLBACK")
+                    index.execute("PRAGMA user_version=0")
+                    self._open()
+                    return False
+            rows = desk.execute(
+                "SELECT position, mark, body FROM record WHERE position > ?"
+                " ORDER BY position LIMIT ?",
+                (upto, PORTION),
+            ).fetchall()
+            for position, _, body in rows:
+                try:
+                    self._apply(index, position, desk_record(body))
+                except (RecordError, ValueError, KeyError, TypeError):
+                    self.skipped += 1
+            if rows:
+                upto, mark = rows[-1][:2]
+                index.execute("UPDATE upto SET position = ?, mark = ?", (upto, mark))
+            index.execute("COMMIT")
+        finally:
+            if index.in_transaction:
+                index.execute("ROLLBACK")
+        return bool(upto >= newest[0]) or not rows
+
+
+def desk_record(body: bytes) -> DeskRecord:
+    """The desk's record that these bytes stand for; raises ``RecordError`` if they are none."""
+    record = layout.decode_record(body, _no_definition)
+    if not isinstance(record, DeskRecord):
+        raise RecordError("this is no record of the desk")
+    return record
+
+
+def _no_definition(position: int) -> Definition:
+    raise RecordError(f"a record of the desk refers to record {position}; none does")

@@ -1,0 +1,289 @@
+"""Questions to the ledger that go through many parts: a page at a time, each bounded in time.
+
+Enters: a `History` and what is asked for. Leaves: parts of a batch, the parts of a span of time,
+batches with their positions, and the ledger's tail. Every room may import this. Pages follow the
+ledger's positions, which never change, so a page that was read stays read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from inspector.part import GateAction, GateDecision, Outcome, Verdict
+from inspector.store import layout, schema
+from inspector.store.deskindex import desk_record
+from inspector.store.holds import Run
+from inspector.store.query import History, PartHistory
+from inspector.store.records import (
+    OUTCOME_NUMBER,
+    BatchChange,
+    DeskRecord,
+    Event,
+    Kind,
+    Record,
+)
+
+PORTION = 500
+"""Positions that are looked at in one go."""
+FLANK = 64
+"""Part numbers beyond a stretch's ends that are looked at too."""
+SPAN_MAX = 200_000
+"""Parts of one span of time: more than two hours at 25 parts/s."""
+
+
+class TooMany(ValueError):
+    """The span holds more parts than one question may have."""
+
+
+def parts_of(
+    history: History,
+    *,
+    batch: str | None = None,
+    outcome: Outcome | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> tuple[tuple[PartHistory, ...], int | None]:
+    """The newest parts recorded before position ``before``, newest first.
+
+    Returns:
+        The parts, and where the next page begins; None when there is no more.
+    """
+    low, high = 0, 1 << 62
+    with history._bounded(history._line) as line:
+        if batch is not None:
+            low, high = line.execute(
+                "SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM tally"
+                " WHERE batch = ?",
+                (batch,),
+            ).fetchone()
+        faulty = outcome in (Outcome.REJECT, Outcome.ERROR)
+        table = "faulty" if faulty else "record"
+        kind = f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
+        which = f" AND outcome = {OUTCOME_NUMBER[outcome]}" if outcome and faulty else ""
+        at = high + 1 if before is None else min(before, high + 1)
+        found: list[PartHistory] = []
+        while len(found) <= limit:
+            rows = line.execute(
+                f"SELECT position FROM {table} WHERE position < ? AND position >= ?"
+                f"{which if faulty else kind} ORDER BY position DESC LIMIT ?",
+                (at, low, min(PORTION, limit + 1)),
+            ).fetchall()
+            if not rows:
+                return tuple(found[:limit]), None
+            at = rows[-1][0]
+            for (position,) in rows:
+                verdict = history._record(line, position)
+                assert isinstance(verdict, Verdict)
+                wanted = outcome is None or verdict.outcome is outcome
+                if wanted and (batch is None or verdict.batch == batch):
+                    found.append(history._part(line, position))
+                    if len(found) > limit:
+                        break
+    return tuple(found[:limit]), found[limit - 1].position
+
+
+def streams(history: History) -> tuple[str, ...]:
+    """Every stream of parts, oldest first."""
+    with history._bounded(history._line) as line:
+        rows = line.execute(
+            "SELECT position FROM definition WHERE what = 0 ORDER BY position"
+        ).fetchall()
+    return tuple([str(history._definition(position).value[0]) for (position,) in rows])
+
+
+def last_sequence(history: History, stream: str) -> int:
+    """The highest part number with a verdict in ``stream``; 0 if there is none."""
+    with history._bounded(history._line) as line:
+        position = next((p for p, name in _streams_at(history) if name == stream), None)
+        row = line.execute(
+            "SELECT max(sequence) FROM verdict WHERE stream = ?", (position,)
+        ).fetchone()
+    return row[0] or 0
+
+
+def newest(history: History) -> Verdict | None:
+    """The verdict that was recorded last."""
+    found = history.last(1)
+    return found[0].verdict if found else None
+
+
+def runs_between(history: History, from_ns: int, to_ns: int) -> tuple[Run, ...]:
+    """The parts that triggered from ``from_ns`` (included) to ``to_ns`` (not), in UTC ns by the
+    station's clock to the millisecond, as runs of part numbers.
+
+    The time is the one in the part's id (UUIDv7), so one index range answers. Parts of a stream
+    come in its order, so a stream's first and last part bound all of it.
+
+    Raises:
+        TooMany: more than ``SPAN_MAX`` parts.
+    """
+    low, high = (
+        schema.part_prefix((max(0, ns) // 1_000_000 & (1 << 48) - 1).to_bytes(6, "big") + b"\0\0")
+        for ns in (from_ns, to_ns)
+    )
+    with history._bounded(history._line) as line:
+        rows = line.execute(
+            "SELECT position FROM part WHERE prefix >= ? AND prefix < ? ORDER BY prefix LIMIT ?",
+            (low, high, SPAN_MAX + 1),
+        ).fetchall()
+        if len(rows) > SPAN_MAX:
+            raise TooMany(f"more than {SPAN_MAX} parts in this time; ask for less")
+        positions = [position for (position,) in rows]
+        runs: dict[str, Run] = {}
+        for verdict in _ends(history, positions):
+            run = runs.get(verdict.stream, Run(verdict.stream, verdict.sequence, verdict.sequence))
+            runs[verdict.stream] = Run(
+                run.stream, min(run.first, verdict.sequence), max(run.last, verdict.sequence)
+            )
+        within = set(positions)
+        return tuple([_widened(history, run, within) for run in runs.values()])
+
+
+def _widened(history: History, run: Run, within: set[int]) -> Run:
+    """``run`` with its neighbours that are ``within`` too: parts that trigger in the same
+    millisecond, or whose frames came before their trigger, may have ids a little out of order."""
+    stream = next(position for position, name in _streams_at(history) if name == run.stream)
+    for low, high in ((run.first - FLANK, run.first - 1), (run.last + 1, run.last + FLANK)):
+        rows = history._line.execute(
+            "SELECT sequence, position FROM verdict WHERE stream = ? AND sequence BETWEEN ? AND ?",
+            (stream, low, high),
+        )
+        for sequence, position in rows:
+            if position in within:
+                run = Run(run.stream, min(run.first, sequence), max(run.last, sequence))
+    return run
+
+
+def _ends(history: History, positions: Sequence[int]) -> Iterator[Verdict]:
+    """The verdicts at both ends of every stretch of one stream, found by halving."""
+
+    def at(index: int) -> Verdict:
+        record = history._record(history._line, positions[index])
+        assert isinstance(record, Verdict)
+        return record
+
+    if not positions:
+        return
+    # A stream never comes back, but one that is shorter than a portion must not be overlooked.
+    marks = sorted({0, len(positions) - 1, *range(0, len(positions), PORTION)})
+    verdicts = {index: at(index) for index in marks}
+    yield from verdicts.values()
+    stack = list(pairwise(marks))
+    while stack:
+        low, high = stack.pop()
+        if high - low < 2 or verdicts[low].stream == verdicts[high].stream:
+            continue
+        middle = (low + high) // 2
+        verdicts[middle] = at(middle)
+        yield verdicts[middle]
+        stack += [(low, middle), (middle, high)]
+
+
+def batch_ids(
+    history: History, *, before: int | None = None, limit: int = 50
+) -> tuple[tuple[str, int], ...]:
+    """``(id, position at which it began)`` of batches, the newest beginning first."""
+    with history._bounded(history._line) as line:
+        return tuple(
+            line.execute(
+                "SELECT id, min(position) AS began FROM (SELECT batch AS id, first AS position"
+                " FROM tally UNION ALL SELECT id, position FROM batch) GROUP BY id"
+                " HAVING began < ? ORDER BY began DESC LIMIT ?",
+                (1 << 62 if before is None else before, limit),
+            ).fetchall()
+        )
+
+
+def batch_known(history: History, batch: str) -> bool:
+    """Whether a batch of this name ever began or had a part."""
+    with history._bounded(history._line) as line:
+        return (
+            line.execute(
+                "SELECT 1 FROM tally WHERE batch = ?1 UNION ALL"
+                " SELECT 1 FROM batch WHERE id = ?1 LIMIT 1",
+                (batch,),
+            ).fetchone()
+            is not None
+        )
+
+
+def changes_of(history: History, batch: str) -> tuple[BatchChange, ...]:
+    """The beginnings and ends of one batch, oldest first."""
+    with history._bounded(history._line) as line:
+        rows = line.execute(
+            "SELECT position FROM batch WHERE id = ? ORDER BY position", (batch,)
+        ).fetchall()
+        found = [history._record(line, position) for (position,) in rows]
+    return tuple([record for record in found if isinstance(record, BatchChange)])
+
+
+def gates_of(history: History, run: Run) -> tuple[GateDecision, ...]:
+    """The last thing the gate was told about each part of ``run``, as far as it was told."""
+    with history._bounded(history._line) as line:
+        stream = next((p for p, name in _streams_at(history) if name == run.stream), None)
+        rows = line.execute(
+            "SELECT max(position) FROM gate WHERE stream = ? AND sequence BETWEEN ? AND ?"
+            " GROUP BY sequence ORDER BY sequence",
+            (stream, run.first, run.last),
+        ).fetchall()
+        found = [history._record(line, position) for (position,) in rows]
+    return tuple([record for record in found if isinstance(record, GateDecision)])
+
+
+def _streams_at(history: History) -> list[tuple[int, str]]:
+    rows = history._line.execute("SELECT position FROM definition WHERE what = 0").fetchall()
+    return [(position, str(history._definition(position).value[0])) for (position,) in rows]
+
+
+def tail(history: History, after: int, limit: int = 200) -> tuple[list[tuple[int, Record]], int]:
+    """What happened after position ``after``: events, beginnings and ends of batches, parts that
+    are no pass, and revoked permits; oldest first.
+
+    Returns:
+        The records with their positions, and the position up to which the ledger was read.
+    """
+    kinds = ", ".join(f"x'{k:02x}'" for k in (Kind.VERDICT, Kind.GATE, Kind.EVENT, Kind.BATCH))
+    found: list[tuple[int, Record]] = []
+    with history._bounded(history._line) as line:
+        end = line.execute("SELECT coalesce(max(position), -1) FROM record").fetchone()[0]
+        upto = min(end, after + 20 * limit)
+        rows = line.execute(
+            f"SELECT position, body FROM record WHERE position > ? AND position <= ?"
+            f" AND substr(body, 2, 1) IN ({kinds}) ORDER BY position",
+            (after, upto),
+        ).fetchall()
+        for position, body in rows:
+            record = layout.decode_record(body, history._definition)
+            if _is_news(record):
+                found.append((position, record))
+                if len(found) == limit:
+                    return found, position
+    return found, max(after, upto)
+
+
+def desk_tail(
+    history: History, after: int | None, limit: int = 200
+) -> list[tuple[int, DeskRecord]]:
+    """The desk's records after position ``after``, oldest first; the newest one if it is None."""
+    path = history.data_dir / schema.DESK_FILE
+    if not path.exists():
+        return []
+    desk = schema.open_reader(path)
+    try:
+        where, order = ("position > ?", "") if after is not None else ("position >= ?", " DESC")
+        rows = desk.execute(
+            f"SELECT position, body FROM record WHERE {where} ORDER BY position{order} LIMIT ?",
+            (-1 if after is None else after, limit),
+        ).fetchall()
+    finally:
+        desk.close()
+    return [(position, desk_record(body)) for position, body in rows]
+
+
+def _is_news(record: Record) -> bool:
+    if isinstance(record, Verdict):
+        return record.outcome in (Outcome.REJECT, Outcome.ERROR)
+    if isinstance(record, GateDecision):
+        return record.action is GateAction.REVOKE or record.reason == "command"
+    return isinstance(record, Event | BatchChange)
