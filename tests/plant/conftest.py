@@ -117,6 +117,10 @@ class Plant:
         self.users.add_user(user, roles, principal=SYSTEM)
         return self.users.add_key(user, principal=SYSTEM)
 
+    def revoke(self, user: str) -> None:
+        """All keys of a user."""
+        self.users.revoke_keys(user, principal=SYSTEM)
+
     def client(self, key: str) -> Client:
         client = Client(self.url, key)
         self._clients.append(client)
