@@ -252,6 +252,7 @@ class PlcGate:
         if not self._master.connected or self._run is None:
             # Look before writing: the PLC may have restarted and count from 1 again.
             status = PlcStatus.unpack(self._master.read(PLC_BLOCK, PLC_REGISTERS))
+            _understand(status)
             self._join(status)
         self._fill()
         now_ns = time.monotonic_ns()
@@ -263,14 +264,13 @@ class PlcGate:
         block = pack_station(self._heartbeat, bits, self._mode, self._ring, self._run or 0)
         raw = self._master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
         status = self._last = PlcStatus.unpack(raw, self._last)
+        _understand(status)
         if status.run != self._run:
             self._join(status)
         return status
 
     def _join(self, status: PlcStatus) -> None:
         """Begin, or begin again, with a PLC whose state has just been read."""
-        if status.layout != LAYOUT:
-            raise LinkLost(f"the PLC has register layout {status.layout}, the station {LAYOUT}")
         ahead = status.acknowledged - self._acknowledged & U32
         lost = ahead > (self._sequence - self._acknowledged & U32)
         if status.run == self._run and not lost:
@@ -383,6 +383,12 @@ class PlcGate:
             with contextlib.suppress(LinkLost, SlaveRefused):
                 self._master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
         self._master.close()
+
+
+def _understand(status: PlcStatus) -> None:
+    """Of a block whose layout is another nothing is believed, whenever it comes."""
+    if status.layout != LAYOUT:
+        raise LinkLost(f"the PLC has register layout {status.layout}, the station {LAYOUT}")
 
 
 def _forget_oldest(memory: OrderedDict[int, _Order] | OrderedDict[int, GateReason]) -> None:
