@@ -109,6 +109,27 @@ def package(
         print_pairs(str(out), asdict(packed))
 
 
+@app.command()
+def export(
+    data: Data,
+    batch: Annotated[str, typer.Option(help="The batch's id.")],
+    out: Out,
+    how: Annotated[str, typer.Option("--format", help="csv, xlsx, parquet or epcis.")] = "csv",
+    as_json: Json = False,
+) -> None:
+    """Write a batch's parts as a table, or as EPCIS 2.0 events.
+
+    Example: inspector export data --batch L2417A --format epcis --out L2417A.json
+    """
+    from inspector.store import export_batch
+
+    done = export_batch(data, batch, how, out)
+    if as_json:
+        print(json.dumps(asdict(done)))
+    else:
+        console.print(f"{done.file}: {done.parts} parts of batch {done.batch}", markup=False)
+
+
 def os_user() -> str:
     """Whoever may write the data folder acts in the name of the machine's account."""
     return f"os-user-{os.getuid()}"

@@ -17,6 +17,7 @@ from inspector.store.errors import (
     StoreInUse,
     StoreStalled,
 )
+from inspector.store.export import Exported, export_batch
 from inspector.store.images import ArchiveCounts, ImageArchive, free_bytes
 from inspector.store.keys import public_key, signing_key
 from inspector.store.ledger import LineLedger
@@ -35,6 +36,7 @@ __all__ = [
     "DeskRecord",
     "DuplicateVerdict",
     "Event",
+    "Exported",
     "History",
     "ImageArchive",
     "ImageRecord",
@@ -53,6 +55,7 @@ __all__ = [
     "StoreStalled",
     "check_package",
     "check_proof",
+    "export_batch",
     "free_bytes",
     "pack_batch",
     "prove_part",
