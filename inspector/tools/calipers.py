@@ -63,6 +63,7 @@ def edges(
     ``contrast`` is in grey levels of a sharp step; ``rising`` is from dark to bright. Raises
     ``Unjudged`` where a caliper reaches outside the picture.
     """
+    _check_inside(pixels, starts, ends, width)
     reach = ends - starts
     length = float(np.hypot(*reach[0]))
     along = reach / length
@@ -75,7 +76,7 @@ def edges(
         + s[None, :, None, None] * along[:, None, None]
         + w[None, None, :, None] * across[:, None, None]
     )
-    profiles = _sampled(pixels, spots, starts, ends).mean(2)
+    profiles = _sampled(pixels, spots).mean(2)
     slopes = _derivative(profiles)
     rank: Floats = {"any": np.abs, "rising": np.positive, "falling": np.negative}[polarity](slopes)
     inner = slice(int(margin / STEP), len(s) - int(margin / STEP))
@@ -164,14 +165,20 @@ def _derivative(profiles: Floats) -> Floats:
     )
 
 
-def _sampled(pixels: Pixels, spots: Floats, starts: Points, ends: Points) -> Floats:
+def _check_inside(pixels: Pixels, starts: Points, ends: Points, across: float) -> None:
+    """Raises ``Unjudged``; also for places that are no places, and calipers without a length."""
     height, width = pixels.shape[:2]
-    low = np.minimum(starts.min(0), ends.min(0))
-    high = np.maximum(starts.max(0), ends.max(0))
-    inside = low.min() >= 0 and high[0] <= width - 1 and high[1] <= height - 1
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and inside):
+    every = np.concatenate([starts, ends])
+    low, high = every.min(0), every.max(0)
+    inside = bool((low >= 0).all() and high[0] <= width - 1 and high[1] <= height - 1)
+    if not inside or not across <= width + height:  # also for what is not a number
         where = ", ".join(f"{v:.0f}" for v in (*low, *high))
         raise Unjudged(f"a caliper at [{where}] reaches outside the {width}x{height} picture")
+    if math.dist(starts[0], ends[0]) < 1:
+        raise Unjudged("a caliper is shorter than a pixel: the part it follows seems too small")
+
+
+def _sampled(pixels: Pixels, spots: Floats) -> Floats:
     flat = spots.reshape(-1, 2)
     x1, y1 = np.maximum(np.floor(flat.min(0)).astype(int) - 1, 0)
     x2, y2 = np.ceil(flat.max(0)).astype(int) + 2

@@ -288,7 +288,9 @@ def _taught(grey: Floats, factor: int, part: Roi) -> _Edges:
     inside[max(1, round(y1)) : min(height - 1, round(y2)), max(1, round(x1)) : round(x2)] = 1
     inside[:, width - 1 :] = 0
     strength = strength * inside
-    least = max(EDGE_LEAST, 0.25 * float(np.percentile(strength[inside > 0], 98, method="lower")))
+    inner = strength[inside > 0]
+    strongest = float(np.percentile(inner, 98, method="lower")) if inner.size else 0.0
+    least = max(EDGE_LEAST, 0.25 * strongest)
     y, x = np.nonzero(strength >= least)
     top = strength[y, x]
     normals = np.stack([dx[y, x], dy[y, x]], 1) / top[:, None]
