@@ -118,24 +118,13 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(int.from_bytes(head[4:], "big"))
 
 
-def ask(port: int, function: int, address: int, count: int) -> bytes:
-    """What a client that shares no line of code with the station is answered: the PDU."""
-    with socket.create_connection(("127.0.0.1", port), 5.0) as line:
-        line.sendall(struct.pack(">HHHBBHH", 7, 0, 6, 1, function, address, count))
-        answer = b""
-        while len(answer) < 6 or len(answer) < 6 + int.from_bytes(answer[4:6], "big"):
-            more = line.recv(512)
-            assert more, "closed"
-            answer += more
-    return answer[MBAP:]
-
-
 @pytest.fixture(scope="module")
 def linked(
     coded: Any,
     plan: Callable[..., Plan],
     watch: Callable[[Trial], Any],
     audit: Callable[[Trial], Any],
+    ask: Callable[..., bytes],
 ) -> Any:
     """Every trouble on the cable for a while, and again and again a whole one."""
     cable = BadCable()
