@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,3 +171,17 @@ def mes(plant: Plant) -> Client:
 def auditor(plant: Plant) -> Client:
     """Reads everything, changes nothing."""
     return plant.client(plant.key("auditor", Role.AUDITOR))
+
+
+@pytest.fixture(scope="session")
+def client_of() -> Iterator[Callable[[str, str], Client]]:
+    """A client for a URL and a key."""
+    clients: list[Client] = []
+
+    def make(url: str, key: str) -> Client:
+        clients.append(Client(url, key))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

@@ -136,7 +136,9 @@ def test_a_ledger_that_points_elsewhere_is_not_followed(plant: Any) -> None:
             read_image(plant.data, image)
 
 
-@pytest.mark.parametrize("text", ["'; DROP TABLE record; --", '" OR ""="', "%", "_", "\\", "💥", "'"])
+@pytest.mark.parametrize(
+    "text", ["'; DROP TABLE record; --", '" OR ""="', "%", "_", "\\", "💥", "'"]
+)
 def test_sql_in_a_text_is_a_text(mes: Any, text: str) -> None:
     found = mes.get(f"/parts?serial={quote(text)}")
     assert found.status == 200 and found.json["items"] == []

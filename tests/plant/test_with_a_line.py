@@ -1,0 +1,252 @@
+"""The plant process of a running station: what the MES asks, the line does, and the world sees."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from inspector.bus import CommandClient, run_dir
+from inspector.identity import Action, Principal, Role, Users
+from inspector.store import History, verify
+from inspector.trial import Plan, Trial, running, wait_for
+from inspector.virtual.film import render_set
+
+pytestmark = pytest.mark.slow
+RATE = 6.0
+WHY = {"reason": "overfilled", "requester": "MES order 4711"}
+QA = Principal("qa", frozenset({Role.QA}))
+SYSTEM = Principal("test", frozenset({Role.SYSTEM}))
+RECIPE = """
+name: {name}
+views: [code]
+tools:
+  - {{name: light, kind: illumination, view: code, roi: [6, 6, 26, 26], params: {{low: 20}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """Good bottles, endlessly, four seconds from the eye to the gate; two recipes."""
+    folder = tmp_path_factory.mktemp("line")
+    films = render_set("bottle-line", 43, 12, folder / "films", defect_rate=0.0)
+    recipes = []
+    for name in ("code-a", "code-b"):
+        path = folder / f"{name}.yaml"
+        path.write_text(RECIPE.format(name=name))
+        recipes.append(path)
+    station = {
+        "clock": "trusted",
+        "stop.rejects_in_a_row": 0,
+        "plant": {"port": 0},
+        "stop.confirmation_failed": False,
+    }
+    plan = Plan(
+        films, folder, RATE, recipes=tuple(recipes), views=("code",), travel_s=4.0, station=station
+    )
+    with running(plan) as trial:
+        log = folder / "station.log"
+        served = run_dir(trial.data) / "plant.url"
+        station_lives = lambda: trial.station is not None and trial.station.poll() is None  # noqa: E731
+        assert wait_for(served.exists, 60, station_lives), log.read_text()[-3000:]
+        yield trial
+
+
+@pytest.fixture(scope="module")
+def mes(trial: Trial, client_of: Callable[[str, str], Any]) -> Any:
+    users = Users(trial.data)
+    users.add_user("mes", [Role.MACHINE], principal=SYSTEM)
+    url = (run_dir(trial.data) / "plant.url").read_text()
+    client = client_of(url, users.add_key("mes", principal=SYSTEM))
+    assert wait_for(lambda: newest(client) > 3, 60), "no part came"
+    return client
+
+
+def newest(client: Any) -> int:
+    items = client.get("/parts?limit=1").json.get("items")
+    return items[0]["sequence"] if items else 0
+
+
+class Stream:
+    """Server-sent events, read as the bytes come."""
+
+    def __init__(self, mes: Any, place: str = "") -> None:
+        host = mes.url.split("//")[1].rstrip("/")
+        self._connection = http.client.HTTPConnection(host, timeout=20)
+        headers = {"X-API-Key": mes.key} | ({"Last-Event-ID": place} if place else {})
+        self._connection.request("GET", "/api/v1/events", headers=headers)
+        self._response = self._connection.getresponse()
+        assert self._response.status == 200
+        assert self._response.getheader("content-type", "").startswith("text/event-stream")
+        self.place = ""
+
+    def next(self) -> tuple[str, Any]:
+        """Name and data of the next event."""
+        name, data = "", ""
+        while line := self._response.readline().decode().rstrip("\n") or not name:
+            if line is True:
+                continue
+            field, _, value = str(line).partition(": ")
+            if field == "id":
+                self.place = value
+            elif field == "event":
+                name = value
+            elif field == "data":
+                data = value
+        return name, json.loads(data)
+
+    def until(self, wanted: Callable[[str, Any], bool], seconds: float = 15) -> list[Any]:
+        """Every event up to the one that is wanted."""
+        found, deadline = [], time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found.append(self.next())
+            if wanted(*found[-1]):
+                return found
+        raise AssertionError(f"the event did not come; these did: {found}")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_the_status_is_the_lines_heartbeat(mes: Any) -> None:
+    status = mes.get("/status").json
+    assert status["line"] == "alive" and status["ready"] is True
+    assert status["heartbeat_age_ms"] < 800 and status["counts"]["parts"] > 0
+    assert status["recipe"].startswith("code-a@")
+
+
+def test_a_part_before_the_gate_is_refused_there_and_the_event_says_so(
+    trial: Trial, mes: Any
+) -> None:
+    events = Stream(mes)
+    assert events.next()[0] == "begin"
+    part = mes.get("/parts?limit=1").json["items"][0]
+    assert part["outcome"] == "pass"
+    reply = mes.post("/rejects", {"part": part["id"], **WHY})
+    assert reply.status == 202 and reply.json["gate"] == "pending", reply.json
+    came = events.until(lambda name, data: name == "gate" and data["part"] == part["id"])
+    assert came[-1][1]["acknowledged"] is True
+    assert came[-1][1]["action"] in ("revoke", "reject")
+    # and at the desk, with the requester's words
+    names = [name for name, _ in came]
+    assert "command" in names
+    events.close()
+    resumed = Stream(mes, "-1.-1")
+    asked = resumed.until(lambda name, data: name == "desk.reject")[-1][1]
+    assert asked["requester"] == "MES order 4711" and asked["answer"]["id"] == reply.json["id"]
+    resumed.close()
+
+    def acknowledged() -> bool:
+        state = mes.get(f"/rejects/{reply.json['id']}").json
+        return bool(state["confirmation"] == {"acknowledged": 1, "failed": 0, "pending": 0})
+
+    assert wait_for(acknowledged, 10)
+    assert wait_for(lambda: trial.report().get("gate_rejects", 0) >= 1, 15)
+    assert trial.report()["revoked_passed"] == 0
+    assert mes.get(f"/parts/{part['id']}").json["disposition"]["disposition"] == "hold"
+
+
+def test_a_part_that_has_not_come_yet_is_refused_when_it_comes(mes: Any) -> None:
+    number = newest(mes) + 5
+    reply = mes.post("/rejects", {"sequence": {"number": number}, **WHY})
+    assert reply.json["gate"] == "pending"
+
+    def refused() -> bool:
+        state = mes.get(f"/rejects/{reply.json['id']}").json
+        return bool(state["confirmation"]["acknowledged"] == 1)
+
+    assert wait_for(refused, 15)
+
+
+def test_a_range_is_told_apart_at_the_gate(mes: Any) -> None:
+    assert wait_for(lambda: newest(mes) > 40, 30)
+    last = newest(mes)
+    reply = mes.post("/rejects", {"sequences": {"first": 1, "last": last}, **WHY})
+    runs = reply.json["runs"]
+    assert runs[-1]["gate"] == "pending" and runs[-1]["last"] == last
+    assert {run["gate"] for run in runs[:-1]} == {"passed"}
+    covered = [n for run in runs for n in range(run["first"], run["last"] + 1)]
+    assert covered == list(range(1, last + 1))
+
+
+def test_batches_and_recipes_change_by_order(mes: Any) -> None:
+    order = {"id": "L9001", "product": "04012345123456", "texts": {"lot": "L9001"}}
+    started = mes.post("/batches", order, Idempotency_Key="start-1")
+    assert started.status == 201, started.body
+    assert started.headers["location"] == "/api/v1/batches/L9001"
+    assert started.json["result"]["batch"] == "L9001"
+    again = mes.post("/batches", order, Idempotency_Key="start-1")
+    assert again.json == started.json
+    assert wait_for(lambda: mes.get("/status").json["batch"] == "L9001", 5)
+    assert mes.get("/batches/L9001").json["running"] is True
+    changed = mes.post("/changeover", {"recipe": "code-b"})
+    assert changed.status == 200 and changed.json["result"]["batch"] == "L9001"
+    assert wait_for(lambda: mes.get("/status").json["recipe"].startswith("code-b@"), 5)
+    refused = mes.post("/changeover", {"recipe": "nothing"})
+    assert refused.status == 409 and "code-a, code-b" in refused.json["detail"]
+    wrong = mes.post("/batches/bottle-line-x/close", None)
+    assert wrong.status == 404
+
+
+def test_only_the_running_batch_is_closed(trial: Trial, mes: Any) -> None:
+    running = mes.get("/status").json["batch"]
+    first = mes.get("/batches").json["items"][-1]["id"]
+    assert first != running
+    wrong = mes.post(f"/batches/{first}/close", None)
+    assert wrong.status == 409 and running in wrong.json["detail"]
+    closed = mes.post(f"/batches/{running}/close", None)
+    assert closed.status == 200 and closed.json["result"]["batch"] == running
+    resume(trial)
+
+
+def test_a_running_batch_that_is_rejected_is_stopped_and_isolated(trial: Trial, mes: Any) -> None:
+    assert mes.post("/batches", {"id": "BAD"}).status == 201
+    begun = newest(mes)
+    assert wait_for(lambda: newest(mes) > begun + 6, 20)
+    assert wait_for(lambda: mes.get("/status").json["batch"] == "BAD", 5)
+    reply = mes.post("/rejects", {"batch": "BAD", **WHY})
+    assert reply.status == 202, reply.body
+    assert reply.json["paused"] is True and reply.json["gate"] == "pending"
+    assert wait_for(lambda: mes.get("/status").json["paused"] is True, 5)
+    assert mes.get("/status").json["ready"] is False
+    assert mes.get("/batches/BAD").json["disposition"]["disposition"] == "hold"
+    part = mes.get("/parts?limit=1&batch=BAD").json["items"][0]
+    assert part["disposition"]["batch"] == "BAD"
+    assert mes.post("/batches/BAD/release", WHY).status == 201
+    assert mes.get("/status").json["paused"] is True
+    resume(trial)
+
+
+def test_events_are_taken_up_again_without_a_gap(mes: Any) -> None:
+    whole = Stream(mes, "-1.-1")
+    seen = [whole.next() for _ in range(12)]
+    whole.close()
+    found, place = [], "-1.-1"
+    while len(found) < 11:
+        stream = Stream(mes, place)
+        assert stream.next()[0] == "begin"
+        found += [stream.next(), stream.next(), stream.next()]
+        place = stream.place
+        stream.close()
+    assert found[:11] == seen[1:]
+
+
+def test_the_ledger_of_all_this_verifies(trial: Trial, mes: Any) -> None:
+    report = verify(trial.data)
+    assert report.ok, str(report)
+    with History(trial.data) as history:
+        commands = history.events("command", 100)
+    assert {event.principal for event in commands} <= {"mes", "qa"}
+
+
+def resume(trial: Trial) -> None:
+    """A person looks, and resumes."""
+    client = CommandClient(run_dir(trial.data))
+    try:
+        assert client.send(Action.RESUME, {}, QA).ok
+    finally:
+        client.close()
