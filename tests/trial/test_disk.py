@@ -16,7 +16,7 @@ import pytest
 
 from inspector.store import free_bytes
 from inspector.store.query import History
-from inspector.trial import Plan, Trial, running
+from inspector.trial import Plan, Trial
 
 SLOW_DISK = """
 #define _GNU_SOURCE
