@@ -94,14 +94,16 @@ Feature = Annotated[EdgePoint | EdgeLine | EdgeCircle, Field(discriminator="kind
 
 
 class Value(Settings):
-    """One value, and what it may be; exactly one of ``distance``, ``angle``, ``diameter``,
-    ``level``."""
+    """One value, and what it may be; exactly one of ``distance``, ``angle``, ``tilt``,
+    ``diameter``, ``level``."""
 
     name: str
     distance: tuple[str, str] | None = None
     """Between two features: points, circles' centres, lines (perpendicular to the second)."""
     angle: tuple[str, str] | None = None
     """Between two lines in the directions that they were taught in, 0 to 180 deg."""
+    tilt: str | None = None
+    """How far a line is turned clockwise from how it was taught, the part followed, in deg."""
     diameter: str | None = None
     level: tuple[str, str] | None = None
     """How far the first feature stands above the second, with the part upright."""
@@ -111,8 +113,9 @@ class Value(Settings):
 
     @model_validator(mode="after")
     def _is_one_value(self) -> Value:
-        if sum(v is not None for v in (self.distance, self.angle, self.diameter, self.level)) != 1:
-            raise ValueError("give exactly one of `distance`, `angle`, `diameter`, `level`")
+        kinds = (self.distance, self.angle, self.tilt, self.diameter, self.level)
+        if sum(v is not None for v in kinds) != 1:
+            raise ValueError("give exactly one of `distance`, `angle`, `tilt`, `diameter`, `level`")
         low, high = self.at_least, self.at_most
         if low is not None and high is not None and low > high:
             raise ValueError("`at_least` must not exceed `at_most`")
@@ -121,8 +124,9 @@ class Value(Settings):
     @property
     def of(self) -> tuple[str, ...]:
         """The features that it is about."""
-        if self.diameter is not None:
-            return (self.diameter,)
+        alone = self.diameter or self.tilt
+        if alone:
+            return (alone,)
         return self.distance or self.angle or self.level or ()
 
 
@@ -148,7 +152,7 @@ class Params(Settings):
                 if name not in kinds:
                     near = nearest(name, kinds)
                     raise ValueError(f"`{value.name}`: no feature `{name}`; {near}")
-            wants = "line" if value.angle else "circle" if value.diameter else ""
+            wants = "circle" if value.diameter else "line" if value.angle or value.tilt else ""
             if wants and any(kinds[name] != wants for name in value.of):
                 raise ValueError(f"`{value.name}` can be measured of a {wants} only")
         return measures
@@ -183,6 +187,8 @@ class Measure:
             what = "was read without the folder of its recipe; load the recipe from its file"
             raise ModelError(f"calibration {file.name}", what)
         self.model_digests: tuple[str, ...] = (file.digest,) if file else ()
+        lines = (f for f in step.params.features if isinstance(f, EdgeLine))
+        self._taught = {line.name: (line.start, line.end) for line in lines}
         self._unit = "mm" if self._camera else "{px}"
 
     def warm_up(self) -> None:
@@ -244,16 +250,14 @@ class Measure:
             return np.asarray(points[0])
         if isinstance(feature, EdgeCircle):
             return fit_circle(points)
-        ends = place.points(np.array([feature.start, feature.end]))
-        start, end = self._camera.to_mm(ends) if self._camera else ends
-        return fit_line(points, end - start)
+        return fit_line(points, self._direction(place, feature.start, feature.end))
 
     def _judged(
         self, value: Value, found: Mapping[str, tuple[Fitted, Box]], place: Place
     ) -> Finding:
         step = self._step
         lost = [name for name in value.of if name not in found]
-        unit = "deg" if value.angle else self._unit
+        unit = "deg" if value.angle or value.tilt else self._unit
         size: float | None = None
         if lost:
             reason = f"{value.name}: {' and '.join(lost)} not found"
@@ -281,31 +285,35 @@ class Measure:
     def _size(self, value: Value, of: list[Fitted], place: Place) -> float:
         if isinstance(of[0], Circle) and value.diameter:
             return 2 * of[0].radius
+        if value.tilt and isinstance(of[0], Line):
+            ends = self._taught[value.tilt]
+            (a, b), (c, d) = self._direction(place, *ends), of[0].along
+            return math.degrees(math.atan2(a * d - b * c, a * c + b * d))
         first, second = of
         if value.angle and isinstance(first, Line) and isinstance(second, Line):
             turn = float(np.clip(first.along @ second.along, -1, 1))
             return math.degrees(math.acos(turn))
         if value.level:
             up = _point(second) - _point(first)
-            return float(up @ self._down(place))
+            return float(up @ self._direction(place, (0, 0), (0, 10)))
         if isinstance(second, Line):
             return _from_line(_point(first), second)
         if isinstance(first, Line):
             return _from_line(_point(second), first)
         return math.dist(_point(first), _point(second))
 
-    def _down(self, place: Place) -> NDArray[Any]:
-        """The direction that was down when the part was taught, a unit vector."""
-        ends = place.points(np.array([(0.0, 0.0), (0.0, 10.0)]))
+    def _direction(self, place: Place, start: Xy, end: Xy) -> NDArray[Any]:
+        """From one taught point to another, as a unit vector where it is measured."""
+        ends = place.points(np.array([start, end]))
         if self._camera:
             ends = self._camera.to_mm(ends)
-        down: NDArray[Any] = ends[1] - ends[0]
-        return np.asarray(down / np.hypot(*down))
+        way: NDArray[Any] = ends[1] - ends[0]
+        return np.asarray(way / np.hypot(*way))
 
     def _fault(self, value: Value, size: float, unit: str) -> str:
         low, high = value.at_least, value.at_most
         guard = 0.0
-        if self._step.params.guarded and self._camera and not value.angle:
+        if self._step.params.guarded and self._camera and unit != "deg":
             guard = abs(size) * self._camera.relative_u
         shown = f"{value.name} is {size:.3f} {unit.strip('{}')}"
         margin = f" with {guard:.3f} of uncertainty" if guard else ""

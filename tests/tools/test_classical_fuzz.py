@@ -159,7 +159,7 @@ def test_any_roi_is_refused_when_it_is_written_or_judged_or_unjudged(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=6, max_size=6))
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=False, width=32), min_size=6, max_size=6))
 def test_any_place_that_is_followed_is_measured_at_or_unjudged(numbers: list[float]) -> None:
     tool = TOOLS["measure"]
     step = tool.Step(name="s", kind="measure", follow="part", params=params_of("measure"))

@@ -61,6 +61,7 @@ tools:
         - {name: corner, angle: [top, right]}
         - {name: height, level: [top, bottom]}
         - {name: middle, distance: [hole, left]}
+        - {name: tilt, tilt: top}
 """
 
 
@@ -71,7 +72,7 @@ def values(judged: Judgement) -> dict[str, float]:
 def test_sizes_are_right_to_less_than_a_tenth_of_a_pixel(recipe_of: RecipeOf) -> None:
     judged = judge(recipe_of(WASHER), washer(120.3, 89.6))
     assert judged.outcome is Outcome.PASS
-    want = {"width": 120, "hole": 40.6, "corner": 90, "height": 80, "middle": 60}
+    want = {"width": 120, "hole": 40.6, "corner": 90, "height": 80, "middle": 60, "tilt": 0}
     # a blurred hole seems smaller by its blur's variance over its radius: 0.04 px here
     assert values(judged) == pytest.approx(want, abs=0.07)
     assert {f.unit for f in judged.findings} == {"{px}", "deg"}
@@ -84,7 +85,7 @@ def test_repeatability_is_better_than_a_tenth_of_a_pixel(recipe_of: RecipeOf) ->
         x, y = 120 + rng.uniform(-2, 2), 90 + rng.uniform(-2, 2)
         many.append(list(values(judge(recipe, washer(x, y, seed=seed, noise=4))).values()))
     spread = np.std(np.array(many), 0, ddof=1)
-    assert len(spread) == 5 and spread[[0, 1, 3, 4]].max() < 0.1
+    assert len(spread) == 6 and spread[[0, 1, 3, 4]].max() < 0.1
 
 
 def test_what_is_too_large_is_rejected_in_words(recipe_of: RecipeOf) -> None:
