@@ -113,6 +113,34 @@ class StopRules(Settings):
     light_fault: bool = True
 
 
+class Retention(Settings):
+    """How long images are kept; records are never deleted. What is on hold is kept for ever."""
+
+    pass_days: float = Field(30.0, ge=1)
+    """Days that the sampled images of passed parts are kept …"""
+    error_days: float = Field(90.0, ge=1)
+    """… those of parts that could not be judged …"""
+    reject_days: float = Field(730.0, ge=1)
+    """… those of rejects …"""
+    reviewed_days: float = Field(1825.0, ge=1)
+    """… and those that a person has reviewed."""
+    budget_gb: float | None = Field(None, gt=0)
+    """Room for images, in 10⁹ bytes. Beyond it the oldest go before their days are over, at least
+    a day old: passes first, then errors, rejects, reviewed ones."""
+    unacknowledged: Literal["keep", "delete"] = "keep"
+    """What the centre has not acknowledged is kept whatever its age. ``delete`` is for a station
+    that has no centre: the rules above then hold for everything."""
+
+    @model_validator(mode="after")
+    def _evidence_outlives(self) -> Retention:
+        if not self.pass_days <= self.error_days <= self.reject_days <= self.reviewed_days:
+            raise ValueError(
+                "evidence outlives samples: `pass_days` ≤ `error_days` ≤ `reject_days` ≤"
+                " `reviewed_days`"
+            )
+        return self
+
+
 class Store(Settings):
     """What is kept, and how much room it has."""
 
@@ -125,6 +153,7 @@ class Store(Settings):
     """Free space on the data disk below which images are no longer written."""
     stop_mb: int = Field(64, ge=0)
     """Free space below which the station drops *ready*."""
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
     def _images_go_first(self) -> Store:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from inspector.cli.words import Json, console, print_pairs
+from inspector.cli.words import Json, console, print_pairs, print_rows
 
 app = typer.Typer()
 
@@ -128,6 +128,58 @@ def export(
         print(json.dumps(asdict(done)))
     else:
         console.print(f"{done.file}: {done.parts} parts of batch {done.batch}", markup=False)
+
+
+@app.command()
+def retain(
+    data: Data,
+    station: Annotated[
+        Path | None, typer.Option(help="The station file whose store.retention are the rules.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Delete the images that the rules let go, signed tombstone first; never a record.
+
+    Example: inspector retain data --dry-run
+    """
+    from inspector.config import Retention, load_station
+    from inspector.store import retain as let_go
+
+    rules = Retention() if station is None else load_station(station).store.retention
+    done = let_go(data, rules, who or os_user(), dry_run=dry_run).as_dict()
+    title = "Would delete" if dry_run else "Deleted"
+    print(json.dumps(done)) if as_json else print_pairs(title, done)
+
+
+@app.command("legal-hold")
+def legal_hold(
+    data: Data,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    batch: Annotated[str, typer.Option(help="Hold this batch's images …")] = "",
+    part: Annotated[str, typer.Option(help="… or this part's …")] = "",
+    serial: Annotated[str, typer.Option(help="… or this serial's …")] = "",
+    everything: Annotated[bool, typer.Option("--everything", help="… or all of them.")] = False,
+    lift: Annotated[bool, typer.Option("--lift", help="Lift the hold instead.")] = False,
+    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Keep evidence whatever the rules say, until it is lifted; with no option, list what is held.
+
+    Example: inspector legal-hold data --batch L2417A --reason "complaint 4711"
+    """
+    from inspector.store import hold_evidence, legal_holds
+
+    named = {"batch": batch, "part": part, "serial": serial, "everything": everything}
+    chosen = [scope for scope, name in named.items() if name]
+    if len(chosen) > 1:
+        raise typer.BadParameter("one hold at a time: a batch, a part, a serial or --everything")
+    if chosen:
+        name = str(named[chosen[0]]) if chosen[0] != "everything" else ""
+        hold_evidence(data, chosen[0], name, reason, who or os_user(), lift=lift)
+    rows = [asdict(hold) for hold in legal_holds(data).standing]
+    print(json.dumps(rows)) if as_json else print_rows("Legal holds", rows)
 
 
 def os_user() -> str:

@@ -21,12 +21,14 @@ from inspector.store.export import Exported, export_batch
 from inspector.store.images import ArchiveCounts, ImageArchive, free_bytes
 from inspector.store.keys import public_key, signing_key
 from inspector.store.ledger import LineLedger
+from inspector.store.legal import LegalHold, hold_evidence, legal_holds
 from inspector.store.maintenance import rebuild_index, shorten_wal
 from inspector.store.package import Packed, pack_batch
 from inspector.store.package_check import PackageReport, check_package
 from inspector.store.proof import Proven, check_proof, prove_part
 from inspector.store.query import History
 from inspector.store.records import BatchChange, DeskRecord, Event, ImageRecord
+from inspector.store.retention import Kept, Retained, retain
 from inspector.store.verify import Report, verify
 
 __all__ = [
@@ -40,6 +42,8 @@ __all__ = [
     "History",
     "ImageArchive",
     "ImageRecord",
+    "Kept",
+    "LegalHold",
     "LineLedger",
     "PackageReport",
     "Packed",
@@ -48,6 +52,7 @@ __all__ = [
     "QueryTimeout",
     "RecordError",
     "Report",
+    "Retained",
     "StoreDamaged",
     "StoreError",
     "StoreFull",
@@ -57,10 +62,13 @@ __all__ = [
     "check_proof",
     "export_batch",
     "free_bytes",
+    "hold_evidence",
+    "legal_holds",
     "pack_batch",
     "prove_part",
     "public_key",
     "rebuild_index",
+    "retain",
     "shorten_wal",
     "signing_key",
     "verify",

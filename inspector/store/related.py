@@ -17,7 +17,7 @@ from typing import Any
 from inspector.part import Verdict
 from inspector.store import layout, schema
 from inspector.store.errors import RecordError, StoreDamaged
-from inspector.store.records import Defined, Definition, Kind, Lookup
+from inspector.store.records import Defined, Definition, DeskRecord, Kind, Lookup
 from inspector.store.walk import read_records
 
 
@@ -167,7 +167,7 @@ def desk_positions(
     found = {}
     for position, _, body in read_records(desk, 0, 1 << 62):
         about = layout.fields_of(body)[5]
-        if not names.isdisjoint(_texts(about)) or _runs_into(about, numbers):
+        if not names.isdisjoint(texts_in(about)) or _runs_into(about, numbers):
             found[position] = body
     return found
 
@@ -183,15 +183,35 @@ def _runs_into(body: Any, numbers: dict[str, list[int]]) -> bool:
     return False
 
 
-def _texts(value: Any) -> Iterator[str]:
+def desk_records(data_dir: Path, kind: str | None) -> Iterator[DeskRecord]:
+    """The desk's records of a kind (None: all), oldest first; none if there is no desk yet."""
+    path = data_dir / schema.DESK_FILE
+    if not path.exists():
+        return
+    with reading(path) as desk:
+        after = -1
+        while rows := desk.execute(
+            "SELECT position, body FROM event JOIN record USING (position)"
+            " WHERE position > ? AND (? IS NULL OR kind = ?) ORDER BY position LIMIT 1000",
+            (after, kind, kind),
+        ).fetchall():
+            for _, body in rows:
+                record = layout.decode_record(body, _no_definition)
+                if isinstance(record, DeskRecord) and isinstance(record.body, dict):
+                    yield record
+            after = rows[-1][0]
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a body, however deep."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _texts(item)
+            yield from texts_in(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _texts(item)
+            yield from texts_in(item)
 
 
 def _column(line: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[int]:

@@ -38,6 +38,8 @@ class Report:
     """Records of line.db under the last good checkpoint."""
     images: int = 0
     """Image files whose digest holds."""
+    images_deleted: int = 0
+    """Image files that are gone by a rule, each with its signed tombstone."""
     problems: list[Problem] = field(default_factory=list)
     """In the order of the walk: the first is the first bad record."""
     unknown: list[str] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Report:
             "checkpoints": self.checkpoints,
             "desk_records": self.desk_records,
             "images": self.images,
+            "images_deleted": self.images_deleted,
             "problems": [{"where": p.where, "what": p.what} for p in self.problems],
             "unknown": list(self.unknown),
         }
@@ -72,7 +75,8 @@ class Report:
         lines = [
             f"{self.records} records ({self.verdicts} verdicts, {self.signed_records} records under"
             f" {self.checkpoints} signed checkpoints), {self.desk_records} desk records,"
-            f" {self.images} images",
+            f" {self.images} images"
+            + (f" ({self.images_deleted} more deleted by rule)" if self.images_deleted else ""),
             *[f"BAD   {problem}" for problem in self.problems],
             *[f"NOTE  {note}" for note in self.unknown],
             "ok" if self.ok else f"first bad: {self.problems[0]}",

@@ -20,6 +20,7 @@ from inspector.store.errors import RecordError
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.records import Definition, ImageRecord
 from inspector.store.report import Report
+from inspector.store.tombstone import Graves
 
 _SLICE = 2000
 
@@ -39,6 +40,7 @@ class LineWalk:
         self._report = report
         self._key = key
         self._images = images
+        self._graves = Graves(data_dir, key)
         self._tree = Tree()
         self.end = 0  # the position that must come now; after the walk, the number of records
         self._definitions: dict[int, Definition] = {}
@@ -170,7 +172,7 @@ class LineWalk:
             elif isinstance(record, Verdict):
                 self._verdict(connection, position, record, layout.fields_of(body)[2])
             elif isinstance(record, ImageRecord) and self._images:
-                self._image(record)
+                self._image(position, record)
         except RecordError as error:
             self._report.add(self.where, str(error))
         except (TypeError, ValueError, OverflowError, sqlite3.InterfaceError) as error:
@@ -199,7 +201,7 @@ class LineWalk:
         except (KeyError, TypeError):
             raise RecordError(f"refers to record {position!r:.20}, which defines nothing") from None
 
-    def _image(self, image: ImageRecord) -> None:
+    def _image(self, position: int, image: ImageRecord) -> None:
         root = (self._data_dir / "images").resolve()
         try:
             path = (self._data_dir / image.path).resolve()
@@ -209,7 +211,10 @@ class LineWalk:
             with path.open("rb") as file:
                 content = file.read(image.size + 1)
         except FileNotFoundError:
-            self._report.add(image.path, f"is gone; {self.where} recorded it")
+            if self._graves.has(position, image.digest):
+                self._report.images_deleted += 1
+            else:
+                self._report.add(image.path, f"is gone; {self.where} recorded it")
         except (OSError, ValueError) as error:
             self._report.add(f"{image.path!r:.200}", f"cannot be read: {error}")
         else:
