@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 from fastapi import APIRouter, Response
@@ -85,7 +86,7 @@ def router(desk: Desk) -> APIRouter:
             _must_not_be_held(desk, asked.id)
             return _obeyed(desk, who, Action.START_BATCH, args, 201)
 
-        response.headers["Location"] = f"/api/v1/batches/{asked.id}"
+        response.headers["Location"] = f"/api/v1/batches/{quote(asked.id)}"
         return _once(desk, who, key, "/batches", args, act, response, LineSaid)
 
     @routes.post("/batches/{id}/close")

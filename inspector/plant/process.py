@@ -21,6 +21,8 @@ from inspector.plant.app import create_app
 
 log = structlog.get_logger()
 
+KEEP_ALIVE_S = 75
+"""An MES asks a few times a minute, and must not find its connection gone when it does."""
 SWITCH_S = 1e-3
 """A thread that reads a page of parts must not keep a reject waiting for Python's lock; the
 default is 5 ms."""
@@ -56,6 +58,7 @@ async def serve(station: Station, plant: Plant, run: Path) -> None:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
             ssl_certfile=plant.certificate,
             ssl_keyfile=plant.private_key,

@@ -1,0 +1,75 @@
+"""The reject API's pace: 200 a second, beside a line that inspects (issue 3: 20 ms at p99)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import queue
+import threading
+import time
+from typing import Any
+
+import pytest
+
+RATE = 200.0
+SECONDS = 5.0
+CLIENTS = 16
+LIMIT_MS = float(os.environ.get("INSPECTOR_REJECT_P99_MS", "20"))
+
+
+def post_at(url: str, key: str, rate: float, seconds: float, bodies: Any) -> list[float]:
+    """Posts at a fixed rate from several connections; each one's time in ms since it was *due*, so
+    that a queue that builds up is not left out."""
+    due: queue.Queue[tuple[float, dict[str, Any]] | None] = queue.Queue()
+    times: list[float] = []
+    failures: list[Any] = []
+
+    def work() -> None:
+        connection = http.client.HTTPConnection(url.split("//")[1].rstrip("/"), timeout=20)
+        headers = {"X-API-Key": key, "Content-Type": "application/json"}
+        while (job := due.get()) is not None:
+            at, body = job
+            connection.request("POST", "/api/v1/rejects", json.dumps(body), headers)
+            response = connection.getresponse()
+            answer = response.read()
+            times.append((time.monotonic() - at) * 1e3)
+            if response.status not in (200, 202):
+                failures.append((response.status, answer))
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    began = time.monotonic()
+    for index in range(int(rate * seconds)):
+        at = began + index / rate
+        time.sleep(max(0.0, at - time.monotonic()))
+        due.put((at, bodies(index)))
+    for _ in threads:
+        due.put(None)
+    for thread in threads:
+        thread.join(60)
+    assert not failures, failures[:3]
+    return sorted(times)
+
+
+def figures(times: list[float]) -> dict[str, float]:
+    return {
+        f"p{share}": round(times[min(len(times) - 1, len(times) * share // 100)], 2)
+        for share in (50, 95, 99)
+    } | {"max": round(times[-1], 2), "n": len(times)}
+
+
+@pytest.mark.slow
+def test_rejects_of_parts_that_have_passed_keep_pace(
+    plant: Any, mes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body(index: int) -> dict[str, Any]:
+        return {"sequence": {"number": 1 + index % 100}, "reason": "pace", "requester": "MES"}
+
+    post_at(plant.url, mes.key, RATE, 0.5, body)
+    found = figures(post_at(plant.url, mes.key, RATE, SECONDS, body))
+    with capsys.disabled():
+        print(f"\nPOST /rejects, passed parts, {RATE:g}/s, load {os.getloadavg()[0]:.1f}: {found}")
+    assert found["p50"] < LIMIT_MS
