@@ -181,7 +181,7 @@ class Detect:
                     box=(x1, y1, x2, y2),
                     view=step.view,
                     severity=severity or step.severity,
-                    reason="" if severity is None else f"{label} ({score:.2f})",
+                    reason="" if severity is None else f"{label.replace('_', ' ')} ({score:.2f})",
                 )
             )
         found.sort(key=_by_score)
