@@ -173,7 +173,10 @@ class Trial:
         found = {"station": self.station.pid}
         for pid in _children(self.station.pid):
             words = _cmdline(pid)
-            name = words[words.index("-m") + 1].split(".")[1] if "-m" in words else str(pid)
+            name = words[words.index("-m") + 1] if "-m" in words[:-1] else str(pid)
+            if name == "inspector":
+                continue  # a copy of the supervisor, about to become one of them
+            name = name.split(".")[1] if "." in name else name
             found[f"{name}-{words[-1]}" if name == "cameras" else name] = pid
         return found
 

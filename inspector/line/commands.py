@@ -23,6 +23,7 @@ from typing import Any
 from inspector.bus import Command, CommandServer, Refusal
 from inspector.display import AlarmCode
 from inspector.identity import Action, Forbidden, authorise
+from inspector.line import setting
 from inspector.line.changeover import Recipe, job
 from inspector.line.line import Line
 from inspector.line.modes import ModeError
@@ -78,6 +79,11 @@ class Commands:
             self._server.answer(command, False, str(error))
             return
         self._record(command, **body)
+        if command.command in SETS:
+            setting.keep(
+                line.ledger, line.station, line.plan.newest, line.modes, line.paused,
+                command.principal.id,
+            )  # fmt: skip
         self._owed.append((line.ledger.commit_soon(), command, body))
 
     def _record(self, command: Command, **body: Any) -> None:
@@ -160,10 +166,10 @@ class Commands:
             raise Refused("`minutes` is a number")
         reason = str(command.args.get("reason") or "")[:500]
         modes = self._line.modes
-        setting = modes.set(
+        now = modes.set(
             mode, command.principal.id, reason, int(minutes * 60e9), at_ns=time.monotonic_ns()
         )
-        return {"mode": str(setting.mode), "reason": reason, "from": self._line.matching.newest + 1}
+        return {"mode": str(now.mode), "reason": reason, "from": self._line.matching.newest + 1}
 
     def pause(self, command: Command) -> dict[str, Any]:
         self._line.paused = True
@@ -210,6 +216,12 @@ class Commands:
         count = self._line.alarms.acknowledge(AlarmCode(code) if code else None)
         return {"acknowledged": count}
 
+
+SETS = frozenset({
+    Action.START_BATCH, Action.END_BATCH, Action.CHANGE_OVER, Action.SET_MODE, Action.BYPASS,
+    Action.PAUSE, Action.RESUME,
+})  # fmt: skip
+"""What a restarted line goes on with."""
 
 Act = Callable[[Commands, Command], dict[str, Any]]
 

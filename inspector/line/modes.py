@@ -44,6 +44,11 @@ class Modes:
         self.now = Setting(start, "line")
         self._before = self.now
 
+    @property
+    def lasting(self) -> Mode:
+        """The mode without the by-pass: what is left when that ends."""
+        return self._before.mode if self.now.mode is Mode.BYPASS else self.now.mode
+
     def set(
         self, mode: Mode, principal: str, reason: str = "", for_ns: int = 0, *, at_ns: int
     ) -> Setting:

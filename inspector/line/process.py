@@ -24,10 +24,12 @@ from inspector.cameras.messages import frames_endpoint
 from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station, load_station
 from inspector.display import HEARTBEAT_S, Display
+from inspector.line import setting
 from inspector.line.changeover import Recipe, job
 from inspector.line.commands import Commands, refused
 from inspector.line.gate import Gate, PlcGate
 from inspector.line.line import Line
+from inspector.line.modes import Modes
 from inspector.line.output import NoGate, OutputGate, write_level
 from inspector.line.report import status
 from inspector.line.watch import look_around, show
@@ -133,12 +135,14 @@ def load_recipes(station: Station) -> dict[str, Recipe]:
 def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     """The line with everything it holds open."""
     names = [camera.name for camera in station.cameras]
-    first = next(iter(recipes.values()))
-    lot = station.batch
-    batch = Batch(lot.id, lot.product, first.name, lot.texts)
-    planned = job(first, batch, names)
     store = station.store
     ledger = LineLedger.open(station.data, station=station.station)
+    was = setting.last(station)
+    if was is not None and was.recipe in recipes:
+        planned = job(recipes[was.recipe], was.batch, names)
+    else:
+        was, first, lot = None, next(iter(recipes.values())), station.batch
+        planned = job(first, Batch(lot.id, lot.product, first.name, lot.texts), names)
     archive = ImageArchive(
         station.data,
         pass_image_every=store.pass_image_every,
@@ -148,11 +152,15 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     )
     receiver = FrameReceiver(frames_endpoint(run), names)
     line = Line(station, planned, receiver, open_gate(station), ledger, archive, Display(run))
+    if was is not None:
+        line.modes, line.paused = Modes(was.mode), was.paused
     ledger.add_event(
         "line_started", "line", recipes=[f"{r.name}@{r.revision} {r.digest}" for r in
-        recipes.values()], mode=str(line.modes.now.mode),
+        recipes.values()], mode=str(line.modes.now.mode), resumed=was is not None,
     )  # fmt: skip
-    ledger.add_batch(batch, "begin", "line")
+    if was is None:
+        ledger.add_batch(planned.batch, "begin", "line")
+        setting.keep(ledger, station, planned, line.modes, line.paused, "line")
     return line
 
 

@@ -59,6 +59,7 @@ def told(
         facts["refused"] = _try_what_is_forbidden(trial)
         facts["bypass"] = _bypass(trial, seen, ask)
         seen.go_on(5)
+        facts["killed"] = _kill_paused_line(trial, seen)
         seen.finish()
         return audit(trial), facts
 
@@ -179,6 +180,39 @@ def _bypass(trial: Trial, seen: Any, ask: Callable[..., bytes]) -> dict[str, Any
     return {"answer": answer, "lit": lit}
 
 
+def _kill_paused_line(trial: Trial, seen: Any) -> dict[str, Any]:
+    """A change-over, a mode and a pause, and then the line dies."""
+    recipe = trial.tell(Action.CHANGE_OVER, ERIKA, recipe="coded-juice", batch="B-kept")
+    assert recipe.ok, recipe
+    assert trial.tell(Action.SET_MODE, ERIKA, mode="challenge").ok
+    assert trial.tell(Action.PAUSE, ERIKA).ok
+    line = trial.pids()["line"]
+    os.kill(line, signal.SIGKILL)
+    known = len(_verdicts(trial))
+    seen.until(lambda: trial.pids().get("line", line) != line, "the line does not come back")
+    seen.until(lambda: len(_verdicts(trial)) > known + 40, "the line judges nothing")
+    before = trial.now()["gate_passed"]
+    seen.go_on(10)
+    passed = trial.now()["gate_passed"] - before
+    verdict = _verdicts(trial)[0].verdict
+    assert trial.tell(Action.RESUME, OTTO).ok
+    seen.passes()
+    return {"passed": passed, "verdict": verdict}
+
+
+def _verdicts(trial: Trial) -> Any:
+    with History(trial.data) as history:
+        return history.last(10_000)
+
+
+def test_a_killed_line_goes_on_as_it_was_set(told: Any) -> None:
+    _, facts = told
+    verdict = facts["killed"]["verdict"]
+    assert facts["killed"]["passed"] == 0, "the restart has ended the pause"
+    assert verdict.recipe.startswith("coded-juice@"), verdict
+    assert (verdict.batch, verdict.mode) == ("B-kept", Mode.CHALLENGE), verdict
+
+
 def test_no_part_is_judged_by_a_mixture(told: Any, mixed: Any) -> None:
     auditor, facts = told
     digests = {digest_of(read(path)): path.stem for path in (mixed.recipe, mixed.juice)}
@@ -279,9 +313,10 @@ def test_by_passed_parts_are_not_inspected_and_the_beacon_is_lit(told: Any) -> N
     for part in by:
         assert part.verdict.outcome in (Outcome.NOT_INSPECTED, Outcome.ERROR), part
         assert not part.verdict.findings
-    after = [p.verdict for p in auditor.parts if p.position > by[-1].position]
-    assert after and all(v.mode is Mode.AUTO for v in after), "the by-pass did not end by itself"
-    assert auditor.trial.ledger()["verdicts"] == len(auditor.parts) - len(by)
+    after = next(p.verdict for p in auditor.parts if p.position > by[-1].position)
+    assert after.mode is Mode.AUTO, "the by-pass did not end by itself"
+    production = [p for p in auditor.parts if p.verdict.mode is Mode.AUTO]
+    assert auditor.trial.ledger()["verdicts"] == len(production)
 
 
 def test_only_what_was_by_passed_escaped(told: Any, mixed: Any) -> None:
