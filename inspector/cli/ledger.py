@@ -182,6 +182,46 @@ def legal_hold(
     print(json.dumps(rows)) if as_json else print_rows("Legal holds", rows)
 
 
+EvenDamaged = Annotated[
+    bool, typer.Option("--even-damaged", help="Go on though the ledger does not verify.")
+]
+
+
+@app.command()
+def backup(
+    data: Data,
+    directory: Annotated[Path, typer.Argument(help="A folder on another disk.", metavar="DIR")],
+    even_damaged: EvenDamaged = False,
+    as_json: Json = False,
+) -> None:
+    """Copy a station's data while it runs, and verify the copy; DIR then holds its private key.
+
+    Example: inspector backup data /mnt/backup/station-1
+    """
+    from inspector.store import back_up
+
+    done = back_up(data, directory, even_damaged=even_damaged).as_dict()
+    print(json.dumps(done)) if as_json else print_pairs("Backed up", done)
+
+
+@app.command()
+def restore(
+    directory: Annotated[Path, typer.Argument(help="The back-up's folder.", metavar="DIR")],
+    data: Annotated[Path, typer.Argument(help="The data folder to make.", metavar="DATA")],
+    even_damaged: EvenDamaged = False,
+    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a station's data folder from its back-up, verify it, and record that it was restored.
+
+    Example: inspector restore /mnt/backup/station-1 data
+    """
+    from inspector.store import restore as bring_back
+
+    done = bring_back(directory, data, who or os_user(), even_damaged=even_damaged).as_dict()
+    print(json.dumps(done)) if as_json else print_pairs("Restored", done)
+
+
 def os_user() -> str:
     """Whoever may write the data folder acts in the name of the machine's account."""
     return f"os-user-{os.getuid()}"

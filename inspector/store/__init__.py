@@ -5,6 +5,7 @@ from the desk. Leaves: a ledger that can be proven, an image archive, queries. I
 `config`) alone; never the line, the web or the plant. ``docs/ledger.md`` describes every byte.
 """
 
+from inspector.store.backup import Backup, back_up, restore
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import (
     DuplicateVerdict,
@@ -33,6 +34,7 @@ from inspector.store.verify import Report, verify
 
 __all__ = [
     "ArchiveCounts",
+    "Backup",
     "BatchChange",
     "DeskLedger",
     "DeskRecord",
@@ -58,6 +60,7 @@ __all__ = [
     "StoreFull",
     "StoreInUse",
     "StoreStalled",
+    "back_up",
     "check_package",
     "check_proof",
     "export_batch",
@@ -68,6 +71,7 @@ __all__ = [
     "prove_part",
     "public_key",
     "rebuild_index",
+    "restore",
     "retain",
     "shorten_wal",
     "signing_key",

@@ -1,0 +1,378 @@
+"""Back-up of a station's data while it runs, and restore onto a bare machine; both are verified.
+
+Enters: ``<data>`` and a folder on another disk. Leaves: a copy of one moment of both ledgers, of
+every image they name and of everything else in ``<data>`` (keys, users, recipes), and the way
+back. The command line and sync's process import this; the line never waits for it.
+
+Layout of the folder: ``ledger-<time>/`` is one moment (a whole data folder but for its images),
+``images/`` is shared by all moments, since an image never changes; ``backup.json`` names the newest
+whole moment and the digest of each of its files. A back-up that is cut short leaves the one
+before as it was. The folder holds the station's private key: it is made with mode 0700.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from inspector.store import layout, schema
+from inspector.store.checkpoint import COPY_FILE, Signed, append_copy, read_body, read_copies
+from inspector.store.desk import DeskLedger
+from inspector.store.errors import RecordError, StoreDamaged, StoreError
+from inspector.store.files import digest_of_file, write_whole
+from inspector.store.keys import PUBLIC_NAME, public_key, sync_folder
+from inspector.store.records import Kind
+from inspector.store.report import Report
+from inspector.store.retention import retention_lock
+from inspector.store.tombstone import Graves
+from inspector.store.verify import verify
+
+MANIFEST = "backup.json"
+FORMAT = "inspector-backup"
+VERSION = 1
+LEFT_OUT = frozenset(
+    {"images", "checkpoints", "run", "line.lock", "retain.lock", "holds.db", "plant.db"}
+)
+"""What is copied in a way of its own, what a running station makes anew, indexes of the desk."""
+_ENDINGS = ("-wal", "-shm", "-journal", ".part")
+RESTORED = "store.restored"
+_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What was copied or restored."""
+
+    folder: str
+    taken: str
+    """UTC of the moment."""
+    records: int
+    verdicts: int
+    images: int
+    new_images: int
+    bytes: int
+    """Copied this time."""
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self) | {"notes": list(self.notes)}
+
+
+def back_up(data_dir: Path | str, folder: Path | str, *, even_damaged: bool = False) -> Backup:
+    """Copies a station's data into a folder while the station runs, then verifies the copy.
+
+    A second back-up into the same folder copies only new images.
+
+    Args:
+        even_damaged: keep the copy though it does not verify; what is wrong is in the notes, and
+            the back-up before it stays beside it.
+
+    Raises:
+        StoreError: there is no ledger, the folder lies inside the data, or a disk refuses.
+        StoreDamaged: the copy does not verify; the back-up before it still stands.
+    """
+    data_dir, folder = Path(data_dir), Path(folder)
+    if folder.resolve().is_relative_to(data_dir.resolve()):
+        raise StoreError(f"{folder}: a back-up belongs on another disk, not into the data itself")
+    try:
+        with retention_lock(data_dir, shared=True):
+            return _back_up(data_dir, folder, even_damaged)
+    except OSError as error:
+        raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"{data_dir}: {error}") from error
+
+
+def restore(
+    folder: Path | str, data_dir: Path | str, principal: str, *, even_damaged: bool = False
+) -> Backup:
+    """Makes a data folder from a back-up, verifies it, and records that it was restored.
+
+    What the station recorded after the back-up is lost here; the centre's checkpoints show it.
+
+    Args:
+        even_damaged: go on though it does not verify; what is wrong is in the notes.
+
+    Raises:
+        RecordError: no principal.
+        StoreError: there is no whole back-up, the data folder is not empty, or a disk refuses.
+        StoreDamaged: a file of the back-up was changed, or what was restored does not verify.
+    """
+    folder, data_dir = Path(folder), Path(data_dir)
+    if not principal.strip():
+        raise RecordError("every write names its principal (I9): it is empty here")
+    if data_dir.exists() and any(data_dir.iterdir()):
+        raise StoreError(f"{data_dir}: is not empty; restore into a new folder, or move it away")
+    manifest = _manifest(folder)
+    if manifest is None:
+        raise StoreError(f"{folder}: there is no whole back-up here ({MANIFEST} is missing)")
+    moment = folder / manifest["moment"]
+    try:
+        copied = 0
+        for name, entry in manifest["files"].items():
+            digest, size = digest_of_file(moment / name)
+            if (digest, size) != (entry["sha256"], entry["size"]):
+                raise StoreDamaged(f"{moment / name}: was changed since it was backed up")
+            copied += _copy(moment / name, data_dir / name)
+        (data_dir / "keys").chmod(0o700)
+        images = 0
+        for relative, _ in _named_images(data_dir):
+            if (folder / relative).is_file():
+                copied += _copy(folder / relative, data_dir / relative)
+                images += 1
+    except OSError as error:
+        raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
+    report = _sound(data_dir, verify(data_dir), even_damaged)
+    with DeskLedger.open(data_dir) as desk:
+        body = {"taken": manifest["taken"], "records": report.records, "images": report.images}
+        desk.add(RESTORED, body, principal)
+    return Backup(
+        str(data_dir),
+        manifest["taken"],
+        report.records,
+        report.verdicts,
+        report.images,
+        images,
+        copied,
+        _notes(report),
+    )
+
+
+def _back_up(data_dir: Path, folder: Path, even_damaged: bool) -> Backup:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = _manifest(folder)
+    taken = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = folder / f"ledger-{taken.translate(str.maketrans('', '', '-:.'))}"
+    moment.mkdir(mode=0o700)
+    try:
+        _ledgers(data_dir, moment)
+        _checkpoint_copies(data_dir, moment)
+        for name in _others(data_dir):
+            if _is_database(data_dir / name):
+                _database(data_dir / name, moment / name)
+            else:
+                _copy(data_dir / name, moment / name)
+        new, copied = _new_images(data_dir, folder, moment)
+        (moment / "images").symlink_to("../images")
+        report = verify(moment)
+        spoiled = [p.where for p in report.problems if p.where.startswith("images/")]
+        for relative in spoiled:  # a picture that went bad on the back-up's disk is copied again
+            if (data_dir / relative).is_file():
+                copied += _copy(data_dir / relative, folder / relative)
+        report = _sound(moment, verify(moment) if spoiled else report, even_damaged)
+        for leftover in (*moment.rglob("*-shm"), *moment.rglob("*-wal")):
+            leftover.unlink()
+        (moment / "images").unlink()
+        files = {}
+        for path in sorted(path for path in moment.rglob("*") if path.is_file()):
+            if path.name.endswith(_ENDINGS):
+                continue
+            digest, size = digest_of_file(path)
+            files[path.relative_to(moment).as_posix()] = {"sha256": digest, "size": size}
+            copied += size
+    except BaseException:
+        shutil.rmtree(moment, ignore_errors=True)
+        raise
+    words = {
+        "format": FORMAT,
+        "version": VERSION,
+        "moment": moment.name,
+        "taken": taken,
+        "records": report.records,
+        "files": files,
+    }
+    sync_folder(moment)
+    write_whole(folder / MANIFEST, json.dumps(words, indent=1).encode())
+    for old in folder.glob("ledger-*"):
+        kept = before is not None and not report.ok and old.name == before["moment"]
+        if old != moment and not kept:
+            shutil.rmtree(old, ignore_errors=True)
+    return Backup(
+        str(folder),
+        taken,
+        report.records,
+        report.verdicts,
+        report.images,
+        new,
+        copied,
+        _notes(report),
+    )
+
+
+def _ledgers(data_dir: Path, moment: Path) -> None:
+    """Both files as they were at one moment that fits together: no checkpoint of the line signs
+    more of the desk than is there, no record of the desk saw more of the line."""
+    for _ in range(_TRIES):
+        line = schema.open_reader(data_dir / schema.LINE_FILE)
+        try:
+            desk_path = data_dir / schema.DESK_FILE
+            if not desk_path.exists():
+                _database_from(line, moment / schema.LINE_FILE)
+                return
+            desk = schema.open_reader(desk_path)
+            try:
+                # An open transaction holds its moment for as long as the copying takes; writers
+                # go on, only their WAL grows meanwhile.
+                for connection in (desk, line):
+                    connection.execute("BEGIN")
+                    connection.execute("SELECT max(position) FROM record").fetchone()
+                if _fit(line, desk):
+                    _database_from(line, moment / schema.LINE_FILE)
+                    _database_from(desk, moment / schema.DESK_FILE)
+                    return
+            finally:
+                desk.close()
+        finally:
+            line.close()
+    raise StoreError(f"{data_dir}: both ledgers were too busy for a moment of both; try again")
+
+
+def _fit(line: sqlite3.Connection, desk: sqlite3.Connection) -> bool:
+    # The desk's moment is taken first, so what it saw of the line is always there; what the line
+    # signed of the desk may be younger.
+    row = line.execute("SELECT body FROM checkpoint ORDER BY number DESC LIMIT 1").fetchone()
+    newest = desk.execute("SELECT max(position) FROM record").fetchone()[0]
+    have = 0 if newest is None else newest + 1
+    return row is None or read_body(row[0]).desk_size <= have
+
+
+def _database(source: Path, target: Path) -> None:
+    with closing(schema.open_reader(source)) as connection:
+        _database_from(connection, target)
+
+
+def _database_from(source: sqlite3.Connection, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        source.backup(copy, pages=-1)
+    finally:
+        copy.close()
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _checkpoint_copies(data_dir: Path, moment: Path) -> None:
+    with closing(schema.open_reader(moment / schema.LINE_FILE)) as line:
+        last = line.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
+    kept: list[Signed] = []
+    for _, signed in read_copies(data_dir):
+        try:
+            if signed is not None and read_body(signed.body).number <= (
+                -1 if last is None else last
+            ):
+                kept.append(signed)
+        except RecordError:
+            continue
+    if kept:
+        (moment / COPY_FILE).parent.mkdir(mode=0o700)
+        append_copy(moment, kept)
+
+
+def _others(data_dir: Path) -> Iterator[str]:
+    """Everything in the data folder that is neither ledger nor image nor made anew at a start."""
+    ledgers = {schema.LINE_FILE, schema.DESK_FILE}
+    for top in sorted(data_dir.iterdir()):
+        if top.name in LEFT_OUT | ledgers:
+            continue
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            if path.is_file() and not path.is_symlink() and not path.name.endswith(_ENDINGS):
+                yield path.relative_to(data_dir).as_posix()
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\x00"
+    except FileNotFoundError:  # such as an outbox's file that was sent meanwhile
+        return False
+
+
+def _copy(source: Path, target: Path) -> int:
+    """Copies one file with its mode, durably; gives its size, 0 if it went meanwhile."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.part")
+    try:
+        shutil.copy2(source, fresh)
+    except FileNotFoundError:
+        if not source.exists():
+            return 0
+        raise
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+    fresh.replace(target)
+    return size
+
+
+def _new_images(data_dir: Path, folder: Path, moment: Path) -> tuple[int, int]:
+    graves = Graves(moment, public_key(moment / "keys" / PUBLIC_NAME)).read()
+    new, copied = 0, 0
+    (folder / "images").mkdir(mode=0o700, exist_ok=True)
+    for relative, entry in _named_images(moment):
+        position, digest, size = entry
+        there = folder / relative
+        if there.is_file() and there.stat().st_size == size:
+            continue
+        if graves.get(position) != digest and (data_dir / relative).is_file():
+            copied += _copy(data_dir / relative, there)
+            new += 1
+    return new, copied
+
+
+def _named_images(data_dir: Path) -> Iterator[tuple[str, tuple[int, bytes, int]]]:
+    """Path, and (position, SHA-256, size) of each image record; paths that lead out are left."""
+    root = (data_dir / "images").resolve()
+    seen: set[str] = set()
+    with closing(schema.open_reader(data_dir / schema.LINE_FILE)) as line:
+        for position, body in line.execute(
+            "SELECT position, body FROM image JOIN record USING (position)"
+        ):
+            fields = layout.fields_of(body)
+            path = fields[5]
+            inside = (data_dir / path).resolve().is_relative_to(root)
+            if fields[0] == Kind.IMAGE and inside and path not in seen:
+                seen.add(path)
+                yield path, (position, fields[4], fields[6])
+
+
+def _sound(data_dir: Path, report: Report, even_damaged: bool) -> Report:
+    if not report.ok and not even_damaged:
+        raise StoreDamaged(
+            f"{data_dir}: does not verify: {report.problems[0]}; run: inspector verify on the"
+            " station's data, or keep it as it is with --even-damaged"
+        )
+    return report
+
+
+def _notes(report: Report) -> tuple[str, ...]:
+    return (*map(str, report.problems), *report.unknown)
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    path = folder / MANIFEST
+    try:
+        words = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreDamaged(f"{path}: cannot be read: {error}") from error
+    if (
+        not isinstance(words, dict)
+        or (words.get("format"), words.get("version")) != (FORMAT, VERSION)
+        or Path(str(words.get("moment"))).name != words.get("moment")
+        or not isinstance(words.get("files"), dict)
+        or any(Path(name).is_absolute() or ".." in Path(name).parts for name in words["files"])
+    ):
+        raise StoreDamaged(f"{path}: is not what a back-up has")
+    return words
