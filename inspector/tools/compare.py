@@ -2,9 +2,10 @@
 comes out, without any training.
 
 Every pixel has a range: the darkest and brightest that any golden picture has within
-``edge_px`` of it, widened by ``tolerance``. What is out of its range over ``area_px`` and more
-rejects the part. Several golden pictures make the range that good parts differ by. Imported by
-``tools`` alone.
+``edge_px`` of it, widened by ``tolerance``. The other way round, what all golden pictures have must
+be seen within ``edge_px``, or a break of a thin line would lie in the range of its own edges. What
+is out of range over ``area_px`` and more rejects the part. Several golden pictures make the range
+that good parts differ by. Imported by ``tools`` alone.
 """
 
 from __future__ import annotations
@@ -114,13 +115,14 @@ class Compare:
             except ValueError:
                 self._shape = None
         self._golden = goldens[0]
-        reach = cv2.getStructuringElement(
-            cv2.MORPH_ELLIPSE, (2 * params.edge_px + 1, 2 * params.edge_px + 1)
-        )
+        side = 2 * params.edge_px + 1
+        self._reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         wide = np.full_like(goldens[0], params.tolerance)
-        dark = cv2.erode(np.minimum.reduce(goldens), reach)
-        bright = cv2.dilate(np.maximum.reduce(goldens), reach)
-        self._low, self._high = cv2.subtract(dark, wide), cv2.add(bright, wide)
+        dark, bright = np.minimum.reduce(goldens), np.maximum.reduce(goldens)
+        self._low = cv2.subtract(cv2.erode(dark, self._reach), wide)
+        self._high = cv2.add(cv2.dilate(bright, self._reach), wide)
+        # What each pixel has in all golden pictures at least, and at most.
+        self._always = cv2.subtract(dark, wide), cv2.add(bright, wide)
         self._judged = np.full(goldens[0].shape[:2], 255, np.uint8)
         x, y = step.roi[:2] if step.roi else (0, 0)
         for x1, y1, x2, y2 in params.ignore:
@@ -157,7 +159,10 @@ class Compare:
             )
         if params.light:
             seen = _relit(seen, self._golden)
-        off: Any = cv2.bitwise_not(cv2.inRange(seen, self._low, self._high)) & judged
+        off: Any = cv2.bitwise_not(cv2.inRange(seen, self._low, self._high))
+        off |= _exceeds(self._always[0], cv2.dilate(seen, self._reach))
+        off |= _exceeds(cv2.erode(seen, self._reach), self._always[1])
+        off &= judged
         if not cv2.countNonZero(off):
             return []
         joined = cv2.morphologyEx(off, cv2.MORPH_CLOSE, self._join) if params.join_px else off
@@ -226,6 +231,12 @@ class Compare:
             unit="{px}2",
             reason=f"{WORDS.get(label, label)} of {area} px",
         )
+
+
+def _exceeds(one: Any, other: Any) -> Any:
+    """255 where ``one`` is above ``other``, in any colour."""
+    above = cv2.compare(one, other, cv2.CMP_GT)
+    return above if above.ndim == 2 else above.max(2)
 
 
 class _Traces:

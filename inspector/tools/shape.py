@@ -119,12 +119,22 @@ class Shape:
     def settle(self, pixels: Pixels, start: Place, finest: int = 1) -> Match | None:
         """The match near ``start``: where the part is known to stand but for some pixels.
 
-        ``finest`` > 1 stops at that many pixels per pixel, for speed.
+        ``finest`` > 1 stops at that many pixels per pixel, for speed. The map may have a little
+        shear too: a line-scan camera's two axes differ by its belt's speed.
         """
         grey = _grey(pixels)
         levels = [level for level in self._levels if level.factor >= finest][-3:]
         slopes = [_slopes(grey, level.factor) for level in levels]
-        return self._refined(start.matrix, slopes, levels)
+        match = self._refined(start.matrix, slopes, levels)
+        if match is None:
+            return None
+        matrix = match.place.matrix
+        for reach in (3, 2):
+            step = self._step(matrix, levels[-1], *slopes[-1], reach, shear=True)
+            if step is None:
+                return match
+            matrix = step
+        return Match(Place(matrix), match.score)
 
     def _templates(self, turn_deg: float, span: float) -> Iterator[tuple[Floats, Floats, int]]:
         """Each turn and size to try: its 2×2 matrix, its map of directions, how many points."""
@@ -194,7 +204,7 @@ class Shape:
         return Match(place, float((cosine * seen).mean()))
 
     def _step(
-        self, matrix: Floats, edges: _Edges, dx: Floats, dy: Floats, reach: int
+        self, matrix: Floats, edges: _Edges, dx: Floats, dy: Floats, reach: int, shear: bool = False
     ) -> Floats | None:
         """One least-squares step: each point to the strongest edge along its normal."""
         place = Place(matrix)
@@ -222,23 +232,26 @@ class Shape:
                 n[:, 1],
                 n[:, 1] * arm[:, 0] - n[:, 0] * arm[:, 1],
                 n[:, 0] * arm[:, 0] + n[:, 1] * arm[:, 1],
+                n[:, 0] * arm[:, 0] - n[:, 1] * arm[:, 1],
+                n[:, 1] * arm[:, 0] + n[:, 0] * arm[:, 1],
             ],
             1,
-        )
+        )[:, : 6 if shear else 4]
         weight = good.astype(float)
-        answer = np.zeros(4)
+        answer = np.zeros(6)
+        # A shape whose edges do not fix its size (two parallel lines) keeps the size it has.
+        keep = np.array([1e-3, 1e-3, *[1e-3 * len(n)] * 4])[: system.shape[1]]
         for _ in range(2):
             normal = (system * weight[:, None]).T @ system
-            # A shape whose edges do not fix its size (two parallel lines) keeps the size it has.
-            normal[np.diag_indices(4)] += (1e-3, 1e-3, 1e-3 * len(n), 1e-3 * len(n))
+            normal[np.diag_indices(len(keep))] += keep
             answer = np.linalg.solve(normal, (system * weight[:, None]).T @ miss)
             residual = np.abs(miss - system @ answer)
             limit = max(0.4 * edges.factor, 1.5 * _median(residual[good]))
             weight = good * np.square(np.clip(1 - np.square(residual / (2 * limit)), 0, 1))
             if weight.sum() < 6:
                 return None
-        tx, ty, turn, grow = answer
-        small = np.array([(1 + grow, -turn), (turn, 1 + grow)])
+        tx, ty, turn, grow, stretch, skew = np.pad(answer, (0, 6 - len(answer))).tolist()
+        small = np.array([(1 + grow + stretch, skew - turn), (skew + turn, 1 + grow - stretch)])
         moved = small @ matrix
         moved[:, 2] += middle - small @ middle + (tx, ty)
         return moved

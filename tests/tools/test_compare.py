@@ -81,6 +81,17 @@ def test_a_displaced_part_is_found(recipe_of: RecipeOf) -> None:
     assert judged.outcome is Outcome.REJECT
 
 
+def test_a_break_of_a_line_thinner_than_its_edges_may_move_is_found(recipe_of: RecipeOf) -> None:
+    line = np.full((120, 160), 200, np.uint8)
+    cv2.rectangle(line, (10, 10), (150, 110), 90, 2)
+    cv2.line(line, (20, 60), (140, 60), 60, 3)
+    broken = line.copy()
+    broken[55:66, 70:84] = 200
+    recipe = recipe_of(PLATE % ", edge_px: 2", good=line)
+    assert judge(recipe, line).outcome is Outcome.PASS
+    assert labels(judge(recipe, broken)) == ["missing"]
+
+
 def test_places_to_ignore_are_not_judged(recipe_of: RecipeOf) -> None:
     recipe = recipe_of(PLATE % ", ignore: [[70, 130, 110, 170]]", good=plate())
     assert judge(recipe, seen(plate(foreign=True))).outcome is Outcome.PASS
