@@ -21,10 +21,13 @@ import os, sys
 from inspector.store import LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
 
+def say(word, number):
+    os.write(1, f"{word} {number}\\n".encode())  # one call: a kill cannot cut a line in two
+
 def write(folder):
     ledger = LineLedger.open(folder, station="s1", checkpoint_records=25)
     sequence = ledger.last_sequence("plc-1") or 0
-    print("resumed", sequence, flush=True)
+    say("resumed", sequence)
     while True:
         for _ in range(1 + sequence % 4):
             sequence += 1
@@ -32,15 +35,15 @@ def write(folder):
             ledger.add_verdict(verdict)
             ledger.add_gate(sample_gate(verdict))
         ledger.commit_soon().result()
-        print("durable", sequence, flush=True)
+        say("durable", sequence)
 
 for _ in sys.stdin:
     child = os.fork()
     if child == 0:
         write(sys.argv[1])
-    print("born", child, flush=True)
+    say("born", child)
     _, status = os.waitpid(child, 0)
-    print("died", os.waitstatus_to_exitcode(status), flush=True)
+    say("died", os.waitstatus_to_exitcode(status))
 """
 
 # Fills whatever limits the disk, then gets room again, and says what happened.
