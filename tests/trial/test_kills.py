@@ -46,6 +46,7 @@ class Reaper:
         self.watch.passes()
         self.watch.go_on(1)
         time.sleep(self.dice.random() / trial.plan.rate)
+        self.watch.until(lambda: victim in trial.pids(), f"{victim} is not back")
         pid = trial.pids()[victim]
         os.kill(pid, signal.SIGKILL)
         now_ns = time.monotonic_ns()

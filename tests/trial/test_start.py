@@ -139,6 +139,8 @@ def test_a_process_that_cannot_run_says_why_in_one_line_and_does_not_storm(hinde
     said = hindered["said"]
     assert "Traceback" not in said
     lines = [line for line in said.splitlines() if "cannot run" in line]
-    assert all('"process": "line"' in line and "has this ledger open" in line for line in lines), lines
+    assert all('"process": "line"' in line and "has this ledger open" in line for line in lines), (
+        lines
+    )
     # A line takes a second to start and waits one at least: a storm would be dozens.
     assert 2 <= len(lines) <= 6, lines
