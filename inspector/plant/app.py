@@ -19,7 +19,7 @@ from inspector.identity import Users
 from inspector.plant import batches, events, parts, problems, rejects
 from inspector.plant.access import PROBLEMS, Viewer
 from inspector.plant.desk import Desk
-from inspector.plant.door import Door
+from inspector.plant.door import Door, Keys
 from inspector.plant.etag import Etag
 from inspector.plant.rejects import now
 from inspector.plant.words import StatusSaid
@@ -61,8 +61,8 @@ def create_app(station: Station, run: Path) -> ASGIApp:
         app.include_router(room.router(desk), prefix="/api/v1")
     app.include_router(_status(desk), prefix="/api/v1")
     app.include_router(parts.links(desk))
-    limits = station.plant
-    return Door(Etag(app), Users(station.data), limits.rate_per_s, limits.burst)
+    limits, keys = station.plant, Keys(station.data, Users(station.data))
+    return Door(Etag(app), keys, limits.rate_per_s, limits.burst)
 
 
 def _status(desk: Desk) -> APIRouter:

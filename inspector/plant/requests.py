@@ -12,9 +12,9 @@ import fcntl
 import hashlib
 import json
 import os
-import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -29,7 +29,6 @@ from inspector.store.deskindex import DeskIndex
 
 GROUP = 64
 """Records that one fsync carries at most."""
-WRITE_S = 10.0
 _TABLES = """
 CREATE TABLE request (id TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE key (principal TEXT, key TEXT, digest TEXT, position INTEGER,
@@ -81,11 +80,10 @@ class Requests:
             raise StoreInUse(f"{data}: another plant process works here") from None
         self._ledger = DeskLedger.open(data)
         self._index = DeskIndex(data, "plant.db", 1, _TABLES, _apply)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: deque[_Job] = deque()
+        self._writing = threading.Lock()
         self._under_way: dict[tuple[str, str], tuple[threading.Lock, int]] = {}
         self._guard = threading.Lock()
-        self._thread = threading.Thread(target=self._write, name="desk", daemon=True)
-        self._thread.start()
 
     def once(self, once: Once, act: Callable[[], Done]) -> tuple[int, dict[str, Any], bool]:
         """``act`` and record it, unless this request was answered before.
@@ -112,9 +110,9 @@ class Requests:
         return None if row is None else self._index.record(row[0])
 
     def close(self) -> None:
-        """Write what waits, and let go of the files."""
-        self._jobs.put(None)
-        self._thread.join(WRITE_S)
+        """Let go of the files."""
+        with self._writing:
+            self._ledger.close()
         self._index.close()
         os.close(self._lock_file)
 
@@ -129,8 +127,8 @@ class Requests:
         if once.key is not None:
             body |= {"key": once.key, "digest": once.digest}
         job = _Job(done.kind, json.loads(json.dumps(body, default=str)), once.principal.id)
-        self._jobs.put(job)
-        job.position.result(WRITE_S)
+        self._write(job)
+        job.position.result()
         return done.status, done.answer
 
     def _known(self, once: Once) -> tuple[int, dict[str, Any]] | None:
@@ -167,21 +165,20 @@ class Requests:
                 else:
                     self._under_way[name] = (lock, waiting - 1)
 
-    def _write(self) -> None:
-        """In a thread of its own: one fsync for all that waits."""
-        ending = False
-        while not ending:
-            jobs = []
-            job = self._jobs.get()
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == GROUP or self._jobs.empty():
-                    break
-                job = self._jobs.get()
-            ending = job is None
-            if jobs:
-                self._commit(jobs)
-        self._ledger.close()
+    def _write(self, job: _Job) -> None:
+        """Make ``job`` durable. Whoever comes first writes for all that wait, with one fsync: no
+        thread but the caller's has to be woken, which on a busy machine takes longer than the
+        disk."""
+        self._waiting.append(job)
+        with self._writing:
+            if job.position.done():
+                return
+            jobs: list[_Job] = []
+            while self._waiting and len(jobs) < GROUP:
+                jobs.append(self._waiting.popleft())
+            self._commit(jobs)
+            while not job.position.done():  # more than a group waited before it
+                self._commit([self._waiting.popleft()])
 
     def _commit(self, jobs: list[_Job]) -> None:
         try:
@@ -194,7 +191,7 @@ class Requests:
                     self._commit([job])
             else:
                 jobs[0].position.set_exception(error)
-        except Exception as error:
+        except Exception as error:  # every caller raises it in its own thread
             for job in jobs:
                 job.position.set_exception(error)
 

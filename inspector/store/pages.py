@@ -104,8 +104,13 @@ def last_sequence(history: History, stream: str) -> int:
 
 def newest(history: History) -> Verdict | None:
     """The verdict that was recorded last."""
-    found = history.last(1)
-    return found[0].verdict if found else None
+    with history._bounded(history._line) as line:
+        row = line.execute(
+            f"SELECT position FROM record WHERE substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
+            " ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+        record = history._record(line, row[0]) if row else None
+    return record if isinstance(record, Verdict) else None
 
 
 def runs_between(history: History, from_ns: int, to_ns: int) -> tuple[Run, ...]:

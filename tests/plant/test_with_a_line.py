@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -171,6 +172,23 @@ def test_a_range_is_told_apart_at_the_gate(mes: Any) -> None:
     assert {run["gate"] for run in runs[:-1]} == {"passed"}
     covered = [n for run in runs for n in range(run["first"], run["last"] + 1)]
     assert covered == list(range(1, last + 1))
+
+
+def test_the_line_answers_a_reject_within_its_takt(
+    mes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = []
+    for _ in range(100):
+        part = newest(mes)
+        began = time.monotonic()
+        reply = mes.post("/rejects", {"sequence": {"number": part}, **WHY})
+        times.append((time.monotonic() - began) * 1e3)
+        assert reply.status in (200, 202) and reply.json["gate"] in ("pending", "passed")
+    times.sort()
+    with capsys.disabled():
+        said = f"p50 {times[50]:.1f} ms, p95 {times[95]:.1f} ms, p99 {times[98]:.1f} ms"
+        print(f"\nPOST /rejects, parts before the gate, load {os.getloadavg()[0]:.1f}: {said}")
+    assert times[50] < 1e3 / RATE
 
 
 def test_batches_and_recipes_change_by_order(mes: Any) -> None:
