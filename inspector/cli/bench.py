@@ -42,17 +42,36 @@ def bench_line(
 def bench_store(
     count: Annotated[int, typer.Option(min=100, help="Verdicts to write.")] = 100_000,
     directory: Annotated[Path | None, typer.Option("--dir", help="On the disk to measure.")] = None,
+    growth: Annotated[
+        int,
+        typer.Option(min=0, help="Instead, fill a ledger to so many parts and ask it questions."),
+    ] = 0,
+    large: Annotated[bool, typer.Option("--large", help="The same as --growth 100000000.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure the ledger: durable verdicts per second, single commits, bytes per verdict.
 
+    With --growth instead at 10⁵, 10⁶ … parts: rate, bytes, and how long questions take.
+
     Example: inspector bench store --count 100000
     """
+    if large or growth:
+        _growth(10**8 if large else growth, directory, as_json)
+        return
     from inspector.store.bench import bench_store as measure
 
     with tempfile.TemporaryDirectory(dir=directory, prefix="inspector-bench-") as folder:
         report = measure(Path(folder), count)
     print(json.dumps(report)) if as_json else print_pairs("Store", report)
+
+
+def _growth(size: int, directory: Path | None, as_json: bool) -> None:
+    from inspector.store.bench_growth import bench_growth
+
+    sizes = [10**power for power in range(5, 9) if 10**power < size] + [size]
+    with tempfile.TemporaryDirectory(dir=directory, prefix="inspector-bench-") as folder:
+        for row in bench_growth(Path(folder), sizes):
+            print(json.dumps(row), flush=True) if as_json else print_pairs("Store", row)
 
 
 @app.command("models")

@@ -32,6 +32,15 @@ from inspector.store.records import (
     Record,
 )
 
+_BATCH_SPAN = "SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM tally WHERE batch = ?"
+_COUNT_DEFECT = "SELECT count(*) FROM defect WHERE shape = ? AND position BETWEEN ? AND ?"
+# From shape to shape, without looking at what lies between: few shapes stand before many parts.
+_DEFECT_SHAPES = (
+    "WITH RECURSIVE s(shape) AS (SELECT min(shape) FROM defect UNION ALL"
+    " SELECT (SELECT min(d.shape) FROM defect d WHERE d.shape > s.shape) FROM s"
+    " WHERE s.shape IS NOT NULL) SELECT shape FROM s WHERE shape IS NOT NULL"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PartHistory:
@@ -72,6 +81,8 @@ class History:
         self._bound_s = bound_s
         self._line = schema.open_reader(self.data_dir / schema.LINE_FILE, busy_s=bound_s)
         self._definition = lru_cache(4096)(self._read_definition)
+        self._stream_positions: dict[str, list[int]] = {}
+        self._streams_upto = -1
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -159,14 +170,13 @@ class History:
     def by_sequence(self, stream: str, sequence: int) -> PartHistory | None:
         """The part with this number in this stream."""
         with self._bounded(self._line) as line:
-            rows = line.execute(
-                "SELECT position FROM verdict WHERE sequence = ? AND stream IN"
-                " (SELECT position FROM definition WHERE what = 0)",
-                (sequence,),
-            ).fetchall()
-            for found in self._parts(line, rows):
-                if found.verdict.stream == stream:
-                    return found
+            for at in self._streams(line).get(stream, ()):
+                rows = line.execute(
+                    "SELECT position FROM verdict WHERE stream = ? AND sequence = ?",
+                    (at, sequence),
+                ).fetchall()
+                if rows:
+                    return self._parts(line, rows)[0]
         return None
 
     def by_serial(self, serial: str, limit: int = 100) -> tuple[PartHistory, ...]:
@@ -179,24 +189,69 @@ class History:
             return self._parts(line, rows)
 
     def defects(self, batch: str | None = None) -> dict[str, int]:
-        """How many faulty parts had each label among what was wrong, most frequent first."""
+        """How many faulty parts had each label among what was wrong, most frequent first.
+
+        A part that has a label in two views, or from two tools, counts twice.
+        """
         with self._bounded(self._line) as line:
             low, high = 0, 1 << 62
             if batch is not None:
-                low, high = line.execute(
-                    "SELECT coalesce(min(first), 0), coalesce(max(last), -1)"
-                    " FROM tally WHERE batch = ?",
-                    (batch,),
-                ).fetchone()
-            rows = line.execute(
-                "SELECT shape, count(*) FROM defect WHERE position BETWEEN ? AND ? GROUP BY shape",
-                (low, high),
-            ).fetchall()
+                low, high = line.execute(_BATCH_SPAN, (batch,)).fetchone()
+            rows = [
+                (shape, line.execute(_COUNT_DEFECT, (shape, low, high)).fetchone()[0])
+                for (shape,) in line.execute(_DEFECT_SHAPES).fetchall()
+            ]
         found: dict[str, int] = {}
         for shape, parts in rows:
             label = str(self._definition(shape).value[2])
-            found[label] = found.get(label, 0) + parts
+            if parts:
+                found[label] = found.get(label, 0) + parts
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def with_defect(
+        self,
+        label: str,
+        batch: str | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> tuple[PartHistory, ...]:
+        """The newest faulty parts that had this label among what was wrong, newest first.
+
+        Args:
+            batch: only this batch's parts.
+            before: only those recorded before this position, to page on.
+        """
+        found: list[PartHistory] = []
+        with self._bounded(self._line) as line:
+            low, high = 0, 1 << 62
+            if batch is not None:
+                low, high = line.execute(_BATCH_SPAN, (batch,)).fetchone()
+            at = high + 1 if before is None else min(before, high + 1)
+            shapes = [
+                shape
+                for (shape,) in line.execute(_DEFECT_SHAPES).fetchall()
+                if self._definition(shape).value[2] == label
+            ]
+            while len(found) < limit:
+                newest = {
+                    position
+                    for shape in shapes
+                    for (position,) in line.execute(
+                        "SELECT position FROM defect WHERE shape = ? AND position BETWEEN ? AND ?"
+                        " ORDER BY position DESC LIMIT ?",
+                        (shape, low, at - 1, limit),
+                    )
+                }
+                # each shape's newest ``limit`` together hold the newest ``limit`` of all
+                portion = sorted(newest, reverse=True)[:limit]
+                for part in self._parts(line, [(position,) for position in portion]):
+                    if batch is None or part.verdict.batch == batch:
+                        found.append(part)
+                if len(portion) < limit:
+                    break
+                at = portion[-1]
+        return tuple(found[:limit])
 
     def events(self, kind: str | None = None, limit: int = 100) -> tuple[Event, ...]:
         """The line's newest events, newest first."""
@@ -296,6 +351,18 @@ class History:
                 ]
             ),
         )
+
+    def _streams(self, line: sqlite3.Connection) -> dict[str, list[int]]:
+        """The positions of each stream's definition; what was read once is not read again."""
+        for position, what in line.execute(
+            "SELECT position, what FROM definition WHERE position > ? ORDER BY position",
+            (self._streams_upto,),
+        ).fetchall():
+            self._streams_upto = position
+            if what == 0:
+                name = str(self._definition(position).value[0])
+                self._stream_positions.setdefault(name, []).append(position)
+        return self._stream_positions
 
     def _definition_stream(self, context: int) -> int:
         return int(self._definition(context).value[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.part import Batch, Mode, Outcome
+from inspector.part import Batch, Finding, Mode, Outcome
 from inspector.store import History, LineLedger, QueryTimeout, StoreError
 from inspector.store.bench import sample_gate, sample_verdict
 
@@ -74,6 +74,33 @@ def test_what_was_wrong_and_what_happened(store: Path) -> None:
         assert history.events("operator.note")[0].body == {"text": "hello"}
         assert history.events("nothing") == ()
         assert history.desk() == ()
+
+
+def test_the_parts_with_a_defect_page_by_page(tmp_path: Path) -> None:
+    cap = Finding("cap", "detect", "cap", ok=False)
+    low = replace(cap, view="code")
+    dent = replace(cap, label="dent")
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for sequence in range(1, 121):
+            found = [(), (cap,), (low, cap), (low,), (dent,)][sequence % 5]
+            outcome = Outcome.REJECT if found else Outcome.PASS
+            verdict = sample_verdict(sequence, batch="A" if sequence % 2 else "B")
+            verdict = replace(verdict, outcome=outcome, findings=found, reasons=("bad",))
+            ledger.add_verdict(verdict)
+    caps = [n for n in range(120, 0, -1) if n % 5 in (1, 2, 3)]
+    with History(tmp_path) as history:
+        assert history.defects() == {"cap": 96, "dent": 24}  # by shape: view and label
+        seen: list[int] = []
+        before = None
+        while page := history.with_defect("cap", before=before, limit=7):
+            seen += [part.verdict.sequence for part in page]
+            before = page[-1].position
+        assert seen == caps
+        odd = history.with_defect("cap", "A", limit=1000)
+        assert [part.verdict.sequence for part in odd] == [n for n in caps if n % 2]
+        few = history.with_defect("cap", "A", limit=5)
+        assert [part.verdict.sequence for part in few] == [n for n in caps if n % 2][:5]
+        assert history.with_defect("scratch") == history.with_defect("cap", "Z") == ()
 
 
 def test_a_reader_sees_what_the_line_commits(store: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from inspector.store import verify
 from inspector.store.bench import bench_store
+from inspector.store.bench_growth import bench_growth
 
 
 def test_the_bench_reports_what_it_promises(tmp_path: Path) -> None:
@@ -24,3 +26,11 @@ def test_ten_thousand_durable_verdicts_a_second(tmp_path: Path) -> None:
     assert max(run["verdicts_per_s"] for run in runs) >= 10_000
     assert max(run["bytes_per_pass"] for run in runs) <= 250
     assert min(run["commit_ratio_p99"] for run in runs) <= 2
+
+
+def test_a_growing_ledger_is_measured_at_each_size(tmp_path: Path) -> None:
+    rows = list(bench_growth(tmp_path, (200, 1000)))
+    assert [row["verdicts"] for row in rows] == [200, 1000]
+    for row in rows:
+        assert row["parts_per_s"] > 0 and row["serial_ms"] <= row["serial_max_ms"]
+    assert verify(tmp_path).verdicts == 1000
