@@ -56,7 +56,9 @@ def draw_font(rng: Generator) -> Font:
         return Font("any", "stroke", weight=weight, gap=rng.uniform(1.0, 1.6), slant=slant)
     head = (0, 0)
     while head == (0, 0) or head in kept_apart:
-        head = (int(rng.integers(6, 11)), int(rng.integers(7, 14)))
+        # Heads of few dots more often: there an 8 differs from a 3 by three dots.
+        columns = int(rng.integers(5, 11, 2).min())
+        head = (columns, max(7, columns + int(rng.integers(4))))
     dot, gap = rng.uniform(0.75, 1.45), rng.uniform(1.0, 2.2)
     return Font("any", "head", *head, dot=dot, gap=gap, slant=slant)
 

@@ -20,7 +20,7 @@ SCORE_POWER, OVERLAP_POWER = 0.5, 4.0
 REACH = 1.0
 """A small object is answered by cells within this many strides of its centre."""
 BOX_WEIGHT = 2.0
-LEAST_QUALITY = 0.5
+LEAST_QUALITY = 0.8
 """What the cells at an object's centre should score at least, however poor their boxes still are.
 Without it the best cell of a thin scratch, whose box is hard to place, was another one each time,
 and its scores stayed at 0.15 while all else was at 0.9."""
