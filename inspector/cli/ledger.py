@@ -27,6 +27,10 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(help="The station's public key, kept elsewhere (PEM).")
     ] = None,
+    held: Annotated[
+        Path | None,
+        typer.Option(help="A proof or checkpoint.json kept elsewhere: nothing before it was cut."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Walk the ledger, its checkpoints and its images; name the first bad record.
@@ -51,7 +55,8 @@ def verify(
             found = store.check_package(package, public)
         else:
             assert data is not None
-            found = store.verify(data, key=public)
+            kept = None if held is None else store.held_checkpoint(held)
+            found = store.verify(data, key=public, held=kept)
     except store.ProofRefused as error:
         print(json.dumps({"ok": False, "first_bad": str(error)})) if as_json else print(
             f"REFUSED {error}"

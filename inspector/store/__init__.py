@@ -26,7 +26,7 @@ from inspector.store.legal import LegalHold, hold_evidence, legal_holds
 from inspector.store.maintenance import rebuild_index, shorten_wal
 from inspector.store.package import Packed, pack_batch
 from inspector.store.package_check import PackageReport, check_package
-from inspector.store.proof import Proven, check_proof, prove_part
+from inspector.store.proof import Proven, check_proof, held_checkpoint, prove_part
 from inspector.store.query import History
 from inspector.store.records import BatchChange, DeskRecord, Event, ImageRecord
 from inspector.store.retention import Kept, Retained, retain
@@ -65,6 +65,7 @@ __all__ = [
     "check_proof",
     "export_batch",
     "free_bytes",
+    "held_checkpoint",
     "hold_evidence",
     "legal_holds",
     "pack_batch",

@@ -42,6 +42,7 @@ from inspector.store.related import (
     lookup_in,
     reading,
 )
+from inspector.store.retention import retention_lock
 
 FORMAT = "inspector-package"
 VERSION = 1
@@ -104,6 +105,18 @@ def pack_batch(
     data_dir = Path(data_dir)
     if not principal.strip():
         raise RecordError("every write names its principal (I9): it is empty here")
+    with retention_lock(data_dir, shared=True):  # no picture goes while it is being packed
+        return _pack(data_dir, batch, out, principal, key or signing_key(data_dir), extra or {})
+
+
+def _pack(
+    data_dir: Path,
+    batch: str,
+    out: Path,
+    principal: str,
+    key: Ed25519PrivateKey,
+    extra: Mapping[str, bytes],
+) -> Packed:
     with reading(data_dir / schema.LINE_FILE) as line:
         signed, checkpoint = newest_checkpoint(line)
         where = batch_range(line, batch)
@@ -124,14 +137,13 @@ def pack_batch(
     desk, desk_nodes = _desk(data_dir, checkpoint, batch, verdicts)
     images, missing = _images(data_dir, records.values())
     files = {
-        PUBLIC: _public(key or signing_key(data_dir)),
+        PUBLIC: _public(key),
         CHECKPOINT: _json(checkpoint_words(signed, checkpoint)),
         RECORDS: _lines(bodies, records, desk, lookup),
         PROOF: _json({"line": _hex(line_nodes), "desk": _hex(desk_nodes)}),
         SUMMARY: _json(summary_of(batch, verdicts)),
         README: _README.format(batch=batch, station=checkpoint.station).encode(),
     }
-    extra = dict(extra or {})
     if clash := (OURS | {MANIFEST, SIGNATURE}) & set(extra):
         raise StoreError(f"{min(clash)}: a package has a file of its own by this name")
     packed = _write(
@@ -147,7 +159,7 @@ def pack_batch(
             "made_by": principal,
             "missing_images": sorted(missing),
         },
-        key or signing_key(data_dir),
+        key,
         checkpoint,
     )
     with DeskLedger.open(data_dir) as ledger:

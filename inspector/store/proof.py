@@ -243,6 +243,21 @@ def check_checkpoint(words: Any, key: Ed25519PublicKey) -> Checkpoint:
     return checkpoint
 
 
+def held_checkpoint(path: Path) -> Signed:
+    """The signed checkpoint in a proof, or in a package's ``checkpoint.json``, as it was kept
+    elsewhere; `verify` checks it and what it shows.
+
+    Raises:
+        ProofRefused: there is none in this file.
+    """
+    document = read_document(path, MAX_FILE)
+    words = document.get("checkpoint", document)
+    try:
+        return Signed(bytes.fromhex(words["body"]), bytes.fromhex(words["signature"]))
+    except (TypeError, KeyError, ValueError) as error:
+        raise ProofRefused(f"{path}: holds no checkpoint") from error
+
+
 def read_document(path: Path, limit: int) -> dict[str, Any]:
     """The JSON object in a file.
 

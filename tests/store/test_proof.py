@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from inspector import cli
 from inspector.part import new_part_id
 from inspector.store import (
     ImageArchive,
@@ -190,3 +192,25 @@ def test_the_commands_prove_and_check_without_the_ledger(store: Path, tmp_path: 
     out.write_text(out.read_text().replace("SN50", "SN51"))
     refused = inspector("verify", "--proof", str(out), "--key", str(key))
     assert refused.returncode == 1 and "its words are not those of its bytes" in refused.stdout
+
+
+def test_a_proof_kept_elsewhere_shows_a_tail_that_was_cut(
+    store: Path, proven: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "p.json").write_text(json.dumps(proven))
+    words = ["verify", str(store), "--held", str(tmp_path / "p.json"), "--json"]
+    whole = CliRunner().invoke(cli.app, words)
+    assert whole.exit_code == 0, whole.output
+    shutil.copytree(store, tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut/checkpoints")
+    with sqlite3.connect(tmp_path / "cut/line.db") as line:
+        last = line.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
+        line.execute("DELETE FROM checkpoint WHERE number = ?", (last,))
+        line.execute("DELETE FROM record WHERE position > 100")
+    line.close()
+    words[1] = str(tmp_path / "cut")
+    cut = CliRunner().invoke(cli.app, words)
+    assert cut.exit_code == 1 and "its tail was cut" in cut.output
+    (tmp_path / "p.json").write_text("{}")
+    refused = CliRunner().invoke(cli.app, words)
+    assert refused.exit_code == 1 and "holds no checkpoint" in refused.output
