@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -97,6 +98,7 @@ def run(path: Path, until: Callable[[], bool] = lambda: False) -> int:
     if refusal := _in_a_child(lambda: _check(station)):
         raise CannotRun(refusal)
     runs = run_dir(station.data)
+    sole = _sole(runs / "station.lock", station.data)
     ending = False
 
     def end(*_: object) -> None:
@@ -117,7 +119,20 @@ def run(path: Path, until: Callable[[], bool] = lambda: False) -> int:
             _stop(child)
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(sole)
     return sum(child.restarts for child in children)
+
+
+def _sole(path: Path, data: Path) -> int:
+    """The lock of a data folder's one station, an open file. A second station would take the
+    first one's sockets and signs of life away. Raises ``CannotRun``."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise CannotRun(f"{data}: a station already runs on this data; stop it first") from None
+    return lock
 
 
 def _check(station: Station) -> None:

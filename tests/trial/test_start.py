@@ -126,6 +126,24 @@ def hindered(coded: Any, plan: Callable[..., Plan], watch: Callable[[Trial], Any
     return facts
 
 
+@pytest.fixture(scope="module")
+def doubled(coded: Any, plan: Callable[..., Plan], watch: Callable[[Trial], Any]) -> Any:
+    """A station that is started a second time while it runs."""
+    with running(plan(coded)) as trial:
+        seen = watch(trial)
+        seen.passes()
+        before = trial.pids()
+        done = run(trial.plan.folder)
+        seen.passes(10)
+        return done, before, trial.pids()
+
+
+def test_a_second_station_on_the_same_data_is_refused_and_disturbs_nothing(doubled: Any) -> None:
+    done, before, after = doubled
+    assert_refused(done, "already runs")
+    assert before == after
+
+
 HOLD = """
 import sys, time
 from inspector.store import LineLedger
