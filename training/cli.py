@@ -88,8 +88,8 @@ def fit_detect(
     from training.detect import fit_detector
     from training.export import export_detector
 
-    torch.set_num_threads(threads)
     plan = _plan(name, data, classes, held_out, size)
+    torch.set_num_threads(threads)
     schedule = plan.schedule if epochs is None else replace(plan.schedule, epochs=epochs)
     pictures, measured = plan.pictures(data or run)
     console.print(f"{plan.name}: {len(pictures)} pictures to learn from, {len(measured)} held out")
@@ -180,10 +180,8 @@ def evaluate(
 
     card = json.loads((model / "card.json").read_text())
     _, height, width, _ = card["input"]["shape"]
-    chosen = set(groups.split(",")) if groups else None
-    pictures = [
-        letterbox(p, height, width) for p in read_yolo(data) if chosen is None or p.group in chosen
-    ]
+    only = groups.split(",") if groups else ()
+    pictures = [letterbox(p, height, width) for p in read_yolo(data, only=only)]
     if not pictures:
         raise typer.BadParameter(f"no pictures of {groups} in {data}")
     metrics = measure_detector(look_with(model / "model.onnx"), pictures, card["classes"])

@@ -6,7 +6,7 @@ Imported by ``fit``, ``augment``, ``evaluate`` and the shipped models' own scrip
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,14 +35,24 @@ class Picture:
     name: str = ""
 
 
-def read_yolo(folder: Path, group: str = r"^(.*?)(?:_MOV|_mp4|\.)", side: int = 0) -> list[Picture]:
+def read_yolo(
+    folder: Path,
+    group: str = r"^(.*?)(?:_MOV|_mp4|\.)",
+    side: int = 0,
+    only: Collection[str] = (),
+) -> list[Picture]:
     """``folder/images/*`` with ``folder/labels/*.txt``: class, then centre and size, or a polygon.
 
     Both forms in fractions of the image; a polygon becomes the box around it. ``group`` is matched
-    on the file name, its first bracket is the picture's group. ``side`` > 0 scales the longer side.
+    on the file name, its first bracket is the picture's group. ``side`` > 0 scales the longer side;
+    ``only`` names the groups to read, all when empty.
     """
     pictures = []
     for path in sorted((folder / "images").iterdir()):
+        found = re.match(group, path.name)
+        of = found[1] if found else path.stem
+        if only and of not in only:
+            continue
         pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if pixels is None:
             raise ValueError(f"{path}: not an image that OpenCV can read")
@@ -61,13 +71,12 @@ def read_yolo(folder: Path, group: str = r"^(.*?)(?:_MOV|_mp4|\.)", side: int = 
                 low, high = corners.min(0), corners.max(0)
             boxes.append(np.concatenate((low, high)) * np.array([width, height] * 2, np.float32))
             labels.append(int(label))
-        found = re.match(group, path.name)
         pictures.append(
             Picture(
                 pixels,
                 np.array(boxes, np.float32).reshape(-1, 4),
                 np.array(labels, np.int64),
-                found[1] if found else path.stem,
+                of,
                 path.name,
             )
         )
