@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 KEEP_ALIVE_S = 75
 """An MES asks a few times a minute, and must not find its connection gone when it does."""
+CONNECTIONS_MAX = 512
+"""Half of the files that a process may open; what is over is told 503 at once."""
 SWITCH_S = 1e-3
 """A thread that reads a page of parts must not keep a reject waiting for Python's lock; the
 default is 5 ms."""
@@ -59,6 +61,7 @@ async def serve(station: Station, plant: Plant, run: Path) -> None:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
+            limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=1,
             ssl_certfile=plant.certificate,
             ssl_keyfile=plant.private_key,

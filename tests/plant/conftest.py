@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from inspector.identity import Principal, Role, Users
 from inspector.part import Batch
 from inspector.store import ImageArchive, LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
+from inspector.trial import Plan, Trial, running, wait_for
+from inspector.virtual.film import render_set
 
 SYSTEM = Principal("test", frozenset({Role.SYSTEM}))
 STATION = """
@@ -33,6 +36,13 @@ plc: {port: 5020}
 web:
 batch: {id: L2417A}
 plant: {port: 0%s}
+"""
+
+RECIPE = """
+name: {name}
+views: [code]
+tools:
+  - {{name: light, kind: illumination, view: code, roi: [6, 6, 26, 26], params: {{low: 20}}}}
 """
 
 
@@ -185,3 +195,43 @@ def client_of() -> Iterator[Callable[[str, str], Client]]:
     yield make
     for client in clients:
         client.close()
+
+
+@pytest.fixture(scope="session")
+def lines() -> Callable[[Path, float, float], Any]:
+    """Starts a station with its plant process: good bottles, endlessly, at a rate, so many seconds
+    from the eye to the gate; two recipes that look at the light only."""
+    return a_line
+
+
+@contextmanager
+def a_line(folder: Path, rate: float, travel_s: float) -> Iterator[Trial]:
+    films = render_set("bottle-line", 43, 12, folder / "films", defect_rate=0.0)
+    recipes = []
+    for name in ("bottle-line", "juice-line"):
+        recipes.append(folder / f"{name}.yaml")
+        recipes[-1].write_text(RECIPE.format(name=name))
+    station = {
+        "clock": "trusted",
+        "stop.rejects_in_a_row": 0,
+        "stop.confirmation_failed": False,
+        "plant": {"port": 0},
+    }
+    plan = Plan(
+        films, folder, rate, recipes=tuple(recipes), views=("code",), travel_s=travel_s,
+        station=station,
+    )  # fmt: skip
+    with running(plan) as trial:
+
+        def lives() -> bool:
+            return trial.station is not None and trial.station.poll() is None
+
+        served = run_dir(trial.data) / "plant.url"
+        assert wait_for(served.exists, 60, lives), (folder / "station.log").read_text()[-3000:]
+        yield trial
+
+
+@pytest.fixture(scope="session")
+def plants() -> type[Plant]:
+    """How a plant process is made: folder, and more settings of its section."""
+    return Plant

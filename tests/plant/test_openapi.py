@@ -15,7 +15,11 @@ def test_the_document_is_openapi_31_and_open(plant: Any, mes: Any) -> None:
     reply = plant.client("").get("/openapi.json")
     assert reply.status == 200 and reply.json["openapi"].startswith("3.1")
     paths = reply.json["paths"]
-    assert set(paths) >= {"/api/v1/rejects", "/api/v1/parts/{id}", "/01/{gtin}/10/{lot}/21/{serial}"}
+    assert set(paths) >= {
+        "/api/v1/rejects",
+        "/api/v1/parts/{id}",
+        "/01/{gtin}/10/{lot}/21/{serial}",
+    }
     for path, operations in paths.items():
         for method, operation in operations.items():
             assert operation["security"], f"{method} {path} has no security"

@@ -12,6 +12,12 @@ from typing import Any
 
 import pytest
 
+from inspector.bus import run_dir
+from inspector.identity import Principal, Role, Users
+from inspector.store import History
+from inspector.trial import wait_for
+
+SYSTEM = Principal("test", frozenset({Role.SYSTEM}))
 RATE = 200.0
 SECONDS = 5.0
 CLIENTS = 16
@@ -73,3 +79,56 @@ def test_rejects_of_parts_that_have_passed_keep_pace(
     with capsys.disabled():
         print(f"\nPOST /rejects, passed parts, {RATE:g}/s, load {os.getloadavg()[0]:.1f}: {found}")
     assert found["p50"] < LIMIT_MS
+
+
+@pytest.mark.slow
+def test_the_line_does_not_feel_the_rejects(
+    lines: Any,
+    client_of: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """At 25 parts/s: trigger to acknowledged decision, without and with 200 rejects a second, every
+    other one of a part before the gate."""
+    with lines(tmp_path_factory.mktemp("pace"), 25.0, 2.0) as trial:
+        users = Users(trial.data)
+        users.add_user("mes", [Role.MACHINE], principal=SYSTEM)
+        key = users.add_key("mes", principal=SYSTEM)
+        url = (run_dir(trial.data) / "plant.url").read_text()
+        client = client_of(url, key)
+
+        def newest() -> int:
+            items = client.get("/parts?limit=1").json.get("items")
+            return int(items[0]["sequence"]) if items else 0
+
+        assert wait_for(lambda: newest() > 100, 60)
+
+        def body(index: int) -> dict[str, Any]:
+            # the newest part without asking: at 25/s it is known to within a few
+            number = base + int((time.monotonic() - began) * 25) if index % 2 else 1 + index % 40
+            return {"sequence": {"number": number}, "reason": "pace", "requester": "MES"}
+
+        windows = {}
+        for name in ("alone", "with rejects", "alone again"):
+            base, began = newest(), time.monotonic()
+            if name == "with rejects":
+                times = post_at(url, key, RATE, 8.0, body)
+            else:
+                time.sleep(8.0)
+            windows[name] = (base + 1, newest())
+        time.sleep(1.0)
+        took: dict[str, list[float]] = {name: [] for name in windows}
+        with History(trial.data, bound_s=30) as history:
+            for part in history.last(2000):
+                verdict = part.verdict
+                heard = [g.acknowledged_ns for g in part.gates if g.acknowledged_ns]
+                for name, (first, last) in windows.items():
+                    if heard and first <= verdict.sequence <= last:
+                        took[name].append((heard[0] - verdict.times.trigger_ns) / 1e6)
+    with capsys.disabled():
+        load = os.getloadavg()[0]
+        print(f"\nPOST /rejects beside a line at 25/s, load {load:.1f}: {figures(times)}")
+        for name, values in took.items():
+            print(f"the line {name}: {figures(sorted(values))}")
+    assert all(len(values) > 100 for values in took.values())
+    assert figures(times)["p50"] < LIMIT_MS

@@ -5,8 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,46 +18,18 @@ import pytest
 from inspector.bus import CommandClient, run_dir
 from inspector.identity import Action, Principal, Role, Users
 from inspector.store import History, verify
-from inspector.trial import Plan, Trial, running, wait_for
-from inspector.virtual.film import render_set
+from inspector.trial import Trial, wait_for
 
 pytestmark = pytest.mark.slow
 RATE = 6.0
 WHY = {"reason": "overfilled", "requester": "MES order 4711"}
 QA = Principal("qa", frozenset({Role.QA}))
 SYSTEM = Principal("test", frozenset({Role.SYSTEM}))
-RECIPE = """
-name: {name}
-views: [code]
-tools:
-  - {{name: light, kind: illumination, view: code, roi: [6, 6, 26, 26], params: {{low: 20}}}}
-"""
 
 
 @pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
-    """Good bottles, endlessly, four seconds from the eye to the gate; two recipes."""
-    folder = tmp_path_factory.mktemp("line")
-    films = render_set("bottle-line", 43, 12, folder / "films", defect_rate=0.0)
-    recipes = []
-    for name in ("code-a", "code-b"):
-        path = folder / f"{name}.yaml"
-        path.write_text(RECIPE.format(name=name))
-        recipes.append(path)
-    station = {
-        "clock": "trusted",
-        "stop.rejects_in_a_row": 0,
-        "plant": {"port": 0},
-        "stop.confirmation_failed": False,
-    }
-    plan = Plan(
-        films, folder, RATE, recipes=tuple(recipes), views=("code",), travel_s=4.0, station=station
-    )
-    with running(plan) as trial:
-        log = folder / "station.log"
-        served = run_dir(trial.data) / "plant.url"
-        station_lives = lambda: trial.station is not None and trial.station.poll() is None  # noqa: E731
-        assert wait_for(served.exists, 60, station_lives), log.read_text()[-3000:]
+def trial(tmp_path_factory: pytest.TempPathFactory, lines: Any) -> Iterator[Trial]:
+    with lines(tmp_path_factory.mktemp("line"), RATE, 4.0) as trial:
         yield trial
 
 
@@ -117,7 +93,7 @@ def test_the_status_is_the_lines_heartbeat(mes: Any) -> None:
     status = mes.get("/status").json
     assert status["line"] == "alive" and status["ready"] is True
     assert status["heartbeat_age_ms"] < 800 and status["counts"]["parts"] > 0
-    assert status["recipe"].startswith("code-a@")
+    assert status["recipe"].startswith("bottle-line@")
 
 
 def test_a_part_before_the_gate_is_refused_there_and_the_event_says_so(
@@ -201,12 +177,12 @@ def test_batches_and_recipes_change_by_order(mes: Any) -> None:
     assert again.json == started.json
     assert wait_for(lambda: mes.get("/status").json["batch"] == "L9001", 5)
     assert mes.get("/batches/L9001").json["running"] is True
-    changed = mes.post("/changeover", {"recipe": "code-b"})
+    changed = mes.post("/changeover", {"recipe": "juice-line"})
     assert changed.status == 200 and changed.json["result"]["batch"] == "L9001"
-    assert wait_for(lambda: mes.get("/status").json["recipe"].startswith("code-b@"), 5)
+    assert wait_for(lambda: mes.get("/status").json["recipe"].startswith("juice-line@"), 5)
     refused = mes.post("/changeover", {"recipe": "nothing"})
-    assert refused.status == 409 and "code-a, code-b" in refused.json["detail"]
-    wrong = mes.post("/batches/bottle-line-x/close", None)
+    assert refused.status == 409 and "bottle-line, juice-line" in refused.json["detail"]
+    wrong = mes.post("/batches/never/close", None)
     assert wrong.status == 404
 
 
@@ -251,6 +227,23 @@ def test_events_are_taken_up_again_without_a_gap(mes: Any) -> None:
         place = stream.place
         stream.close()
     assert found[:11] == seen[1:]
+
+
+def test_the_documents_examples_work(trial: Trial, mes: Any) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("NO CURL: the examples of docs/mes.md are not executed")
+    text = (Path(__file__).parents[2] / "docs" / "mes.md").read_text()
+    examples = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 4
+    part = mes.get("/parts?limit=1").json["items"][0]["id"]
+    names = {"STATION": mes.url.rstrip("/"), "KEY": mes.key, "PART": part}
+    for example in examples:
+        ran = subprocess.run(
+            ["bash", "-euc", example], env=os.environ | names, capture_output=True, timeout=60
+        )
+        assert ran.returncode == 0, f"{example}\n{ran.stdout.decode()}\n{ran.stderr.decode()}"
+    assert b"event: part." in ran.stdout or b"event: batch.begin" in ran.stdout
+    resume(trial)
 
 
 def test_the_ledger_of_all_this_verifies(trial: Trial, mes: Any) -> None:
