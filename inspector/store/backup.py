@@ -12,12 +12,13 @@ before as it was. The folder holds the station's private key: it is made with mo
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +40,16 @@ MANIFEST = "backup.json"
 FORMAT = "inspector-backup"
 VERSION = 1
 LEFT_OUT = frozenset(
-    {"images", "checkpoints", "run", "line.lock", "retain.lock", "holds.db", "plant.db"}
+    {
+        "images",
+        "checkpoints",
+        "run",
+        "line.lock",
+        "retain.lock",
+        "holds.db",
+        "plant.db",
+        "tree.cache",
+    }
 )
 """What is copied in a way of its own, what a running station makes anew, indexes of the desk."""
 _ENDINGS = ("-wal", "-shm", "-journal", ".part")
@@ -84,7 +94,7 @@ def back_up(data_dir: Path | str, folder: Path | str, *, even_damaged: bool = Fa
     if folder.resolve().is_relative_to(data_dir.resolve()):
         raise StoreError(f"{folder}: a back-up belongs on another disk, not into the data itself")
     try:
-        with retention_lock(data_dir, shared=True):
+        with retention_lock(data_dir, shared=True), _alone(folder):
             return _back_up(data_dir, folder, even_damaged)
     except OSError as error:
         raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
@@ -147,9 +157,23 @@ def restore(
     )
 
 
-def _back_up(data_dir: Path, folder: Path, even_damaged: bool) -> Backup:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / "backup.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StoreError(f"{folder}: another back-up is being written here") from None
+    finally:
+        os.close(descriptor)
+
+
+def _back_up(data_dir: Path, folder: Path, even_damaged: bool) -> Backup:
     before = _manifest(folder)
+    for leftover in folder.glob(f".{MANIFEST}.*"):  # of one that was killed
+        leftover.unlink()
     taken = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     moment = folder / f"ledger-{taken.translate(str.maketrans('', '', '-:.'))}"
     moment.mkdir(mode=0o700)

@@ -11,7 +11,7 @@ import stat
 from hashlib import sha256
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -49,7 +49,7 @@ def signing_key(data_dir: Path) -> Ed25519PrivateKey:
         raise StoreError(f"{path}: others may read it (mode {mode:04o}); run: chmod 600 {path}")
     try:
         key = load_pem_private_key(content, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise StoreDamaged(f"{path}: not a PEM private key; restore it from its backup") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise StoreDamaged(f"{path}: not an Ed25519 key")
@@ -67,7 +67,7 @@ def public_key(path: Path) -> Ed25519PublicKey:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
         raise StoreDamaged(f"{path}: {error.strerror}: no key to check signatures with") from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise StoreDamaged(f"{path}: not a PEM public key") from error
     if not isinstance(key, Ed25519PublicKey):
         raise StoreDamaged(f"{path}: not an Ed25519 key")

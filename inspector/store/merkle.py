@@ -10,8 +10,11 @@ leaves splits at the largest power of two below n. `Tree` keeps one hash per com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+
+RootBetween = Callable[[int, int], bytes]
+"""Gives the root of the leaves from one position up to, and without, another."""
 
 EMPTY_ROOT = sha256(b"").digest()
 """The root of no records."""
@@ -116,21 +119,37 @@ def proves_inclusion(
     return last == 0 and node == root
 
 
+def in_order(leaves: Iterable[bytes]) -> RootBetween:
+    """The roots of stretches that are asked for from left to right, without a gap."""
+    coming = iter(leaves)
+
+    def root_between(low: int, high: int) -> bytes:
+        tree = Tree()
+        for leaf in coming:
+            tree.append(leaf)
+            if tree.size == high - low:
+                return tree.root()
+        raise ValueError(f"{high - low - tree.size} leaves are missing")
+
+    return root_between
+
+
 def inclusion_proofs(
-    leaves: Iterable[bytes], size: int, indices: Iterable[int]
+    root_between: RootBetween, size: int, indices: Iterable[int]
 ) -> tuple[bytes, dict[int, list[bytes]]]:
-    """The root of ``size`` leaf hashes and the audit paths of some of them, reading each leaf once.
+    """The root of ``size`` leaf hashes and the audit paths of some of them.
+
+    Each stretch is asked for once, from left to right.
 
     Raises:
-        ValueError: there are fewer leaves, or an index is none of theirs.
+        ValueError: an index is none of theirs.
     """
     wanted = _among(indices, size)
     paths: dict[int, list[bytes]] = {index: [] for index in wanted}
-    coming = iter(leaves)
 
     def walk(low: int, high: int, inside: list[int]) -> bytes:
         if not inside or high - low == 1:
-            return _next_root(coming, high - low)
+            return root_between(low, high)
         middle = low + _split(high - low)
         below = [index for index in inside if index < middle]
         above = inside[len(below) :]
@@ -145,7 +164,7 @@ def inclusion_proofs(
 
 
 def subset_proof(
-    leaves: Iterable[bytes], size: int, indices: Iterable[int]
+    root_between: RootBetween, size: int, indices: Iterable[int]
 ) -> tuple[bytes, list[bytes]]:
     """The root of ``size`` leaf hashes, and one proof that many of them are under it.
 
@@ -153,16 +172,15 @@ def subset_proof(
     for a run of neighbours some twenty hashes, however many they are.
 
     Raises:
-        ValueError: there are fewer leaves, or an index is none of theirs.
+        ValueError: an index is none of theirs.
     """
-    coming = iter(leaves)
     nodes: list[bytes] = []
 
     def walk(low: int, high: int, inside: list[int]) -> bytes:
         if len(inside) == high - low:
-            return _next_root(coming, high - low)
+            return root_between(low, high)
         if not inside:
-            nodes.append(_next_root(coming, high - low))
+            nodes.append(root_between(low, high))
             return nodes[-1]
         middle = low + _split(high - low)
         below = [index for index in inside if index < middle]
@@ -204,15 +222,6 @@ def _among(indices: Iterable[int], size: int) -> list[int]:
     if not wanted or wanted[0] < 0 or wanted[-1] >= size:
         raise ValueError(f"no such leaves in a tree of {size}")
     return wanted
-
-
-def _next_root(leaves: Iterator[bytes], count: int) -> bytes:
-    tree = Tree()
-    for leaf in leaves:
-        tree.append(leaf)
-        if tree.size == count:
-            return tree.root()
-    raise ValueError(f"{count - tree.size} leaves are missing")
 
 
 def consistency_proof(leaves: Sequence[bytes], size: int) -> list[bytes]:

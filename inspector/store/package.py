@@ -30,8 +30,8 @@ from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.files import fresh_file
 from inspector.store.keys import key_id, signing_key
-from inspector.store.merkle import EMPTY_ROOT, subset_proof
-from inspector.store.proof import checkpoint_words, leaves_below, newest_checkpoint
+from inspector.store.merkle import subset_proof
+from inspector.store.proof import checkpoint_words, newest_checkpoint
 from inspector.store.readable import iso_utc, readable
 from inspector.store.records import ImageRecord, Lookup, Record
 from inspector.store.related import (
@@ -43,6 +43,7 @@ from inspector.store.related import (
     reading,
 )
 from inspector.store.retention import retention_lock
+from inspector.store.subtrees import proven_by
 
 FORMAT = "inspector-package"
 VERSION = 1
@@ -129,8 +130,7 @@ def _pack(
         bodies = {at: body_at(line, at) for at in wanted}
         if not wanted or where.first >= size:
             raise StoreError(f"{data_dir}: nothing of batch {batch!r} is signed yet; try in 10 s")
-        root, line_nodes = subset_proof(leaves_below(line, size), size, wanted)
-    _signed(data_dir, root, checkpoint.line_root, checkpoint)
+        line_nodes = proven_by(subset_proof, data_dir, line, size, checkpoint.line_root, wanted)
     lookup = lookup_in(bodies.__getitem__)
     records = {at: layout.decode_record(body, lookup) for at, body in bodies.items()}
     verdicts = [record for record in records.values() if isinstance(record, Verdict)]
@@ -194,14 +194,6 @@ def summary_of(batch: str, verdicts: Iterable[Verdict]) -> dict[str, Any]:
     }
 
 
-def _signed(data_dir: Path, root: bytes, expected: bytes, checkpoint: Checkpoint) -> None:
-    if root != expected:
-        raise StoreDamaged(
-            f"{data_dir}: the records are not those that checkpoint {checkpoint.number} signed;"
-            f" run: inspector verify {data_dir}"
-        )
-
-
 def _desk(
     data_dir: Path, checkpoint: Checkpoint, batch: str, verdicts: Iterable[Verdict]
 ) -> tuple[dict[int, bytes], list[bytes]]:
@@ -214,10 +206,8 @@ def _desk(
         covered = [at for at in found if at < checkpoint.desk_size]
         if not covered:
             return found, []
-        root, nodes = subset_proof(
-            leaves_below(desk, checkpoint.desk_size), checkpoint.desk_size, covered
-        )
-    _signed(data_dir, root, checkpoint.desk_root or EMPTY_ROOT, checkpoint)
+        size, root = checkpoint.desk_size, checkpoint.desk_root
+        nodes = proven_by(subset_proof, None, desk, size, root, covered)
     return found, nodes
 
 

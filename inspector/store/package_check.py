@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -192,7 +193,7 @@ def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 def _public(pem: bytes) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(pem)
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise ProofRefused(f"{PUBLIC}: is no public key") from error
     if not isinstance(key, Ed25519PublicKey):
         raise ProofRefused(f"{PUBLIC}: is no Ed25519 key")

@@ -237,6 +237,16 @@ def test_not_even_the_key_makes_another_history(
         check_package(forged, public_key(_key(store)))
 
 
+def test_a_key_of_an_unknown_kind_is_refused(store: Path, packed: Path, tmp_path: Path) -> None:
+    def change(files: Files) -> None:
+        key = bytearray(files["station.pub"])
+        key[35] ^= 1
+        files["station.pub"] = bytes(key)
+
+    with pytest.raises(ProofRefused, match=r"station\.pub: is no public key"):
+        check_package(_changed(packed, tmp_path / "f.zip", change), public_key(_key(store)))
+
+
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -179,19 +179,23 @@ def test_any_byte_changed_is_refused_or_means_the_same(
 
 
 def test_the_commands_prove_and_check_without_the_ledger(store: Path, tmp_path: Path) -> None:
-    def inspector(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "inspector", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
+    run = CliRunner().invoke
     out, key = tmp_path / "p.json", tmp_path / "station.pub"
     shutil.copy(store / "keys/station.pub", key)
-    made = inspector("proof", str(store), "--serial", "SN50", "--out", str(out))
-    assert made.returncode == 0, made.stderr
-    checked = inspector("verify", "--proof", str(out), "--key", str(key), "--json")
-    assert checked.returncode == 0 and json.loads(checked.stdout)["serial"] == "SN50"
+    made = run(cli.app, ["proof", str(store), "--serial", "SN50", "--out", str(out)])
+    assert made.exit_code == 0, made.output
+    words = ["verify", "--proof", str(out), "--key", str(key)]
+    checked = subprocess.run(
+        [sys.executable, "-m", "inspector", *words, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(checked.stdout)["serial"] == "SN50"
     out.write_text(out.read_text().replace("SN50", "SN51"))
-    refused = inspector("verify", "--proof", str(out), "--key", str(key))
-    assert refused.returncode == 1 and "its words are not those of its bytes" in refused.stdout
+    refused = run(cli.app, words)
+    assert refused.exit_code == 1 and "its words are not those of its bytes" in refused.output
 
 
 def test_a_proof_kept_elsewhere_shows_a_tail_that_was_cut(
