@@ -89,9 +89,10 @@ def reject(desk: Desk, who: Principal, asked: Reject) -> Done:
     with desk.history() as history:
         runs = runs_of(history, asked, AHEAD)
         said, detail = refuse(desk, history, who, runs, asked.reason)
-    answer = RejectSaid(
-        id=str(uuid4()), at=now(), gate=worst(said), runs=said, detail=detail
-    ).model_dump(mode="json")
+    gate = worst(said)
+    answer = RejectSaid(id=str(uuid4()), at=now(), gate=gate, runs=said, detail=detail).model_dump(
+        mode="json"
+    )
     record = {
         "cause": "reject",
         "disposition": Disposition.HOLD,
@@ -99,7 +100,7 @@ def reject(desk: Desk, who: Principal, asked: Reject) -> Done:
         "requester": asked.requester,
         "runs": [[run.stream, run.first, run.last] for run in said],
     }
-    return Done(KIND, _status(said), answer, record)
+    return Done(KIND, _status(gate), answer, record)
 
 
 def isolate(
@@ -107,7 +108,13 @@ def isolate(
 ) -> Done:
     """Put a batch on hold; if it runs, pause the line and refuse what stands before the gate."""
     beat = desk.heartbeat
-    running = beat.alive and beat.body.get("batch") == batch
+    with desk.history() as history:
+        # The heartbeat is up to 200 ms old; the ledger knows a batch that has just begun.
+        change = next(iter(history.batch_changes(1)), None)
+        begun = change is not None and (change.id, change.action) == (batch, "begin")
+        running = begun or (beat.alive and beat.body.get("batch") == batch)
+        if not running and not batch_known(history, batch):
+            raise Problem(404, "unknown-batch", f"there was never a batch {batch!r}")
     paused, details = False, list[str]()
     said: list[RunSaid] = []
     if running:
@@ -120,16 +127,15 @@ def isolate(
     elif not beat.alive:
         details.append("the line is lost: whether the batch runs is not known")
     with desk.history() as history:
-        if not running and not batch_known(history, batch):
-            raise Problem(404, "unknown-batch", f"there was never a batch {batch!r}")
         near = _before_gate(desk, history, batch, running)
         if near is not None:
             said, detail = refuse(desk, history, who, [near], reason)
             details += [detail] if detail else []
+    gate = "unknown" if running and not paused else worst(said)
     answer = RejectSaid(
         id=str(uuid4()),
         at=now(),
-        gate="unknown" if running and not paused else worst(said),
+        gate=gate,
         runs=said,
         batch=batch,
         paused=paused,
@@ -143,7 +149,7 @@ def isolate(
         "batch": batch,
         "paused": paused,
     }
-    return Done(KIND, _status(said), answer, record)
+    return Done(KIND, _status(gate), answer, record)
 
 
 def refuse(
@@ -264,5 +270,5 @@ def _said(run: Run, gate: GateState) -> RunSaid:
     return RunSaid(stream=run.stream, first=run.first, last=run.last, gate=gate)
 
 
-def _status(runs: Iterable[RunSaid]) -> int:
-    return 202 if worst(runs) in ("unknown", "pending") else 200
+def _status(gate: GateState) -> int:
+    return 202 if gate in ("unknown", "pending") else 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from datetime import UTC, datetime
@@ -96,6 +97,14 @@ def test_a_batch_is_held_and_released(mes: Any) -> None:
     assert mes.post("/batches/never/hold", WHY).status == 404
 
 
+def test_a_running_batch_that_cannot_be_paused_is_held_and_the_answer_says_so(mes: Any) -> None:
+    reply = mes.post("/batches/B/hold", WHY)
+    assert reply.status == 202 and reply.json["gate"] == "unknown"
+    assert reply.json["paused"] is False and "was not paused" in reply.json["detail"]
+    assert mes.get("/batches/B").json["disposition"]["disposition"] == "hold"
+    assert mes.post("/batches/B/release", WHY).status == 201
+
+
 def test_what_needs_the_line_says_that_there_is_none(plant: Any, mes: Any) -> None:
     size = desk_size(plant)
     for path, body in (
@@ -172,9 +181,47 @@ def test_keys_outlive_a_kill_and_the_loss_of_the_index(plant: Any, mes: Any) -> 
     assert disposition(client, 40) == "hold"
 
 
+def test_nothing_acknowledged_is_lost_when_it_is_killed_under_load(plant: Any, mes: Any) -> None:
+    answered: dict[str, str] = {}
+    tried: set[str] = set()
+
+    def flood(worker: int) -> None:
+        client = plant.client(mes.key)
+        for index in range(1000):
+            key = f"flood-{worker}-{index}"
+            tried.add(key)
+            try:
+                reply = client.post("/rejects", number(1 + index % 100), Idempotency_Key=key)
+            except (OSError, http.client.HTTPException):
+                return
+            answered[key] = reply.json["id"]
+
+    threads = [threading.Thread(target=flood, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 20
+    while len(answered) < 60 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    plant.process.kill()
+    for thread in threads:
+        thread.join(20)
+    plant.kill()
+    plant.start()
+    client = plant.client(mes.key)
+    with History(plant.data) as history:
+        kept = [r.body for r in history.desk(limit=100_000) if r.body.get("key") in tried]
+    assert len(answered) >= 60
+    assert len({body["key"] for body in kept}) == len(kept)  # none twice
+    assert answered.items() <= {body["key"]: body["answer"]["id"] for body in kept}.items()
+    for key in list(answered)[-3:]:
+        index = int(key.rsplit("-", 1)[1])
+        again = client.post("/rejects", number(1 + index % 100), Idempotency_Key=key)
+        assert again.json["id"] == answered[key]
+
+
 def test_every_write_is_in_the_ledger_with_its_principal(plant: Any) -> None:
     with History(plant.data) as history:
-        records = history.desk(limit=10_000)
+        records = history.desk(limit=100_000)
     assert records and {record.principal for record in records} <= {"mes", "mes-2"}
     assert all(record.body["reason"] and record.body["answer"]["id"] for record in records)
     assert verify(plant.data).ok

@@ -114,7 +114,7 @@ Steps = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(Steps)
 def test_runs_say_what_a_table_of_parts_would(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Disposition, int, int]]
