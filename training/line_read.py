@@ -21,7 +21,7 @@ from training.recogniser import CHARSET
 NAME = "line-read"
 LINES, HELD_OUT = 20_000, 3_000
 SEED = 11
-SCHEDULE = Schedule(epochs=22, rate=2e-3, decay=0.01, warm_up=300)
+SCHEDULE = Schedule(epochs=25, rate=2e-3, decay=0.01, warm_up=300)
 TRAINED_ON = (
     "The virtual line's print (inspector.virtual.print.render_line, split train, half of it with "
     "print heads drawn at random): lots, dates and random strings; measured on the fonts and "

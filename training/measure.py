@@ -5,6 +5,7 @@ Imported by ``card``, ``export`` and ``cli``; what is measured is the file that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from training.recogniser import decode_line
 
 THRESHOLD = 0.5
 SURE = 0.8
+CODE = re.compile(r"[A-HJ-NPR-Z]\d{4}[A-HJ-NPR-Z]|\d\d.[A-Z]{3}.\d\d")
+"""Lots without I, O and Q, as real ones are, and dates: among random strings an O is often a 0."""
 
 
 def session(path: Path, threads: int = 2) -> ort.InferenceSession:
@@ -95,8 +98,14 @@ def measure_reader(path: Path, lines: Sequence[Line]) -> dict[str, Any]:
         for (text, each), line in zip(answers, lines, strict=True)
         if min(each, default=0.0) >= SURE
     ]
+    codes = [
+        (text, line)
+        for (text, _), line in zip(answers, lines, strict=True)
+        if CODE.fullmatch(line.text)
+    ]
     return {
         "exact_lines": exact([text for text, _ in answers], lines).as_dict(),
+        "exact_lots_and_dates": exact([t for t, _ in codes], [line for _, line in codes]).as_dict(),
         f"sure_lines@{SURE}": wilson(len(sure), len(lines)).as_dict(),
         f"exact_of_sure@{SURE}": exact([t for t, _ in sure], [line for _, line in sure]).as_dict(),
     }
