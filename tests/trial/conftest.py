@@ -225,7 +225,7 @@ def audit() -> Callable[[Trial], Auditor]:
 
 @pytest.fixture(scope="session")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Plan]:
-    """A plan for coded parts without end, or so many, at 20 parts/s unless it says otherwise."""
+    """A plan for coded parts without end, or so many, at 25 parts/s unless it says otherwise."""
 
     def make(coded: Coded, *, recipes: Iterable[Path] = (), **fields: Any) -> Plan:
         station = LENIENT | {"store.reserve_mb": 0, "store.stop_mb": 0} | fields.pop("station", {})
@@ -234,7 +234,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Plan]:
             tmp_path_factory.mktemp("trial"),
             recipes=tuple(recipes) or (coded.recipe,),
             station=station,
-            **fields,
+            **{"rate": 25.0} | fields,
         )
 
     return make

@@ -21,7 +21,7 @@ FREEZES = (
     ("line", 0.15), ("line", 0.5), ("line", 1.3), ("line", 2.6), ("cameras-side", 0.3),
     ("cameras-code", 1.2), ("line", 0.25),
 )  # fmt: skip
-"""Who, and for how many seconds: with 20 parts/s the ring of pictures (16) and the PLC's ring of
+"""Who, and for how many seconds: with 25 parts/s the ring of pictures (16) and the PLC's ring of
 triggers (12) are overwritten in the longer ones."""
 
 

@@ -106,12 +106,17 @@ def test_a_draft_is_refused_where_approval_is_required(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def hindered(coded: Any, plan: Callable[..., Plan], watch: Callable[[Trial], Any]) -> Any:
-    """A station whose ledger somebody else holds for a while."""
+    """A station that is started a second time while it runs, and then again while somebody else
+    holds its ledger."""
+    facts: dict[str, Any] = {}
     with running(plan(coded)) as trial:
         seen = watch(trial)
         seen.passes()
+        before_pids = trial.pids()
+        done = run(trial.plan.folder)
+        seen.passes(5)
+        facts["second"] = done, before_pids, trial.pids()
         trial.stop_station()
-        facts: dict[str, Any] = {}
         with subprocess.Popen(
             [sys.executable, "-c", HOLD, str(trial.data)], stdout=subprocess.PIPE, text=True
         ) as holder:
@@ -122,24 +127,11 @@ def hindered(coded: Any, plan: Callable[..., Plan], watch: Callable[[Trial], Any
             facts["said"] = trial.log()[before:]
             holder.kill()
         seen.passes()
-        seen.finish()
     return facts
 
 
-@pytest.fixture(scope="module")
-def doubled(coded: Any, plan: Callable[..., Plan], watch: Callable[[Trial], Any]) -> Any:
-    """A station that is started a second time while it runs."""
-    with running(plan(coded)) as trial:
-        seen = watch(trial)
-        seen.passes()
-        before = trial.pids()
-        done = run(trial.plan.folder)
-        seen.passes(10)
-        return done, before, trial.pids()
-
-
-def test_a_second_station_on_the_same_data_is_refused_and_disturbs_nothing(doubled: Any) -> None:
-    done, before, after = doubled
+def test_a_second_station_on_the_same_data_is_refused_and_disturbs_nothing(hindered: Any) -> None:
+    done, before, after = hindered["second"]
     assert_refused(done, "already runs")
     assert before == after
 
