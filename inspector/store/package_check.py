@@ -40,7 +40,7 @@ from inspector.store.package import (
     VERSION,
     summary_of,
 )
-from inspector.store.proof import check_checkpoint, decode_among, hashes, parse_object
+from inspector.store.proof import check_checkpoint, decoder, hashes, parse_object
 from inspector.store.readable import iso_utc, readable, spelled
 from inspector.store.records import ImageRecord
 
@@ -128,9 +128,9 @@ def check_package(path: Path, key: Ed25519PublicKey | None = None) -> PackageRep
     bodies |= {("desk", at): body for at, body in desk.items()}
     verdicts: dict[int, Verdict] = {}
     digests: set[str] = set()
+    decode = {"line": decoder(line), "desk": decoder(desk)}
     for ledger, position in bodies:
-        among = line if ledger == "line" else desk
-        record = decode_among(position, among)
+        record = decode[ledger](position)
         if spelled(readable(record)) != spelled(words[ledger, position]):
             raise ProofRefused(f"{ledger} record {position}: its words are not those of its bytes")
         if isinstance(record, Verdict):

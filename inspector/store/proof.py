@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,9 @@ def check_proof(path: Path, key: Ed25519PublicKey) -> Proven:
                 " place or path were changed"
             )
     verdicts = []
+    decode = decoder(bodies)
     for position, entry in zip(bodies, listed, strict=True):
-        record = decode_among(position, bodies)
+        record = decode(position)
         if spelled(readable(record)) != spelled(entry.get("record")):
             raise ProofRefused(f"record {position}: its words are not those of its bytes")
         if isinstance(record, Verdict):
@@ -298,11 +300,10 @@ def hashes(value: Any, where: str) -> list[bytes]:
     return nodes
 
 
-def decode_among(position: int, bodies: dict[int, bytes]) -> Record:
-    """A record, with its definitions among the same records.
+def decoder(bodies: dict[int, bytes]) -> Callable[[int], Record]:
+    """Gives the record at a position, with its definitions among the same records.
 
-    Raises:
-        ProofRefused: it is none, or a definition that it needs is missing.
+    What it gives raises ProofRefused where it is none, or a definition is missing.
     """
 
     def body_of(at: int) -> bytes:
@@ -310,10 +311,15 @@ def decode_among(position: int, bodies: dict[int, bytes]) -> Record:
             raise RecordError(f"needs record {at}, which is not here")
         return bodies[at]
 
-    try:
-        return layout.decode_record(bodies[position], lookup_in(body_of))
-    except (RecordError, TypeError) as error:
-        raise ProofRefused(f"record {position}: {error}") from error
+    lookup = lookup_in(body_of)
+
+    def decode(position: int) -> Record:
+        try:
+            return layout.decode_record(bodies[position], lookup)
+        except (RecordError, TypeError) as error:
+            raise ProofRefused(f"record {position}: {error}") from error
+
+    return decode
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -350,8 +356,9 @@ def _verdict(body: bytes, lookup: Lookup) -> Verdict:
 
 def _all_of_the_part(verdict: Verdict, bodies: dict[int, bytes]) -> None:
     # A true record of another part beside this verdict would be read as this part's.
+    decode = decoder(bodies)
     for position in bodies:
-        record = decode_among(position, bodies)
+        record = decode(position)
         owner = getattr(record, "part_id", verdict.part_id)
         if owner != verdict.part_id or isinstance(record, Event | BatchChange):
             raise ProofRefused(f"record {position}: is not about part {verdict.part_id}")

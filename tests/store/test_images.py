@@ -112,7 +112,7 @@ def test_a_slow_disk_overflows_the_queue_counts_it_and_delays_nobody(tmp_path: P
     assert taken <= 6 and counts.overflowed == 50 - taken and counts.offered == 50
     assert slowest < 0.1
     reader = os.open(stalled, os.O_RDONLY | os.O_NONBLOCK)
-    stalled.unlink()
+    stalled.unlink(missing_ok=True)  # the archive, awake again, may have been faster
     try:
         records = archive.close(4)
     finally:
