@@ -9,16 +9,15 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from plc_blocks import plc_status
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from inspector.registers import (
-    LAYOUT,
     PLC_BLOCK,
     PLC_REGISTERS,
     STATION_BLOCK,
@@ -26,23 +25,11 @@ from inspector.registers import (
     TRIGGERS,
     Action,
     Decision,
-    PlcStatus,
-    Signal,
     StationBit,
     Trigger,
     station_run,
     unpack_station,
 )
-
-GOOD = (
-    Signal.LINE_RUNNING | Signal.ESTOP_CLEAR | Signal.AIR_OK | Signal.LIGHT_OK | Signal.ENCODER_OK
-)
-
-
-def plc_status(**changes: Any) -> PlcStatus:
-    """A PLC's block with nothing wrong."""
-    status = PlcStatus(LAYOUT, 1, GOOD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xBEEF, ())
-    return replace(status, **changes)
 
 
 def wait_for(condition: Callable[[], Any], limit_s: float = 3.0) -> Any:

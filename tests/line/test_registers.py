@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import plc_status
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plc_blocks import plc_status
 
 from inspector.line.modes import INDEX
 from inspector.registers import (

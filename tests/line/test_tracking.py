@@ -6,9 +6,9 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
-from conftest import GOOD, plc_status
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plc_blocks import GOOD, plc_status
 
 from inspector.config import Travel
 from inspector.line.tracking import ClockMap, Update, Zone
