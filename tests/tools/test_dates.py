@@ -35,7 +35,18 @@ def test_a_date_is_found_in_its_line(line: str, printed: str, day: date) -> None
 
 
 @pytest.mark.parametrize(
-    "line", ["30 FEB", "40 NOV", "77 OCT 27", "116 NOV", "L 012 B 15:59", "8.6g", "Energy 754kJ", "", "NOV"]
+    "line",
+    [
+        "30 FEB",
+        "40 NOV",
+        "77 OCT 27",
+        "116 NOV",
+        "L 012 B 15:59",
+        "8.6g",
+        "Energy 754kJ",
+        "",
+        "NOV",
+    ],
 )
 def test_what_is_no_date_is_none(line: str) -> None:
     assert find_date(line, FORMATS, TODAY) is None
