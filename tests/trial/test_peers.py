@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 import struct
@@ -75,9 +76,11 @@ class BadCable:
         except (OSError, EOFError):
             pass
         finally:
-            writer.close()
-            if plc is not None:
-                plc.close()
+            for end in (writer, plc):
+                if end is not None:
+                    end.close()
+                    with contextlib.suppress(OSError):
+                        await end.wait_closed()
 
     async def _answer(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
         dice, mode = self._dice, self.mode
@@ -87,6 +90,8 @@ class BadCable:
                 writer.write(dice.randbytes(len(answer)))
             case "trickle":
                 for byte in answer:
+                    if writer.is_closing():
+                        raise EOFError
                     writer.write(bytes([byte]))
                     await asyncio.sleep(0.05)
             case "silent":  # until the very end
