@@ -118,6 +118,8 @@ class Judge:
     """First and newest trigger."""
     _open: dict[int, _Open] = field(default_factory=dict)
     _numbers: dict[int, int] = field(default_factory=dict)
+    _withdrawn: set[int] = field(default_factory=set)
+    """Items whose permit a restart of the PLC's counter made void."""
 
     def trigger(self, number: int, item: Item, t_ns: int) -> None:
         """The PLC counted ``item`` as part ``number``; its cameras were triggered at ``t_ns``."""
@@ -128,7 +130,11 @@ class Judge:
         self._open[number] = _Open(t_ns, item.id)
 
     def forget_numbers(self) -> None:
-        """The PLC's counter restarted: what is on the belt has no number any more."""
+        """The PLC's counter restarted: what is on the belt has no number any more.
+
+        A part may stand in the open flap at that instant, by a permit that is now void.
+        """
+        self._withdrawn |= {part.item for part in self._open.values() if part.permitted}
         self._open.clear()
         self._numbers.clear()
 
@@ -168,7 +174,11 @@ class Judge:
         if labels:
             self.counts["defective"] += 1
             self.counts["defective_critical"] += truth.critical
-        if passed and not (part and part.permitted):
+        withdrawn = item.id in self._withdrawn
+        self._withdrawn.discard(item.id)
+        if passed and withdrawn:
+            self.counts["revoked_passed"] += 1
+        elif passed and not (part and part.permitted):
             self.counts["unjudged_passed"] += 1
         if passed and part and part.permitted and part.action is not Action.PERMIT:
             self.counts["revoked_passed"] += 1

@@ -113,9 +113,7 @@ class Wire:
         at = _FIRST + (number - 1) % ENTRIES * _STRIDE
         # number last, so that an entry that is being overwritten does not pass for the old one
         when_ns = t_ns or time.monotonic_ns()
-        _ENTRY.pack_into(
-            self._map, at, 0, frame_index, when_ns, fault | cameras << 8, argument
-        )
+        _ENTRY.pack_into(self._map, at, 0, frame_index, when_ns, fault | cameras << 8, argument)
         struct.pack_into("=Q", self._map, at, number)
         self._head.value = number
         self._futex.value = (self._futex.value + 1) & 0xFFFF_FFFF

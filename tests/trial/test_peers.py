@@ -58,7 +58,13 @@ class BadCable:
         await self._ending.wait()
         server.close()
         self._over.set()
-        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        # One that was just accepted makes its task only now; what waits for a peer is cut off.
+        for _ in range(3):
+            await asyncio.sleep(0)
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         plc: asyncio.StreamWriter | None = None
@@ -76,11 +82,12 @@ class BadCable:
         except (OSError, EOFError):
             pass
         finally:
-            for end in (writer, plc):
-                if end is not None:
-                    end.close()
-                    with contextlib.suppress(OSError):
-                        await end.wait_closed()
+            ends = [end for end in (writer, plc) if end is not None]
+            for end in ends:
+                end.close()
+            for end in ends:
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
 
     async def _answer(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
         dice, mode = self._dice, self.mode
