@@ -52,9 +52,9 @@ class World(Settings):
     host: str = "127.0.0.1"
     port: int = Field(5020, ge=0, le=65535)
     """The PLC's Modbus TCP port; 0 takes any free one, named in ``run/world.json``."""
-    rate: float | None = Field(None, gt=0, le=200)
+    rate: float | None = Field(None, gt=0, le=1000)
     """Parts per second, which sets the speed …"""
-    speed_mm_s: float | None = Field(None, gt=0, le=5000)
+    speed_mm_s: float | None = Field(None, gt=0, le=100_000)
     """… or the speed itself."""
     feed: Feed = Feed()
     machine: Machine = Machine()
