@@ -194,7 +194,7 @@ PLAN = Plan(
         blur=0.1,
         noise=4.0,
     ),
-    schedule=Schedule(epochs=18, rate=2e-3),
+    schedule=Schedule(epochs=26, rate=2e-3),
     pictures=pictures,
     trained_on=(
         "The virtual line's bottles (inspector.virtual.bottle.render_part, split train), rendered "
