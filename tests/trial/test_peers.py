@@ -34,6 +34,7 @@ class BadCable:
         self._dice = random.Random(3)
         self._loop = asyncio.new_event_loop()
         self._plc_port = 0
+        self._ends: set[asyncio.StreamWriter] = set()
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         self._thread.start()
@@ -58,18 +59,20 @@ class BadCable:
         await self._ending.wait()
         server.close()
         self._over.set()
-        # One that was just accepted makes its task only now; what waits for a peer is cut off.
-        for _ in range(3):
-            await asyncio.sleep(0)
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        # Nobody is cancelled, for a connection that is just being opened would be lost unclosed:
+        # every end is cut off until all have noticed, those just accepted too.
+        while asyncio.all_tasks() - {asyncio.current_task()}:
+            for end in self._ends:
+                end.transport.abort()
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         plc: asyncio.StreamWriter | None = None
+        self._ends.add(writer)
         try:
             answers, plc = await asyncio.open_connection("127.0.0.1", self._plc_port)
+            self._ends.add(plc)
             while True:
                 request = await _message(reader)
                 if self.mode == "corrupt decisions" and request[MBAP] == 23:
@@ -88,6 +91,7 @@ class BadCable:
             for end in ends:
                 with contextlib.suppress(OSError):
                     await end.wait_closed()
+            self._ends.difference_update(ends)
 
     async def _answer(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
         dice, mode = self._dice, self.mode
