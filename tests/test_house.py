@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "identity",
         "tools",
     },
+    "quality": {*GROUND, "beat", "logs", "store", "bus", "display", "identity"},
+    "sync": {*GROUND, "beat", "logs", "store", "bus", "display", "identity"},
     "web": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
     "plant": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
     "virtual": {*GROUND, "logs"},
