@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.card import Card, ModelError
-from inspector.tools.heads import HEADS
+from inspector.tools.heads import HEADS, Rows
 from inspector.tools.letterbox import Letterbox
-from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Roi, Step, crop, nearest
+from inspector.tools.onnx import Bound, Shelf
+from inspector.tools.step import Context, Roi, Step, crop, is_left_out, nearest
 
 FREE_SIDE = 640
 """Input height and width taken where the graph leaves them free, in pixels."""
@@ -67,7 +66,11 @@ class Params(Settings):
     thresholds: dict[str, float] = Field({})
     """By label, where it differs."""
     iou: float = Field(0.5, gt=0, lt=1)
-    """Raw heads: two boxes of one class that overlap more than this are one."""
+    """Two boxes of one class that overlap more than this are one: in raw heads, and where `rois`
+    overlap."""
+    rois: tuple[Roi, ...] = Field((), max_length=64, exclude_if=is_left_out)
+    """Instead of the step's `roi`: several places, or the tiles of a large picture, each brought to
+    the model's size. A model whose batch is free sees all of them in one run."""
     labels: tuple[str, ...] = ()
     """Only these are reported and counted; all when left out."""
     defects: dict[str, Severity] = Field({})
@@ -116,6 +119,12 @@ class DetectStep(Step):
     kind: Literal["detect"]
     params: Params
 
+    @model_validator(mode="after")
+    def _looks_at_one_thing(self) -> DetectStep:
+        if self.roi and self.params.rois:
+            raise ValueError("a detect step has a `roi` or `rois`, not both")
+        return self
+
 
 class Detect:
     """A detector with its letterbox and its rules."""
@@ -127,8 +136,14 @@ class Detect:
         model = shelf.open(step.params.model, "detect")
         self.model_digests = (model.digest,)
         self._card = model.card
-        self._bound = model.bind(_input_shape(model.card, model.input_shape))
-        self._letterbox = Letterbox(model.card, self._bound.input)
+        shape = _input_shape(model.card, model.input_shape)
+        self._rois: tuple[Roi | None, ...] = step.params.rois or (step.roi,)
+        batch = len(self._rois) if _batch_is_free(model.input_shape) else 1
+        self._runs: list[tuple[Bound, list[Letterbox]]] = []
+        for _ in range(len(self._rois) // batch):
+            bound = model.bind([batch, *shape[1:]])
+            slots = [Letterbox(model.card, bound.input[i : i + 1]) for i in range(batch)]
+            self._runs.append((bound, slots))
         self._decode = HEADS[model.card.output.format]
         params = step.params
         wanted = params.labels or model.card.classes
@@ -140,30 +155,41 @@ class Detect:
         self._lowest = min(self._thresholds)
 
     def warm_up(self) -> None:
-        """Runs the model once on what its buffer holds."""
-        self._bound.run()
+        """Runs the model once on what its buffers hold."""
+        for bound, _ in self._runs:
+            bound.run()
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """One finding per detection, best first, then one per broken rule."""
-        step = self._step
-        area = crop(pixels, step.roi)
-        self._letterbox.fill(area)
-        rows = self._decode(self._bound.run(), self._lowest, step.params.iou)
-        found = self._findings(rows) if len(rows) else []
-        if step.params.counts or step.params.each:
-            x, y = step.roi[:2] if step.roi else (0, 0)
-            seen = (float(x), float(y), float(x + area.shape[1]), float(y + area.shape[0]))
-            broken = [f for rule in step.params.counts if (f := self._count(rule, found, seen))]
-            for each in step.params.each:
-                broken += self._each(each, found, seen)
+        params = self._step.params
+        areas = [crop(pixels, roi) for roi in self._rois]
+        corners = [roi[:2] if roi else (0, 0) for roi in self._rois]
+        found: list[Finding] = []
+        seen = 0
+        for bound, slots in self._runs:
+            for slot, area in zip(slots, areas[seen:], strict=False):
+                slot.fill(area)
+            answer = bound.run()
+            for i, slot in enumerate(slots):
+                rows = self._decode(answer[i : i + 1], self._lowest, params.iou)
+                if len(rows):
+                    found += self._findings(rows, slot, corners[seen + i])
+            seen += len(slots)
+        found.sort(key=_by_score)
+        if len(areas) > 1:
+            found = _once(found, params.iou)
+        if params.counts or params.each:
+            whole = _around(areas, corners)
+            broken = [f for rule in params.counts if (f := self._count(rule, found, whole))]
+            for each in params.each:
+                broken += self._each(each, found, whole)
             found += broken
         return found
 
-    def _findings(self, rows: np.ndarray) -> list[Finding]:
+    def _findings(self, rows: Rows, letterbox: Letterbox, corner: tuple[int, int]) -> list[Finding]:
         step, classes = self._step, self._card.classes
-        self._letterbox.back(rows[:, :4])
-        if step.roi:
-            rows[:, :4] += (*step.roi[:2], *step.roi[:2])
+        letterbox.back(rows[:, :4])
+        rows[:, :4] += (*corner, *corner)
         found = []
         for x1, y1, x2, y2, score, number in rows.tolist():
             index = int(number)
@@ -184,7 +210,6 @@ class Detect:
                     reason="" if severity is None else f"{label.replace('_', ' ')} ({score:.2f})",
                 )
             )
-        found.sort(key=_by_score)
         return found
 
     def _count(self, rule: Count, found: Sequence[Finding], seen: Box) -> Finding | None:
@@ -251,6 +276,38 @@ def _input_shape(card: Card, shape: Sequence[object]) -> list[int]:
     ]
     sides[0] = 1
     return sides
+
+
+def _batch_is_free(shape: Sequence[object]) -> bool:
+    return not isinstance(shape[0], int) or shape[0] < 1
+
+
+def _once(found: Sequence[Finding], iou: float) -> list[Finding]:
+    """``found``, best first, without what an overlapping ROI has seen better."""
+    kept: list[Finding] = []
+    for finding in found:
+        if not any(k.label == finding.label and _overlap(k.box, finding.box) > iou for k in kept):
+            kept.append(finding)
+    return kept
+
+
+def _overlap(one: Box | None, other: Box | None) -> float:
+    """Intersection over union."""
+    if one is None or other is None:
+        return 0.0
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])
+    return width * height / (both - width * height)
+
+
+def _around(areas: Sequence[Pixels], corners: Sequence[tuple[int, int]]) -> Box:
+    """The smallest box that holds every area."""
+    ends = [(x + a.shape[1], y + a.shape[0]) for a, (x, y) in zip(areas, corners, strict=True)]
+    left, top = min(x for x, _ in corners), min(y for _, y in corners)
+    return float(left), float(top), float(max(x for x, _ in ends)), float(max(y for _, y in ends))
 
 
 def _by_score(finding: Finding) -> float:
