@@ -25,6 +25,7 @@ from inspector.plant.problems import Problem
 from inspector.plant.requests import Requests
 from inspector.store import History, StoreError
 from inspector.store.holds import Holds
+from inspector.store.reviews import Reviews
 
 FRESH_S = 0.8
 """A heartbeat older than this is a lost line; it comes every 200 ms."""
@@ -120,6 +121,7 @@ class Desk:
         self.data = station.data
         self.requests = Requests(station.data)
         self.holds = Holds(station.data)
+        self.reviews = Reviews(station.data)
         self.heartbeat = Heartbeat(run)
         self._histories = Pool(lambda: History(station.data, bound_s=HISTORY_S))
         self._clients = Pool(lambda: CommandClient(run))
@@ -172,4 +174,5 @@ class Desk:
         self._clients.close()
         self._histories.close()
         self.holds.close()
+        self.reviews.close()
         self.requests.close()
