@@ -182,7 +182,7 @@ GC_ERROR camera_open(struct camera *c) {
   if (!camera_present(c)) return fail(GC_ERR_NOT_AVAILABLE, "camera %s is unplugged", c->serial);
   if (c->opened) return fail(GC_ERR_RESOURCE_IN_USE, "camera %s is open already", c->serial);
   memset(c->reg, 0, sizeof c->reg);
-  memset(c->line_source, 0, sizeof c->line_source);
+  c->line_source = 0;
   c->lock_socket = -1;
   GC_ERROR error = claim(c);
   if (!error) error = map_film(c);

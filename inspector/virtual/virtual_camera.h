@@ -50,6 +50,7 @@ enum register_index {
   REG_FAULT_MODE,
   REG_FAULT_ARGUMENT,
   REG_FAULT_COUNT,
+  REG_LINE_STATUS_ALL,
   REG_COUNT
 };
 enum { TEXT_ADDRESS = 0x1000, TEXT_BYTES = 64, TEXT_COUNT = 5, XML_ADDRESS = 0x100000 };
@@ -84,7 +85,7 @@ struct fifo {
 };
 
 #define WIRE_MAGIC 0x0045524957504e49ull /* "INPWIRE" */
-enum { WIRE_BYTES = 8192, WIRE_ENTRIES = 64 };
+enum { WIRE_BYTES = 8192, WIRE_ENTRIES = 64, LINES = 8 };
 struct pulse {
   uint64_t number, frame_index, t_ns;
   uint32_t fault, argument;
@@ -92,7 +93,7 @@ struct pulse {
 };
 struct wire {
   uint64_t magic;
-  uint32_t futex, pad;
+  uint32_t futex, inputs; /* inputs: the level of Line n in bit n, from Line2 on */
   uint64_t head;
   uint8_t pad2[40];
   struct pulse entry[WIRE_ENTRIES];
@@ -115,7 +116,7 @@ struct camera {
   uint64_t wire_inode;
   uint64_t wire_base, wire_seen; /* pulse numbers: at opening, last handled */
   uint64_t reg[REG_COUNT];
-  uint8_t line_source[2];
+  uint8_t line_source; /* of Line1 */
 
   int stream_open, streaming, event_registered, kills;
   struct buffer buffers[BUFFERS_MAX];

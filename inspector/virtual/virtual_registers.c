@@ -3,20 +3,31 @@
 
 #include <stdio.h>
 
+/* Line0 is the wire's pulse, Line1 the output, the others inputs that the world holds up or down. */
+static uint64_t level(const struct camera *c, unsigned line) {
+  if (line == 1) return c->line_source == 2 ? c->reg[REG_USER_OUTPUT] : 0;
+  if (!c->wire) return 0;
+  if (line == 0) return __atomic_load_n(&c->wire->head, __ATOMIC_ACQUIRE) & 1;
+  return __atomic_load_n(&c->wire->inputs, __ATOMIC_ACQUIRE) >> line & 1;
+}
+
 static uint64_t computed(const struct camera *c, unsigned r) {
   uint64_t now = monotonic_ns();
-  unsigned line = (unsigned)c->reg[REG_LINE_SELECTOR] & 1;
+  unsigned line = (unsigned)c->reg[REG_LINE_SELECTOR];
   switch (r) {
   case REG_PAYLOAD_SIZE: return camera_payload(c);
   case REG_TEMPERATURE: { /* warms from 35 by 7 degrees, half of it in ten minutes */
     double minutes = (double)(now - c->opened_ns) / 6e10;
     return as_bits(35.0 + 7.0 * minutes / (minutes + 10.0));
   }
-  case REG_LINE_MODE: return line; /* Line0 is the input, Line1 the output */
-  case REG_LINE_SOURCE: return c->line_source[line];
-  case REG_LINE_STATUS:
-    if (line == 1) return c->line_source[1] == 2 ? c->reg[REG_USER_OUTPUT] : 0;
-    return c->wire ? __atomic_load_n(&c->wire->head, __ATOMIC_ACQUIRE) & 1 : 0;
+  case REG_LINE_MODE: return line == 1;
+  case REG_LINE_SOURCE: return line == 1 ? c->line_source : 0;
+  case REG_LINE_STATUS: return level(c, line);
+  case REG_LINE_STATUS_ALL: {
+    uint64_t all = 0;
+    for (unsigned n = 0; n < LINES; n++) all |= level(c, n) << n;
+    return all;
+  }
   case REG_COUNTER_VALUE:
     if (c->reg[REG_COUNTER_SELECTOR] == 1) return c->missed;
     return c->wire ? __atomic_load_n(&c->wire->head, __ATOMIC_ACQUIRE) - c->wire_base : 0;
@@ -56,10 +67,10 @@ static int legal(const struct camera *c, unsigned r, uint64_t v) {
   case REG_TRIGGER_ACTIVATION: return v <= 2;
   case REG_ACQUISITION_FRAME_COUNT: return v >= 1 && v <= 65535;
   case REG_TRIGGER_SELECTOR: return v == 0;
+  case REG_LINE_SELECTOR: return v < LINES;
   case REG_FAULT_MODE: return v <= FAULT_VANISH;
   case REG_TRIGGER_MODE:
   case REG_TRIGGER_SOURCE:
-  case REG_LINE_SELECTOR:
   case REG_COUNTER_SELECTOR:
   case REG_CHUNK_MODE_ACTIVE:
   case REG_USER_OUTPUT: return v <= 1;
@@ -85,6 +96,7 @@ GC_ERROR camera_write(struct camera *c, uint64_t address, const void *in, size_t
   case REG_TEMPERATURE:
   case REG_LINE_MODE:
   case REG_LINE_STATUS:
+  case REG_LINE_STATUS_ALL:
   case REG_COUNTER_VALUE:
   case REG_TIMESTAMP_VALUE: return fail(GC_ERR_ACCESS_DENIED, "register %u is read only", r);
   case REG_ACQUISITION_START: return camera_start(c);
@@ -99,7 +111,8 @@ GC_ERROR camera_write(struct camera *c, uint64_t address, const void *in, size_t
   case REG_TIMESTAMP_LATCH: c->reg[REG_TIMESTAMP_VALUE] = monotonic_ns(); break;
   case REG_LINE_SOURCE:
     if (value > 2) return fail(GC_ERR_INVALID_VALUE, "no such line source");
-    c->line_source[c->reg[REG_LINE_SELECTOR] & 1] = (uint8_t)value;
+    if (c->reg[REG_LINE_SELECTOR] != 1) return fail(GC_ERR_ACCESS_DENIED, "this line is an input");
+    c->line_source = (uint8_t)value;
     break;
   default: c->reg[r] = value;
   }

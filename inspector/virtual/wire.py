@@ -4,7 +4,8 @@ In come pulses, from the one process that plays the world; out they go to every 
 (``virtual_camera.c``, which reads the same page) without a copy or a server. Imports nothing of
 ours; the world, the demo and tests may import it.
 
-The page is 8192 bytes, native endian. At 0 ``u64 magic``, at 8 ``u32 futex``, at 16 ``u64 head``
+The page is 8192 bytes, native endian. At 0 ``u64 magic``, at 8 ``u32 futex``, at 12 ``u32 inputs``
+(the level of the cameras' Line n in bit n, from Line2 on), at 16 ``u64 head``
 (the newest pulse's number, 1-based; 0 is none yet), and from 64 on 64 entries of 64 bytes:
 ``u64 pulse, u64 frame_index, u64 t_ns, u32 fault, u32 argument``. Pulse *n* is in entry
 ``(n - 1) % 64``; the entry is written before ``head``, ``head`` before ``futex``.
@@ -28,7 +29,7 @@ MAGIC = 0x0045_5249_5750_4E49
 SIZE = 8192
 ENTRIES = 64
 
-_FUTEX, _HEAD, _FIRST, _STRIDE = 8, 16, 64, 64
+_FUTEX, _INPUTS, _HEAD, _FIRST, _STRIDE = 8, 12, 16, 64, 64
 _ENTRY = struct.Struct("=QQQII")
 _SYS_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}.get(platform.machine(), 0)
 _FUTEX_WAKE = 1
@@ -78,6 +79,7 @@ class Wire:
         # ctypes cells, because each store must be one aligned store that a camera cannot see half
         self._head = ctypes.c_uint64.from_buffer(self._map, _HEAD)
         self._futex = ctypes.c_uint32.from_buffer(self._map, _FUTEX)
+        self._inputs = ctypes.c_uint32.from_buffer(self._map, _INPUTS)
         self._libc = ctypes.CDLL(None, use_errno=True)
 
     @classmethod
@@ -93,6 +95,13 @@ class Wire:
     def head(self) -> int:
         """The newest pulse's number; 0 before the first."""
         return int(self._head.value)
+
+    def hold(self, line: int, high: bool) -> None:
+        """Line ``line``, 2 to 7, of every camera on this wire is high or low from now on."""
+        if not 2 <= line <= 7:
+            raise ValueError(f"Line{line} is no input that can be held; Line2 to Line7 are")
+        bit = 1 << line
+        self._inputs.value = self._inputs.value & ~bit | (bit if high else 0)
 
     def pulse(
         self,
@@ -125,7 +134,7 @@ class Wire:
 
     def close(self) -> None:
         """Lets go of the page; the cameras keep theirs."""
-        del self._head, self._futex
+        del self._head, self._futex, self._inputs
         with contextlib.suppress(BufferError):
             self._map.close()
 
