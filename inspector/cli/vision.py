@@ -116,6 +116,10 @@ def film_render(
     seed: Annotated[int, typer.Option(help="Everything follows from it.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="Parts.")] = 300,
     defect_rate: Annotated[float, typer.Option(min=0, max=1)] = 0.1,
+    novelty: Annotated[
+        str, typer.Option(help="A defect no shipped model was shown: label_torn.")
+    ] = "",
+    novelty_rate: Annotated[float, typer.Option(min=0, max=1)] = 0.1,
     train: Annotated[
         bool,
         typer.Option("--train", help="Fonts and textures of the training; else those held out."),
@@ -136,6 +140,8 @@ def film_render(
             out_dir=out,
             defect_rate=defect_rate,
             split="train" if train else "held_out",
+            novelty=novelty,
+            novelty_rate=novelty_rate,
             workers=len(os.sched_getaffinity(0)),
             progress=lambda done, _: progress.update(task, completed=done),
         )

@@ -32,6 +32,10 @@ class Stretch:
     defect_rate: float
     split: Split
     mixed: bool
+    novelty: str = ""
+    """A defect of `product.NOVELTIES` …"""
+    novelty_rate: float = 0.0
+    """… and the share of the parts, otherwise good, that have it."""
 
 
 Rendered = list[tuple[Pixels, Pixels, dict[str, Any]]]
@@ -48,6 +52,10 @@ def _render_stretch(order: Stretch) -> Rendered:
         # a part depends on the seed and its own number only, so the number of workers is no matter
         rng = np.random.default_rng([order.seed, 2, index])
         defects = bottle.draw_defects(rng, order.defect_rate)
+        if order.novelty and not defects:
+            # from a stream of its own, so that every other part stays as it would have been
+            chance = np.random.default_rng([order.seed, 3, index]).random()
+            defects = (order.novelty,) if chance < order.novelty_rate else ()
         spec = bottle.PartSpec(product, order.lot, order.date, defects, order.split, setup)
         part = bottle.render_part(rng, spec)
         side = optics.mosaic(part.side)

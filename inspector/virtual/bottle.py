@@ -30,10 +30,12 @@ from inspector.virtual.product import (
     FILL_PX,
     JUICE_LINE,
     LABEL_SKEW_DEG,
+    NOVELTIES,
     PARTICLE_CONTRAST,
     PARTICLE_PX,
     PRODUCTS,
     SCRATCH_PX,
+    TEAR_PX,
     TEXTURES_HELD_OUT,
     TEXTURES_TRAIN,
     PartSpec,
@@ -57,6 +59,7 @@ __all__ = [
     "DEFECTS",
     "JUICE_LINE",
     "LOT_ROI",
+    "NOVELTIES",
     "PRODUCTS",
     "REFERENCE_PATCH",
     "TEXTURES_HELD_OUT",
@@ -140,6 +143,8 @@ def _labelled(
     texture = label.field_texture(setup.art, rng)
     if "label_scratched" in has:
         note.scratch = label.scratch(texture, harm, harm.uniform(*SCRATCH_PX[1:]))
+    if "label_torn" in has:
+        note.tear = label.tear(texture, harm, harm.uniform(*TEAR_PX[1:]))
     scale = g.LABEL_SCALE
     off = rng.uniform(-1, 1, 2) * g.PRINT_JITTER
     if "print_smeared" in has:

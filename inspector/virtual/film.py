@@ -334,11 +334,14 @@ def render_set(
     lot: str | None = None,
     date: str | None = None,
     mixed: bool = False,
+    novelty: str = "",
+    novelty_rate: float = 0.1,
 ) -> FilmSet:
     """Render a batch: ``side.film``, ``code.film``, ``truth.json`` (mode 0600) and ``film.json``.
 
     One set is one batch with one lot and date (drawn from the seed unless given) on one set-up;
-    ``mixed`` draws the set-up anew for each part, for measuring models on many. ``progress`` is
+    ``mixed`` draws the set-up anew for each part, for measuring models on many. ``novelty`` names a
+    defect that no shipped model was shown; so many of the good parts have it. ``progress`` is
     called with the parts done and the count. Nothing appears in ``out_dir`` before all is done.
     Raises FilmError for an unknown product or an impossible number.
     """
@@ -346,16 +349,17 @@ def render_set(
         raise FilmError(f"no product {product!r}; there are {', '.join(bottle.PRODUCTS)}")
     if count < 1 or seed < 0 or not 0 <= defect_rate <= 1:
         raise FilmError("count must be at least 1, seed at least 0, defect_rate between 0 and 1")
+    if novelty and novelty not in bottle.NOVELTIES:
+        raise FilmError(f"no novelty {novelty!r}; there are {', '.join(bottle.NOVELTIES)}")
     rng = np.random.default_rng([seed, 0])
     drawn = (bottle.draw_lot(rng), bottle.draw_date(rng))
     lot, date = lot or drawn[0], date or drawn[1]
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     stretch = 8
+    what = (lot, date, defect_rate, split, mixed, novelty, novelty_rate)
     orders = [
-        batch.Stretch(
-            product, seed, at, min(stretch, count - at), lot, date, defect_rate, split, mixed
-        )
+        batch.Stretch(product, seed, at, min(stretch, count - at), *what)
         for at in range(0, count, stretch)
     ]
     truth: list[dict[str, Any]] = []

@@ -302,6 +302,32 @@ def scratch(texture: Mat, rng: np.random.Generator, length: float) -> geometry.P
     return geometry.outline((x1, y1, x2, y2))
 
 
+def tear(texture: Mat, rng: np.random.Generator, depth: float) -> geometry.Points:
+    """Tear a notch out of the label, from its upper or lower edge; the notch's outline in label
+    points comes back. What was torn off is gone, and the paper's pale fibre shows at the rim."""
+    upper = rng.random() < 0.5
+    edge, inward = (LABEL_TOP, 1.0) if upper else (LABEL_BOTTOM, -1.0)
+    middle, half = rng.uniform(-58, 58), depth * rng.uniform(0.7, 1.15)
+    across = np.linspace(-1, 1, 15)
+    profile = np.clip(1 - np.abs(across - rng.uniform(-0.35, 0.35)), 0, 1)
+    deep = depth * (profile / profile.max()) ** rng.uniform(0.8, 1.4)
+    deep[1:-1] += rng.normal(0, 1.0, 13)
+    deep[[0, -1]] = 0.0
+    rim = np.stack([middle + across * half, edge + inward * np.clip(deep, 0, None)], 1)
+    beyond = edge - inward * LABEL_MARGIN / 2
+    whole = np.concatenate([rim, [[rim[-1, 0], beyond], [rim[0, 0], beyond]]])
+    notch, torn = (
+        np.round(np.array([texture_point(x, y) for x, y in points]) * 16).astype(np.int32)
+        for points in (whole, rim)
+    )
+    cv2.polylines(texture, [torn], False, (236, 238, 240, 255), 7, cv2.LINE_AA, 4)
+    gone = np.zeros(texture.shape[:2], np.uint8)
+    cv2.fillPoly(gone, [notch], 255, cv2.LINE_AA, 4)
+    texture[..., 3] = np.minimum(texture[..., 3], 255 - gone)
+    (x1, y1), (x2, y2) = (rim.min(0) - 2).tolist(), (rim.max(0) + 2).tolist()
+    return geometry.outline((x1, y1, x2, y2))
+
+
 def shading(angle: Floats) -> Floats:
     """How much of the front light the label returns by its angle around the bottle."""
     facing = np.clip(np.cos(angle), 0, 1)

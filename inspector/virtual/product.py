@@ -46,6 +46,11 @@ DEFECTS: dict[str, Severity] = {
 }
 """Every defect and how bad it is."""
 
+NOVELTIES: dict[str, Severity] = {"label_torn": Severity.MAJOR}
+"""Defects that no shipped model was ever shown: they come only where they are asked for by name,
+as a fault that begins one day on a real line does."""
+KNOWN: dict[str, Severity] = DEFECTS | NOVELTIES
+
 CONFLICTS = (
     {"cap_missing", "cap_tilted", "cap_wrong"},
     {"lot_wrong", "lot_missing"},
@@ -65,6 +70,8 @@ PARTICLE_PX = (materials.DROPLET_MAX_PX, 7.5, 15.0)
 PARTICLE_CONTRAST = (materials.DROPLET_CONTRAST, 85.0)
 SCRATCH_PX = (0.0, 38.0, 110.0)
 """A good label has none; length of a scratch."""
+TEAR_PX = (0.0, 26.0, 52.0)
+"""A good label's edges are whole; depth of a tear from the upper or lower edge."""
 SMEAR_TEXTURE_PX = (printing.GOOD_SMEAR_PX, *printing.SMEAR_PX)
 
 
@@ -159,7 +166,7 @@ class PartSpec:
     date: str = "16 NOV 26"
     """The batch's texts: what a good part carries."""
     defects: tuple[str, ...] = ()
-    """Keys of DEFECTS."""
+    """Keys of KNOWN."""
     split: Split = "train"
     setup: Setup | None = None
     """None draws one for this part alone, as training wants it."""
@@ -181,8 +188,8 @@ def draw_defects(rng: np.random.Generator, defect_rate: float) -> tuple[str, ...
 def check_defects(defects: tuple[str, ...]) -> None:
     """Raises ValueError for an unknown defect or for two that exclude each other."""
     for name in defects:
-        if name not in DEFECTS:
-            raise ValueError(f"unknown defect {name!r}; there are {', '.join(DEFECTS)}")
+        if name not in KNOWN:
+            raise ValueError(f"unknown defect {name!r}; there are {', '.join(KNOWN)}")
     for group in CONFLICTS:
         both = group.intersection(defects)
         if len(both) > 1:

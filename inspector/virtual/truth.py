@@ -16,7 +16,7 @@ from inspector.part import Box, Severity
 from inspector.virtual import geometry as g
 from inspector.virtual import materials
 from inspector.virtual.geometry import Points
-from inspector.virtual.product import DEFECTS, PartSpec
+from inspector.virtual.product import KNOWN, PartSpec
 
 
 class Notes:
@@ -27,6 +27,7 @@ class Notes:
         self.printed = {"lot": spec.lot, "date": spec.date}
         self.lines: dict[str, Box] = {}
         self.scratch: Points | None = None
+        self.tear: Points | None = None
         self.local: dict[str, Points] = {}
         self.cap_colour = spec.product.cap
         self._defects: list[dict[str, Any]] = []
@@ -35,7 +36,7 @@ class Notes:
 
     def _defect(self, name: str, view: str, box: Box) -> None:
         self._defects.append(
-            {"label": name, "severity": DEFECTS[name].value, "view": view, "box": list(box)}
+            {"label": name, "severity": KNOWN[name].value, "view": view, "box": list(box)}
         )
 
     def side(self, place: NDArray[Any], skew: NDArray[Any], fill: float) -> None:
@@ -88,6 +89,10 @@ class Notes:
             box = seen(self.scratch)
             if box[2] - box[0] > 10 and box[3] - box[1] > 4:
                 self._defect("label_scratched", view, box)
+        if self.tear is not None:
+            box = seen(self.tear)
+            if box[2] - box[0] > 10 and box[3] - box[1] > 4:
+                self._defect("label_torn", view, box)
         for name, line in self.lines.items():
             box = seen(g.outline(line))
             legible = bool(self.printed[name]) and "print_smeared" not in self.has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from inspector.virtual import bottle, geometry, glyphs, label, materials, product
 from inspector.virtual import print as printing
 from inspector.virtual.bottle import BOTTLE_LINE, DEFECTS, JUICE_LINE, PartSpec, render_part
-from inspector.virtual.film import PixelFormat, encode
+from inspector.virtual.film import PixelFormat, encode, render_set
 
 Box = tuple[float, float, float, float]
 
@@ -253,3 +254,30 @@ def test_a_part_takes_less_than_30_ms_on_one_core(setup: product.Setup) -> None:
     for seed in range(50):
         render_part(seed, spec)
     assert (time.process_time() - before) / 50 < 0.030
+
+
+def test_a_novelty_is_drawn_where_it_is_asked_for_and_nowhere_else() -> None:
+    rng = np.random.default_rng(0)
+    assert not {n for _ in range(2000) for n in bottle.draw_defects(rng, 1.0)} & {*bottle.NOVELTIES}
+    whole = render_part(5)
+    torn = render_part(5, PartSpec(defects=("label_torn",)))
+    assert {d["label"] for d in torn.truth["defects"]} == {"label_torn"}
+    x1, y1, x2, y2 = (round(v) for v in torn.truth["defects"][0]["box"])
+    changed = np.abs(torn.side.astype(int) - whole.side).max(-1) > 40
+    assert changed[y1:y2, x1:x2].mean() > 0.1
+    changed[y1 - 3 : y2 + 3, x1 - 3 : x2 + 3] = False
+    assert not changed.any()
+
+
+def test_a_film_with_a_novelty_differs_in_those_parts_alone(tmp_path: Path) -> None:
+    plain = render_set("bottle-line", 7, 24, tmp_path / "plain", 0.2)
+    novel = render_set(
+        "bottle-line", 7, 24, tmp_path / "novel", 0.2, novelty="label_torn", novelty_rate=0.4
+    )
+    torn = [any(d["label"] == "label_torn" for d in part["defects"]) for part in novel.truth()]
+    assert 3 < sum(torn) < 16
+    same = [
+        np.array_equal(a, b)
+        for a, b in zip(plain.film("side").frames, novel.film("side").frames, strict=True)
+    ]
+    assert same == [not t for t in torn]
