@@ -6,22 +6,29 @@ Recipes are read through the same door. Imports nothing of ours but the nouns an
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from inspector.part import Mode
+from inspector.qualityplan import Challenge, FirstArticle, Quality, Seeded
 from inspector.yamlfile import ConfigError, Problem, Settings, load_yaml, read_yaml
 
 __all__ = [
-    "Camera", "ConfigError", "Features", "Lot", "Output", "Plant", "Plc", "Problem", "Retention",
-    "Settings", "Station", "StopRules", "Store", "Travel", "Web", "load_station", "load_yaml",
-    "read_yaml",
+    "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Oidc", "Output",
+    "Plant", "Plc", "Problem", "Quality", "Retention", "Seeded", "Settings", "Station", "StopRules",
+    "Store", "Travel", "Web", "load_station", "load_yaml", "read_yaml",
 ]  # fmt: skip
 
 Features = dict[str, bool | int | float | str]
 """SFNC feature name → value, set in the order given."""
+
+SignalName = Literal[
+    "line_running", "estop_clear", "air_ok", "bin_full", "light_ok", "jam", "confirmation_fault"
+]
+"""What a station wants to know of its surroundings, named as in ``registers.Signal``."""
 
 
 class Camera(Settings):
@@ -45,6 +52,11 @@ class Camera(Settings):
     trigger: Literal["hardware", "software", "free"] = "hardware"
     features: Features = Field(default_factory=dict)
     """SFNC features set, in this order, when the camera is opened."""
+    signals: dict[SignalName, Annotated[str, Field(pattern=r"^!?[A-Za-z]\w*$")]] = Field(
+        default_factory=dict
+    )
+    """Signals wired to this camera's input lines, such as ``bin_full: Line2``; ``!Line2`` where a
+    low level means yes. Together with a PLC's own, the worse of the two counts."""
     buffers: int = Field(16, ge=3, le=256)
     """Buffers announced to the producer, and slots of the shared-memory ring."""
     frame_timeout_ms: int = Field(200, ge=5, le=60_000)
@@ -54,6 +66,8 @@ class Camera(Settings):
     def _source_is_complete(self) -> Camera:
         if self.source == "folder" and self.folder is None:
             raise ValueError("a folder camera needs `folder`, the directory of its images")
+        if self.source == "folder" and self.signals:
+            raise ValueError("a folder has no input lines: remove `signals`")
         return self
 
 
@@ -157,12 +171,66 @@ class Store(Settings):
         return self
 
 
+class Oidc(Settings):
+    """A provider of identities (OpenID Connect), where people sign in."""
+
+    issuer: str = Field(pattern=r"^https?://[^\s?#]+$")
+    """Its address, exactly as it stands in its tokens' ``iss``."""
+    client_id: str = Field(min_length=1)
+    client_secret: Path | None = None
+    """File that holds the client's secret; without one PKCE alone protects the code."""
+    name: str = "Single sign-on"
+    """What the button says."""
+    user_claim: str = "preferred_username"
+    """Which claim is the user's name here …"""
+    role_claim: str = "groups"
+    """… and which one lists what ``roles`` translates."""
+    roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Value of ``role_claim`` → our roles. Who has none of these values does not come in."""
+
+
 class Web(Settings):
-    """The live page and the metrics."""
+    """People's pages and the metrics."""
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     """0 takes any free port."""
+    certificate: Path | None = None
+    """PEM file of a TLS certificate; without one the pages travel readable: then listen on
+    127.0.0.1 only, or behind a proxy that does TLS."""
+    private_key: Path | None = None
+    """PEM file of the certificate's key."""
+    address: str = ""
+    """The pages' address as people type it, such as ``https://st-01.plant.example``. Needed with
+    ``oidc`` where a proxy stands before the station."""
+    open: bool = True
+    """Whether the live page shows to those who have not signed in, so that a verdict is on the
+    screen whoever has left. Acting needs a person in any case."""
+    touchscreens: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks from which a PIN is accepted; from all others it takes a password or ``oidc``."""
+    pin_idle_s: float = Field(180.0, gt=0, le=3600)
+    """A person who signed in with a PIN is signed out after so long without a touch …"""
+    idle_s: float = Field(1800.0, gt=0, le=86_400)
+    """… and one who came with a password or ``oidc`` after this …"""
+    longest_s: float = Field(43_200.0, gt=0, le=86_400)
+    """… or, however busy, after this."""
+    oidc: Oidc | None = None
+    orders: Path | None = None
+    """CSV file of the orders to make, kept up to date by whoever plans them: ``docs/operator.md``
+    has its columns. Scanning an order's code changes over to it."""
+
+    @field_validator("touchscreens")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            ipaddress.ip_network(network)
+        return networks
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Web:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("TLS needs both `certificate` and `private_key`")
+        return self
 
 
 class Plant(Settings):
@@ -228,6 +296,8 @@ class Station(Settings):
     web: Web | None = Web()
     plant: Plant | None = None
     """Without it no MES interface runs."""
+    quality: Quality | None = Quality()
+    """Without it no quality process runs."""
     batch: Lot
     mode: Mode = Mode.AUTO
     clock: Literal["system", "trusted"] = "system"
@@ -251,20 +321,26 @@ def load_station(path: Path) -> Station:
     cameras = [
         c.model_copy(update={"folder": base / c.folder}) if c.folder else c for c in station.cameras
     ]
-    plant = station.plant
-    if plant and plant.certificate and plant.private_key:
-        plant = plant.model_copy(
-            update={
-                "certificate": base / plant.certificate,
-                "private_key": base / plant.private_key,
-            }
-        )
+    plant, web = station.plant, station.web
+    if plant:
+        plant = plant.model_copy(update=_placed(plant, base, "certificate", "private_key"))
+    if web:
+        web = web.model_copy(update=_placed(web, base, "certificate", "private_key", "orders"))
+        if web.oidc:
+            oidc = web.oidc.model_copy(update=_placed(web.oidc, base, "client_secret"))
+            web = web.model_copy(update={"oidc": oidc})
     return station.model_copy(
         update={
             "plant": plant,
+            "web": web,
             "data": base / station.data,
             "models": base / station.models,
             "recipes": [base / recipe for recipe in station.recipes],
             "cameras": cameras,
         }
     )
+
+
+def _placed(settings: Settings, base: Path, *names: str) -> dict[str, Path]:
+    """Those of the paths ``names`` that are given, from ``base``."""
+    return {name: base / path for name in names if (path := getattr(settings, name)) is not None}

@@ -122,6 +122,10 @@ class FolderCamera:
         c = self._counters
         return {"frames": c.frames, "incomplete": c.incomplete, "wrong_size": c.wrong_size}
 
+    def signals(self) -> dict[str, bool]:
+        """A folder has no lines."""
+        return {}
+
     def close(self) -> None:
         """Forget the images."""
         self._cache.clear()

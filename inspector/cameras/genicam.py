@@ -23,6 +23,7 @@ from genicam import gentl
 from inspector.cameras import features
 from inspector.cameras.devices import GENTL_ERRORS, enumerate_devices, open_device, select
 from inspector.cameras.formats import FORMATS
+from inspector.cameras.inputs import Inputs
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
 from inspector.config import Camera
 
@@ -64,6 +65,7 @@ class GenicamCamera:
         settings = features.apply(nodes, defaults | config.features)
         self._width, self._height = int(nodes.Width.value), int(nodes.Height.value)
         self._trigger = nodes.get_node("TriggerSoftware") if config.trigger == "software" else None
+        self._inputs = Inputs(nodes, config.signals) if config.signals else None
         acquirer.num_buffers = config.buffers
         acquirer.start()
         self._stream = acquirer.data_streams[0].module
@@ -204,6 +206,15 @@ class GenicamCamera:
         with suppress(*GENTL_ERRORS):
             self._counters.underruns = int(self._stream.num_underrun)
         return answer | asdict(self._counters)
+
+    def signals(self) -> dict[str, bool]:
+        """What the camera's input lines say; empty where none is wired."""
+        if self._inputs is None:
+            return {}
+        try:
+            return self._inputs.read()
+        except GENTL_ERRORS as error:
+            raise CameraLost(f"does not tell its lines: {features.first_line(error)}") from error
 
     def close(self) -> None:
         """Stop, destroy the acquirer and unload the producer, whatever state they are in."""

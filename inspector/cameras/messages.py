@@ -40,11 +40,13 @@ class EventKind(StrEnum):
     """``count`` edges on the trigger line exposed nothing."""
     OVERRUN = "overrun"
     """The line was so late that the picture was overwritten before it was read."""
+    SIGNALS = "signals"
+    """Input lines have changed, or are told for the first time: ``detail`` holds each signal."""
     STATISTICS = "statistics"
     """Every few seconds: ``detail`` holds counters since the connection, and the temperature."""
 
 
-ALARMS = frozenset(EventKind) - {EventKind.CONNECTED, EventKind.STATISTICS}
+ALARMS = frozenset(EventKind) - {EventKind.CONNECTED, EventKind.SIGNALS, EventKind.STATISTICS}
 
 
 @dataclass(frozen=True, slots=True)

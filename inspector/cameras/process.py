@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -39,6 +39,8 @@ log = structlog.get_logger()
 
 GRAB_MS = 100
 """A wait for a picture is this long at most: the binding keeps signals waiting meanwhile."""
+SIGNALS_MS = 20
+"""A bin that is full, air that is gone: how old what the input lines say may be."""
 ALIVE_S = 0.5
 """How often the camera is asked whether it is there: a silent disconnect is told within 1 s."""
 STATISTICS_S = 5.0
@@ -132,6 +134,9 @@ def drain(
     software = config.trigger == "software"
     # no two exposures of a sensor are equal; a folder may well hold an image twice
     watch_for_freeze = config.source == "genicam" and config.trigger != "free"
+    wait_ms = 1 if software else SIGNALS_MS if config.signals else GRAB_MS
+    signals: Mapping[str, bool] = {}
+    signals_ns = 0
     told = Counters()
     ask_ns = told_ns = time.monotonic_ns()
     gc.collect()
@@ -143,7 +148,7 @@ def drain(
                 beat.beat()
             if software and outbox.asked_to_trigger(GRAB_MS):
                 source.trigger()
-            shot = source.grab(GRAB_MS if not software else 1)
+            shot = source.grab(wait_ms)
             now_ns = time.monotonic_ns()
             if shot is None:
                 outbox.flush()
@@ -174,6 +179,10 @@ def drain(
                     )
                 )
             _tell_gaps(config.name, source.counters, told, outbox)
+            if config.signals and now_ns - signals_ns >= SIGNALS_MS * 1_000_000:
+                signals_ns, before, signals = now_ns, signals, source.signals()
+                if signals != before:
+                    outbox.event(CameraEvent(config.name, EventKind.SIGNALS, "", signals))
             if now_ns - ask_ns >= ALIVE_S * 1e9:
                 ask_ns = now_ns
                 statistics = source.statistics()

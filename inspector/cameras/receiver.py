@@ -79,6 +79,10 @@ class FrameReceiver:
         """Whether the frame's pixels are still those of its picture."""
         return self._by_view[frame.view].holds(frame)
 
+    def descriptor(self, frame: Frame) -> Descriptor | None:
+        """Where another process of this station finds the frame's raw pixels, while they last."""
+        return self._by_view[frame.view].descriptor(frame)
+
     def trigger(self, view: str) -> None:
         """Ask a camera on ``trigger: software`` for a picture."""
         if view not in self._commands:
@@ -130,7 +134,7 @@ class _Camera:
         self._pool: list[Pixels] = []
         self._turn = np.zeros(0, np.int64)
         self._turns = 0
-        self._places: dict[tuple[int, int], Place] = {}
+        self._places: dict[tuple[int, int], tuple[Place, Descriptor]] = {}
 
     def pixels(self, d: Descriptor, endpoint: str) -> Pixels | None:
         """The picture, converted if need be; None when it is gone."""
@@ -162,10 +166,15 @@ class _Camera:
         with contextlib.suppress(OSError, ValueError):
             self._ring = RingReader(ring_path(endpoint, self.view))
 
+    def descriptor(self, frame: Frame) -> Descriptor | None:
+        known = self._places.get((frame.frame_id, frame.host_ns))
+        return None if known is None else known[1]
+
     def holds(self, frame: Frame) -> bool:
-        place = self._places.get((frame.frame_id, frame.host_ns))
-        if place is None:
+        known = self._places.get((frame.frame_id, frame.host_ns))
+        if known is None:
             return False
+        place = known[0]
         if self._pool:
             return int(self._turn[place.slot]) == place.generation
         return self._ring is not None and self._ring.holds(place)
@@ -190,6 +199,6 @@ class _Camera:
             self._turn = np.zeros(slots, np.int64)
 
     def _remember(self, d: Descriptor, place: Place, slots: int) -> None:
-        self._places[d.frame_id, d.host_ns] = place
+        self._places[d.frame_id, d.host_ns] = place, d
         while len(self._places) > 2 * slots:
             del self._places[next(iter(self._places))]

@@ -109,6 +109,12 @@ class Source(Protocol):
         ``CameraLost`` when it does not answer.
         """
 
+    def signals(self) -> Mapping[str, bool]:
+        """What its input lines say now, by ``config.SignalName``; empty where none is wired.
+
+        ``CameraLost`` when it does not answer.
+        """
+
     def close(self) -> None:
         """Stop and let go of it; never raises."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 import structlog
@@ -24,8 +25,10 @@ from inspector.line.changeover import Job, Plan
 from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters, Reconciler
 from inspector.line.gate import Gate, Link, Seen, Told
+from inspector.line.inputs import Inputs, heed, refuse_under_way
 from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
+from inspector.line.periods import Periods
 from inspector.line.restart import BACKFILL, gap_before, parts_of, undecided
 from inspector.line.tracking import Update, Zone
 from inspector.line.verdicts import Verdicts, stream_of
@@ -88,6 +91,10 @@ class Line:
         self.stop = Stop(station.stop)
         self.counters = Counters()
         self.reconciler = Reconciler()
+        self.periods = Periods(ledger.add_event)
+        self.inputs = Inputs(station.cameras)
+        self.halted = ""
+        """Why no part's place is known; only without a PLC."""
         self.zone = Zone(station.travel)
         travel = station.travel
         self._timeout_ns = {c.name: c.frame_timeout_ms * 1_000_000 for c in station.cameras}
@@ -113,7 +120,7 @@ class Line:
         """When each camera that is connected was last heard."""
         self.last_part_ns = 0
         self.looked_ns = 0
-        self._free_counter = 0
+        self.free_counter = 0
         travel_ns = round(travel.gate_mm / travel.speed_mm_s * 1e9 - travel.lead_ms * 1e6)
         # Who only watches has all the time that it takes.
         self._travel_ns = travel_ns if station.output is not None else 60_000_000_000
@@ -151,6 +158,10 @@ class Line:
         now_ns, view = time.monotonic_ns(), event.view
         if event.kind is EventKind.STATISTICS:
             self.heard_ns[view] = now_ns
+            self.counters.statistics[view] = event.detail
+            return
+        if event.kind is EventKind.SIGNALS:
+            heed(self, view, event.detail)
             return
         self.ledger.add_event("camera", "line", view=view, what=str(event.kind), why=event.message)
         if event.kind is EventKind.CONNECTED:
@@ -159,6 +170,7 @@ class Line:
             self.alarms.holds(AlarmCode.CAMERA_LOST, False, key=view)
         elif event.kind in (EventKind.LOST, EventKind.REFUSED):
             self.heard_ns.pop(view, None)
+            self.inputs.forget(view)
             self.matching.camera_reset(view)
             self.alarms.holds(AlarmCode.CAMERA_LOST, True, f"{view}: {event.message}", key=view)
         else:
@@ -171,10 +183,12 @@ class Line:
         """Without a PLC the first camera's edges are the authority; each is a part."""
         if frame.view != self.station.cameras[0].name:
             return
-        for number in range(self._free_counter + 1, self.matching.number(frame) + 1):
+        for number in range(self.free_counter + 1, self.matching.number(frame) + 1):
             self.matching.trigger(number, frame.host_ns, frame.host_ns + self._travel_ns)
             self.counters.triggered(frame.host_ns)
-            self._free_counter = number
+            self.free_counter = number
+        if self.halted:
+            refuse_under_way(self)
         self.last_part_ns = frame.host_ns
 
     # The gate.
@@ -186,12 +200,16 @@ class Line:
                 self._plc(event.status, event.at_ns)
             elif isinstance(event, Told):
                 self.verdicts.told(event)
+                if event.action is not Action.PERMIT and event.part and event.run == self.run:
+                    self.periods.refused(event.part)
             elif isinstance(event, Link):
                 self.linked = event.up
                 self.alarms.holds(AlarmCode.PLC_LOST, not event.up, event.why)
                 self.ledger.add_event("gate_link", "line", up=event.up, why=event.why)
 
     def _plc(self, status: PlcStatus, at_ns: int) -> None:
+        if self.inputs.wired:
+            status = replace(status, signals=self.inputs.worse(status.signals))
         update = self.zone.update(status, at_ns)
         if update.new_run:
             self._new_run(status, update)
@@ -209,6 +227,7 @@ class Line:
             self.last_part_ns = seen.trigger_ns
         self.matching.told(self.zone.clock.here(status.plc_ms))
         self.stop.signals(status.signals)
+        self.periods.status(status, len(self.zone))
 
     def _new_run(self, status: PlcStatus, update: Update) -> None:
         """The part counter began anew, or this is the first word of the PLC."""
@@ -221,6 +240,8 @@ class Line:
         self.reconciler.begin(status)
         gap = gap_before(self.ledger, self.stream, status.part_counter)
         missing, unobserved = gap.numbers, gap.unobserved
+        unseen = 0 if gap.recorded else len(missing)
+        self.periods.open(self.stream, status, self.plan.newest.batch.id, unseen)
         self.ledger.add_event(
             "stream_opened", "line", stream=self.stream, authority="plc",
             counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved,
@@ -258,9 +279,14 @@ class Line:
 
     # Parts.
 
+    @property
+    def mode(self) -> Mode:
+        """What the line is doing. A job that awaits a signature is being set up, whatever else."""
+        return Mode.SETUP if self.plan.newest.awaits else self.modes.now.mode
+
     def _new_part(self, number: int) -> Part:
-        batch = self.plan.at(number).batch.id
-        return Part(self.stream, number, 0, 0, self.modes.now.mode, batch)
+        mode = self.plan.mode(number, self.modes.now.mode)
+        return Part(self.stream, number, 0, 0, mode, self.plan.at(number).batch.id)
 
     def judge_next(self) -> bool:
         """Judge the oldest part whose pictures are all there; whether there was one."""

@@ -35,13 +35,23 @@ STOPS = (
     AlarmCode.AIR_LOW,
     AlarmCode.NOT_CONFIRMED,
     AlarmCode.LIGHT,
+    AlarmCode.CHALLENGE_FAILED,
 )
+
+
+LOSSES = frozenset({
+    AlarmCode.PART_VANISHED, AlarmCode.JAM, AlarmCode.ESTOP, AlarmCode.ENCODER,
+    AlarmCode.TRACKING_LOST, AlarmCode.PLC_LOST,
+})  # fmt: skip
+"""What says already that parts between eye and gate are not accounted for."""
 
 
 def ready(line: Line) -> bool:
     """Judging, and able to record: only then may the gate let anything through."""
-    mode = line.modes.now.mode
+    mode = line.mode
     if line.paused or not line.verdicts.store_ok or mode is Mode.CLEANING:
+        return False
+    if line.inputs.unknown:
         return False
     if line.station.plc is not None and not (line.linked and line.run is not None):
         return False
@@ -50,7 +60,7 @@ def ready(line: Line) -> bool:
 
 def show(line: Line) -> None:
     """Tell the gate how the station is, and that its loop comes round."""
-    mode = line.modes.now.mode
+    mode = line.mode
     state = (ready(line), mode is Mode.BYPASS, bool(line.stop.why), line.alarmed, mode)
     if state != line.shown:
         line.shown = state
@@ -67,6 +77,8 @@ def look_around(line: Line) -> None:
     if ended := line.modes.expire(now_ns):
         line.ledger.add_event("mode", "line", mode=str(line.modes.now.mode), ended=str(ended.mode))
     bypass = line.modes.now.mode is Mode.BYPASS
+    awaits = line.plan.newest
+    alarms.holds(AlarmCode.UNSIGNED, bool(awaits.awaits), " ".join(awaits.needs), stops=False)
     alarms.holds(AlarmCode.BYPASS, bypass, line.modes.now.reason, stops=False)
     for view, heard_ns in list(line.heard_ns.items()):
         silent = now_ns - heard_ns > SILENT_NS
@@ -115,4 +127,7 @@ def _reconcile(line: Line, now_ns: int) -> None:
     parts = line.matching.parts.values()
     owed = sum(c.triggered and now_ns - c.part.trigger_ns > limit_ns for c in parts)
     wrong = line.reconciler.differences(status, owed, now_ns)
+    lost = not line.zone.trusted or any(a.code in LOSSES for a in line.alarms.standing())
+    if unconfirmed := line.periods.unconfirmed(lost):
+        wrong.append(unconfirmed)
     line.alarms.holds(AlarmCode.COUNT_MISMATCH, bool(wrong), "; ".join(wrong), stops=False)

@@ -1,0 +1,90 @@
+"""Signals that come over the cameras' input lines, beside or instead of a PLC's.
+
+Enters: what each camera process says of its lines. Leaves: the PLC's signals made worse by them, so
+that every rule about signals has one place to look; without a PLC, parts refused while the belt
+stands. Imports config, display and registers; the line imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from inspector.config import Camera
+from inspector.display import AlarmCode
+from inspector.registers import GateReason, Signal
+
+if TYPE_CHECKING:
+    from inspector.line.line import Line
+
+FINE = (
+    Signal.LINE_RUNNING | Signal.ESTOP_CLEAR | Signal.AIR_OK | Signal.LIGHT_OK | Signal.ENCODER_OK
+)
+"""What a station takes for given that has neither a PLC nor a line for it."""
+HALTS = {
+    Signal.LINE_RUNNING: "the conveyor does not run",
+    Signal.ESTOP_CLEAR: "an e-stop",
+    Signal.JAM: "a jam",
+}
+"""Signals after which a gate that is timed by the belt's speed knows no part's place."""
+_BIT = {str(signal.name).lower(): signal for signal in Signal}
+
+
+class Inputs:
+    """The input lines of all cameras of a station."""
+
+    def __init__(self, cameras: Sequence[Camera]) -> None:
+        self.unknown = {camera.name for camera in cameras if camera.signals}
+        """Cameras whose lines are wired, and have not said a word since they were connected."""
+        self.wired = bool(self.unknown)
+        self._off = self._on = Signal(0)
+        self._told: dict[str, Mapping[str, bool]] = {}
+
+    def told(self, view: str, signals: Mapping[str, bool]) -> None:
+        """What the lines of ``view`` say now."""
+        self.unknown.discard(view)
+        self._told[view] = signals
+        self._weigh()
+
+    def forget(self, view: str) -> None:
+        """The camera is gone, and with it what its lines say."""
+        if self._told.pop(view, None) is not None:
+            self.unknown.add(view)
+            self._weigh()
+
+    def worse(self, signals: Signal) -> Signal:
+        """``signals``, or what a line says where that is worse."""
+        return signals & ~self._off | self._on
+
+    def _weigh(self) -> None:
+        self._off = self._on = Signal(0)
+        for signals in self._told.values():
+            for name, is_so in signals.items():
+                bit = _BIT[name]
+                if bit & FINE and not is_so:
+                    self._off |= bit
+                elif not bit & FINE and is_so:
+                    self._on |= bit
+
+
+def heed(line: Line, view: str, signals: Mapping[str, bool]) -> None:
+    """A camera's input lines have changed. A PLC's next word is weighed with them."""
+    line.ledger.add_event("signals", "line", view=view, signals=dict(signals))
+    line.inputs.told(view, signals)
+    if line.station.plc is not None:
+        return
+    now = line.inputs.worse(FINE)
+    line.stop.signals(now)
+    wrong = [why for bit, why in HALTS.items() if bool(bit & now) != bool(bit & FINE)]
+    line.halted = ", ".join(wrong)
+    line.alarms.holds(AlarmCode.ESTOP, not now & Signal.ESTOP_CLEAR)
+    line.alarms.holds(AlarmCode.JAM, bool(now & Signal.JAM))
+    if line.halted:
+        refuse_under_way(line)
+
+
+def refuse_under_way(line: Line) -> None:
+    """The belt stands: a gate that is timed by its speed would open for the wrong part."""
+    travel, newest = line.station.travel, line.free_counter
+    oldest = max(1, newest - int(travel.gate_mm / travel.pitch_min_mm))
+    line.gate.refuse(line.run or 0, range(oldest, newest + 1), GateReason.TRACKING)
