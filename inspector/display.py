@@ -83,6 +83,12 @@ class AlarmCode(StrEnum):
     MODEL = "model"
     RECIPE = "recipe"
     BYPASS = "bypass"
+    UNSIGNED = "unsigned"
+    CHALLENGE_DUE = "challenge_due"
+    CHALLENGE_FAILED = "challenge_failed"
+    DRIFT = "drift"
+    OUT_OF_CONTROL = "out_of_control"
+    MAINTENANCE = "maintenance"
     COMMANDS_REFUSED = "commands_refused"
     OTHER = "other"
 
@@ -139,6 +145,9 @@ class Status:
     """``name@revision``."""
     line: str = ""
     paused: bool = False
+    awaits: str = ""
+    """Under which id ``needs`` must be signed before parts may pass; empty: it is released."""
+    needs: tuple[str, ...] = ()
     counts: Counts = Counts()
     parts_per_s: float = 0.0
     """Over the last ten seconds or so."""

@@ -44,6 +44,8 @@ class Action(StrEnum):
 
     VIEW = "view"
     EXPORT = "export"
+    READ_AUDIT = "read_audit"
+    """The audit trail: what every person did."""
     START_BATCH = "start_batch"
     END_BATCH = "end_batch"
     CHANGE_OVER = "change_over"
@@ -54,7 +56,17 @@ class Action(StrEnum):
     RESUME = "resume"
     REJECT = "reject"
     TEST_PULSE = "test_pulse"
+    RESET_COUNTS = "reset_counts"
+    """Begin a new period of counts; what was recorded stays."""
     ACKNOWLEDGE_ALARM = "acknowledge_alarm"
+    CALL_HELP = "call_help"
+    """Ask for somebody at the line, or say that one has come."""
+    RELEASE_LINE = "release_line"
+    """Sign a first article or a line clearance, and let the line produce after it."""
+    CHALLENGE = "challenge"
+    """Feed seeded defects through the running line."""
+    ANNOUNCE = "announce"
+    """Show a condition that another process of the station watches, and stop the line for it."""
     REVIEW = "review"
     DISPOSE = "dispose"
     """Rework, scrap, release or hold after the gate."""
@@ -74,6 +86,7 @@ _U, _M, _S = Role.AUDITOR, Role.MACHINE, Role.SYSTEM
 MAY: Mapping[Action, frozenset[Role]] = {
     Action.VIEW: frozenset({_O, _Q, _E, _A, _U, _M, _S}),
     Action.EXPORT: frozenset({_Q, _E, _A, _U, _M, _S}),
+    Action.READ_AUDIT: frozenset({_Q, _E, _A, _U}),
     Action.START_BATCH: frozenset({_O, _E, _M, _S}),
     Action.END_BATCH: frozenset({_O, _E, _M, _S}),
     Action.CHANGE_OVER: frozenset({_O, _E, _M, _S}),
@@ -83,7 +96,12 @@ MAY: Mapping[Action, frozenset[Role]] = {
     Action.RESUME: frozenset({_O, _Q, _E}),
     Action.REJECT: frozenset({_O, _Q, _E, _M, _S}),
     Action.TEST_PULSE: frozenset({_O, _Q, _E}),
+    Action.RESET_COUNTS: frozenset({_O, _Q, _E}),
     Action.ACKNOWLEDGE_ALARM: frozenset({_O, _Q, _E}),
+    Action.CALL_HELP: frozenset({_O, _Q, _E}),
+    Action.RELEASE_LINE: frozenset({_O, _Q, _E, _S}),
+    Action.CHALLENGE: frozenset({_O, _Q, _E}),
+    Action.ANNOUNCE: frozenset({_S}),
     Action.REVIEW: frozenset({_Q}),
     Action.DISPOSE: frozenset({_Q, _M}),
     Action.EDIT_RECIPE: frozenset({_E}),
@@ -242,6 +260,27 @@ class Users:
         with self._open() as db:
             rows = db.execute("SELECT id, roles FROM user WHERE disabled = 0 ORDER BY id")
             return [_principal(*row) for row in rows]
+
+    def find(self, user: str) -> Principal | None:
+        """The enabled user of this name, with the roles that hold now."""
+        with self._open() as db:
+            row = db.execute(
+                "SELECT id, roles FROM user WHERE id = ? AND disabled = 0", (user,)
+            ).fetchone()
+        return _principal(*row) if row else None
+
+    def with_pin(self) -> list[str]:
+        """The enabled users that have a PIN, by name."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT id FROM user WHERE disabled = 0 AND pin IS NOT NULL ORDER BY id"
+            )
+            return [user for (user,) in rows]
+
+    def known(self, user: str) -> bool:
+        """Whether there is such a user, disabled or not."""
+        with self._open() as db:
+            return db.execute("SELECT 1 FROM user WHERE id = ?", (user,)).fetchone() is not None
 
     def verify_pin(self, user: str, pin: str) -> Principal:
         """Who ``user`` is, if the PIN is right. Raises ``Unauthenticated`` or ``LockedOut``."""

@@ -91,11 +91,12 @@ class Stop:
         self.why: dict[AlarmCode, str] = {}
         """What the line is stopped for; empty when it may run."""
 
-    def judged(self, outcome: Outcome, light_fault: bool) -> None:
-        """A part was judged."""
+    def judged(self, outcome: Outcome, light_fault: bool, seeded: bool = False) -> None:
+        """A part was judged; one whose defect is ``seeded`` is no reason for a stop."""
         rules = self._rules
         good = outcome in (Outcome.PASS, Outcome.NOT_INSPECTED)
-        self._in_a_row = 0 if good else self._in_a_row + 1
+        if not seeded:
+            self._in_a_row = 0 if good else self._in_a_row + 1
         self._dark = self._dark + 1 if light_fault else 0
         if rules.rejects_in_a_row and self._in_a_row >= rules.rejects_in_a_row:
             self.why[AlarmCode.REJECTS_IN_A_ROW] = f"{self._in_a_row} in a row"

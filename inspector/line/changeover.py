@@ -8,11 +8,11 @@ one assignment between two parts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Protocol
 
-from inspector.part import Batch, Finding, Outcome, Pixels
+from inspector.part import Batch, Finding, Mode, Outcome, Pixels
 
 
 class Judgement(Protocol):
@@ -62,6 +62,10 @@ class Job:
     """The recipe's ``name@revision``."""
     views: tuple[str, ...]
     """The cameras whose pictures it needs."""
+    awaits: str = ""
+    """What must be signed before a part of it may pass: an id; empty when it is released …"""
+    needs: tuple[str, ...] = ()
+    """… and the kinds of signatures under it, such as ``first_article``."""
 
 
 def job(recipe: Recipe, batch: Batch, cameras: Sequence[str]) -> Job:
@@ -91,6 +95,8 @@ class Plan:
 
     def __init__(self, first: Job) -> None:
         self._jobs: list[tuple[int, Job]] = [(0, first)]
+        self.challenged = range(0)
+        """The part numbers that a challenge test has asked for."""
 
     @property
     def newest(self) -> Job:
@@ -104,14 +110,28 @@ class Plan:
                 return planned
         return self._jobs[0][1]
 
+    def mode(self, number: int, mode: Mode) -> Mode:
+        """What part ``number`` is, at a line that is in ``mode``."""
+        if self.at(number).awaits:
+            return Mode.SETUP
+        return Mode.CHALLENGE if number in self.challenged else mode
+
     def change(self, planned: Job, first: int) -> None:
         """``planned`` holds from part ``first`` on. A change already planned beyond is dropped."""
         self._jobs = [entry for entry in self._jobs if entry[0] < first]
         self._jobs.append((first, planned))
 
+    def release(self, following: int) -> int:
+        """What was planned last has all its signatures; from which part on, ``following`` at the
+        earliest, parts of it may pass."""
+        first = max(self._jobs[-1][0], following)
+        self.change(replace(self.newest, awaits="", needs=()), first)
+        return first
+
     def renumber(self) -> None:
         """Numbers begin anew: what was planned last holds from the first part on."""
         self._jobs = [(0, self.newest)]
+        self.challenged = range(0)
 
     def forget_before(self, number: int) -> None:
         """Parts below ``number`` are all decided."""

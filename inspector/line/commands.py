@@ -9,8 +9,11 @@ Arguments, all optional unless said: ``start_batch``: ``id`` (needed), ``product
 ``change_over``: ``recipe`` (needed), ``batch`` (an object as for ``start_batch``), ``from``.
 ``set_mode``: ``mode`` (needed). ``bypass``: ``reason`` and ``minutes`` (needed). ``pause``,
 ``resume``: ``reason``. ``reject``: ``part``, or ``first`` and ``last`` (needed), ``stream``,
-``reason``. ``test_pulse``.
-``acknowledge_alarm``: ``code``; also lets a stopped line run again.
+``reason``. ``reset_counts``: ``reason`` (needed); a new period of counts begins, the ledger's
+stay what they are. ``test_pulse``.
+``acknowledge_alarm``: ``code``; also lets a stopped line run again. ``release_line``: ``id`` and
+``signatures``, positions at the desk (needed). ``challenge``: ``parts`` (needed), the next ones.
+``announce``: ``code`` and ``on`` (needed), ``detail``, ``stop``.
 """
 
 from __future__ import annotations
@@ -23,16 +26,25 @@ from typing import Any
 from inspector.bus import Command, CommandServer, Refusal
 from inspector.display import AlarmCode
 from inspector.identity import Action, Forbidden, authorise
-from inspector.line import setting
+from inspector.line import releasing, setting
 from inspector.line.changeover import Recipe, job
 from inspector.line.line import Line
 from inspector.line.modes import ModeError
 from inspector.part import Batch, Mode
 from inspector.registers import U32, GateReason
 from inspector.registers import Action as Tell
+from inspector.store import StoreError
 
 RANGE_MAX = 1000
 """Parts that one ``reject`` may name: far more than stand between eye and gate."""
+
+CHALLENGE_MAX = 100
+"""Parts that one challenge test may have."""
+ANNOUNCED = (
+    AlarmCode.CHALLENGE_DUE, AlarmCode.CHALLENGE_FAILED, AlarmCode.DRIFT,
+    AlarmCode.OUT_OF_CONTROL, AlarmCode.MAINTENANCE,
+)  # fmt: skip
+"""What another process of the station may have the line show."""
 
 
 class Refused(Exception):
@@ -131,12 +143,14 @@ class Commands:
         if first < next_part:
             raise Refused(f"part {first} has gone by; the next is {next_part}")
         old = line.plan.newest.batch
+        planned = releasing.awaiting(line.station.quality, planned, line.plan.newest)
         line.plan.change(planned, first)
         if old.id != planned.batch.id:
             line.ledger.add_batch(old, "end", command.principal.id)
             line.ledger.add_batch(planned.batch, "begin", command.principal.id)
+            line.periods.begin(planned.batch.id, first, "batch", command.principal.id)
         return {"from": first, "stream": line.stream, "recipe": planned.title,
-                "batch": planned.batch.id}  # fmt: skip
+                "batch": planned.batch.id} | releasing.owed(planned)  # fmt: skip
 
     def end_batch(self, command: Command) -> dict[str, Any]:
         batch = self._line.plan.newest.batch
@@ -198,6 +212,15 @@ class Commands:
         return {"stream": line.stream, "first": ahead[0], "last": ahead[-1],
                 "too_late": len(gone_by)}  # fmt: skip
 
+    def reset_counts(self, command: Command) -> dict[str, Any]:
+        line, first = self._line, self._line.matching.newest + 1
+        reason = _text(command.args, "reason", 500)
+        batch = line.plan.newest.batch.id
+        line.periods.begin(batch, first, f"reset: {reason}", command.principal.id)
+        if line.zone.status is not None:
+            line.reconciler.begin(line.zone.status)
+        return {"from": first, "stream": line.stream, "batch": batch}
+
     def test_pulse(self, command: Command) -> dict[str, Any]:
         line = self._line
         if line.run is None:
@@ -216,10 +239,39 @@ class Commands:
         count = self._line.alarms.acknowledge(AlarmCode(code) if code else None)
         return {"acknowledged": count}
 
+    def release_line(self, command: Command) -> dict[str, Any]:
+        line = self._line
+        try:
+            signed = releasing.signed(line.ledger.data_dir, line.plan.newest, command.args)
+        except (releasing.Unsigned, StoreError) as error:
+            raise Refused(str(error)) from None
+        first = line.plan.release(line.matching.newest + 1)
+        return {"from": first, "stream": line.stream, "signed": signed}
+
+    def challenge(self, command: Command) -> dict[str, Any]:
+        parts = _number(command.args, "parts")
+        if parts > CHALLENGE_MAX:
+            raise Refused(f"`parts` is a number of at most {CHALLENGE_MAX}")
+        line = self._line
+        first = line.matching.newest + 1
+        line.plan.challenged = range(first, first + parts)
+        return {"from": first, "to": first + parts - 1, "stream": line.stream}
+
+    def announce(self, command: Command) -> dict[str, Any]:
+        line, args = self._line, command.args
+        if args.get("code") not in ANNOUNCED:
+            raise Refused(f"`code` is one of {', '.join(ANNOUNCED)}")
+        code, detail = AlarmCode(args["code"]), str(args.get("detail") or "")[:200]
+        if args.get("stop"):
+            line.stop.why[code], line.paused = detail, True
+        else:
+            line.alarms.holds(code, bool(args.get("on")), detail, stops=False)
+        return {"code": code, "stopped": bool(args.get("stop"))}
+
 
 SETS = frozenset({
     Action.START_BATCH, Action.END_BATCH, Action.CHANGE_OVER, Action.SET_MODE, Action.BYPASS,
-    Action.PAUSE, Action.RESUME,
+    Action.PAUSE, Action.RESUME, Action.RELEASE_LINE, Action.ANNOUNCE,
 })  # fmt: skip
 """What a restarted line goes on with."""
 
@@ -235,7 +287,11 @@ ACTS: Mapping[Action, Act] = {
     Action.RESUME: Commands.resume,
     Action.REJECT: Commands.reject,
     Action.TEST_PULSE: Commands.test_pulse,
+    Action.RESET_COUNTS: Commands.reset_counts,
     Action.ACKNOWLEDGE_ALARM: Commands.acknowledge_alarm,
+    Action.RELEASE_LINE: Commands.release_line,
+    Action.CHALLENGE: Commands.challenge,
+    Action.ANNOUNCE: Commands.announce,
 }
 
 

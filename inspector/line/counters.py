@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inspector.display import Counts
@@ -56,6 +57,8 @@ class Counters:
     stages: dict[str, Histogram] = field(
         default_factory=lambda: {stage: Histogram() for stage in STAGES}
     )
+    statistics: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    """What each camera said of itself last."""
     recent_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     arrivals_ns: deque[int] = field(default_factory=lambda: deque(maxlen=1024))
 
@@ -115,6 +118,10 @@ class Counters:
         }
         for view, n in self.frames.items():
             figures[f'frames_total{{view="{view}"}}'] = n
+        for view, statistics in self.statistics.items():
+            for name, value in statistics.items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    figures[f'camera_{name}{{view="{view}"}}'] = float(value)
         for (outcome, mode), n in self.outcomes.items():
             figures[f'parts_total{{outcome="{outcome}",mode="{mode}"}}'] = n
         for action, n in self.gate.items():

@@ -11,6 +11,7 @@ import gc
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,7 @@ from inspector.line.gate import Gate, PlcGate
 from inspector.line.line import Line
 from inspector.line.modes import Modes
 from inspector.line.output import NoGate, OutputGate, write_level
+from inspector.line.releasing import awaiting
 from inspector.line.report import status
 from inspector.line.watch import look_around, show
 from inspector.part import Batch
@@ -139,10 +141,13 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     ledger = LineLedger.open(station.data, station=station.station)
     was = setting.last(station)
     if was is not None and was.recipe in recipes:
-        planned = job(recipes[was.recipe], was.batch, names)
+        planned = replace(
+            job(recipes[was.recipe], was.batch, names), awaits=was.awaits, needs=was.needs
+        )
     else:
         was, first, lot = None, next(iter(recipes.values())), station.batch
         planned = job(first, Batch(lot.id, lot.product, first.name, lot.texts), names)
+        planned = awaiting(station.quality, planned, None)
     archive = ImageArchive(
         station.data,
         pass_image_every=store.pass_image_every,

@@ -30,7 +30,9 @@ def status(line: Line, now_ns: int) -> Status:
         ready=ready(line),
         running=running,
         paused=line.paused,
-        mode=line.modes.now.mode,
+        mode=line.mode,
+        awaits=line.plan.newest.awaits,
+        needs=line.plan.newest.needs,
         batch=batch.id,
         product=batch.product,
         recipe=line.plan.newest.title,
@@ -67,17 +69,39 @@ def _health(line: Line) -> tuple[Health, ...]:
 
 
 def _figures(line: Line) -> dict[str, float]:
-    images = line.archive.counts
-    return line.counters.figures() | {
-        "orphan_frames_total": line.matching.orphans,
-        "parts_in_progress": len(line.matching.parts),
-        "zone_parts": len(line.zone),
-        "zone_trusted": float(line.zone.trusted),
-        "ledger_waiting": line.ledger.waiting,
-        "ledger_records_total": line.ledger.size,
-        "ledger_wal_bytes": line.ledger.wal_bytes,
-        "images_written_total": images.written,
-        "images_dropped_total": images.overflowed + images.no_space + images.failed,
-        "images_waiting": images.waiting,
-        "utc_error_us": line.clock.error_us,
+    images, plc = line.archive.counts, line.zone.status
+    gate = {
+        "gate_rejects_commanded_total": plc.rejects_commanded,
+        "gate_rejects_confirmed_total": plc.rejects_confirmed,
+    } if plc else {}  # fmt: skip
+    return (
+        line.counters.figures()
+        | gate
+        | {
+            "orphan_frames_total": line.matching.orphans,
+            "parts_in_progress": len(line.matching.parts),
+            "zone_parts": len(line.zone),
+            "zone_trusted": float(line.zone.trusted),
+            "ledger_waiting": line.ledger.waiting,
+            "ledger_records_total": line.ledger.size,
+            "ledger_wal_bytes": line.ledger.wal_bytes,
+            "images_written_total": images.written,
+            "images_dropped_total": images.overflowed + images.no_space + images.failed,
+            "images_waiting": images.waiting,
+            "utc_error_us": line.clock.error_us,
+        }
+        | _plc(line)
+    )
+
+
+def _plc(line: Line) -> dict[str, float]:
+    """The PLC's own counters."""
+    status = line.zone.status
+    if status is None:
+        return {}
+    return {
+        "plc_infeed": status.infeed,
+        "plc_triggers": status.part_counter,
+        "plc_rejects_commanded": status.rejects_commanded,
+        "plc_rejects_confirmed": status.rejects_confirmed,
     }

@@ -30,6 +30,8 @@ class Setting:
     batch: Batch
     mode: Mode
     paused: bool
+    awaits: str = ""
+    needs: tuple[str, ...] = ()
 
 
 def keep(
@@ -40,6 +42,7 @@ def keep(
     ledger.add_event(
         KIND, principal, recipe=job.recipe.name, batch=batch.id, product=batch.product,
         texts=dict(batch.texts), mode=str(modes.lasting), paused=paused, file=_meant(station),
+        awaits=job.awaits, needs=list(job.needs),
     )  # fmt: skip
 
 
@@ -52,7 +55,10 @@ def last(station: Station) -> Setting | None:
         return None
     body: Mapping[str, Any] = kept[0].body
     batch = Batch(body["batch"], body["product"], body["recipe"], dict(body["texts"]))
-    return Setting(body["recipe"], batch, Mode(body["mode"]), bool(body["paused"]))
+    return Setting(
+        body["recipe"], batch, Mode(body["mode"]), bool(body["paused"]),
+        str(body.get("awaits", "")), tuple(body.get("needs", ())),
+    )  # fmt: skip
 
 
 def _meant(station: Station) -> dict[str, Any]:

@@ -135,7 +135,8 @@ class Verdicts:
         self._counters.judged(outcome, part.mode, part.batch)
         if part.trigger_ns:  # a part that went by while nobody watched is no reason for a stop
             dark = any(not f.ok and f.label == LIGHT_FAULT for f in verdict.findings)
-            self._stop.judged(outcome, dark)
+            seeded = part.mode in (Mode.CHALLENGE, Mode.SETUP)
+            self._stop.judged(outcome, dark, seeded)
         self._show(candidate, verdict, planned)
 
     def remember(self, stream: str, number: int, part_id: PartId) -> None:

@@ -25,7 +25,7 @@ from typing import Any, Protocol, Self, TypeVar
 from inspector.store import schema
 from inspector.store.cbor import encode
 from inspector.store.desk import DeskLedger
-from inspector.store.deskindex import DeskIndex
+from inspector.store.deskindex import DeskIndex, desk_record
 from inspector.store.errors import RecordError
 from inspector.store.records import DeskRecord
 from inspector.store.related import body_at, reading
@@ -166,6 +166,24 @@ def sign(
         position = desk.add(KIND, body, who.id)
     with Signatures(data_dir) as signatures:
         return signatures.at(position)
+
+
+def given(data_dir: Path | str, position: int) -> Signature | None:
+    """The signature at this position of the desk, read from its record alone; None if it is none.
+
+    Raises:
+        StoreError: the desk cannot be read.
+    """
+    path = Path(data_dir) / schema.DESK_FILE
+    if not path.is_file():
+        return None
+    with reading(path) as desk:
+        row = desk.execute("SELECT body FROM record WHERE position = ?", (position,)).fetchone()
+    try:
+        record = desk_record(row[0]) if row else None
+        return _signature(position, record) if record and record.kind == KIND else None
+    except (RecordError, KeyError, TypeError):
+        return None
 
 
 class Signatures:

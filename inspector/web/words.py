@@ -7,6 +7,9 @@ Words about a product (labels, reasons) come from its recipe and are shown as th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
+
+from inspector.web import words_frame
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 """BCP 47 primary tag → the language's own name."""
@@ -119,6 +122,18 @@ _EN = {
     "mend.recipe": "Choose another recipe or call an engineer.",
     "alarm.bypass": "By-pass: parts are not inspected",
     "mend.bypass": "Keep the parts apart for checking. End the by-pass as soon as you can.",
+    "alarm.unsigned": "Not released: everything is rejected",
+    "mend.unsigned": "Finish the first article and line clearance, then sign with your PIN.",
+    "alarm.challenge_due": "A challenge test is due",
+    "mend.challenge_due": "Feed the seeded parts in the order shown.",
+    "alarm.challenge_failed": "A seeded defect was not rejected",
+    "mend.challenge_failed": "The line is stopped; parts since the last good test are on hold.",
+    "alarm.drift": "A measured feature drifts",
+    "mend.drift": "Look at the chart; find the cause before parts fail.",
+    "alarm.out_of_control": "The process is out of control",
+    "mend.out_of_control": "Look at the control chart and adjust the process.",
+    "alarm.maintenance": "Equipment nears its limit",
+    "mend.maintenance": "Plan the maintenance that the order names.",
     "alarm.commands_refused": "Somebody sent commands that were refused",
     "mend.commands_refused": "Tell an engineer: the commands were not signed or not allowed.",
     "alarm.other": "Something is wrong",
@@ -233,13 +248,45 @@ _ZH = {
     "mend.recipe": "请选择其他配方或通知工程师。",
     "alarm.bypass": "旁路：工件未经检测",
     "mend.bypass": "请将工件单独存放待检，并尽快结束旁路。",
+    "alarm.unsigned": "未放行：全部剔除",
+    "mend.unsigned": "请完成首件检验和清场，并输入 PIN 签字。",
+    "alarm.challenge_due": "应进行挑战测试",
+    "mend.challenge_due": "请按显示的顺序投入挑战件。",
+    "alarm.challenge_failed": "挑战件未被剔除",
+    "mend.challenge_failed": "产线已停；上次合格测试之后的工件已冻结。",
+    "alarm.drift": "测量特征出现漂移",
+    "mend.drift": "请查看控制图，在出现不良之前找出原因。",
+    "alarm.out_of_control": "过程失控",
+    "mend.out_of_control": "请查看控制图并调整工艺。",
+    "alarm.maintenance": "设备接近极限",
+    "mend.maintenance": "请按工单安排维护。",
     "alarm.commands_refused": "有命令被拒绝",
     "mend.commands_refused": "请通知工程师：这些命令未签名或无权限。",
     "alarm.other": "出现异常",
     "mend.other": "请通知维修人员。",
 }
 
-WORDS: Mapping[str, Mapping[str, str]] = {"en": _EN, "zh": _ZH}
+ROOMS = (words_frame,)
+"""Catalogues of their own, so that no file grows out of sight; each has ``EN`` and ``ZH``."""
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "en": _EN | {key: text for room in ROOMS for key, text in room.EN.items()},
+    "zh": _ZH | {key: text for room in ROOMS for key, text in room.ZH.items()},
+}
+
+
+class Asked(Protocol):
+    """As much of a request as says which language it wants."""
+
+    @property
+    def cookies(self) -> Mapping[str, str]: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+def language_of(request: Asked) -> str:
+    """The language that was chosen on a page, else the browser's."""
+    chosen = request.cookies.get("language", "")
+    return chosen if chosen in WORDS else preferred(request.headers.get("accept-language", ""))
 
 
 def preferred(accept_language: str) -> str:
