@@ -122,4 +122,5 @@ def _plain(finding: Finding) -> dict[str, Any]:
         "ok": finding.ok,
         "severity": finding.severity.value,
         "reason": finding.reason,
+        **({"outline": finding.outline} if finding.outline else {}),
     }

@@ -24,6 +24,10 @@ Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 """``(x1, y1, x2, y2)`` in pixels, ``x1 <= x2`` and ``y1 <= y2``."""
 
+Outline = tuple[tuple[tuple[int, int], ...], ...]
+"""Where something is, to the pixel: rings of ``(x, y)`` through the pixels of its rim, in pixels of
+the view's full frame; the first ring is its outside, further ones are holes. At most 65,535."""
+
 PartId = NewType("PartId", UUID)
 
 
@@ -131,6 +135,8 @@ class Finding:
     """The UCUM unit of ``value``."""
     reason: str = ""
     """When not ok: what is wrong, in words that a person understands."""
+    outline: Outline = ()
+    """Its form, from tools that see one."""
 
 
 @dataclass(frozen=True, slots=True)

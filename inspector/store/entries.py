@@ -12,6 +12,7 @@ from inspector.part import Finding, GateDecision, Outcome, Verdict
 from inspector.store import layout, schema
 from inspector.store.cbor import plain
 from inspector.store.errors import RecordError
+from inspector.store.layout_finding import shape_of
 from inspector.store.records import OUTCOME_NUMBER, BatchChange, Defined, Event, ImageRecord
 from inspector.store.resume import State
 
@@ -102,7 +103,7 @@ class Entries:
         return self._define(self.streams, Defined.STREAM, (name,)) if position is None else position
 
     def _shape(self, finding: Finding) -> int:
-        value = layout.shape_of(finding)
+        value = shape_of(finding)
         shape = self._shapes.get(value)
         return self._define(self._shapes, Defined.SHAPE, value) if shape is None else shape
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from inspector.part import Finding, GateDecision, PartId, Severity, Times, Verdict
-from inspector.store.cbor import NULL, decode, encode, float32, float64, head, integer, text
+from inspector.part import Finding, GateDecision, PartId, Times, Verdict
+from inspector.store.cbor import NULL, decode, encode, head, integer, text
 from inspector.store.errors import RecordError
+from inspector.store.layout_finding import decode_finding, encode_finding
 from inspector.store.records import (
     ACTION_NUMBER,
     ACTIONS,
@@ -24,6 +25,7 @@ from inspector.store.records import (
     MODES,
     OUTCOME_NUMBER,
     OUTCOMES,
+    OUTLINED,
     VERSION,
     BatchChange,
     Defined,
@@ -38,10 +40,9 @@ from inspector.store.records import (
 )
 
 _VERDICT_HEAD = head(4, 13) + bytes((Kind.VERDICT, VERSION))
+_OUTLINED_HEAD = head(4, 13) + bytes((Kind.VERDICT, OUTLINED))
 _GATE_HEAD = head(4, 9) + bytes((Kind.GATE, VERSION))
 _ID = head(2, 16)
-_box = struct.Struct(">B4f").pack
-_unbox = struct.Struct(">4f").unpack
 _NOTHING = head(4, 0)
 _EMPTY = head(3, 0)
 
@@ -62,19 +63,6 @@ def context_of(verdict: Verdict, stream: int) -> tuple[Any, ...]:
     )
 
 
-def shape_of(finding: Finding) -> tuple[Any, ...]:
-    """What a finding shares with its like on other parts."""
-    return (
-        finding.tool,
-        finding.kind,
-        finding.label,
-        finding.ok,
-        finding.view,
-        finding.severity.value,
-        finding.unit,
-    )
-
-
 def encode_definition(what: Defined, value: tuple[Any, ...]) -> bytes:
     """``[0, version, what, value]``."""
     return _bounded(encode([Kind.DEFINITION, VERSION, what, value]))
@@ -86,7 +74,7 @@ def encode_verdict(verdict: Verdict, context: int, shapes: Sequence[int]) -> byt
     times = verdict.times
     trigger = times.trigger_ns
     parts = [
-        _VERDICT_HEAD,
+        _OUTLINED_HEAD if any(f.outline for f in verdict.findings) else _VERDICT_HEAD,
         integer(context),
         integer(verdict.sequence),
         integer(OUTCOME_NUMBER[verdict.outcome]),
@@ -100,7 +88,7 @@ def encode_verdict(verdict: Verdict, context: int, shapes: Sequence[int]) -> byt
     if verdict.findings:
         parts.append(head(4, len(verdict.findings)))
         for finding, shape in zip(verdict.findings, shapes, strict=True):
-            _finding(parts, finding, shape)
+            encode_finding(parts, finding, shape)
     else:
         parts.append(_NOTHING)
     if verdict.reasons:
@@ -110,38 +98,6 @@ def encode_verdict(verdict: Verdict, context: int, shapes: Sequence[int]) -> byt
         parts.append(_NOTHING)
     parts.append(NULL if verdict.serial is None else text(verdict.serial))
     return _bounded(b"".join(parts))
-
-
-def _finding(parts: list[bytes], finding: Finding, shape: int) -> None:
-    # [shape, score, box, text, value, reason], cut after the last one that says something
-    items = 2
-    if finding.reason:
-        items = 6
-    elif finding.value is not None:
-        items = 5
-    elif finding.text is not None:
-        items = 4
-    elif finding.box is not None:
-        items = 3
-    parts.append(head(4, items))
-    parts.append(integer(shape))
-    parts.append(float32(finding.score))
-    if items >= 3:
-        parts.append(NULL if finding.box is None else _packed_box(finding.box))
-    if items >= 4:
-        parts.append(NULL if finding.text is None else text(finding.text))
-    if items >= 5:
-        parts.append(NULL if finding.value is None else float64(finding.value))
-    if items == 6:
-        parts.append(text(finding.reason))
-
-
-def _packed_box(box: tuple[float, float, float, float]) -> bytes:
-    # a byte string of four big-endian float32: 17 bytes, where four CBOR floats take 21
-    try:
-        return _box(0x50, *box)
-    except (struct.error, OverflowError, TypeError) as error:
-        raise RecordError(f"a box that is no four numbers of pixels: {box!r:.80}") from error
 
 
 def encode_gate(decision: GateDecision, stream: int) -> bytes:
@@ -264,7 +220,7 @@ def fields_of(body: bytes) -> list[Any]:
     number, version = fields[:2]
     if type(number) is not int or number not in Kind.__members__.values():
         raise RecordError(f"a record of unknown kind {number!r:.40}")
-    if version != VERSION:
+    if version != VERSION and (number, version) != (Kind.VERDICT, OUTLINED):
         raise RecordError(f"a record of version {version!r:.40}; this software reads {VERSION}")
     return fields
 
@@ -323,23 +279,7 @@ def _decode_verdict(fields: list[Any], lookup: Lookup) -> Verdict:
 
 
 def _decode_finding(fields: list[Any], lookup: Lookup) -> Finding:
-    absent: list[Any] = [None] * (6 - len(fields))
-    shape, score, box, said, value, reason = fields + absent
-    tool, kind, label, ok, view, severity, unit = _defined(lookup, shape, Defined.SHAPE)
-    return Finding(
-        tool=tool,
-        kind=kind,
-        label=label,
-        ok=ok,
-        score=score,
-        box=None if box is None else _unbox(box),
-        view=view,
-        severity=Severity(severity),
-        text=said,
-        value=value,
-        unit=unit,
-        reason=reason or "",
-    )
+    return decode_finding(fields, _defined(lookup, fields[0], Defined.SHAPE))
 
 
 def _nth(values: tuple[Any, ...], number: int) -> Any:

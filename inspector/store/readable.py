@@ -47,6 +47,9 @@ def readable(record: Record) -> dict[str, Any]:
     if isinstance(record, Definition):
         fields["what"] = record.what.name.lower()
     if isinstance(record, Verdict):
+        for finding in fields["findings"]:
+            if not finding["outline"]:  # words of records from before outlines stay what they were
+                del finding["outline"]
         fields["utc"] = iso_utc(record.times.utc_ns)
     elif isinstance(record, Event | BatchChange | DeskRecord):
         fields["utc"] = iso_utc(record.utc_ns)

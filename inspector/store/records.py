@@ -24,6 +24,8 @@ from typing import Any
 from inspector.part import GateAction, GateDecision, Mode, Outcome, PartId, Verdict
 
 VERSION = 1
+OUTLINED = 2
+"""Version of a verdict record of which a finding has an outline; all others stay what they were."""
 MAX_BYTES = 1 << 20
 """A longer record is refused: it is a mistake of the caller, not a finding."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from inspector.tools.align import Align
 from inspector.tools.blob import Blob
+from inspector.tools.classify import Classify
 from inspector.tools.code import Code
 from inspector.tools.colour import Colour
 from inspector.tools.compare import Compare
@@ -19,6 +20,7 @@ from inspector.tools.detect import Detect
 from inspector.tools.illumination import Illumination
 from inspector.tools.measure import Measure
 from inspector.tools.read import Read
+from inspector.tools.segment import Segment
 
 TOOLS: Mapping[str, type[Any]] = {
     "detect": Detect,
@@ -31,5 +33,7 @@ TOOLS: Mapping[str, type[Any]] = {
     "count": Count,
     "colour": Colour,
     "blob": Blob,
+    "segment": Segment,
+    "classify": Classify,
 }
 """Kind in a recipe → tool, see ``tools/step.py`` for what a tool is."""

@@ -60,7 +60,16 @@ class Output(_Part):
     format: str = ""
     """Detectors: ``end-to-end`` [1,K,6] (x1, y1, x2, y2, score, class), ``yolov8`` [1,4+C,A],
     ``yolov5`` [1,A,5+C]. Recognisers: ``ctc`` [N,T,C] after softmax, blank 0.
-    Text finders: ``db`` [1,1,H,W]."""
+    Text finders: ``db`` [1,1,H,W].
+    Classifiers: ``softmax`` [N,C], one class is true; ``sigmoid`` [N,C], each by itself.
+    Segmenters, scores per pixel, of the input's size or an even part of it: ``semantic`` [N,C,h,w],
+    one class per pixel, the first is the background; ``masks`` [N,C,h,w], each by itself.
+    Segmenters of instances: ``instances`` [N,K,6+M], as ``end-to-end`` and M coefficients of the
+    prototypes; ``yolov8-seg`` [N,4+C+M,A]."""
+    prototypes: str = ""
+    """Instances: the output [N,M,h,w] that the coefficients weigh; empty is the graph's second."""
+    logits: bool = False
+    """Classifiers, segmenters: the graph stops before its softmax or sigmoid; the tool adds it."""
 
 
 class Letterbox(_Part):
@@ -78,7 +87,7 @@ class Probe(_Part):
 
     seed: int
     answer: tuple[float, ...]
-    """Detectors: the ten best scores. Recognisers: the blank's probability at ten places."""
+    """Ten numbers, see ``probe_answer`` in ``tools/onnx.py``."""
 
 
 class Parity(_Part):
@@ -95,14 +104,15 @@ class Card(_Part):
     name: str
     version: str
     task: str
-    """``detect``, ``recognise`` (one line of print), ``find-text`` (where print is)."""
+    """``detect``, ``classify``, ``segment``, ``recognise`` (one line of print), ``find-text``
+    (where print is)."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the model file."""
     file: str = "model.onnx"
     input: Input = Input()
     output: Output = Output()
     classes: tuple[str, ...] = ()
-    """Detectors: labels in the order of the class numbers."""
+    """Labels in the order of the class numbers."""
     charset: tuple[str, ...] = ()
     """Recognisers: the character of output 1, 2, …; output 0 is the blank."""
     letterbox: Letterbox = Letterbox()

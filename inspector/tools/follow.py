@@ -13,7 +13,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from inspector.part import Finding, Pixels
+from inspector.part import Finding, Outline, Pixels
 from inspector.tools.place import Place
 from inspector.tools.step import Roi, Unjudged
 
@@ -71,5 +71,15 @@ def as_taught(pixels: Pixels, place: Place, roi: Roi | None, spare: Pixels | Non
 
 
 def in_frame(findings: Iterable[Finding], place: Place) -> list[Finding]:
-    """Findings of a step that looked at a taught picture, their boxes in the frame's pixels."""
-    return [f if f.box is None else replace(f, box=place.around(f.box)) for f in findings]
+    """Findings of a step that looked at a taught picture, box and outline in the frame's pixels."""
+    return [
+        f
+        if f.box is None
+        else replace(f, box=place.around(f.box), outline=_moved(f.outline, place))
+        for f in findings
+    ]
+
+
+def _moved(outline: Outline, place: Place) -> Outline:
+    rings = [np.rint(place.points(np.array(ring))).astype(int).clip(0, 65535) for ring in outline]
+    return tuple(tuple((int(x), int(y)) for x, y in ring) for ring in rings)

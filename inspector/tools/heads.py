@@ -69,9 +69,16 @@ def _finite(scores: NDArray[Any]) -> None:
 def _suppress(
     centred: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], threshold: float, iou: float
 ) -> Rows:
-    """Non-maximum suppression per class."""
+    boxes, order = suppressed(centred, scores, labels, threshold, iou)
+    return np.column_stack([boxes, scores[order], labels[order]]).astype(np.float32)
+
+
+def suppressed(
+    centred: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], threshold: float, iou: float
+) -> tuple[Rows, NDArray[np.intp]]:
+    """Non-maximum suppression per class: boxes [n,4] as corners, and which rows they were."""
     if not len(scores):
-        return np.empty((0, 6), np.float32)
+        return np.empty((0, 4), np.float32), np.empty(0, np.intp)
     if not np.isfinite(centred).all():
         raise Unjudged("the model answered with boxes that are not numbers")
     boxes = np.array(centred, np.float32)
@@ -79,4 +86,4 @@ def _suppress(
     kept = cv2.dnn.NMSBoxesBatched(boxes.tolist(), scores.tolist(), labels.tolist(), threshold, iou)
     order = np.asarray(kept, np.intp).reshape(-1)
     boxes[:, 2:] += boxes[:, :2]
-    return np.column_stack([boxes[order], scores[order], labels[order]]).astype(np.float32)
+    return boxes[order], order

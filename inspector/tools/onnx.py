@@ -28,14 +28,24 @@ from inspector.tools.card import (
 _DTYPES = {"uint8": np.uint8, "float32": np.float32, "float16": np.float16}
 _TENSORS = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "float16": "tensor(float16)"}
 PROBE_BLOCK = 16
+FORMATS = {
+    "detect": ("end-to-end", "yolov8", "yolov5"),
+    "classify": ("softmax", "sigmoid"),
+    "segment": ("semantic", "masks", "instances", "yolov8-seg"),
+    "recognise": ("ctc",),
+    "find-text": ("db",),
+}
+"""By the card's ``task``: what its ``output.format`` may be."""
+INSTANCES = {"instances", "yolov8-seg"}
+"""Formats with a second output, the prototypes."""
 
 
 class Bound:
     """One input shape of a model with its buffers: fill ``input``, ``run``, read ``output``."""
 
-    __slots__ = ("_binding", "_fixed", "_held", "_run", "input", "model", "output")
+    __slots__ = ("_binding", "_fixed", "_held", "_run", "input", "model", "output", "prototypes")
 
-    def __init__(self, model: Model, name: str, out: str, tensor: NDArray[Any]) -> None:
+    def __init__(self, model: Model, name: str, outs: Sequence[str], tensor: NDArray[Any]) -> None:
         session = model.session
         self.model = model
         self.input: NDArray[Any] = tensor
@@ -45,26 +55,33 @@ class Bound:
         # An OrtValue made from a numpy array is a view of it, and the binding holds neither.
         self._held = [ort.OrtValue.ortvalue_from_numpy(tensor)]
         self._binding.bind_ortvalue_input(name, self._held[0])
-        self._binding.bind_output(out, "cpu")
+        for out in outs:
+            self._binding.bind_output(out, "cpu")
         self._run(self._binding)
-        self.output: NDArray[Any] = self._binding.copy_outputs_to_cpu()[0]
+        answers = self._binding.copy_outputs_to_cpu()
+        self.output: NDArray[Any] = answers[0]
         """Valid until the next run."""
+        self.prototypes: NDArray[Any] = answers[-1]
+        """The second output of a segmenter of instances; other models have one output."""
         # A graph with its own NMS gives as many rows as it finds: such an output cannot be bound
         # beforehand. An output whose every dimension follows from the input's can.
-        graph = next(o for o in session.get_outputs() if o.name == out)
-        static = all(isinstance(d, int) and d > 0 for d in graph.shape)
+        shapes = [o.shape for o in session.get_outputs() if o.name in outs]
+        static = all(isinstance(d, int) and d > 0 for shape in shapes for d in shape)
         free = any(not isinstance(d, int) for d in session.get_inputs()[0].shape)
         self._fixed = static or free
         if self._fixed:
-            self.output = np.ascontiguousarray(self.output)
-            self._held.append(ort.OrtValue.ortvalue_from_numpy(self.output))
-            self._binding.bind_ortvalue_output(out, self._held[1])
+            answers = [np.ascontiguousarray(answer) for answer in answers]
+            self.output, self.prototypes = answers[0], answers[-1]
+            for out, answer in zip(outs, answers, strict=True):
+                self._held.append(ort.OrtValue.ortvalue_from_numpy(answer))
+                self._binding.bind_ortvalue_output(out, self._held[-1])
 
     def run(self) -> NDArray[Any]:
         """Runs the model on ``input``; the answer is ``output``, overwritten by the next run."""
         self._run(self._binding)
         if not self._fixed:
-            self.output = self._binding.copy_outputs_to_cpu()[0]
+            answers = self._binding.copy_outputs_to_cpu()
+            self.output, self.prototypes = answers[0], answers[-1]
         return self.output
 
 
@@ -79,7 +96,14 @@ class Model:
         self.input_shape: tuple[Any, ...] = tuple(entries[0].shape)
         """As in the graph: ints, and names or None for free dimensions."""
         self._input = entries[0].name
-        self._output = card.output.name or session.get_outputs()[0].name
+        names = [o.name for o in session.get_outputs()]
+        self._output = card.output.name or names[0]
+        second = [card.output.prototypes or n for n in names[:2] if n != self._output][:1]
+        self.outputs: tuple[str, ...] = (
+            self._output,
+            *(second if card.output.format in INSTANCES else ()),
+        )
+        """Names of the graph's outputs that are read."""
         self._dtype = _DTYPES[card.input.dtype]
 
     def bind(self, shape: Sequence[int]) -> Bound:
@@ -87,7 +111,7 @@ class Model:
 
         Each caller keeps its own: a letterbox's grey margins must stay as its step left them.
         """
-        return Bound(self, self._input, self._output, self.tensor(shape))
+        return Bound(self, self._input, self.outputs, self.tensor(shape))
 
     def tensor(self, shape: Sequence[int]) -> NDArray[Any]:
         """An input of ``shape`` for ``run``."""
@@ -152,12 +176,12 @@ class Shelf:
 
     def open(self, ref: str, task: str) -> Model:
         """The model ``name/version``, checked. Raises ``ModelError`` by name with a mend."""
+        card = self._open[ref].card if ref in self._open else self.card(ref)
+        if card.task != task:
+            raise ModelError(ref, f"is for `{card.task}`, this step needs `{task}`")
         if ref not in self._open:
             self._open[ref] = _open_model(ref, self.models, self.threads, self.providers)
-        model = self._open[ref]
-        if model.card.task != task:
-            raise ModelError(ref, f"is for `{model.card.task}`, this step needs `{task}`")
-        return model
+        return self._open[ref]
 
 
 def _open_model(ref: str, models: Path, threads: int, providers: Sequence[str]) -> Model:
@@ -227,13 +251,16 @@ def _check_contract(ref: str, model: Model) -> None:
             f"its input {shape} has {channels} channels as {card.input.layout}, "
             f"but {card.input.colour} has {wanted}",
         )
-    out = next((o for o in outputs if o.name == (card.output.name or outputs[0].name)), None)
-    if out is None:
-        known = ", ".join(o.name for o in outputs)
-        raise ModelError(ref, f"has no output `{card.output.name}`; it has {known}")
-    if out.type not in {"tensor(float)", "tensor(float16)"}:
-        raise ModelError(ref, f"its output `{out.name}` is {out.type}; float is needed")
-    _check_classes(ref, card, list(out.shape))
+    shapes = []
+    for wanted_name in model.outputs:
+        out = next((o for o in outputs if o.name == wanted_name), None)
+        if out is None:
+            known = ", ".join(o.name for o in outputs)
+            raise ModelError(ref, f"has no output `{wanted_name}`; it has {known}")
+        if out.type not in {"tensor(float)", "tensor(float16)"}:
+            raise ModelError(ref, f"its output `{out.name}` is {out.type}; float is needed")
+        shapes.append(list(out.shape))
+    _check_classes(ref, card, shapes)
 
 
 def probe(seed: int, shape: Sequence[int]) -> NDArray[np.uint8]:
@@ -244,6 +271,25 @@ def probe(seed: int, shape: Sequence[int]) -> NDArray[np.uint8]:
     blocks = rng.integers(0, 256, (rows, columns, channels), dtype=np.uint8)
     whole = blocks.repeat(PROBE_BLOCK, 0).repeat(PROBE_BLOCK, 1)
     return np.ascontiguousarray(whole[None, :height, :width])
+
+
+def probe_answer(answer: NDArray[Any], form: str) -> NDArray[Any]:
+    """Ten numbers at most that stand for an output of ``form`` (the card's ``output.format``).
+
+    Recognisers: the blank's probability at ten places. Classifiers: the scores. Segmenters: each
+    class's mean score over the picture. Detectors, of instances too: the ten best scores.
+    """
+    match form:
+        case "ctc":
+            return answer[0, :: max(1, answer.shape[1] // 10), 0][:10]
+        case "softmax" | "sigmoid":
+            return answer[0, :10]
+        case "semantic" | "masks":
+            return np.asarray(answer[0].mean((1, 2))[:10])
+        case "yolov8-seg":
+            return np.sort(answer[0, 4])[::-1][:10]
+        case _:
+            return np.sort(answer[0, :, 4])[::-1][:10]
 
 
 def _check_parity(ref: str, model: Model) -> None:
@@ -257,11 +303,7 @@ def _check_parity(ref: str, model: Model) -> None:
     bound = model.bind(shape)
     for known in card.parity.probes:
         bound.input[...] = probe(known.seed, shape)
-        answer = bound.run()
-        if card.task == "recognise":
-            values = answer[0, :: max(1, answer.shape[1] // 10), 0][:10]
-        else:
-            values = np.sort(answer[0, :, 4])[::-1][:10]
+        values = probe_answer(bound.run(), card.output.format)
         gap = np.abs(values - np.asarray(known.answer[: len(values)]))
         if len(values) != len(known.answer) or not gap.max() <= card.parity.tolerance:
             raise ModelError(
@@ -271,31 +313,45 @@ def _check_parity(ref: str, model: Model) -> None:
             )
 
 
-def _check_classes(ref: str, card: Card, shape: list[Any]) -> None:
-    size: int | None = None
-    extra, wanted = 0, len(card.classes)
-    match card.output.format:
+def _check_classes(ref: str, card: Card, shapes: Sequence[Sequence[Any]]) -> None:
+    """The number of classes must be the card's; ``shapes`` are those of its outputs."""
+    shape, form = list(shapes[0]), card.output.format
+    wanted = len(card.classes)
+    extra, axis = 0, 1
+    known = FORMATS.get(card.task, (form,))
+    if form not in known:
+        what = f"its card's output format is `{form}`; known for `{card.task}`"
+        raise ModelError(ref, f"{what}: {', '.join(known)}")
+    match form:
         case "end-to-end":
-            extra, wanted, size = 6, 0, shape[2] if len(shape) == 3 else -1
+            extra, wanted, axis = 6, 0, 2
         case "yolov8":
-            extra, size = 4, shape[1] if len(shape) == 3 else -1
+            extra = 4
         case "yolov5":
-            extra, size = 5, shape[2] if len(shape) == 3 else -1
+            extra, axis = 5, 2
         case "ctc":
-            extra, size = 1, shape[2] if len(shape) == 3 else -1
-            wanted = len(card.charset)
+            extra, wanted, axis = 1, len(card.charset), 2
             if not card.charset:  # it may lie in the graph's metadata
                 return
-        case "db":
+        case "softmax" | "sigmoid" | "semantic" | "masks":
+            pass
+        case "instances" | "yolov8-seg":
+            if len(shapes) < 2 or len(shapes[1]) != 4:
+                what = f"{form} has a second output, the prototypes [N,M,h,w]"
+                raise ModelError(ref, f"its outputs have shapes {list(shapes)}; {what}")
+            if not isinstance(shapes[1][1], int):
+                return
+            extra = shapes[1][1] + (6 if form == "instances" else 4)
+            wanted, axis = (0, 2) if form == "instances" else (wanted, 1)
+        case _:
             return
-        case other:
-            known = "end-to-end, yolov8, yolov5, ctc, db"
-            raise ModelError(ref, f"its card's output format is `{other}`; known: {known}")
-    if card.task == "detect" and not card.classes:
+    if not card.classes and card.task != "recognise":
         raise ModelError(ref, "its card names no classes")
+    dimensions = {"softmax": 2, "sigmoid": 2, "semantic": 4, "masks": 4}.get(form, 3)
+    size = shape[axis] if len(shape) == dimensions else -1
     if isinstance(size, int) and size != extra + wanted:
         raise ModelError(
             ref,
-            f"its output has shape {shape}, but {card.output.format} with {wanted} classes "
+            f"its output has shape {shape}, but {form} with {wanted} classes "
             f"needs {extra + wanted}: the card belongs to another model",
         )

@@ -27,6 +27,7 @@ from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.entries import Entries
 from inspector.store.errors import RecordError
 from inspector.store.layout import decode_record, encode_event, encode_image
+from inspector.store.readable import readable
 from inspector.store.records import BatchChange, Definition, Event, ImageRecord
 from inspector.store.resume import State
 
@@ -47,6 +48,10 @@ FINDINGS = st.builds(
     value=st.none() | st.floats(allow_nan=False),
     unit=st.none() | WORD,
     reason=WORD,
+    outline=st.lists(
+        st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 65535)), max_size=5).map(tuple),
+        max_size=2,
+    ).map(tuple),
 )
 VERDICTS = st.builds(
     Verdict,
@@ -76,6 +81,12 @@ VERDICTS = st.builds(
 )
 
 
+def _bodies(verdict: Verdict) -> list[bytes]:
+    entries = Entries(State())
+    entries.verdict(verdict)
+    return [body for _, body in entries.take().records]
+
+
 def _stored(add: str, noun: object) -> object:
     entries = Entries(State())
     getattr(entries, add)(noun)
@@ -92,6 +103,29 @@ def _stored(add: str, noun: object) -> object:
 @given(VERDICTS)
 def test_a_verdict_comes_back_with_everything_that_made_it(verdict: Verdict) -> None:
     assert _stored("verdict", verdict) == verdict
+
+
+def test_an_outline_costs_a_version_and_those_without_keep_their_bytes_and_words() -> None:
+    plain = sample_verdict(1)
+    ring = ((3, 4), (9, 4), (9, 65535))
+    spot = Finding("film", "segment", "hole", box=(3, 4, 9, 8), outline=(ring, ring[:1]))
+
+    outlined = replace(plain, findings=(*plain.findings, spot))
+    old, new = _bodies(plain)[-1], _bodies(outlined)[-1]
+
+    assert (old[:3], new[:3]) == (b"\x8d\x01\x01", b"\x8d\x01\x02")
+    assert len(new) - len(old) < 60
+    back = _stored("verdict", outlined)
+    assert isinstance(back, Verdict) and back.findings[-1] == spot
+    assert "outline" not in readable(plain)["findings"][0]
+    assert readable(outlined)["findings"][-1]["outline"][0][2] == [9, 65535]
+
+
+@pytest.mark.parametrize("corner", [(-1, 3), (65536, 3), (1.5, 2)])
+def test_an_outline_that_no_picture_holds_is_refused(corner: tuple[int, int]) -> None:
+    spot = Finding("film", "segment", "hole", outline=((corner,),))
+    with pytest.raises(RecordError, match="outline"):
+        _stored("verdict", replace(sample_verdict(1), findings=(spot,)))
 
 
 @given(
