@@ -23,7 +23,7 @@ from inspector.store.records import DeskRecord
 
 KIND = "disposition"
 """The kind of these desk records."""
-VERSION = 1
+VERSION = 2
 U32 = 0xFFFF_FFFF
 _TABLES = """
 CREATE TABLE part (stream TEXT, first INTEGER, last INTEGER, disposition TEXT, position INTEGER,
@@ -157,7 +157,10 @@ def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None
     batch = record.body.get("batch")
     if batch and not runs:
         index.execute(
-            "INSERT OR REPLACE INTO batch VALUES (?, ?, ?)", (str(batch), disposition, position)
+            "INSERT INTO batch VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " disposition = excluded.disposition, position = excluded.position"
+            " WHERE disposition <> 'scrap'",
+            (str(batch), disposition, position),
         )
 
 

@@ -1,0 +1,153 @@
+"""Stretches of production whose counts are compared, each begun by a record (I1).
+
+Enters: the PLC's counters as they are read, the batch that begins at a part number, the parts that
+the gate was told to refuse. Leaves: one ``period`` event per beginning: a batch, the line's start,
+a PLC that counts anew, a person who resets the counts. What happened in a period is the difference
+between its event and the next; `inspector.store.periods` reads them. Imports registers; the line
+imports it.
+
+A batch begins at the eye before it begins at the gate: its infeed and triggers are read when its
+first part stands at the eye, its rejects when the last part before it has passed the gate.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from inspector.registers import U32, PlcStatus, Signal
+
+KIND = "period"
+IN_LANE = 6
+"""Rejected parts that may stand between the gate and the sensor that confirms them."""
+REMEMBERED = 4096
+"""Refused parts that have not come to the gate yet."""
+
+
+class Record(Protocol):
+    """Writes an event of the line's ledger."""
+
+    def __call__(self, kind: str, principal: str, /, **body: object) -> object: ...
+
+
+@dataclass(slots=True)
+class _Beginning:
+    batch: str
+    first: int
+    why: str
+    principal: str
+    infeed: int | None = None
+
+
+class Periods:
+    """Counts by stretches. One thread, the loop's, calls it."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._stream = ""
+        self._coming: deque[_Beginning] = deque()
+        self._last: PlcStatus | None = None
+        self._base = (0, 0)
+        self._alarmed = 0
+        self._told: set[int] = set()
+        self._refused: int | None = None
+        """Parts of this period that the gate was told to refuse; None where this process has not
+        seen all of it."""
+
+    def open(self, stream: str, status: PlcStatus, batch: str, unseen: int = 0) -> None:
+        """The first word of a PLC, or of its new run. ``unseen``: parts of the stream that went
+        by before and get their record now."""
+        before, anew = self._last, self._stream != ""
+        self._coming.clear()
+        self._write(
+            _Beginning(
+                batch, status.part_counter + 1 - unseen & U32,
+                "the PLC counts anew" if anew else "the line started", "line",
+                status.infeed - unseen & U32,
+            ),
+            status, stream, closes=before if anew else None,
+        )  # fmt: skip
+        self._last = status
+
+    def begin(self, batch: str, first: int, why: str, principal: str) -> None:
+        """``batch`` goes on, or begins, with part ``first``. Before the PLC's first word there
+        is nothing to compare; `open` will name the batch."""
+        if not self._stream:
+            return
+        while self._coming and self._coming[-1].first >= first:
+            self._coming.pop()
+        self._coming.append(_Beginning(batch, first, why, principal))
+
+    def refused(self, number: int) -> None:
+        """The gate was told not to let this part through."""
+        self._told.add(number)
+        if len(self._told) > REMEMBERED and self._last is not None:
+            self._settle(self._last.gate_part + 1 & U32)
+
+    def status(self, status: PlcStatus, standing: int) -> None:
+        """The PLC's counters now; ``standing``: parts between eye and gate."""
+        self._last = status
+        while self._coming:
+            coming = self._coming[0]
+            before = coming.first - 1 & U32
+            if coming.infeed is None:
+                if not _reached(status.part_counter, before):
+                    return
+                coming.infeed = status.infeed
+            if not _reached(status.gate_part, before) and standing:
+                return
+            self._coming.popleft()
+            self._write(coming, status, self._stream)
+
+    def unconfirmed(self, lost: bool) -> str:
+        """What is wrong between the rejects that the PLC commanded and those that were seen behind
+        the gate; empty where nothing is. ``lost``: an alarm says already that parts got lost."""
+        status = self._last
+        if status is None:
+            return ""
+        commanded = status.rejects_commanded - self._base[0] & U32
+        confirmed = status.rejects_confirmed - self._base[1] & U32
+        excess = commanded - confirmed
+        if lost or status.signals & Signal.CONFIRMATION_FAULT:
+            self._alarmed = max(self._alarmed, excess)
+        if -IN_LANE <= excess - self._alarmed <= IN_LANE:
+            return ""
+        return f"rejects commanded {commanded}, confirmed {confirmed}"
+
+    def _settle(self, first: int) -> None:
+        """What was refused before part ``first`` belongs to the period that runs."""
+        gone = {number for number in self._told if not _reached(number, first)}
+        self._told -= gone
+        if self._refused is not None:
+            self._refused += len(gone)
+
+    def _write(
+        self, coming: _Beginning, status: PlcStatus, stream: str, closes: PlcStatus | None = None
+    ) -> None:
+        self._settle(coming.first)
+        more = {"closes": _counters(closes, closes.infeed)} if closes is not None else {}
+        self._record(
+            KIND, coming.principal, batch=coming.batch, stream=stream, first=coming.first,
+            why=coming.why, counters=_counters(status, coming.infeed or 0) | {
+                "triggers": coming.first - 1 & U32},
+            refused=self._refused,
+            alarmed=None if self._refused is None else self._alarmed, **more,
+        )  # fmt: skip
+        if stream != self._stream:
+            self._told.clear()
+        self._stream, self._refused, self._alarmed = stream, 0, 0
+        self._base = (status.rejects_commanded, status.rejects_confirmed)
+
+
+def _counters(status: PlcStatus, infeed: int) -> dict[str, int]:
+    return {
+        "infeed": infeed,
+        "triggers": status.part_counter,
+        "commanded": status.rejects_commanded,
+        "confirmed": status.rejects_confirmed,
+    }
+
+
+def _reached(counter: int, number: int) -> bool:
+    return (counter - number & U32) < 1 << 31

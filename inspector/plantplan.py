@@ -1,0 +1,84 @@
+"""What a station file says about the plant around it: shifts, and the interface for the MES.
+
+``config.py`` shows these models to every room; imports nothing of ours but ``yamlfile.py`` and the
+nouns.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator, model_validator
+
+from inspector.yamlfile import Settings
+
+Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+"""A time of day, such as ``06:00``, in quotes: YAML takes it for a number else."""
+
+
+class Calendar(Settings):
+    """When a shift and a production day begin, by the plant's own clock."""
+
+    timezone: str = "UTC"
+    """An IANA name, such as ``Europe/Berlin`` or ``Asia/Shanghai``."""
+    day_starts: Clock = "00:00"
+    """A production day has the date on which it began: with ``06:00`` the night of the 16th to the
+    17th belongs to the 16th."""
+    shifts: dict[Annotated[str, Field(min_length=1, max_length=32)], Clock] = Field(
+        default_factory=dict, max_length=12
+    )
+    """Each shift's name and its start; it lasts until the next one's."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (OSError, ValueError, KeyError):
+            raise ValueError(f"no time zone is called {name!r}") from None
+        return name
+
+    def day_of(self, utc_ns: int) -> date:
+        """The production day of a moment."""
+        local = self._local(utc_ns)
+        early = local.time() < time.fromisoformat(self.day_starts)
+        return local.date() - timedelta(days=1) if early else local.date()
+
+    def shift_of(self, utc_ns: int) -> str:
+        """The shift of a moment; empty where none is configured."""
+        if not self.shifts:
+            return ""
+        starts = sorted((time.fromisoformat(at), name) for name, at in self.shifts.items())
+        now = self._local(utc_ns).time()
+        begun = [name for at, name in starts if at <= now]
+        return begun[-1] if begun else starts[-1][1]
+
+    def _local(self, utc_ns: int) -> datetime:
+        moment = datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC)
+        return moment.astimezone(ZoneInfo(self.timezone))
+
+
+class Plant(Settings):
+    """The interface for the MES: REST under ``/api/v1``."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8100, ge=0, le=65535)
+    """0 takes any free port."""
+    rate_per_s: float = Field(400.0, gt=0, le=1e6)
+    """Requests per second that one API key may make over time …"""
+    burst: int = Field(400, ge=1, le=1_000_000)
+    """… and how many at once."""
+    certificate: Path | None = None
+    """PEM file of a TLS certificate; without one the interface speaks plain HTTP, and keys
+    travel readable: then listen on 127.0.0.1 only, behind a proxy that does TLS."""
+    private_key: Path | None = None
+    """PEM file of the certificate's key."""
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Plant:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("TLS needs both `certificate` and `private_key`")
+        return self
