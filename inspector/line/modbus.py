@@ -59,16 +59,24 @@ class Master:
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
         self._transaction = 0
+        self._until = 0.0
+        self._answer = b""
+        self._asked = 0
 
     @property
     def connected(self) -> bool:
         """Whether the last exchange left the connection open."""
         return self._socket is not None
 
+    def fileno(self) -> int:
+        """Of the connection, readable when ``answer`` may have something; -1 without one."""
+        return -1 if self._socket is None else self._socket.fileno()
+
     def read(self, address: int, count: int) -> bytes:
         """``count`` holding registers from ``address`` (FC3), ``2 * count`` bytes."""
-        head = _READ.pack(self._next(), 0, 6, self._unit, READ, address, count)
-        return self._registers(head, READ, count)
+        self._send(_READ.pack(self._next(), 0, 6, self._unit, READ, address, count))
+        self._complete(wait=True)
+        return self._registers(READ, count)
 
     def write(self, address: int, registers: bytes) -> None:
         """Write holding registers from ``address`` (FC16)."""
@@ -76,17 +84,30 @@ class Master:
         head = _WRITE.pack(
             self._next(), 0, 7 + size, self._unit, WRITE, address, count, size
         )  # fmt: skip
-        if self._exchange(head + registers, WRITE)[1:] != head[8:12]:
+        self._send(head + registers)
+        self._complete(wait=True)
+        if self._pdu(WRITE)[1:] != head[8:12]:
             raise self._lost("the slave confirmed another write")
 
     def exchange(self, read_at: int, count: int, write_at: int, registers: bytes) -> bytes:
         """Write ``registers`` at ``write_at``, then read ``count`` from ``read_at`` (FC23)."""
+        self.ask(read_at, count, write_at, registers)
+        self._complete(wait=True)
+        return self._registers(READ_WRITE, count)
+
+    def ask(self, read_at: int, count: int, write_at: int, registers: bytes) -> None:
+        """Send what ``exchange`` sends, and go on: ``answer`` has what comes back."""
         size = len(registers)
         head = _READ_WRITE.pack(
             self._next(), 0, 11 + size, self._unit, READ_WRITE,
             read_at, count, write_at, size // 2, size,
         )  # fmt: skip
-        return self._registers(head + registers, READ_WRITE, count)
+        self._asked = count
+        self._send(head + registers)
+
+    def answer(self) -> bytes | None:
+        """The registers that ``ask`` asked for, or None while they have not all come."""
+        return self._registers(READ_WRITE, self._asked) if self._complete(wait=False) else None
 
     def close(self) -> None:
         """Close the connection; the next exchange opens another."""
@@ -98,33 +119,51 @@ class Master:
         self._transaction = self._transaction + 1 & 0xFFFF
         return self._transaction
 
-    def _registers(self, request: bytes, function: int, count: int) -> bytes:
-        pdu = self._exchange(request, function)
-        if len(pdu) != 2 + 2 * count or pdu[1] != 2 * count:
-            raise self._lost(f"{len(pdu)} bytes where {2 + 2 * count} were asked for")
-        return pdu[2:]
-
-    def _exchange(self, request: bytes, function: int) -> bytes:
-        """The answer's PDU, function code first."""
-        until = time.monotonic() + self._timeout_s
+    def _send(self, request: bytes) -> None:
+        self._until = time.monotonic() + self._timeout_s
+        self._answer = b""
         if self._socket is None:
             self._connect()
         assert self._socket is not None
         try:
             self._socket.sendall(request)
-            answer = self._socket.recv(512)
-            while len(answer) < 7 or len(answer) < 6 + (answer[4] << 8 | answer[5]):
-                # A slave that trickles renews the socket's own time-out with every byte.
-                if not answer or time.monotonic() > until or len(answer) > 6 + MAX_PDU + 1:
-                    raise OSError("closed" if not answer else "incomplete answer")
-                more = self._socket.recv(512)
-                if not more:
-                    raise OSError("closed in the middle of an answer")
-                answer += more
-        except BlockingIOError:
-            raise self._lost(f"no answer in {self._timeout_s * 1e3:.0f} ms") from None
         except OSError as error:
             raise self._lost(error.strerror or str(error)) from None
+
+    def _complete(self, *, wait: bool) -> bool:
+        """Whether the whole answer is there; ``wait`` for it as long as the limit allows."""
+        if self._socket is None:
+            raise LinkLost("closed")
+        flags = 0 if wait else socket.MSG_DONTWAIT
+        answer = self._answer
+        try:
+            while len(answer) < 7 or len(answer) < 6 + (answer[4] << 8 | answer[5]):
+                # A slave that trickles renews the socket's own time-out with every byte.
+                if answer and (time.monotonic() > self._until or len(answer) > 6 + MAX_PDU + 1):
+                    raise OSError("incomplete answer")
+                more = self._socket.recv(512, flags)
+                if not more:
+                    raise OSError("closed in the middle of an answer" if answer else "closed")
+                answer += more
+        except BlockingIOError:
+            if wait or time.monotonic() > self._until:
+                raise self._lost(f"no answer in {self._timeout_s * 1e3:.0f} ms") from None
+            self._answer = answer
+            return False
+        except OSError as error:
+            raise self._lost(error.strerror or str(error)) from None
+        self._answer = answer
+        return True
+
+    def _registers(self, function: int, count: int) -> bytes:
+        pdu = self._pdu(function)
+        if len(pdu) != 2 + 2 * count or pdu[1] != 2 * count:
+            raise self._lost(f"{len(pdu)} bytes where {2 + 2 * count} were asked for")
+        return pdu[2:]
+
+    def _pdu(self, function: int) -> bytes:
+        """The answer's PDU, function code first."""
+        answer = self._answer
         transaction, protocol, length, unit = _MBAP.unpack_from(answer)
         if (
             transaction != self._transaction

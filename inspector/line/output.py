@@ -17,7 +17,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from inspector.line.gate import HUNG_NS, REMEMBERED, GateEvent, Told
+from inspector.line.gate import HUNG_NS, NEVER_NS, REMEMBERED, GateEvent, Told
 from inspector.registers import Action, GateReason, StationBit
 
 TICK_S = 0.2
@@ -118,6 +118,10 @@ class OutputGate:
         """Readable when ``take`` has something."""
         return self._event
 
+    def due_ns(self) -> int:
+        """Its thread keeps the time."""
+        return NEVER_NS
+
     def close(self) -> None:
         """Low, and no more."""
         with self._lock:
@@ -190,6 +194,9 @@ class NoGate:
 
     def fileno(self) -> int:
         return self._event
+
+    def due_ns(self) -> int:
+        return NEVER_NS
 
     def close(self) -> None:
         os.close(self._event)
