@@ -13,13 +13,16 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from inspector.part import Mode
+from inspector.plantplan import Calendar, Plant
 from inspector.qualityplan import Challenge, FirstArticle, Quality, Seeded
+from inspector.scadaplan import Mqtt, OpcUa, Poll, Scada, Tag
 from inspector.yamlfile import ConfigError, Problem, Settings, load_yaml, read_yaml
 
 __all__ = [
-    "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Oidc", "Output",
-    "Plant", "Plc", "Problem", "Quality", "Retention", "Seeded", "Settings", "Station", "StopRules",
-    "Store", "Travel", "Web", "load_station", "load_yaml", "read_yaml",
+    "Calendar", "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Oidc",
+    "Mqtt", "OpcUa", "Output", "Plant", "Plc", "Poll", "Problem", "Quality", "Retention", "Scada",
+    "Seeded", "Settings", "Station", "StopRules", "Store", "Tag", "Travel", "Web", "load_station",
+    "load_yaml", "read_yaml",
 ]  # fmt: skip
 
 Features = dict[str, bool | int | float | str]
@@ -233,29 +236,6 @@ class Web(Settings):
         return self
 
 
-class Plant(Settings):
-    """The interface for the MES: REST under ``/api/v1``."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(8100, ge=0, le=65535)
-    """0 takes any free port."""
-    rate_per_s: float = Field(400.0, gt=0, le=1e6)
-    """Requests per second that one API key may make over time …"""
-    burst: int = Field(400, ge=1, le=1_000_000)
-    """… and how many at once."""
-    certificate: Path | None = None
-    """PEM file of a TLS certificate; without one the interface speaks plain HTTP, and keys
-    travel readable: then listen on 127.0.0.1 only, behind a proxy that does TLS."""
-    private_key: Path | None = None
-    """PEM file of the certificate's key."""
-
-    @model_validator(mode="after")
-    def _tls_is_complete(self) -> Plant:
-        if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("TLS needs both `certificate` and `private_key`")
-        return self
-
-
 class Lot(Settings):
     """The batch that the station starts with."""
 
@@ -296,9 +276,12 @@ class Station(Settings):
     web: Web | None = Web()
     plant: Plant | None = None
     """Without it no MES interface runs."""
+    scada: Scada | None = None
+    """Without it no OPC UA, MQTT or Modbus server runs."""
     quality: Quality | None = Quality()
     """Without it no quality process runs."""
     batch: Lot
+    calendar: Calendar = Calendar()
     mode: Mode = Mode.AUTO
     clock: Literal["system", "trusted"] = "system"
     """``system`` asks the kernel whether UTC is synchronised; ``trusted`` takes it as such."""
@@ -321,7 +304,13 @@ def load_station(path: Path) -> Station:
     cameras = [
         c.model_copy(update={"folder": base / c.folder}) if c.folder else c for c in station.cameras
     ]
-    plant, web = station.plant, station.web
+    plant, web, scada = station.plant, station.web, station.scada
+    if scada and scada.opcua:
+        opcua = scada.opcua.model_copy(update=_placed(scada.opcua, base, "nodeset"))
+        scada = scada.model_copy(update={"opcua": opcua})
+    if scada and scada.mqtt:
+        mqtt = scada.mqtt.model_copy(update=_placed(scada.mqtt, base, "password_file", "ca"))
+        scada = scada.model_copy(update={"mqtt": mqtt})
     if plant:
         plant = plant.model_copy(update=_placed(plant, base, "certificate", "private_key"))
     if web:
@@ -332,6 +321,7 @@ def load_station(path: Path) -> Station:
     return station.model_copy(
         update={
             "plant": plant,
+            "scada": scada,
             "web": web,
             "data": base / station.data,
             "models": base / station.models,
