@@ -15,14 +15,15 @@ from pydantic import Field, field_validator, model_validator
 from inspector.part import Mode
 from inspector.plantplan import Calendar, Plant
 from inspector.qualityplan import Challenge, FirstArticle, Quality, Seeded
+from inspector.releaseplan import Releases
 from inspector.scadaplan import Mqtt, OpcUa, Poll, Scada, Tag
 from inspector.yamlfile import ConfigError, Problem, Settings, load_yaml, read_yaml
 
 __all__ = [
-    "Calendar", "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Oidc",
-    "Mqtt", "OpcUa", "Output", "Plant", "Plc", "Poll", "Problem", "Quality", "Retention", "Scada",
-    "Seeded", "Settings", "Station", "StopRules", "Store", "Tag", "Travel", "Web", "load_station",
-    "load_yaml", "read_yaml",
+    "Calendar", "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Mqtt",
+    "Oidc", "OpcUa", "Output", "Plant", "Plc", "Poll", "Problem", "Quality", "Releases",
+    "Retention", "Scada", "Seeded", "Settings", "Station", "StopRules", "Store", "Tag",
+    "Travel", "Web", "load_station", "load_yaml", "read_yaml",
 ]  # fmt: skip
 
 Features = dict[str, bool | int | float | str]
@@ -280,6 +281,8 @@ class Station(Settings):
     """Without it no OPC UA, MQTT or Modbus server runs."""
     quality: Quality | None = Quality()
     """Without it no quality process runs."""
+    releases: Releases | None = None
+    """Without it nothing judges in shadow, and releases come and go by hand only."""
     batch: Lot
     calendar: Calendar = Calendar()
     mode: Mode = Mode.AUTO

@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "qualityplan": {"yamlfile"},
     "plantplan": {*NOUNS, "yamlfile"},
     "scadaplan": {"yamlfile"},
-    "config": {*NOUNS, "yamlfile", "qualityplan", "plantplan", "scadaplan"},
+    "releaseplan": {"yamlfile"},
+    "config": {*NOUNS, "yamlfile", "releaseplan", "qualityplan", "plantplan", "scadaplan"},
     "identity": NOUNS,
     "bus": {*NOUNS, "identity"},
     "display": {*NOUNS, "bus"},
@@ -33,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": GROUND,
     "release": {
         *GROUND,
+        "releaseplan",
         "beat",
         "logs",
         "cameras",

@@ -13,7 +13,8 @@ Arguments, all optional unless said: ``start_batch``: ``id`` (needed), ``product
 stay what they are. ``test_pulse``.
 ``acknowledge_alarm``: ``code``; also lets a stopped line run again. ``release_line``: ``id`` and
 ``signatures``, positions at the desk (needed). ``challenge``: ``parts`` (needed), the next ones.
-``announce``: ``code`` and ``on`` (needed), ``detail``, ``stop``.
+``announce``: ``code`` and ``on`` (needed), ``detail``, ``stop``. ``install_release``: see
+``champions.py``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from inspector.bus import Command, CommandServer, Refusal
 from inspector.display import AlarmCode
 from inspector.identity import Action, Forbidden, authorise
 from inspector.line import releasing, setting
+from inspector.line.champions import Champions, NoRelease
 from inspector.line.changeover import Recipe, job
 from inspector.line.line import Line
 from inspector.line.modes import ModeError
@@ -54,8 +56,15 @@ class Refused(Exception):
 class Commands:
     """Takes commands, obeys, records, and answers once the record is durable."""
 
-    def __init__(self, line: Line, server: CommandServer, recipes: Mapping[str, Recipe]) -> None:
-        """``recipes``: those that are loaded and warm, by name."""
+    def __init__(
+        self,
+        line: Line,
+        server: CommandServer,
+        recipes: Mapping[str, Recipe],
+        champions: Champions,
+    ) -> None:
+        """``recipes``: those that are loaded and warm, by name; ``champions`` replaces them."""
+        self._champions = champions
         self._line = line
         self._server = server
         self._recipes = recipes
@@ -64,12 +73,17 @@ class Commands:
     @property
     def owing(self) -> bool:
         """Whether somebody waits for the disk, so that the loop should come round soon."""
-        return bool(self._owed)
+        return bool(self._owed) or self._champions.loading
 
     def take(self) -> None:
         """Obey what has come, and answer what is durable by now. Never waits."""
         while (command := self._server.receive()) is not None:
             self._obey(command)
+        for command, answer in self._champions.finished():
+            if isinstance(answer, str):
+                self._refuse(command, answer)
+            else:
+                self._done(command, answer)
         owed, self._owed = self._owed, []
         for future, command, body in owed:
             if not future.done():
@@ -80,16 +94,23 @@ class Commands:
                 self._server.answer(command, True, body)
 
     def _obey(self, command: Command) -> None:
-        line = self._line
         act = ACTS.get(command.command)
         try:
             if act is None:
                 raise Refused(f"the line has no command {command.command}")
             body = act(self, command)
-        except (Refused, ModeError, Forbidden, ValueError) as error:
-            self._record(command, refused=str(error))
-            self._server.answer(command, False, str(error))
+        except (Refused, NoRelease, ModeError, Forbidden, ValueError) as error:
+            self._refuse(command, str(error))
             return
+        if body is not None:
+            self._done(command, body)
+
+    def _refuse(self, command: Command, why: str) -> None:
+        self._record(command, refused=why)
+        self._server.answer(command, False, why)
+
+    def _done(self, command: Command, body: dict[str, Any]) -> None:
+        line = self._line
         self._record(command, **body)
         if command.command in SETS:
             setting.keep(
@@ -107,7 +128,7 @@ class Commands:
     def start_batch(self, command: Command) -> dict[str, Any]:
         args = command.args
         name = str(args.get("recipe") or self._line.plan.newest.recipe.name)
-        return self._change(command, args, name)
+        return self._change(command, args, name, begins=True)
 
     def change_over(self, command: Command) -> dict[str, Any]:
         args = command.args
@@ -121,9 +142,12 @@ class Commands:
             batch = {"id": now.id, "product": now.product, "texts": dict(now.texts)}
         return self._change(command, dict(batch) | {"from": args.get("from")}, str(args["recipe"]))
 
-    def _change(self, command: Command, batch: Mapping[str, Any], name: str) -> dict[str, Any]:
+    def _change(
+        self, command: Command, batch: Mapping[str, Any], name: str, *, begins: bool = False
+    ) -> dict[str, Any]:
         line = self._line
-        recipe = self._recipes.get(name)
+        batch_id = _text(batch, "id", 64)
+        recipe = self._champions.due(name, batch_id) or self._recipes.get(name)
         if recipe is None:
             known = ", ".join(sorted(self._recipes))
             raise Refused(f"recipe {name!r} is not loaded at this station; loaded: {known}")
@@ -133,7 +157,7 @@ class Commands:
         planned = job(
             recipe,
             Batch(
-                _text(batch, "id", 64), str(batch.get("product") or ""), name,
+                batch_id, str(batch.get("product") or ""), name,
                 {str(k): str(v) for k, v in texts.items()},
             ),
             [camera.name for camera in line.station.cameras],
@@ -147,8 +171,10 @@ class Commands:
         line.plan.change(planned, first)
         if old.id != planned.batch.id:
             line.ledger.add_batch(old, "end", command.principal.id)
+        if begins or old.id != planned.batch.id:  # one that was ended goes on
             line.ledger.add_batch(planned.batch, "begin", command.principal.id)
             line.periods.begin(planned.batch.id, first, "batch", command.principal.id)
+            self._champions.began(name, first, command.principal.id)
         return {"from": first, "stream": line.stream, "recipe": planned.title,
                 "batch": planned.batch.id} | releasing.owed(planned)  # fmt: skip
 
@@ -268,14 +294,19 @@ class Commands:
             line.alarms.holds(code, bool(args.get("on")), detail, stops=False)
         return {"code": code, "stopped": bool(args.get("stop"))}
 
+    def install_release(self, command: Command) -> dict[str, Any] | None:
+        return self._champions.install(command)
+
 
 SETS = frozenset({
     Action.START_BATCH, Action.END_BATCH, Action.CHANGE_OVER, Action.SET_MODE, Action.BYPASS,
     Action.PAUSE, Action.RESUME, Action.RELEASE_LINE, Action.ANNOUNCE,
+    Action.INSTALL_RELEASE,
 })  # fmt: skip
 """What a restarted line goes on with."""
 
-Act = Callable[[Commands, Command], dict[str, Any]]
+Act = Callable[[Commands, Command], dict[str, Any] | None]
+"""Gives the answer; None when it comes later."""
 
 ACTS: Mapping[Action, Act] = {
     Action.START_BATCH: Commands.start_batch,
@@ -291,6 +322,7 @@ ACTS: Mapping[Action, Act] = {
     Action.ACKNOWLEDGE_ALARM: Commands.acknowledge_alarm,
     Action.RELEASE_LINE: Commands.release_line,
     Action.CHALLENGE: Commands.challenge,
+    Action.INSTALL_RELEASE: Commands.install_release,
     Action.ANNOUNCE: Commands.announce,
 }
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 from uuid import uuid4
 
 import structlog
-import zmq
 
 from inspector.cameras.messages import CameraEvent, EventKind
 from inspector.cameras.receiver import FrameReceiver
@@ -39,6 +38,7 @@ from inspector.part import (
     Part,
 )
 from inspector.registers import Action, GateReason, PlcStatus
+from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError
 
 log = structlog.get_logger()
@@ -63,7 +63,6 @@ TRACKING = {
     "triggers_lost": AlarmCode.COUNT_MISMATCH,
     "counter": AlarmCode.COUNT_MISMATCH,
 }
-EVENTS, READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
 LATE = "late"
 """How the reasons of a part begin that was not judged in time."""
 
@@ -80,6 +79,7 @@ class Line:
         ledger: LineLedger,
         archive: ImageArchive,
         display: Display,
+        offers: Offers | None = None,
     ) -> None:
         self.station = station
         self.receiver, self.gate, self.ledger = receiver, gate, ledger
@@ -107,7 +107,7 @@ class Line:
         )
         self.verdicts = Verdicts(
             station.station, gate, ledger, archive, display, receiver, self.alarms, self.stop,
-            self.counters, self.clock,
+            self.counters, self.clock, offers,
         )  # fmt: skip
         self.paused = False
         self.stream = ""
@@ -139,12 +139,7 @@ class Line:
 
     def take_frames(self) -> None:
         """All that the cameras have sent."""
-        socket = self.receiver.socket
-        # Asking first costs a tenth of finding out by zmq's exception.
-        while int(socket.get(EVENTS)) & READABLE:
-            message = self.receiver.receive()
-            if message is None:
-                return
+        while (message := self.receiver.receive()) is not None:
             if isinstance(message, Frame):
                 self.counters.frames[message.view] += 1
                 self.heard_ns[message.view] = message.host_ns

@@ -71,6 +71,8 @@ def _health(line: Line) -> tuple[Health, ...]:
 def _figures(line: Line) -> dict[str, float]:
     images, plc = line.archive.counts, line.zone.status
     gate = {
+        "gate_infeed_total": plc.infeed,
+        "gate_triggers_total": plc.part_counter,
         "gate_rejects_commanded_total": plc.rejects_commanded,
         "gate_rejects_confirmed_total": plc.rejects_confirmed,
     } if plc else {}  # fmt: skip
@@ -90,18 +92,4 @@ def _figures(line: Line) -> dict[str, float]:
             "images_waiting": images.waiting,
             "utc_error_us": line.clock.error_us,
         }
-        | _plc(line)
     )
-
-
-def _plc(line: Line) -> dict[str, float]:
-    """The PLC's own counters."""
-    status = line.zone.status
-    if status is None:
-        return {}
-    return {
-        "plc_infeed": status.infeed,
-        "plc_triggers": status.part_counter,
-        "plc_rejects_commanded": status.rejects_commanded,
-        "plc_rejects_confirmed": status.rejects_confirmed,
-    }

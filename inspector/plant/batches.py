@@ -27,30 +27,42 @@ from inspector.plant.access import (
     Viewer,
     cursor,
 )
+from inspector.plant.batchwords import (
+    BatchDetail,
+    BatchOrder,
+    BatchPage,
+    BatchSaid,
+    Changeover,
+    Counts,
+    LineSaid,
+    PeriodSaid,
+    Reconciled,
+)
 from inspector.plant.desk import Desk
 from inspector.plant.parts import held, moment
 from inspector.plant.problems import Problem
 from inspector.plant.rejects import isolate, now, replied
 from inspector.plant.requests import Done, Once
-from inspector.plant.words import (
-    BatchDetail,
-    BatchPage,
-    BatchSaid,
-    BatchStart,
-    Changeover,
-    Counts,
-    DisposeSaid,
-    LineSaid,
-    RejectSaid,
-    Why,
-)
+from inspector.plant.words import DisposeSaid, RejectSaid, Why
 from inspector.store import History
+from inspector.store.batches import KIND as LIFE
+from inspector.store.batches import Plan, Refused, State, Step, after
 from inspector.store.holds import KIND
-from inspector.store.pages import batch_ids, batch_known, changes_of
+from inspector.store.pages import batch_ids, changes_of
+from inspector.store.periods import reconcile
 
 S = TypeVar("S", bound=BaseModel)
 REQUEST = "request"
 """Kind of the desk's record of what the line was asked for."""
+TOTALS = {
+    "infeed": "infeed",
+    "triggers": "triggers",
+    "commanded": "rejects_commanded",
+    "confirmed": "rejects_confirmed",
+}
+"""The PLC's counters in the heartbeat's figures, by their name in a ``period`` record."""
+UNDER_WAY = 25
+"""Parts that may have come since the last heartbeat."""
 BatchId = Annotated[str, PathParameter(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
 
 
@@ -59,45 +71,76 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["batches"], responses=PROBLEMS)
 
     @routes.get("/batches", responses=ETAGGED)
-    def get_batches(who: Viewer, before: Before, limit: Limit = 50) -> BatchPage:
-        """Batches, the one that began last first."""
+    def get_batches(
+        who: Viewer, before: Before, planned: bool = False, limit: Limit = 50
+    ) -> BatchPage:
+        """Batches, the one that began last first; or those that are planned."""
         with desk.history() as history:
-            found = batch_ids(history, before=before, limit=limit + 1)
+            if planned:
+                found = desk.batches.planned(before=before, limit=limit + 1)
+            else:
+                found = batch_ids(history, before=before, limit=limit + 1)
             page = [BatchSaid(**_batch(desk, history, id)) for id, _ in found[:limit]]
         more = found[limit - 1][1] if len(found) > limit else None
         return BatchPage(items=page, next=cursor(more))
 
     @routes.get("/batches/{id}", responses=ETAGGED)
     def get_batch(id: BatchId, who: Viewer) -> BatchDetail:
-        """One batch in figures."""
+        """One batch in figures, and whether its counts agree."""
         with desk.history() as history:
-            _must_be_known(desk, history, id)
-            return BatchDetail(**_batch(desk, history, id), defects=history.defects(id))
+            if desk.batches.life(history, desk.holds, id).state is None:
+                raise Problem(404, "unknown-batch", f"there was never a batch {id!r}")
+            return BatchDetail(
+                **_batch(desk, history, id),
+                defects=history.defects(id),
+                reconciliation=_reconciled(desk, history, id),
+            )
 
-    @routes.post("/batches", status_code=201)
+    @routes.post("/batches", status_code=201, responses={202: {"model": LineSaid}})
     def post_batch(
-        asked: BatchStart, who: Someone, response: Response, key: Key = None
+        asked: BatchOrder, who: Someone, response: Response, key: Key = None
     ) -> LineSaid:
-        """Begin a batch; the one that runs ends. The line answers from which part on."""
+        """Begin a batch; the one that runs ends. The line answers from which part on. With
+        `begin: false` it is only planned (202)."""
         authorise(who, Action.START_BATCH)
-        args = asked.model_dump(by_alias=True, exclude_none=True)
+        body = asked.model_dump(by_alias=True, exclude_none=True)
 
         def act() -> Done:
-            _must_not_be_held(desk, asked.id)
-            return _obeyed(desk, who, Action.START_BATCH, args, 201)
+            return _begun(desk, who, asked) if asked.begin else _planned(desk, asked)
 
         response.headers["Location"] = f"/api/v1/batches/{quote(asked.id)}"
-        return _once(desk, who, key, "/batches", args, act, response, LineSaid)
+        return _once(desk, who, key, "/batches", body, act, response, LineSaid)
 
-    @routes.post("/batches/{id}/close")
-    def post_close(id: BatchId, who: Someone, response: Response, key: Key = None) -> LineSaid:
-        """End the running batch; the line is paused until the next one."""
-        authorise(who, Action.END_BATCH)
+    @routes.post("/batches/{id}/start", status_code=201)
+    def post_start(id: BatchId, who: Someone, response: Response, key: Key = None) -> LineSaid:
+        """Begin a batch that was planned, or go on with one that was closed."""
+        authorise(who, Action.START_BATCH)
 
         def act() -> Done:
             with desk.history() as history:
-                _must_be_known(desk, history, id)
-            return _obeyed(desk, who, Action.END_BATCH, {"id": id}, 200)
+                life = desk.batches.life(history, desk.holds, id)
+                if life.state is None:
+                    raise Problem(404, "unknown-batch", f"batch {id!r} was never planned")
+                return _begun(desk, who, _as_last(desk, history, id))
+
+        return _once(desk, who, key, f"/batches/{id}/start", {}, act, response, LineSaid)
+
+    @routes.post("/batches/{id}/close")
+    def post_close(id: BatchId, who: Someone, response: Response, key: Key = None) -> LineSaid:
+        """End the running batch; the line is paused until the next one. One that is only planned
+        is closed without ever having run."""
+        authorise(who, Action.END_BATCH)
+
+        def act() -> Done:
+            state = _step(desk, id, Step.CLOSE, "not-running")
+            with desk.history() as history:
+                begun = desk.batches.life(history, desk.holds, id).begun
+            if begun:
+                return _obeyed(desk, who, Action.END_BATCH, {"id": id}, 200)
+            answer = LineSaid(id=str(uuid4()), at=now(), result={"batch": id, "state": str(state)})
+            return Done(
+                LIFE, 200, answer.model_dump(mode="json"), {"action": Step.CLOSE, "batch": id}
+            )
 
         return _once(desk, who, key, f"/batches/{id}/close", {}, act, response, LineSaid)
 
@@ -109,6 +152,7 @@ def router(desk: Desk) -> APIRouter:
         authorise(who, Action.DISPOSE)
 
         def act() -> Done:
+            _step(desk, id, Step.HOLD)
             return isolate(desk, who, id, asked.reason, asked.requester, "hold")
 
         body = asked.model_dump()
@@ -118,15 +162,30 @@ def router(desk: Desk) -> APIRouter:
     def post_release(
         id: BatchId, asked: Why, who: Someone, response: Response, key: Key = None
     ) -> DisposeSaid:
-        """Release a batch that was on hold. Parts held for themselves stay held, and a paused
-        line stays paused: a person looks and resumes it."""
+        """Release a batch: one that is on hold and not closed goes on, one that is closed may be
+        delivered. Parts held for themselves stay held, and a paused line stays paused: a person
+        looks and resumes it."""
         authorise(who, Action.DISPOSE)
         body = asked.model_dump()
 
         def act() -> Done:
-            return _released(desk, id, asked)
+            return _decided(desk, id, asked, Step.RELEASE, Disposition.RELEASE)
 
         return _once(desk, who, key, f"/batches/{id}/release", body, act, response, DisposeSaid)
+
+    @routes.post("/batches/{id}/reject", status_code=201)
+    def post_reject_batch(
+        id: BatchId, asked: Why, who: Someone, response: Response, key: Key = None
+    ) -> DisposeSaid:
+        """Reject a closed batch for good: all of it is scrap. One that runs is stopped and held
+        by `/rejects`, and closed before."""
+        authorise(who, Action.DISPOSE)
+        body = asked.model_dump()
+
+        def act() -> Done:
+            return _decided(desk, id, asked, Step.REJECT, Disposition.SCRAP)
+
+        return _once(desk, who, key, f"/batches/{id}/reject", body, act, response, DisposeSaid)
 
     @routes.post("/changeover")
     def post_changeover(
@@ -138,7 +197,7 @@ def router(desk: Desk) -> APIRouter:
 
         def act() -> Done:
             if asked.batch is not None:
-                _must_not_be_held(desk, asked.batch.id)
+                _step(desk, asked.batch.id, Step.START)
             return _obeyed(desk, who, Action.CHANGE_OVER, args, 200)
 
         return _once(desk, who, key, "/changeover", args, act, response, LineSaid)
@@ -160,34 +219,122 @@ def _obeyed(desk: Desk, who: Principal, action: Action, args: Any, status: int) 
     return Done(REQUEST, status, answer, {"action": str(action), "args": args})
 
 
-def _released(desk: Desk, id: str, asked: Why) -> Done:
-    standing = desk.holds.of_batch(id)
-    if standing is None or standing.disposition is not Disposition.HOLD:
-        with desk.history() as history:
-            _must_be_known(desk, history, id)
-        raise Problem(409, "not-on-hold", f"batch {id!r} is not on hold")
-    answer = DisposeSaid(
-        id=str(uuid4()), at=now(), disposition=Disposition.RELEASE, batch=id
-    ).model_dump(mode="json")
+def _planned(desk: Desk, asked: BatchOrder) -> Done:
+    _step(desk, asked.id, Step.PLAN)
+    result = {"batch": asked.id, "state": str(State.PLANNED)}
+    answer = LineSaid(id=str(uuid4()), at=now(), result=result).model_dump(mode="json")
+    return Done(LIFE, 202, answer, _life(asked, Step.PLAN))
+
+
+def _begun(desk: Desk, who: Principal, asked: BatchOrder) -> Done:
+    _step(desk, asked.id, Step.START)
+    plan = desk.batches.plan(asked.id) or Plan()
+    order = asked.model_copy(
+        update={
+            "product": asked.product or plan.product,
+            "recipe": asked.recipe or plan.recipe or None,
+            "texts": asked.texts or dict(plan.texts),
+            "order": asked.order or plan.order,
+            "target": asked.target or plan.target,
+            "operator": asked.operator or plan.operator,
+        }
+    )
+    args = order.model_dump(
+        by_alias=True, exclude_none=True, include={"id", "product", "recipe", "texts", "from_"}
+    )
+    result = desk.command(Action.START_BATCH, args, who)
+    answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
+    return Done(LIFE, 201, answer, _life(order, Step.START))
+
+
+def _life(order: BatchOrder, step: Step) -> dict[str, Any]:
+    return {
+        "action": str(step),
+        "batch": order.id,
+        "product": order.product,
+        "recipe": order.recipe or "",
+        "texts": dict(order.texts),
+        "order": order.order,
+        "target": order.target,
+        "operator": order.operator,
+    }
+
+
+def _as_last(desk: Desk, history: History, id: str) -> BatchOrder:
+    """How the batch was made last, for one that goes on."""
+    begun = [change for change in changes_of(history, id) if change.action == "begin"]
+    if desk.batches.plan(id) is not None or not begun:
+        return BatchOrder(id=id)
+    newest = begun[-1]
+    return BatchOrder(
+        id=id, product=newest.product, recipe=newest.recipe or None, texts=dict(newest.texts)
+    )
+
+
+def _decided(desk: Desk, id: str, asked: Why, step: Step, disposition: Disposition) -> Done:
+    state = _step(desk, id, step)
+    answer = DisposeSaid(id=str(uuid4()), at=now(), disposition=disposition, batch=id).model_dump(
+        mode="json"
+    )
     record = {
-        "cause": "release",
-        "disposition": Disposition.RELEASE,
+        "cause": str(step),
+        "disposition": disposition,
         "reason": asked.reason,
         "requester": asked.requester,
         "batch": id,
+        "state": str(state),
     }
     return Done(KIND, 201, answer, record)
 
 
-def _must_be_known(desk: Desk, history: History, id: str) -> None:
-    if not batch_known(history, id):
-        raise Problem(404, "unknown-batch", f"there was never a batch {id!r}")
+def _step(desk: Desk, id: str, step: Step, name: str = "") -> State:
+    """The state that follows. Raises ``Problem`` 404 or 409: the batch's life has no such step."""
+    try:
+        with desk.history() as history:
+            life = desk.batches.life(history, desk.holds, id)
+    except Problem:
+        if step not in (Step.PLAN, Step.START):
+            raise
+        return State.PLANNED  # the line has never run here: this is the first batch
+    try:
+        return after(id, life, step)
+    except Refused as error:
+        if life.state is None:
+            raise Problem(404, "unknown-batch", str(error)) from None
+        raise Problem(409, name or life.state.replace("_", "-"), str(error)) from None
 
 
-def _must_not_be_held(desk: Desk, id: str) -> None:
-    standing = desk.holds.of_batch(id)
-    if standing is not None and standing.disposition is Disposition.HOLD:
-        raise Problem(409, "on-hold", f"batch {id!r} is on hold; release it first")
+def _reconciled(desk: Desk, history: History, id: str) -> Reconciled | None:
+    beat, figures = desk.heartbeat, desk.heartbeat.body.get("figures", {})
+    live = None
+    if beat.alive and "gate_triggers_total" in figures:
+        live = {name: int(figures[f"gate_{total}_total"]) for name, total in TOTALS.items()}
+    under_way = int(figures.get("parts_in_progress", 0)) + UNDER_WAY if live else 0
+    found = reconcile(history, id, live, under_way)
+    if found is None:
+        return None
+    return Reconciled(
+        agree=not found.differences,
+        differences=list(found.differences),
+        verdicts=found.verdicts,
+        periods=[
+            PeriodSaid(
+                stream=period.stream,
+                first=period.first,
+                why=period.why,
+                principal=period.principal,
+                at=moment(period.utc_ns),
+                infeed=period.infeed,
+                triggers=period.triggers,
+                rejects_commanded=period.commanded,
+                rejects_confirmed=period.confirmed,
+                refused=period.refused,
+                alarmed=period.alarmed,
+                open=period.open,
+            )
+            for period in found.periods
+        ],
+    )
 
 
 def _batch(desk: Desk, history: History, id: str) -> dict[str, Any]:
@@ -199,12 +346,20 @@ def _batch(desk: Desk, history: History, id: str) -> dict[str, Any]:
     running = beat.alive and beat.body.get("batch") == id
     counts, parts = summary.counts, any(summary.counts.values()) or summary.others
     newest = begun[-1] if begun else None
+    plan = desk.batches.plan(id) or Plan()
+    calendar = desk.station.calendar
     return {
         "id": id,
+        "state": desk.batches.life(history, desk.holds, id).state or State.CLOSED,
         "running": running,
-        "product": newest.product if newest else "",
-        "recipe": newest.recipe if newest else "",
-        "texts": dict(newest.texts) if newest else {},
+        "product": newest.product if newest else plan.product,
+        "recipe": newest.recipe if newest else plan.recipe,
+        "texts": dict(newest.texts if newest else plan.texts),
+        "order": plan.order,
+        "target": plan.target,
+        "operator": plan.operator or (begun[0].principal if begun else ""),
+        "production_day": calendar.day_of(begun[0].utc_ns) if begun else None,
+        "shift": calendar.shift_of(begun[0].utc_ns) if begun else "",
         "began_at": moment(begun[0].utc_ns) if begun else None,
         "ended_at": moment(ended[-1].utc_ns) if ended and not running else None,
         "counts": Counts(

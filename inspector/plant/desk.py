@@ -24,6 +24,7 @@ from inspector.identity import Action, Principal, authorise
 from inspector.plant.problems import Problem
 from inspector.plant.requests import Requests
 from inspector.store import History, StoreError
+from inspector.store.batches import Batches
 from inspector.store.holds import Holds
 from inspector.store.reviews import Reviews
 
@@ -122,6 +123,7 @@ class Desk:
         self.requests = Requests(station.data)
         self.holds = Holds(station.data)
         self.reviews = Reviews(station.data)
+        self.batches = Batches(station.data)
         self.heartbeat = Heartbeat(run)
         self._histories = Pool(lambda: History(station.data, bound_s=HISTORY_S))
         self._clients = Pool(lambda: CommandClient(run))
@@ -175,4 +177,5 @@ class Desk:
         self._histories.close()
         self.holds.close()
         self.reviews.close()
+        self.batches.close()
         self.requests.close()

@@ -34,7 +34,7 @@ from inspector.plant.words import (
 )
 from inspector.store import History
 from inspector.store.holds import KIND, Run
-from inspector.store.pages import batch_known, gates_of, newest
+from inspector.store.pages import gates_of, newest
 
 AHEAD = 500
 """Part numbers beyond the newest verdict that may be rejected: those on their way."""
@@ -113,7 +113,8 @@ def isolate(
         change = next(iter(history.batch_changes(1)), None)
         begun = change is not None and (change.id, change.action) == (batch, "begin")
         running = begun or (beat.alive and beat.body.get("batch") == batch)
-        if not running and not batch_known(history, batch):
+        life = desk.batches.life(history, desk.holds, batch)
+        if not running and life.state is None:
             raise Problem(404, "unknown-batch", f"there was never a batch {batch!r}")
     paused, details = False, list[str]()
     said: list[RunSaid] = []

@@ -125,31 +125,6 @@ class Why(Asked):
     requester: Text
 
 
-class BatchStart(Asked):
-    """A batch to begin."""
-
-    id: Name
-    product: Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
-    """What is made; a GTIN of 14 digits lets the station resolve its GS1 Digital Links."""
-    recipe: Name | None = None
-    """The running one if none is given."""
-    texts: dict[Name, Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]] = Field(
-        {}, max_length=50
-    )
-    """Expected print by name, such as ``lot`` and ``date``."""
-    from_: Number | None = Field(None, alias="from")
-    """Part number from which it holds; the next one if none is given."""
-
-
-class Changeover(Asked):
-    """Another recipe, and perhaps another batch with it."""
-
-    recipe: Name
-    batch: BatchStart | None = None
-    """Its ``recipe`` and ``from`` are not used; the running batch goes on if none is given."""
-    from_: Number | None = Field(None, alias="from")
-
-
 GateState = Literal["pending", "passed", "unknown", "none"]
 
 
@@ -290,50 +265,6 @@ class PartPage(Said):
     items: list[PartSaid]
     next: str | None
     """Cursor of the next page."""
-
-
-class Counts(Said):
-    passed: int
-    rejected: int
-    errors: int
-    not_inspected: int
-    others: int
-    """Parts in other modes than ``auto``, such as set-up and challenge."""
-
-
-class BatchSaid(Said):
-    id: str
-    running: bool
-    """As the line says; false while it is lost."""
-    product: str
-    recipe: str
-    texts: dict[str, str]
-    began_at: datetime | None
-    ended_at: datetime | None
-    counts: Counts
-    first_part_at: datetime | None
-    last_part_at: datetime | None
-    disposition: Held | None
-
-
-class BatchDetail(BatchSaid):
-    defects: dict[str, int]
-    """Faulty parts by what was wrong with them, most frequent first."""
-
-
-class BatchPage(Said):
-    items: list[BatchSaid]
-    next: str | None
-    """Cursor of the next page."""
-
-
-class LineSaid(Said):
-    """What the line did."""
-
-    id: str
-    at: datetime
-    result: dict[str, Any]
-    """In the line's words: batch, recipe, ``from`` (the first part number it holds for) …"""
 
 
 class DisposeSaid(Said):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from inspector.part import Outcome
@@ -173,5 +174,8 @@ def _events_of(history: History, batch: str) -> list[tuple[Event, Event | None]]
         ).fetchall()
         found = [history._record(line, position) for (position,) in rows]
     events = [record for record in found if isinstance(record, Event)]
-    pairs = zip(events, [*events[1:], None], strict=True)
-    return [(event, next_one) for event, next_one in pairs if event.body.get("batch") == batch]
+    return [
+        (event, following)
+        for event, following in zip_longest(events, events[1:])
+        if event.body.get("batch") == batch
+    ]

@@ -191,10 +191,35 @@ def test_only_the_running_batch_is_closed(trial: Trial, mes: Any) -> None:
     first = mes.get("/batches").json["items"][-1]["id"]
     assert first != running
     wrong = mes.post(f"/batches/{first}/close", None)
-    assert wrong.status == 409 and running in wrong.json["detail"]
+    assert wrong.status == 409 and "is closed" in wrong.json["detail"]
     closed = mes.post(f"/batches/{running}/close", None)
     assert closed.status == 200 and closed.json["result"]["batch"] == running
     resume(trial)
+
+
+def test_a_planned_batch_is_started_and_its_counts_agree(trial: Trial, mes: Any) -> None:
+    order = {"id": "L9100", "order": "4712", "target": 5, "texts": {"lot": "L9100"}}
+    assert mes.post("/batches", order | {"begin": False}).status == 202
+    started = mes.post("/batches/L9100/start", None)
+    assert started.status == 201, started.body
+    first = started.json["result"]["from"]
+    assert wait_for(lambda: newest(mes) > first + 8, 20)
+    said = mes.get("/batches/L9100").json
+    assert (said["state"], said["order"], said["target"]) == ("running", "4712", 5)
+    assert said["texts"] == {"lot": "L9100"} and said["running"] is True
+    following = mes.post("/batches", {"id": "L9101"}).json["result"]["from"]
+
+    def closed() -> bool:
+        periods = mes.get("/batches/L9100").json["reconciliation"]["periods"]
+        return bool(periods) and not periods[-1]["open"]
+
+    assert wait_for(closed, 20)
+    said = mes.get("/batches/L9100").json
+    assert said["state"] == "closed" and said["reconciliation"]["agree"], said["reconciliation"]
+    (period,) = said["reconciliation"]["periods"]
+    assert (period["first"], period["triggers"]) == (first, following - first)
+    assert said["reconciliation"]["verdicts"] == following - first
+    assert wait_for(lambda: mes.get("/batches/L9101").json["reconciliation"]["agree"], 10)
 
 
 def test_a_running_batch_that_is_rejected_is_stopped_and_isolated(trial: Trial, mes: Any) -> None:

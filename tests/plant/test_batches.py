@@ -1,0 +1,71 @@
+"""The life of a batch by the interface: planned, held, released, rejected; refusals explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from inspector.identity import Role
+
+WHY = {"reason": "caps were good", "requester": "QA"}
+ORDER = {
+    "id": "P1", "begin": False, "order": "4711", "target": 1000, "product": "04012345123456",
+    "texts": {"lot": "P1"}, "operator": "Ayşe",
+}  # fmt: skip
+
+
+def test_an_order_is_planned_and_shows_before_it_runs(mes: Any, auditor: Any) -> None:
+    reply = mes.post("/batches", ORDER, Idempotency_Key="plan-P1")
+    assert reply.status == 202 and reply.json["result"] == {"batch": "P1", "state": "planned"}
+    assert mes.post("/batches", ORDER, Idempotency_Key="plan-P1").json == reply.json
+    said = auditor.get("/batches/P1").json
+    assert said["state"] == "planned" and said["order"] == "4711" and said["target"] == 1000
+    assert said["texts"] == {"lot": "P1"} and said["operator"] == "Ayşe"
+    assert said["began_at"] is None and said["counts"]["passed"] == 0
+    assert [b["id"] for b in auditor.get("/batches?planned=true").json["items"]] == ["P1"]
+    assert "P1" not in [b["id"] for b in auditor.get("/batches").json["items"]]
+    assert mes.post("/batches/P1/start", None).status == 503  # there is no line here
+    assert mes.post("/batches/never/start", None).status == 404
+    assert mes.post("/batches/P1/release", WHY).json["type"].endswith("planned")
+    assert mes.post("/batches/P1/hold", WHY).status in (200, 202)
+    assert mes.post("/batches/P1/start", None).json["type"].endswith("on-hold")
+    assert mes.post("/batches/P1/release", WHY).status == 201
+    assert auditor.get("/batches/P1").json["state"] == "planned"
+    assert mes.post("/batches/P1/close", None).json["result"]["state"] == "closed"
+    assert auditor.get("/batches/P1").json["state"] == "closed"
+    assert auditor.get("/batches?planned=true").json["items"] == []
+
+
+def test_a_closed_batch_is_released_recalled_and_rejected(mes: Any, auditor: Any) -> None:
+    said = auditor.get("/batches/A").json
+    assert said["state"] in ("closed", "released") and said["ended_at"]
+    assert said["production_day"] and said["reconciliation"] is None
+    if said["state"] == "closed":
+        assert mes.post("/batches/A/release", WHY).status == 201
+    refused = mes.post("/batches", {"id": "A"})
+    assert refused.status == 409 and refused.json["type"].endswith("released")
+    assert "an id of its own" in refused.json["detail"]
+    assert mes.post("/batches/A/hold", WHY).status in (200, 202)
+    assert auditor.get("/batches/A").json["state"] == "on_hold"
+    assert mes.post("/batches/A/release", WHY).status == 201
+    assert auditor.get("/batches/A").json["state"] == "released"
+
+
+def test_a_running_batch_is_closed_before_it_is_judged(mes: Any, auditor: Any) -> None:
+    assert auditor.get("/batches/B").json["state"] == "running"
+    for step in ("release", "reject"):
+        refused = mes.post(f"/batches/B/{step}", WHY)
+        assert refused.status == 409 and "close it first" in refused.json["detail"]
+    refused = mes.post("/batches", {"id": "B"})
+    assert refused.status == 409 and "runs already" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN])
+def test_who_may_not_is_refused_at_each_step(plant: Any, role: Role) -> None:
+    client = plant.client(plant.key(f"no-{role}", role))
+    for path, body in (
+        ("/batches", ORDER), ("/batches/B/start", None), ("/batches/B/close", None),
+        ("/batches/B/hold", WHY), ("/batches/B/release", WHY), ("/batches/B/reject", WHY),
+    ):  # fmt: skip
+        assert client.post(path, body).status == 403, path

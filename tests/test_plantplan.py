@@ -1,0 +1,41 @@
+"""Shifts and production days by the plant's own clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from inspector.config import Calendar
+
+BERLIN = Calendar(
+    timezone="Europe/Berlin",
+    day_starts="06:00",
+    shifts={"late": "14:00", "early": "06:00", "night": "22:00"},
+)
+
+
+def ns(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 10**9
+
+
+@pytest.mark.parametrize(
+    ("utc", "day", "shift"),
+    [
+        ("2026-11-17T04:59:59", date(2026, 11, 16), "night"),
+        ("2026-11-17T05:00:00", date(2026, 11, 17), "early"),
+        ("2026-11-17T12:59:59", date(2026, 11, 17), "early"),
+        ("2026-11-17T13:00:00", date(2026, 11, 17), "late"),
+        ("2026-11-17T23:30:00", date(2026, 11, 17), "night"),
+        ("2026-07-17T04:00:00", date(2026, 7, 17), "early"),  # summer time
+    ],
+)
+def test_a_moment_belongs_to_a_shift_and_a_day(utc: str, day: date, shift: str) -> None:
+    assert (BERLIN.day_of(ns(utc)), BERLIN.shift_of(ns(utc))) == (day, shift)
+
+
+def test_without_shifts_there_is_none() -> None:
+    assert Calendar().shift_of(ns("2026-11-17T04:00:00")) == ""
+    with pytest.raises(ValidationError, match="no time zone"):
+        Calendar(timezone="Mars/Olympus")
