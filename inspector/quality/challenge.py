@@ -1,0 +1,230 @@
+"""Seeded defects are fed to the running line: when one is due, and what came of it.
+
+Enters: the ledger's records in their order, the time. Leaves: whether a challenge is due, the
+result of each, and which parts must be held when one fails: everything since the last good one. No
+I/O: ``process.py`` feeds it and acts.
+
+A challenge is a window of as many parts as there are seeded defects, in their order, asked for by
+the line's command ``challenge``. Each must be judged a reject, for the defect it carries, and the
+gate must have acknowledged the reject. A part that could not be judged makes it inconclusive: it
+counts as none, and is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from inspector.config import Challenge
+from inspector.part import GateAction, GateDecision, Mode, Outcome, Verdict
+from inspector.store import BatchChange, Event
+from inspector.store.records import Record
+
+KIND = "challenge"
+"""Of the desk's records."""
+GOOD, FAILED, INCONCLUSIVE, MISSED = "good", "failed", "inconclusive", "missed"
+WAIT_NS = 60_000_000_000
+"""A window that is not complete after this long is inconclusive."""
+MINUTE_NS = 60_000_000_000
+
+
+@dataclass(slots=True)
+class Window:
+    """The parts of one challenge."""
+
+    stream: str
+    first: int
+    last: int
+    asked_by: str
+    opened_ns: int
+    """UTC."""
+    batch: str
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    gates: dict[int, GateDecision] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether each part has its verdict, and its word to the gate."""
+        wanted = range(self.first, self.last + 1)
+        return all(n in self.verdicts and n in self.gates for n in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one."""
+
+    result: str
+    """``good``, ``failed``, ``inconclusive``, or ``missed``: not done although it was due."""
+    why: str
+    batch: str
+    body: dict[str, Any]
+    """For the desk's record."""
+    hold: list[tuple[str, int, int]]
+    """Stream, first and last number of what must be held."""
+
+
+class Challenges:
+    """One station's."""
+
+    def __init__(self, plan: Challenge, gated: bool = True) -> None:
+        """``gated``: whether the station has a gate whose word counts."""
+        self._plan, self._gated = plan, gated
+        self.window: Window | None = None
+        self.batch = ""
+        self.parts = 0
+        """Production parts since the last good challenge."""
+        self.since_ns = 0
+        """When that was, or when the batch began."""
+        self.due_ns = 0
+        """Since when one is due; 0: none is."""
+        self.why = ""
+        """Why it is due."""
+        self._after: dict[str, tuple[int, int]] = {}
+
+    def good(self, utc_ns: int) -> None:
+        """One went well, as part of a first article or by itself."""
+        self._after.clear()
+        self.parts, self.since_ns, self.due_ns, self.why = 0, utc_ns, 0, ""
+
+    def record(self, record: Record) -> Result | None:
+        """The next record of the line's ledger; the challenge that it ends."""
+        if isinstance(record, Event) and record.kind == "command":
+            self._command(record)
+        elif isinstance(record, BatchChange):
+            self._batch(record)
+        elif isinstance(record, Verdict):
+            if record.mode in (Mode.AUTO, Mode.BYPASS):
+                self._production(record)
+            elif self._inside(record.stream, record.sequence):
+                assert self.window is not None
+                self.window.verdicts[record.sequence] = record
+                if not self._gated:
+                    self._heard(record)
+        elif isinstance(record, GateDecision) and self._inside(record.stream, record.sequence):
+            assert self.window is not None
+            self.window.gates[record.sequence] = record
+        if self.window is not None and self.window.complete:
+            return self._conclude(self.window)
+        return None
+
+    def at(self, utc_ns: int) -> Result | None:
+        """It is ``utc_ns`` now: one may be due, or overdue, or its window may have run out."""
+        if self.window is not None:
+            if utc_ns - self.window.opened_ns > WAIT_NS:
+                return self._conclude(self.window)
+            return None
+        every_ns = self._plan.every_minutes * MINUTE_NS
+        if not self.due_ns and every_ns and self.parts and utc_ns - self.since_ns >= every_ns:
+            self._due(utc_ns, f"{self._plan.every_minutes:g} minutes are over")
+        if self.due_ns and utc_ns - self.due_ns >= self._plan.grace_minutes * MINUTE_NS:
+            why = f"a challenge was due ({self.why}) and was not done in time"
+            return self._result(MISSED, why, [], utc_ns)
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """For pages."""
+        return {
+            "due": self.why if self.due_ns else "",
+            "due_utc_ns": self.due_ns,
+            "parts_since": self.parts,
+            "since_utc_ns": self.since_ns,
+            "window": [self.window.first, self.window.last] if self.window else [],
+            "seeded": [{"name": s.name, "label": s.label} for s in self._plan.seeded],
+        }
+
+    def _command(self, event: Event) -> None:
+        body: Mapping[str, Any] = event.body
+        result = body.get("result") or {}
+        if body.get("command") == "challenge" and "from" in result:
+            self.window = Window(
+                str(result["stream"]), int(result["from"]), int(result["to"]), event.principal,
+                event.utc_ns, self.batch,
+            )  # fmt: skip
+
+    def _batch(self, change: BatchChange) -> None:
+        if change.action == "begin":
+            self.batch = change.id
+            if not self.parts:
+                self.since_ns = change.utc_ns
+        elif self._plan.at_batch_end and self.parts:
+            self._due(change.utc_ns, f"batch {change.id} ended")
+
+    def _production(self, verdict: Verdict) -> None:
+        self.batch = verdict.batch
+        first, last = self._after.get(verdict.stream, (verdict.sequence, verdict.sequence))
+        number = verdict.sequence
+        self._after[verdict.stream] = (min(first, number), max(last, number))
+        if not self.parts and not self.since_ns:
+            self.since_ns = verdict.times.utc_ns
+        self.parts += 1
+        if self._plan.every_parts and self.parts >= self._plan.every_parts and not self.due_ns:
+            self._due(verdict.times.utc_ns, f"{self._plan.every_parts} parts are made")
+
+    def _due(self, utc_ns: int, why: str) -> None:
+        if not self.due_ns:
+            self.due_ns, self.why = utc_ns, why
+
+    def _inside(self, stream: str, number: int) -> bool:
+        window = self.window
+        return window is not None and window.stream == stream and (
+            window.first <= number <= window.last
+        )  # fmt: skip
+
+    def _heard(self, verdict: Verdict) -> None:
+        assert self.window is not None
+        self.window.gates[verdict.sequence] = GateDecision(
+            verdict.part_id, verdict.stream, verdict.sequence, GateAction.REJECT, "", 1, 1
+        )
+
+    def _conclude(self, window: Window) -> Result:
+        self.window = None
+        seeded, tried, result, why = self._plan.seeded, [], GOOD, ""
+        numbers = range(window.first, window.last + 1)
+        if len(numbers) != len(seeded):
+            result, why = INCONCLUSIVE, f"{len(numbers)} parts for {len(seeded)} seeded defects"
+        for number, wanted in zip(numbers, seeded, strict=False):
+            verdict, gate = window.verdicts.get(number), window.gates.get(number)
+            found, said = _judged(verdict, gate, wanted.label)
+            tried.append({
+                "name": wanted.name, "label": wanted.label, "number": number, "result": found,
+                "why": said, "part": str(verdict.part_id) if verdict else "",
+            })  # fmt: skip
+            if found == FAILED and result != FAILED:
+                result, why = FAILED, f"{wanted.name}: {said}"
+            elif found == INCONCLUSIVE and result == GOOD:
+                result, why = INCONCLUSIVE, f"{wanted.name}: {said}"
+        newest = max((v.times.utc_ns for v in window.verdicts.values()), default=window.opened_ns)
+        return self._result(result, why, tried, newest, window)
+
+    def _result(
+        self, result: str, why: str, tried: list[dict[str, Any]], utc_ns: int,
+        window: Window | None = None,
+    ) -> Result:  # fmt: skip
+        bad = result in (FAILED, MISSED)
+        hold = [(s, first, last) for s, (first, last) in sorted(self._after.items())] if bad else []
+        if bad and window is not None:  # the seeded parts themselves may lie on the good side
+            hold.append((window.stream, window.first, window.last))
+        body = {
+            "result": result, "why": why, "batch": self.batch, "parts": tried,
+            "since_good": self.parts, "asked_by": window.asked_by if window else "",
+            "stream": window.stream if window else "", "due": self.why, "at_utc_ns": utc_ns,
+        }  # fmt: skip
+        if result == GOOD or bad:
+            # What a failure covers is on hold; the next parts are answered for by the next test.
+            self.good(utc_ns)
+        return Result(result, why, self.batch, body, hold)
+
+
+def _judged(verdict: Verdict | None, gate: GateDecision | None, label: str) -> tuple[str, str]:
+    if verdict is None or verdict.outcome is Outcome.ERROR:
+        return INCONCLUSIVE, verdict.reasons[0] if verdict and verdict.reasons else "no part came"
+    if verdict.outcome is not Outcome.REJECT:
+        return FAILED, "it was not rejected"
+    if label and not any(f.label == label and not f.ok for f in verdict.findings):
+        return FAILED, f"rejected, but not for {label!r}: {verdict.reasons[0]}"
+    if gate is None or gate.action is GateAction.PERMIT:
+        return FAILED, "the gate was not told to reject it"
+    if not gate.acknowledged_ns:
+        return FAILED, "the gate never acknowledged the reject"
+    return GOOD, verdict.reasons[0] if verdict.reasons else ""

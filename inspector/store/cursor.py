@@ -1,0 +1,55 @@
+"""The line's ledger read from a place on, record by record, for whoever follows it.
+
+Enters: a `History` and a position. Leaves: every record behind it, in order, a portion at a time.
+`quality` follows the line with it; every room may import this.
+"""
+
+from __future__ import annotations
+
+from inspector.store import layout, schema
+from inspector.store.deskindex import desk_record
+from inspector.store.query import History
+from inspector.store.records import Definition, DeskRecord, Record
+
+
+def end_of(history: History) -> int:
+    """Position of the line's newest record; -1 if there is none."""
+    return history.size() - 1
+
+
+def records_after(
+    history: History, after: int, limit: int = 1000
+) -> tuple[list[tuple[int, Record]], int]:
+    """Up to ``limit`` records behind position ``after`` with their positions, oldest first, and
+    the position up to which the ledger was read. Definitions are left out: they say nothing by
+    themselves."""
+    with history._bounded(history._line) as line:
+        rows = line.execute(
+            "SELECT position, body FROM record WHERE position > ? ORDER BY position LIMIT ?",
+            (after, limit),
+        ).fetchall()
+        found = [
+            (position, layout.decode_record(body, history._definition)) for position, body in rows
+        ]
+    upto = rows[-1][0] if rows else after
+    return [(at, record) for at, record in found if not isinstance(record, Definition)], upto
+
+
+def newest_desk(
+    history: History, kind: str, limit: int = 100, before: int = 1 << 62
+) -> list[tuple[int, DeskRecord]]:
+    """The desk's newest records of a kind with their positions, newest first."""
+    path = history.data_dir / schema.DESK_FILE
+    if not path.exists():
+        return []
+    desk = schema.open_reader(path)
+    try:
+        rows = desk.execute(
+            "SELECT position, body FROM record WHERE position IN (SELECT position FROM event"
+            " WHERE kind = ? AND position < ? ORDER BY position DESC LIMIT ?)"
+            " ORDER BY position DESC",
+            (kind, before, limit),
+        ).fetchall()
+    finally:
+        desk.close()
+    return [(position, desk_record(body)) for position, body in rows]
