@@ -73,6 +73,12 @@ def table(station: Station) -> tuple[Process, ...]:
             if station.plant
             else ()
         ),
+        *(
+            # a release that is being proven here judges its parity set between two beats
+            (Process("releases", "inspector.release.process", beat_limit_s=60.0),)
+            if station.releases
+            else ()
+        ),
         *((Process("web", "inspector.web.process", beat_limit_s=10.0),) if station.web else ()),
     )
 

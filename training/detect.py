@@ -16,6 +16,7 @@ from training.evaluate import Detections, mean_average_precision
 from training.fit import Schedule, fit, seed_everything
 from training.loss import detection_loss
 from training.pictures import Picture, letterbox
+from training.start import begin
 
 WATCHED = 300
 """Held-out pictures that tell the progress; the card's figures are of all of them."""
@@ -33,14 +34,12 @@ def fit_detector(
 ) -> Detector:
     """Train on ``pictures``, telling the mAP50 on ``held_out`` as it goes.
 
-    ``start`` is a checkpoint to begin from; what fits in it is taken, the rest is fresh.
+    ``start`` is a checkpoint or a released model to begin from, see ``start.begin``.
     """
     seed_everything(schedule.seed)
     net = Detector(shape)
     if start is not None:
-        known, mine = torch.load(start, weights_only=True)["average"], net.state_dict()
-        mine |= {k: v for k, v in known.items() if k in mine and mine[k].shape == v.shape}
-        net.load_state_dict(mine)
+        net = begin(net, start)
     centres, strides = grid(shape.height, shape.width)
 
     def batches(epoch: int) -> Iterator[Any]:

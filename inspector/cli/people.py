@@ -119,6 +119,13 @@ def _value(text: str) -> Any:
         return text
 
 
+def signed_in(data: Path, name: str) -> Any:
+    """The principal ``name``; asks for the password."""
+    from inspector.identity import Users
+
+    return Users(data).verify_password(name, _password(name))
+
+
 def approver(data: Path, name: str) -> Any:
     """The principal ``name``, who may approve recipes; asks for the password."""
     from inspector.identity import Action, Users, authorise

@@ -128,6 +128,22 @@ class Plan:
         self.change(replace(self.newest, awaits="", needs=()), first)
         return first
 
+    def substitute(self, recipe: Recipe, title: str, first: int, batch: Batch) -> None:
+        """From part ``first`` on ``recipe`` stands in for the one of its name: the job that runs
+        then goes on as ``batch``, those planned for later keep theirs."""
+
+        def with_it(planned: Job) -> Job:
+            if planned.recipe.name != recipe.name:
+                return planned
+            return replace(planned, recipe=recipe, title=title, views=planned.views)
+
+        running = self.at(first)
+        later = [(at, with_it(planned)) for at, planned in self._jobs if at > first]
+        self._jobs = [entry for entry in self._jobs if entry[0] < first]
+        if running.recipe.name == recipe.name:
+            running = replace(with_it(running), batch=batch)
+        self._jobs += [(first, running), *later]
+
     def renumber(self) -> None:
         """Numbers begin anew: what was planned last holds from the first part on."""
         self._jobs = [(0, self.newest)]

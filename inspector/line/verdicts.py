@@ -30,6 +30,7 @@ from inspector.line.matching import Candidate
 from inspector.line.modes import PERMITS
 from inspector.part import GateAction, GateDecision, Mode, Outcome, PartId, Times, Verdict
 from inspector.registers import Action, GateReason
+from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError
 
 log = structlog.get_logger()
@@ -75,10 +76,11 @@ class Verdicts:
         stop: Stop,
         counters: Counters,
         clock: UtcClock,
+        offers: Offers | None = None,
     ) -> None:
         self._station = station
         self._gate, self._ledger, self._archive = gate, ledger, archive
-        self._display, self._receiver = display, receiver
+        self._display, self._receiver, self._offers = display, receiver, offers
         self._alarms, self._stop, self._counters = alarms, stop, counters
         self.clock = clock
         self.store_ok = True
@@ -259,12 +261,24 @@ class Verdicts:
             judgement.serial if looked else None,
         )
 
+    def _offer(self, candidate: Candidate, verdict: Verdict, planned: Job) -> None:
+        assert self._offers is not None
+        places = {
+            view: place
+            for view, frame in candidate.part.frames.items()
+            if (place := self._receiver.descriptor(frame)) is not None
+        }
+        batch = planned.batch
+        self._offers.put(verdict, places, batch.texts, batch.product)
+
     def _show(self, candidate: Candidate, verdict: Verdict, planned: Job) -> None:
         frames = candidate.part.frames
         if not frames:
             return
         pixels = {v: f.pixels for v, f in frames.items() if self._receiver.still_valid(f)}
         self._archive.offer(verdict, pixels)
+        if self._offers is not None and pixels and self._offers.wanted():
+            self._offer(candidate, verdict, planned)
         if self._display.wants(verdict.outcome):
             counts = self._counters.batch(verdict.batch)
             self._display.show(verdict, pixels, counts, planned.batch.product)

@@ -1,0 +1,283 @@
+"""The process that looks after releases: fetches them, lets them judge in shadow, takes them back.
+
+Enters: a station file and its run directory. Leaves: releases installed, shadow records, and the
+orders to the line to put one into service or to roll it back, in the station's own name. Started
+by the supervisor as ``python -m inspector.release.process STATION RUN``, at the lowest priority:
+it has the processor when nobody else wants it, and a part that is gone by then is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import structlog
+
+from inspector import logs
+from inspector.beat import Beat
+from inspector.bus import BusError, CommandClient, run_dir
+from inspector.config import Station, load_station
+from inspector.identity import Action, Principal, Role
+from inspector.recipe import digest_of, load, read
+from inspector.release import stage
+from inspector.release.bundle import ReleaseRefused
+from inspector.release.channel import fetch, newest
+from inspector.release.installed import BASE, install, installed, load_release
+from inspector.release.offer import OfferReader
+from inspector.release.shadow import Shadow
+from inspector.release.stage import Change
+from inspector.release.watch import Probation, may_take_over, why_back
+from inspector.releaseplan import Releases
+from inspector.store import History, StoreError
+
+log = structlog.get_logger()
+
+NICE = 19
+LOOK_S = 1.0
+"""How often the records are asked how the champion does."""
+TALLY_S = 60.0
+WHO = Principal("releases", frozenset({Role.SYSTEM}))
+
+
+def main(path: Path, run: Path | None = None) -> None:
+    """Run until SIGTERM or SIGINT."""
+    station = load_station(path)
+    run = run or run_dir(station.data)
+    ending = False
+
+    def end(*_: object) -> None:
+        nonlocal ending
+        ending = True
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    os.nice(NICE)
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    cv2.setNumThreads(1)
+    beat = Beat(run / "releases.beat")
+    caretaker = Caretaker(station, run, beat)
+    try:
+        while not ending:
+            beat.beat()
+            caretaker.turn()
+    finally:
+        caretaker.close()
+
+
+class Caretaker:
+    """One station's releases. ``turn`` waits for at most a fifth of a second."""
+
+    def __init__(self, station: Station, run: Path, beat: Beat | None = None) -> None:
+        self.station, self.plan = station, station.releases or Releases()
+        self.shadows: dict[str, Shadow] = {}
+        """By recipe name."""
+        self._run, self._beat = run, beat
+        self._offers = OfferReader(run)
+        self._asked = self._looked = -1e9
+        self._told = time.monotonic()
+        self._refused: set[str] = set()
+        self._ordered: set[tuple[str, int]] = set()
+        self._changes: dict[str, Change] = {}
+
+    def turn(self) -> None:
+        """Judge a part in shadow if one is offered; now and then look at all else."""
+        offer = self._offers.receive(200)
+        if offer is not None:
+            shadow = self.shadows.get(offer.recipe)
+            if shadow is not None and shadow.wants(offer):
+                frames = self._offers.pictures(offer)
+                if frames is not None:
+                    shadow.look(offer, frames, self.station.data)
+        now = time.monotonic()
+        if now - self._asked >= self.plan.poll_s and self.plan.source:
+            self._asked = now
+            self.fetch()
+        if now - self._looked >= LOOK_S:
+            self._looked = now
+            try:
+                self.look()
+            except StoreError as error:
+                log.warning("cannot read the records", why=str(error))
+        if now - self._told >= TALLY_S:
+            self._told = now
+            self.tell()
+
+    def fetch(self) -> None:
+        """Install what the channel has that is newer than what is here."""
+        key = os.environ.get(self.plan.key, "") if self.plan.key else ""
+        data = self.station.data
+        try:
+            for pointer in newest(self.plan.source, self.plan.channel, key):
+                name = pointer.title.partition("/")[0]
+                here = [i for i in installed(data) if i.release.manifest.name == name]
+                highest = max((i.release.manifest.number for i in here), default=0)
+                if pointer.digest in self._refused or pointer.number <= highest:
+                    continue
+                try:
+                    path = fetch(self.plan.source, pointer, data / "releases", key)
+                    done = install(path, data, WHO.id, 1, self.station.providers)
+                    log.info("release installed", release=done.installed.title)
+                except ReleaseRefused as refusal:
+                    self._refused.add(pointer.digest)
+                    log.error("release refused", why=str(refusal))
+        except ReleaseRefused as refusal:
+            log.warning("no releases", why=str(refusal))
+
+    def look(self) -> None:
+        """Who is champion, who should judge beside it, and whether the champion must go."""
+        with History(self.station.data) as history:
+            past = stage.changes(history)
+        newest_of: dict[str, Change] = {}
+        for change in past:
+            newest_of.setdefault(change.recipe, change)
+        undone = {change.digest for change in stage.undone_of(past)}
+        here = installed(self.station.data)
+        for path in self.station.recipes:
+            name = path.stem
+            now = newest_of.get(name)
+            if now is not None:
+                self._changes[name] = now
+            chain = now.chain if now else (BASE,)
+            if now is not None and not now.back and self._on_probation(now):
+                wanted = chain[-2] if len(chain) > 1 else BASE
+                self._beside(name, wanted, now.recipe_digest, 1.0)
+                self._judge_champion(name, now)
+                continue
+            number = max(
+                (i.release.manifest.number for i in here if i.digest == chain[-1]), default=0
+            )
+            newer = [
+                i for i in here
+                if i.release.manifest.name == name
+                and i.release.manifest.number > number
+                and i.digest not in undone and i.digest not in chain
+            ]  # fmt: skip
+            if not newer:
+                self.shadows.pop(name, None)
+                continue
+            self._beside(name, newer[-1].digest, None, self.plan.shadow_share)
+            shadow = self.shadows.get(name)
+            if shadow and may_take_over(shadow.judged, shadow.disagreed, shadow.errors, self.plan):
+                why = f"{shadow.judged} parts in shadow, {shadow.disagreed} otherwise"
+                order = {"release": shadow.digest, "at": "batch", "why": why}
+                self._order("activate", name, shadow.began_ns, **order)
+
+    def tell(self) -> None:
+        """Put the counts of every shadow on the desk."""
+        for shadow in self.shadows.values():
+            if shadow.judged:
+                with contextlib.suppress(StoreError):
+                    shadow.record(self.station.data, WHO.id)
+
+    def close(self) -> None:
+        """Tell the last counts and let go."""
+        self.tell()
+        self._offers.close()
+
+    # Inside.
+
+    def _beside(self, name: str, digest: str, champion: str | None, share: float) -> None:
+        """See to it that release ``digest`` (or the station file's recipe) judges in shadow."""
+        beside = champion or self._champion(name)
+        now = self.shadows.get(name)
+        if now is not None and (now.digest, now.beside) == (digest, beside):
+            return
+        if digest in self._refused:
+            return
+        try:
+            if digest == BASE:
+                path = next(p for p in self.station.recipes if p.stem == name)
+                recipe, title = load(path, self.station.models, 1, self.station.providers), name
+                recipe.warm_up()
+            else:
+                loaded = load_release(
+                    self.station.data, digest, 1, self.station.providers, self._pause
+                )
+                recipe, title = loaded.recipe, loaded.installed.title
+        except ReleaseRefused as refusal:
+            self._refused.add(digest)
+            log.error("no shadow", why=str(refusal))
+            return
+        if now is not None and now.judged:
+            now.record(self.station.data, WHO.id)
+        self.shadows[name] = Shadow(digest, title, recipe, beside, share)
+        log.info("in shadow", release=title, share=share)
+
+    def _champion(self, name: str) -> str:
+        """The recipe digest that judges ``name`` now."""
+        change = self._changes.get(name)
+        if change is not None:
+            return change.recipe_digest
+        path = next(p for p in self.station.recipes if p.stem == name)
+        return digest_of(read(path))
+
+    def _on_probation(self, change: Change) -> bool:
+        with History(self.station.data) as history:
+            parts = history.last(self.plan.probation_parts)
+        since = sum(p.verdict.recipe_digest == change.recipe_digest for p in parts)
+        return since < self.plan.probation_parts
+
+    def _judge_champion(self, name: str, change: Change) -> None:
+        shadow = self.shadows.get(name)
+        with History(self.station.data) as history:
+            seen = probation(history, change, self.plan.probation_parts, shadow)
+        reason = why_back(seen, self.plan)
+        if reason:
+            self._order("rollback", name, change.utc_ns, recipe=name, why=reason)
+
+    def _order(self, do: str, name: str, once: int, **args: str) -> None:
+        """Give the line the order, once."""
+        if (f"{do} {name}", once) in self._ordered:
+            return
+        client = CommandClient(self._run)
+        try:
+            answer = client.send(Action.INSTALL_RELEASE, {"do": do, **args}, WHO, 30.0)
+            log.warning("ordered", do=do, recipe=name, ok=answer.ok, why=args.get("why"),
+                        error=answer.error)  # fmt: skip
+            self._ordered.add((f"{do} {name}", once))
+        except BusError as error:
+            log.error("the line does not answer", why=str(error))
+        finally:
+            client.close()
+
+    def _pause(self, spent_s: float) -> None:
+        if self._beat is not None:
+            self._beat.beat()
+        time.sleep(min(spent_s, 0.1))
+
+
+def probation(history: History, change: Change, limit: int, shadow: Shadow | None) -> Probation:
+    """What the champion of ``change`` has done since it took over, from the records."""
+    verdicts = [
+        part.verdict for part in history.last(limit)
+        if part.verdict.recipe_digest == change.recipe_digest
+        and part.verdict.times.utc_ns >= change.utc_ns
+    ]  # fmt: skip
+    errors = sum(v.outcome == "error" for v in verdicts)
+    ms = sorted((v.times.verdict_ns - v.times.frame_ns) / 1e6 for v in verdicts if v.times.frame_ns)
+    failed = any(
+        event.body.get("command") == Action.ANNOUNCE
+        and event.body.get("args", {}).get("code") == "challenge_failed"
+        and event.body.get("args", {}).get("on", True)
+        for event in history.events("command", 200)
+        if event.utc_ns >= change.utc_ns
+    )
+    compared = shadow is not None and shadow.beside == change.recipe_digest
+    return Probation(
+        len(verdicts),
+        errors,
+        ms[int(len(ms) * 0.99)] if ms else 0.0,
+        shadow.judged if compared and shadow else 0,
+        shadow.disagreed if compared and shadow else 0,
+        failed,
+    )
+
+
+if __name__ == "__main__":
+    logs.run("releases", lambda: main(Path(sys.argv[1]), Path(sys.argv[2])))

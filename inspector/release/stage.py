@@ -1,0 +1,144 @@
+"""At which stage each release stands here: installed, shadow, waiting, champion, before, undone.
+
+Enters: the line's and the desk's records. Leaves: one row per release, with what it did in shadow.
+Nothing is kept here: the records are the truth. Imports store and this room; ``process`` and the
+command line import this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from inspector.release.installed import BASE, Installed, installed
+from inspector.store import Event, History, StoreError
+
+SHADOW, TALLY = "shadow", "shadow_tally"
+"""Kinds of desk records: one part judged otherwise; how many were judged and how."""
+
+
+class Stage(StrEnum):
+    """What a release is doing here."""
+
+    INSTALLED = "installed"
+    """Proven on this machine, used for nothing yet."""
+    SHADOW = "shadow"
+    """Judges a share of the parts beside the champion, and decides nothing."""
+    WAITING = "waiting"
+    """Takes over with the next batch."""
+    CHAMPION = "champion"
+    BEFORE = "before"
+    """Was champion until another one took over; the way back leads to it."""
+    UNDONE = "undone"
+    """Was champion and was taken back; it never comes again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A release that took over, or gave way."""
+
+    recipe: str
+    digest: str
+    release: str
+    chain: tuple[str, ...]
+    back: bool
+    why: str
+    utc_ns: int
+    stream: str
+    first: int
+    recipe_digest: str
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One release, and how it stands."""
+
+    release: Installed
+    stage: Stage
+    tally: Mapping[str, Any] = field(default_factory=dict)
+    """``judged, disagreed, errors, p50_ms, p99_ms`` of its newest time in shadow."""
+
+
+def changes(history: History, recipe: str | None = None, limit: int = 200) -> list[Change]:
+    """Changes of champion, newest first."""
+    found = []
+    for event in history.events("release", limit):
+        change = _change(event)
+        if recipe is None or change.recipe == recipe:
+            found.append(change)
+    return found
+
+
+def standings(data: Path) -> list[Standing]:
+    """Every installed release, by recipe and number."""
+    there = installed(data)
+    try:
+        with History(data) as history:
+            past = changes(history)
+            pending = history.events("release_pending", 50)
+            tallies = history.desk(TALLY, 200)
+    except StoreError:
+        return [Standing(one, Stage.INSTALLED) for one in there]
+    newest: dict[str, Change] = {}
+    for change in past:
+        newest.setdefault(change.recipe, change)
+    waits: dict[str, str] = {}
+    for event in pending:
+        name = str(event.body.get("recipe"))
+        change_ns = newest[name].utc_ns if name in newest else 0
+        if name not in waits:
+            waits[name] = str(event.body.get("digest")) if event.utc_ns > change_ns else ""
+    undone = {c.digest for c in undone_of(past)}
+    counted: dict[str, Mapping[str, Any]] = {}
+    for record in tallies:
+        counted.setdefault(str(record.body.get("digest")), record.body)
+    found = []
+    for one in there:
+        now = newest.get(one.release.manifest.name)
+        chain = now.chain if now else (BASE,)
+        tally = counted.get(one.digest, {})
+        if chain[-1] == one.digest:
+            stage = Stage.CHAMPION
+        elif waits.get(one.release.manifest.name) == one.digest:
+            stage = Stage.WAITING
+        elif one.digest in chain:
+            stage = Stage.BEFORE
+        elif one.digest in undone:
+            stage = Stage.UNDONE
+        else:
+            stage = Stage.SHADOW if tally else Stage.INSTALLED
+        found.append(Standing(one, stage, tally))
+    return found
+
+
+def undone_of(past: list[Change]) -> list[Change]:
+    """The changes that put a release into service which was taken back later."""
+    found, gone = [], False
+    for change in past:  # newest first
+        if change.back:
+            gone = True
+        elif gone:
+            found.append(change)
+            gone = False
+    return found
+
+
+def _change(event: Event) -> Change:
+    body = event.body
+    return Change(
+        str(body.get("recipe")),
+        str(body.get("digest")),
+        str(body.get("release")),
+        tuple(str(digest) for digest in body.get("chain", ())),
+        bool(body.get("back")),
+        str(body.get("why", "")),
+        event.utc_ns,
+        str(body.get("stream", "")),
+        int(body.get("from", 0)),
+        str(body.get("recipe_digest", "")),
+        event.principal,
+    )
