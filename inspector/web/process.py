@@ -39,10 +39,8 @@ async def serve(station: Station, run: Path) -> None:
     assert station.web is not None
     listening = _listen(station.web.host, station.web.port)
     host, port = listening.getsockname()[:2]
-    url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-    draft = run / "web.url.new"
-    draft.write_text(url)
-    draft.rename(run / "web.url")
+    scheme = "https" if station.web.certificate else "http"
+    url = f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(station, run),
@@ -56,8 +54,13 @@ async def serve(station: Station, run: Path) -> None:
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=1,
+            ssl_certfile=station.web.certificate,
+            ssl_keyfile=station.web.private_key,
         )
     )
+    draft = run / "web.url.new"
+    draft.write_text(url)
+    draft.rename(run / "web.url")
     beating = asyncio.create_task(_beat(Beat(run / "web.beat")))
     log.info("serving", url=url)
     try:
@@ -80,6 +83,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(128)
     except OSError as error:
         listening.close()
         raise OSError(

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from inspector.bus import run_dir
+from inspector.config import Web as Rules
+from inspector.identity import Principal, Role, Users
+from inspector.web.sessions import How, Sessions
 
 LINE = Path(__file__).parent / "line_on_show.py"
 STATION = """
@@ -25,13 +29,24 @@ cameras: [{name: side, serial: V001}]
 batch: {id: L2417A}
 web: {port: %d}
 """
+ADMIN = Principal("setup", frozenset({Role.ADMIN}))
+PEOPLE = {
+    "anna": (Role.OPERATOR, "2580", None),
+    "qin": (Role.QA, "3690", "quiet river 12"),
+}
+"""Name → role, PIN, password of those that sign in by themselves in a test."""
 
 
 class Web:
     """A web process that can be killed and started again on the same port."""
 
     def __init__(self, folder: Path) -> None:
-        self.run = run_dir(folder / "data")
+        self.data = folder / "data"
+        self.run = run_dir(self.data)
+        self.users = Users(self.data)
+        for name, (role, pin, password) in PEOPLE.items():
+            self.users.add_user(name, [role], pin=pin, password=password, principal=ADMIN)
+        self.sessions = Sessions(self.data, self.users, Rules())
         self._file = folder / "station.yaml"
         self._process: subprocess.Popen[bytes] | None = None
         self.start(0)
@@ -50,6 +65,24 @@ class Web:
             assert time.monotonic() < deadline, "the web process does not listen"
             time.sleep(0.02)
         self.url = address.read_text()
+
+    def session(self, *roles: Role, name: str = "") -> tuple[str, str]:
+        """The token of somebody with ``roles`` who is signed in, and the token for requests."""
+        name = name or "-".join(roles)
+        token = self.sessions.begin(Principal(name, frozenset(roles)), How.OIDC, "test")
+        session = self.sessions.find(token)
+        assert session is not None
+        return token, session.csrf
+
+    def client(self, *roles: Role, name: str = "") -> httpx.Client:
+        """A client as a browser sends it: somebody with ``roles``, or nobody."""
+        origin = self.url.rstrip("/")
+        client = httpx.Client(base_url=origin, headers={"origin": origin}, timeout=10.0)
+        if roles:
+            token, csrf = self.session(*roles, name=name)
+            client.cookies.set("inspector", token)
+            client.headers["x-csrf-token"] = csrf
+        return client
 
     def kill(self) -> None:
         """``kill -9``."""

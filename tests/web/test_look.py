@@ -18,6 +18,9 @@ PAIRS = [
     ("uninspected-ink", "uninspected"),
     ("lost-ink", "lost"),
     ("mark-normal", "mark-key"),
+    ("act-ink", "act"),
+    *((ink, ground) for ink in ("plate-ink", "plate-soft") for ground in ("plate", "plate-raised")),
+    ("plate-accent", "plate"),
 ]
 
 

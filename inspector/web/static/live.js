@@ -4,9 +4,10 @@
 // in one go, so that a verdict never stands over another part's picture. A message, little-endian:
 // 2 bytes topic, u8 version, u8 pictures, u32 bytes of JSON, u64 part, i64 monotonic ns; JSON; JPEGs.
 
+import { byId, known, number, on, put, word } from "./frame.js";
 import { draw, drawThumb } from "./picture.js";
 
-const { words, languages, settings } = JSON.parse(byId("catalogue").textContent);
+const { settings } = JSON.parse(byId("catalogue").textContent);
 
 const REJECT_HELD_MS = 2000;
 const PASS_HELD_MS = 500; // Twice a second: a person follows it, and nothing flashes (WCAG 2.3.1).
@@ -17,8 +18,6 @@ const STRIP = 8;
 const HEADER = 24;
 const DASH = "–";
 
-let language = localStorage.getItem("language") ?? document.documentElement.lang;
-if (!(language in words)) language = "en";
 let socket = null;
 let opened = 0; // When the page began to wait for a heartbeat.
 let heard = 0; // When the last message came.
@@ -31,26 +30,6 @@ let nextReject = null;
 let nextPass = null;
 let drawing = null;
 let decoding = Promise.resolve();
-
-function byId(id) {
-  return document.getElementById(id);
-}
-
-function word(key, ...values) {
-  const text = words[language][key] ?? key;
-  return values.reduce((sum, value, index) => sum.replace(`{${index}}`, value), text);
-}
-
-function put(id, text) {
-  const node = byId(id);
-  if (node.textContent !== text) node.textContent = text;
-}
-
-function number(value, digits = 0) {
-  if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
-  const format = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return value.toLocaleString(language, format);
-}
 
 // --- the wire ---
 
@@ -228,7 +207,7 @@ function render() {
   const name = what === "connecting" ? "" : word(what);
   put("word", name);
   byId("word").toggleAttribute("data-long", name.length > 8);
-  put("why", name ? ((judged && [...new Set(shown.reasons)].join(" · ")) || (words[language][`${what}.more`] ?? "")) : "");
+  put("why", name ? ((judged && [...new Set(shown.reasons)].join(" · ")) || (known(`${what}.more`) ? word(`${what}.more`) : "")) : "");
   put("which", shown ? `${word(judged ? "part" : "last_part")} ${shown.number}` + (judged ? "" : ` · ${word(shown.outcome)}`) : "");
   if (status && state === "live") {
     facts();
@@ -265,7 +244,7 @@ function figures() {
 
 function health() {
   const list = byId("health");
-  const drawn = JSON.stringify([language, status.health]);
+  const drawn = JSON.stringify([document.documentElement.lang, status.health]);
   if (list.drawn === drawn) return;
   list.drawn = drawn;
   list.replaceChildren(
@@ -288,38 +267,11 @@ function alarms() {
   const [first, ...rest] = [...status.alarms].sort((a, b) => a.acknowledged - b.acknowledged || b.stops - a.stops);
   byId("alarm").hidden = !first;
   if (!first) return;
-  const known = `alarm.${first.code}` in words[language] ? first.code : "other";
-  put("alarm-what", word(`alarm.${known}`) + (first.detail ? ` (${first.detail})` : ""));
-  put("alarm-do", word(`mend.${known}`));
+  const code = known(`alarm.${first.code}`) ? first.code : "other";
+  put("alarm-what", word(`alarm.${code}`) + (first.detail ? ` (${first.detail})` : ""));
+  put("alarm-do", word(`mend.${code}`));
   put("alarm-more", rest.length ? word("alarm.more", rest.length) : "");
 }
-
-// --- language, theme, clock ---
-
-function speak() {
-  document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
-  for (const node of document.querySelectorAll("[data-word]")) node.textContent = word(node.dataset.word);
-  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", word(node.dataset.label));
-  const names = Object.keys(languages);
-  const other = names[(names.indexOf(language) + 1) % names.length];
-  put("language", languages[other]);
-  byId("language").lang = other;
-  render();
-}
-
-byId("language").onclick = () => {
-  const names = Object.keys(languages);
-  language = names[(names.indexOf(language) + 1) % names.length];
-  localStorage.setItem("language", language);
-  speak();
-};
-
-byId("theme").onclick = () => {
-  const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : !matchMedia("(prefers-color-scheme: light)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", root.dataset.theme);
-};
 
 function tick() {
   const now = performance.now();
@@ -331,16 +283,14 @@ function tick() {
   }
   advance();
   render();
-  put("clock", new Date().toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }));
 }
 
-const theme = localStorage.getItem("theme");
-if (theme) document.documentElement.dataset.theme = theme;
 opened = performance.now();
 new ResizeObserver(() => {
   cancelAnimationFrame(drawing);
   drawing = requestAnimationFrame(() => draw(byId("picture"), shown));
 }).observe(byId("picture"));
-speak();
+on("language", render);
+render();
 connect();
 setInterval(tick, 100);

@@ -1,0 +1,220 @@
+"""The audit trail: who did what, from both ledgers, newest first.
+
+Enters: ``<data>`` and what is asked for. Leaves: one `Deed` for each record that names who acted:
+the desk's records, the line's commands and events, beginnings and ends of batches. Every room may
+import this. What is asked for is looked for from the newest record back, and a page says how far it
+has looked, so that each answer is bounded however long the ledger is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inspector.store import schema
+from inspector.store.deskindex import desk_record
+from inspector.store.errors import RecordError
+from inspector.store.query import History
+from inspector.store.readable import readable
+from inspector.store.records import BatchChange, Event
+
+LOOKED_MAX = 20_000
+"""Records that one page looks at."""
+PORTION = 400
+PROCESSES = frozenset({"line", "web", "plant", "sync", "quality", "system", "unknown"})
+"""Principals that are the station's own processes, or nobody."""
+LINE, DESK = "line", "desk"
+_UPTO = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing that somebody did."""
+
+    ledger: str
+    """``line`` or ``desk`` …"""
+    position: int
+    """… and where in it the record stands."""
+    utc_ns: int
+    principal: str
+    what: str
+    """The record's kind: ``command``, ``signature``, ``disposition`` …"""
+    details: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The details in one line, as people read them."""
+        return ", ".join(f"{name} {_short(value)}" for name, value in self.details.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is looked for. Empty is everything."""
+
+    who: str = ""
+    """A user id, or a part of one, whatever its case."""
+    what: str = ""
+    """A kind."""
+    text: str = ""
+    """Words that stand in it anywhere, whatever their case."""
+    from_ns: int = 0
+    to_ns: int = _UPTO
+    people: bool = False
+    """Leave out what the station's own processes did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the trail."""
+
+    deeds: tuple[Deed, ...]
+    before: tuple[int, int] | None
+    """Where the next page begins, in the line's and the desk's ledger; None at the end."""
+
+
+def trail(
+    data_dir: Path | str,
+    asked: Asked = Asked(),
+    *,
+    before: tuple[int, int] | None = None,
+    limit: int = 100,
+) -> Page:
+    """The newest deeds before ``before`` that ``asked`` asks for.
+
+    Raises:
+        StoreError: a ledger cannot be read.
+    """
+    line_at, desk_at = before or (_UPTO, _UPTO)
+    found: list[Deed] = []
+    with _sources(Path(data_dir)) as (line, desk):
+        sources = [line.deeds(line_at), desk.deeds(desk_at)]
+        heads = [next(source, None) for source in sources]
+        for _ in range(LOOKED_MAX):
+            there = [(head.utc_ns, index) for index, head in enumerate(heads) if head is not None]
+            if not there:
+                return Page(tuple(found), None)
+            index = max(there)[1]
+            deed = heads[index]
+            assert deed is not None
+            if len(found) == limit or deed.utc_ns < asked.from_ns:
+                break
+            heads[index] = next(sources[index], None)
+            line_at, desk_at = (deed.position, desk_at) if index == 0 else (line_at, deed.position)
+            if _fits(deed, asked):
+                found.append(deed)
+        else:
+            return Page(tuple(found), (line_at, desk_at))
+    old = deed.utc_ns < asked.from_ns
+    return Page(tuple(found), None if old else (line_at, desk_at))
+
+
+def kinds(data_dir: Path | str) -> tuple[str, ...]:
+    """Every kind of deed that has happened here."""
+    found = {"batch"}
+    for name in (schema.LINE_FILE, schema.DESK_FILE):
+        path = Path(data_dir) / name
+        if path.is_file():
+            connection = schema.open_reader(path)
+            try:
+                rows = connection.execute("SELECT DISTINCT kind FROM event").fetchall()
+            finally:
+                connection.close()
+            found |= {kind for (kind,) in rows}
+    return tuple(sorted(found))
+
+
+class _Line:
+    def __init__(self, history: History | None) -> None:
+        self._history = history
+
+    def deeds(self, before: int) -> Iterator[Deed]:
+        while self._history is not None:
+            with self._history._bounded(self._history._line) as line:
+                rows = line.execute(
+                    "SELECT position FROM event WHERE position < ?1 UNION ALL"
+                    " SELECT position FROM batch WHERE position < ?1"
+                    " ORDER BY position DESC LIMIT ?2",
+                    (before, PORTION),
+                ).fetchall()
+                records = [(at, self._history._record(line, at)) for (at,) in rows]
+            for before, record in records:
+                if isinstance(record, Event):
+                    yield Deed(
+                        LINE, before, record.utc_ns, record.principal, record.kind, record.body
+                    )
+                elif isinstance(record, BatchChange):
+                    body = {"action": record.action, "batch": record.id, "product": record.product,
+                            "recipe": record.recipe}  # fmt: skip
+                    yield Deed(LINE, before, record.utc_ns, record.principal, "batch", body)
+            if len(rows) < PORTION:
+                return
+
+
+class _Desk:
+    def __init__(self, connection: sqlite3.Connection | None) -> None:
+        self._connection = connection
+
+    def deeds(self, before: int) -> Iterator[Deed]:
+        while self._connection is not None:
+            rows = self._connection.execute(
+                "SELECT position, body FROM record WHERE position < ? ORDER BY position DESC"
+                " LIMIT ?",
+                (before, PORTION),
+            ).fetchall()
+            for before, body in rows:
+                try:
+                    record = desk_record(body)
+                except RecordError:
+                    continue  # `inspector verify` names it
+                plain = readable(record)["body"]
+                yield Deed(DESK, before, record.utc_ns, record.principal, record.kind, plain)
+            if len(rows) < PORTION:
+                return
+
+
+class _sources:
+    """Both ledgers, as far as they are there, until the block ends."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._history: History | None = None
+        self._desk: sqlite3.Connection | None = None
+
+    def __enter__(self) -> tuple[_Line, _Desk]:
+        if (self._data / schema.LINE_FILE).is_file():
+            self._history = History(self._data)
+        if (self._data / schema.DESK_FILE).is_file():
+            self._desk = schema.open_reader(self._data / schema.DESK_FILE)
+        return _Line(self._history), _Desk(self._desk)
+
+    def __exit__(self, *error: object) -> None:
+        if self._history is not None:
+            self._history.close()
+        if self._desk is not None:
+            self._desk.close()
+
+
+def _fits(deed: Deed, asked: Asked) -> bool:
+    if asked.people and deed.principal in PROCESSES:
+        return False
+    if asked.what and deed.what != asked.what:
+        return False
+    if not asked.from_ns <= deed.utc_ns < asked.to_ns:
+        return False
+    if asked.who.lower() not in deed.principal.lower():
+        return False
+    if not asked.text:
+        return True
+    hay = f"{deed.principal} {deed.what} {deed.text}".lower()
+    return all(word in hay for word in asked.text.lower().split())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return re.sub(r'["{}\[\]]', "", json.dumps(value, ensure_ascii=False, default=str))

@@ -1,0 +1,96 @@
+"""What every route takes: who asks, and that they may; what those get who may not.
+
+Enters: a request that `door` has looked at. Leaves: ``May(action)`` for a route's signature, and
+answers to those who may not: a person goes to the sign-in page, a script gets JSON. Every route of
+the web room either takes ``May(…)`` or stands in `door.OPEN`; a test walks all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from inspector.bus import NoAnswer
+from inspector.identity import Action, Forbidden, IdentityError, LockedOut, Unauthenticated
+from inspector.identity import authorise as _authorise
+from inspector.store import StoreError
+from inspector.web.sessions import Session
+from inspector.web.words import WORDS, language_of
+
+
+class NotSignedIn(Unauthenticated):
+    """Nobody is signed in, or is no more."""
+
+
+class Refused(Exception):
+    """This cannot be done now; ``str()`` says why and what would do."""
+
+
+class Needs:
+    """A dependency: the session of somebody who may do ``action``."""
+
+    def __init__(self, action: Action) -> None:
+        self.action = action
+
+    def __call__(self, request: Request) -> Session:
+        return session_of(request, self.action)
+
+
+def May(action: Action) -> Any:
+    """For a route's signature: ``who: Annotated[Session, May(Action.VIEW)]``."""
+    return Depends(Needs(action))
+
+
+def session_of(request: Request, action: Action) -> Session:
+    """Whose request this is. Raises ``NotSignedIn`` or ``Forbidden``."""
+    session: Session | None = getattr(request.state, "session", None)
+    if session is None:
+        raise NotSignedIn("sign in first")
+    _authorise(session.principal, action)
+    return session
+
+
+_STATUS: tuple[tuple[type[Exception], int, str], ...] = (
+    (LockedOut, 429, "locked_out"),
+    (NotSignedIn, 401, "sign_in"),
+    (Unauthenticated, 401, "wrong_secret"),
+    (Forbidden, 403, "forbidden"),
+    (IdentityError, 422, "not_understood"),
+    (Refused, 409, "refused"),
+    (NoAnswer, 503, "no_line"),
+    (StoreError, 503, "store"),
+)
+
+
+def install(app: FastAPI) -> None:
+    """Have ``app`` answer every one of these errors; NiceGUI's own app needs it too."""
+    for kind, _, _ in _STATUS:
+        app.add_exception_handler(kind, answer)
+
+
+def answer(request: Request, error: Exception) -> Response:
+    """What somebody gets who ran into ``error``."""
+    status, code = next((s, c) for kind, s, c in _STATUS if isinstance(error, kind))
+    page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if page and isinstance(error, NotSignedIn):
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?next={quote(path, safe='')}", 303)
+    if page:
+        return HTMLResponse(_page(request, code, str(error)), status)
+    headers = {"Retry-After": str(max(1, round(error.seconds)))} if isinstance(
+        error, LockedOut
+    ) else {}  # fmt: skip
+    return JSONResponse({"error": str(error), "code": code}, status, headers)
+
+
+def _page(request: Request, code: str, why: str) -> str:
+    from inspector.web.templates_of import TEMPLATES
+
+    language = language_of(request)
+    words = WORDS[language]
+    return TEMPLATES.get_template("refused.html").render(
+        language=language, words=words, code=code, why=why
+    )

@@ -1,0 +1,67 @@
+"""What the pages ask and write: the ledger's reader, the line's ear, the desk's records.
+
+Enters: a station and its run directory. Leaves: one `Desk` for all pages, safe between threads; its
+calls block, so a route runs them in a thread. The web room's pages import it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from inspector.bus import Answer, CommandClient
+from inspector.config import Station
+from inspector.identity import Action, Principal, Users, authorise
+from inspector.store import DeskLedger, History
+from inspector.store.holds import Holds
+
+COMMAND_S = 3.0
+"""How long the line may take to obey and record."""
+HISTORY_S = 2.0
+
+
+class Desk:
+    """One station's, for as long as the process runs."""
+
+    def __init__(self, station: Station, run: Path) -> None:
+        """Raises ``StoreError`` where the data folder cannot be used."""
+        self.station = station
+        self.data = station.data
+        self.users = Users(station.data)
+        self.holds = Holds(station.data)
+        self._client = CommandClient(run)
+        self._ledger = DeskLedger.open(station.data)
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def history(self) -> Iterator[History]:
+        """A reader of the ledger. Raises ``StoreError`` where there is none yet."""
+        with History(self.data, bound_s=HISTORY_S) as history:
+            yield history
+
+    def ask(self, action: Action, args: Mapping[str, Any], principal: Principal) -> Answer:
+        """Have the line do it, and wait for its answer.
+
+        Raises:
+            Forbidden: ``principal`` may not.
+            NoAnswer: the line is not running, or has not answered; it may yet have obeyed.
+        """
+        authorise(principal, action)
+        return self._client.send(action, args, principal, COMMAND_S)
+
+    def record(self, kind: str, body: Mapping[str, Any], principal: Principal) -> int:
+        """Add a record to the desk's ledger; its position. Durable when this returns (I9).
+
+        Raises ``StoreError`` if it was not written. Authorise first.
+        """
+        with self._writing:
+            return self._ledger.add(kind, dict(body), principal.id)
+
+    def close(self) -> None:
+        """Let go of everything; what was recorded is durable already."""
+        self._client.close()
+        self._ledger.close()
+        self.holds.close()

@@ -1,0 +1,236 @@
+// The frame of every page: words, language, theme, clock, menu, and who is signed in.
+//
+// Pages import from it: `word`, `number`, `moment`, `act` (a request in the person's name) and
+// `person`. A page that holds the catalogue switches its language in place, another one is loaded
+// again. Choices are cookies, so that the next page comes from the server as it was chosen.
+
+const catalogue = JSON.parse(byId("catalogue")?.textContent ?? "null");
+const TOUCH_MS = 10000; // How often at most the server is told that somebody is there.
+
+export const languages = catalogue?.languages ?? { en: "English", zh: "中文" };
+export let language = document.documentElement.lang.slice(0, 2) === "zh" ? "zh" : "en";
+export let person = { user: null };
+
+const listeners = { language: [], person: [] };
+let touched = -Infinity;
+let ends = null; // When the person is signed out if nothing is touched, on the page's clock.
+
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+export function word(key, ...values) {
+  const text = catalogue?.words[language][key] ?? key;
+  return values.reduce((sum, value, index) => sum.replace(`{${index}}`, value), text);
+}
+
+export function known(key) {
+  return key in (catalogue?.words[language] ?? {});
+}
+
+export function put(id, text) {
+  const node = typeof id === "string" ? byId(id) : id;
+  if (node && node.textContent !== text) node.textContent = text;
+}
+
+export function number(value, digits = 0) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  return value.toLocaleString(locale(), { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+export function moment(ms) {
+  return new Date(ms).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+}
+
+export function clock(ms, seconds = false) {
+  const form = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(seconds && { second: "2-digit" }) };
+  return new Date(ms).toLocaleTimeString(locale(), form);
+}
+
+// English dates as Europe writes them: 25 Nov 2026, 14:05.
+export function locale() {
+  return language === "en" ? "en-GB" : "zh-CN";
+}
+
+export function icon(name) {
+  const sign = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  sign.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `#i-${name}`);
+  sign.append(use);
+  return sign;
+}
+
+// An element with its children and properties, in one go.
+export function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "data") Object.assign(node.dataset, value);
+    else if (name.startsWith("aria") || name === "role") node.setAttribute(name, value);
+    else node[name] = value;
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+export function on(what, listener) {
+  listeners[what].push(listener);
+}
+
+function cookie(name, value) {
+  document.cookie = `${name}=${value}; path=/; max-age=31536000; samesite=lax`;
+}
+
+// --- requests in the person's name ---
+
+export class Failed extends Error {
+  constructor(status, code, text) {
+    super(text);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+// Send `body` to `path`; what the station answers. Throws `Failed`.
+export async function act(path, body = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-csrf-token": person.csrf ?? "" },
+      body: JSON.stringify(body),
+    });
+  } catch {
+    throw new Failed(0, "no_station", "");
+  }
+  const said = await answer.json().catch(() => ({}));
+  if (answer.ok) return said;
+  if (said.code === "sign_in" || said.code === "old_page") await ask();
+  throw new Failed(answer.status, said.code ?? "", said.error ?? "");
+}
+
+export async function ask(path = "/session", method = "GET") {
+  try {
+    const headers = method === "GET" ? {} : { "x-csrf-token": person.csrf ?? "" };
+    const answer = await fetch(path, { method, headers });
+    if (answer.ok) take(await answer.json());
+    else if (method !== "GET") await ask();
+  } catch {
+    return; // The station is away; the page says so by itself.
+  }
+}
+
+export function take(said) {
+  const before = person.user;
+  person = said;
+  ends = said.user ? performance.now() + said.left_s * 1000 : null;
+  if (before !== said.user) for (const listener of listeners.person) listener();
+  name();
+}
+
+function name() {
+  const node = byId("person-name");
+  if (!node) return;
+  put(node, person.user ?? word("sign_in"));
+  node.dataset.user = person.user ?? "";
+}
+
+export function may(action) {
+  return person.may?.includes(action) ?? false;
+}
+
+export async function leave() {
+  await act("/logout").catch(() => {});
+  location.assign(document.body.dataset.page === "live" ? "/" : "/login");
+}
+
+// --- language, theme, clock, menu ---
+
+export function speak() {
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
+  for (const node of document.querySelectorAll("[data-word]")) put(node, word(node.dataset.word));
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", word(node.dataset.label));
+  const other = next();
+  put("language", languages[other]);
+  if (byId("language")) byId("language").lang = other;
+  for (const listener of listeners.language) listener();
+}
+
+function next() {
+  const names = Object.keys(languages);
+  return names[(names.indexOf(language) + 1) % names.length];
+}
+
+function dark() {
+  const root = document.documentElement;
+  if (root.dataset.theme) return root.dataset.theme === "dark";
+  return !matchMedia("(prefers-color-scheme: light)").matches;
+}
+
+const DO = {
+  language() {
+    const other = next();
+    cookie("language", other);
+    if (!catalogue) {
+      location.reload();
+      return;
+    }
+    language = other;
+    speak();
+  },
+  theme() {
+    const theme = dark() ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    document.body.classList.toggle("body--dark", theme === "dark");
+    document.body.classList.toggle("body--light", theme === "light");
+    cookie("theme", theme);
+  },
+  menu(button) {
+    const open = byId("nav").toggleAttribute("data-open");
+    button.setAttribute("aria-expanded", String(open));
+  },
+  person() {
+    if (!person.user) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    else leave();
+  },
+};
+
+// A page with dialogs of its own does more than the frame.
+export function does(what, how) {
+  DO[what] = how;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-do]");
+  if (button) DO[button.dataset.do]?.(button, event);
+  const nav = byId("nav");
+  if (nav?.hasAttribute("data-open") && !event.target.closest(".nav, .menu")) DO.menu(document.querySelector(".menu"));
+});
+
+function touch() {
+  const now = performance.now();
+  if (!person.user || now - touched < TOUCH_MS) return;
+  touched = now;
+  ask("/session/touch", "POST");
+}
+for (const kind of ["pointerdown", "keydown", "wheel"]) {
+  document.addEventListener(kind, touch, { passive: true, capture: true });
+}
+
+function tick() {
+  put("clock", clock(Date.now()));
+  if (ends !== null && performance.now() > ends) {
+    ends = null;
+    take({ ...person, user: null, may: [], csrf: "" });
+    if (!document.body.dataset.page) {
+      location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    }
+  }
+}
+
+if (catalogue) speak();
+if (!document.body.classList.contains("alone")) {
+  ask();
+  setInterval(tick, 1000);
+  tick();
+}

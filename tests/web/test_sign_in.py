@@ -1,0 +1,137 @@
+"""Signing in at a running station: PIN, password, the cookie, and what keeps others out (S16)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from inspector.identity import Role
+from inspector.store import History
+from inspector.web.login import TRIES, TRIES_S, Attempts
+from inspector.web.login import _inside as inside
+
+PIN = {"user": "anna", "secret": "2580", "by": "pin"}
+PASSWORD = {"user": "qin", "secret": "quiet river 12", "by": "password"}
+
+
+def test_a_pin_signs_in_with_a_cookie_that_scripts_and_other_sites_do_not_get(web: Any) -> None:
+    with web.client() as client:
+        answer = client.post("/login", json=PIN)
+        assert answer.status_code == 200, answer.text
+        cookie = answer.headers["set-cookie"].lower()
+        assert all(mark in cookie for mark in ("httponly", "samesite=lax", "path=/"))
+        said = client.get("/session").json()
+        assert (said["user"], said["how"], said["roles"]) == ("anna", "pin", ["operator"])
+        assert "reject" in said["may"]
+        assert "dispose" not in said["may"]
+        assert 0 < said["left_s"] <= 180
+
+
+def test_signing_in_and_out_and_a_wrong_secret_are_on_record(web: Any) -> None:
+    with web.client() as client:
+        assert client.post("/login", json=PASSWORD | {"secret": "wrong"}).status_code == 401
+        assert client.post("/login", json=PASSWORD).status_code == 200
+        client.headers["x-csrf-token"] = client.get("/session").json()["csrf"]
+        assert client.post("/logout").status_code == 200
+        assert client.get("/session").json()["user"] is None
+    from inspector.store.audit import trail
+
+    newest = [(deed.principal, deed.what) for deed in trail(web.data, limit=3).deeds]
+    assert newest == [("qin", "sign_out"), ("qin", "sign_in"), ("unknown", "sign_in_refused")]
+
+
+def test_a_session_survives_a_restart_of_the_pages(web: Any) -> None:
+    with web.client(Role.QA, name="mei") as client:
+        assert client.get("/session").json()["user"] == "mei"
+        web.kill()
+        web.start()
+        assert client.get("/session").json()["user"] == "mei"
+
+
+def test_another_sites_page_cannot_act_in_a_persons_name(web: Any) -> None:
+    with web.client(Role.OPERATOR) as client:
+        evil = {"origin": "http://evil.example"}
+        assert client.post("/session/touch", headers=evil).status_code == 403
+        assert client.post("/login", json=PIN, headers=evil).status_code == 403
+        csrf = client.headers.pop("x-csrf-token")
+        assert client.post("/session/touch").json()["code"] == "old_page"
+        client.headers["x-csrf-token"] = csrf[::-1]
+        assert client.post("/session/touch").json()["code"] == "old_page"
+        del client.headers["origin"]
+        client.headers["x-csrf-token"] = csrf
+        assert client.post("/session/touch").json()["code"] == "other_site"
+
+
+def test_who_is_not_signed_in_is_led_to_the_sign_in_page_and_back(web: Any) -> None:
+    with web.client() as client:
+        answer = client.get("/desk/audit?who=anna", headers={"accept": "text/html"})
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/login?next=%2Fdesk%2Faudit%3Fwho%3Danna"
+        assert client.get("/desk/audit").json()["code"] == "sign_in"
+        assert client.get("/desk/_nicegui/x").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("asked", "followed"),
+    [
+        ("/desk/audit?who=a", "/desk/audit?who=a"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/a\r\nset-cookie: x", "/"),
+    ],
+)
+def test_sign_in_leads_to_no_other_site(asked: str, followed: str) -> None:
+    assert inside(asked) == followed
+
+
+def test_a_desk_pages_socket_is_for_those_who_are_signed_in_and_for_our_own_pages(web: Any) -> None:
+    path = "desk/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+    address = web.url.replace("http", "ws", 1) + path
+    origin = web.url.rstrip("/")
+    with pytest.raises(InvalidStatus), connect(address, origin=origin):  # type: ignore[arg-type]
+        pass
+    token, _ = web.session(Role.QA)
+    cookie = {"cookie": f"inspector={token}"}
+    with (
+        pytest.raises(InvalidStatus),
+        connect(
+            address,
+            origin="http://evil.example",
+            additional_headers=cookie,  # type: ignore[arg-type]
+        ),
+    ):
+        pass
+    with connect(address, origin=origin, additional_headers=cookie) as socket:  # type: ignore[arg-type]
+        assert socket.recv(timeout=5)
+
+
+def test_an_address_that_guesses_has_to_wait() -> None:
+    now = [0.0]
+    attempts = Attempts(lambda: now[0])
+    for _ in range(TRIES):
+        attempts.spend("10.0.0.9")
+    with pytest.raises(Exception, match="try again in 60 s"):
+        attempts.spend("10.0.0.9")
+    attempts.spend("10.0.0.8")
+    now[0] = TRIES_S + 1
+    attempts.spend("10.0.0.9")
+
+
+def test_pins_are_for_the_touchscreen_by_default() -> None:
+    from inspector.config import Web
+
+    networks = [ipaddress.ip_network(network) for network in Web().touchscreens]
+    assert all(network.is_loopback for network in networks)
+
+
+def test_a_ledger_that_never_began_is_no_reason_to_keep_people_out(web: Any) -> None:
+    with pytest.raises(Exception, match="no ledger"):
+        History(web.data)
+    with web.client(Role.AUDITOR) as client:
+        assert client.get("/audit.csv").status_code == 200
