@@ -17,13 +17,14 @@ from inspector.plantplan import Calendar, Plant
 from inspector.qualityplan import Challenge, FirstArticle, Quality, Seeded
 from inspector.releaseplan import Releases
 from inspector.scadaplan import Mqtt, OpcUa, Poll, Scada, Tag
+from inspector.syncplan import Samples, Sync
 from inspector.yamlfile import ConfigError, Problem, Settings, load_yaml, read_yaml
 
 __all__ = [
     "Calendar", "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Mqtt",
     "Oidc", "OpcUa", "Output", "Plant", "Plc", "Poll", "Problem", "Quality", "Releases",
-    "Retention", "Scada", "Seeded", "Settings", "Station", "StopRules", "Store", "Tag",
-    "Travel", "Web", "load_station", "load_yaml", "read_yaml",
+    "Retention", "Samples", "Scada", "Seeded", "Settings", "Station", "StopRules", "Store", "Sync",
+    "Tag", "Travel", "Web", "load_station", "load_yaml", "read_yaml",
 ]  # fmt: skip
 
 Features = dict[str, bool | int | float | str]
@@ -283,6 +284,8 @@ class Station(Settings):
     """Without it no quality process runs."""
     releases: Releases | None = None
     """Without it nothing judges in shadow, and releases come and go by hand only."""
+    sync: Sync | None = None
+    """The centre; without it nothing is sent, and no sync process runs."""
     batch: Lot
     calendar: Calendar = Calendar()
     mode: Mode = Mode.AUTO
@@ -321,11 +324,15 @@ def load_station(path: Path) -> Station:
         if web.oidc:
             oidc = web.oidc.model_copy(update=_placed(web.oidc, base, "client_secret"))
             web = web.model_copy(update={"oidc": oidc})
+    sync = station.sync
+    if sync:
+        sync = sync.model_copy(update=_placed(sync, base, "ca"))
     return station.model_copy(
         update={
             "plant": plant,
             "scada": scada,
             "web": web,
+            "sync": sync,
             "data": base / station.data,
             "models": base / station.models,
             "recipes": [base / recipe for recipe in station.recipes],
