@@ -41,6 +41,8 @@ NICE = 19
 LOOK_S = 1.0
 """How often the records are asked how the champion does."""
 TALLY_S = 60.0
+FIRST_TALLY = 20
+"""Parts after which a shadow is heard of for the first time; then every ``TALLY_S``."""
 WHO = Principal("releases", frozenset({Role.SYSTEM}))
 
 
@@ -94,6 +96,8 @@ class Caretaker:
                 frames = self._offers.pictures(offer)
                 if frames is not None:
                     shadow.look(offer, frames, self.station.data)
+                    if shadow.judged == FIRST_TALLY:
+                        self._told = -1e9
         now = time.monotonic()
         if now - self._asked >= self.plan.poll_s and self.plan.source:
             self._asked = now
