@@ -89,6 +89,8 @@ class AlarmCode(StrEnum):
     DRIFT = "drift"
     OUT_OF_CONTROL = "out_of_control"
     MAINTENANCE = "maintenance"
+    CENTRE = "centre"
+    """What was sent to the centre, or should be, does not agree with what it has."""
     COMMANDS_REFUSED = "commands_refused"
     OTHER = "other"
 

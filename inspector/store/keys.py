@@ -28,15 +28,16 @@ KEY_NAME = "station.key"
 PUBLIC_NAME = "station.pub"
 
 
-def signing_key(data_dir: Path) -> Ed25519PrivateKey:
-    """The key of this station in ``<data>/keys``, made if there is none yet.
+def signing_key(data_dir: Path, name: str = "station") -> Ed25519PrivateKey:
+    """The key of this station (or of the centre, by its ``name``) in ``<data>/keys``, made if there
+    is none yet.
 
     Raises:
         StoreDamaged: the file is no Ed25519 key, or the public file is another key's.
         StoreError: others may read the key, or the folder cannot be written.
     """
     folder = data_dir / "keys"
-    path = folder / KEY_NAME
+    path = folder / f"{name}.key"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
@@ -44,7 +45,7 @@ def signing_key(data_dir: Path) -> Ed25519PrivateKey:
         mode = stat.S_IMODE(path.stat().st_mode)
         content = path.read_bytes()
     except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}: the station needs its signing key") from error
+        raise StoreError(f"{path}: {error.strerror}: the {name} needs its signing key") from error
     if mode & 0o077:
         raise StoreError(f"{path}: others may read it (mode {mode:04o}); run: chmod 600 {path}")
     try:
@@ -53,7 +54,7 @@ def signing_key(data_dir: Path) -> Ed25519PrivateKey:
         raise StoreDamaged(f"{path}: not a PEM private key; restore it from its backup") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise StoreDamaged(f"{path}: not an Ed25519 key")
-    _publish(folder / PUBLIC_NAME, key.public_key())
+    _publish(folder / f"{name}.pub", key.public_key())
     return key
 
 
@@ -113,7 +114,7 @@ def _publish(path: Path, key: Ed25519PublicKey) -> None:
     if path.exists():
         if path.read_bytes() != pem:
             raise StoreDamaged(
-                f"{path}: belongs to another key than {KEY_NAME} beside it; restore the pair"
+                f"{path}: belongs to another key than {path.stem}.key beside it; restore the pair"
             )
         return
     fresh = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,0 +1,73 @@
+"""The few numbers of a record that many are asked for, read where they stand.
+
+Enters: a record's exact bytes. Leaves: a verdict's or gate decision's keys, in a quarter of the
+time that decoding it whole takes. Sync and the centre's index import this; `layout` says what all
+of the bytes mean.
+"""
+
+from __future__ import annotations
+
+from inspector.store.errors import RecordError
+
+_WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}
+
+
+def verdict_keys(record: bytes) -> tuple[int, int, int, bytes, int, str | None]:
+    """Context, sequence, outcome, part id, UTC and serial of a verdict's bytes."""
+    context, at = number(record, 3)
+    sequence, at = number(record, at)
+    outcome = record[at]
+    if record[at + 1] != 0x50 or outcome > 3:
+        raise RecordError("a verdict that does not hold what one holds")
+    part = record[at + 2 : at + 18]
+    at = after(record, at + 18, 3)
+    utc_ns, at = number(record, at)
+    if (sequence | utc_ns) >> 63:
+        raise RecordError("neither a sequence number nor a time")
+    if record[-1] == 0xF6:  # null: no UTF-8 ends in this byte
+        return context, sequence, outcome, part, utc_ns, None
+    at = after(record, at, 2)
+    length, at = number(record, at, 3)
+    return context, sequence, outcome, part, utc_ns, record[at : at + length].decode()
+
+
+def gate_keys(record: bytes) -> tuple[int, int, int, bool]:
+    """Stream's position, sequence, action, and whether it was acknowledged, of a gate's bytes."""
+    stream, at = number(record, 3)
+    sequence, at = number(record, at)
+    action = record[at]
+    if record[at + 1] != 0x50 or sequence >> 63 or action > 2:
+        raise RecordError("a gate decision that does not hold what one holds")
+    _, at = number(record, at + 18)
+    return stream, sequence, action, record[at] != 0xF6
+
+
+def number(record: bytes, at: int, major: int = 0) -> tuple[int, int]:
+    """The argument of a CBOR item of a major type, and where the next byte is."""
+    first = record[at] - (major << 5)
+    if 0 <= first < 24:
+        return first, at + 1
+    width = _WIDTHS.get(first)
+    if width is None:
+        raise RecordError(f"byte {at}: another item stands here")
+    return int.from_bytes(record[at + 1 : at + 1 + width], "big"), at + 1 + width
+
+
+def after(record: bytes, at: int, items: int) -> int:
+    """Where the byte after so many CBOR items is, whatever they hold."""
+    while items:
+        first = record[at]
+        major, info = first >> 5, first & 31
+        if info < 24:
+            argument, at = info, at + 1
+        else:
+            width = _WIDTHS[info]
+            argument, at = int.from_bytes(record[at + 1 : at + 1 + width], "big"), at + 1 + width
+        items -= 1
+        if major in (2, 3):
+            at += argument
+        elif major == 4:
+            items += argument
+        elif major == 5:
+            items += 2 * argument
+    return at
