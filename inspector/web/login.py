@@ -7,6 +7,7 @@ here (each address). Every sign-in, refusal and sign-out is a record of the desk
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import time
 from collections import OrderedDict, deque
@@ -188,7 +189,6 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
     async def leave(request: Request, next: str = "/") -> Response:
         if provider is None:
             return RedirectResponse("/login", 303)
-        attempts.spend(_address(request))
         base = web.address.rstrip("/") or str(request.base_url).rstrip("/")
         try:
             url, state = await provider.leave(f"{base}/login/oidc/back", _inside(next))
@@ -215,8 +215,11 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
             if desk.users.known(principal.id) and desk.users.find(principal.id) is None:
                 raise Unauthenticated(f"{principal.id} is disabled at this station")
         except Unauthenticated as failed:
-            await refused(request, "", "oidc", str(failed)[:300])
+            with contextlib.suppress(LockedOut):  # a flood does not fill the ledger
+                attempts.spend(_address(request))
+                await refused(request, "", "oidc", str(failed)[:300])
             return RedirectResponse("/login?why=provider_refused", 303)
+        attempts.forgive(_address(request))
         answer = await begin(request, principal, How.OIDC, RedirectResponse(back, 303))
         answer.delete_cookie(FLIGHT, path="/login/oidc")
         return answer

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from web.provider import SECRET, Provider
 
 from inspector.bus import run_dir
 from inspector.config import Web as Rules
@@ -27,7 +28,14 @@ data: data
 recipes: [bottle.yaml]
 cameras: [{name: side, serial: V001}]
 batch: {id: L2417A}
-web: {port: %d}
+web:
+  port: %d
+  oidc:
+    issuer: %s
+    client_id: station
+    client_secret: secret
+    name: Plant account
+    roles: {plant-qa: [qa], plant-engineering: [engineer]}
 """
 ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 PEOPLE = {
@@ -40,7 +48,9 @@ PEOPLE = {
 class Web:
     """A web process that can be killed and started again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, issuer: str) -> None:
+        self.issuer = issuer
+        (folder / "secret").write_text(SECRET)
         self.data = folder / "data"
         self.run = run_dir(self.data)
         self.users = Users(self.data)
@@ -56,7 +66,7 @@ class Web:
         address = self.run / "web.url"
         port = int(self.url.rsplit(":", 1)[1].strip("/")) if port is None else port
         address.unlink(missing_ok=True)
-        self._file.write_text(STATION % port)
+        self._file.write_text(STATION % (port, self.issuer))
         command = [sys.executable, "-m", "inspector.web.process", str(self._file), str(self.run)]
         self._process = subprocess.Popen(command)
         deadline = time.monotonic() + 30
@@ -92,9 +102,17 @@ class Web:
 
 
 @pytest.fixture(scope="session")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+def provider() -> Iterator[Provider]:
+    """A provider of identities that the web process of all tests knows."""
+    provider = Provider()
+    yield provider
+    provider.stop()
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Web]:
     """One web process for all tests."""
-    web = Web(tmp_path_factory.mktemp("web"))
+    web = Web(tmp_path_factory.mktemp("web"), provider.issuer)
     yield web
     web.kill()
 

@@ -62,7 +62,7 @@ def all_ways(web: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Way]:
 
     folder = tmp_path_factory.mktemp("routes")
     file = folder / "station.yaml"
-    file.write_text(STATION % 0)
+    file.write_text(STATION % (0, "http://127.0.0.1:9"))
     station = load_station(file)
     app, _ = guarded(station, run_dir(Path(station.data)))
     return list(ways(app.routes))
