@@ -20,6 +20,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
+from inspector.config import Web
 from inspector.identity import (
     MAY,
     USER_PATTERN,
@@ -83,13 +84,8 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
     assert web is not None
     secure = web.certificate is not None or web.address.startswith("https:")
     cookie = cookie_name(secure)
-    networks = [ipaddress.ip_network(network) for network in web.touchscreens]
     provider = Provider(web.oidc) if web.oidc else None
     attempts, checking = Attempts(), asyncio.Semaphore(AT_ONCE)
-
-    def touchscreen(request: Request) -> bool:
-        address = ipaddress.ip_address(_address(request))
-        return any(address in network for network in networks)
 
     async def begin(request: Request, principal: Principal, how: How, answer: Response) -> Response:
         body = {"how": str(how), "client": _address(request), "roles": sorted(principal.roles)}
@@ -110,7 +106,7 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
         await anyio.to_thread.run_sync(desk.record, "sign_in_refused", body, UNKNOWN)
 
     def said(request: Request, session: Session | None) -> dict[str, Any]:
-        touch = touchscreen(request)
+        touch = at_touchscreen(web, request)
         people = {
             "touchscreen": touch,
             "people": desk.users.with_pin() if touch else [],
@@ -149,7 +145,7 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
     @routes.post("/login")
     async def sign_in(request: Request, asked: SignIn) -> Response:
         attempts.spend(_address(request))
-        if asked.by == "pin" and not touchscreen(request):
+        if asked.by == "pin" and not at_touchscreen(web, request):
             raise Unauthenticated("a PIN is taken at the touchscreen only; use the password")
         check = desk.users.verify_pin if asked.by == "pin" else desk.users.verify_password
         try:
@@ -225,6 +221,12 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
         return answer
 
     return routes
+
+
+def at_touchscreen(web: Web, request: Request) -> bool:
+    """Whether this comes from a screen at which a PIN is taken."""
+    address = ipaddress.ip_address(_address(request))
+    return any(address in ipaddress.ip_network(network) for network in web.touchscreens)
 
 
 def theme_of(request: Request) -> str:
