@@ -154,6 +154,8 @@ class Segment(Base):
     """SHA-256 of the file: its key in the blob store."""
     size: Mapped[int]
     """Bytes of the file."""
+    edge: Mapped[bytes] = mapped_column(LargeBinary)
+    """The edge of the ledger's Merkle tree after it: a root at any size takes one segment."""
     received_utc_ns: Mapped[int]
     __table_args__ = (UniqueConstraint("station_id", "ledger", "first"),)
 
@@ -414,6 +416,7 @@ class Wish(Base):
     __tablename__ = "wish"
     station_id: Mapped[int] = mapped_column(Integer, ForeignKey("station.id"), primary_key=True)
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    part: Mapped[bytes] = mapped_column(LargeBinary)
     why: Mapped[str] = mapped_column(Text)
     made_by: Mapped[str] = mapped_column(String(128))
     made_utc_ns: Mapped[int]

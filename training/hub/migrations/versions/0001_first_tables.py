@@ -378,6 +378,7 @@ def upgrade() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("edge", sa.LargeBinary(), nullable=False),
         sa.Column("received_utc_ns", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["station_id"],
@@ -390,6 +391,7 @@ def upgrade() -> None:
         "wish",
         sa.Column("station_id", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("part", sa.LargeBinary(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("made_by", sa.String(length=128), nullable=False),
         sa.Column("made_utc_ns", sa.BigInteger(), nullable=False),

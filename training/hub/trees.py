@@ -1,0 +1,74 @@
+"""Merkle trees of what the centre has: at any size, from the segments' edges.
+
+Enters: a station's ledger and a size. Leaves: its tree or root there. At most one segment is read.
+`ingest` and `records` import this.
+"""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import Connection, select
+
+from inspector.store.merkle import Tree, leaf_hash
+from inspector.sync.segment import unpack
+from training.hub import tables
+from training.hub.blobs import Blobs
+
+
+class Trees:
+    """The trees over what lies in these blobs."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def root_at(self, connection: Connection, station_id: int, ledger: str, size: int) -> bytes:
+        """The root of the first ``size`` records; empty if not so many are here."""
+        tree = self.tree_at(connection, station_id, ledger, size)
+        return b"" if tree is None else tree.root()
+
+    def tree_at(
+        self, connection: Connection, station_id: int, ledger: str, size: int
+    ) -> Tree | None:
+        """The tree of the first ``size`` records; None if not so many are here."""
+        if size == 0:
+            return Tree()
+        segment = tables.Segment
+        mine = select(segment.first, segment.count, segment.digest, segment.edge).where(
+            segment.station_id == station_id, segment.ledger == ledger
+        )
+        holding = connection.execute(
+            mine.where(segment.first < size).order_by(segment.first.desc()).limit(1)
+        ).first()
+        if holding is None or holding.first + holding.count < size:
+            return None
+        if holding.first + holding.count == size:
+            return tree_of(size, holding.edge)
+        tree = Tree()
+        if holding.first:
+            before = connection.execute(
+                mine.where(segment.first < holding.first).order_by(segment.first.desc()).limit(1)
+            ).one()
+            tree = tree_of(holding.first, before.edge)
+        for record in records_of(connection, self._blobs, station_id, holding.digest)[
+            : size - holding.first
+        ]:
+            tree.append(leaf_hash(record))
+        return tree
+
+
+def records_of(connection: Connection, blobs: Blobs, station_id: int, digest: str) -> list[bytes]:
+    """The exact records of one segment, its signature checked again.
+
+    Raises:
+        BlobError: it is not here, or was changed.
+        RecordError: it is not what the station signed.
+    """
+    key = connection.execute(
+        select(tables.Station.public_key).where(tables.Station.id == station_id)
+    ).scalar_one()
+    return unpack(blobs.get(digest), Ed25519PublicKey.from_public_bytes(key))[1]
+
+
+def tree_of(size: int, edge: bytes) -> Tree:
+    """A tree from what a row says of it."""
+    return Tree(size, [edge[at : at + 32] for at in range(0, len(edge), 32)])
