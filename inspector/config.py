@@ -220,10 +220,6 @@ class Web(Settings):
     longest_s: float = Field(43_200.0, gt=0, le=86_400)
     """… or, however busy, after this."""
     oidc: Oidc | None = None
-    orders: Path | None = None
-    """CSV file of the orders to make, kept up to date by whoever plans them: ``docs/operator.md``
-    has its columns. Scanning an order's code changes over to it."""
-
     @field_validator("touchscreens")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
@@ -280,7 +276,7 @@ class Station(Settings):
     """Without it no MES interface runs."""
     scada: Scada | None = None
     """Without it no OPC UA, MQTT or Modbus server runs."""
-    quality: Quality | None = Quality()
+    quality: Quality | None = None
     """Without it no quality process runs."""
     releases: Releases | None = None
     """Without it nothing judges in shadow, and releases come and go by hand only."""
@@ -320,7 +316,7 @@ def load_station(path: Path) -> Station:
     if plant:
         plant = plant.model_copy(update=_placed(plant, base, "certificate", "private_key"))
     if web:
-        web = web.model_copy(update=_placed(web, base, "certificate", "private_key", "orders"))
+        web = web.model_copy(update=_placed(web, base, "certificate", "private_key"))
         if web.oidc:
             oidc = web.oidc.model_copy(update=_placed(web.oidc, base, "client_secret"))
             web = web.model_copy(update={"oidc": oidc})

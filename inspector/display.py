@@ -41,6 +41,8 @@ class Topic(StrEnum):
     HISTORY = "VH"
     """A reject from before a page was opened; the web process makes these, the line never."""
     STATUS = "ST"
+    DESK = "DK"
+    """What the desk has to say: calls for help, the order, quality; the web process makes these."""
 
 
 class State(StrEnum):
@@ -106,6 +108,8 @@ class Alarm:
     """Whether the station does not judge, or asks for the line to stop, because of it."""
     since_utc_ns: int = 0
     acknowledged: bool = False
+    acknowledged_by: str = ""
+    """Who has seen it, as a user id."""
 
 
 @dataclass(frozen=True, slots=True)

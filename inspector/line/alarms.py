@@ -48,8 +48,8 @@ class Alarms:
         else:
             self._standing.pop((code, key), None)
 
-    def acknowledge(self, code: AlarmCode | None = None) -> int:
-        """Somebody has seen ``code``, or all. What happened goes, what holds stays and is marked;
+    def acknowledge(self, code: AlarmCode | None = None, who: str = "") -> int:
+        """``who`` has seen ``code``, or all. What happened goes, what holds stays and is marked;
         how many there were."""
         met = [entry for entry in self._standing if code in (None, entry[0])]
         for entry in met:
@@ -57,7 +57,7 @@ class Alarms:
             if until_ns:
                 del self._standing[entry]
             else:
-                self._standing[entry] = (replace(alarm, acknowledged=True), 0)
+                self._standing[entry] = (replace(alarm, acknowledged=True, acknowledged_by=who), 0)
         return len(met)
 
     def standing(self) -> tuple[Alarm, ...]:

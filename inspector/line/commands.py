@@ -262,7 +262,8 @@ class Commands:
         if code is not None and code not in set(AlarmCode):
             raise Refused(f"there is no alarm {code!r}")
         self._line.stop.reset()
-        count = self._line.alarms.acknowledge(AlarmCode(code) if code else None)
+        seen = AlarmCode(code) if code else None
+        count = self._line.alarms.acknowledge(seen, command.principal.id)
         return {"acknowledged": count}
 
     def release_line(self, command: Command) -> dict[str, Any]:
