@@ -78,11 +78,11 @@ def test_a_date_is_read_anywhere_on_a_pack(dates: Recipe, real_data: Path) -> No
 
 
 @pytest.mark.slow
-def test_at_least_98_of_100_dates_are_exact(dates: Recipe, real_data: Path) -> None:
+def test_at_least_99_of_100_dates_are_exact(dates: Recipe, real_data: Path) -> None:
     read, printed = print_dates(dates, real_data, every=1)
 
     assert len(printed) == 100
-    assert sum(a == b for a, b in zip(read, printed, strict=True)) >= 98
+    assert sum(a == b for a, b in zip(read, printed, strict=True)) >= 99
 
 
 def test_capped_bottles_of_unseen_videos_pass(caps: Recipe, real_data: Path) -> None:

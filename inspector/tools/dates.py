@@ -76,10 +76,10 @@ def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate |
     only in a line (or a word group) that is a date as a whole.
     """
     squeezed, origin = _squeeze(text)
-    ordered = sorted(formats, key=lambda f: -_length(f))
+    ordered = sorted(formats, key=lambda f: -length_of(f))
     for form in ordered:
-        for start in range(len(squeezed) - _length(form) + 1):
-            stretch = squeezed[start : start + _length(form)]
+        for start in range(len(squeezed) - length_of(form) + 1):
+            stretch = squeezed[start : start + length_of(form)]
             if _pattern(form).matches(stretch) and _stands_alone(
                 squeezed, text, origin, start, form
             ):
@@ -87,7 +87,7 @@ def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate |
                 if found:
                     return _as_printed(found, text, origin, form)
     for form in ordered:
-        length = _length(form)
+        length = length_of(form)
         for start in _word_starts(text, origin):
             stop = start + length
             if stop != len(squeezed) and (
@@ -117,7 +117,8 @@ def _pattern(form: str) -> Pattern:
 
 
 @functools.cache
-def _length(form: str) -> int:
+def length_of(form: str) -> int:
+    """Characters of a date printed so, spaces not counted."""
     return sum(3 if p == "MMM" else _DIGITS_OF.get(p, len(p.strip())) for p in parts_of(form))
 
 
@@ -133,7 +134,7 @@ def _word_starts(text: str, origin: list[int]) -> list[int]:
 
 def _stands_alone(squeezed: str, text: str, origin: list[int], start: int, form: str) -> bool:
     """A date is no part of a longer number: not ``1|12 NOV``, ``16 NOV 26|5`` or ``12|:30``."""
-    stop = start + _length(form)
+    stop = start + length_of(form)
     before, after = squeezed[start - 1 : start], squeezed[stop : stop + 1]
     gap_before = start > 0 and origin[start] > origin[start - 1] + 1
     gap_after = stop < len(origin) and origin[stop] > origin[stop - 1] + 1

@@ -27,6 +27,8 @@ GROW = 1.6
 SMALLEST_PX = 4
 """Blobs thinner than this, in map pixels, are specks."""
 STRIDE = 32
+SIZES = 6
+"""Input sizes whose buffers are kept: photos of many sizes would otherwise fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,17 @@ class Line:
 class TextFinder:
     """A detector of lines with buffers for the picture sizes it has met."""
 
-    def __init__(self, model: Model, side: int) -> None:
-        """``side`` is the longer side that pictures are scaled down to, in pixels."""
+    def __init__(self, model: Model) -> None:
         self._model = model
-        self._side = side
         self._bound: dict[tuple[int, int], tuple[Bound, Letterbox]] = {}
 
-    def find(self, pixels: Pixels) -> list[Line]:
-        """The lines in ``pixels``, the tallest first."""
-        height, width = pixels.shape[:2]
-        scale = min(1.0, self._side / max(height, width))
-        rows = max(STRIDE, round(height * scale / STRIDE) * STRIDE)
-        columns = max(STRIDE, round(width * scale / STRIDE) * STRIDE)
+    def find(self, pixels: Pixels, side: int) -> list[Line]:
+        """The lines in ``pixels``, the tallest first; its longer side is scaled down to ``side``
+        pixels before."""
+        rows, columns = input_size(pixels, side)
         if (rows, columns) not in self._bound:
+            if len(self._bound) >= SIZES:
+                self._bound.clear()
             bound = self._model.bind((1, 3, rows, columns))
             self._bound[rows, columns] = bound, Letterbox(self._model.card, bound.input)
         bound, letterbox = self._bound[rows, columns]
@@ -68,7 +68,7 @@ class TextFinder:
         ink = bound.run()[0, 0]
         if not np.isfinite(ink.sum()):
             raise Unjudged("the text finder answered with a map that is not numbers")
-        return self._lines(ink, letterbox, (width, height))
+        return self._lines(ink, letterbox, (pixels.shape[1], pixels.shape[0]))
 
     def _lines(self, ink: NDArray[Any], letterbox: Letterbox, size: tuple[int, int]) -> list[Line]:
         mask = (ink > INK).astype(np.uint8)
@@ -90,6 +90,14 @@ class TextFinder:
             lines.append(Line(corners.astype(np.float32), score))
         lines.sort(key=lambda line: -line.size[1])
         return lines
+
+
+def input_size(pixels: Pixels, side: int) -> tuple[int, int]:
+    """Height and width of the finder's input for a picture, see ``find``."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    rows = max(STRIDE, round(height * scale / STRIDE) * STRIDE)
+    return rows, max(STRIDE, round(width * scale / STRIDE) * STRIDE)
 
 
 def _mean_under(ink: NDArray[Any], corners: NDArray[Any]) -> float:

@@ -86,6 +86,12 @@ class Pattern:
                 return False
         return self._end in now
 
+    @property
+    def shortest(self) -> int:
+        """Characters of the shortest legal text that are no spaces, at least."""
+        length = next((n for n in range(1, LONGEST + 1) if self.legal(n)), 1)
+        return sum(chars != {" "} for chars in self.legal(length))
+
     def legal(self, length: int) -> tuple[frozenset[str], ...]:
         """The characters legal at each place of a text of ``length``; empty when none is legal."""
         if length in self._legal or length > LONGEST:

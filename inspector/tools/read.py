@@ -6,68 +6,26 @@ place is unknown it is found first. What cannot be read is rejected. Imported by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from inspector.config import Settings
-from inspector.part import Box, Finding, Pixels, Severity
-from inspector.tools import dates
+from inspector.part import Box, Finding, Pixels
 from inspector.tools.card import ModelError
-from inspector.tools.findtext import Line as Place
 from inspector.tools.findtext import TextFinder
+from inspector.tools.line_rules import Judged, Line, LineRules
 from inspector.tools.onnx import Shelf
-from inspector.tools.pattern import Pattern, PatternError
-from inspector.tools.recognise import Reading, Recogniser, softened, spaced, upright
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop, nearest
+from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, softened
+from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out
+from inspector.tools.text_search import TextSearch
 
 
-def _is_a_format(form: str) -> str:
-    dates.parts_of(form)
-    return form
-
-
-def _is_a_pattern(template: str) -> str:
-    try:
-        Pattern(template)
-    except PatternError as error:
-        raise ValueError(str(error)) from None
-    return template
-
-
-class DateRule(Settings):
-    """The line must hold a date; days are counted from today."""
-
-    formats: tuple[Annotated[str, AfterValidator(_is_a_format)], ...] = dates.FORMATS
-    not_before_days: int | None = None
-    """The date is at least this many days ahead."""
-    not_after_days: int | None = None
-
-    @property
-    def needs_clock(self) -> bool:
-        """Whether it is judged against today."""
-        return self.not_before_days is not None or self.not_after_days is not None
-
-
-class Line(Settings):
-    """One line of print: where it is, and what it must say. All that is given must hold."""
-
-    name: str = "text"
-    """The finding's label."""
-    roi: Roi | None = None
-    """Where the line is; the step's ROI when left out. Not with `find`."""
-    expect: str = ""
-    """What the batch's print must be, such as ``{lot}`` or ``BEST BEFORE {date}``; spaces do not
-    count."""
-    pattern: Annotated[str, AfterValidator(_is_a_pattern)] = ""
-    """The form it must have, such as ``L\\d{4}[A-Z]``, see ``tools/pattern.py``."""
-    date: DateRule | None = None
-    min_score: float = Field(0.5, ge=0, le=1)
-    """A line whose least certain character is below this is unreadable."""
-    severity: Severity | None = None
+def _is_any(script: str) -> bool:
+    """As ``is_left_out``, for a field that has a word for "left out"."""
+    return script == "any"
 
 
 class Params(Settings):
@@ -83,6 +41,11 @@ class Params(Settings):
     """The text finder, such as ``pp-ocrv6/find``, when the place is unknown; empty when known."""
     side: int = Field(736, ge=64, le=2048)
     """`find`: the picture's longer side is scaled down to this, in pixels."""
+    closer: tuple[Annotated[int, Field(ge=64, le=4096)], ...] = Field((), exclude_if=is_left_out)
+    """`find`: the sides at which it is looked again, one after the other, until every line that has
+    a rule is read without doubt."""
+    script: Script = Field("any", exclude_if=_is_any)
+    """What the print is written in: ``ascii``, ``latin`` (with accents), ``chinese``."""
     dot_matrix: bool = False
     """The print may be dots: each line is read a second time with its dots run together, and the
     surer reading counts. Takes twice as long; `find` does it anyway where it finds nothing."""
@@ -118,20 +81,6 @@ class ReadStep(Step):
     params: Params = Params()
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A reading held against its rules."""
-
-    text: str
-    ok: bool
-    clean: bool = True
-    """No character had to be taken for another, and each was certain enough."""
-    fits: bool = True
-    """It has the form that was asked for, so it is the line that was looked for."""
-    reason: str = ""
-    days: int | None = None
-
-
 class Read:
     """A recogniser, perhaps with a finder before it, and what the print must say."""
 
@@ -141,24 +90,27 @@ class Read:
         self._step = step
         params = step.params
         recogniser = shelf.open(params.model, "recognise")
-        self._recogniser = Recogniser(recogniser)
-        self._finder = (
-            TextFinder(shelf.open(params.find, "find-text"), params.side) if params.find else None
-        )
+        self._recogniser = Recogniser(recogniser, params.script)
         digests = [recogniser.digest]
         self._second: Recogniser | None = None
         if params.second:
             second = shelf.open(params.second, "recognise")
-            self._second = Recogniser(second)
+            self._second = Recogniser(second, params.script)
             digests.append(second.digest)
+        self._search: TextSearch | None = None
         if params.find:
-            digests.append(shelf.open(params.find, "find-text").digest)
+            finder = shelf.open(params.find, "find-text")
+            sides = (params.side, *params.closer)
+            self._search = TextSearch(TextFinder(finder), self._recogniser, sides)
+            digests.append(finder.digest)
         self.model_digests = tuple(digests)
-        self._patterns = {line.name: Pattern(line.pattern) for line in params.lines if line.pattern}
+        self._rules = {line.name: LineRules(line) for line in params.lines}
 
     def warm_up(self) -> None:
         """Reads a blank of each place's size."""
-        if self._finder is None and (self._step.roi or all(x.roi for x in self._step.params.lines)):
+        if self._search is not None:
+            self._search.warm_up()
+        elif self._step.roi or all(x.roi for x in self._step.params.lines):
             rois = [line.roi or self._step.roi for line in self._step.params.lines]
             blanks = [np.zeros((r[3] - r[1], r[2] - r[0]), np.uint8) for r in rois if r]
             self._recogniser.read(blanks)
@@ -167,10 +119,6 @@ class Read:
             if self._second:
                 for blank in blanks:
                     self._second.read([blank])
-        elif self._finder is not None:
-            blank = np.zeros((self._step.params.side * 3 // 4, self._step.params.side, 3), np.uint8)
-            self._finder.find(blank)
-            self._recogniser.read_found(blank[:48, :192])
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """One finding per line of the recipe; with `find` and a line without rules, one per line
@@ -178,7 +126,7 @@ class Read:
         for line in self._step.params.lines:
             if line.date and line.date.needs_clock and not context.clock_synced:
                 raise Unjudged(f"{line.name}: the clock is not synchronised, no date can be judged")
-        if self._finder is not None:
+        if self._search is not None:
             return self._look_everywhere(pixels, context)
         rois = [line.roi or self._step.roi for line in self._step.params.lines]
         crops = [crop(pixels, roi) for roi in rois]
@@ -192,103 +140,34 @@ class Read:
         ):
             box = roi or (0, 0, pixels.shape[1], pixels.shape[0])
             place = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-            judged = self._judge(line, reading, context)
+            judged = self._rules[line.name].judge(reading, context)
             if self._second and not judged.ok:
                 opinion = self._second.read([part])[0]
-                other = self._judge(line, opinion, context)
+                other = self._rules[line.name].judge(opinion, context)
                 if other.ok:
                     judged, reading = other, opinion
             found.append(self._finding(line, judged, reading, place))
         return found
 
     def _look_everywhere(self, pixels: Pixels, context: Context) -> list[Finding]:
-        assert self._finder is not None
+        assert self._search is not None
         step = self._step
         area = crop(pixels, step.roi)
-        places = self._finder.find(area)
-        offset = step.roi[:2] if step.roi else (0, 0)
-        best: dict[str, tuple[_Judged, Reading, Box]] = {}
-        every: list[Finding] = []
-        wanted = [x for x in step.params.lines if x.expect or x.pattern or x.date]
-        for view in (np.asarray, softened, _turned):
-            # Dots run together, then upside down: only where nothing was found as it stands.
-            for place, reading in self._readings(area, places, view):
-                box = _around(place, offset)
-                for line in step.params.lines:
-                    judged = self._judge(line, reading, context)
-                    if not (line.expect or line.pattern or line.date):
-                        if reading.weakest >= line.min_score:
-                            every.append(self._finding(line, judged, reading, box))
-                    elif judged.fits and (
-                        line.name not in best
-                        or _rank(judged, reading) > _rank(*best[line.name][:2])
-                    ):
-                        best[line.name] = judged, reading, box
-                if wanted and all(x.name in best and best[x.name][0].clean for x in wanted):
-                    break
-            if best or every:
-                break
-        return [*(self._of(line, best) for line in wanted), *every] or [
-            self._missing(step.params.lines[0])
-        ]
+        dx, dy = step.roi[:2] if step.roi else (0, 0)
+        lines = step.params.lines
+        found = self._search.search(area, self._rules, lines, context)
+        findings = []
+        for line in lines:
+            mine = [f for f in found if f.line is line]
+            if not mine and (line.ruled or not found):
+                findings.append(self._missing(line))
+            for one in mine:
+                x1, y1, x2, y2 = one.box
+                box = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
+                findings.append(self._finding(line, one.judged, one.reading, box))
+        return findings
 
-    def _of(self, line: Line, best: dict[str, tuple[_Judged, Reading, Box]]) -> Finding:
-        if line.name not in best:
-            return self._missing(line)
-        return self._finding(line, *best[line.name])
-
-    def _readings(
-        self, area: Pixels, places: Sequence[Place], view: Callable[[Pixels], Pixels]
-    ) -> Iterator[tuple[Place, Reading]]:
-        """The lines, read one by one, tallest first: what a printer adds to a pack is larger than
-        the small print around it, so the search mostly ends after a few lines."""
-        for place in places:
-            yield place, self._recogniser.read_found(view(upright(area, place.corners)))
-
-    def _judge(self, line: Line, reading: Reading, context: Context) -> _Judged:
-        text = reading.text.strip()
-        if not text:
-            return _Judged(
-                "", ok=False, fits=False, clean=False, reason=f"{line.name} is not readable"
-            )
-        clean = reading.weakest >= line.min_score
-        days = None
-        if line.date:
-            printed = dates.find_date(spaced(reading), line.date.formats, context.today)
-            if printed is None:
-                return _Judged(
-                    text, ok=False, fits=False, clean=False, reason=f"no date in `{text}`"
-                )
-            clean = clean and printed.text.replace(" ", "") in text.replace(" ", "")
-            text, days = printed.text, (printed.day - context.today).days
-        pattern = self._patterns.get(line.name)
-        if pattern:
-            mended = pattern.mend(text) or pattern.mend(_squeezed(text))
-            if mended is None:
-                reason = f"{line.name} `{text}` has not the form {line.pattern}"
-                return _Judged(text, ok=False, fits=False, clean=False, reason=reason)
-            clean, text = clean and mended in (text, _squeezed(text)), mended
-        if line.expect:
-            expected = _expected(line, context)
-            # Look-alikes were put right by the form alone: what is expected must not decide what
-            # is legal, or a wrong character would be read as the right one.
-            if _squeezed(text) != _squeezed(expected):
-                reason = f"{line.name} reads `{text}`, must be `{expected}`"
-                return _Judged(text, ok=False, fits=False, clean=False, reason=reason, days=days)
-            text = expected
-        if reading.weakest < line.min_score:
-            reason = f"{line.name} `{text}` is not readable for certain ({reading.weakest:.2f})"
-            return _Judged(text, ok=False, clean=False, reason=reason, days=days)
-        if line.date and days is not None and line.date.needs_clock:
-            rule = line.date
-            reason = dates.shortfall(days, rule.not_before_days, rule.not_after_days)
-            if reason:
-                return _Judged(
-                    text, ok=False, clean=clean, reason=f"{line.name} `{text}`: {reason}", days=days
-                )
-        return _Judged(text, ok=True, clean=clean, days=days)
-
-    def _finding(self, line: Line, judged: _Judged, reading: Reading, box: Box) -> Finding:
+    def _finding(self, line: Line, judged: Judged, reading: Reading, box: Box) -> Finding:
         return Finding(
             tool=self._step.name,
             kind="read",
@@ -306,40 +185,9 @@ class Read:
 
     def _missing(self, line: Line) -> Finding:
         reason = f"no {line.name} found"
-        judged = _Judged("", ok=False, reason=reason)
-        empty = Reading("", 0.0, 0.0)
-        return replace(self._finding(line, judged, empty, (0.0, 0.0, 0.0, 0.0)), box=None)
-
-
-def _turned(line: Pixels) -> Pixels:
-    return np.ascontiguousarray(line[::-1, ::-1])
+        judged = Judged("", ok=False, reason=reason)
+        return replace(self._finding(line, judged, NOTHING, (0.0, 0.0, 0.0, 0.0)), box=None)
 
 
 def _sureness(reading: Reading) -> float:
     return reading.weakest
-
-
-def _rank(judged: _Judged, reading: Reading) -> tuple[bool, bool, float]:
-    return judged.clean, judged.ok, reading.weakest
-
-
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
-
-
-def _expected(line: Line, context: Context) -> str:
-    try:
-        return line.expect.format_map(context.batch.texts)
-    except KeyError as error:
-        name = str(error.args[0])
-        raise Unjudged(
-            f"batch {context.batch.id} has no text `{name}` for {line.name}; "
-            f"{nearest(name, context.batch.texts)}"
-        ) from None
-
-
-def _around(place: Place, offset: Sequence[int]) -> Box:
-    x1, y1 = place.corners.min(axis=0)
-    x2, y2 = place.corners.max(axis=0)
-    dx, dy = offset[0], offset[1]
-    return float(x1) + dx, float(y1) + dy, float(x2) + dx, float(y2) + dy

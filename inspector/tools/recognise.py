@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -47,11 +47,27 @@ class Reading:
 
 NOTHING = Reading("", 0.0, 0.0)
 
+Script = Literal["any", "ascii", "latin", "chinese"]
+"""Which characters a line is printed in: a recogniser that knows 18,000 must then not choose among
+those that look alike."""
+
+
+def is_of(script: Script, char: str) -> bool:
+    """Whether a character belongs to a script; all of them have ASCII."""
+    if script == "any" or " " <= char <= "~":
+        return True
+    if script == "latin":
+        return "\xa1" <= char <= "\u024f" or char in "–—’“”€°™№"
+    return script == "chinese" and (
+        "\u3000" <= char <= "\u303f" or "\u4e00" <= char <= "\u9fff" or "\uff01" <= char <= "\uff5e"
+    )
+
 
 class Recogniser:
     """A CTC model with buffers for the widths and batches that it has met."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, script: Script = "any") -> None:
+        """``script`` leaves only its characters to choose from."""
         self._model = model
         card = model.card
         self._nhwc = card.input.layout == "NHWC"
@@ -74,6 +90,9 @@ class Recogniser:
                 f"its output has shape {answer.shape}, its charset has {len(self._charset)} "
                 "characters and the blank makes one more: the card belongs to another model",
             )
+
+        of = [i for i, char in enumerate(self._charset) if is_of(script, char)]
+        self._classes = np.array([0, *(i + 1 for i in of)]) if script != "any" else None
 
     def bound(self, count: int, width: int) -> tuple[Bound, list[Letterbox]]:
         """The buffers for ``count`` lines of ``width`` input pixels, made when first asked for."""
@@ -133,7 +152,11 @@ class Recogniser:
 
     def _decode(self, steps: NDArray[Any]) -> Reading:
         """Greedy CTC (Graves et al. 2006): best class per step, repeats merged, blanks dropped."""
-        best = steps.argmax(axis=1)
+        if self._classes is not None:
+            chosen = steps[:, self._classes]
+            best = self._classes[chosen.argmax(axis=1)]
+        else:
+            best = steps.argmax(axis=1)
         sure = steps[np.arange(len(best)), best]
         if not np.isfinite(sure.sum()):
             raise Unjudged("the recogniser answered with scores that are not numbers")

@@ -1,0 +1,159 @@
+"""A reading of one line goes in; whether it says what it must comes out, and why not.
+
+What is legal decides whether a look-alike may stand for another character; what the batch expects
+never does. Imported by ``tools/read.py`` and ``tools/text_search.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from inspector.config import Settings
+from inspector.part import Severity
+from inspector.tools import dates
+from inspector.tools.pattern import Pattern, PatternError
+from inspector.tools.recognise import Reading, spaced
+from inspector.tools.step import Context, Roi, Unjudged, nearest
+
+
+def _is_a_format(form: str) -> str:
+    dates.parts_of(form)
+    return form
+
+
+def _is_a_pattern(template: str) -> str:
+    try:
+        Pattern(template)
+    except PatternError as error:
+        raise ValueError(str(error)) from None
+    return template
+
+
+class DateRule(Settings):
+    """The line must hold a date; days are counted from today."""
+
+    formats: tuple[Annotated[str, AfterValidator(_is_a_format)], ...] = dates.FORMATS
+    not_before_days: int | None = None
+    """The date is at least this many days ahead."""
+    not_after_days: int | None = None
+
+    @property
+    def needs_clock(self) -> bool:
+        """Whether it is judged against today."""
+        return self.not_before_days is not None or self.not_after_days is not None
+
+
+class Line(Settings):
+    """One line of print: where it is, and what it must say. All that is given must hold."""
+
+    name: str = "text"
+    """The finding's label."""
+    roi: Roi | None = None
+    """Where the line is; the step's ROI when left out. Not with `find`."""
+    expect: str = ""
+    """What the batch's print must be, such as ``{lot}`` or ``BEST BEFORE {date}``; spaces do not
+    count."""
+    pattern: Annotated[str, AfterValidator(_is_a_pattern)] = ""
+    """The form it must have, such as ``L\\d{4}[A-Z]``, see ``tools/pattern.py``."""
+    date: DateRule | None = None
+    min_score: float = Field(0.5, ge=0, le=1)
+    """A line whose least certain character is below this is unreadable."""
+    severity: Severity | None = None
+
+    @property
+    def ruled(self) -> bool:
+        """Whether it says what the line must be; else any line will do."""
+        return bool(self.expect or self.pattern or self.date)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A reading held against its rules."""
+
+    text: str
+    ok: bool
+    clean: bool = True
+    """No character had to be taken for another, and each was certain enough."""
+    fits: bool = True
+    """It has the form that was asked for, so it is the line that was looked for."""
+    reason: str = ""
+    days: int | None = None
+    """How many days ahead its date is."""
+
+
+class LineRules:
+    """What one line must say, its pattern compiled."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._pattern = Pattern(line.pattern) if line.pattern else None
+
+    @property
+    def shortest(self) -> int:
+        """Characters that a line which fits has at least, spaces not counted."""
+        least = [1]
+        if self._line.date:
+            least.append(min(map(dates.length_of, self._line.date.formats)))
+        if self._pattern:
+            least.append(self._pattern.shortest)
+        return max(least)
+
+    def judge(self, reading: Reading, context: Context) -> Judged:
+        """Holds a reading against the rules. Raises ``Unjudged`` when the batch lacks a text."""
+        line = self._line
+        text = reading.text.strip()
+        if not text:
+            return _unfit("", f"{line.name} is not readable")
+        clean = reading.weakest >= line.min_score
+        days = None
+        if line.date:
+            printed = dates.find_date(spaced(reading), line.date.formats, context.today)
+            if printed is None:
+                return _unfit(text, f"no date in `{text}`")
+            clean = clean and printed.text.replace(" ", "") in text.replace(" ", "")
+            text, days = printed.text, (printed.day - context.today).days
+        if self._pattern:
+            mended = self._pattern.mend(text) or self._pattern.mend(_squeezed(text))
+            if mended is None:
+                return _unfit(text, f"{line.name} `{text}` has not the form {line.pattern}")
+            clean, text = clean and mended in (text, _squeezed(text)), mended
+        if line.expect:
+            expected = expected_text(line, context)
+            # Look-alikes were put right by the form alone: what is expected must not decide what
+            # is legal, or a wrong character would be read as the right one.
+            if _squeezed(text) != _squeezed(expected):
+                return _unfit(text, f"{line.name} reads `{text}`, must be `{expected}`", days)
+            text = expected
+        if reading.weakest < line.min_score:
+            reason = f"{line.name} `{text}` is not readable for certain ({reading.weakest:.2f})"
+            return Judged(text, ok=False, clean=False, reason=reason, days=days)
+        if line.date and days is not None and line.date.needs_clock:
+            rule = line.date
+            reason = dates.shortfall(days, rule.not_before_days, rule.not_after_days)
+            if reason:
+                reason = f"{line.name} `{text}`: {reason}"
+                return Judged(text, ok=False, clean=clean, reason=reason, days=days)
+        return Judged(text, ok=True, clean=clean, days=days)
+
+
+def expected_text(line: Line, context: Context) -> str:
+    """What the batch's print must be. Raises ``Unjudged`` when the batch lacks it."""
+    try:
+        return line.expect.format_map(context.batch.texts)
+    except KeyError as error:
+        name = str(error.args[0])
+        raise Unjudged(
+            f"batch {context.batch.id} has no text `{name}` for {line.name}; "
+            f"{nearest(name, context.batch.texts)}"
+        ) from None
+
+
+def _unfit(text: str, reason: str, days: int | None = None) -> Judged:
+    return Judged(text, ok=False, fits=False, clean=False, reason=reason, days=days)
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
