@@ -90,6 +90,12 @@ def table(station: Station) -> tuple[Process, ...]:
             if station.sync
             else ()
         ),
+        *(
+            # it may read a night's ledger again, in portions, and wait for the line's answers
+            (Process("quality", "inspector.quality.process", beat_limit_s=30.0),)
+            if station.quality
+            else ()
+        ),
         *((Process("web", "inspector.web.process", beat_limit_s=10.0),) if station.web else ()),
     )
 

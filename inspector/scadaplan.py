@@ -39,7 +39,7 @@ class Mqtt(Settings):
     password_file: Path | None = None
     ca: Path | None = None
     """PEM file of the authority that signed the broker's certificate; TLS where it is given."""
-    topic: str = Field("inspector", pattern=r"^[^+#\0]{1,128}$")
+    topic: str = Field("inspector", pattern=r"^[^+#\x00]{1,128}$")
     """What every plain topic begins with: ``<topic>/<station>/…``."""
     plain: bool = True
     """Plain JSON topics."""

@@ -25,6 +25,7 @@ from inspector.plant.problems import Problem
 from inspector.plant.requests import Requests
 from inspector.store import History, StoreError
 from inspector.store.batches import Batches
+from inspector.store.genealogy import Genealogy
 from inspector.store.holds import Holds
 from inspector.store.reviews import Reviews
 
@@ -113,17 +114,13 @@ class Heartbeat:
             socket.close()
 
 
-class Desk:
-    """One station's, for as long as the process runs."""
+class Line:
+    """One station's line, read and spoken to, for as long as the process runs. Any number of
+    processes may have one."""
 
     def __init__(self, station: Station, run: Path) -> None:
-        """Raises ``StoreError`` where the data folder cannot be used."""
         self.station = station
         self.data = station.data
-        self.requests = Requests(station.data)
-        self.holds = Holds(station.data)
-        self.reviews = Reviews(station.data)
-        self.batches = Batches(station.data)
         self.heartbeat = Heartbeat(run)
         self._histories = Pool(lambda: History(station.data, bound_s=HISTORY_S))
         self._clients = Pool(lambda: CommandClient(run))
@@ -154,6 +151,24 @@ class Desk:
         with self._clients.take() as client:
             return client.send(action, args, principal, COMMAND_S if patient else LOST_S)
 
+    def close(self) -> None:
+        """Let go of everything; what was recorded is durable already."""
+        self._clients.close()
+        self._histories.close()
+
+
+class Desk(Line):
+    """What the MES's requests are answered with; one process of a station has it."""
+
+    def __init__(self, station: Station, run: Path) -> None:
+        """Raises ``StoreError`` where the data folder cannot be used."""
+        super().__init__(station, run)
+        self.requests = Requests(station.data)
+        self.holds = Holds(station.data)
+        self.reviews = Reviews(station.data)
+        self.batches = Batches(station.data)
+        self.genealogy = Genealogy(station.data)
+
     def command(
         self, action: Action, args: Mapping[str, Any], principal: Principal
     ) -> Mapping[str, Any]:
@@ -173,9 +188,9 @@ class Desk:
 
     def close(self) -> None:
         """Let go of everything; what was recorded is durable already."""
-        self._clients.close()
-        self._histories.close()
+        super().close()
         self.holds.close()
         self.reviews.close()
         self.batches.close()
+        self.genealogy.close()
         self.requests.close()

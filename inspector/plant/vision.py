@@ -1,4 +1,4 @@
-"""The state machine of OPC 40100-1 (Machine Vision, part 1, clauses 8.1 to 8.3), as this line has it.
+"""The state machine of OPC 40100-1 (Machine Vision, part 1, clauses 8.1 to 8.3) for this line.
 
 Enters: how the line is, and methods that somebody calls. Leaves: the state it is in, and what a
 method asks of the line. No I/O. ``opcua.py`` shows it.

@@ -8,7 +8,7 @@ as the standard's structures (or as texts). ``opcua.py`` brings it to life.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,20 @@ from asyncua import Node, Server, ua
 from asyncua.common.instantiate_util import instantiate
 
 MACHINE_VISION = "http://opcfoundation.org/UA/MachineVision"
-SYSTEM_TYPE, STATE_MACHINE_TYPE, AUTOMATIC_TYPE = 1003, 1017, 1021
-"""Numbers in the official namespace: VisionSystemType and its two state machines' types."""
+SYSTEM_TYPE, STATE_MACHINE_TYPE, AUTOMATIC_TYPE, ID_BASE = 1003, 1017, 1021, 3019
+"""Numbers in the official namespace: VisionSystemType, its two state machines' types, and
+BinaryIdBaseDataType."""
 UNUSED = (
     "ConfigurationManagement/ConfigurationTransfer",
     "RecipeManagement/RecipeTransfer",
     "RecipeManagement/Products/<Product>",
+    "RecipeManagement/AddRecipe",
+    "RecipeManagement/RemoveRecipe",
+    "RecipeManagement/UnprepareProduct",
+    "RecipeManagement/UnlinkProduct",
+    "ConfigurationManagement/AddConfiguration",
+    "ConfigurationManagement/RemoveConfiguration",
+    "ResultManagement/GetResultComponentsById",
     "ResultManagement/ResultTransfer",
     "SafetyStateManagement",
     "VisionStateMachine/ErrorStepModel",
@@ -32,8 +40,9 @@ UNUSED = (
     "VisionStateMachine/AutomaticModeStateMachine/ReadyStepModel",
     "VisionStateMachine/AutomaticModeStateMachine/SingleExecutionStepModel",
 )
-"""Optional nodes that this station does not have: file transfer (recipes are approved at the
-station, I7), step models, and safety (the station is no safety function)."""
+"""Optional nodes that this station does not have: recipes and configurations that come from
+outside (they are approved at the station, I7), step models, and safety (the station is no safety
+function)."""
 
 _CAUSE = (("Cause", "Int32"), ("CauseDescription", "String"))
 _ERROR = (("Error", "Int32"),)
@@ -246,13 +255,19 @@ async def _official(server: Server, index: int, name: str) -> Space:
 
 
 async def _tell_apart(server: Server, ns: int) -> None:
-    """Identifiers of one layout share a class in asyncua, and would travel under one type's id."""
+    """Identifiers that inherit their layout: asyncua would send them under their base's type id,
+    and a client finds no definition of their own, which OPC 10000-3, 8.48, asks for."""
+    base = server.get_node(ua.NodeId(ID_BASE, ns))
+    definition = (await base.read_attribute(ua.AttributeIds.DataTypeDefinition)).Value.Value
     for name, number in _SHARED.items():
         node = server.get_node(ua.NodeId(number, ns))
         for encoding in await node.get_referenced_nodes(refs=ua.ObjectIds.HasEncoding):
             if (await encoding.read_browse_name()).Name == "Default Binary":
                 own = type(name, (ua.BinaryIdBaseDataType,), {})
                 delattr(ua, name)
+                defined = replace(definition, DefaultEncodingId=encoding.nodeid)
+                value = ua.DataValue(ua.Variant(defined, ua.VariantType.ExtensionObject))
+                await node.write_attribute(ua.AttributeIds.DataTypeDefinition, value)
                 ua.register_extension_object(name, encoding.nodeid, own, node.nodeid)
 
 

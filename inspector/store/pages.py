@@ -241,9 +241,11 @@ def _streams_at(history: History) -> list[tuple[int, str]]:
     return [(position, str(history._definition(position).value[0])) for (position,) in rows]
 
 
-def tail(history: History, after: int, limit: int = 200) -> tuple[list[tuple[int, Record]], int]:
+def tail(
+    history: History, after: int, limit: int = 200, *, passes: bool = False
+) -> tuple[list[tuple[int, Record]], int]:
     """What happened after position ``after``: events, beginnings and ends of batches, parts that
-    are no pass, and revoked permits; oldest first.
+    are no pass (with ``passes``: every part), and revoked permits; oldest first.
 
     Returns:
         The records with their positions, and the position up to which the ledger was read.
@@ -260,7 +262,7 @@ def tail(history: History, after: int, limit: int = 200) -> tuple[list[tuple[int
         ).fetchall()
         for position, body in rows:
             record = layout.decode_record(body, history._definition)
-            if _is_news(record):
+            if _is_news(record) or (passes and isinstance(record, Verdict)):
                 found.append((position, record))
                 if len(found) == limit:
                     return found, position

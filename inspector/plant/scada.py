@@ -1,0 +1,163 @@
+"""The SCADA process: ``python -m inspector.plant.scada STATION RUN``. A station file enters; OPC
+UA, MQTT and Modbus clients are served until SIGTERM. ``inspector/processes.py`` starts it.
+
+A process of its own, so that no subscription of a SCADA system makes the MES wait. Every service is
+tried again for ever, with bounded back-off, while the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio.to_thread
+import structlog
+
+from inspector.beat import Beat
+from inspector.bus import run_dir
+from inspector.config import Scada, Station, load_station
+from inspector.logs import configure
+from inspector.part import Verdict
+from inspector.plant.desk import Line
+from inspector.plant.problems import Problem
+from inspector.store.pages import tail
+
+log = structlog.get_logger()
+
+LOOK_S = 0.1
+"""How often the ledger's end and the heartbeat are looked at."""
+PORTION = 200
+BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Waits before a service that failed is tried again; the last one repeats."""
+BACKLOG = 1000
+"""Verdicts behind which a new OPC UA client is not told of older ones: it can ask for them."""
+
+
+def main(station_path: Path, run: Path | None = None) -> None:
+    """Serve the station in ``station_path``; its sockets are in ``run``. Raises ``ConfigError``."""
+    configure("scada")
+    station = load_station(station_path)
+    run = run or run_dir(station.data)
+    if station.scada is None:
+        return
+    asyncio.run(serve(station, station.scada, run))
+
+
+async def serve(station: Station, scada: Scada, run: Path) -> None:
+    """Serve until a signal, or until cancelled."""
+    line = Line(station, run)
+    line.heartbeat.start()
+    services: list[Callable[[], Awaitable[None]]] = []
+    if scada.opcua is not None:
+        services.append(lambda: serve_opcua(station, scada, line, run))
+    if scada.mqtt is not None:
+        from inspector.plant.mqtt import serve_mqtt
+
+        services.append(lambda: serve_mqtt(station, scada, line))
+    if scada.poll is not None:
+        from inspector.plant.poll import serve_poll
+
+        services.append(lambda: serve_poll(station, scada, line, run))
+    if any(tag.node for tag in scada.tags):
+        from inspector.plant.tagclient import serve_opcua_tags
+
+        services.append(lambda: serve_opcua_tags(station, scada))
+    tasks = [asyncio.create_task(_for_ever(service)) for service in services]
+    tasks.append(asyncio.create_task(_beat(Beat(run / "scada.beat"))))
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    try:
+        await ending.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await line.heartbeat.stop()
+        line.close()
+
+
+async def serve_opcua(station: Station, scada: Scada, line: Line, run: Path) -> None:
+    """One OPC UA server, until cancelled. Raises what keeps it from listening."""
+    from inspector.plant.opcua import VisionServer
+    from inspector.plant.visionmethods import VisionMethods
+
+    assert scada.opcua is not None
+    server = VisionServer(station, scada.opcua)
+    methods = VisionMethods(server, line)
+    await server.start()
+    try:
+        await methods.link()
+        publish(run / "opcua.url", server.url)
+        at = await anyio.to_thread.run_sync(_end, line)
+        while True:
+            await server.heard(line.heartbeat.body, line.heartbeat.alive)
+            verdicts, at = await anyio.to_thread.run_sync(new_verdicts, line, at)
+            for verdict in verdicts:
+                await server.verdict(verdict)
+                if server.vision.single:
+                    await methods.single_job_done()
+            if not verdicts:
+                await asyncio.sleep(LOOK_S)
+    finally:
+        await server.stop()
+        methods.close()
+
+
+def new_verdicts(line: Line, after: int) -> tuple[list[Verdict], int]:
+    """Every verdict after position ``after``, and how far the ledger was read."""
+    try:
+        with line.history() as history:
+            size = history.size()
+            if size - after > 20 * BACKLOG:
+                after = size - 20 * BACKLOG
+            records, upto = tail(history, after, PORTION, passes=True)
+    except Problem:  # no ledger yet
+        return [], after
+    return [record for _, record in records if isinstance(record, Verdict)], upto
+
+
+def publish(path: Path, text: str) -> None:
+    """Write an address that is known only now, whole or not at all."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(text)
+    draft.rename(path)
+
+
+def _end(line: Line) -> int:
+    with contextlib.suppress(Problem), line.history() as history:
+        return history.size() - 1
+    return -1
+
+
+async def _for_ever(service: Callable[[], Awaitable[None]]) -> None:
+    """Run a service; when it fails, say why once a failure is new, and try again."""
+    failures, last = 0, ""
+    while True:
+        began = asyncio.get_running_loop().time()
+        try:
+            await service()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            if why != last:
+                log.error("a service failed, it is tried again", why=why)
+                last = why
+        lived = asyncio.get_running_loop().time() - began
+        failures = 0 if lived > 30.0 else failures + 1
+        await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
+
+
+async def _beat(beat: Beat) -> None:
+    while True:
+        beat.beat()
+        await asyncio.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
