@@ -67,6 +67,8 @@ class Action(StrEnum):
     """Feed seeded defects through the running line."""
     ANNOUNCE = "announce"
     """Show a condition that another process of the station watches, and stop the line for it."""
+    LINK = "link"
+    """Say which material lots went into a batch, and what was packed into what and sent where."""
     REVIEW = "review"
     DISPOSE = "dispose"
     """Rework, scrap, release or hold after the gate."""
@@ -102,6 +104,7 @@ MAY: Mapping[Action, frozenset[Role]] = {
     Action.RELEASE_LINE: frozenset({_O, _Q, _E, _S}),
     Action.CHALLENGE: frozenset({_O, _Q, _E}),
     Action.ANNOUNCE: frozenset({_S}),
+    Action.LINK: frozenset({_O, _Q, _E, _M, _S}),
     Action.REVIEW: frozenset({_Q}),
     Action.DISPOSE: frozenset({_Q, _M}),
     Action.EDIT_RECIPE: frozenset({_E}),

@@ -16,7 +16,16 @@ from starlette.types import ASGIApp
 from inspector import __version__
 from inspector.config import Station
 from inspector.identity import Users
-from inspector.plant import batches, events, parts, problems, rejects, reviews
+from inspector.plant import (
+    batches,
+    events,
+    genealogy,
+    parts,
+    problems,
+    recalls,
+    rejects,
+    reviews,
+)
 from inspector.plant.access import PROBLEMS, Viewer
 from inspector.plant.desk import Desk
 from inspector.plant.door import Door, Keys
@@ -57,7 +66,7 @@ def create_app(station: Station, run: Path) -> ASGIApp:
         lifespan=lifespan,
     )
     problems.install(app)
-    for room in (rejects, parts, reviews, batches, events):
+    for room in (rejects, parts, reviews, batches, genealogy, recalls, events):
         app.include_router(room.router(desk), prefix="/api/v1")
     app.include_router(_status(desk), prefix="/api/v1")
     app.include_router(parts.links(desk))

@@ -114,7 +114,7 @@ class BatchDetail(BatchSaid):
     defects: dict[str, int]
     """Faulty parts by what was wrong with them, most frequent first."""
     reconciliation: Reconciled | None
-    """None where the station has no PLC that counts."""
+    """None where no PLC counts, and before the first part has come to the gate."""
 
 
 class BatchPage(Said):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -107,15 +108,52 @@ def isolate(
     desk: Desk, who: Principal, batch: str, reason: str, requester: str, cause: str
 ) -> Done:
     """Put a batch on hold; if it runs, pause the line and refuse what stands before the gate."""
+    stopped = stop(desk, who, batch, reason)
+    if not stopped.known:
+        raise Problem(404, "unknown-batch", f"there was never a batch {batch!r}")
+    said, paused = stopped.runs, stopped.paused
+    gate = "unknown" if stopped.running and not paused else worst(said)
+    answer = RejectSaid(
+        id=str(uuid4()),
+        at=now(),
+        gate=gate,
+        runs=said,
+        batch=batch,
+        paused=paused,
+        detail=stopped.detail,
+    ).model_dump(mode="json")
+    record = {
+        "cause": cause,
+        "disposition": Disposition.HOLD,
+        "reason": reason,
+        "requester": requester,
+        "batch": batch,
+        "paused": paused,
+    }
+    return Done(KIND, _status(gate), answer, record)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What became of a batch that must not go on."""
+
+    known: bool
+    running: bool
+    paused: bool
+    runs: list[RunSaid]
+    """Parts before the gate."""
+    detail: str
+
+
+def stop(desk: Desk, who: Principal, batch: str, reason: str) -> Stopped:
+    """If ``batch`` runs, pause the line and refuse what stands before the gate."""
     beat = desk.heartbeat
     with desk.history() as history:
         # The heartbeat is up to 200 ms old; the ledger knows a batch that has just begun.
         change = next(iter(history.batch_changes(1)), None)
         begun = change is not None and (change.id, change.action) == (batch, "begin")
         running = begun or (beat.alive and beat.body.get("batch") == batch)
-        life = desk.batches.life(history, desk.holds, batch)
-        if not running and life.state is None:
-            raise Problem(404, "unknown-batch", f"there was never a batch {batch!r}")
+        known = running or desk.batches.life(history, desk.holds, batch).state is not None
     paused, details = False, list[str]()
     said: list[RunSaid] = []
     if running:
@@ -132,25 +170,7 @@ def isolate(
         if near is not None:
             said, detail = refuse(desk, history, who, [near], reason)
             details += [detail] if detail else []
-    gate = "unknown" if running and not paused else worst(said)
-    answer = RejectSaid(
-        id=str(uuid4()),
-        at=now(),
-        gate=gate,
-        runs=said,
-        batch=batch,
-        paused=paused,
-        detail="; ".join(details),
-    ).model_dump(mode="json")
-    record = {
-        "cause": cause,
-        "disposition": Disposition.HOLD,
-        "reason": reason,
-        "requester": requester,
-        "batch": batch,
-        "paused": paused,
-    }
-    return Done(KIND, _status(gate), answer, record)
+    return Stopped(known, running, paused, said, "; ".join(details))
 
 
 def refuse(

@@ -38,7 +38,7 @@ def runs_of(history: History, asked: Selection, ahead: int = 0) -> list[Run]:
         return sorted({_one(p.verdict.stream, p.verdict.sequence) for p in parts})
     if asked.time is not None:
         try:
-            runs = runs_between(history, _ns(asked.time.from_), _ns(asked.time.to))
+            runs = runs_between(history, utc_ns(asked.time.from_), utc_ns(asked.time.to))
         except TooMany as error:
             raise Problem(422, "too-many-parts", str(error)) from None
         if not runs:
@@ -73,6 +73,7 @@ def _one(stream: str, sequence: int) -> Run:
     return Run(stream, sequence, sequence)
 
 
-def _ns(moment: datetime) -> int:
+def utc_ns(moment: datetime) -> int:
+    """Nanoseconds since the epoch, to the microsecond."""
     since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000

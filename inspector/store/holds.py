@@ -5,9 +5,10 @@ disposition that holds, and every hold. Every room may import this. The records 
 ``<data>/holds.db`` is an index of them (`deskindex`).
 
 A ``disposition`` record's body has ``disposition`` (`inspector.part.Disposition`), ``reason``,
-``requester``, and either ``runs``, a list of ``[stream, first, last]``, or ``batch``; other fields
-are the writer's own. What holds is what the newest record says, with two rules that fail safe:
-scrap is final, and the release of a batch releases no part that is held for itself.
+``requester``, and either ``runs``, a list of ``[stream, first, last]``, or ``batch``, or (a recall)
+``runs`` and ``batches``; other fields are the writer's own. What holds is what the newest record
+says, with two rules that fail safe: scrap is final, and the release of a batch releases no part
+that is held for itself.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from inspector.store.records import DeskRecord
 
 KIND = "disposition"
 """The kind of these desk records."""
-VERSION = 2
+VERSION = 3
 U32 = 0xFFFF_FFFF
 _TABLES = """
 CREATE TABLE part (stream TEXT, first INTEGER, last INTEGER, disposition TEXT, position INTEGER,
@@ -91,6 +92,11 @@ class Holds:
         with self.index.current() as index:
             return any(row[3] == Disposition.SCRAP for row in _overlapping(index, run))
 
+    def held_in(self, run: Run) -> bool:
+        """Whether a part of ``run`` is on hold."""
+        with self.index.current() as index:
+            return any(row[3] == Disposition.HOLD for row in _overlapping(index, run))
+
     def standing(
         self, disposition: Disposition = Disposition.HOLD, *, before: int = 1 << 62,
         limit: int = 100,
@@ -154,8 +160,10 @@ def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None
         raise ValueError("a run goes from a part number to a higher one")
     for run in runs:
         _cover(index, run, disposition, position)
-    batch = record.body.get("batch")
-    if batch and not runs:
+    batches = list(record.body.get("batches", ()))
+    if record.body.get("batch") and not runs:
+        batches.append(record.body["batch"])
+    for batch in batches:
         index.execute(
             "INSERT INTO batch VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
             " disposition = excluded.disposition, position = excluded.position"

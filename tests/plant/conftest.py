@@ -235,3 +235,22 @@ def a_line(folder: Path, rate: float, travel_s: float) -> Iterator[Trial]:
 def plants() -> type[Plant]:
     """How a plant process is made: folder, and more settings of its section."""
     return Plant
+
+
+@pytest.fixture(scope="session")
+def full_plant() -> Iterator[Callable[..., Plant]]:
+    """A plant process of one's own over the same 180 parts: folder, more settings of its section,
+    more sections of the station file."""
+    made: list[Plant] = []
+
+    def make(folder: Path, settings: str = "", sections: str = "") -> Plant:
+        plant = Plant(folder, settings)
+        plant.file.write_text(plant.file.read_text() + sections)
+        fill(plant.data)
+        made.append(plant)
+        plant.start()
+        return plant
+
+    yield make
+    for plant in made:
+        plant.kill()

@@ -210,8 +210,8 @@ def test_a_planned_batch_is_started_and_its_counts_agree(trial: Trial, mes: Any)
     following = mes.post("/batches", {"id": "L9101"}).json["result"]["from"]
 
     def closed() -> bool:
-        periods = mes.get("/batches/L9100").json["reconciliation"]["periods"]
-        return bool(periods) and not periods[-1]["open"]
+        found = mes.get("/batches/L9100").json["reconciliation"]
+        return found is not None and not found["periods"][-1]["open"]
 
     assert wait_for(closed, 20)
     said = mes.get("/batches/L9100").json
@@ -219,7 +219,12 @@ def test_a_planned_batch_is_started_and_its_counts_agree(trial: Trial, mes: Any)
     (period,) = said["reconciliation"]["periods"]
     assert (period["first"], period["triggers"]) == (first, following - first)
     assert said["reconciliation"]["verdicts"] == following - first
-    assert wait_for(lambda: mes.get("/batches/L9101").json["reconciliation"]["agree"], 10)
+
+    def agree() -> bool:
+        found = mes.get("/batches/L9101").json["reconciliation"]
+        return found is not None and bool(found["agree"])
+
+    assert wait_for(agree, 10)
 
 
 def test_a_running_batch_that_is_rejected_is_stopped_and_isolated(trial: Trial, mes: Any) -> None:

@@ -1,0 +1,214 @@
+"""Recalls: criteria in; what is affected is held in one step, and found wherever it went.
+
+Enters: material lots, batches, spans of time, serials, numbers, units, a defect. Leaves: one record
+that holds all of it, the units around it with their destinations, a table to send on. ``app.py``
+imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
+
+from inspector.identity import Action, Principal, authorise
+from inspector.part import Disposition
+from inspector.plant.access import PROBLEMS, Key, Someone, Viewer
+from inspector.plant.desk import Desk
+from inspector.plant.genealogy import run_said, unit_said
+from inspector.plant.linkwords import RecallCriteria, RecallSaid, RecallState, RecallWords
+from inspector.plant.problems import Problem
+from inspector.plant.rejects import MARGIN, now, refuse, replied, stop
+from inspector.plant.requests import Done, Once
+from inspector.plant.selection import runs_of, utc_ns
+from inspector.plant.words import DisposeSaid, RunSaid, Selection, Why
+from inspector.store import DeskRecord, History
+from inspector.store.holds import Run
+from inspector.store.recalls import (
+    Affected,
+    Criteria,
+    MaterialLot,
+    TooWide,
+    UnknownCriterion,
+    affected,
+    as_csv,
+    recall_record,
+    units_affected,
+)
+
+UNITS_SAID = 200
+
+
+def router(desk: Desk) -> APIRouter:
+    """``/recalls``."""
+    routes = APIRouter(tags=["recalls"], responses=PROBLEMS)
+
+    @routes.post("/recalls", status_code=201)
+    def post_recall(
+        asked: RecallWords, who: Someone, response: Response, key: Key = None
+    ) -> RecallSaid:
+        """Find all that is affected and hold it in one step; a batch that runs is stopped. With
+        `drill` it is only found and recorded."""
+        authorise(who, Action.DISPOSE)
+        body = asked.model_dump(mode="json", by_alias=True)
+        once = Once(who, key, {"POST": "/recalls", "body": body})
+        status, answer, again = desk.requests.once(once, lambda: _recalled(desk, who, asked))
+        return replied(response, status, RecallSaid.model_validate(answer), again)
+
+    @routes.get("/recalls/{id}")
+    def get_recall(id: UUID, who: Viewer) -> RecallState:
+        """A recall, and whether anything of it is still on hold."""
+        record = _record(desk, id)
+        body = record.body
+        return RecallState(
+            recall=RecallSaid.model_validate(body["answer"]),
+            reason=body["reason"],
+            requester=body["requester"],
+            principal=record.principal,
+            criteria=body["criteria"],
+            standing=_stands(desk, _found(record)),
+        )
+
+    @routes.get(
+        "/recalls/{id}/export",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    )
+    def get_export(id: UUID, who: Someone) -> StreamingResponse:
+        """All that is affected as CSV: batches, runs, and units with where they went."""
+        authorise(who, Action.EXPORT)
+        found = _found(_record(desk, id))
+
+        def lines() -> Iterator[str]:
+            units = units_affected(desk.genealogy, found)
+            with desk.history() as history:
+                yield from as_csv(found, units, history)
+
+        headers = {"Content-Disposition": f'attachment; filename="recall-{id}.csv"'}
+        return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    @routes.post("/recalls/{id}/lift", status_code=201)
+    def post_lift(
+        id: UUID, asked: Why, who: Someone, response: Response, key: Key = None
+    ) -> DisposeSaid:
+        """Release what a recall holds: its batches go back to where they were, closed or running;
+        what is scrap stays scrap."""
+        authorise(who, Action.DISPOSE)
+        body = asked.model_dump()
+
+        def act() -> Done:
+            found = _found(_record(desk, id))
+            if not _stands(desk, found):
+                raise Problem(409, "not-on-hold", "nothing of this recall is on hold")
+            answer = DisposeSaid(
+                id=str(uuid4()),
+                at=now(),
+                disposition=Disposition.RELEASE,
+                runs=[run_said(run) for run in found.runs],
+            )
+            kind, record = recall_record(found, asked.reason, asked.requester, lifts=True)
+            return Done(kind, 201, answer.model_dump(mode="json"), record | {"recall": str(id)})
+
+        once = Once(who, key, {"POST": f"/recalls/{id}/lift", "body": body})
+        status, answer, again = desk.requests.once(once, act)
+        return replied(response, status, DisposeSaid.model_validate(answer), again)
+
+    return routes
+
+
+def criteria_of(history: History, asked: RecallCriteria) -> Criteria:
+    """What the MES named, in the store's words. Raises ``Problem`` 404."""
+    runs: tuple[Run, ...] = ()
+    if asked.sequences is not None:
+        runs = tuple(runs_of(history, Selection(sequences=asked.sequences)))
+    return Criteria(
+        lots=tuple([MaterialLot(lot.lot, lot.material) for lot in asked.lots]),
+        batches=tuple(asked.batches),
+        span=None if asked.time is None else (utc_ns(asked.time.from_), utc_ns(asked.time.to)),
+        serials=tuple(asked.serials),
+        runs=runs,
+        units=tuple(asked.units),
+        defect=asked.defect,
+    )
+
+
+def _recalled(desk: Desk, who: Principal, asked: RecallWords) -> Done:
+    with desk.history() as history:
+        try:
+            found = affected(history, desk.genealogy, criteria_of(history, asked.criteria))
+        except UnknownCriterion as error:
+            raise Problem(404, "unknown-criterion", str(error)) from None
+        except TooWide as error:
+            raise Problem(422, "too-many-parts", str(error)) from None
+    if not found.batches and not found.runs:
+        raise Problem(404, "nothing-affected", "no part answers to these criteria")
+    gate: list[RunSaid] = []
+    paused, details = False, list[str]()
+    if not asked.drill:
+        gate, paused, details = _stopped(desk, who, found, asked.reason)
+    units = units_affected(desk.genealogy, found)
+    sent = sorted({unit.shipped.destination for unit in units if unit.shipped})
+    answer = RecallSaid(
+        id=str(uuid4()),
+        at=now(),
+        drill=asked.drill,
+        disposition=None if asked.drill else Disposition.HOLD,
+        batches=list(found.batches),
+        runs=[run_said(run) for run in found.runs],
+        parts=found.parts,
+        units=[unit_said(unit) for unit in units[:UNITS_SAID]],
+        units_total=len(units),
+        destinations=sent[:UNITS_SAID],
+        gate=gate,
+        paused=paused,
+        detail="; ".join(dict.fromkeys(details)),
+    )
+    kind, record = recall_record(found, asked.reason, asked.requester, drill=asked.drill)
+    record["criteria"] = asked.criteria.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True
+    )
+    return Done(kind, 201, answer.model_dump(mode="json"), record)
+
+
+def _stopped(
+    desk: Desk, who: Principal, found: Affected, reason: str
+) -> tuple[list[RunSaid], bool, list[str]]:
+    """The line is paused if an affected batch runs; what stands before the gate is refused."""
+    travel = desk.station.travel
+    zone = int(travel.gate_mm / travel.pitch_min_mm) + MARGIN
+    with desk.history() as history:
+        near = {part.verdict.batch for part in history.last(zone)}
+        near |= {change.id for change in history.batch_changes(1)}
+    gate: list[RunSaid] = []
+    paused, details = False, list[str]()
+    for batch in found.batches:
+        if batch in near or batch == desk.heartbeat.body.get("batch"):
+            stopped = stop(desk, who, batch, reason)
+            gate += stopped.runs
+            paused = paused or stopped.paused
+            details += [stopped.detail] if stopped.detail else []
+    with desk.history() as history:
+        said, detail = refuse(desk, history, who, found.runs, reason)
+    gate += [run for run in said if run.gate not in ("passed", "none")]
+    return gate, paused, [*details, *([detail] if detail else [])]
+
+
+def _record(desk: Desk, id: UUID) -> DeskRecord:
+    record = desk.requests.find(str(id))
+    if record is None or record.body.get("cause") != "recall":
+        raise Problem(404, "unknown-recall", f"no recall has the id {id}")
+    return record
+
+
+def _found(record: DeskRecord) -> Affected:
+    runs = [Run(stream, first, last) for stream, first, last in record.body["runs"]]
+    return Affected(tuple(record.body["batches"]), tuple(runs), int(record.body["parts"]), ())
+
+
+def _stands(desk: Desk, found: Affected) -> bool:
+    held = (desk.holds.of_batch(batch) for batch in found.batches)
+    if any(s is not None and s.disposition is Disposition.HOLD for s in held):
+        return True
+    return any(desk.holds.held_in(run) for run in found.runs)

@@ -1,0 +1,334 @@
+"""What went into a batch, what its parts were packed into, and where that went (S11, S14).
+
+Enters: desk records of kind ``link``. Leaves: material lots of a batch and batches of a material
+lot, the unit that holds a part or a unit, what a unit holds, where units were sent. Every room may
+import this. The records are the truth; ``<data>/genealogy.db`` is an index of them (`deskindex`).
+
+A body's ``relation`` says which:
+
+- ``consumed``: ``batch``, ``material``, ``lot``, ``supplier``, and ``from`` and ``to`` (UTC ns;
+  null: from its beginning, to its end).
+- ``packed``: ``unit`` (an SSCC, or any name), ``level`` (``case``, ``pallet`` …), ``units`` that it
+  holds, ``serials``, ``runs`` (``[stream, first, last]``, of the serials' parts too), and
+  ``batches`` of the parts in it. A part or a unit that is packed again is where it was packed last.
+- ``unpacked``: ``unit``; it holds nothing any more.
+- ``shipped``: ``units``, ``destination`` (a GLN, or any name), ``at`` (UTC ns), ``document``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from inspector.store.deskindex import DeskIndex
+from inspector.store.holds import U32, Run
+from inspector.store.records import DeskRecord
+
+KIND = "link"
+"""The kind of these desk records."""
+VERSION = 1
+SPAN = 10_000
+"""Longer runs are split, so that an overlap is found within so many numbers."""
+PORTION = 500
+"""Names that one query asks for."""
+DEPTH = 16
+"""Units within units: more is a circle."""
+_TABLES = """
+CREATE TABLE consumed (position INTEGER PRIMARY KEY, batch TEXT, material TEXT, lot TEXT,
+  supplier TEXT, from_ns INTEGER, to_ns INTEGER);
+CREATE INDEX consumed_lot ON consumed (lot, material);
+CREATE INDEX consumed_batch ON consumed (batch);
+CREATE TABLE unit (id TEXT PRIMARY KEY, level TEXT, parent TEXT, position INTEGER) WITHOUT ROWID;
+CREATE INDEX unit_parent ON unit (parent);
+CREATE TABLE content (stream TEXT, first INTEGER, last INTEGER, unit TEXT,
+  PRIMARY KEY (stream, first, last)) WITHOUT ROWID;
+CREATE INDEX content_unit ON content (unit);
+CREATE TABLE made (batch TEXT, unit TEXT, PRIMARY KEY (batch, unit)) WITHOUT ROWID;
+CREATE INDEX made_unit ON made (unit);
+CREATE TABLE shipped (unit TEXT, position INTEGER, destination TEXT, document TEXT, at_ns INTEGER,
+  PRIMARY KEY (unit, position)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """A material lot that went into a batch."""
+
+    batch: str
+    material: str
+    lot: str
+    supplier: str
+    from_ns: int | None
+    """UTC; None: from the batch's beginning …"""
+    to_ns: int | None
+    """… to its end; not included."""
+    position: int
+    """Of the desk's record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """Where a unit was sent."""
+
+    destination: str
+    document: str
+    at_ns: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A case, a pallet, any packed unit."""
+
+    id: str
+    level: str
+    parent: str
+    """The unit that holds it; empty where none does."""
+    shipped: Shipped | None
+    """Its own last shipment, or that of what holds it."""
+
+
+class Genealogy:
+    """The links of a station. Safe to share between threads."""
+
+    def __init__(self, data_dir: Path | str) -> None:
+        """Raises ``StoreError`` if the disk does not let us."""
+        self.index = DeskIndex(Path(data_dir), "genealogy.db", VERSION, _TABLES, _apply)
+
+    def materials_of(self, batch: str) -> tuple[Consumed, ...]:
+        """What went into a batch, in the order it was told."""
+        return self._consumed("batch = ?", (batch,))
+
+    def batches_of(self, lot: str, material: str = "") -> tuple[Consumed, ...]:
+        """The batches that a material lot went into; of any material where none is named."""
+        where, values = ("lot = ? AND material = ?", (lot, material)) if material else (
+            "lot = ?", (lot,))  # fmt: skip
+        return self._consumed(where, values)
+
+    def unit(self, id: str) -> Unit | None:
+        """A unit by its name."""
+        with self.index.current() as index:
+            return _unit(index, id)
+
+    def units_of_batch(self, batch: str, limit: int = 100_000) -> tuple[Unit, ...]:
+        """The units that hold parts of a batch, and the units around them."""
+        with self.index.current() as index:
+            rows = index.execute(
+                "SELECT unit FROM made WHERE batch = ? ORDER BY unit LIMIT ?", (batch, limit)
+            ).fetchall()
+            return _with_parents(index, [id for (id,) in rows])
+
+    def units_of_runs(self, runs: Iterable[Run], limit: int = 100_000) -> tuple[Unit, ...]:
+        """The units that hold parts of ``runs``, and the units around them."""
+        found: dict[str, None] = {}
+        with self.index.current() as index:
+            for run in runs:
+                rows = index.execute(
+                    "SELECT DISTINCT unit FROM content WHERE stream = ? AND first BETWEEN ? AND ?"
+                    " AND last >= ? LIMIT ?",
+                    (run.stream, run.first - SPAN, run.last, run.first, limit - len(found)),
+                ).fetchall()
+                found |= dict.fromkeys(id for (id,) in rows)
+                if len(found) >= limit:
+                    break
+            return _with_parents(index, list(found))
+
+    def holder(self, stream: str, sequence: int) -> tuple[Unit, ...]:
+        """The units around a part, the innermost first."""
+        with self.index.current() as index:
+            row = index.execute(
+                "SELECT unit FROM content WHERE stream = ? AND first BETWEEN ? AND ? AND last >= ?",
+                (stream, sequence - SPAN, sequence, sequence),
+            ).fetchone()
+            return () if row is None else _with_parents(index, [row[0]])
+
+    def inside(self, id: str, limit: int = 100_000) -> tuple[tuple[Unit, ...], tuple[Run, ...]]:
+        """All units within a unit, however deep, and the parts in them; it comes first itself."""
+        with self.index.current() as index:
+            ids = [
+                found
+                for (found,) in index.execute(
+                    "WITH RECURSIVE i(id, depth) AS (VALUES (?, 0) UNION SELECT u.id, depth + 1"
+                    " FROM unit u JOIN i ON u.parent = i.id WHERE depth < ?)"
+                    " SELECT DISTINCT id FROM i LIMIT ?",
+                    (id, DEPTH, limit),
+                )
+            ]
+            runs = [
+                Run(*row)
+                for unit in ids
+                for row in index.execute(
+                    "SELECT stream, first, last FROM content WHERE unit = ?", (unit,)
+                )
+            ]
+            around = {unit.id: unit for unit in _with_parents(index, ids)}
+        return tuple([around[id] for id in ids if id in around]), tuple(joined(runs))
+
+    def batches_in(self, id: str) -> tuple[str, ...]:
+        """The batches of the parts that were packed into a unit itself."""
+        with self.index.current() as index:
+            rows = index.execute("SELECT batch FROM made WHERE unit = ? ORDER BY batch", (id,))
+            return tuple([batch for (batch,) in rows])
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        self.index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _consumed(self, where: str, values: tuple[str, ...]) -> tuple[Consumed, ...]:
+        with self.index.current() as index:
+            rows = index.execute(
+                "SELECT batch, material, lot, supplier, from_ns, to_ns, position FROM consumed"
+                f" WHERE {where} ORDER BY position",
+                values,
+            ).fetchall()
+        return tuple([Consumed(*row) for row in rows])
+
+
+def joined(runs: Iterable[Run]) -> Iterator[Run]:
+    """The same parts in as few runs as there can be, in order."""
+    last: Run | None = None
+    for run in sorted(runs):
+        if last is not None and run.stream == last.stream and run.first <= last.last + 1:
+            last = Run(last.stream, last.first, max(last.last, run.last))
+            continue
+        if last is not None:
+            yield last
+        last = run
+    if last is not None:
+        yield last
+
+
+def _unit(index: sqlite3.Connection, id: str) -> Unit | None:
+    return next((unit for unit in _with_parents(index, [id]) if unit.id == id), None)
+
+
+def _with_parents(index: sqlite3.Connection, ids: list[str]) -> tuple[Unit, ...]:
+    """The units ``ids`` and all around them, each with its own last shipment or that of the nearest
+    unit around it that was sent."""
+    known: dict[str, tuple[str, str]] = {}
+    sent: dict[str, Shipped] = {}
+    asked = dict.fromkeys(ids)
+    for _ in range(DEPTH):
+        rows = list(_in(index, "SELECT id, level, parent FROM unit WHERE id IN", asked))
+        known |= {id: (level, parent) for id, level, parent in rows}
+        for unit, *shipment in _in(
+            index,
+            "SELECT unit, destination, document, at_ns, position FROM shipped WHERE unit IN",
+            asked,
+        ):
+            shipped = Shipped(*shipment)
+            if unit not in sent or shipped.position > sent[unit].position:
+                sent[unit] = shipped
+        asked = {parent: None for _, _, parent in rows if parent and parent not in known}
+        if not asked:
+            break
+    return tuple([Unit(id, *known[id], _nearest(id, known, sent)) for id in known])
+
+
+def _nearest(
+    id: str, known: dict[str, tuple[str, str]], sent: dict[str, Shipped]
+) -> Shipped | None:
+    for _ in range(DEPTH):
+        if id in sent:
+            return sent[id]
+        id = known.get(id, ("", ""))[1]
+    return None
+
+
+def _in(index: sqlite3.Connection, query: str, values: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    listed = list(values)
+    for start in range(0, len(listed), PORTION):
+        portion = listed[start : start + PORTION]
+        yield from index.execute(f"{query} ({', '.join('?' * len(portion))})", portion).fetchall()
+
+
+def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None:
+    if record.kind != KIND:
+        return
+    body = record.body
+    match body["relation"]:
+        case "consumed":
+            index.execute(
+                "INSERT INTO consumed VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    position, str(body["batch"]), str(body["material"]), str(body["lot"]),
+                    str(body.get("supplier", "")), body.get("from"), body.get("to"),
+                ),
+            )  # fmt: skip
+        case "packed":
+            _pack(index, position, record)
+        case "unpacked":
+            _empty(index, str(body["unit"]))
+        case "shipped":
+            index.executemany(
+                "INSERT OR REPLACE INTO shipped VALUES (?, ?, ?, ?, ?)",
+                [
+                    (str(unit), position, str(body["destination"]), str(body.get("document", "")),
+                     int(body["at"]))
+                    for unit in body["units"]
+                ],
+            )  # fmt: skip
+        case relation:
+            raise ValueError(f"no relation {relation!r}")
+
+
+def _pack(index: sqlite3.Connection, position: int, record: DeskRecord) -> None:
+    body, unit = record.body, str(record.body["unit"])
+    level = str(body.get("level", ""))
+    index.execute(
+        "INSERT INTO unit VALUES (?, ?, '', ?) ON CONFLICT DO UPDATE SET"
+        " level = excluded.level, position = excluded.position",
+        (unit, level, position),
+    )
+    for child in body.get("units", ()):
+        index.execute(
+            "INSERT INTO unit VALUES (?, '', ?, ?) ON CONFLICT DO UPDATE SET"
+            " parent = excluded.parent",
+            (str(child), unit, position),
+        )
+    for stream, first, last in body.get("runs", ()):
+        first, last = int(first), int(last)
+        if not 0 <= first <= last <= U32:
+            raise ValueError("a run goes from a part number to a higher one")
+        _put(index, str(stream), first, last, unit)
+    index.executemany(
+        "INSERT OR IGNORE INTO made VALUES (?, ?)",
+        [(str(batch), unit) for batch in body.get("batches", ())],
+    )
+
+
+def _put(index: sqlite3.Connection, stream: str, first: int, last: int, unit: str) -> None:
+    """The parts are in ``unit`` now, and nowhere else; what sticks out stays where it was."""
+    rows = index.execute(
+        "SELECT first, last, unit FROM content WHERE stream = ? AND first BETWEEN ? AND ?"
+        " AND last >= ?",
+        (stream, first - SPAN, last, first),
+    ).fetchall()
+    for low, high, was in rows:
+        index.execute(
+            "DELETE FROM content WHERE stream = ? AND first = ? AND last = ?", (stream, low, high)
+        )
+        rest = [(low, first - 1), (last + 1, high)]
+        index.executemany(
+            "INSERT INTO content VALUES (?, ?, ?, ?)",
+            [(stream, a, b, was) for a, b in rest if a <= b],
+        )
+    index.executemany(
+        "INSERT INTO content VALUES (?, ?, ?, ?)",
+        [(stream, a, min(a + SPAN - 1, last), unit) for a in range(first, last + 1, SPAN)],
+    )
+
+
+def _empty(index: sqlite3.Connection, unit: str) -> None:
+    index.execute("DELETE FROM content WHERE unit = ?", (unit,))
+    index.execute("DELETE FROM made WHERE unit = ?", (unit,))
+    index.execute("UPDATE unit SET parent = '' WHERE parent = ?", (unit,))
