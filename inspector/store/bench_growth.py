@@ -69,6 +69,7 @@ def _questions(folder: Path, size: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     lots = _consumed(folder, size)
     with History(folder, bound_s=60) as history, Genealogy(folder) as genealogy:
+        genealogy.batches_of(lots[0])  # the index takes the new links in
 
         def ask(name: str, question: Callable[[int], object]) -> None:
             taken = []
