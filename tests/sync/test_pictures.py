@@ -1,0 +1,187 @@
+"""Pictures go once, in pieces, the right ones first; a changed one is named (S9, I5)."""
+
+from __future__ import annotations
+
+import time
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from centre_and_stations import Served, Site, alarms_at, count
+from sqlalchemy import select
+
+from inspector.store import LineLedger, signing_key
+from inspector.sync import pictures
+from inspector.sync.centre import Link
+from inspector.sync.enrol import Away, RefusedByCentre
+from training.hub import tables
+
+LATER = 3 * 3_600_000_000_000
+
+
+def later() -> int:
+    """Three hours on: every hour of parts is over."""
+    return time.time_ns() + LATER
+
+
+def test_samples_arrive_with_their_reason_and_probability(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(100, pictures=True)
+    site.rounds(centre.url, utc_ns=later, samples={"per_hour": 8}).round()
+    with centre.hub.engine.begin() as connection:
+        rows = connection.execute(select(tables.Sample)).all()
+    passes = [row for row in rows if row.stratum == "pass"]
+    rejects = [row for row in rows if row.stratum == "cap: cap"]
+    assert len(passes) == 8 and len(rejects) == 2
+    assert all(row.reason == "random" and row.probability == 8 / 98 for row in passes)
+    assert all(row.reason == "rare" and row.probability == 1.0 for row in rejects)
+    assert all(centre.hub.blobs.get(row.digest) for row in rows)
+
+
+def test_rejects_go_first(centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.enrol(centre)
+    site.inspect(100, pictures=True)
+    sent: list[bool] = []
+    really = pictures._send
+
+    def send(link: Any, sample: Any, *rest: Any) -> None:
+        sent.append(sample.rejected)
+        really(link, sample, *rest)
+
+    monkeypatch.setattr(pictures, "_send", send)
+    site.rounds(centre.url, utc_ns=later).round()
+    assert sent[:2] == [True, True] and not any(sent[2:]) and len(sent) > 2
+
+
+def test_a_picture_that_is_there_already_is_not_sent_again(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    same = b"two parts, one picture" * 100
+    with LineLedger.open(site.data, station=site.name) as ledger:
+        for verdict in _verdicts(site, 2):
+            ledger.add_verdict(verdict)
+            ledger.add_image(site.picture(verdict, same))
+    pieces = _count_pieces(site, centre)
+    assert pieces == 1 and count(centre, tables.Sample) == 2
+
+
+def test_a_large_picture_is_taken_up_where_it_was_cut_off(
+    centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "PIECE", 1000)
+    site.enrol(centre)
+    large = bytes(range(256)) * 20
+    with LineLedger.open(site.data, station=site.name) as ledger:
+        (verdict,) = _verdicts(site, 1)
+        ledger.add_verdict(verdict)
+        ledger.add_image(site.picture(verdict, large))
+    rounds = site.rounds(centre.url, utc_ns=later)
+    really = Link.ask
+    asked: list[int] = []
+
+    def ask(link: Link, method: str, path: str, **given: Any) -> Any:
+        if method == "PUT":
+            asked.append(given["offset"])
+            if len(asked) == 3:
+                raise Away("the cable was cut")
+        return really(link, method, path, **given)
+
+    monkeypatch.setattr(Link, "ask", ask)
+    with pytest.raises(Away):
+        rounds.round()
+    rounds.round()
+    assert asked == [0, 1000, 2000, 2000, 3000, 4000, 5000]
+    assert centre.hub.blobs.get(sha256(large).hexdigest()) == large
+
+
+def test_a_picture_that_was_changed_here_is_named_and_not_sent(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(50)
+    path = next((site.data / "images").rglob("*.jpg"))
+    path.write_bytes(b"another picture")
+    done = site.rounds(centre.url, utc_ns=later).round()
+    name = path.relative_to(site.data).as_posix()
+    assert done.troubles == [f"{name} was changed since its record named it"]
+    assert alarms_at(centre) == [("image", done.troubles[0])]
+    assert count(centre, tables.Sample) == 0 and done.pictures_waiting == 0
+
+
+def test_the_centre_refuses_a_picture_that_is_not_what_its_record_says(
+    centre: Served, site: Site
+) -> None:
+    known = site.enrol(centre)
+    site.inspect(50)
+    site.rounds(centre.url).round()
+    path = next((site.data / "images").rglob("*.jpg"))
+    size = path.stat().st_size
+    link = Link(known, site.name, signing_key(site.data))
+    with pytest.raises(RefusedByCentre, match=f"{path.stem} was changed"):
+        link.ask("PUT", f"/api/v1/blobs/{path.stem}", content=bytes(size), offset=0, size=size)
+    link.close()
+    assert alarms_at(centre)[0][0] == "image" and path.stem in alarms_at(centre)[0][1]
+
+
+def test_a_review_makes_its_part_a_sample(centre: Served, site: Site) -> None:
+    """S9: an operator's or QA's override teaches; it counts in no estimate."""
+    site.enrol(centre)
+    verdict = site.inspect(5, pictures=True)[2]
+    site.write(
+        "review", "anna", part=str(verdict.part_id), decision="override", outcome="reject",
+        was="pass", labels=[{"label": "scratch", "box": [1, 2, 3, 4], "severity": "major"}],
+    )  # fmt: skip
+    site.rounds(centre.url).round()
+    with centre.hub.engine.begin() as connection:
+        sample = connection.execute(select(tables.Sample)).one()
+        review = connection.execute(select(tables.Review)).one()
+    assert sample.reason == "disagreement" and sample.probability is None
+    assert review.part == verdict.part_id.bytes and review.labels[0]["label"] == "scratch"
+
+
+def test_what_the_centre_wishes_for_is_sent(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    verdict = site.inspect(5, pictures=True)[1]
+    rounds = site.rounds(centre.url)
+    rounds.round()
+    with centre.hub.engine.begin() as connection:
+        image = connection.execute(
+            select(tables.Image).where(tables.Image.part == verdict.part_id.bytes)
+        ).one()
+        connection.execute(
+            tables.Wish.__table__.insert().values(  # type: ignore[attr-defined]
+                station_id=1, digest=image.digest, part=image.part, why="complaint",
+                made_by="anna", made_utc_ns=1,
+            )
+        )  # fmt: skip
+    rounds.round()
+    rounds.round()
+    with centre.hub.engine.begin() as connection:
+        sample = connection.execute(select(tables.Sample)).one()
+    assert sample.reason == "complaint" and count(centre, tables.Wish) == 0
+
+
+def test_no_picture_travels_outside_its_hours(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(50)
+    done = site.rounds(centre.url, utc_ns=later, hours=["00:00-00:00"]).round()
+    assert done.pictures == 0 and done.pictures_waiting == 1 and done.behind["line"] == 0
+
+
+def _verdicts(site: Site, parts: int) -> list[Any]:
+    from inspector.store.bench import sample_verdict
+
+    site.sequence += parts
+    return [sample_verdict(site.sequence - at) for at in reversed(range(parts))]
+
+
+def _count_pieces(site: Site, centre: Served) -> int:
+    pieces = 0
+    really = Link.ask
+
+    def ask(link: Link, method: str, path: str, **given: Any) -> Any:
+        nonlocal pieces
+        pieces += method == "PUT"
+        return really(link, method, path, **given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Link, "ask", ask)
+        site.rounds(centre.url, utc_ns=later).round()
+    return pieces

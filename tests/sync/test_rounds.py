@@ -1,0 +1,228 @@
+"""What both ledgers owe reaches the centre once, whole, and is acknowledged (I4, I5, I8, S20)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from centre_and_stations import (
+    Served,
+    Site,
+    alarms_at,
+    alarms_here,
+    count,
+    records_at,
+    records_here,
+)
+from sqlalchemy import select
+
+from inspector.config import Retention
+from inspector.store import held_checkpoint, retain, verify
+from inspector.sync import rounds as rounds_module
+from training.hub import tables
+
+
+def test_the_centre_has_the_exact_records_and_an_index_of_them(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(120, serial="SN-7")
+    site.write("review", part=None, serial="SN-7", decision="confirm")
+    done = site.rounds(centre.url).round()
+    assert not done.troubles and not any(done.behind.values())
+    assert records_at(centre, site.name) == records_here(site.data)
+    assert records_at(centre, site.name, "desk") == records_here(site.data, "desk")[:1]
+    assert count(centre, tables.Verdict) == 120 and count(centre, tables.Gate) == 120
+    assert count(centre, tables.Finding) == 2
+    with centre.hub.engine.begin() as connection:
+        rows = connection.execute(select(tables.Tally.outcome, tables.Tally.parts)).all()
+    assert sorted((row.outcome, row.parts) for row in rows) == [(0, 118), (1, 2)]
+
+
+def test_what_is_sent_again_counts_once(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(60)
+    site.rounds(centre.url).round()
+    site.close()
+    (site.data / "sync.db").unlink()  # it remembers nothing
+    site.inspect(60)
+    site.rounds(centre.url).round()
+    assert count(centre, tables.Verdict) == 120
+    assert records_at(centre, site.name) == records_here(site.data)
+
+
+def test_every_checkpoint_is_countersigned_and_the_newest_kept(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(300)
+    site.rounds(centre.url).round()
+    signed = sqlite3.connect(site.data / "line.db").execute("SELECT count(*) FROM checkpoint")
+    assert count(centre, tables.Checkpoint) == signed.fetchone()[0]
+    held = held_checkpoint(site.data / "checkpoints/centre.json")
+    assert verify(site.data, held=held).as_dict()["ok"]
+
+
+def test_a_tail_that_was_cut_is_found_on_both_sides(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(200)
+    site.rounds(centre.url).round()
+    held = held_checkpoint(site.data / "checkpoints/centre.json")
+    cut(site.data, 100)
+    done = site.rounds(centre.url).round()
+    assert "its tail was cut" in done.troubles[0] and site.announced
+    assert [code for code, _ in alarms_at(centre)] == ["cut"]
+    assert [code for code, _ in alarms_here(site.data)] == ["cut"]
+    report = verify(site.data, held=held)
+    assert "its tail was cut" in str(report)
+
+
+def test_a_record_that_was_changed_is_named_and_not_sent(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(100)
+    change(site.data, 40, mend_mark=False)
+    done = site.rounds(centre.url).round()
+    assert done.troubles == ["line.db record 40 was changed: it does not fit the mark beside it"]
+    assert alarms_at(centre) == alarms_here(site.data) == [("changed", done.troubles[0])]
+    assert count(centre, tables.Verdict) == 0
+
+
+def test_a_forger_who_mends_the_mark_is_named_by_the_checkpoint(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(100)
+    change(site.data, 40, mend_mark=True)
+    done = site.rounds(centre.url).round()
+    assert done.troubles == ["line.db record 40 was changed since it was signed"]
+    assert count(centre, tables.Segment) == 0
+
+
+def test_the_centre_finds_a_change_that_the_station_hides(
+    centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.enrol(centre)
+    site.inspect(100)
+    change(site.data, 40, mend_mark=True)
+    monkeypatch.setattr(rounds_module.Rounds, "_check", lambda *_: None)  # it looks away
+    done = site.rounds(centre.url).round()
+    assert "are not those that were signed" in done.troubles[0]
+    assert alarms_at(centre) == [("changed", done.troubles[0])]
+    assert alarms_here(site.data) == [("changed", done.troubles[0])]
+    assert count(centre, tables.Verdict) == 0  # the transaction left nothing
+
+
+def test_a_history_that_was_rewritten_is_a_fork(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(100)
+    site.rounds(centre.url).round()
+    site.close()
+    change(site.data, 40, mend_mark=True)
+    (site.data / "sync.db").unlink()
+    done = site.rounds(centre.url).round()
+    assert "are others than those that the centre acknowledged" in done.troubles[0]
+    assert [code for code, _ in alarms_at(centre)] == ["fork"]
+    assert [code for code, _ in alarms_here(site.data)] == ["fork"]
+
+
+def test_a_gap_is_refused_by_name(centre: Served, site: Site) -> None:
+    from inspector.store import signing_key
+    from inspector.store.merkle import EMPTY_ROOT
+    from inspector.sync import segment
+    from inspector.sync.centre import Link
+    from inspector.sync.enrol import RefusedByCentre
+
+    enrolled = site.enrol(centre)
+    site.inspect(10)
+    key = signing_key(site.data)
+    link = Link(enrolled, site.name, key)
+    packed = segment.pack(site.name, "line", 7, [b"\x80"], (EMPTY_ROOT, EMPTY_ROOT), [], key)
+    with pytest.raises(RefusedByCentre, match="line records 0 to 6 are missing") as refused:
+        link.segment(packed)
+    link.close()
+    assert refused.value.code == "gap" and alarms_at(centre)[0][0] == "gap"
+
+
+def test_an_alarm_is_recorded_once_however_often_it_is_met(centre: Served, site: Site) -> None:
+    site.enrol(centre)
+    site.inspect(60)
+    change(site.data, 10, mend_mark=False)
+    rounds = site.rounds(centre.url)
+    for _ in range(3):
+        rounds.round()
+    assert len(alarms_here(site.data)) == 1 and len(alarms_at(centre)) == 1
+
+
+def test_retention_keeps_what_the_centre_has_not_acknowledged(centre: Served, site: Site) -> None:
+    """I8: an old picture goes only after the centre has its record, and its sample."""
+    rules = Retention(pass_days=1, error_days=1, reject_days=1, reviewed_days=1)
+    in_a_year = 365 * 86_400_000_000_000
+    site.enrol(centre)
+    site.inspect(50)
+    now = in_a_year + _newest(site.data)
+    before = retain(site.data, rules, "test", dry_run=True, utc_ns=now)
+    assert before.files == 0 and before.kept_files == 1
+    site.rounds(centre.url).round()
+    during = retain(site.data, rules, "test", dry_run=True, utc_ns=now)
+    assert during.files == 0 and during.waiting == 1  # its hour is not over: it may be chosen
+    site.close()
+    done = site.rounds(centre.url, utc_ns=lambda: now).round()
+    assert done.pictures == 1 and count(centre, tables.Sample) == 1
+    after = retain(site.data, rules, "test", dry_run=True, utc_ns=now)
+    assert after.files == 1 and after.waiting == 0
+
+
+def test_a_picture_that_is_owed_is_kept(centre: Served, site: Site) -> None:
+    """I8: the record was acknowledged, the picture is not there yet."""
+    rules = Retention(pass_days=1, error_days=1, reject_days=1, reviewed_days=1)
+    site.enrol(centre)
+    site.inspect(50)
+    now = 365 * 86_400_000_000_000 + _newest(site.data)
+    rounds = site.rounds(centre.url, utc_ns=lambda: now, hours=["00:00-00:00"])
+    done = rounds.round()
+    assert done.pictures == 0 and done.pictures_waiting == 1
+    assert retain(site.data, rules, "test", dry_run=True, utc_ns=now).waiting == 1
+
+
+def test_two_stations_do_not_meet(
+    centre: Served, site: Site, another: Callable[[str], Site]
+) -> None:
+    other = another("ST-02")
+    for one in (site, other):
+        one.enrol(centre)
+        one.inspect(50)
+        one.rounds(centre.url).round()
+    assert records_at(centre, "ST-01") == records_here(site.data)
+    assert records_at(centre, "ST-02") == records_here(other.data)
+
+
+def cut(data: Path, keep: int) -> None:
+    """Removes the tail of the line's ledger, its checkpoints, their copies and indexes too."""
+    connection = sqlite3.connect(data / "line.db")
+    connection.execute("DELETE FROM record WHERE position >= ?", (keep,))
+    connection.execute("DELETE FROM checkpoint WHERE number > 0")
+    connection.commit()
+    connection.close()
+    copies = data / "checkpoints/line.jsonl"
+    copies.write_text(copies.read_text().splitlines(keepends=True)[0])
+
+
+def change(data: Path, position: int, *, mend_mark: bool) -> None:
+    """Flips a bit of a record's last time."""
+    from inspector.store.merkle import leaf_hash
+    from inspector.store.schema import mark_of
+
+    connection = sqlite3.connect(data / "line.db")
+    body = bytearray(
+        connection.execute("SELECT body FROM record WHERE position = ?", (position,)).fetchone()[0]
+    )
+    body[30] ^= 1
+    mark = mark_of(leaf_hash(bytes(body)))
+    connection.execute("UPDATE record SET body = ? WHERE position = ?", (bytes(body), position))
+    if mend_mark:
+        connection.execute("UPDATE record SET mark = ? WHERE position = ?", (mark, position))
+    connection.commit()
+    connection.close()
+
+
+def _newest(data: Path) -> int:
+    connection = sqlite3.connect(data / "line.db")
+    newest: int = connection.execute("SELECT max(last_utc) FROM tally").fetchone()[0]
+    connection.close()
+    return newest
