@@ -220,6 +220,7 @@ class Web(Settings):
     longest_s: float = Field(43_200.0, gt=0, le=86_400)
     """… or, however busy, after this."""
     oidc: Oidc | None = None
+
     @field_validator("touchscreens")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:

@@ -116,7 +116,8 @@ class Challenges:
             return None
         every_ns = self._plan.every_minutes * MINUTE_NS
         if not self.due_ns and every_ns and self.parts and utc_ns - self.since_ns >= every_ns:
-            self._due(utc_ns, f"{self._plan.every_minutes:g} minutes are over")
+            why = f"{self._plan.every_minutes:g} minutes are over"
+            self._due(self.since_ns + round(every_ns), why)
         if self.due_ns and utc_ns - self.due_ns >= self._plan.grace_minutes * MINUTE_NS:
             why = f"a challenge was due ({self.why}) and was not done in time"
             return self._result(MISSED, why, [], utc_ns)

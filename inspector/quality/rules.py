@@ -6,8 +6,8 @@ rate, computed exactly by Champ and Woodall's Markov chain (Technometrics 29, 19
 quoted. Pure arithmetic: imports nothing of ours; anyone may import it.
 
 More rules find more and cry wolf more often. Rules 1 to 4 of Western Electric together alarm
-falsely once in 92 points, rule 1 alone once in 370; `SELECTED`, with Nelson's nine on a side instead
-of eight, once in 109.
+falsely once in 92 points, rule 1 alone once in 370; `SELECTED`, with nine on a side for eight, once
+in 109.
 """
 
 from __future__ import annotations

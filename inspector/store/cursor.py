@@ -9,7 +9,7 @@ from __future__ import annotations
 from inspector.store import layout, schema
 from inspector.store.deskindex import desk_record
 from inspector.store.query import History
-from inspector.store.records import Definition, DeskRecord, Record
+from inspector.store.records import BatchChange, Definition, DeskRecord, Record
 
 
 def end_of(history: History) -> int:
@@ -33,6 +33,17 @@ def records_after(
         ]
     upto = rows[-1][0] if rows else after
     return [(at, record) for at, record in found if not isinstance(record, Definition)], upto
+
+
+def batch_began(history: History) -> int:
+    """Position of the newest beginning of a batch; 0 if there is none."""
+    with history._bounded(history._line) as line:
+        newest = "SELECT position FROM batch ORDER BY position DESC LIMIT 100"
+        for (position,) in line.execute(newest).fetchall():
+            record = history._record(line, position)
+            if isinstance(record, BatchChange) and record.action == "begin":
+                return int(position)
+    return 0
 
 
 def newest_desk(

@@ -1,0 +1,36 @@
+"""What a picture looks like as a picture: how sharp, how bright.
+
+Enters: JPEGs from the display. Leaves: a `Look` for each view. ``process.py`` imports it.
+
+Sharpness is the variance of the Laplacian over the picture's mean brightness squared, so that
+more light is not mistaken for a better focus. It compares pictures of one product in one view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from inspector.display import Message
+from inspector.part import Pixels
+from inspector.quality.first_article import Look
+
+
+def look_at(pixels: Pixels) -> Look:
+    """The look of one picture."""
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    light = float(grey.mean())
+    laplacian = cv2.Laplacian(grey, cv2.CV_32F)
+    return Look(float(laplacian.var()) / max(light, 1.0) ** 2, light)
+
+
+def looks_of(message: Message) -> Mapping[str, Look]:
+    """The looks of the pictures in a part's message, by view."""
+    found = {}
+    for view, jpeg in zip(message.body.get("views", ()), message.pictures, strict=True):
+        pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+        if pixels is not None:
+            found[str(view["name"])] = look_at(np.asarray(pixels, np.uint8))
+    return found
