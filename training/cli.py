@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from training import cli_dataset, cli_release
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -23,6 +25,8 @@ app = typer.Typer(
 )
 fit = typer.Typer(no_args_is_help=True, help="Train a network; resumes where it was stopped.")
 app.add_typer(fit, name="fit")
+app.add_typer(cli_dataset.app, name="dataset")
+app.add_typer(cli_release.app, name="release")
 console = Console(stderr=True)
 
 Data = Annotated[Path | None, typer.Option(help="Data folder: images/ and labels/ (YOLO txt).")]
@@ -203,7 +207,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
-    except (ValueError, OSError) as error:
+    except Exception as error:
+        ours = type(error).__module__.startswith(("inspector.", "training."))
+        if not (ours or isinstance(error, ValueError | OSError)):
+            raise
         console.print(f"training: {error}", style="red", markup=False)
         raise SystemExit(2) from None
 

@@ -20,10 +20,10 @@ from training.detector import Detector, fuse
 
 
 def begin(net: Detector, start: Path) -> Detector:
-    """``net`` with the weights of ``start``: a run's ``last.pt``, or an fp32 model's folder or file.
+    """``net`` with the weights of ``start``: a run's ``last.pt``, an fp32 model's folder or file.
 
-    Classes are matched by name: a class that ``start`` knows keeps what it has learned, wherever it
-    stands in ``net``; a new one begins fresh. Raises ``ValueError`` when little of it fits.
+    Classes are matched by name: a class that ``start`` knows keeps what it has learned, wherever
+    it stands in ``net``; a new one begins fresh. Raises ``ValueError`` when little of it fits.
     """
     path = start / "model.onnx" if start.is_dir() else start
     if not path.exists():

@@ -1,0 +1,334 @@
+"""From records to rows: a station's data folder, or the centre's database, enters; drafts leave.
+
+Each draft is a picture that a person has judged (or, where asked for, the station alone), with its
+way back to the exact record: station, position, leaf. Imports the store's readers and the hub's
+tables; the command line and ``loop`` import this.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from inspector.part import Outcome, PartId, Verdict
+from inspector.store import History, schema
+from inspector.store.layout import decode_record
+from inspector.store.merkle import leaf_hash
+from inspector.store.records import BatchChange, Definition
+from training.dataset.alike import alike, print_of
+from training.dataset.labels import Review, Truth, joined, review_of, truth_of
+from training.dataset.row import Draft, Row
+from training.dataset.snapshot import SnapshotError, decode
+from training.dataset.split import split
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which parts a data set is to have; the defaults take every reviewed one."""
+
+    products: tuple[str, ...] = ()
+    stations: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+    since_utc_ns: int = 0
+    until_utc_ns: int = 1 << 63
+    unreviewed: bool = False
+    """Also parts that no person has judged, with the station's own verdict as their truth."""
+    trust: Mapping[str, float] | None = None
+    """Weight of a reviewer's word, by name; 1 where none is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One part with everything that is known of it."""
+
+    verdict: Verdict
+    position: int
+    record: bytes
+    product: str
+    texts: Mapping[str, str]
+    reviews: tuple[Review, ...]
+    pictures: tuple[tuple[str, str, Callable[[], bytes]], ...]
+    """View, digest, and how to read it."""
+    reason: str
+    probability: float
+
+
+def from_station(data: Path, wanted: Wanted | None = None) -> tuple[list[Draft], dict[str, Any]]:
+    """Drafts from one station's data folder, and what they were made from."""
+    wanted = wanted or Wanted()
+    sources = list(_of_station(data, wanted))
+    drafts = finish(_drafts(sources, wanted))
+    names = sorted({s.verdict.station for s in sources})
+    return drafts, {"stations": names, "folder": data.name, "parts": len(sources)}
+
+
+def from_hub(
+    database: str, blobs: str, wanted: Wanted | None = None
+) -> tuple[list[Draft], dict[str, Any]]:
+    """Drafts from the centre's database and blob store, and what they were made from."""
+    from training.hub.blobs import open_blobs
+    from training.hub.database import connect
+
+    wanted = wanted or Wanted()
+    engine = connect(database)
+    try:
+        with engine.connect() as connection:
+            sources = list(_of_hub(connection, open_blobs(blobs), wanted))
+    finally:
+        engine.dispose()
+    drafts = finish(_drafts(sources, wanted))
+    names = sorted({s.verdict.station for s in sources})
+    return drafts, {"stations": names, "hub": True, "parts": len(sources)}
+
+
+def finish(
+    drafts: Iterable[Draft], val: float = 0.15, test: float = 0.2, keep_splits: bool = False
+) -> list[Draft]:
+    """Near-duplicates found, splits drawn."""
+    drafts = list(drafts)
+    by_view: dict[str, list[int]] = defaultdict(list)
+    for index, draft in enumerate(drafts):
+        by_view[draft.row.view].append(index)
+    rows = [draft.row for draft in drafts]
+    for indices in by_view.values():
+        prints = [print_of(decode(drafts[i].content, rows[i].image)) for i in indices]
+        for here, first in enumerate(alike(prints)):
+            if first != here and rows[indices[first]].image != rows[indices[here]].image:
+                rows[indices[here]] = replace(rows[indices[here]], alike=rows[indices[first]].image)
+    if not keep_splits:
+        rows = split(rows, val, test)
+    return [Draft(row, d.content) for row, d in zip(rows, drafts, strict=True)]
+
+
+def _drafts(sources: Iterable[_Source], wanted: Wanted) -> Iterator[Draft]:
+    for source in sources:
+        verdict = source.verdict
+        truth = truth_of(source.reviews, wanted.trust)
+        if truth is None:
+            if not wanted.unreviewed or verdict.outcome not in (Outcome.PASS, Outcome.REJECT):
+                continue
+            truth = Truth(verdict.outcome.value, (), 0, 1.0)
+        for view, digest, read in source.pictures:
+            if wanted.views and view not in wanted.views:
+                continue
+            with suppress(OSError, SnapshotError):
+                content = read()
+                pixels = decode(content, digest)
+                row = Row(
+                    image=digest,
+                    view=view,
+                    width=pixels.shape[1],
+                    height=pixels.shape[0],
+                    truth=truth.outcome,
+                    labels=joined(truth, verdict.findings, view),
+                    station=verdict.station,
+                    position=source.position,
+                    record=leaf_hash(source.record).hex(),
+                    part=str(verdict.part_id),
+                    stream=verdict.stream,
+                    sequence=verdict.sequence,
+                    batch=verdict.batch,
+                    product=source.product,
+                    recipe=verdict.recipe,
+                    recipe_digest=verdict.recipe_digest,
+                    texts=tuple(sorted(source.texts.items())),
+                    utc_ns=verdict.times.utc_ns,
+                    outcome=verdict.outcome.value,
+                    reason=source.reason,
+                    probability=source.probability,
+                    reviewers=truth.reviewers,
+                    agreement=round(truth.agreement, 4),
+                    light=round(float(pixels.mean()), 2),
+                )
+                yield Draft(row, content)
+
+
+def _of_station(data: Path, wanted: Wanted) -> Iterator[_Source]:
+    reviews: dict[str, list[Review]] = defaultdict(list)
+    shadowed: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    line = schema.open_reader(data / schema.LINE_FILE)
+    try:
+        with History(data, bound_s=60.0) as history:
+            batches = {c.id: c for c in history.batch_changes(100_000)}
+            for record in history.desk("review", 1_000_000):
+                with suppress(KeyError, TypeError, ValueError):
+                    reviews[str(record.body["part"])].append(
+                        review_of(record.body, record.principal, record.utc_ns)
+                    )
+            for record in history.desk("shadow", 1_000_000):
+                shadowed[str(record.body.get("part"))] += list(record.body.get("images", ()))
+            parts = (
+                history.last(1_000_000)
+                if wanted.unreviewed
+                else [p for u in reviews if (p := history.part(PartId(UUID(u)))) is not None]
+            )
+            for part in parts:
+                verdict, name = part.verdict, str(part.verdict.part_id)
+                lot = batches.get(verdict.batch)
+                product = lot.product if lot else ""
+                if not _fits(verdict, product, wanted):
+                    continue
+                body = line.execute(
+                    "SELECT body FROM record WHERE position = ?", (part.position,)
+                ).fetchone()[0]
+                kept = {i.view: (i.digest, data / i.path) for i in part.images}
+                for image in shadowed[name]:
+                    kept.setdefault(
+                        str(image["view"]), (str(image["sha256"]), data / str(image["path"]))
+                    )
+                reason = "shadow" if shadowed[name] and not part.images else "archive"
+                yield _Source(
+                    verdict, part.position, body, product, lot.texts if lot else {},
+                    tuple(reviews[name]),
+                    tuple((v, d, path.read_bytes) for v, (d, path) in sorted(kept.items())),
+                    reason, 0.0,
+                )  # fmt: skip
+    finally:
+        line.close()
+
+
+def _of_hub(connection: Any, blobs: Any, wanted: Wanted) -> Iterator[_Source]:
+    from sqlalchemy import select
+
+    from training.hub import tables as t
+
+    names = {s.id: s.name for s in connection.execute(select(t.Station.id, t.Station.name))}
+    reviews: dict[tuple[int, bytes], list[Review]] = defaultdict(list)
+    for r in connection.execute(select(*t.Review.__table__.columns)):
+        body = {
+            "labels": r.labels, "decision": r.decision, "outcome": r.outcome, "view": r.view,
+        }  # fmt: skip
+        with suppress(KeyError, TypeError, ValueError):
+            reviews[r.station_id, bytes(r.part)].append(review_of(body, r.principal, r.utc_ns))
+    lots = {
+        (b.station_id, b.batch): b
+        for b in connection.execute(
+            select(
+                t.BatchChange.station_id, t.BatchChange.batch, t.BatchChange.product,
+                t.BatchChange.position,
+            )
+        )
+    }  # fmt: skip
+    samples: dict[tuple[int, bytes], list[Any]] = defaultdict(list)
+    for s in connection.execute(select(*t.Sample.__table__.columns).order_by(t.Sample.id)):
+        samples[s.station_id, bytes(s.part)].append(s)
+    records = _Records(connection, blobs)
+    for (station, part), chosen in samples.items():
+        if not wanted.unreviewed and not reviews[station, part]:
+            continue
+        if wanted.stations and names.get(station) not in wanted.stations:
+            continue
+        position = connection.execute(
+            select(t.Verdict.position)
+            .where(t.Verdict.part == part, t.Verdict.station_id == station)
+            .order_by(t.Verdict.position.desc())
+        ).scalar()
+        if position is None:
+            continue
+        body = records.line(station, position)
+        verdict = decode_record(body, lambda at, s=station: records.definition(s, at))  # type: ignore[misc]
+        if not isinstance(verdict, Verdict):
+            continue
+        lot = lots.get((station, verdict.batch))
+        product = lot.product if lot else ""
+        if not _fits(verdict, product, wanted):
+            continue
+        pictures = tuple((s.view, s.digest, lambda d=s.digest: _blob(blobs, d)) for s in chosen)
+        yield _Source(
+            verdict, position, body, product,
+            records.texts(station, lot.position) if lot else {},
+            tuple(reviews[station, part]), pictures,
+            chosen[0].reason, chosen[0].probability or 0.0,
+        )  # fmt: skip
+
+
+class _Records:
+    """Exact records out of the segments that stations signed; the last few stay open."""
+
+    def __init__(self, connection: Any, blobs: Any) -> None:
+        self._connection, self._blobs = connection, blobs
+        self._open: dict[str, list[bytes]] = {}
+
+    def line(self, station: int, position: int) -> bytes:
+        """The line's record at this position. Raises ``SnapshotError``."""
+        from sqlalchemy import select
+
+        from training.hub import tables as t
+
+        row = self._connection.execute(
+            select(t.Segment.digest, t.Segment.first)
+            .where(
+                t.Segment.station_id == station, t.Segment.ledger == "line",
+                t.Segment.first <= position,
+            )
+            .order_by(t.Segment.first.desc())
+        ).first()  # fmt: skip
+        if row is None:
+            raise SnapshotError(f"the centre has no segment with record {position}")
+        if row.digest not in self._open:
+            while len(self._open) >= 8:
+                del self._open[next(iter(self._open))]
+            self._open[row.digest] = self._unpacked(station, row.digest)
+        return self._open[row.digest][position - row.first]
+
+    def texts(self, station: int, position: int) -> Mapping[str, str]:
+        """What the batch that began or ended there wants to be printed."""
+        found = decode_record(self.line(station, position), lambda at: self.definition(station, at))
+        return found.texts if isinstance(found, BatchChange) else {}
+
+    def definition(self, station: int, position: int) -> Definition:
+        """What later records refer to."""
+        from sqlalchemy import select
+
+        from training.hub import tables as t
+
+        body = self._connection.execute(
+            select(t.Definition.body).where(
+                t.Definition.station_id == station, t.Definition.position == position
+            )
+        ).scalar()
+        found = decode_record(bytes(body), _defines_nothing) if body is not None else None
+        if not isinstance(found, Definition):
+            raise SnapshotError(f"record {position} defines nothing")
+        return found
+
+    def _unpacked(self, station: int, digest: str) -> list[bytes]:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        from sqlalchemy import select
+
+        from inspector.sync.segment import unpack
+        from training.hub import tables as t
+
+        key = self._connection.execute(
+            select(t.Station.public_key).where(t.Station.id == station)
+        ).scalar()
+        content = _blob(self._blobs, digest)
+        return unpack(content, Ed25519PublicKey.from_public_bytes(bytes(key)))[1]
+
+
+def _blob(blobs: Any, digest: str) -> bytes:
+    from training.hub.blobs import BlobError
+
+    try:
+        content: bytes = blobs.get(digest)
+    except BlobError as error:
+        raise SnapshotError(str(error)) from None
+    return content
+
+
+def _fits(verdict: Verdict, product: str, wanted: Wanted) -> bool:
+    return (
+        (not wanted.products or product in wanted.products)
+        and (not wanted.stations or verdict.station in wanted.stations)
+        and wanted.since_utc_ns <= verdict.times.utc_ns < wanted.until_utc_ns
+        and verdict.outcome is not Outcome.NOT_INSPECTED
+    )
+
+
+def _defines_nothing(position: int) -> Definition:
+    raise SnapshotError(f"a definition refers to record {position}; none does")

@@ -1,0 +1,118 @@
+"""What a part truly is: reviews and the station's findings enter, one set of labels leaves.
+
+Whoever is trusted most counts, and among equals who looked last; how far the others agree is kept,
+because a label that is disputed teaches the dispute. Good things that the station's own model found
+(a bottle, its label) stay, since a detector that is not told of them would unlearn them; what a
+person says about a place takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inspector.part import Box, Finding
+from training.dataset.row import REVIEW, STATION, Label
+
+SAME_PLACE_IOU = 0.6
+SURE = 0.5
+"""A station's finding below this score is not taken for a good thing that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One person's word about one part; ``at`` orders them."""
+
+    principal: str
+    decision: str
+    outcome: str
+    view: str
+    labels: tuple[Label, ...]
+    at: int
+    wanted: bool = False
+    """The reviewer asked for it to be learned from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a part is, and how sure that is."""
+
+    outcome: str
+    labels: tuple[tuple[str, Label], ...]
+    """With the view each lies in; an empty view is any."""
+    reviewers: int
+    agreement: float
+
+
+def review_of(body: Mapping[str, Any], principal: str, at: int) -> Review:
+    """A review from the desk record's body. Raises KeyError or TypeError for what is none."""
+    labels = []
+    for entry in body.get("labels") or ():
+        box = entry.get("box")
+        polygon = tuple((float(x), float(y)) for x, y in entry.get("polygon") or ())
+        if box is None and polygon:
+            xs, ys = zip(*polygon, strict=True)
+            box = (min(xs), min(ys), max(xs), max(ys))
+        labels.append(
+            Label(
+                str(entry["label"]),
+                None
+                if box is None
+                else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                polygon,
+                str(entry.get("severity", "major")),
+                REVIEW,
+            )
+        )
+    return Review(
+        principal, str(body["decision"]), str(body["outcome"]), str(body.get("view", "")),
+        tuple(labels), at, bool(body.get("sample")),
+    )  # fmt: skip
+
+
+def truth_of(reviews: Sequence[Review], trust: Mapping[str, float] | None = None) -> Truth | None:
+    """What people say of a part; None when nobody has judged it."""
+    trust = trust or {}
+    newest: dict[str, Review] = {}
+    for review in sorted(reviews, key=lambda r: r.at):
+        if review.decision != "second_opinion" and review.outcome in ("pass", "reject"):
+            newest[review.principal] = review
+    if not newest:
+        return None
+    weight = {who: trust.get(who, 1.0) for who in newest}
+    best = max(newest.values(), key=lambda r: (weight[r.principal], r.at))
+    total = sum(weight.values())
+    with_it = sum(weight[r.principal] for r in newest.values() if r.outcome == best.outcome)
+    labels = tuple((best.view, label) for label in best.labels) if best.outcome == "reject" else ()
+    return Truth(best.outcome, labels, len(newest), with_it / total if total else 1.0)
+
+
+def joined(truth: Truth, findings: Sequence[Finding], view: str) -> tuple[Label, ...]:
+    """All labels of one view: what people marked, and the good things that the station found."""
+    said = [label for where, label in truth.labels if where in ("", view)]
+    if truth.outcome == "reject" and not truth.labels:
+        # A reject that was confirmed without marking anything: what the station marked holds.
+        said = [
+            Label(f.label, f.box, (), f.severity.value, STATION)
+            for f in findings
+            if not f.ok and f.view == view and f.box is not None and f.kind != "read"
+        ]  # fmt: skip
+    boxes = [label.box for label in said if label.box is not None]
+    good = [
+        Label(f.label, f.box, (), f.severity.value, STATION, f.text or "", defect=False)
+        for f in findings
+        if f.ok and f.view == view and f.box is not None and f.score >= SURE
+        and all(overlap(f.box, box) < SAME_PLACE_IOU for box in boxes)
+    ]  # fmt: skip
+    return (*said, *good)
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union."""
+    w = min(a[2], b[2]) - max(a[0], b[0])
+    h = min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return w * h / (area - w * h)

@@ -1,0 +1,74 @@
+"""Who learns and who measures: rows enter, the same rows with their splits leave.
+
+No part is on both sides, in any view; no batch either where there are several, because its parts
+share a set-up, a lamp and a mould. The newest batches measure: a model is for what comes next. With
+one batch alone the split is by time, and the parts next to the seam are left on the learning side
+of a gap, so that neighbours do not measure each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from training.dataset.row import Row
+
+
+def split(rows: Sequence[Row], val: float = 0.15, test: float = 0.2) -> list[Row]:
+    """``rows`` with ``split`` set; shares are of parts, met as nearly as whole batches allow."""
+    if not 0 <= val < 1 or not 0 <= test < 1 or val + test >= 1:
+        raise ValueError("the shares of `val` and `test` are below 1, and so is their sum")
+    order: dict[str, dict[str, int]] = {}
+    for row in rows:
+        part = row.part or row.image
+        when = row.utc_ns or row.position
+        group = order.setdefault(row.group, {})
+        group[part] = min(group.get(part, when), when)
+    groups = sorted(order, key=lambda g: min(order[g].values()))
+    if len(groups) > 2:
+        chosen = _by_batch(groups, {g: len(order[g]) for g in groups}, val, test)
+        placed = {part: chosen[g] for g in groups for part in order[g]}
+    else:
+        parts = [p for g in groups for p in sorted(order[g], key=lambda p, g=g: order[g][p])]  # type: ignore[misc]
+        placed = _by_time(parts, val, test)
+    split_rows = [replace(row, split=placed[row.part or row.image]) for row in rows]
+    return _together(split_rows)
+
+
+def _by_batch(
+    groups: Sequence[str], sizes: dict[str, int], val: float, test: float
+) -> dict[str, str]:
+    total = sum(sizes.values())
+    chosen: dict[str, str] = {}
+    taken = {"test": 0.0, "val": 0.0}
+    left = list(groups)
+    for name, share in (("test", test), ("val", val)):
+        while len(left) > 1 and share and taken[name] + sizes[left[-1]] / 2 < share * total:
+            group = left.pop()
+            chosen[group] = name
+            taken[name] += sizes[group]
+    return {group: chosen.get(group, "train") for group in groups}
+
+
+def _by_time(parts: Sequence[str], val: float, test: float) -> dict[str, str]:
+    n = len(parts)
+    first_test, first_val = n - round(n * test), n - round(n * (test + val))
+    return {
+        part: "test" if i >= first_test else "val" if i >= first_val else "train"
+        for i, part in enumerate(parts)
+    }
+
+
+def _together(rows: Sequence[Row]) -> list[Row]:
+    """Near-duplicates stand where the first of them stands."""
+    where = {row.image: row.split for row in rows}
+    moved: dict[str, str] = {}
+    for row in rows:
+        if row.alike and row.alike in where and where[row.alike] != row.split:
+            moved[row.part or row.image] = where[row.alike]
+    return [
+        replace(row, split=moved[row.part or row.image])
+        if (row.part or row.image) in moved
+        else row
+        for row in rows
+    ]

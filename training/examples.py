@@ -1,0 +1,64 @@
+"""Parts to judge with a recipe: a film set or a snapshot enters, ``Example``s leave.
+
+Imported by the release's and the evaluation's commands, so that both see the same parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from inspector.part import Batch
+from inspector.recipe import read
+from inspector.virtual.film import FilmSet
+from training.dataset.row import Row
+from training.dataset.snapshot import Snapshot, open_snapshot
+from training.release import Example
+
+MOST = 120
+"""Candidates for a parity set of a dozen parts."""
+
+
+def of_film(folder: Path, today: date, most: int = MOST) -> list[Example]:
+    """The first parts of a film set, as its batch wants them."""
+    films = FilmSet.open(folder)
+    batch = Batch(
+        f"{films.product}-{films.lot}", films.product, films.product,
+        {"lot": films.lot, "date": films.date},
+    )  # fmt: skip
+    opened = {view: films.film(view, verify=False) for view in ("side", "code")}
+    return [
+        Example(f"film-{i}", {view: film.picture(i) for view, film in opened.items()}, batch, today)
+        for i in range(min(most, films.count))
+    ]
+
+
+def of_snapshot(home: Path, ref: str, recipe_file: Path, most: int = MOST) -> list[Example]:
+    """Held-out parts of a data set that show every view the recipe needs."""
+    snapshot, views = open_snapshot(home, ref), read(recipe_file).views
+    found = []
+    for rows in snapshot.parts("test", "val"):
+        example = example_of(snapshot, rows, views)
+        if example is not None:
+            found.append(example)
+        if len(found) >= most:
+            break
+    return found
+
+
+def example_of(snapshot: Snapshot, rows: Sequence[Row], views: Sequence[str]) -> Example | None:
+    """One part of a snapshot; None where a view is missing."""
+    there = {row.view: row for row in rows}
+    if len(views) == 1 and len(there) == 1:
+        there = {views[0]: next(iter(there.values()))}
+    if any(view not in there for view in views):
+        return None
+    first = rows[0]
+    day = datetime.fromtimestamp(first.utc_ns / 1e9, UTC).date() if first.utc_ns else date.today()
+    return Example(
+        first.part or first.image[:16],
+        {view: snapshot.picture(there[view]) for view in views},
+        Batch(first.batch, first.product, first.recipe.partition("@")[0], dict(first.texts)),
+        day,
+    )
