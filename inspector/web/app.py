@@ -7,6 +7,7 @@ pages by `frame.page`. ``masthead.html`` is their frame, ``tokens.css`` their lo
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -17,10 +18,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from inspector.config import Station
-from inspector.web import access, live, login
+from inspector.web import access, live, login, operator, pictures, steps
 from inspector.web.desk import Desk
 from inspector.web.door import DESK, Door
-from inspector.web.feed import Feed
+from inspector.web.feed import FRESH_S, Feed
+from inspector.web.news import News
 from inspector.web.sessions import Sessions
 from inspector.web.templates_of import HERE, TEMPLATES
 from inspector.web.words import LANGUAGES, WORDS
@@ -54,13 +56,19 @@ def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
 
     from inspector.web import audit
 
-    feed, desk = Feed(run), Desk(station, run)
+    feed = Feed(run)
+    desk = Desk(station, run, lambda: feed.age_s < FRESH_S)
     sessions = Sessions(station.data, desk.users, station.web)
+    news = News(desk, feed, run)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         feed.start()
+        saying = asyncio.create_task(news.run())
         yield
+        saying.cancel()
+        await asyncio.gather(saying, return_exceptions=True)
+        news.close()
         await feed.stop()
         desk.close()
 
@@ -72,6 +80,9 @@ def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
         access.install(one)
     app.include_router(login.router(desk, sessions))
     app.include_router(live.router(desk, feed))
+    app.include_router(operator.router(desk, feed, news))
+    app.include_router(steps.router(desk, run))
+    app.include_router(pictures.router(desk))
     app.include_router(audit.build(desk, sessions))
     ui.run_with(
         app,

@@ -7,7 +7,7 @@ calls block, so a route runs them in a thread. The web room's pages import it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,20 @@ from inspector.store.holds import Holds
 
 COMMAND_S = 3.0
 """How long the line may take to obey and record."""
+LOST_S = 0.1
+"""How long one is tried whose heartbeat is lost."""
 HISTORY_S = 2.0
 
 
 class Desk:
     """One station's, for as long as the process runs."""
 
-    def __init__(self, station: Station, run: Path) -> None:
-        """Raises ``StoreError`` where the data folder cannot be used."""
+    def __init__(self, station: Station, run: Path, alive: Callable[[], bool]) -> None:
+        """``alive``: whether the line's heartbeat is fresh.
+
+        Raises ``StoreError`` where the data folder cannot be used.
+        """
+        self.alive = alive
         self.station = station
         self.data = station.data
         self.users = Users(station.data)
@@ -50,7 +56,8 @@ class Desk:
             NoAnswer: the line is not running, or has not answered; it may yet have obeyed.
         """
         authorise(principal, action)
-        return self._client.send(action, args, principal, COMMAND_S)
+        patience = COMMAND_S if self.alive() else LOST_S
+        return self._client.send(action, args, principal, patience)
 
     def record(self, kind: str, body: Mapping[str, Any], principal: Principal) -> int:
         """Add a record to the desk's ledger; its position. Durable when this returns (I9).

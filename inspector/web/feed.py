@@ -35,12 +35,13 @@ log = structlog.get_logger()
 class Page:
     """What waits for one open page."""
 
-    def __init__(self, rejects: deque[bytes]) -> None:
+    def __init__(self, rejects: deque[bytes], desk: bytes | None = None) -> None:
         self._rejects = deque(
             (Topic.HISTORY.encode() + message[2:] for message in rejects), maxlen=rejects.maxlen
         )
         self._pass: bytes | None = None
         self._status: bytes | None = None
+        self._desk = desk
         self._news = asyncio.Event()
         self._unseen = 0
         self._sent_s = 0.0
@@ -51,6 +52,8 @@ class Page:
         topic = message[:2]
         if topic == Topic.STATUS.encode():
             self._status = message
+        elif topic == Topic.DESK.encode():
+            self._desk = message
         elif topic == Topic.PASS.encode():
             self._pass = message
         else:
@@ -68,6 +71,9 @@ class Page:
             self._news.clear()
             if self._status is not None:
                 message, self._status = self._status, None
+                return message
+            if self._desk is not None:
+                message, self._desk = self._desk, None
                 return message
             if self._unseen < IN_FLIGHT or time.monotonic() - self._sent_s > STALLED_S:
                 if self._rejects:
@@ -96,6 +102,7 @@ class Feed:
         self._passes: asyncio.Task[None] | None = None
         self._status: Mapping[str, Any] = {}
         self._sent_ns = 0
+        self._desk: bytes | None = None
         self.malformed = 0
 
     @property
@@ -130,11 +137,17 @@ class Feed:
 
     def join(self) -> Page:
         """A page has been opened; it gets the last rejects for its strip."""
-        page = Page(self._rejects)
+        page = Page(self._rejects, self._desk)
         self._pages.add(page)
         if self._passes is None:
             self._passes = asyncio.create_task(self._listen(Topic.PASS, conflate=True))
         return page
+
+    def tell(self, message: bytes) -> None:
+        """A message of the desk for every page, those to come included."""
+        self._desk = message
+        for page in self._pages:
+            page.offer(message)
 
     def leave(self, page: Page) -> None:
         """A page has been closed."""

@@ -1,0 +1,71 @@
+"""Pictures of the archive for pages: a digest or a recipe enters, a JPEG or its address leaves.
+
+`app` mounts it. A picture's name is its SHA-256, so a browser may keep it for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, HTTPException
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
+
+from inspector.identity import Action
+from inspector.part import PartId
+from inspector.store import History
+from inspector.store.pages import parts_of
+from inspector.store.query import PartHistory
+from inspector.web.access import May
+from inspector.web.desk import Desk
+from inspector.web.sessions import Session
+
+LOOKED = 400
+"""Parts of a batch in which a picture is looked for."""
+
+
+def router(desk: Desk) -> APIRouter:
+    """``/picture/{part_id}/{view}``."""
+    routes = APIRouter()
+
+    @routes.get("/picture/{part_id}/{view}")
+    def picture(
+        part_id: Annotated[str, PathParameter(pattern=r"^[0-9a-f-]{32,36}$")],
+        view: str,
+        who: Annotated[Session, May(Action.VIEW)],
+    ) -> FileResponse:
+        from uuid import UUID
+
+        try:
+            id = PartId(UUID(part_id))
+        except ValueError:
+            raise HTTPException(404) from None
+        with desk.history() as history:
+            part = history.part(id)
+        image = next((i for i in part.images if i.view == view), None) if part else None
+        path = desk.data / image.path if image else None
+        if path is None or not path.is_file() or not path.is_relative_to(desk.data):
+            raise HTTPException(404)
+        return FileResponse(
+            path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"}
+        )
+
+    return routes
+
+
+def address(part: PartHistory, view: str = "") -> str | None:
+    """Where the picture of a part's view is, of its first one if no view is said."""
+    image = next((i for i in part.images if view in ("", i.view)), None)
+    return f"/picture/{part.verdict.part_id}/{quote(image.view, safe='')}" if image else None
+
+
+def newest_of(history: History, recipe: str) -> str | None:
+    """The address of the newest picture of a part that this recipe judged."""
+    for change in history.batch_changes(200):
+        if change.action == "begin" and change.recipe == recipe:
+            parts, _ = parts_of(history, batch=change.id, limit=LOOKED)
+            for part in parts:
+                if part.verdict.recipe.split("@")[0] == recipe and (found := address(part)):
+                    return found
+    return None

@@ -1,0 +1,86 @@
+"""Checks in guided steps: line clearance, first article, challenge. Signatures and ticks enter; the
+line released, or what is missing, leaves.
+
+What is checked and recorded is the quality room's; these routes only bring people to it. `app`
+mounts it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from inspector.identity import Action, Unauthenticated
+from inspector.quality import signing
+from inspector.quality.errors import QualityError
+from inspector.web.access import May, Refused
+from inspector.web.desk import Desk
+from inspector.web.login import at_touchscreen
+from inspector.web.sessions import Session
+from inspector.web.signing import Given
+
+
+class Clear(BaseModel):
+    """A line clearance: what was looked at, and who signs."""
+
+    checked: list[int] = Field(max_length=len(signing.CHECKS))
+    signature: Given
+
+
+class Signed(BaseModel):
+    """A signature under what the line awaits."""
+
+    signature: Given
+
+
+def router(desk: Desk, run: Path) -> APIRouter:
+    """``/steps/…``."""
+    routes = APIRouter()
+
+    def by(request: Request, given: Given) -> Given:
+        web = desk.station.web
+        assert web is not None
+        if given.by == "pin" and not at_touchscreen(web, request):
+            raise Unauthenticated("a PIN is taken at the touchscreen only; use the password")
+        return given
+
+    @routes.post("/steps/clearance")
+    def clearance(
+        asked: Clear, request: Request, who: Annotated[Session, May(Action.RELEASE_LINE)]
+    ) -> dict[str, Any]:
+        given = by(request, asked.signature)
+        checked = [signing.CHECKS[i] for i in asked.checked if 0 <= i < len(signing.CHECKS)]
+        try:
+            signature = signing.sign_clearance(
+                desk.data, run, given.user, given.secret, checked, by=given.by, remark=given.remark
+            )
+        except QualityError as error:
+            raise Refused(str(error)) from None
+        return {"signature": signature.position, "name": signature.name}
+
+    @routes.post("/steps/article")
+    def article(
+        asked: Signed, request: Request, who: Annotated[Session, May(Action.RELEASE_LINE)]
+    ) -> dict[str, Any]:
+        given = by(request, asked.signature)
+        try:
+            signature = signing.sign_article(
+                desk.data, run, given.user, given.secret, by=given.by, remark=given.remark
+            )
+        except QualityError as error:
+            raise Refused(str(error)) from None
+        return {"signature": signature.position, "name": signature.name}
+
+    @routes.post("/steps/challenge")
+    def challenge(who: Annotated[Session, May(Action.CHALLENGE)]) -> dict[str, Any]:
+        plan = desk.station.quality
+        try:
+            body = signing.ask_challenge(run, plan.challenge if plan else None, who.principal)
+        except QualityError as error:
+            raise Refused(str(error)) from None
+        return dict(body)
+
+    return routes
