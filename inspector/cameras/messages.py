@@ -1,7 +1,7 @@
 """What a camera process tells the line: a picture is in the ring, or something happened.
 
-Enters and leaves: bytes of one ZeroMQ message. May import part and config; the line reads these
-through ``receiver.py`` and imports no other module of this room.
+Enters and leaves: bytes of one message on a Unix socket. May import part and config; the line reads
+these through ``receiver.py`` and imports no other module of this room.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import struct
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -90,16 +91,23 @@ class Descriptor(NamedTuple):
 
 
 _DESCRIPTOR = struct.Struct("=IHHQQqQQIIII")
-_FRAME, _EVENT = b"F", b"E"
+_FRAME, _EVENT, _NAME = b"F"[0], b"E"[0], b"N"[0]
+MESSAGE_MAX = 1 << 18
+"""Bytes. The longest is an event with a camera's whole node map: compressed, some 20 kB."""
 
 
 def pack_frame(descriptor: Descriptor) -> bytes:
     """A picture's message: 61 bytes."""
-    return _FRAME + _DESCRIPTOR.pack(*descriptor)
+    return b"F" + _DESCRIPTOR.pack(*descriptor)
+
+
+def pack_name(view: str) -> bytes:
+    """The first message of a connection: whose it is."""
+    return b"N" + view.encode()
 
 
 def pack_event(event: CameraEvent) -> bytes:
-    """An event's message: JSON."""
+    """An event's message: JSON, compressed."""
     body = {
         "view": event.view,
         "kind": event.kind,
@@ -107,28 +115,26 @@ def pack_event(event: CameraEvent) -> bytes:
         "detail": dict(event.detail),
         "host_ns": event.host_ns,
     }
-    return _EVENT + json.dumps(body, ensure_ascii=False, default=str).encode()
+    return b"E" + zlib.compress(json.dumps(body, ensure_ascii=False, default=str).encode(), 1)
 
 
-def unpack(message: bytes) -> Descriptor | CameraEvent:
-    """What was packed. ``ValueError`` if the message is neither."""
-    if message[:1] == _FRAME and len(message) == 1 + _DESCRIPTOR.size:
+def unpack(message: bytes | memoryview) -> Descriptor | CameraEvent | str:
+    """What was packed; a name as text. ``ValueError`` if the message is none of them."""
+    kind = message[0] if message else -1
+    if kind == _FRAME and len(message) == 1 + _DESCRIPTOR.size:
         return Descriptor(*_DESCRIPTOR.unpack_from(message, 1))
-    if message[:1] == _EVENT:
-        body = json.loads(message[1:])
+    if kind == _EVENT:
+        body = json.loads(zlib.decompress(message[1:]))
         body["kind"] = EventKind(body["kind"])
         return CameraEvent(**body)
+    if kind == _NAME:
+        return str(message[1:], "utf-8")
     raise ValueError("not a message of a camera process")
 
 
 def frames_endpoint(run: Path) -> str:
-    """Where the line of run directory ``run`` hears its cameras."""
-    return f"ipc://{run / 'frames'}"
-
-
-def command_endpoint(endpoint: str, view: str) -> str:
-    """Where the camera ``view`` listens for software triggers."""
-    return f"{endpoint}-{view}"
+    """The path of the socket where the line of run directory ``run`` hears its cameras."""
+    return str(run / "frames")
 
 
 def ring_path(endpoint: str, view: str) -> Path:

@@ -1,7 +1,7 @@
 """One camera's process: open it, copy every picture into the ring, tell the line; never give up.
 
-Enters: a station file, a camera's name, the line's endpoint. Leaves: descriptors and events over
-ZeroMQ, pixels in shared memory. Started by the supervisor as
+Enters: a station file, a camera's name, the line's endpoint. Leaves: descriptors and events
+for the line, pixels in shared memory. Started by the supervisor as
 ``python -m inspector.cameras.process STATION RUN NAME``.
 """
 
@@ -11,12 +11,10 @@ import gc
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
-import zmq
 
 from inspector import logs
 from inspector.beat import Beat
@@ -24,12 +22,10 @@ from inspector.cameras.messages import (
     CameraEvent,
     Descriptor,
     EventKind,
-    command_endpoint,
     frames_endpoint,
-    pack_event,
-    pack_frame,
     ring_path,
 )
+from inspector.cameras.outbox import Outbox
 from inspector.cameras.producers import ProducerError
 from inspector.cameras.ring import RingWriter
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Source
@@ -205,64 +201,6 @@ def open_camera(config: Camera) -> Source:
     from inspector.cameras.genicam import GenicamCamera
 
     return GenicamCamera(config)
-
-
-class Outbox:
-    """The camera's end of the line's socket. Never waits: pictures for a line that is away are
-    counted and dropped, events are kept until it is back."""
-
-    def __init__(self, endpoint: str, name: str, camera: int) -> None:
-        self.endpoint = endpoint
-        self.camera = camera
-        self.undelivered = 0
-        self._events: deque[bytes] = deque(maxlen=256)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._push = self._context.socket(zmq.PUSH)
-        self._push.set(zmq.SNDHWM, 256)
-        self._push.set(zmq.LINGER, 200)
-        self._push.set(zmq.IMMEDIATE, 1)  # no queue for a line that is not there
-        self._push.set(zmq.RECONNECT_IVL, 50)
-        self._push.connect(endpoint)
-        self._pull = self._context.socket(zmq.PULL)
-        self._pull.set(zmq.LINGER, 0)
-        self._pull.bind(command_endpoint(endpoint, name))
-
-    def frame(self, descriptor: Descriptor) -> None:
-        """Tell the line of a picture."""
-        if self._events:
-            self.flush()
-        try:
-            self._push.send(pack_frame(descriptor), zmq.NOBLOCK)
-        except zmq.Again:
-            self.undelivered += 1
-
-    def event(self, event: CameraEvent) -> None:
-        """Tell the line of an event, now or when it is there."""
-        self._events.append(pack_event(event))
-        self.flush()
-
-    def flush(self) -> None:
-        """Send the events that wait."""
-        while self._events:
-            try:
-                self._push.send(self._events[0], zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._events.popleft()
-
-    def asked_to_trigger(self, timeout_ms: int) -> bool:
-        """Whether the line asks for a picture within ``timeout_ms``."""
-        if not self._pull.poll(timeout_ms):
-            return False
-        self._pull.recv()
-        return True
-
-    def close(self) -> None:
-        """Send what can be sent, and close."""
-        self.flush()
-        self._pull.close()
-        self._push.close()
-        self._context.term()
 
 
 def pause(

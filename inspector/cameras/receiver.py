@@ -1,6 +1,7 @@
 """The line's end of its cameras: frames and events, from one socket.
 
-Enters: descriptors over ZeroMQ, pixels in shared memory. Leaves: ``Frame``s and ``CameraEvent``s.
+Enters: descriptors from a Unix socket, pixels from shared memory. Leaves: ``Frame``s and
+``CameraEvent``s.
 The line imports this and ``messages``; it imports config and part.
 
 A Mono8 or BGR8 picture is a view of the ring, any other is converted once into a buffer that was
@@ -11,18 +12,20 @@ allocated before. Both live until ``slots`` more pictures of that camera have co
 from __future__ import annotations
 
 import contextlib
+import select
+import socket
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import zmq
 
 from inspector.cameras.formats import FORMATS, PixelFormat
 from inspector.cameras.messages import (
+    MESSAGE_MAX,
     CameraEvent,
     Descriptor,
     EventKind,
-    command_endpoint,
     ring_path,
     unpack,
 )
@@ -32,48 +35,66 @@ from inspector.part import Frame, Pixels
 
 
 class FrameReceiver:
-    """Binds ``endpoint`` and hears every camera of the station.
+    """Listens at ``endpoint`` and hears every camera of the station.
 
-    >>> receiver = FrameReceiver("ipc:///run/frames", ["side", "code"])
-    >>> poller.register(receiver.socket, zmq.POLLIN)
+    >>> receiver = FrameReceiver("/run/station/frames", ["side", "code"])
+    >>> poller.register(receiver, select.POLLIN)
     >>> while (message := receiver.receive()) is not None: ...
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        cameras: Sequence[str],
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
-    ) -> None:
+    def __init__(self, endpoint: str, cameras: Sequence[str]) -> None:
         """``cameras``: the names of the station's cameras in the order of its file."""
         self._endpoint = endpoint
         self._cameras = [_Camera(name) for name in cameras]
         self._by_view = {camera.view: camera for camera in self._cameras}
-        context = context or zmq.Context.instance()
-        self.socket = context.socket(zmq.PULL)
-        """For polling; everything else goes through ``receive``."""
-        self.socket.set(zmq.RCVHWM, 1024)
-        self.socket.set(zmq.LINGER, 0)
-        self.socket.bind(endpoint)
-        self._commands: dict[str, zmq.Socket[bytes]] = {}
-        self._context = context
+        Path(endpoint).unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        self._listener.bind(endpoint)
+        self._listener.listen(64)
+        self._epoll = select.epoll()
+        self._epoll.register(self._listener, select.EPOLLIN)
+        self._peers: dict[int, socket.socket] = {}
+        self._peer_of: dict[str, socket.socket] = {}
+        self._ready: list[int] = []
+        self._message = memoryview(bytearray(MESSAGE_MAX))
+
+    def fileno(self) -> int:
+        """Readable when ``receive`` may have something."""
+        return self._epoll.fileno()
 
     def receive(self) -> Frame | CameraEvent | None:
         """The next message, None when there is none now. Never waits.
 
         A picture that was overwritten before it was read comes as an ``overrun`` event.
         """
-        try:
-            message = self.socket.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            return None
-        content = unpack(message)
-        if isinstance(content, CameraEvent):
+        while True:
+            if not self._ready:
+                self._ready = [fd for fd, _ in self._epoll.poll(0)]
+                if not self._ready:
+                    return None
+            peer = self._peers.get(self._ready.pop())
+            if peer is None:
+                self._accept()
+                continue
+            try:
+                size = peer.recv_into(self._message)
+            except BlockingIOError:
+                continue
+            except OSError:
+                size = 0
+            if not size:
+                self._hang_up(peer)
+                continue
+            content = unpack(self._message[:size])
+            if isinstance(content, Descriptor):
+                return self._frame(content)
+            if isinstance(content, str):
+                self._peer_of[content] = peer
+                continue
             camera = self._by_view.get(content.view)
             if camera is not None and content.kind is EventKind.CONNECTED:
                 camera.attach(self._endpoint)
             return content
-        return self._frame(content)
 
     def still_valid(self, frame: Frame) -> bool:
         """Whether the frame's pixels are still those of its picture."""
@@ -83,21 +104,33 @@ class FrameReceiver:
         """Where another process of this station finds the frame's raw pixels, while they last."""
         return self._by_view[frame.view].descriptor(frame)
 
-    def trigger(self, view: str) -> None:
-        """Ask a camera on ``trigger: software`` for a picture."""
-        if view not in self._commands:
-            socket = self._commands[view] = self._context.socket(zmq.PUSH)
-            socket.set(zmq.LINGER, 0)
-            socket.connect(command_endpoint(self._endpoint, view))
-        self._commands[view].send(b"trigger", zmq.NOBLOCK)
+    def trigger(self, view: str) -> bool:
+        """Ask a camera on ``trigger: software`` for a picture; False when it is not there."""
+        with contextlib.suppress(OSError, KeyError):
+            return self._peer_of[view].send(b"trigger") > 0
+        return False
 
     def close(self) -> None:
-        """Unbind; frames that are out stay readable."""
-        self.socket.close()
-        for socket in self._commands.values():
-            socket.close()
+        """Stop listening; frames that are out stay readable."""
+        self._epoll.close()
+        self._listener.close()
+        for peer in self._peers.values():
+            peer.close()
         for camera in self._cameras:
             camera.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # it has gone again
+            peer, _ = self._listener.accept()
+            peer.setblocking(False)
+            self._peers[peer.fileno()] = peer
+            self._epoll.register(peer, select.EPOLLIN)
+
+    def _hang_up(self, peer: socket.socket) -> None:
+        del self._peers[peer.fileno()]
+        self._peer_of = {view: p for view, p in self._peer_of.items() if p is not peer}
+        self._epoll.unregister(peer)
+        peer.close()
 
     def __enter__(self) -> FrameReceiver:
         return self

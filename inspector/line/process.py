@@ -8,6 +8,7 @@ sends nothing away and reads no report; it survives the death of every other pro
 from __future__ import annotations
 
 import gc
+import select
 import signal
 import sys
 import time
@@ -78,24 +79,28 @@ def main(path: Path, run: Path | None = None) -> None:
     line = open_line(station, run, recipes)
     server = CommandServer(run, on_refused=lambda refusal: refused(line, refusal))
     commands = Commands(line, server, recipes)
-    poller = zmq.Poller()
-    poller.register(line.receiver.socket, zmq.POLLIN)
-    poller.register(server.socket, zmq.POLLIN)
-    poller.register(line.gate.fileno(), zmq.POLLIN)
+    calls = int(server.socket.get(zmq.FD))
+    poller = select.poll()
+    for source in (line.receiver, line.gate, calls):
+        poller.register(source, select.POLLIN)
     log.info("line is up", station=station.station, recipes=sorted(recipes))
     gc.collect()
     gc.freeze()
     gc.disable()
+    more = False
     beat_due = tidy_due = 0.0
     try:
         while not ending:
             busy = line.matching.parts or line.verdicts.waiting
-            wait_ms = OWING_MS if commands.owing else WAIT_MS if busy else IDLE_MS
-            called = {socket for socket, _ in poller.poll(wait_ms)}
+            wait_ms = 0 if more else OWING_MS if commands.owing else WAIT_MS if busy else IDLE_MS
+            gate_ms = (line.gate.due_ns() - time.monotonic_ns()) / 1e6
+            called = [source for source, _ in poller.poll(max(0.0, min(wait_ms, gate_ms)))]
             line.take_frames()
             line.take_gate()
-            if server.socket in called or commands.owing:
+            if calls in called or commands.owing or more:
                 commands.take()
+                # Its descriptor tells of news only: what was left must be asked for.
+                more = bool(int(server.socket.get(zmq.EVENTS)) & zmq.POLLIN)
             judged = line.judge_next()
             if judged:
                 # While it judged, the trigger, other frames and acknowledgements have come.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ class LineEnd:
     def next(self, seconds: float = 4.0) -> Frame | CameraEvent:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self.receiver.socket.poll(50)
+            select.select([self.receiver], [], [], 0.05)
             message = self.receiver.receive()
             if message is not None:
                 return message

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from inspector.cameras.genicam import GenicamCamera
 from inspector.cameras.messages import EventKind, frames_endpoint
-from inspector.cameras.process import Outbox, watch
+from inspector.cameras.outbox import Outbox
+from inspector.cameras.process import watch
 from inspector.cameras.receiver import FrameReceiver
 from inspector.cameras.shot import CameraRefused
 from inspector.config import Camera
