@@ -1,0 +1,305 @@
+"""Process values beside the verdicts: what the machine did when a part was made (S1, S5, S22).
+
+Enters: samples of named tags from the plant's side (OPC UA, MQTT, the MES), each batch of them with
+its principal. Leaves: series, and the last values at any moment, such as a verdict's. Every room
+may import this; several processes may write at once.
+
+The samples stand in ``<data>/tags.db``, append-only by position, because a ledger record for each
+would cost more than the parts do. About once a minute a desk record of kind ``tags`` seals what has
+come since: ``first`` and ``last`` position, ``count``, and ``sha256`` over the exact content, so a
+changed, removed or inserted sample is found by `walk_tags`, and the desk's chain vouches for it.
+Values join verdicts by time alone: the line's hot path knows nothing of tags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sqlite3
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from inspector.store.desk import DeskLedger
+from inspector.store.errors import RecordError, StoreDamaged, StoreError
+from inspector.store.related import desk_records
+from inspector.store.report import Report
+
+KIND = "tags"
+"""The kind of the desk's records that seal samples."""
+FILE = "tags.db"
+SCHEMA = 1
+SEAL_S = 60.0
+SERIES_MAX = 100_000
+FRESH_S = 3600.0
+"""A last value older than this is no value of the part any more."""
+_SCHEMA = """
+CREATE TABLE tag (id INTEGER PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL,
+  UNIQUE (name, unit));
+CREATE TABLE sample (position INTEGER PRIMARY KEY, tag INTEGER NOT NULL, utc_ns INTEGER NOT NULL,
+  value REAL, quality INTEGER NOT NULL, principal TEXT NOT NULL);
+CREATE INDEX sample_time ON sample (tag, utc_ns);
+CREATE TABLE sealed (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER, at_ns INTEGER);
+INSERT INTO sealed VALUES (1, 0, 0);
+"""
+
+
+class Quality(StrEnum):
+    """How far a value may be believed, after OPC UA's severities."""
+
+    GOOD = "good"
+    UNCERTAIN = "uncertain"
+    BAD = "bad"
+    """The source could not read it; the value is the last one, or none."""
+
+
+# The stored number of a quality is its place here: append only.
+QUALITIES = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of one tag."""
+
+    tag: str
+    value: float | None
+    """None where the source had none; a switch is 0 or 1."""
+    unit: str
+    """UCUM, such as ``Cel``, ``bar``, ``mm/s``; ``1`` where there is none."""
+    utc_ns: int
+    """When the source says it was so."""
+    quality: Quality = Quality.GOOD
+
+
+class Tags:
+    """The process values of a station. Safe to share between threads."""
+
+    def __init__(
+        self,
+        data_dir: Path | str,
+        *,
+        seal_s: float = SEAL_S,
+        utc_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """
+        Args:
+            seal_s: samples are sealed by the first `add` after this long.
+
+        Raises:
+            StoreError: the disk does not let us.
+        """
+        self._data_dir = Path(data_dir)
+        self._path = self._data_dir / FILE
+        self._seal_ns, self._utc_ns = int(seal_s * 1e9), utc_ns
+        self._lock = threading.Lock()
+        self._ids: dict[tuple[str, str], int] = {}
+        self._desk: DeskLedger | None = None
+        with self._sound():
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                self._path, isolation_level=None, timeout=5.0, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")  # what is sealed must be on the disk
+            self._db.execute("BEGIN IMMEDIATE")
+            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _SCHEMA.split(";"):
+                    if statement.strip():
+                        self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={SCHEMA}")
+            self._db.execute("COMMIT")
+
+    def add(self, samples: Sequence[Sample], principal: str) -> int:
+        """Keeps samples, durable when it returns; gives how many. Seals what is due.
+
+        Raises:
+            RecordError: no principal (I9), a tag or unit that is no name, a value that is no
+                number. None of them is kept.
+            StoreError: they were not written.
+        """
+        if not principal.strip():
+            raise RecordError("every write names its principal (I9): it is empty here")
+        for sample in samples:
+            _check(sample)
+        if not samples:
+            return 0
+        with self._lock, self._sound(), self._transaction():
+            rows = [
+                (
+                    self._id(sample.tag, sample.unit),
+                    sample.utc_ns,
+                    sample.value,
+                    QUALITIES.index(sample.quality),
+                    principal,
+                )
+                for sample in samples
+            ]
+            self._db.executemany(
+                "INSERT INTO sample (tag, utc_ns, value, quality, principal)"
+                " VALUES (?, ?, ?, ?, ?)",
+                rows,
+            )
+            at_ns = self._db.execute("SELECT at_ns FROM sealed").fetchone()[0]
+        if self._utc_ns() - at_ns >= self._seal_ns or self._utc_ns() < at_ns:
+            self.seal(principal)
+        return len(samples)
+
+    def seal(self, principal: str) -> int:
+        """Seals what has come since the last seal; gives how many samples that were.
+
+        The record is written while no other process can write a sample: were it written and the
+        mark not, the next seal would cover these samples once more, which harms nobody.
+        """
+        with self._lock, self._sound(), self._transaction():
+            last = self._db.execute("SELECT last FROM sealed").fetchone()[0]
+            count, end, digest = _digest(self._db, last + 1, 1 << 62)
+            if count:
+                if self._desk is None:
+                    self._desk = DeskLedger.open(self._data_dir)
+                body = {"first": last + 1, "last": end, "count": count, "sha256": digest}
+                self._desk.add(KIND, body, principal)
+            self._db.execute(
+                "UPDATE sealed SET last = ?, at_ns = ?", (max(last, end), self._utc_ns())
+            )
+        return count
+
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Every tag with its unit, by name."""
+        with self._lock, self._sound():
+            return tuple(self._db.execute("SELECT name, unit FROM tag ORDER BY name, unit"))
+
+    def at(self, utc_ns: int, *, fresh_s: float = FRESH_S) -> tuple[Sample, ...]:
+        """The last value of each tag at a moment, by name; those older than ``fresh_s`` are left
+        out."""
+        with self._lock, self._sound():
+            found = []
+            for id, name, unit in self._db.execute("SELECT id, name, unit FROM tag ORDER BY name"):
+                row = self._db.execute(
+                    "SELECT value, utc_ns, quality FROM sample WHERE tag = ? AND utc_ns <= ?"
+                    " AND utc_ns >= ? ORDER BY utc_ns DESC, position DESC LIMIT 1",
+                    (id, utc_ns, utc_ns - int(fresh_s * 1e9)),
+                ).fetchone()
+                if row is not None:
+                    found.append(Sample(name, row[0], unit, row[1], QUALITIES[row[2]]))
+        return tuple(found)
+
+    def series(
+        self, tag: str, from_ns: int, to_ns: int, *, limit: int = SERIES_MAX
+    ) -> tuple[Sample, ...]:
+        """The samples of a tag from a moment (included) to another (not), oldest first."""
+        with self._lock, self._sound():
+            rows = self._db.execute(
+                "SELECT value, unit, utc_ns, quality FROM sample JOIN tag ON tag.id = sample.tag"
+                " WHERE name = ? AND utc_ns >= ? AND utc_ns < ? ORDER BY utc_ns, position LIMIT ?",
+                (tag, from_ns, to_ns, limit),
+            ).fetchall()
+        return tuple([Sample(tag, v, unit, at, QUALITIES[q]) for v, unit, at, q in rows])
+
+    def close(self) -> None:
+        """Lets go of the files. What is not sealed yet is sealed by the next `add`, whoever's."""
+        with self._lock:
+            self._db.close()
+            if self._desk is not None:
+                self._desk.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _id(self, name: str, unit: str) -> int:
+        id = self._ids.get((name, unit))
+        if id is None:
+            self._db.execute("INSERT OR IGNORE INTO tag (name, unit) VALUES (?, ?)", (name, unit))
+            id = self._db.execute(
+                "SELECT id FROM tag WHERE name = ? AND unit = ?", (name, unit)
+            ).fetchone()[0]
+            self._ids[name, unit] = id
+        return int(id)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+                self._ids.clear()
+
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+
+def walk_tags(data_dir: Path, report: Report) -> None:
+    """Adds to a report what is wrong with the samples that the desk's records seal."""
+    try:
+        seals = [record.body for record in desk_records(data_dir, KIND)]
+    except (StoreError, RecordError):
+        return  # the desk's own walk has said so
+    path = data_dir / FILE
+    if not path.exists():
+        if seals:
+            report.add(FILE, f"is gone; the desk has sealed {seals[-1].get('last')} samples")
+        return
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        for seal in seals:
+            first, last = int(seal["first"]), int(seal["last"])
+            count, _, digest = _digest(db, first, last)
+            if (count, digest) != (seal["count"], seal["sha256"]):
+                report.add(
+                    f"{FILE} samples {first} to {last}",
+                    "were changed: they are not those that the desk has sealed"
+                    if count == seal["count"]
+                    else f"are {count}; the desk has sealed {seal['count']}",
+                )
+        upto = max((int(seal["last"]) for seal in seals), default=0)
+        loose = db.execute("SELECT count(*) FROM sample WHERE position > ?", (upto,)).fetchone()[0]
+        if loose:
+            report.unknown.append(f"the last {loose} process values are not sealed yet")
+    except (sqlite3.Error, KeyError, TypeError, ValueError, StoreDamaged) as error:
+        report.add(FILE, f"cannot be read any further: {error}")
+    finally:
+        db.close()
+
+
+def _digest(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int, str]:
+    """Count, last position and SHA-256 of the samples at these positions."""
+    digest, count, end = hashlib.sha256(), 0, 0
+    for position, name, unit, utc_ns, value, quality, principal in db.execute(
+        "SELECT position, name, unit, utc_ns, value, quality, principal FROM sample"
+        " LEFT JOIN tag ON tag.id = sample.tag WHERE position BETWEEN ? AND ? ORDER BY position",
+        (first, last),
+    ):
+        number = b"" if value is None else struct.pack(">d", value)
+        fields = [str(name).encode(), str(unit).encode(), number, str(principal).encode()]
+        digest.update(struct.pack(">qqq", position, utc_ns, quality))
+        for field in fields:
+            digest.update(len(field).to_bytes(4, "big") + field)
+        count, end = count + 1, position
+    return count, end, digest.hexdigest()
+
+
+def _check(sample: Sample) -> None:
+    if not 1 <= len(sample.tag) <= 128 or not sample.tag.isprintable():
+        raise RecordError(f"a tag's name is 1 to 128 printable characters: {sample.tag!r:.80}")
+    unit = sample.unit
+    if not 1 <= len(unit) <= 32 or not all("!" <= character <= "~" for character in unit):
+        raise RecordError(f"no UCUM unit, such as `Cel`, `bar` or `1`: {unit!r:.80}")
+    if sample.value is not None and not math.isfinite(sample.value):
+        raise RecordError(f"tag {sample.tag!r:.80}: {sample.value} is no value; say None, and bad")
+    if not 0 < sample.utc_ns < 1 << 63:
+        raise RecordError(f"tag {sample.tag!r:.80}: no time since 1970: {sample.utc_ns}")
