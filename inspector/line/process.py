@@ -25,8 +25,9 @@ from inspector.bus import CommandServer, run_dir
 from inspector.cameras.messages import frames_endpoint
 from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station, load_station
-from inspector.display import HEARTBEAT_S, Display
+from inspector.display import HEARTBEAT_S, AlarmCode, Display
 from inspector.line import setting
+from inspector.line.champions import Champions, restore
 from inspector.line.changeover import Recipe, job
 from inspector.line.commands import Commands, refused
 from inspector.line.gate import Gate, PlcGate
@@ -38,6 +39,7 @@ from inspector.line.report import status
 from inspector.line.watch import look_around, show
 from inspector.part import Batch
 from inspector.recipe import load, load_approved
+from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, signing_key
 from inspector.tools.onnx import Shelf
 
@@ -75,10 +77,14 @@ def main(path: Path, run: Path | None = None) -> None:
     # OpenCV's own threads spin beside ours: 0.6 ms of CPU a part at 640x480, and no time gained.
     cv2.setNumThreads(1)
     beat = Beat(run / "line.beat")
-    recipes = load_recipes(station)
+    base = load_recipes(station)
+    recipes, chains, unfit = restore(station, base)
     line = open_line(station, run, recipes)
+    for why in unfit:
+        line.alarms.happened(AlarmCode.MODEL, why)
+    champions = Champions(line, recipes, base, chains)
     server = CommandServer(run, on_refused=lambda refusal: refused(line, refusal))
-    commands = Commands(line, server, recipes)
+    commands = Commands(line, server, recipes, champions)
     calls = int(server.socket.get(zmq.FD))
     poller = select.poll()
     for source in (line.receiver, line.gate, calls):
@@ -119,6 +125,7 @@ def main(path: Path, run: Path | None = None) -> None:
                 gc.collect(1)
     finally:
         gc.enable()
+        champions.close()
         line.close()
         server.close()
 
@@ -161,7 +168,9 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
         jpeg_quality=store.jpeg_quality,
     )
     receiver = FrameReceiver(frames_endpoint(run), names)
-    line = Line(station, planned, receiver, open_gate(station), ledger, archive, Display(run))
+    line = Line(
+        station, planned, receiver, open_gate(station), ledger, archive, Display(run), Offers(run)
+    )
     if was is not None:
         line.modes, line.paused = Modes(was.mode), was.paused
     ledger.add_event(
