@@ -265,7 +265,9 @@ async def _tell_apart(server: Server, ns: int) -> None:
             if (await encoding.read_browse_name()).Name == "Default Binary":
                 own = type(name, (ua.BinaryIdBaseDataType,), {})
                 delattr(ua, name)
-                defined = replace(definition, DefaultEncodingId=encoding.nodeid)
+                defined = replace(
+                    definition, DefaultEncodingId=encoding.nodeid, BaseDataType=base.nodeid
+                )
                 value = ua.DataValue(ua.Variant(defined, ua.VariantType.ExtensionObject))
                 await node.write_attribute(ua.AttributeIds.DataTypeDefinition, value)
                 ua.register_extension_object(name, encoding.nodeid, own, node.nodeid)
