@@ -88,14 +88,13 @@ class Periods:
     def status(self, status: PlcStatus, standing: int) -> None:
         """The PLC's counters now; ``standing``: parts between eye and gate."""
         self._last = status
+        for coming in self._coming:
+            if coming.infeed is None and _reached(status.part_counter, coming.first - 1 & U32):
+                coming.infeed = status.infeed
         while self._coming:
             coming = self._coming[0]
-            before = coming.first - 1 & U32
-            if coming.infeed is None:
-                if not _reached(status.part_counter, before):
-                    return
-                coming.infeed = status.infeed
-            if not _reached(status.gate_part, before) and standing:
+            passed = _reached(status.gate_part, coming.first - 1 & U32) or not standing
+            if coming.infeed is None or not passed:
                 return
             self._coming.popleft()
             self._write(coming, status, self._stream)

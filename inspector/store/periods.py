@@ -28,6 +28,8 @@ IN_TRANSIT = 3
 """Parts that may stand between the infeed sensor and the eye at each end of a period."""
 IN_LANE = 6
 """Rejects that may be under way to the sensor that confirms them at each end."""
+LATE = 32
+"""Periods that may be recorded between a batch's last part and its own."""
 _U32 = 0xFFFF_FFFF
 _COUNTERS = ("infeed", "triggers", "commanded", "confirmed")
 
@@ -168,9 +170,10 @@ def _events_of(history: History, batch: str) -> list[tuple[Event, Event | None]]
             " ORDER BY position",
             (KIND, began, after),
         ).fetchall()
+        # … and one that was short may begin at the gate after others began at the eye.
         rows += line.execute(
-            "SELECT position FROM event WHERE kind = ? AND position > ? ORDER BY position LIMIT 2",
-            (KIND, after),
+            "SELECT position FROM event WHERE kind = ? AND position > ? ORDER BY position LIMIT ?",
+            (KIND, after, LATE),
         ).fetchall()
         found = [history._record(line, position) for (position,) in rows]
     events = [record for record in found if isinstance(record, Event)]

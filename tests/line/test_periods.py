@@ -80,6 +80,19 @@ def test_a_batch_begins_at_the_eye_and_later_at_the_gate(line: Line) -> None:
     assert (period.commanded, period.principal) == (1, "mes") and b.differences == ()
 
 
+def test_two_batches_may_begin_before_the_first_has_come_to_the_gate(line: Line) -> None:
+    line.make("A", range(1, 21))
+    line.begin("B", 21)
+    line.periods.status(plc(20, 2), 18)
+    line.make("B", range(21, 31))
+    line.begin("C", 31)
+    line.periods.status(plc(30, 12), 18)
+    line.make("C", range(31, 61))
+    line.periods.status(plc(60, 42), 18)
+    found = line.of("B")
+    assert found.differences == () and found.periods[0].infeed == 10
+
+
 def test_an_empty_belt_ends_a_batch_at_the_gate(line: Line) -> None:
     line.make("A", range(1, 11))
     line.begin("B", 11)
