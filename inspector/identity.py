@@ -63,6 +63,10 @@ class Action(StrEnum):
     """Ask for somebody at the line, or say that one has come."""
     RELEASE_LINE = "release_line"
     """Sign a first article or a line clearance, and let the line produce after it."""
+    FILE_COMPLAINT = "file_complaint"
+    """At the centre: note what after-sales heard about a serial, so that it is traced."""
+    CLOSE_ALARM = "close_alarm"
+    """At the centre: say that what a station's records were refused for is dealt with."""
     CHALLENGE = "challenge"
     """Feed seeded defects through the running line."""
     ANNOUNCE = "announce"
@@ -103,6 +107,8 @@ MAY: Mapping[Action, frozenset[Role]] = {
     Action.CALL_HELP: frozenset({_O, _Q, _E}),
     Action.RELEASE_LINE: frozenset({_O, _Q, _E, _S}),
     Action.CHALLENGE: frozenset({_O, _Q, _E}),
+    Action.FILE_COMPLAINT: frozenset({_Q, _E, _M}),
+    Action.CLOSE_ALARM: frozenset({_Q, _E}),
     Action.ANNOUNCE: frozenset({_S}),
     Action.LINK: frozenset({_O, _Q, _E, _M, _S}),
     Action.REVIEW: frozenset({_Q}),

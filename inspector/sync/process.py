@@ -5,13 +5,14 @@ lowest priority and within a share of a core, so that the line does not notice.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,26 @@ def main(station_path: Path, run: Path | None = None) -> None:
         signal.signal(number, lambda *_: ending.set())
     beat = Beat(run / "sync.beat")
     told = _Told(run)
-    loop(station, plan, ending, beat.beat, told.announce)
+    with sole(run):
+        loop(station, plan, ending, beat.beat, told.announce)
+
+
+@contextmanager
+def sole(run: Path) -> Iterator[None]:
+    """One sync at a time on one station.
+
+    Raises:
+        SyncError: another one runs.
+    """
+    lock = os.open(run / "sync.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SyncError("the station's sync process runs and sends by itself") from error
+        yield
+    finally:
+        os.close(lock)
 
 
 def loop(

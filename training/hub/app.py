@@ -18,6 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
+from inspector.identity import Forbidden
 from training.hub import pages, stations
 from training.hub.blobs import BlobError
 from training.hub.enrolment import Unknown
@@ -41,6 +42,7 @@ def create_app(hub: Hub) -> FastAPI:
         (BlobError, _blob),
         (SQLAlchemyError, _away),
         (RequestValidationError, _malformed),
+        (Forbidden, pages.forbidden),
     ):
         app.add_exception_handler(error, answer)
     app.middleware("http")(_safe)

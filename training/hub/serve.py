@@ -1,0 +1,118 @@
+"""A hub on its socket: ``training hub serve``.
+
+Enters: a `Hub`, an address, perhaps a certificate. Leaves: a service until SIGTERM. Several may
+run side by side: on several machines behind a balancer, or ``--workers`` here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from training.hub.app import create_app
+from training.hub.database import HubError
+from training.hub.hub import Hub
+
+log = structlog.get_logger()
+
+KEEP_ALIVE_S = 75
+CONNECTIONS_MAX = 4096
+
+
+def serve(
+    hub: Hub,
+    host: str,
+    port: int,
+    *,
+    certificate: Path | None = None,
+    private_key: Path | None = None,
+    address_file: Path | None = None,
+) -> None:
+    """Serves until a signal ends it. ``address_file`` gets the address, for port 0.
+
+    Raises:
+        HubError: the address is taken, or plain HTTP would leave this machine.
+    """
+    if certificate is None and host not in ("127.0.0.1", "localhost", "::1"):
+        raise HubError(
+            f"{host}: without --certificate and --private-key the centre listens on 127.0.0.1 only,"
+            " such as behind a proxy that does TLS"
+        )
+    listening = _listen(host, port)
+    scheme = "https" if certificate else "http"
+    bound = listening.getsockname()[1]
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound}"
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(hub),
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            limit_concurrency=CONNECTIONS_MAX,
+            timeout_graceful_shutdown=5,
+            ssl_certfile=certificate,
+            ssl_keyfile=private_key,
+        )
+    )
+    if address_file is not None:
+        fresh = address_file.with_name(f".{address_file.name}.new")
+        fresh.write_text(url)
+        fresh.replace(address_file)
+    log.info("serving", url=url, database=hub.engine.dialect.name)
+    try:
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+        if address_file is not None:
+            with suppress(OSError):
+                address_file.unlink()
+
+
+def serve_many(workers: int, arguments: list[str]) -> int:
+    """So many hubs of the same arguments, each a process of its own; ends when one does."""
+    children: list[subprocess.Popen[Any]] = []
+
+    def end(*_: object) -> None:
+        for child in children:
+            child.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    for _ in range(workers):
+        children.append(
+            subprocess.Popen([sys.executable, "-m", "training.cli", "hub", "serve", *arguments])
+        )
+    pid, status = os.wait()
+    end()
+    for child in children:
+        if child.pid != pid:
+            child.wait()
+    return os.waitstatus_to_exitcode(status)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # named as TCP, because asyncio turns Nagle's algorithm off for such sockets only
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if port:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(512)
+    except OSError as error:
+        listening.close()
+        raise HubError(f"{host}:{port} cannot be listened on: {error.strerror}") from error
+    return listening
