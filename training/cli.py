@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from training import cli_dataset, cli_release
+from training.hub import cli as hub
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +28,7 @@ fit = typer.Typer(no_args_is_help=True, help="Train a network; resumes where it 
 app.add_typer(fit, name="fit")
 app.add_typer(cli_dataset.app, name="dataset")
 app.add_typer(cli_release.app, name="release")
+app.add_typer(hub.app, name="hub")
 console = Console(stderr=True)
 
 Data = Annotated[Path | None, typer.Option(help="Data folder: images/ and labels/ (YOLO txt).")]
