@@ -16,6 +16,7 @@ user = typer.Typer(no_args_is_help=True, help="The people and machines of a stat
 app.add_typer(user, name="user")
 
 PASSWORD = "INSPECTOR_PASSWORD"
+PIN = "INSPECTOR_PIN"
 As = Annotated[str, typer.Option("--as", help=f"Who; asked for the password, or ${PASSWORD}.")]
 
 
@@ -110,6 +111,18 @@ def _password(name: str, confirm: bool = False) -> str:
         return known
     prompt = f"Password of {name}"
     return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def secret_of(name: str, by: str) -> str:
+    """The ``pin`` or ``password`` of ``name``: from the environment, else asked for."""
+    if by == "password":
+        return _password(name)
+    known = os.environ.get(PIN)
+    return (
+        known
+        if known is not None
+        else str(typer.prompt(f"PIN of {name}", hide_input=True, err=True))
+    )
 
 
 def _value(text: str) -> Any:

@@ -26,7 +26,7 @@ from inspector.quality.signing import article_subject
 from inspector.quality.spc import BatchCharts
 from inspector.quality.tags import TagModel, tag_model
 from inspector.quality.tolerances import limits_of, tolerances
-from inspector.store import BatchChange, Event, History
+from inspector.store import BatchChange, Event, History, ImageRecord
 from inspector.store.cursor import batch_began, newest_desk
 from inspector.store.holds import KIND as DISPOSITION
 from inspector.store.records import Record
@@ -54,6 +54,7 @@ class Follower:
         said: frozenset[tuple[str, int]] = frozenset(),
         challenged_upto: int = -1,
         passed: frozenset[str] = frozenset(),
+        look: Callable[[ImageRecord], Look | None] = lambda image: None,
     ) -> None:
         """
         Args:
@@ -61,9 +62,10 @@ class Follower:
             said: kind and position of entries that were recorded before.
             challenged_upto: what the newest challenge's result already answers for.
             passed: ids of first articles that await nothing but their signature.
+            look: what an archived picture looks like; None if it cannot be read.
         """
         self._station, self._plan, self._reference, self._said = station, plan, reference, said
-        self._challenged_upto, self._passed = challenged_upto, passed
+        self._challenged_upto, self._passed, self._look = challenged_upto, passed, look
         self._limits = tolerances(station.recipes)
         self._position = -1
         gated = station.plc is not None or station.output is not None
@@ -81,7 +83,10 @@ class Follower:
         self._trigger_ns: tuple[str, int, int] = ("", 0, 0)
 
     @classmethod
-    def resume(cls, station: Station, plan: Quality, history: History) -> tuple[Self, int]:
+    def resume(
+        cls, station: Station, plan: Quality, history: History,
+        look: Callable[[ImageRecord], Look | None] = lambda image: None,
+    ) -> tuple[Self, int]:  # fmt: skip
         """A follower of ``history``'s line, and the position behind which it must read."""
         kinds = (first_article.KIND, challenge.KIND, spc.KIND, drift.KIND, DISPOSITION)
         known = {kind: newest_desk(history, kind, 500) for kind in kinds}
@@ -109,7 +114,7 @@ class Follower:
         passed = frozenset(
             str(r.body["id"]) for _, r in known[first_article.KIND] if r.body.get("passed")
         )
-        follower = cls(station, plan, reference, said, upto, passed)
+        follower = cls(station, plan, reference, said, upto, passed, look)
         end = history.size() - 1
         began = batch_began(history) - 1
         # the setting that says what is awaited stands right behind the batch's beginning
@@ -127,6 +132,8 @@ class Follower:
             entries.append(_show(AlarmCode.OUT_OF_CONTROL, on=False))
         elif isinstance(record, Verdict):
             entries += self._verdict(record)
+        elif isinstance(record, ImageRecord):
+            entries += self._image(record)
         if self.challenges is not None and position > self._challenged_upto:
             was_due = self.challenges.due_ns
             if result := self.challenges.record(record):
@@ -143,7 +150,8 @@ class Follower:
             newest = max(v.times.utc_ns for v in article.golden)
             if utc_ns - newest > PICTURE_NS:
                 article.failed = "no picture of a golden part came; feed the list again"
-                entries += self._articled()
+        # only when all was read: the pictures of a part's views are recorded together
+        entries += self._articled()
         if self.challenges is not None:
             was_due = self.challenges.due_ns
             if result := self.challenges.at(utc_ns):
@@ -157,12 +165,6 @@ class Follower:
     ) -> list[Entry]:
         """A passed part's picture, from the display."""
         entries: list[Entry] = []
-        article = self.article
-        if body.get("mode") == Mode.SETUP:
-            if article is not None and body.get("batch") == article.batch:
-                article.picture(looks)
-                entries += self._articled()
-            return self._new(entries)
         if body.get("mode") != Mode.AUTO or self.drift is None:
             return []
         where = {"stream": body.get("stream"), "number": body.get("sequence"),
@@ -239,7 +241,7 @@ class Follower:
             if article is None or verdict.batch != article.batch or article.id in self._passed:
                 return []
             article.part(verdict)
-            return self._articled()
+            return self._articled() if article.failed else []
         if verdict.mode is not Mode.AUTO:
             return []
         entries: list[Entry] = []
@@ -267,6 +269,15 @@ class Follower:
             detail = f"{alarm.name}: {alarm.rule}" + (f"; moves with {named.tag}" if named else "")
             entries.append(_show(AlarmCode.OUT_OF_CONTROL, detail))
         return entries + self._drifts(self.drift.part(verdict))
+
+    def _image(self, image: ImageRecord) -> list[Entry]:
+        """A golden part's picture is in the archive."""
+        article = self.article
+        if article is None or article.id in self._passed:
+            return []
+        if any(v.part_id == image.part_id for v in article.golden) and (look := self._look(image)):
+            article.picture({image.view: look})
+        return []
 
     def _articled(self) -> list[Entry]:
         """The sheet, once an attempt has its result; a failed one begins the list anew."""

@@ -1,6 +1,7 @@
 """What a picture looks like as a picture: how sharp, how bright.
 
-Enters: JPEGs from the display. Leaves: a `Look` for each view. ``process.py`` imports it.
+Enters: JPEGs of the archive and of the display. Leaves: a `Look` for each view. ``process.py``
+imports it.
 
 Sharpness is the variance of the Laplacian over the picture's mean brightness squared, so that
 more light is not mistaken for a better focus. It compares pictures of one product in one view.
@@ -9,6 +10,7 @@ more light is not mistaken for a better focus. It compares pictures of one produ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from inspector.display import Message
 from inspector.part import Pixels
 from inspector.quality.first_article import Look
+from inspector.store import ImageRecord
 
 
 def look_at(pixels: Pixels) -> Look:
@@ -24,6 +27,12 @@ def look_at(pixels: Pixels) -> Look:
     light = float(grey.mean())
     laplacian = cv2.Laplacian(grey, cv2.CV_32F)
     return Look(float(laplacian.var()) / max(light, 1.0) ** 2, light)
+
+
+def archived(data: Path, image: ImageRecord) -> Look | None:
+    """The look of an archived picture; None if its file is gone or is no picture."""
+    pixels = cv2.imread(str(data / image.path), cv2.IMREAD_GRAYSCALE)
+    return None if pixels is None else look_at(np.asarray(pixels, np.uint8))
 
 
 def looks_of(message: Message) -> Mapping[str, Look]:

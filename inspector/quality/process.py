@@ -31,6 +31,7 @@ from inspector.identity import Action, Principal, Role
 from inspector.quality import first_article, health, signing
 from inspector.quality.errors import QualityError
 from inspector.quality.follow import Follower
+from inspector.quality.looks import archived, looks_of
 from inspector.store import DeskLedger, History, StoreError
 from inspector.store.cursor import records_after
 
@@ -126,7 +127,9 @@ class Watching:
             self._history = History(self._data, bound_s=10.0)
         except StoreError:
             return False  # the line has never run here
-        self._follower, self._at = Follower.resume(self._station, self._plan, self._history)
+        self._follower, self._at = Follower.resume(
+            self._station, self._plan, self._history, lambda image: archived(self._data, image)
+        )
         # Orders that stand are said again only where the equipment is still ill.
         log.info("following the line", after=self._at)
         return True
@@ -135,18 +138,13 @@ class Watching:
         """The heartbeat and, at intervals, a picture."""
         assert self._follower is not None
         now = time.monotonic()
-        article = self._follower.article
-        wanted = article is not None and not article.over
-        if self._pictures is None and (wanted or now >= self._picture_due):
+        if self._pictures is None and now >= self._picture_due:
             self._pictures = DisplayReader(self._run, Topic.PASS)
         if self._pictures is not None and (message := self._pictures.receive()) is not None:
-            from inspector.quality.looks import looks_of
-
             self._do(self._follower.picture(message.body, looks_of(message), utc_ns))
-            if not wanted:
-                self._pictures.close()
-                self._pictures = None
-                self._picture_due = now + PICTURE_S
+            self._pictures.close()
+            self._pictures = None
+            self._picture_due = now + PICTURE_S
         status = self._status.receive()
         if status is None:
             return

@@ -6,10 +6,15 @@ Enters: a `History` and a position. Leaves: every record behind it, in order, a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from inspector.store import layout, schema
 from inspector.store.deskindex import desk_record
+from inspector.store.errors import StoreError
+from inspector.store.export import PartOf, parts_of
 from inspector.store.query import History
 from inspector.store.records import BatchChange, Definition, DeskRecord, Record
+from inspector.store.related import batch_range, reading
 
 
 def end_of(history: History) -> int:
@@ -64,3 +69,13 @@ def newest_desk(
     finally:
         desk.close()
     return [(position, desk_record(body)) for position, body in rows]
+
+
+def parts_of_batch(history: History, batch: str) -> Iterator[PartOf]:
+    """Every part of a batch with the last word to its gate, in the order of the ledger, for as
+    long as it takes. Raises ``StoreError`` if it has no part."""
+    with reading(history.data_dir / schema.LINE_FILE) as line:
+        where = batch_range(line, batch)
+        if where is None:
+            raise StoreError(f"{history.data_dir}: no part of a batch {batch!r}")
+        yield from parts_of(line, where)

@@ -27,7 +27,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from inspector.part import Outcome, PartId, Pixels, Verdict
+from inspector.part import Mode, Outcome, PartId, Pixels, Verdict
 from inspector.store.keys import sync_folder
 from inspector.store.records import ImageRecord
 
@@ -59,6 +59,11 @@ class _Job:
     views: tuple[tuple[str, Pixels], ...]
 
 
+TRIED = 20
+"""Passed parts of one set-up or challenge whose pictures are kept: what a change-over is signed for
+is evidence."""
+
+
 class ImageArchive:
     """Takes pictures from one thread, writes them in another."""
 
@@ -73,7 +78,8 @@ class ImageArchive:
     ) -> None:
         """
         Args:
-            pass_image_every: one pass in so many is kept, 0: none; everything else always.
+            pass_image_every: one pass in so many is kept, 0: none; everything else always, and the
+                first passes of a set-up or a challenge too.
             image_queue: parts that may wait for the disk, each with all its views.
             reserve_mb: below this much free disk no image is written, so that the ledger can be.
             jpeg_quality: of the JPEG, 1..100.
@@ -83,7 +89,7 @@ class ImageArchive:
         self._pass_every = pass_image_every
         self._reserve_bytes = int(reserve_mb * (1 << 20))
         self._quality = jpeg_quality
-        self._passes = 0
+        self._passes = self._tried = 0
         self._jobs: queue.Queue[_Job | None] = queue.Queue(image_queue + 1)
         self._capacity = image_queue
         self._done: deque[ImageRecord] = deque()
@@ -106,12 +112,8 @@ class ImageArchive:
             Whether they will be written, if the disk lets us. False for a pass that is not chosen
             and for a full queue; `counts` tells them apart.
         """
-        if verdict.outcome is Outcome.PASS:
-            if not self._pass_every:
-                return False
-            self._passes += 1
-            if self._passes % self._pass_every:
-                return False
+        if verdict.outcome is Outcome.PASS and not self._is_wanted(verdict.mode):
+            return False
         if not frames or self._closed:
             return False
         self._offered += len(frames)
@@ -121,6 +123,15 @@ class ImageArchive:
         views = tuple([(view, self._copy(pixels)) for view, pixels in frames.items()])
         self._jobs.put_nowait(_Job(verdict.part_id, verdict.batch, verdict.times.utc_ns, views))
         return True
+
+    def _is_wanted(self, mode: Mode) -> bool:
+        """Whether a passed part's pictures are to be kept."""
+        if mode in (Mode.SETUP, Mode.CHALLENGE):
+            self._tried += 1
+            return self._tried <= TRIED
+        self._tried = 0
+        self._passes += 1
+        return bool(self._pass_every) and self._passes % self._pass_every == 0
 
     def written(self) -> list[ImageRecord]:
         """The images that have become durable since the last call, for the ledger."""

@@ -192,6 +192,15 @@ def newest_checkpoint(line: sqlite3.Connection) -> tuple[Signed, Checkpoint]:
         raise StoreDamaged(f"the newest checkpoint: {error}; run: inspector verify") from error
 
 
+def newest_words(data_dir: Path | str) -> dict[str, Any]:
+    """`checkpoint_words` of the newest checkpoint of a store; empty where nothing is signed yet."""
+    try:
+        with reading(Path(data_dir) / schema.LINE_FILE) as line:
+            return checkpoint_words(*newest_checkpoint(line))
+    except StoreError:
+        return {}
+
+
 def checkpoint_words(signed: Signed, checkpoint: Checkpoint) -> dict[str, Any]:
     """A signed checkpoint for JSON: its bytes, its signature, and the same in words."""
     return {

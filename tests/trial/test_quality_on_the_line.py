@@ -124,7 +124,8 @@ def day(
         trial.tell(Action.RESUME, OTTO)
         answer = trial.tell(Action.START_BATCH, OTTO, id="B-2")
         facts["next batch"] = answer, awaited(run)
-        seen.finish(4)
+        feed(4)
+        seen.finish()
         return audit(trial), facts
 
 

@@ -1,0 +1,127 @@
+"""Attribute agreement of a recipe: the same parts judged again and again, as the line would.
+
+Enters: a recipe, a folder of pictures of good, borderline and bad parts, each part fed several
+times. Leaves: within-run and between-run agreement and κ with their intervals. Only the command
+line and tests import this.
+
+50 parts fed 10 times each is the usual study: a third of them clear, a third borderline. The
+pictures of one part must come from feeding it again, not from copying a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from inspector.cli.words import console
+from inspector.part import Batch, Outcome, Pixels
+from inspector.quality.agreement import Agreement, agreement
+from inspector.quality.errors import QualityError
+from inspector.recipe import Recipe, load
+
+TRUTHS = ("good", "borderline", "bad")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+def study(
+    recipe_file: Path, folder: Path, texts: Mapping[str, str], models: Path, threads: int = 2
+) -> dict[str, Any]:
+    """Judge every picture of ``folder`` and compare.
+
+    Raises:
+        QualityError: the folder is no study; the text says what is missing.
+    """
+    parts = list(_parts(folder))
+    recipe = load(recipe_file, models, threads=threads)
+    recipe.warm_up()
+    batch = Batch("study", texts=dict(texts), recipe=recipe.name)
+    ratings, truths = [], []
+    for name, truth, runs in track(parts, "judging", console=console, transient=True):
+        judged = [_judge(recipe, run, batch, name) for run in runs]
+        ratings.append(judged)
+        truths.append(truth)
+    clear = [i for i, truth in enumerate(truths) if truth != "borderline"]
+    whole = agreement(ratings)
+    against = None
+    if len(clear) >= 2:
+        wanted = ["pass" if truths[i] == "good" else "reject" for i in clear]
+        against = agreement([ratings[i] for i in clear], wanted)
+    return _said(whole, against, [name for name, _, _ in parts], truths, ratings)
+
+
+def _said(
+    whole: Agreement, against: Agreement | None, names: list[str], truths: list[str],
+    ratings: list[list[str]],
+) -> dict[str, Any]:  # fmt: skip
+    said: dict[str, Any] = {
+        "parts": whole.parts,
+        "runs": whole.runs,
+        "between_runs": asdict(whole.between),
+        "fleiss_kappa": asdict(whole.fleiss),
+        "flipping": [
+            {"part": names[i], "truth": truths[i], "reject": ratings[i].count("reject"),
+             "of": len(ratings[i])} for i in whole.flipping
+        ],
+        "verdict": whole.verdict if against is None else against.verdict,
+    }  # fmt: skip
+    if against is not None:
+        assert against.always_right is not None
+        said |= {
+            "within_runs": [asdict(run) for run in against.against],
+            "cohen_kappa": [asdict(kappa) for kappa in against.cohen],
+            "always_right": asdict(against.always_right),
+            "escapes": sum("pass" in r for r, t in zip(ratings, truths, strict=True) if t == "bad"),
+            "false_rejects": sum(
+                "reject" in r for r, t in zip(ratings, truths, strict=True) if t == "good"
+            ),
+        }
+    return said
+
+
+def _parts(folder: Path) -> Iterator[tuple[str, str, list[dict[str, Path]]]]:
+    """Each part's name, truth, and pictures by view for each run."""
+    if not any((folder / truth).is_dir() for truth in TRUTHS):
+        raise QualityError(
+            f"{folder} has none of the folders {', '.join(TRUTHS)}; each holds a folder per part"
+        )
+    count = 0
+    for truth in TRUTHS:
+        root = folder / truth
+        for part in sorted(root.iterdir()) if root.is_dir() else ():
+            if not part.is_dir():
+                continue
+            runs: dict[str, dict[str, Path]] = {}
+            for file in sorted(part.iterdir()):
+                if file.suffix.lower() in PICTURES:
+                    run, _, view = file.stem.partition("-")
+                    runs.setdefault(run, {})[view] = file
+            if len(runs) < 2:
+                raise QualityError(f"{part}: {len(runs)} runs; a part is fed at least twice")
+            if count and count != len(runs):
+                raise QualityError(f"{part}: {len(runs)} runs, other parts have {count}")
+            count = len(runs)
+            yield f"{truth}/{part.name}", truth, list(runs.values())
+
+
+def _judge(recipe: Recipe, files: Mapping[str, Path], batch: Batch, name: str) -> str:
+    frames: dict[str, Pixels] = {}
+    for view, file in files.items():
+        pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            raise QualityError(f"{file} cannot be read as a picture")
+        frames[view or recipe.views[0]] = np.ascontiguousarray(pixels[..., :3], np.uint8) if (
+            pixels.ndim == 3
+        ) else np.asarray(pixels, np.uint8)  # fmt: skip
+    if missing := [view for view in recipe.views if view not in frames]:
+        wanted = missing[0]
+        raise QualityError(f"{name}: no picture of view {wanted!r}; name it RUN-{wanted}.png")
+    outcome = recipe.judge(frames, batch, date.today()).outcome
+    # the gate knows two sides: what could not be judged goes to the reject side, too
+    return "pass" if outcome is Outcome.PASS else "reject"

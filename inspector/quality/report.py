@@ -1,0 +1,559 @@
+"""A batch on paper: the ledger goes in, one PDF comes out, in English or Chinese.
+
+Enters: ``<data>``, a batch. Leaves: counts and whether they agree, yield, what was wrong, control
+charts, pictures of defects, first article and challenge tests, deviations, signatures, and the
+proof that the ledger behind all this was not changed. ``python -m inspector.quality.report`` runs
+it in a process of its own, niced; the command line and the plant start that.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+from reportlab.platypus import Flowable, Image, Spacer, Table
+
+from inspector.config import Quality
+from inspector.part import GateAction, Mode, Outcome, Verdict
+from inspector.quality import challenge, drift, first_article, paper
+from inspector.quality.charts import Chart
+from inspector.quality.errors import QualityError
+from inspector.quality.paper import BAD, BODY, DEEP, GOOD, INK, NOTE, WARN, WIDTH
+from inspector.quality.report_words import LANGUAGES, WORDS
+from inspector.quality.rules import SELECTED, run_length, signals
+from inspector.quality.signing import article_subject
+from inspector.quality.spc import ALL, BatchCharts, Limits
+from inspector.store import History, ImageRecord, verify
+from inspector.store.cursor import newest_desk, parts_of_batch
+from inspector.store.holds import KIND as DISPOSITION
+from inspector.store.keys import public_key
+from inspector.store.periods import reconcile
+from inspector.store.proof import newest_words
+from inspector.store.signatures import KIND as SIGNATURE
+from inspector.store.signatures import Signature, Signatures
+
+PICTURES = 9
+PER_LABEL = 3
+LINES_MAX = 40
+"""Rows of a table; what is over is counted."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that the report says."""
+
+    batch: str
+    station: str = ""
+    site: str = ""
+    line: str = ""
+    product: str = ""
+    recipes: list[str] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    software: list[str] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    began_ns: int = 0
+    ended_ns: int = 0
+    closed: bool = False
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    others: int = 0
+    gates: Counter[str] = field(default_factory=Counter)
+    unheard: int = 0
+    streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """First and last number, and how many."""
+    labels: Counter[str] = field(default_factory=Counter)
+    faulty: list[Verdict] = field(default_factory=list)
+    """Some of each label."""
+    charts: BatchCharts | None = None
+    articles: list[tuple[dict[str, Any], tuple[Signature, ...]]] = field(default_factory=list)
+    challenges: list[Any] = field(default_factory=list)
+    deviations: list[tuple[int, str, str, str]] = field(default_factory=list)
+    """When, what, detail, who."""
+    signatures: list[Signature] = field(default_factory=list)
+    differences: tuple[str, ...] | None = None
+    """Of the counts; None where no independent counter ran."""
+    periods: Any = ()
+    standing: str = ""
+    proof: dict[str, Any] = field(default_factory=dict)
+    verified: str | None = None
+    """Empty: all agrees; None: not run; else the first thing that is wrong."""
+
+    @property
+    def root(self) -> str:
+        """Of the newest checkpoint; empty where nothing is signed yet."""
+        return str(self.proof.get("line", {}).get("root", ""))
+
+
+def gather(
+    data: Path, batch: str, plan: Quality | None = None, limits: Limits | None = None,
+    check: bool = True,
+) -> Facts:  # fmt: skip
+    """Everything about ``batch``. Raises ``StoreError`` if it has no part."""
+    facts = Facts(batch)
+    wanted: Counter[str] = Counter()
+    with History(data, bound_s=60.0) as history:
+        for part in parts_of_batch(history, batch):
+            _count(facts, part.verdict, part.gate)
+            _chart(facts, part.verdict, plan or Quality(), limits)
+            if part.verdict.outcome is Outcome.REJECT and part.verdict.mode is Mode.AUTO:
+                label = _labels(part.verdict)[0]
+                if wanted[label] < PER_LABEL:
+                    wanted[label] += 1
+                    facts.faulty.append(part.verdict)
+        _batch(facts, history)
+        _desk(facts, history, data)
+        _events(facts, history)
+        counted = reconcile(history, batch)
+        if counted is not None:
+            facts.differences, facts.periods = counted.differences, counted.periods
+    facts.proof = newest_words(data)
+    if check:
+        report = verify(data, images=False)
+        facts.verified = str(report.problems[0]) if report.problems else ""
+    facts.deviations.sort(key=lambda row: row[0])
+    return facts
+
+
+def batch_report(
+    data: Path, batch: str, out: Path, language: str = "en", plan: Quality | None = None,
+    limits: Limits | None = None, check: bool = True, places: tuple[str, str] = ("", ""),
+) -> Facts:  # fmt: skip
+    """Write the report of ``batch`` to ``out``.
+
+    Args:
+        check: verify the ledger; a large one takes minutes.
+        places: the station's site and line.
+
+    Raises:
+        QualityError: no such language.
+        StoreError: the batch has no part, or the ledger cannot be read.
+    """
+    if language not in LANGUAGES:
+        raise QualityError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
+    paper.load_font()
+    facts = gather(data, batch, plan, limits, check)
+    facts.site, facts.line = places
+    words = WORDS[language]
+    with History(data, bound_s=60.0) as history:
+        story = list(_story(facts, words, data, history))
+    new = out.with_name(out.name + ".new")
+    root = facts.root[:16]
+    running = f"{words['batch_report']} {batch} · {facts.station} · {words['root']} {root}"
+    paper.write(
+        new, story, title=f"{words['batch_report']} {batch}", running=running,
+        page=lambda number: words["page"].format(number), author=facts.station,
+    )  # fmt: skip
+    new.replace(out)
+    return facts
+
+
+def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowable]:
+    judged = facts.counts[Outcome.PASS] + facts.counts[Outcome.REJECT]
+    total = facts.counts.total()
+    share = f"{100 * facts.counts[Outcome.PASS] / judged:.2f} %" if judged else "–"
+    status = w["ended"] if facts.closed else w["running"]
+    yield from paper.heading(w["batch_report"], facts.batch, [
+        (w["product"], facts.product), (w["recipe"], ", ".join(facts.recipes)),
+        (w["station"], facts.station),
+        (w["line"], " · ".join(filter(None, (facts.site, facts.line)))),
+        (w["expected"], "; ".join(f"{k} {v}" for k, v in facts.texts.items())),
+        (w["began"], moment(facts.began_ns)),
+        (w["ended"], moment(facts.ended_ns) if facts.closed else w["running"]),
+        (w["software"], ", ".join(facts.software)),
+        (w["digest"], ", ".join(d[:16] for d in facts.digests)),
+        (w["made"], moment(int(datetime.now(UTC).timestamp() * 1e9))),
+    ])  # fmt: skip
+    held = bool(facts.standing)
+    yield paper.tiles([
+        (w["inspected"], f"{total:,}", INK), (w["yield"], share, DEEP),
+        (w["rejected"], f"{facts.counts[Outcome.REJECT]:,}", INK),
+        (w["errors"], f"{facts.counts[Outcome.ERROR]:,}",
+         WARN if facts.counts[Outcome.ERROR] else INK),
+        (w["status"], facts.standing if held else status, BAD if held else GOOD),
+    ])  # fmt: skip
+    yield Spacer(1, 8)
+    yield from _counts(facts, w)
+    if facts.labels:
+        yield from paper.section(w["pareto"], paper.pareto(facts.labels.most_common(), w["parts"]))
+    yield from _spc(facts, w)
+    yield from _pictures(facts, w, data, history)
+    yield from _articles(facts, w)
+    yield from _challenges(facts, w)
+    yield from _deviations(facts, w)
+    yield from _signatures(facts, w)
+    yield from _proof(facts, w, data)
+
+
+def _counts(facts: Facts, w: Any) -> list[Flowable]:
+    total = facts.counts.total() + facts.others
+    missing = sum(last - first + 1 - n for first, last, n in facts.streams.values())
+    told = facts.gates.total()
+    rows: list[list[object]] = [
+        [w["triggers"], f"{total + missing:,}", ""],
+        [w["records"], f"{total:,}", _agree(missing, w)],
+        [w["pass"], f"{facts.counts[Outcome.PASS]:,}", ""],
+        [w["reject"], f"{facts.counts[Outcome.REJECT]:,}", ""],
+        [w["error"], f"{facts.counts[Outcome.ERROR]:,}", ""],
+    ]
+    if facts.counts[Outcome.NOT_INSPECTED]:
+        rows.append([w["not_inspected"], f"{facts.counts[Outcome.NOT_INSPECTED]:,}", ""])
+    rows += [
+        [w["others"], f"{facts.others:,}", ""],
+        [w["permits"], f"{facts.gates[GateAction.PERMIT]:,}", ""],
+        [w["gate_rejects"], f"{told - facts.gates[GateAction.PERMIT]:,}", ""],
+        [w["gate_silent"], f"{total - told:,}", _agree(total - told, w)],
+        [w["gate_unheard"], f"{facts.unheard:,}", _agree(facts.unheard, w)],
+    ]
+    if facts.differences is not None:
+        for name in ("infeed", "commanded", "confirmed"):
+            found = sum(getattr(period, name) for period in facts.periods)
+            rows.append([w[name], f"{found:,}", ""])
+        rows += [["", "", paper.coloured(text, BAD)] for text in facts.differences]
+    return paper.section(
+        w["counts"], paper.table((w["what"], w["count"], w["check"]), rows, (5, 1.3, 3), (1,))
+    )
+
+
+def _agree(difference: int, w: Any) -> Flowable:
+    if not difference:
+        return paper.coloured(f"✓ {w['agrees']}", GOOD)
+    return paper.coloured(w["differs"].format(f"{difference:,}"), BAD)
+
+
+def _spc(facts: Facts, w: Any) -> Iterator[Flowable]:
+    charts = facts.charts
+    if charts is None:
+        return
+    if not charts.groups and not any(m.groups for m in charts.measures.values()):
+        few = w["too_few"].format(charts.parts, charts.plan.subgroup)
+        yield from paper.section(w["spc"], paper.text(few, BODY))
+        return
+    drawn: list[Flowable] = []
+    spoken = 0
+    names = [ALL, *charts.labels[:2]]
+    each: list[tuple[str, Chart | None, bool]] = [
+        (w["p_chart"].format(w.get(n, n), charts.plan.subgroup), charts.p(n), True) for n in names
+    ]
+    each.append((w["u_chart"], charts.u(), False))
+    for measure, known in list(charts.measures.items())[:4]:
+        if both := charts.xbar_r(measure):
+            each.append((w["xbar"].format(measure, known.unit), both[0], False))
+            each.append((w["range"].format(measure), both[1], False))
+    for caption, chart, percent in each:
+        if chart is None or not len(chart.points):
+            continue
+        at = sorted({s.at for s in signals(list(chart.z[-60:]), SELECTED)})
+        spoken += len(at) if not spoken else 0
+        drawn.append(paper.control_chart(
+            list(chart.points[-60:]), chart.centre, list(chart.lower[-60:]),
+            list(chart.upper[-60:]), at, caption=caption,
+            shown=(lambda v: f"{100 * v:.2f} %") if percent else (lambda v: f"{v:.4g}"),
+        ))  # fmt: skip
+    said = w["in_control"]
+    if spoken:
+        said = w["out_of_control"].format(spoken, min(60, len(charts.groups)))
+    rules = w["rules_said"].format(round(run_length(SELECTED)))
+    yield from paper.section(
+        w["spc"], paper.coloured(said, BAD if spoken else GOOD, BODY), paper.text(rules, NOTE),
+        Spacer(1, 3), *drawn[:1],
+    )  # fmt: skip
+    for one in drawn[1:]:
+        yield one
+        yield Spacer(1, 6)
+    capable = [(m, charts.capability(m)) for m in charts.measures]
+    rows = [
+        [m, f"{c.n:,}", f"{c.mean:.4g}", f"{c.sigma:.3g}",
+         f"{c.cp.value:.2f} ({c.cp.low:.2f}–{c.cp.high:.2f})" if c.cp else "–",
+         f"{c.cpk.value:.2f} ({c.cpk.low:.2f}–{c.cpk.high:.2f})"]
+        for m, c in capable if c
+    ]  # fmt: skip
+    if rows:
+        interval = w["interval"]
+        yield from paper.section(w["capability"], paper.table(
+            (w["measure"], "n", w["mean"], "σ", f"Cp, {interval}", f"Cpk, {interval}"), rows,
+            (3, 1, 1.4, 1.2, 2.2, 2.2), (1, 2, 3, 4, 5)))  # fmt: skip
+
+
+def _pictures(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowable]:
+    width = WIDTH / 3 - 6
+    cells: list[Any] = []
+    order = {label: i for i, (label, _) in enumerate(facts.labels.most_common())}
+    first: Counter[str] = Counter()
+    ranked = []
+    for verdict in facts.faulty:
+        label = _labels(verdict)[0]
+        first[label] += 1
+        ranked.append((first[label], order.get(label, 99), verdict))
+    for _, _, verdict in sorted(ranked, key=lambda row: row[:2])[:PICTURES]:
+        found = history.part(verdict.part_id)
+        picture = _picture(data, verdict, found.images if found else (), width)
+        said = f"{w['part_n'].format(verdict.sequence)} · {verdict.reasons[0]}"
+        cells.append([picture or paper.text(w["kept_for"], NOTE), paper.text(said, NOTE)])
+    if not cells:
+        return
+    rows = [cells[i : i + 3] + [""] * (3 - len(cells[i : i + 3])) for i in range(0, len(cells), 3)]
+    style = [("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0),
+             ("BOTTOMPADDING", (0, 0), (-1, -1), 6)]  # fmt: skip
+    grids = [Table([row], [WIDTH / 3] * 3, style=style) for row in rows]
+    yield from paper.section(w["pictures"], grids[0])
+    yield from grids[1:]
+
+
+def _picture(
+    data: Path, verdict: Verdict, images: tuple[ImageRecord, ...], width: float
+) -> Flowable | None:
+    """The view in which the worst finding is, with a box round everything that is not ok."""
+    wrong = [f for f in verdict.findings if not f.ok]
+    views = [f.view for f in wrong if f.box] + [f.view for f in wrong]
+    by_view = {image.view: image for image in images}
+    image = next((by_view[v] for v in views if v in by_view), next(iter(images), None))
+    if image is None or not (data / image.path).is_file():
+        return None
+    pixels = cv2.imread(str(data / image.path))
+    if pixels is None:
+        return None
+    scale = min(1.0, 640 / max(pixels.shape[:2]))
+    pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    for f in wrong:
+        if f.box and f.view == image.view:
+            x1, y1, x2, y2 = (round(v * scale) for v in f.box)
+            cv2.rectangle(pixels, (x1 - 2, y1 - 2), (x2 + 2, y2 + 2), (255, 255, 255), 3)
+            cv2.rectangle(pixels, (x1 - 2, y1 - 2), (x2 + 2, y2 + 2), (30, 38, 179), 2)
+    jpeg = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, 82))[1].tobytes()
+    height = width * pixels.shape[0] / pixels.shape[1]
+    if height > 150:
+        width, height = width * 150 / height, 150.0
+    return Image(io.BytesIO(jpeg), width, height, hAlign="LEFT")
+
+
+def _articles(facts: Facts, w: Any) -> Iterator[Flowable]:
+    for sheet, signed in facts.articles:
+        rows = [
+            [step_name(str(s["name"]), w), paper.coloured(*state_words(str(s["state"]), w)),
+             s["detail"]] for s in sheet["steps"]
+        ]  # fmt: skip
+        who = ", ".join(w["signed_by"].format(s.name) for s in signed) or w["unsigned"]
+        said = (
+            f"{w['attempt']} {sheet['attempt']}: {w['passed'] if sheet['passed'] else w['failed']}"
+            f" · {w['station_time'].format(sheet['station_s'])} · {who}"
+        )
+        table = paper.table((w["step"], w["result"], w["seen"]), rows, (3, 1.2, 6))
+        yield from paper.section(
+            w["articles"], paper.coloured(said, GOOD if signed else BAD, BODY), table
+        )
+
+
+def _challenges(facts: Facts, w: Any) -> list[Flowable]:
+    rows: list[list[object]] = []
+    for record in facts.challenges[:LINES_MAX]:
+        body = record.body
+        good = body["result"] == challenge.GOOD
+        parts = "; ".join(f"{p['name']}: {w.get(p['result'], p['result'])}" for p in body["parts"])
+        rows.append([
+            moment(int(body.get("at_utc_ns") or record.utc_ns)), body.get("asked_by") or "–",
+            paper.coloured(w.get(body["result"], body["result"]), GOOD if good else BAD),
+            parts or body["why"],
+        ])  # fmt: skip
+    if not rows:
+        return []
+    head = (w["at"], w["asked_by"], w["result"], w["seeded"])
+    return paper.section(w["challenges"], paper.table(head, rows, (2.6, 1.5, 1.7, 5)), whole=False)
+
+
+def _deviations(facts: Facts, w: Any) -> list[Flowable]:
+    if not facts.deviations:
+        return paper.section(w["deviations"], paper.text(w["no_deviations"], BODY))
+    rows: list[list[object]] = [
+        [moment(at), w.get(what, what), detail, who]
+        for at, what, detail, who in facts.deviations[:LINES_MAX]
+    ]
+    if len(facts.deviations) > LINES_MAX:
+        rows.append(["", w["more"].format(len(facts.deviations) - LINES_MAX), "", ""])
+    head = (w["at"], w["event"], w["detail"], w["who"])
+    return paper.section(w["deviations"], paper.table(head, rows, (2.6, 1.5, 5, 1.4)), whole=False)
+
+
+def _signatures(facts: Facts, w: Any) -> list[Flowable]:
+    if not facts.signatures:
+        return paper.section(w["signatures"], paper.text(w["no_signatures"], BODY))
+    rows: list[list[object]] = [
+        [s.name, s.meaning, w.get(s.kind, s.kind), w.get(s.by, s.by), moment(s.utc_ns)]
+        for s in facts.signatures
+    ]
+    head = (w["name"], w["meaning"], w["subject"], w["by"], w["at"])
+    return paper.section(w["signatures"], paper.table(head, rows, (2, 3, 2.4, 1.2, 2.6)))
+
+
+def _proof(facts: Facts, w: Any, data: Path) -> list[Flowable]:
+    proof = facts.proof
+    if facts.verified is None:
+        said = paper.text(w["not_verified"])
+    elif facts.verified:
+        said = paper.coloured(w["bad"].format(facts.verified), BAD)
+    else:
+        said = paper.coloured(f"✓ {w['verified']}", GOOD)
+    rows: list[list[object]] = [
+        [w["root"], facts.root or "–"],
+        [
+            w["checkpoint"],
+            f"{proof.get('number', '–')} · {proof.get('signed', '')} · "
+            f"{proof.get('line', {}).get('records', 0):,} {w['records_under']}",
+        ],
+        [w["key"], _fingerprint(data)],
+        [w["verify"], said],
+    ]
+    table = paper.table((w["what"], ""), rows, (2, 8))
+    return paper.section(w["proof"], table, Spacer(1, 4), paper.text(w["proof_note"], NOTE))
+
+
+def moment(utc_ns: int) -> str:
+    """A time as the report shows it."""
+    if not utc_ns:
+        return "–"
+    return datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def step_name(name: str, w: Any) -> str:
+    """A step of the first article in words."""
+    kind, _, seeded = name.partition(": ")
+    return str(w["seeded_step"].format(seeded)) if kind == "seeded" else str(w.get(kind, kind))
+
+
+def state_words(state: str, w: Any) -> tuple[str, Any]:
+    """A step's state in words, and its colour."""
+    return {
+        "ok": (f"✓ {w['ok']}", GOOD), "failed": (f"✗ {w['failed']}", BAD),
+        "none": (w["not_applicable"], paper.SOFT),
+    }.get(state, (w["waiting"], WARN))  # fmt: skip
+
+
+def _count(facts: Facts, verdict: Verdict, gate: Any) -> None:
+    facts.station = verdict.station
+    for known, value in (
+        (facts.recipes, verdict.recipe), (facts.digests, verdict.recipe_digest),
+        (facts.software, verdict.software), *((facts.models, m) for m in verdict.model_digests),
+    ):  # fmt: skip
+        if value not in known:
+            known.append(value)
+    facts.began_ns = facts.began_ns or verdict.times.utc_ns
+    facts.ended_ns = max(facts.ended_ns, verdict.times.utc_ns)
+    first, last, n = facts.streams.get(verdict.stream, (verdict.sequence, verdict.sequence, 0))
+    number = verdict.sequence
+    facts.streams[verdict.stream] = (min(first, number), max(last, number), n + 1)
+    if gate is not None:
+        facts.gates[gate.action] += 1
+        facts.unheard += not gate.acknowledged_ns
+    if verdict.mode in (Mode.AUTO, Mode.BYPASS):
+        facts.counts[verdict.outcome] += 1
+        if verdict.outcome is Outcome.REJECT:
+            facts.labels.update(_labels(verdict))
+    else:
+        facts.others += 1
+
+
+def _chart(facts: Facts, verdict: Verdict, plan: Quality, limits: Limits | None) -> None:
+    if facts.charts is None:
+        facts.charts = BatchCharts(plan, facts.batch, verdict.recipe, limits)
+    for alarm in facts.charts.part(verdict):
+        body = alarm.body
+        facts.deviations.append((
+            verdict.times.utc_ns, "spc_alarm", f"{alarm.chart}: {alarm.name}, {body['rule']}", "",
+        ))  # fmt: skip
+
+
+def _labels(verdict: Verdict) -> list[str]:
+    return list(dict.fromkeys(f.label for f in verdict.findings if not f.ok)) or ["?"]
+
+
+def _batch(facts: Facts, history: History) -> None:
+    for change in history.batch_changes(1000)[::-1]:
+        if change.id == facts.batch:
+            facts.product, facts.texts = change.product, dict(change.texts)
+            if change.action == "begin":
+                facts.began_ns = change.utc_ns
+            facts.closed = change.action == "end"
+            if facts.closed:
+                facts.ended_ns = change.utc_ns
+
+
+def _desk(facts: Facts, history: History, data: Path) -> None:
+    with Signatures(data) as signatures:
+        for _, record in newest_desk(history, first_article.KIND, 200)[::-1]:
+            sheet = record.body
+            if sheet.get("batch") == facts.batch:
+                facts.articles.append((sheet, signatures.under(article_subject(sheet))))
+        for position, record in newest_desk(history, SIGNATURE, 5000)[::-1]:
+            if record.body.get("batch") == facts.batch:
+                facts.signatures.append(signatures.at(position))
+    facts.challenges = [r for _, r in newest_desk(history, challenge.KIND, 2000)[::-1]
+                        if r.body.get("batch") == facts.batch]  # fmt: skip
+    for _, record in newest_desk(history, DISPOSITION, 2000)[::-1]:
+        body = record.body
+        mine = body.get("batch") == facts.batch or body.get("concerns") == facts.batch or any(
+            run[0] in facts.streams and run[1] <= facts.streams[run[0]][1]
+            and run[2] >= facts.streams[run[0]][0] for run in body.get("runs", ())
+        )  # fmt: skip
+        if mine:
+            said = f"{body['disposition']}: {body.get('reason', '')}"
+            facts.deviations.append((record.utc_ns, "hold", said, record.principal))
+            if body.get("batch") == facts.batch:
+                facts.standing = str(body["disposition"])
+    for _, record in newest_desk(history, drift.KIND, 500):
+        if record.body.get("batch") == facts.batch:
+            said = f"{record.body['feature']}: {record.body['sigmas']:+.1f} σ"
+            facts.deviations.append((record.utc_ns, "drift", said, ""))
+
+
+def _events(facts: Facts, history: History) -> None:
+    for event in history.events("alarm", 5000):
+        if facts.began_ns <= event.utc_ns <= facts.ended_ns:
+            said = f"{event.body.get('code')}: {event.body.get('detail', '')}".rstrip(": ")
+            facts.deviations.append((event.utc_ns, "alarm", said, ""))
+    for event in history.events("command", 5000):
+        mode = (event.body.get("result") or {}).get("mode")
+        if mode == Mode.BYPASS and facts.began_ns <= event.utc_ns <= facts.ended_ns:
+            reason = str((event.body.get("args") or {}).get("reason", ""))
+            facts.deviations.append((event.utc_ns, "bypass", reason, event.principal))
+
+
+def _fingerprint(data: Path) -> str:
+    from hashlib import sha256
+
+    from inspector.store.keys import PUBLIC_NAME
+
+    raw = public_key(data / "keys" / PUBLIC_NAME).public_bytes_raw()
+    return f"Ed25519, SHA-256 {sha256(raw).hexdigest()}"
+
+
+def main() -> None:
+    """``python -m inspector.quality.report DATA BATCH OUT LANGUAGE [STATION]``: for other
+    processes, which wait for no PDF themselves."""
+    os.nice(10)
+    data, batch, out, language = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
+    plan, limits, places = None, None, ("", "")
+    if len(sys.argv) > 5:
+        from inspector.config import load_station
+        from inspector.quality.tolerances import tolerances
+
+        station = load_station(Path(sys.argv[5]))
+        plan, places = station.quality, (station.site, station.line)
+        limits = {k: v for each in tolerances(station.recipes).values() for k, v in each.items()}
+    try:
+        batch_report(data, batch, out, language, plan, limits, places=places)
+    except Exception as error:
+        if not type(error).__module__.startswith("inspector."):
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
