@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from training import cli_dataset, cli_release
+from training import cli_dataset, cli_release, cli_surface
 from training.hub import cli as hub
 
 app = typer.Typer(
@@ -28,7 +28,9 @@ fit = typer.Typer(no_args_is_help=True, help="Train a network; resumes where it 
 app.add_typer(fit, name="fit")
 app.add_typer(cli_dataset.app, name="dataset")
 app.add_typer(cli_release.app, name="release")
+app.add_typer(cli_surface.app)
 app.add_typer(hub.app, name="hub")
+fit.command("anomaly")(cli_surface.fit_anomaly)
 console = Console(stderr=True)
 
 Data = Annotated[Path | None, typer.Option(help="Data folder: images/ and labels/ (YOLO txt).")]
@@ -71,8 +73,23 @@ def _plan(name: str, data: Path | None, classes: str, held_out: str, size: str) 
 
 @fit.command("detect")
 def fit_detect(
-    name: str,
+    name: Annotated[str, typer.Argument(help="A data set, or a shipped plan: bottle-line …")],
     run: Run,
+    also: Annotated[
+        list[str] | None, typer.Option(help="A further data set to learn from; repeatable.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Data set: the model's name; else the set's.")] = "",
+    view: Annotated[str, typer.Option(help="Data set: which view to look at.")] = "",
+    roi: Annotated[str, typer.Option(help="Data set: x1,y1,x2,y2, as the recipe's step.")] = "",
+    policy: Annotated[str, typer.Option(help="Data set: how pictures are varied.")] = "",
+    rate: Annotated[float | None, typer.Option(help="Data set: peak learning rate.")] = None,
+    tracking: Annotated[
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's URI; files in any case.")
+    ] = "",
+    arch: Annotated[
+        str, typer.Option(help="own, or ultralytics:MODEL (AGPL-3.0; never for what we ship).")
+    ] = "own",
+    home: cli_dataset.Home = cli_dataset.HOME,
     data: Data = None,
     classes: Annotated[str, typer.Option(help="Own data: class names, by comma.")] = "",
     held_out: Annotated[str, typer.Option(help="Own data: groups to measure on, by comma.")] = "",
@@ -85,9 +102,20 @@ def fit_detect(
 ) -> None:
     """Train a detector and export it, fp32 and int8, each with its measured card.
 
-    Example: training fit detect bottle-cap --data ../shared/data/bottles --run runs/bottle-cap
+    Example: training fit detect bottles --view side --roi 192,0,448,480
+    --start models/bottle-line/1 --run runs/bottles-2 --version 2
     """
     from dataclasses import replace
+
+    if data is None and (home / name.partition("/")[0]).is_dir():
+        from training.cli_fit import detect
+
+        for card in detect(
+            name, also or (), run, model, view, roi, policy, start, epochs, rate, models, version,
+            threads, tracking, arch, home, size,
+        ):  # fmt: skip
+            console.print(f"wrote {card}")
+        return
 
     import torch
 

@@ -61,7 +61,7 @@ def make(
     if bool(parity) == (film is not None):
         raise NotMade("give either --parity DATASET or --film FOLDER: parts to prove it with")
     today = date.today()
-    examples = of_film(film, today) if film else of_snapshot(home, parity, recipe)
+    examples = list(of_film(film, today)) if film else of_snapshot(home, parity, recipe)
     card = {"why": why, "evaluation": json.loads(evaluation.read_text()) if evaluation else None}
     made = make(
         recipe, models, examples, out, version=version, number=number, builder=by,

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor, nn
 
 from training.augment import Variation, vary
 from training.detector import Detector, EndToEnd, Shape, grid
 from training.evaluate import Detections, mean_average_precision
-from training.fit import Schedule, fit, seed_everything
+from training.fit import Schedule, Tell, fit, seed_everything
 from training.loss import detection_loss
 from training.pictures import Picture, letterbox
+from training.policy import Policy
 from training.start import begin
 
 WATCHED = 300
@@ -26,11 +28,12 @@ def fit_detector(
     shape: Shape,
     pictures: Sequence[Picture],
     held_out: Sequence[Picture],
-    how: Variation,
+    how: Variation | Policy,
     folder: Path,
     schedule: Schedule,
     batch: int = 16,
     start: Path | None = None,
+    tell: Tell = lambda step, figures: None,
 ) -> Detector:
     """Train on ``pictures``, telling the mAP50 on ``held_out`` as it goes.
 
@@ -42,12 +45,17 @@ def fit_detector(
         net = begin(net, start)
     centres, strides = grid(shape.height, shape.width)
 
+    def varied_by(picture: Picture, height: int, width: int, rng: Generator) -> Picture:
+        if isinstance(how, Policy):
+            return how(picture, height, width, rng)
+        return vary(picture, height, width, how, rng)
+
     def batches(epoch: int) -> Iterator[Any]:
         rng = np.random.default_rng((schedule.seed, epoch))
         order = rng.permutation(len(pictures))
         for i in range(0, len(order) - batch + 1, batch):
             varied = [
-                vary(pictures[j], shape.height, shape.width, how, rng) for j in order[i : i + batch]
+                varied_by(pictures[j], shape.height, shape.width, rng) for j in order[i : i + batch]
             ]
             pixels = torch.from_numpy(np.stack([p.pixels for p in varied]))
             yield (
@@ -70,7 +78,9 @@ def fit_detector(
         return mean_average_precision(detect(net, ready), ready, len(shape.classes))[0]
 
     steps = len(pictures) // batch
-    return fit(net, batches, steps, loss, measure, folder, schedule)
+    if not steps:
+        raise ValueError(f"{len(pictures)} pictures are less than one batch of {batch}")
+    return fit(net, batches, steps, loss, measure, folder, schedule, tell)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ Imported by the release's and the evaluation's commands, so that both see the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -20,18 +20,17 @@ MOST = 120
 """Candidates for a parity set of a dozen parts."""
 
 
-def of_film(folder: Path, today: date, most: int = MOST) -> list[Example]:
-    """The first parts of a film set, as its batch wants them."""
+def of_film(folder: Path, today: date, most: int = MOST, first: int = 0) -> Iterator[Example]:
+    """Parts of a film set from ``first`` on, as its batch wants them."""
     films = FilmSet.open(folder)
     batch = Batch(
         f"{films.product}-{films.lot}", films.product, films.product,
         {"lot": films.lot, "date": films.date},
     )  # fmt: skip
     opened = {view: films.film(view, verify=False) for view in ("side", "code")}
-    return [
-        Example(f"film-{i}", {view: film.picture(i) for view, film in opened.items()}, batch, today)
-        for i in range(min(most, films.count))
-    ]
+    for i in range(first, min(first + most, films.count)):
+        frames = {view: film.picture(i) for view, film in opened.items()}
+        yield Example(f"{films.lot}-{i}", frames, batch, today)
 
 
 def of_snapshot(home: Path, ref: str, recipe_file: Path, most: int = MOST) -> list[Example]:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 console = Console()
 Net = TypeVar("Net", bound=nn.Module)
+Tell = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def fit(
     measure: Callable[[nn.Module], float],
     folder: Path,
     schedule: Schedule,
+    tell: Tell = lambda step, figures: None,
 ) -> Net:
     """Train ``net`` and return its average, in eval mode.
 
@@ -70,6 +72,7 @@ def fit(
     the averaged net in eval mode and returns a figure that should grow: it may stop the training
     (``good_enough``) but never picks an epoch, or the held-out pictures would choose the weights
     that they then measure. ``folder/last.pt`` is written after each epoch, and resumed from.
+    ``tell`` gets each epoch's loss and measure.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seed_everything(schedule.seed)
@@ -123,6 +126,7 @@ def fit(
                 "optimiser": optimiser.state_dict(), "epoch": epoch + 1, "figure": figure,
             }  # fmt: skip
             _save(state, last)
+            tell(epoch + 1, {"loss": sums / max(steps, 1), "measure": figure})
     return average.eval()
 
 

@@ -7,7 +7,7 @@ a customer's own data makes a plan from the command line. Imported by ``cli`` an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from training.detector import Shape
 from training.evaluate import Detections
 from training.fit import Schedule
 from training.pictures import Picture
+from training.policy import Policy
 
 Look = Callable[[Picture], Detections]
 """Finds what is on one letterboxed picture."""
@@ -27,7 +28,7 @@ class Plan:
 
     name: str
     shape: Shape
-    variation: Variation
+    variation: Variation | Policy
     schedule: Schedule
     pictures: Callable[[Path], tuple[list[Picture], list[Picture]]]
     """From a data folder: the pictures to learn from, and those held out to measure with."""
@@ -37,3 +38,5 @@ class Plan:
     license: str = "Apache-2.0"
     probe: Callable[[Look, list[Picture]], dict[str, Any]] | None = None
     """Further measurements for the card, beyond mAP and recall."""
+    lineage: dict[str, Any] = field(default_factory=dict)
+    """What went in, with its digests, for the card."""

@@ -256,4 +256,3 @@ def _parity(recipe: Recipe, examples: Sequence[Example]) -> dict[str, bytes]:
         parts.append(expected(example.name, judgement, pictures, example.batch, example.today))
     files[bundle.PARITY] = json.dumps(parts, indent=1, ensure_ascii=False).encode()
     return files
-

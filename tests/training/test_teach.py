@@ -1,0 +1,178 @@
+"""A net is taught from snapshots, beginning from what already ships; int8 is held to fp32."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from training_fixtures.station import make_station
+from typer.testing import CliRunner
+
+from training.cli import app
+from training.dataset.build import from_station
+from training.dataset.snapshot import Snapshot, open_snapshot, write
+from training.detector import Detector, EndToEnd, Shape
+from training.export import Difference, check_int8
+from training.fit import Schedule
+from training.measure import run, session
+from training.pictures import Picture
+from training.policy import POLICIES, policy_of
+from training.start import begin
+from training.teach import Lesson, classes_of, pictures_of, plan_of
+from training.tracking import NoTracking, Track
+
+MODELS = Path(__file__).parents[2] / "models"
+BOTTLE = MODELS / "bottle-line" / "1"
+
+
+def square(number: int) -> np.ndarray:
+    """A part with a square on it where a scratch would be, if it has one."""
+    pixels = np.full((64, 64, 3), 90 + number % 40, np.uint8)
+    pixels[::7] -= 9
+    if number % 5 == 0 or number % 10 == 2:
+        pixels[12:20, 10:40] = (20, 220, 240)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets")
+    station = make_station(folder / "data", batches=5, parts=10, picture=square)
+    drafts, made_from = from_station(station)
+    write(folder, "squares", drafts, made_from=made_from, by="ben")
+    return folder
+
+
+@pytest.fixture
+def squares(home: Path) -> Snapshot:
+    return open_snapshot(home, "squares")
+
+
+def test_what_ships_is_its_own_checkpoint() -> None:
+    card = json.loads((BOTTLE / "card.json").read_text())
+    known = card["lineage"]["shape"]
+    classes = (*known["classes"][:5], "label_torn", *known["classes"][5:])
+    shape = Shape(known["height"], known["width"], classes, tuple(known["channels"]), known["neck"])
+    net = EndToEnd(begin(Detector(shape), BOTTLE)).eval()
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 480, 256, 3), np.uint8)
+
+    with torch.no_grad():
+        ours = net(torch.from_numpy(pixels))[0].numpy()
+    theirs = run(session(BOTTLE / "model.onnx"), pixels)[0]
+
+    def named(rows: np.ndarray, names: list[str]) -> list[tuple[str, float]]:
+        best = rows[rows[:, 4] > 0.02]
+        return sorted((names[int(r[5])], round(float(r[4]), 2)) for r in best)
+
+    assert [r for r in named(ours, list(classes)) if r[0] != "label_torn"] == named(
+        theirs, known["classes"]
+    )
+
+
+def test_another_net_is_not_begun_from(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="same architecture"):
+        begin(Detector(Shape(64, 64, ("a",), (8, 8, 16, 16), 8)), BOTTLE)
+    with pytest.raises(ValueError, match="is not there"):
+        begin(Detector(Shape(64, 64, ("a",), (8, 8, 16, 16), 8)), tmp_path / "none")
+
+
+def test_a_lesson_keeps_the_starts_classes_and_adds_the_new(squares: Snapshot) -> None:
+    classes = classes_of([squares], BOTTLE, "side")
+    known = json.loads((BOTTLE / "card.json").read_text())["classes"]
+    assert classes == (*known, "scratch")
+
+
+def test_a_lesson_shows_the_roi_with_its_boxes(squares: Snapshot) -> None:
+    lesson = Lesson("m", (squares,), "side", ("bottle", "scratch"), roi=(8, 8, 40, 40))
+    pictures = pictures_of(lesson, "train")
+    assert {p.pixels.shape for p in pictures} == {(32, 32, 3)}
+    scratched = [p for p in pictures if (p.labels == 1).any()]
+    assert scratched and all((p.boxes >= 0).all() and (p.boxes <= 32).all() for p in pictures)
+    assert scratched[0].boxes[scratched[0].labels == 1].tolist() == [[2, 4, 32, 12]]
+    assert not any((p.labels == 0).any() for p in pictures)  # a bottle by less than half
+
+
+def test_a_plans_card_names_everything_that_went_in(squares: Snapshot) -> None:
+    lesson = Lesson("m", (squares,), "side", ("scratch",), start=BOTTLE)
+    plan = plan_of(lesson, policy_of("line-camera"), Schedule(seed=7))
+    assert plan.lineage["datasets"] == {squares.ref: squares.digest}
+    assert plan.lineage["seed"] == 7 and len(plan.lineage["start_sha256"]) == 64
+    assert plan.shape.neck == 48 and plan.shape.classes == ("scratch",)
+    assert len(plan.lineage["varied_by"]) == 8
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_says_why_and_draws_the_same_for_a_seed(name: str) -> None:
+    policy = policy_of(name)
+    assert len(policy.reasons) == len(policy.make())
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    picture = Picture(pixels, np.array([[20, 20, 60, 50]], np.float32), np.array([3]))
+    one, two = (policy(picture, 64, 96, np.random.default_rng(4)) for _ in range(2))
+    assert np.array_equal(one.pixels, two.pixels) and np.array_equal(one.boxes, two.boxes)
+    many = [policy(picture, 64, 96, np.random.default_rng(i)) for i in range(20)]
+    assert all(p.pixels.shape == (64, 96, 3) for p in many)
+    assert any(not np.array_equal(p.pixels, pixels) for p in many)
+    assert all(p.labels.tolist() == [3] for p in many if len(p.labels))
+
+
+def test_a_policy_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    with pytest.raises(ValueError, match="line-camera"):
+        policy_of("mirror")
+
+
+def test_int8_is_the_model_that_it_was_made_of_or_is_refused(tmp_path: Path) -> None:
+    pixels = [np.random.default_rng(0).integers(0, 256, (1, 320, 320, 3), np.uint8)]
+    whole = MODELS / "bottle-cap" / "1" / "model.onnx"
+    found = check_int8(whole, MODELS / "bottle-cap-int8" / "1" / "model.onnx", pixels)
+    assert found["same_classes"] == 1.0
+    looks = [np.full((1, 480, 256, 3), 90, np.uint8)]
+    broken = MODELS / "bottle-line-int8" / "1" / "model.onnx"
+    with pytest.raises(Difference, match="not the fp32 model any more"):
+        check_int8(_turned(BOTTLE / "model.onnx", tmp_path), broken, looks)
+
+
+def _turned(source: Path, folder: Path) -> Path:
+    """A model that is sure of everything: its score biases are turned round."""
+    model = onnx.load(source)
+    for entry in model.graph.initializer:
+        if entry.name.startswith("net.score.") and entry.name.endswith(".bias"):
+            bias = -onnx.numpy_helper.to_array(entry)
+            entry.CopyFrom(onnx.numpy_helper.from_array(bias, entry.name))
+    onnx.save(model, folder / "turned.onnx")
+    return folder / "turned.onnx"
+
+
+def test_a_run_is_tracked_in_plain_files_and_mlflow_is_missed_in_words(tmp_path: Path) -> None:
+    track = Track(tmp_path / "run", "m", {"rate": 0.1})
+    track(1, {"loss": 2.0})
+    track(2, {"loss": 1.0})
+    track.end({"cards": []})
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == [2.0, 1.0]
+    try:
+        import mlflow  # noqa: F401
+    except ImportError:
+        with pytest.raises(NoTracking, match="pip install mlflow"):
+            Track(tmp_path / "other", "m", {}, "http://127.0.0.1:1")
+
+
+@pytest.mark.slow
+def test_a_snapshot_becomes_a_model_with_its_lineage(home: Path, tmp_path: Path) -> None:
+    words = [
+        "fit", "detect", "squares", "--run", str(tmp_path / "run"), "--view", "side",
+        "--home", str(home), "--models", str(tmp_path / "models"), "--epochs", "60",
+        "--rate", "0.006", "--threads", "1",
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output + str(done.exception)
+    card = json.loads((tmp_path / "models/squares/1/card.json").read_text())
+    squares = open_snapshot(home, "squares")
+    assert card["lineage"]["datasets"] == {squares.ref: squares.digest}
+    assert card["classes"] == list(squares.classes())
+    small = json.loads((tmp_path / "models/squares-int8/1/card.json").read_text())
+    assert small["lineage"]["against_fp32"]["same_classes"] >= 0.9
+    assert (tmp_path / "run/metrics.jsonl").exists()

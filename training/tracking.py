@@ -1,0 +1,75 @@
+"""What a run tried and how it went: parameters and figures enter, plain files leave, always.
+
+``run.json`` and ``metrics.jsonl`` in the run, a line an epoch; to MLflow as well where a tracking
+URI is given. A tracking server that is away never stops a training. Imported by the commands.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+console = Console(stderr=True)
+
+
+class NoTracking(ValueError):
+    """MLflow was asked for and is not installed."""
+
+
+class Track:
+    """One run."""
+
+    def __init__(self, folder: Path, name: str, params: Mapping[str, Any], uri: str = "") -> None:
+        """``uri`` is MLflow's tracking URI; empty: plain files alone. Raises ``NoTracking``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._metrics = folder / "metrics.jsonl"
+        whole = {"name": name, "began": time.time(), "params": dict(params)}
+        (folder / "run.json").write_text(json.dumps(whole, indent=1, default=str))
+        self._mlflow = _mlflow(uri) if uri else None
+        if self._mlflow is not None:
+            self._try("set_experiment", name)
+            self._try("start_run", run_name=folder.name)
+            self._try("log_params", {k: str(v)[:500] for k, v in params.items()})
+
+    def __call__(self, step: int, figures: Mapping[str, float]) -> None:
+        """Figures of one epoch."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps({"step": step, "at": time.time(), **figures}) + "\n")
+        if self._mlflow is not None:
+            self._try("log_metrics", dict(figures), step=step)
+
+    def end(self, results: Mapping[str, Any] | None = None) -> None:
+        """The run is over."""
+        if results is not None:
+            path = self._metrics.with_name("results.json")
+            path.write_text(json.dumps(dict(results), indent=1, default=str))
+        if self._mlflow is not None:
+            if results is not None:
+                self._try("log_dict", dict(results), "results.json")
+            self._try("end_run")
+
+    def _try(self, do: str, *args: Any, **named: Any) -> None:
+        with suppress(AttributeError):
+            try:
+                getattr(self._mlflow, do)(*args, **named)
+            except Exception as error:  # whatever the server or its client does
+                console.print(f"tracking: {do}: {error}", style="yellow", markup=False)
+                self._mlflow = None
+
+
+def _mlflow(uri: str) -> Any:
+    try:
+        import mlflow
+    except ImportError:
+        raise NoTracking(
+            "a tracking URI is given but MLflow is not installed: `pip install mlflow`, or leave "
+            "it out; runs are tracked in plain files in any case"
+        ) from None
+    mlflow.set_tracking_uri(uri)
+    return mlflow
