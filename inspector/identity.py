@@ -58,6 +58,8 @@ class Action(StrEnum):
     TEST_PULSE = "test_pulse"
     RESET_COUNTS = "reset_counts"
     """Begin a new period of counts; what was recorded stays."""
+    SET_OUTPUT = "set_output"
+    """Switch one of the PLC's process outputs for a while."""
     ACKNOWLEDGE_ALARM = "acknowledge_alarm"
     CALL_HELP = "call_help"
     """Ask for somebody at the line, or say that one has come."""
@@ -103,6 +105,7 @@ MAY: Mapping[Action, frozenset[Role]] = {
     Action.REJECT: frozenset({_O, _Q, _E, _M, _S}),
     Action.TEST_PULSE: frozenset({_O, _Q, _E}),
     Action.RESET_COUNTS: frozenset({_O, _Q, _E}),
+    Action.SET_OUTPUT: frozenset({_E, _M, _S}),
     Action.ACKNOWLEDGE_ALARM: frozenset({_O, _Q, _E}),
     Action.CALL_HELP: frozenset({_O, _Q, _E}),
     Action.RELEASE_LINE: frozenset({_O, _Q, _E, _S}),

@@ -58,6 +58,24 @@ class StationBit(IntFlag):
     STOP = 1 << 2
     """Asks the PLC to stop the conveyor."""
     ALARM = 1 << 3
+    OUTPUT_1 = 1 << 8
+    """Process outputs: what the PLC does with each is agreed in the plant …"""
+    OUTPUT_2 = 1 << 9
+    OUTPUT_3 = 1 << 10
+    OUTPUT_4 = 1 << 11
+    OUTPUT_5 = 1 << 12
+    OUTPUT_6 = 1 << 13
+    OUTPUT_7 = 1 << 14
+    OUTPUT_8 = 1 << 15
+    """… and void while the heartbeat is stale."""
+
+
+OUTPUTS = 8
+
+
+def output_bit(number: int) -> StationBit:
+    """The bit of process output ``number``, from 1."""
+    return StationBit(1 << 7 + number)
 
 
 class Action(IntEnum):

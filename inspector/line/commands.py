@@ -10,7 +10,8 @@ Arguments, all optional unless said: ``start_batch``: ``id`` (needed), ``product
 ``set_mode``: ``mode`` (needed). ``bypass``: ``reason`` and ``minutes`` (needed). ``pause``,
 ``resume``: ``reason``. ``reject``: ``part``, or ``first`` and ``last`` (needed), ``stream``,
 ``reason``. ``reset_counts``: ``reason`` (needed); a new period of counts begins, the ledger's
-stay what they are. ``test_pulse``.
+stay what they are. ``set_output``: ``output`` (1 to 8) and ``seconds`` (needed; 0 is off),
+``reason``. ``test_pulse``.
 ``acknowledge_alarm``: ``code``; also lets a stopped line run again. ``release_line``: ``id`` and
 ``signatures``, positions at the desk (needed). ``challenge``: ``parts`` (needed), the next ones.
 ``announce``: ``code`` and ``on`` (needed), ``detail``, ``stop``. ``install_release``: see
@@ -247,6 +248,15 @@ class Commands:
             line.reconciler.begin(line.zone.status)
         return {"from": first, "stream": line.stream, "batch": batch}
 
+    def set_output(self, command: Command) -> dict[str, Any]:
+        if self._line.station.plc is None:
+            raise Refused("this station has no PLC")
+        number, seconds = _number(command.args, "output"), command.args.get("seconds")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise Refused("`seconds` is a number")
+        self._line.outputs.switch(number, seconds, time.monotonic_ns())
+        return {"output": number, "seconds": seconds}
+
     def test_pulse(self, command: Command) -> dict[str, Any]:
         line = self._line
         if line.run is None:
@@ -320,6 +330,7 @@ ACTS: Mapping[Action, Act] = {
     Action.REJECT: Commands.reject,
     Action.TEST_PULSE: Commands.test_pulse,
     Action.RESET_COUNTS: Commands.reset_counts,
+    Action.SET_OUTPUT: Commands.set_output,
     Action.ACKNOWLEDGE_ALARM: Commands.acknowledge_alarm,
     Action.RELEASE_LINE: Commands.release_line,
     Action.CHALLENGE: Commands.challenge,

@@ -27,6 +27,7 @@ from inspector.line.gate import Gate, Link, Seen, Told
 from inspector.line.inputs import Inputs, heed, refuse_under_way
 from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
+from inspector.line.outputs import Outputs
 from inspector.line.periods import Periods
 from inspector.line.restart import BACKFILL, gap_before, parts_of, undecided
 from inspector.line.tracking import Update, Zone
@@ -37,7 +38,7 @@ from inspector.part import (
     Outcome,
     Part,
 )
-from inspector.registers import Action, GateReason, PlcStatus
+from inspector.registers import Action, GateReason, PlcStatus, StationBit
 from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError
 
@@ -92,6 +93,7 @@ class Line:
         self.counters = Counters()
         self.reconciler = Reconciler()
         self.periods = Periods(ledger.add_event)
+        self.outputs = Outputs()
         self.inputs = Inputs(station.cameras)
         self.halted = ""
         """Why no part's place is known; only without a PLC."""
@@ -115,7 +117,7 @@ class Line:
         """The PLC's run; None without a PLC, and before its first word."""
         self.linked = False
         self.alarmed = False
-        self.shown: tuple[bool, bool, bool, bool, Mode] | None = None
+        self.shown: tuple[bool, bool, bool, bool, Mode, StationBit] | None = None
         self.heard_ns: dict[str, int] = {}
         """When each camera that is connected was last heard."""
         self.last_part_ns = 0

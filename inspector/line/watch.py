@@ -61,10 +61,11 @@ def ready(line: Line) -> bool:
 def show(line: Line) -> None:
     """Tell the gate how the station is, and that its loop comes round."""
     mode = line.mode
-    state = (ready(line), mode is Mode.BYPASS, bool(line.stop.why), line.alarmed, mode)
+    outputs = line.outputs.bits(time.monotonic_ns())
+    state = (ready(line), mode is Mode.BYPASS, bool(line.stop.why), line.alarmed, mode, outputs)
     if state != line.shown:
         line.shown = state
-        bits = StationBit(0)
+        bits = outputs
         for is_set, bit in zip(state, BITS, strict=False):
             bits |= bit if is_set else StationBit(0)
         line.gate.show(bits, INDEX[mode])

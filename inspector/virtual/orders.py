@@ -6,10 +6,13 @@ that a careful PLC accepts (layout, run, check value, no gap). Only ``plc.py`` i
 
 from __future__ import annotations
 
+from collections import Counter
+
 from inspector.registers import (
     DECISIONS,
     HEARTBEAT_TIMEOUT_MS,
     LAYOUT,
+    OUTPUTS,
     STATION_REGISTERS,
     U32,
     Decision,
@@ -32,6 +35,9 @@ class Orders:
         self._beat_ns = LONG_AGO
         self._fits = False
         self._bits = StationBit(0)
+        self._outputs = 0
+        self.switched: Counter[int] = Counter()
+        """How often each process output was switched on."""
         self.begin(0)
 
     def begin(self, run: int) -> None:
@@ -46,6 +52,11 @@ class Orders:
     def stop(self) -> bool:
         """The station asks for a standstill."""
         return self._fits and StationBit.STOP in self._bits
+
+    def outputs(self, now_ns: int) -> int:
+        """The process outputs that are on, output 1 in bit 0; none while the heartbeat is stale."""
+        fresh = now_ns - self._beat_ns <= HEARTBEAT_TIMEOUT_MS * 1_000_000
+        return int(self._bits) >> 8 if self._fits and fresh else 0
 
     def ready(self, now_ns: int) -> bool:
         """Ready is set, layout and run fit and the heartbeat is fresh."""
@@ -63,11 +74,16 @@ class Orders:
         self._fits = layout == LAYOUT
         if not self._fits:
             return [], False
-        self._bits = StationBit(bits & 0xF)
+        self._bits = StationBit(bits & 0xFF0F)
         if heartbeat != self._heartbeat:
             # The first one after power-up may be a dead station's: only a change is a beat.
             self._beat_ns = now_ns if self._heartbeat >= 0 else LONG_AGO
             self._heartbeat = heartbeat
+        outputs = self.outputs(now_ns)
+        for bit in range(OUTPUTS):
+            if outputs >> bit & 1 > self._outputs >> bit & 1:
+                self.switched[bit + 1] += 1
+        self._outputs = outputs
         self._for_us = station_run(image) in (0, self._run)
         if not self._for_us:
             return [], False

@@ -195,6 +195,11 @@ class Plc:
             self._clock_ns // MS & U32, self._run, tuple(self._triggers),
         ).pack()  # fmt: skip
 
+    @property
+    def switched(self) -> dict[int, int]:
+        """How often the station has switched each process output on."""
+        return dict(self._orders.switched)
+
     def listening(self, now_ns: int) -> bool:
         """The station is ready and alive: permits count."""
         return self._orders.ready(now_ns)

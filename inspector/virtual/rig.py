@@ -375,6 +375,7 @@ class Rig:
             **self.judge.report(),
             "fed": self.fed,
             "in_bin": self._bin,
+            "outputs": self.plc.switched,
             "zone_losses": dict(self.plc.zone_losses),
             "speed_mm_s": round(self.belt.speed(), 1),
         }

@@ -6,15 +6,18 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plc_blocks import plc_status
 
 from inspector.line.modes import INDEX
+from inspector.line.outputs import Outputs
 from inspector.registers import (
     DECISIONS,
     HEARTBEAT_TIMEOUT_MS,
     LAYOUT,
+    OUTPUTS,
     PLC_BLOCK,
     PLC_HEAD_BYTES,
     PLC_REGISTERS,
@@ -28,6 +31,7 @@ from inspector.registers import (
     PlcStatus,
     StationBit,
     Trigger,
+    output_bit,
     pack_station,
     station_run,
     unpack_station,
@@ -95,6 +99,26 @@ def test_the_station_says_for_which_run_its_decisions_are() -> None:
     raw = pack_station(1, StationBit.READY, 0, [bytes(12)] * DECISIONS, 0xDEADBEEF)
     assert station_run(raw) == 0xDEADBEEF
     assert words(raw)[4:6] == [0xDEAD, 0xBEEF]
+
+
+def test_a_process_output_stands_where_the_page_says() -> None:
+    assert "8 to 15 process outputs 1 to 8" in PAGE
+    assert [output_bit(n) for n in range(1, OUTPUTS + 1)] == [1 << bit for bit in range(8, 16)]
+    block = pack_station(1, StationBit.READY | output_bit(8), 0, [bytes(12)] * DECISIONS)
+    assert words(block)[2] == 0x8001 and output_bit(8) in unpack_station(block)[2]
+
+
+def test_an_output_ends_by_itself() -> None:
+    outputs = Outputs()
+    outputs.switch(1, 2.0, 0)
+    outputs.switch(3, 1.0, 0)
+    assert outputs.bits(0) == output_bit(1) | output_bit(3)
+    assert outputs.bits(1_000_000_000) == output_bit(1)
+    outputs.switch(1, 0, 1_000_000_000)
+    assert outputs.bits(1_000_000_000) == StationBit(0)
+    for number, seconds in ((0, 1), (9, 1), (1, -1), (1, 1e6), (1, float("nan"))):
+        with pytest.raises(ValueError, match="output"):
+            outputs.switch(number, seconds, 0)
 
 
 @settings(deadline=None)
