@@ -193,7 +193,7 @@ class Display:
         self,
         run: Path,
         *,
-        pass_interval_ms: float = 250.0,
+        pass_interval_ms: float = 80.0,
         reject_interval_ms: float = 20.0,
         max_side: int = 960,
         jpeg_quality: int = 80,

@@ -132,10 +132,10 @@ def test_passes_are_thinned_out_and_rejects_do_not_wait_for_them(run: Path) -> N
     display, reader = Display(run, clock=lambda: now[0]), DisplayReader(run)
     until(lambda: display.wants(Outcome.PASS))
     assert display.show(verdict(1), {"side": grey(9)}, Counts())
-    now[0] += 100_000_000
+    now[0] += 60_000_000
     assert not display.show(verdict(2), {"side": grey(9)}, Counts())
     assert display.show(verdict(3, Outcome.ERROR), {}, Counts())
-    now[0] += 150_000_000
+    now[0] += 40_000_000
     assert display.show(verdict(4), {"side": grey(9)}, Counts())
     display.close()
     reader.close()

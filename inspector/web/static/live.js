@@ -1,11 +1,17 @@
-// The live page: display messages enter by WebSocket, one screen leaves; `picture.js` draws.
+// The live page: display messages enter by WebSocket, one screen leaves.
 //
-// One message holds a part's picture, overlay and verdict; `show` puts all of them on the screen
-// in one go, so that a verdict never stands over another part's picture. A message, little-endian:
-// 2 bytes topic, u8 version, u8 pictures, u32 bytes of JSON, u64 part, i64 monotonic ns; JSON; JPEGs.
+// One message holds a part's picture, overlay and verdict; `look` puts all of them on the screen in
+// one go, so that a verdict never stands over another part's picture. On a slow line the large
+// field shows each part's verdict. Above two parts a second it shows how the line runs, which is
+// steady, and holds each reject for two seconds with its own picture; the pictures go on beside it.
+// A message, little-endian: 2 bytes topic, u8 version, u8 pictures, u32 bytes of JSON, u64 part, i64
+// monotonic ns; JSON; JPEGs.
 
 import { byId, known, number, on, put, word } from "./frame.js";
-import { draw, drawThumb } from "./picture.js";
+import { draw, drawNear } from "./picture.js";
+import { remember, seen } from "./strip.js";
+import { showDesk, showStatus } from "./status.js";
+import "./actions.js";
 
 const { settings } = JSON.parse(byId("catalogue").textContent);
 
@@ -14,9 +20,9 @@ const PASS_HELD_MS = 500; // Twice a second: a person follows it, and nothing fl
 const WAITING_MS = 3000;
 const RECONNECT_MS = 400;
 const SILENT_MS = 3000;
-const STRIP = 8;
+const FAST = 2.0; // Parts per second above which no eye follows single parts …
+const SLOW = 1.6; // … until the line is this slow again.
 const HEADER = 24;
-const DASH = "–";
 
 let socket = null;
 let opened = 0; // When the page began to wait for a heartbeat.
@@ -25,7 +31,10 @@ let fresh = 0; // When the newest heartbeat was sent, on the page's clock.
 let offset = null; // The page's clock less the line's, the least seen: transport delay left out.
 let offsetAt = 0;
 let status = null;
-let shown = null; // The part on the screen.
+let fast = false;
+let shown = null; // The part whose picture is on the screen.
+let held = null; // The reject that the large field holds on a fast line.
+let last = null; // Number and time of the last reject.
 let nextReject = null;
 let nextPass = null;
 let drawing = null;
@@ -62,9 +71,9 @@ function take(data, from) {
   const topic = String.fromCharCode(view.getUint8(0), view.getUint8(1));
   const end = HEADER + view.getUint32(4, true);
   const body = JSON.parse(new TextDecoder().decode(new Uint8Array(data, HEADER, end - HEADER)));
-  if (topic === "ST") {
-    heartbeat(body, Number(view.getBigInt64(16, true)) / 1e6, now);
-  } else {
+  if (topic === "ST") heartbeat(body, Number(view.getBigInt64(16, true)) / 1e6, now);
+  else if (topic === "DK") showDesk(body);
+  else {
     const part = { ...body, number: Number(view.getBigUint64(8, true)), pictures: [], at: now };
     decoding = decoding.then(() => decode(part, topic, data, end, from)).catch(console.error);
   }
@@ -91,28 +100,39 @@ function heartbeat(body, sentMs, now) {
   offsetAt = now;
   fresh = Math.max(fresh, sentMs + offset);
   status = body;
+  fast = status.parts_per_s > (fast ? SLOW : FAST);
   render();
 }
 
 // --- parts ---
 
 function discard(part) {
-  for (const picture of part?.pictures ?? []) picture.close();
+  if (part && part !== shown && part !== held) for (const picture of part.pictures) picture.close();
 }
 
 function arrive(part, topic) {
-  if (topic === "VH") {
-    if (!byId(`reject-${part.part_id}`)) remember(part);
+  const rejected = part.outcome !== "pass";
+  if (rejected) {
+    remember(part);
+    if (!last || part.utc_ms > last.ms) last = { number: part.number, ms: part.utc_ms };
+  }
+  if (topic === "VH" || link() === "lost") {
     discard(part);
     return;
   }
-  if (part.outcome === "pass") {
-    discard(nextPass);
-    nextPass = part;
-  } else {
-    remember(part);
-    discard(nextReject);
+  seen(part);
+  if (fast) {
+    look(part, 0);
+    if (!rejected) return;
+  }
+  if (rejected) {
+    const before = nextReject;
     nextReject = part;
+    discard(before);
+  } else {
+    const before = nextPass;
+    nextPass = part;
+    discard(before);
   }
   advance();
 }
@@ -120,55 +140,69 @@ function arrive(part, topic) {
 // A reject interrupts a pass, and is then held; what came meanwhile is in the counts and the strip.
 function advance() {
   const now = performance.now();
-  const held = shown ? shown.until - now : 0;
-  if (nextReject && (held <= 0 || shown.outcome === "pass")) {
-    discard(nextPass);
-    nextPass = null;
-    const part = nextReject;
-    nextReject = null;
-    show(part, now + REJECT_HELD_MS);
-  } else if (nextPass && held <= 0) {
+  if (fast) {
+    if (held && now >= held.until) hold(null, 0);
+    if (nextReject && !held) {
+      const part = nextReject;
+      nextReject = null;
+      hold(part, now + REJECT_HELD_MS);
+    }
+    return;
+  }
+  if (held) hold(null, 0);
+  const left = shown?.until ? shown.until - now : 0;
+  if (nextReject && (left <= 0 || shown.outcome === "pass")) {
+    const [part, dropped] = [nextReject, nextPass];
+    nextReject = nextPass = null;
+    look(part, now + REJECT_HELD_MS);
+    discard(dropped);
+  } else if (nextPass && left <= 0) {
     const part = nextPass;
     nextPass = null;
-    show(part, now + PASS_HELD_MS);
+    look(part, now + PASS_HELD_MS);
   }
 }
 
-function show(part, until) {
-  if (link() === "lost") {
-    discard(part);
-    return;
-  }
-  discard(shown);
+function look(part, until) {
+  const before = shown;
   shown = part;
   shown.until = until;
+  if (before !== part) discard(before);
+  caption();
   draw(byId("picture"), shown);
+  if (!fast) render();
+}
+
+function hold(part, until) {
+  const before = held;
+  held = part;
+  if (held) held.until = until;
+  if (before !== held) discard(before);
   render();
+  drawNear(byId("near"), held);
 }
 
 function blank() {
-  for (const part of [shown, nextReject, nextPass]) discard(part);
-  shown = nextReject = nextPass = null;
-  draw(byId("picture"), shown);
+  const parts = [shown, held, nextReject, nextPass];
+  shown = held = nextReject = nextPass = null;
+  parts.forEach(discard);
+  draw(byId("picture"), null);
+  drawNear(byId("near"), null);
+  caption();
 }
 
-function remember(part) {
-  const item = document.createElement("li");
-  item.id = `reject-${part.part_id}`;
-  item.dataset.outcome = part.outcome;
-  const thumb = document.createElement("canvas");
-  thumb.width = 240;
-  thumb.height = 200;
-  drawThumb(thumb, part);
-  const name = document.createElement("b");
-  name.textContent = `#${part.number}`;
-  const why = document.createElement("span");
-  why.textContent = why.title = part.reasons[0] ?? "";
-  item.append(thumb, name, why);
-  const strip = byId("rejects");
-  strip.prepend(item);
-  byId("no-rejects").hidden = true;
-  for (const old of [...strip.querySelectorAll("li[id^=reject-]")].slice(STRIP)) old.remove();
+// What stands under the picture is of the same part, always.
+function caption() {
+  const line = byId("caption");
+  line.hidden = !shown;
+  line.dataset.outcome = shown?.outcome ?? "";
+  line.dataset.part = shown?.number ?? "";
+  if (!shown) return;
+  const sign = `#i-${shown.outcome}`;
+  const use = line.querySelector("use");
+  if (use.getAttribute("href") !== sign) use.setAttribute("href", sign);
+  put("caption-part", `${word("part")} ${shown.number}`);
+  put("caption-word", word(shown.outcome));
 }
 
 // --- the screen ---
@@ -179,8 +213,17 @@ function link() {
   return fresh || status || now - opened > 1500 ? "lost" : "connecting";
 }
 
-function outcome(now) {
+function state(now) {
   if (!status) return "connecting";
+  if (fast) {
+    if (held) return held.outcome;
+    if (status.paused) return "paused";
+    if (!status.ready) return "not_ready";
+    if (!status.running) return "stopped";
+    const flows = status.since_part_ms >= 0 && status.since_part_ms < WAITING_MS;
+    if (!flows) return "waiting";
+    return status.mode === "bypass" ? "not_inspected" : "running";
+  }
   if (shown && (now < shown.until || now - shown.at < WAITING_MS)) {
     if (shown.outcome !== "pass" && now < shown.until) return shown.outcome;
     if (!status.paused && status.ready) return shown.outcome;
@@ -192,85 +235,42 @@ function outcome(now) {
 
 function render() {
   const now = performance.now();
-  const state = link();
-  if (document.body.dataset.link !== state) {
-    document.body.dataset.link = state;
-    if (state === "lost") blank();
+  const now_link = link();
+  if (document.body.dataset.link !== now_link) {
+    document.body.dataset.link = now_link;
+    if (now_link === "lost") {
+      blank();
+      for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+    }
   }
   const verdict = byId("verdict");
-  const what = state === "live" ? outcome(now) : "connecting";
+  const what = now_link === "live" ? state(now) : "connecting";
+  const part = fast ? held : shown;
+  const judged = part && what === part.outcome ? part : null;
   verdict.dataset.outcome = what;
-  const judged = shown && what === shown.outcome;
-  verdict.dataset.part = judged ? shown.number : "";
+  verdict.dataset.part = judged?.number ?? "";
+  verdict.toggleAttribute("data-near", Boolean(fast && judged?.pictures.length));
   const sign = `#i-${what === "connecting" ? "waiting" : what}`;
   if (byId("sign").getAttribute("href") !== sign) byId("sign").setAttribute("href", sign);
   const name = what === "connecting" ? "" : word(what);
   put("word", name);
   byId("word").toggleAttribute("data-long", name.length > 8);
-  put("why", name ? ((judged && [...new Set(shown.reasons)].join(" · ")) || (known(`${what}.more`) ? word(`${what}.more`) : "")) : "");
-  put("which", shown ? `${word(judged ? "part" : "last_part")} ${shown.number}` + (judged ? "" : ` · ${word(shown.outcome)}`) : "");
-  if (status && state === "live") {
-    facts();
-    figures();
-    health();
-    alarms();
-  }
+  const more = known(`${what}.more`) ? word(`${what}.more`) : "";
+  put("why", name ? [...new Set(judged?.reasons ?? [])].join(" · ") || more : "");
+  put("which", name ? which(judged, what) : "");
+  if (now_link === "live") showStatus(status);
 }
 
-function facts() {
-  for (const key of ["product", "batch", "recipe"]) {
-    put(key, status[key] || DASH);
-    byId(key).title = status[key];
-  }
-  put("mode", word(`mode.${status.mode}`));
-  byId("fact-mode").dataset.mode = status.mode;
+function which(judged, what) {
+  if (judged) return `${word("part")} ${judged.number}`;
+  if (!fast || what === "waiting" || what === "stopped") return shown ? `${word("last_part")} ${shown.number} · ${word(shown.outcome)}` : "";
+  return last ? word("last_reject", number(last.number), ago(Date.now() - last.ms)) : word("no_reject");
 }
 
-function figures() {
-  const counts = status.counts;
-  const judged = counts.passed + counts.rejected + counts.errors;
-  put("n-yield", judged ? number((100 * counts.passed) / judged, 1) : DASH);
-  put("n-rate", number(status.parts_per_s * 60));
-  const long = status.takt_ms >= 10000;
-  put("n-takt", status.takt_ms ? number(long ? status.takt_ms / 1000 : status.takt_ms, long ? 1 : 0) : DASH);
-  put("takt-unit", long ? "s" : "ms");
-  put("n-latency", number(status.latency_ms.p99, 1));
-  put("latency-limit", status.deadline_ms ? `/ ${number(status.deadline_ms)}` : "");
-  for (const key of ["parts", "passed", "rejected", "errors"]) put(`n-${key}`, number(counts[key]));
-  for (const figure of document.querySelectorAll(".figure dd")) {
-    figure.toggleAttribute("data-long", figure.textContent.length > 6);
-  }
-}
-
-function health() {
-  const list = byId("health");
-  const drawn = JSON.stringify([document.documentElement.lang, status.health]);
-  if (list.drawn === drawn) return;
-  list.drawn = drawn;
-  list.replaceChildren(
-    ...status.health.map((item) => {
-      const row = document.createElement("li");
-      row.dataset.state = item.state;
-      const sign = byId("alarm").querySelector("svg").cloneNode(true);
-      sign.firstElementChild.setAttribute("href", `#i-${item.state}`);
-      const name = document.createElement("b");
-      name.textContent = item.kind === "camera" ? `${word("health.camera")} ${item.name}` : word(`health.${item.kind}`);
-      const state = document.createElement("span");
-      state.textContent = [word(`state.${item.state}`), item.detail].filter(Boolean).join(" · ");
-      row.append(sign, name, state);
-      return row;
-    }),
-  );
-}
-
-function alarms() {
-  const [first, ...rest] = [...status.alarms].sort((a, b) => a.acknowledged - b.acknowledged || b.stops - a.stops);
-  byId("alarm").hidden = !first;
-  if (!first) return;
-  const code = known(`alarm.${first.code}`) ? first.code : "other";
-  put("alarm-what", word(`alarm.${code}`) + (first.detail ? ` (${first.detail})` : ""));
-  put("alarm-do", word(`mend.${code}`));
-  put("alarm-more", rest.length ? word("alarm.more", rest.length) : "");
+function ago(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (s < 60) return word("ago.s", 10 * Math.ceil((s + 1) / 10));
+  return s < 3600 ? word("ago.min", Math.round(s / 60)) : word("ago.h", Math.round(s / 3600));
 }
 
 function tick() {
@@ -288,9 +288,15 @@ function tick() {
 opened = performance.now();
 new ResizeObserver(() => {
   cancelAnimationFrame(drawing);
-  drawing = requestAnimationFrame(() => draw(byId("picture"), shown));
+  drawing = requestAnimationFrame(() => {
+    draw(byId("picture"), shown);
+    drawNear(byId("near"), held);
+  });
 }).observe(byId("picture"));
-on("language", render);
+on("language", () => {
+  caption();
+  render();
+});
 render();
 connect();
 setInterval(tick, 100);

@@ -56,11 +56,17 @@ export function draw(canvas, part) {
   place(pen, part, main, fit(part.views[main], 0, 0, room, height), line, true);
 }
 
-// The worst finding of `part`, near, on a small canvas.
-export function drawThumb(thumb, part) {
-  if (!part.pictures.length) return;
+// The worst finding of `part`, near; nothing if there is no part. A `still` canvas keeps its size.
+export function drawNear(canvas, part, still = false) {
+  if (!still) {
+    const ratio = devicePixelRatio || 1;
+    canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
+    canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+  }
+  canvas.dataset.part = part?.number ?? "";
+  if (!part?.pictures.length) return;
   const main = mainView(part);
-  place(thumb.getContext("2d"), part, main, closeUp(part, main, thumb), 2, false);
+  place(canvas.getContext("2d"), part, main, closeUp(part, main, canvas), 2, false);
 }
 
 function place(pen, part, index, box, line, labelled) {
@@ -78,7 +84,7 @@ function place(pen, part, index, box, line, labelled) {
   for (const item of [...here].reverse()) {
     if (!item.finding.ok || !small) taken.push(name(pen, item, taken, box, small ? 0.8 * line : line));
   }
-  const text = `${view}  #${part.number}`;
+  const text = view;
   const size = 13 * line;
   const tall = size * 1.6;
   const caption = { x: box.x, y: box.y + box.h - tall, w: width(pen, text, size, 400), h: tall };

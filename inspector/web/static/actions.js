@@ -1,0 +1,294 @@
+// What the operator does: one button each, one dialog each. Nothing happens without a person.
+
+import { act, ask, byId, does, icon, leave, make, number, person, put, word } from "./frame.js";
+import { because, asPerson, button, note, open, said, signIn, signature } from "./dialog.js";
+import { desk, status, watch } from "./status.js";
+import { checks } from "./checks.js";
+
+const SCAN_MS = 60; // Between two keys of a scanner; fingers are slower.
+const HELP = ["quality", "maintenance", "engineer", "material", "supervisor"];
+
+// --- pause, resume ---
+
+function pause() {
+  const going = !status?.paused;
+  const name = going ? "pause" : "resume";
+  const line = note();
+  const send = button(word(`do.${name}`), name, going ? "danger" : "main", () =>
+    asPerson(name, async () => {
+      await act(`/line/${name}`);
+      sheet.close();
+    }, line),
+  );
+  const sheet = open(word(`${name}.ask`), [make("p", {}, word(`${name}.more`)), line], [send], "narrow");
+}
+
+// --- batches and change-over ---
+
+function field(name, text, properties = {}) {
+  const input = make("input", { name, type: "text", maxLength: 64, spellcheck: false, autocomplete: "off", ...properties });
+  return { input, box: make("label", { className: "field" }, make("span", {}, text), input) };
+}
+
+async function read(path, line) {
+  const answer = await fetch(path).catch(() => null);
+  if (answer?.ok) return answer.json();
+  said(line, because({ code: answer ? "no_line" : "no_station" }), "fault");
+  return {};
+}
+
+async function startBatch(order = null) {
+  if (!person.may?.includes("start_batch") && !(await signIn("start_batch"))) return;
+  const line = note();
+  const id = field("id", word("batch.id"), { required: true });
+  const product = field("product", word("batch.product"));
+  const target = field("target", word("batch.target"), { type: "number", min: 1, inputMode: "numeric" });
+  const lot = field("lot", word("batch.lot"));
+  const date = field("date", word("batch.date"));
+  const recipe = make("select", {}, make("option", { value: "" }, word("batch.keep")));
+  const chosen = make("label", { className: "field" }, make("span", {}, word("batch.recipe")), recipe);
+  const planned = make("div", { className: "tiles orders" });
+  const form = make("form", { className: "grid" }, id.box, product.box, chosen, target.box, lot.box, date.box);
+  let number_of_order = "";
+  const fill = (one) => {
+    number_of_order = one.order;
+    id.input.value = one.id;
+    product.input.value = one.product;
+    target.input.value = one.target ?? "";
+    lot.input.value = one.texts.lot ?? "";
+    date.input.value = one.texts.date ?? "";
+    recipe.value = one.recipe;
+  };
+  const send = button(word("do.start"), "start", "main", () => {
+    if (!form.reportValidity()) return;
+    const texts = Object.fromEntries([["lot", lot.input.value], ["date", date.input.value]].filter(([, text]) => text));
+    asPerson("start_batch", async () => {
+      send.disabled = true;
+      try {
+        await act("/batches/start", {
+          id: id.input.value.trim(), product: product.input.value, recipe: recipe.value, texts,
+          order: number_of_order, target: target.input.value ? Number(target.input.value) : null,
+        });
+        sheet.close();
+      } finally {
+        send.disabled = false;
+      }
+    }, line);
+  });
+  const end = button(word("do.end"), "stopped", "", () => {
+    sheet.close();
+    endBatch();
+  });
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    send.click();
+  };
+  const sheet = open(word("do.start"), [make("h3", {}, word("batch.planned")), planned, form, line], [end, send], "wide");
+  const [known, plans] = await Promise.all([read("/recipes", line), read("/orders", line)]);
+  recipe.append(...(known.recipes ?? []).map((one) => make("option", { value: one.name }, one.name)));
+  planned.append(...orderTiles(plans.orders ?? [], fill));
+  if (order) fill(order);
+}
+
+function orderTiles(orders, choose) {
+  if (!orders.length) return [make("p", { className: "none" }, word("batch.none"))];
+  return orders.map((one) => {
+    const tile = make(
+      "button",
+      { type: "button", className: "button tile" },
+      make("b", {}, one.order || one.id),
+      make("span", {}, [one.product, one.recipe].filter(Boolean).join(" · ")),
+      make("span", {}, one.target ? number(one.target) : ""),
+    );
+    tile.onclick = () => choose(one);
+    return tile;
+  });
+}
+
+function endBatch() {
+  const line = note();
+  const send = button(word("do.end"), "stopped", "danger", () =>
+    asPerson("end_batch", async () => {
+      await act("/batches/end");
+      sheet.close();
+    }, line),
+  );
+  const sheet = open(word("batch.end_ask", status?.batch ?? ""), [make("p", {}, word("batch.end_more")), line], [send], "narrow");
+}
+
+async function change(code = "") {
+  if (!person.may?.includes("change_over") && !(await signIn("change_over"))) return;
+  const line = note();
+  const scan = field("code", word("change.code"), { value: code });
+  const pictures = make("div", { className: "tiles recipes" });
+  const look = async () => {
+    const wanted = scan.input.value.trim();
+    if (!wanted) return;
+    const { orders } = await read(`/orders?code=${encodeURIComponent(wanted)}`, line);
+    const [found] = orders ?? [];
+    if (found) ready(found);
+    else if (orders) said(line, word("change.unknown", wanted), "warning");
+  };
+  const form = make("form", { className: "scan" }, icon("scan"), scan.box);
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    look();
+  };
+  const ready = (order) => {
+    sheet.close();
+    sure(order);
+  };
+  const sheet = open(word("do.change"), [make("p", {}, word("change.scan")), form, line, pictures], [], "wide");
+  scan.input.focus();
+  if (code) look();
+  const { recipes } = await read("/recipes", line);
+  const running = status?.recipe.split("@")[0];
+  pictures.append(
+    ...(recipes ?? []).map((one) => {
+      const picture = one.picture ? make("img", { src: one.picture, alt: "" }) : make("i", {}, icon("recipe"));
+      const now = one.name === running ? make("span", {}, word("change.now")) : null;
+      const tile = make("button", { type: "button", className: "button tile" }, picture, make("b", {}, one.name), now);
+      tile.onclick = () => ready({ id: "", product: "", recipe: one.name, texts: {}, order: "", target: null });
+      return tile;
+    }),
+  );
+}
+
+// A change-over from a picture still needs the name of what is made; an order brings it.
+function sure(order) {
+  const line = note();
+  const id = field("id", word("batch.id"), { required: true, value: order.id, readOnly: Boolean(order.id) });
+  const product = field("product", word("batch.product"), { value: order.product });
+  const lot = field("lot", word("batch.lot"), { value: order.texts.lot ?? "" });
+  const date = field("date", word("batch.date"), { value: order.texts.date ?? "" });
+  const form = make("form", { className: "grid" }, id.box, product.box, lot.box, date.box);
+  const send = button(word("do.change"), "change", "main", () => {
+    if (!form.reportValidity()) return;
+    const printed = Object.fromEntries([["lot", lot.input.value], ["date", date.input.value]].filter(([, text]) => text));
+    asPerson("change_over", async () => {
+      await act("/batches/change", { ...order, id: id.input.value.trim(), product: product.input.value, texts: { ...order.texts, ...printed } });
+      sheet.close();
+      if (status?.needs?.length) checks();
+    }, line);
+  });
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    send.click();
+  };
+  const sheet = open(word("change.to", order.recipe), [form, line], [send]);
+}
+
+// --- modes ---
+
+function mode() {
+  const line = note();
+  const list = make("div", { className: "choices" });
+  for (const one of ["auto", "setup", "cleaning"]) {
+    const made = button(word(`mode.${one}`), { auto: "ok", setup: "recipe", cleaning: "waiting" }[one], "", () =>
+      asPerson("set_mode", async () => {
+        await act("/line/mode", { mode: one });
+        sheet.close();
+      }, line),
+    );
+    made.setAttribute("aria-pressed", String(status?.mode === one));
+    made.append(make("small", {}, word(`mode.${one}.more`)));
+    list.append(made);
+  }
+  const by = button(word("mode.bypass"), "not_inspected", "", () => {
+    sheet.close();
+    bypass();
+  });
+  by.append(make("small", {}, word("mode.bypass.more")));
+  list.append(by);
+  const sheet = open(word("mode.now", word(`mode.${status?.mode ?? "auto"}`)), [list, line]);
+}
+
+async function bypass() {
+  if (!person.may?.includes("bypass") && !(await signIn("bypass"))) return;
+  const line = note();
+  const reason = field("reason", word("bypass.reason"), { required: true, minLength: 3, maxLength: 500 });
+  const minutes = field("minutes", word("bypass.minutes"), { type: "number", min: 1, max: 480, required: true, value: "30" });
+  const signed = signature("by-pass ordered");
+  const form = make("form", { className: "grid" }, reason.box, minutes.box, signed.box);
+  const send = button(word("do.bypass"), "not_inspected", "danger", () => {
+    if (!form.reportValidity()) return;
+    asPerson("bypass", async () => {
+      try {
+        await act("/line/bypass", { reason: reason.input.value, minutes: Number(minutes.input.value), signature: signed.given() });
+        sheet.close();
+      } finally {
+        signed.wipe();
+      }
+    }, line);
+  });
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    send.click();
+  };
+  const sheet = open(word("mode.bypass"), [form, line], [send]);
+}
+
+// --- help ---
+
+function help() {
+  const line = note();
+  const list = make("div", { className: "choices" });
+  for (const reason of HELP) {
+    list.append(
+      button(word(`help.${reason}`), "help", "", () =>
+        asPerson("call_help", async () => {
+          await act("/help", { reason });
+          sheet.close();
+        }, line),
+      ),
+    );
+  }
+  const sheet = open(word("do.help"), [make("p", {}, word("help.more")), list, line]);
+}
+
+// --- the person ---
+
+async function who() {
+  if (!person.user) {
+    await ask();
+    if (!person.user) await signIn("view");
+    return;
+  }
+  const roles = person.roles.map((role) => word(`role.${role}`)).join(", ");
+  const out = button(word("sign_out"), "leave", "main", leave);
+  open(person.user, [make("p", {}, roles)], [out], "narrow");
+}
+
+// --- the buttons, and the scanner ---
+
+const DOES = { pause, start: () => startBatch(), change: () => change(), mode, checks, help };
+for (const [name, how] of Object.entries(DOES)) byId(`do-${name}`).onclick = () => how();
+does("person", who);
+
+watch(() => {
+  const going = !status?.paused;
+  const use = byId("do-pause").querySelector("use");
+  const sign = going ? "#i-pause" : "#i-resume";
+  if (use.getAttribute("href") !== sign) use.setAttribute("href", sign);
+  put(byId("do-pause").querySelector("span"), word(going ? "do.pause" : "do.resume"));
+  const due = Boolean(status?.needs?.length) || Boolean(desk.challenge?.due);
+  byId("do-checks").toggleAttribute("data-due", due);
+});
+
+// A scanner types the code as fast as no person does, and ends it with Enter.
+let typed = "";
+let typedAt = 0;
+document.addEventListener("keydown", (event) => {
+  if (document.querySelector("dialog[open]") || event.ctrlKey || event.altKey) return;
+  const quick = event.timeStamp - typedAt < SCAN_MS;
+  typedAt = event.timeStamp;
+  if (event.key === "Enter") {
+    if (quick && typed.length >= 3) {
+      event.preventDefault();
+      change(typed);
+    }
+    typed = "";
+  } else if (event.key.length === 1) {
+    typed = quick ? typed + event.key : event.key;
+  }
+});
