@@ -223,7 +223,7 @@ class Display:
     def wants(self, outcome: Outcome) -> bool:
         """Whether ``show`` would encode a part of this outcome now."""
         topic = _topic(outcome)
-        if not self._heard(topic):
+        if not self.heard(topic):
             return False
         return self._clock() - self._last_ns[topic] >= self._interval_ns[topic]
 
@@ -254,7 +254,7 @@ class Display:
 
     def beat(self, status: Status) -> bool:
         """Publish the heartbeat; call it every ``HEARTBEAT_S``. Whether anybody listens."""
-        if not self._heard(Topic.STATUS):
+        if not self.heard(Topic.STATUS):
             return False
         self._send(pack(Topic.STATUS, 0, self._clock(), dataclasses.asdict(status)))
         return True
@@ -273,7 +273,7 @@ class Display:
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         return cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, self._quality))[1].tobytes()
 
-    def _heard(self, topic: Topic) -> bool:
+    def heard(self, topic: Topic) -> bool:
         """Whether anybody subscribes to ``topic``; XPUB hears of the first and of the last."""
         while int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
             note = self._socket.recv(zmq.NOBLOCK)

@@ -9,7 +9,9 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -38,6 +40,7 @@ def run(process: str, main: Callable[[], object]) -> None:
     """``main`` as a process of the station. What one of our rooms or the system refuses is one
     line and exit status ``REFUSED``; a traceback is kept for what nobody foresaw."""
     configure(process)
+    call_thread(process)
     try:
         main()
     except Exception as error:
@@ -45,6 +48,14 @@ def run(process: str, main: Callable[[], object]) -> None:
             raise
         structlog.get_logger().critical("cannot run", why=str(error))
         sys.exit(REFUSED)
+
+
+def call_thread(name: str, thread: int | None = None) -> None:
+    """The kernel's name of a thread, the calling one by default: what ``top -H`` shows. Threads
+    that it starts afterwards inherit the name."""
+    number = threading.get_native_id() if thread is None else thread
+    with contextlib.suppress(OSError):
+        Path(f"/proc/self/task/{number}/comm").write_text(name[:15])
 
 
 class _Voice:

@@ -20,6 +20,9 @@ def bench_line(
     rate: Annotated[float, typer.Option(min=1, help="Parts per second.")] = 50.0,
     seconds: Annotated[float, typer.Option(min=2, help="How long.")] = 20.0,
     recipe: Annotated[str, typer.Option(help="Recipe of the station.")] = "bench-print",
+    size: Annotated[
+        str, typer.Option(help="Of the camera's pictures; the recipe's places are scaled.")
+    ] = "640x480",
     throughput: Annotated[
         bool, typer.Option(help="Also find the highest rate of the detector alone.")
     ] = True,
@@ -28,14 +31,29 @@ def bench_line(
 ) -> None:
     """Measure the whole line: film, GenTL, ring, tools, ledger and PLC, beside bare onnxruntime.
 
-    Example: inspector bench line --rate 50 --seconds 60 --json
+    Example: inspector bench line --rate 50 --seconds 60 --size 1280x1024 --json
     """
-    from inspector.bench import bench_line as measure
+    from inspector.bench_line import bench_line as measure
 
-    report = measure(
-        rate=rate, seconds=seconds, recipe=recipe, throughput=throughput, models=models
-    )
-    print(json.dumps(report)) if as_json else print_pairs("Line", report)
+    width, _, height = size.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) % 2 == int(height) % 2 == 0):
+        raise typer.BadParameter(f"{size!r} is no size such as 1280x1024", param_hint="--size")
+    with Progress(console=console) as progress:
+        task = progress.add_task("", total=1.0)
+        report = measure(
+            rate=rate,
+            seconds=seconds,
+            recipe=recipe,
+            size=(int(width), int(height)),
+            throughput=throughput,
+            models=models,
+            progress=lambda what, done: progress.update(task, description=what, completed=done),
+        )
+    if as_json:
+        print(json.dumps(report))
+        return
+    print_rows("Processor time per part", report.pop("threads"))
+    print_pairs("Line", report)
 
 
 @app.command("store")

@@ -11,6 +11,7 @@ import gc
 import select
 import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from inspector.bus import CommandServer, run_dir
 from inspector.cameras.messages import frames_endpoint
 from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station, load_station
-from inspector.display import HEARTBEAT_S, AlarmCode, Display
+from inspector.display import HEARTBEAT_S, AlarmCode, Display, Topic
 from inspector.line import setting
 from inspector.line.champions import Champions, restore
 from inspector.line.changeover import Recipe, job
@@ -89,6 +90,9 @@ def main(path: Path, run: Path | None = None) -> None:
     poller = select.poll()
     for source in (line.receiver, line.gate, calls):
         poller.register(source, select.POLLIN)
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and thread.native_id is not None:
+            logs.call_thread(thread.name, thread.native_id)
     log.info("line is up", station=station.station, recipes=sorted(recipes))
     gc.collect()
     gc.freeze()
@@ -119,7 +123,8 @@ def main(path: Path, run: Path | None = None) -> None:
             if now >= beat_due:
                 beat_due = now + HEARTBEAT_S
                 look_around(line)
-                line.display.beat(status(line, time.monotonic_ns()))
+                if line.display.heard(Topic.STATUS):
+                    line.display.beat(status(line, time.monotonic_ns()))
             if now >= tidy_due and not judged:
                 tidy_due = now + TIDY_S
                 gc.collect(1)

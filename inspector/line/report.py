@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from inspector.display import Health, State, Status
 from inspector.line.watch import ready
 from inspector.registers import Signal
+from inspector.tools import onnx
 
 if TYPE_CHECKING:
     from inspector.line.line import Line
@@ -91,5 +92,6 @@ def _figures(line: Line) -> dict[str, float]:
             "images_dropped_total": images.overflowed + images.no_space + images.failed,
             "images_waiting": images.waiting,
             "utc_error_us": line.clock.error_us,
+            "model_cpu_seconds_total": onnx.spent.ns / 1e9,
         }
     )

@@ -78,6 +78,47 @@ class Judge(Protocol):
         ...
 
 
+class Bare:
+    """onnxruntime alone, on the very tensors that a recipe makes of some frames."""
+
+    def __init__(
+        self,
+        recipe: Judge,
+        frames: Sequence[Mapping[str, Pixels]],
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        recipe.warm_up()
+        self.batch = Batch(
+            "bench", texts={"lot": "L2417A", "date": "16 NOV 26"} | dict(texts or {})
+        )
+        self.today = date.today()
+        self._parts = []
+        for frame in frames:
+            with recorded() as runs:
+                recipe.judge(frame, self.batch, self.today)
+            feeds = [(m.session, {m.session.get_inputs()[0].name: t}) for m, t in runs]
+            self._parts.append(feeds)
+        self.runs = statistics.fmean(map(len, self._parts))
+        """Models that a part runs through."""
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def run(self, part: int) -> None:
+        """The models of one part, one after the other."""
+        for session, feed in self._parts[part % len(self._parts)]:
+            session.run(None, feed)
+
+    def per_s(self, seconds: float, between: Callable[[], object] = lambda: None) -> float:
+        """Parts a second, back to back for ``seconds``; what happens ``between`` them counts."""
+        began, done = time.perf_counter(), 0
+        while (spent := time.perf_counter() - began) < seconds:
+            self.run(done)
+            between()
+            done += 1
+        return done / spent
+
+
 def bare(
     recipe: Judge,
     frames: Sequence[Mapping[str, Pixels]],
@@ -90,36 +131,29 @@ def bare(
     it, ``ms_with_tools`` the whole judgement. With a ``rate`` each run waits for its turn, as on
     a line: a processor that slept runs the same model with colder caches and a lower clock.
     """
-    recipe.warm_up()
-    batch = Batch("bench", texts={"lot": "L2417A", "date": "16 NOV 26"} | dict(texts or {}))
-    today = date.today()
-    parts = []
-    for frame in frames:
-        with recorded() as runs:
-            recipe.judge(frame, batch, today)
-        parts.append([(m.session, {m.session.get_inputs()[0].name: tensor}) for m, tensor in runs])
+    alone = Bare(recipe, frames, texts)
     wall, whole, cpu_ms, whole_cpu_ms = [], [], 0.0, 0.0
-    for turn in range(-WARM, ROUNDS * len(parts)):
+    for turn in range(-WARM, ROUNDS * len(alone)):
         # Taken in turns, part by part, so that a machine's moods strike both alike.
-        part, frame = parts[turn % len(parts)], frames[turn % len(parts)]
         if rate:
             time.sleep(1 / rate)
-        alone = _timed(lambda: [session.run(None, feed) for session, feed in part])  # noqa: B023
+        ran = _timed(lambda: alone.run(turn))  # noqa: B023
         if rate:
             time.sleep(1 / rate)
-        judged = _timed(lambda: recipe.judge(frame, batch, today))  # noqa: B023
+        frame = frames[turn % len(frames)]
+        judged = _timed(lambda: recipe.judge(frame, alone.batch, alone.today))  # noqa: B023
         if turn >= 0:
-            wall.append(alone[0])
+            wall.append(ran[0])
             whole.append(judged[0])
-            cpu_ms += alone[1] / (ROUNDS * len(parts))
-            whole_cpu_ms += judged[1] / (ROUNDS * len(parts))
+            cpu_ms += ran[1] / (ROUNDS * len(alone))
+            whole_cpu_ms += judged[1] / (ROUNDS * len(alone))
     mean = statistics.fmean(wall)
     return {
         "ms": round(mean, 3),
         "ms_p99": round(float(np.percentile(wall, 99)), 3),
         "cpu_ms": round(cpu_ms, 3),
         "per_s": round(1e3 / mean, 2),
-        "runs": round(statistics.fmean(map(len, parts)), 2),
+        "runs": round(alone.runs, 2),
         "ms_with_tools": round(statistics.fmean(whole), 3),
         "tools_cpu_ms": round(whole_cpu_ms - cpu_ms, 3),
     }

@@ -188,10 +188,8 @@ class Detect:
 
     def _findings(self, rows: Rows, letterbox: Letterbox, corner: tuple[int, int]) -> list[Finding]:
         step, classes = self._step, self._card.classes
-        letterbox.back(rows[:, :4])
-        rows[:, :4] += (*corner, *corner)
         found = []
-        for x1, y1, x2, y2, score, number in rows.tolist():
+        for *box, score, number in rows.tolist():
             index = int(number)
             if not 0 <= index < len(classes) or score < self._thresholds[index]:
                 continue
@@ -204,7 +202,7 @@ class Detect:
                     label=label,
                     ok=severity is None,
                     score=min(score, 1.0),
-                    box=(x1, y1, x2, y2),
+                    box=letterbox.back(box, corner),
                     view=step.view,
                     severity=severity or step.severity,
                     reason="" if severity is None else f"{label.replace('_', ' ')} ({score:.2f})",

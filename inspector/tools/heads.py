@@ -6,6 +6,7 @@ Imported by ``tools/detect.py``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from inspector.tools.step import Unjudged
 
+NO_NUMBERS = "the model answered with scores that are not numbers"
 Rows = NDArray[np.float32]
 """[n,6]: x1, y1, x2, y2, score, class."""
 
@@ -25,9 +27,14 @@ Decode = Callable[[NDArray[Any], float, float], Rows]
 def end_to_end(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
     """[1,K,6], suppressed inside the graph already; unused rows have score 0."""
     rows = answer[0]
-    scores = rows[:, 4]
-    _finite(scores)
-    kept: Rows = rows[scores >= threshold].astype(np.float32)  # a copy: the buffer is reused
+    # Plain numbers: numpy's calls, cold after the model, cost more than these three passes.
+    scores = rows[:, 4].tolist()
+    if not math.isfinite(sum(scores)):
+        raise Unjudged(NO_NUMBERS)
+    best = [i for i, score in enumerate(scores) if score >= threshold]
+    if not best:
+        return np.empty((0, 6), np.float32)
+    kept: Rows = rows[best].astype(np.float32)  # a copy: the buffer is reused
     if not np.isfinite(kept).all():
         raise Unjudged("the model answered with boxes that are not numbers")
     return kept
@@ -63,7 +70,7 @@ HEADS: dict[str, Decode] = {"end-to-end": end_to_end, "yolov8": yolov8, "yolov5"
 def _finite(scores: NDArray[Any]) -> None:
     # Every comparison with NaN is false: without this a broken model finds nothing and passes all.
     if scores.size and not np.isfinite(scores.sum()):
-        raise Unjudged("the model answered with scores that are not numbers")
+        raise Unjudged(NO_NUMBERS)
 
 
 def _suppress(

@@ -6,13 +6,14 @@ for float models, into one scratch picture). Imported by the tools.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.part import Pixels
+from inspector.part import Box, Pixels
 from inspector.tools.card import Card
 
 
@@ -69,12 +70,17 @@ class Letterbox:
         if not self._direct:
             self._convert()
 
-    def back(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``boxes`` [n,4] in input pixels → in the picture's pixels, clipped to it; in place."""
+    def back(self, box: Sequence[float], corner: tuple[int, int] = (0, 0)) -> Box:
+        """A box in input pixels → in the picture's, clipped to it, ``corner`` added."""
         height, width = self._source[:2]
-        boxes -= (self.left, self.top, self.left, self.top)
-        boxes /= self.scale
-        return np.clip(boxes, 0, (width, height, width, height), out=boxes)
+        x1, y1, x2, y2 = box
+        dx, dy, scale = corner[0], corner[1], self.scale
+        return (
+            min(max((x1 - self.left) / scale, 0.0), width) + dx,
+            min(max((y1 - self.top) / scale, 0.0), height) + dy,
+            min(max((x2 - self.left) / scale, 0.0), width) + dx,
+            min(max((y2 - self.top) / scale, 0.0), height) + dy,
+        )
 
     def _place(self, pixels: Pixels) -> None:
         height, width = pixels.shape[:2]

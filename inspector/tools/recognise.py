@@ -157,19 +157,27 @@ class Recogniser:
             best = self._classes[chosen.argmax(axis=1)]
         else:
             best = steps.argmax(axis=1)
-        sure = steps[np.arange(len(best)), best]
-        if not np.isfinite(sure.sum()):
+        # Some tens of steps: numpy's calls, cold after the model, cost more than this loop.
+        sure = steps[np.arange(len(best)), best].tolist()
+        if not math.isfinite(sum(sure)):
             raise Unjudged("the recogniser answered with scores that are not numbers")
-        keep = best != 0
-        keep[1:] &= best[1:] != best[:-1]
-        at = np.flatnonzero(keep)
-        if not len(at):
+        text: list[str] = []
+        sure_of: list[float] = []
+        places: list[int] = []
+        before = 0
+        for step, (number, score) in enumerate(zip(best.tolist(), sure, strict=True)):
+            if number and number == before:
+                # A character is as sure as the best of the steps that it lasts.
+                sure_of[-1] = max(sure_of[-1], score)
+            elif number:
+                text.append(self._charset[number - 1])
+                sure_of.append(score)
+                places.append(step)
+            before = number
+        if not text:
             return NOTHING
-        text = "".join(self._charset[i - 1] for i in best[at].tolist())
-        # A character is as sure as the best of the steps that it lasts.
-        ends = np.flatnonzero(np.append(best[1:] != best[:-1], True)) + 1
-        sure_of = [float(sure[a : ends[np.searchsorted(ends, a, "right")]].max()) for a in at]
-        return Reading(text, sum(sure_of) / len(sure_of), min(sure_of), tuple(at.tolist()))
+        score = sum(sure_of) / len(sure_of)
+        return Reading("".join(text), score, min(sure_of), tuple(places))
 
 
 def spaced(reading: Reading) -> str:

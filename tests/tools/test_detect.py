@@ -298,8 +298,7 @@ def test_any_picture_fills_any_input_and_boxes_come_back(
     buffer, box = filled(pixels, colour=colour, layout=layout, dtype=dtype)
 
     assert buffer.max() == (255 if dtype == "uint8" else 1)
-    whole = np.array([[0, 0, 64, 64]], np.float32)
-    x1, y1, x2, y2 = box.back(whole)[0]
+    x1, y1, x2, y2 = box.back((0, 0, 64, 64))
     assert (x1, y1) == (0, 0)
     assert x2 == pytest.approx(width, abs=width * 0.02 + 1 / box.scale)
     assert y2 == pytest.approx(height, abs=height * 0.02 + 1 / box.scale)
