@@ -18,7 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from inspector.config import Station
-from inspector.web import access, live, login, operator, pictures, steps
+from inspector.web import access, history, live, login, operator, pictures, steps
 from inspector.web.desk import Desk
 from inspector.web.door import DESK, Door
 from inspector.web.feed import FRESH_S, Feed
@@ -83,6 +83,7 @@ def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
     app.include_router(operator.router(desk, feed, news))
     app.include_router(steps.router(desk, run))
     app.include_router(pictures.router(desk))
+    app.include_router(history.router(desk))
     app.include_router(audit.build(desk, sessions))
     ui.run_with(
         app,

@@ -17,7 +17,7 @@ from inspector.web.access import Needs
 from inspector.web.door import DESK, LIVE, OPEN
 
 PEOPLE = [role for role in Role if role is not Role.SYSTEM]
-GIVEN = {"path": "x", "digest": "0" * 64, "part_id": "0" * 32, "view": "side"}
+GIVEN = {"id": "B1", "path": "x", "digest": "0" * 64, "part_id": "0" * 32, "view": "side"}
 
 
 class Way:
