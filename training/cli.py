@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from training import cli_dataset, cli_release, cli_surface
+from training import cli_assess, cli_dataset, cli_release, cli_surface
 from training.hub import cli as hub
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ fit = typer.Typer(no_args_is_help=True, help="Train a network; resumes where it 
 app.add_typer(fit, name="fit")
 app.add_typer(cli_dataset.app, name="dataset")
 app.add_typer(cli_release.app, name="release")
+cli_assess.register(app)
 app.add_typer(cli_surface.app)
 app.add_typer(hub.app, name="hub")
 fit.command("anomaly")(cli_surface.fit_anomaly)
@@ -200,22 +201,33 @@ def fit_read(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="models/<name>/<version>, with its card.")],
-    data: Annotated[Path, typer.Argument(help="Data folder: images/ and labels/ (YOLO txt).")],
+    model: Annotated[Path, typer.Argument(help="A recipe (.yaml), or models/<name>/<version>.")],
+    data: Annotated[str, typer.Argument(help="A data set, a film set, or images/ and labels/.")],
+    champion: Annotated[Path | None, typer.Option(help="Recipe to compare with.")] = None,
+    champion_models: Annotated[Path | None, typer.Option(help="Its models' folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.html and .json.")] = None,
+    models: Models = Path("models"),
+    home: cli_dataset.Home = cli_dataset.HOME,
+    threads: Threads = 2,
     groups: Annotated[str, typer.Option(help="Only these groups, by comma.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure a detector on labelled pictures: mAP50 and, per class, recall and false finds.
+    """Measure what runs: a recipe on held-out parts, or a detector alone on labelled pictures.
 
-    Example: training evaluate models/bottle-cap/1 ../shared/data/bottles --groups IMG_4824
+    Example: training evaluate bottle-line.yaml bottles --champion old.yaml --out evaluation
     """
+    if model.suffix in (".yaml", ".yml"):
+        cli_assess.evaluate_recipe(
+            model, data, models, champion, champion_models, out, home, threads, as_json
+        )
+        return
     from training.measure import look_with, measure_detector
     from training.pictures import letterbox, read_yolo
 
     card = json.loads((model / "card.json").read_text())
     _, height, width, _ = card["input"]["shape"]
     only = groups.split(",") if groups else ()
-    pictures = [letterbox(p, height, width) for p in read_yolo(data, only=only)]
+    pictures = [letterbox(p, height, width) for p in read_yolo(Path(data), only=only)]
     if not pictures:
         raise typer.BadParameter(f"no pictures of {groups} in {data}")
     metrics = measure_detector(look_with(model / "model.onnx"), pictures, card["classes"])
