@@ -42,8 +42,10 @@ def open_database(url: str) -> Engine:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
+        engine.dispose()
         raise HubError(f"{_shown(url)}: of a newer version of this software: {error}") from error
     except SQLAlchemyError as error:
+        engine.dispose()
         reason = str(getattr(error, "orig", error)).strip()
         raise HubError(f"{_shown(url)}: {reason}") from error
     return engine

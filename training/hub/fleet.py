@@ -56,18 +56,14 @@ def fleet(connection: Connection, utc_ns: int, hours: int = 24) -> list[StationR
     counts = _counts(connection, since)
     newest = _newest_contexts(connection)
     ledger, alarm = tables.Ledger, tables.Alarm
-    times = dict(
-        connection.execute(
-            select(ledger.station_id, ledger.utc_ns).where(ledger.name == "line")
-        ).tuples()
+    newest_ns = select(ledger.station_id, ledger.utc_ns).where(ledger.name == "line")
+    standing = (
+        select(alarm.station_id, func.count())
+        .where(alarm.closed_by == "")
+        .group_by(alarm.station_id)
     )
-    alarms = dict(
-        connection.execute(
-            select(alarm.station_id, func.count())
-            .where(alarm.closed_by == "")
-            .group_by(alarm.station_id)
-        ).tuples()
-    )
+    times = dict(connection.execute(newest_ns).all())
+    alarms = dict(connection.execute(standing).all())
     station = tables.Station
     rows = []
     for row in connection.execute(

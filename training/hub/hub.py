@@ -57,9 +57,13 @@ def open_hub(
         home.mkdir(parents=True, exist_ok=True)
         key = signing_key(home, "hub")
         engine = open_database(database or f"sqlite:///{(home / DATABASE).resolve()}")
-        with engine.begin() as connection:
-            own_key(connection, key)
-        return Hub(engine, open_blobs(blobs or home / BLOBS), key, utc_ns)
+        try:
+            with engine.begin() as connection:
+                own_key(connection, key)
+            return Hub(engine, open_blobs(blobs or home / BLOBS), key, utc_ns)
+        except BaseException:
+            engine.dispose()
+            raise
     except (StoreError, BlobError) as error:
         raise HubError(str(error)) from error
     except OSError as error:

@@ -1,0 +1,178 @@
+"""The sync process: it goes on whatever the centre does, and lets go of images by rule (I5, I8)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from centre_and_stations import Served, Site, count
+
+from inspector.bus import run_dir
+from inspector.config import ConfigError, load_station
+from inspector.store.bench import sample_verdict
+from inspector.sync import process
+from inspector.sync.choose import nearness
+from inspector.sync.enrol import SyncError
+from training.hub import tables
+
+ROOT = Path(__file__).parents[2]
+
+
+def station_file(folder: Path, hub: str, **sync: Any) -> Path:
+    """A station file in ``folder`` whose data are in ``folder/station``."""
+    (folder / "recipe.yaml").write_text(
+        "name: bottle\ntools:\n"
+        "  - {name: cap, kind: detect, view: side,"
+        " params: {model: m/1, threshold: 0.4, thresholds: {dent: 0.6}}}\n"
+    )
+    lines = "".join(f"  {name}: {value}\n" for name, value in sync.items())
+    path = folder / "station.yaml"
+    path.write_text(
+        f"station: ST-01\nsite: north\nline: f2\ndata: station\nrecipes: [recipe.yaml]\n"
+        f"cameras: [{{name: side}}]\nbatch: {{id: B1}}\nsync:\n  hub: {hub}\n{lines}"
+    )
+    return path
+
+
+def test_the_process_goes_on_until_it_is_told_to_end(
+    centre: Served, site: Site, tmp_path: Path
+) -> None:
+    path = station_file(tmp_path, centre.url, every_s=0.05, cpu_share=1.0)
+    site.inspect(50)
+    station = load_station(path)
+    assert station.sync is not None
+    ending, beats, told = threading.Event(), [0.0], [""]
+    thread = threading.Thread(
+        target=process.loop,
+        args=(station, station.sync, ending, lambda: beats.append(time.monotonic()), told.append),
+    )
+    thread.start()
+    try:
+        wait_for(lambda: "has not enrolled" in told[-1])
+        site.enrol(centre)
+        wait_for(lambda: count(centre, tables.Verdict) == 50)
+        site.inspect(50)
+        wait_for(lambda: count(centre, tables.Verdict) == 100)
+    finally:
+        ending.set()
+        thread.join(10)
+    assert not thread.is_alive() and told[-1] == ""
+    assert max(b - a for a, b in pairwise(beats[1:])) < 10
+
+
+def test_one_sync_at_a_time(tmp_path: Path) -> None:
+    with (
+        process.sole(tmp_path),
+        pytest.raises(SyncError, match="runs and sends by itself"),
+        process.sole(tmp_path),
+    ):
+        pass
+
+
+def test_thresholds_come_from_the_recipes(tmp_path: Path) -> None:
+    station = load_station(station_file(tmp_path, "http://127.0.0.1:1"))
+    threshold = process.thresholds(station.recipes)
+    assert (threshold("cap", "dent"), threshold("cap", "cap")) == (0.6, 0.4)
+    assert threshold("print", "text") is None
+    assert nearness(sample_verdict(1), threshold) == pytest.approx(0.51)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("hub: centre.example", "is an address such as"),
+        ("hub: http://centre.example", "is for a centre on this machine"),
+        ("hub: https://c\n  hours: [22-5]", "is no window such as"),
+    ],
+)
+def test_a_mistake_in_the_station_file_is_said_with_its_mending(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    path = station_file(tmp_path, "x")
+    path.write_text(path.read_text().replace("hub: x", line))
+    with pytest.raises(ConfigError, match=says):
+        load_station(path)
+
+
+def test_hours_may_span_midnight() -> None:
+    from datetime import time as day_time
+
+    from inspector.config import Sync
+
+    plan = Sync(hub="https://c", hours=("22:00-05:30",))
+    assert plan.pictures_may_travel(day_time(23)) and plan.pictures_may_travel(day_time(5))
+    assert not plan.pictures_may_travel(day_time(12))
+
+
+def test_bandwidth_and_share_of_a_core_are_kept() -> None:
+    from inspector.sync.pace import Pace
+
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    worked = [0.0]
+    pace = Pace(800, 0.2, clock=lambda: now[0], cpu=lambda: worked[0], sleep=sleep)
+    for _ in range(50):
+        pace.send(10_000)
+    assert 4.5 < now[0] < 5.5  # 500 kB at 100 kB/s
+    before, worked[0] = now[0], 1.0
+    pace.rest()
+    assert now[0] - before == pytest.approx(4.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_documents_examples_work(site: Site, tmp_path: Path) -> None:
+    """docs/sync.md from a centre's first command to a complaint, and the process beside it."""
+    text = (ROOT / "docs" / "sync.md").read_text()
+    examples = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 3
+    station_file(tmp_path, "http://127.0.0.1:1")
+    site.inspect(60, serial="SN0042")
+    path = f"{ROOT / '.venv/bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    script = tmp_path / "all.sh"
+    await_hub = (
+        "while [ ! -s hub.url ]; do sleep 0.05; done\n"
+        'sed -i "s|hub: .*|hub: $(cat hub.url)|" station.yaml\n'
+    )
+    script.write_text("trap 'kill %1' EXIT\n" + examples[0] + await_hub + examples[1] + examples[2])
+    ran = subprocess.run(
+        ["bash", "-eux", str(script)],
+        cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert '"line": 12' in ran.stdout and "ST-01" in ran.stdout
+    assert "an escape" in ran.stdout
+
+
+@pytest.mark.slow
+def test_as_the_supervisor_starts_it(centre: Served, site: Site, tmp_path: Path) -> None:
+    path = station_file(tmp_path, centre.url, every_s=0.05)
+    site.enrol(centre)
+    site.inspect(50)
+    run = run_dir(site.data)
+    child = subprocess.Popen([sys.executable, "-m", "inspector.sync.process", str(path), str(run)])
+    try:
+        wait_for(lambda: count(centre, tables.Verdict) == 50, 60)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+
+
+def wait_for(true: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
