@@ -46,7 +46,10 @@ def router(desk: Desk, feed: Feed) -> APIRouter:
                 "language": language,
                 "theme": theme_of(request),
                 "words": WORDS[language],
-                "settings": {"freshMs": int(FRESH_S * 1000)},
+                "settings": {
+                    "freshMs": int(FRESH_S * 1000),
+                    "views": [camera.name for camera in station.cameras],
+                },
                 "user": session.principal.id if session else "",
                 "entries": entries(session.principal if session else None),
                 "here": "/",

@@ -107,7 +107,8 @@ function heartbeat(body, sentMs, now) {
 // --- parts ---
 
 function discard(part) {
-  if (part && part !== shown && part !== held) for (const picture of part.pictures) picture.close();
+  if (!part || [shown, held, nextReject, nextPass].includes(part)) return;
+  for (const picture of part.pictures) picture.close();
 }
 
 function arrive(part, topic) {
@@ -169,7 +170,7 @@ function look(part, until) {
   shown.until = until;
   if (before !== part) discard(before);
   caption();
-  draw(byId("picture"), shown);
+  draw(byId("picture"), shown, settings.views, fast);
   if (!fast) render();
 }
 
@@ -179,7 +180,7 @@ function hold(part, until) {
   if (held) held.until = until;
   if (before !== held) discard(before);
   render();
-  drawNear(byId("near"), held);
+  drawNear(byId("near"), held, settings.views);
 }
 
 function blank() {
@@ -289,8 +290,8 @@ opened = performance.now();
 new ResizeObserver(() => {
   cancelAnimationFrame(drawing);
   drawing = requestAnimationFrame(() => {
-    draw(byId("picture"), shown);
-    drawNear(byId("near"), held);
+    draw(byId("picture"), shown, settings.views, fast);
+    drawNear(byId("near"), held, settings.views);
   });
 }).observe(byId("picture"));
 on("language", () => {

@@ -1,8 +1,14 @@
 // A part's pictures with its findings drawn over them: a part and a canvas enter.
 
-function mainView(part) {
-  const bad = part.findings.find((finding) => !finding.ok && finding.box);
-  return Math.max(0, part.views.findIndex((view) => view.name === bad?.view));
+// The view with the worst finding; where all is well, or pictures follow each other too fast to
+// change places, the one of the station's first camera.
+function mainView(part, order, steady) {
+  const bad = steady ? null : part.findings.find((finding) => !finding.ok && finding.box);
+  for (const name of [bad?.view, ...order]) {
+    const index = part.views.findIndex((view) => view.name === name);
+    if (index >= 0) return index;
+  }
+  return 0;
 }
 
 function fit(view, x, y, width, height) {
@@ -26,7 +32,7 @@ function closeUp(part, index, thumb) {
 }
 
 // All views of `part` on `canvas`, or nothing if there is no part.
-export function draw(canvas, part) {
+export function draw(canvas, part, order = [], steady = false) {
   const ratio = devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -38,8 +44,10 @@ export function draw(canvas, part) {
   pen.clearRect(0, 0, width, height);
   canvas.dataset.part = part?.number ?? "";
   if (!part?.pictures.length) return;
-  const main = mainView(part);
+  const main = mainView(part, order, steady);
+  const rank = (index) => order.indexOf(part.views[index].name);
   const others = part.views.map((_, index) => index).filter((index) => index !== main);
+  others.sort((a, b) => rank(a) - rank(b));
   const line = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
   let room = width;
   if (others.length) {
@@ -57,7 +65,7 @@ export function draw(canvas, part) {
 }
 
 // The worst finding of `part`, near; nothing if there is no part. A `still` canvas keeps its size.
-export function drawNear(canvas, part, still = false) {
+export function drawNear(canvas, part, order = [], still = false) {
   if (!still) {
     const ratio = devicePixelRatio || 1;
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
@@ -65,7 +73,7 @@ export function drawNear(canvas, part, still = false) {
   }
   canvas.dataset.part = part?.number ?? "";
   if (!part?.pictures.length) return;
-  const main = mainView(part);
+  const main = mainView(part, order, false);
   place(canvas.getContext("2d"), part, main, closeUp(part, main, canvas), 2, false);
 }
 

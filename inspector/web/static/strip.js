@@ -5,6 +5,7 @@ import { act, byId, make, on, put, word } from "./frame.js";
 import { asPerson, note, open, said } from "./dialog.js";
 import { draw, drawNear } from "./picture.js";
 
+const { views } = JSON.parse(byId("catalogue").textContent).settings;
 const KEPT = 8;
 const SAMPLE_MS = 700; // A pass in so long is kept: more than that nobody could touch.
 
@@ -32,7 +33,7 @@ export function seen(part) {
 // The page closes a part's pictures when it has shown it; what is kept here is a copy of them.
 function keep(row, part) {
   const thumb = make("canvas", { width: 240, height: 200 });
-  drawNear(thumb, part, true);
+  drawNear(thumb, part, views, true);
   row.unshift({ ...part, thumb, pictures: part.pictures.map(copy) });
   for (const old of row.splice(KEPT)) for (const picture of old.pictures) picture.width = 0;
 }
@@ -84,7 +85,7 @@ function enlarge(part) {
   }
   const heading = `${word("part")} ${part.number} · ${word(part.outcome)}`;
   open(heading, [make("div", { className: "enlarged" }, picture, findings), line], [reject], "wide");
-  requestAnimationFrame(() => draw(picture, part));
+  requestAnimationFrame(() => draw(picture, part, views));
   reject.onclick = () =>
     asPerson("reject", async () => {
       reject.disabled = true;
