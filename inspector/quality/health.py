@@ -95,6 +95,8 @@ class Health:
         self._plan = plan
         self.indicators: dict[str, Indicator] = {}
         self._before: dict[str, float] = {}
+        self._lost: dict[str, deque[tuple[float, float]]] = {}
+        """Pictures lost by view in the last hour."""
         self._at_s: float | None = None
 
     def figures(self, at_s: float, figures: Mapping[str, float]) -> list[Order]:
@@ -118,7 +120,11 @@ class Health:
                     more = max(0.0, figures[name] - self._before.get(name, figures[name]))
                     lost[match[2]] = lost.get(match[2], 0.0) + more
             for view, more in lost.items():
-                self._sample(f"lost_frames {view}", at_s, more / hours,
+                hour = self._lost.setdefault(view, deque())
+                hour.append((at_s, more))
+                while hour[0][0] <= at_s - 3600:
+                    hour.popleft()
+                self._sample(f"lost_frames {view}", at_s, sum(n for _, n in hour),
                              plan.lost_packets_per_hour, 0.0, "/h")  # fmt: skip
             frame = self._percentiles("frame", figures)
             if frame:

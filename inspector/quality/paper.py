@@ -43,7 +43,7 @@ WIDTH = A4[0] - 2 * MARGIN
 def _style(name: str, size: float, colour: Color = INK, **more: Any) -> ParagraphStyle:
     return ParagraphStyle(
         name, fontName=FONT, fontSize=size, leading=size * 1.45, textColor=colour,
-        wordWrap="CJK", **more,
+        **more,
     )  # fmt: skip
 
 
@@ -57,6 +57,13 @@ SECTION = _style("section", 12.5, DEEP, spaceBefore=6, spaceAfter=3)
 TITLE = _style("title", 21)
 BIG = _style("big", 19)
 KICKER = _style("kicker", 8.5, DEEP)
+
+
+def speak(language: str) -> None:
+    """Ready the font, and break lines as ``language`` does: Chinese has no spaces between words."""
+    load_font()
+    for style in (BODY, NOTE, CELL, NUMBER, HEAD, HEAD_RIGHT, SECTION, TITLE, BIG, KICKER):
+        style.wordWrap = "CJK" if language == "zh" else None
 
 
 def load_font() -> None:
@@ -168,7 +175,7 @@ def table(
     )  # fmt: skip
 
 
-def pareto(rows: Sequence[tuple[str, int]], parts: str) -> Drawing:
+def pareto(rows: Sequence[tuple[str, int]]) -> Drawing:
     """What was wrong, the most frequent first, as bars; beside each the share of all so far."""
     rows = rows[:12]
     height, label, total = 13.0, 120.0, sum(n for _, n in rows) or 1
@@ -181,7 +188,7 @@ def pareto(rows: Sequence[tuple[str, int]], parts: str) -> Drawing:
         drawing.add(_string(label - 6, y + 3, _cut(name, label - 8, 8), 8, INK, "end"))
         bar = max(1.0, span * count / most)
         drawing.add(Rect(label, y + 1.5, bar, height - 4.5, fillColor=DEEP, strokeColor=None))
-        said = f"{count:,} {parts} · {100 * so_far / total:.0f} %"
+        said = f"{count:,} · {100 * so_far / total:.0f} %"
         drawing.add(_string(label + bar + 5, y + 3, said, 7.5, SOFT, "start"))
     return drawing
 
@@ -192,7 +199,7 @@ def control_chart(
 ) -> Drawing:  # fmt: skip
     """Points with centre and limits; those that are signals are marked."""
     drawing = Drawing(WIDTH, height)
-    left, right, bottom, top = 40.0, 46.0, 12.0, height - 14
+    left, right, bottom, top = 40.0, 50.0, 10.0, height - 20
     values = [*points, *upper, *(value for value in lower)]
     low, high = min(values), max(values)
     pad = (high - low) * 0.08 or abs(high) * 0.1 or 1.0

@@ -77,6 +77,8 @@ class Facts:
     challenges: list[Any] = field(default_factory=list)
     deviations: list[tuple[int, str, str, str]] = field(default_factory=list)
     """When, what, detail, who."""
+    alarms: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
+    """When which rule spoke, by chart and its name."""
     signatures: list[Signature] = field(default_factory=list)
     differences: tuple[str, ...] | None = None
     """Of the counts; None where no independent counter ran."""
@@ -114,6 +116,9 @@ def gather(
         counted = reconcile(history, batch)
         if counted is not None:
             facts.differences, facts.periods = counted.differences, counted.periods
+    for (chart, name), said in facts.alarms.items():
+        rules = "; ".join(f"{rule} ×{n}" for rule, n in Counter(r for _, r in said).items())
+        facts.deviations.append((said[0][0], "spc_alarm", f"{chart}, {name}: {rules}", ""))
     facts.proof = newest_words(data)
     if check:
         report = verify(data, images=False)
@@ -138,7 +143,7 @@ def batch_report(
     """
     if language not in LANGUAGES:
         raise QualityError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
-    paper.load_font()
+    paper.speak(language)
     facts = gather(data, batch, plan, limits, check)
     facts.site, facts.line = places
     words = WORDS[language]
@@ -164,7 +169,7 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
         (w["product"], facts.product), (w["recipe"], ", ".join(facts.recipes)),
         (w["station"], facts.station),
         (w["line"], " · ".join(filter(None, (facts.site, facts.line)))),
-        (w["expected"], "; ".join(f"{k} {v}" for k, v in facts.texts.items())),
+        (w["expected"], "; ".join(f"{k} {v}" for k, v in facts.texts.items() if v)),
         (w["began"], moment(facts.began_ns)),
         (w["ended"], moment(facts.ended_ns) if facts.closed else w["running"]),
         (w["software"], ", ".join(facts.software)),
@@ -182,7 +187,7 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
     yield Spacer(1, 8)
     yield from _counts(facts, w)
     if facts.labels:
-        yield from paper.section(w["pareto"], paper.pareto(facts.labels.most_common(), w["parts"]))
+        yield from paper.section(w["pareto"], paper.pareto(facts.labels.most_common()))
     yield from _spc(facts, w)
     yield from _pictures(facts, w, data, history)
     yield from _articles(facts, w)
@@ -215,7 +220,8 @@ def _counts(facts: Facts, w: Any) -> list[Flowable]:
     if facts.differences is not None:
         for name in ("infeed", "commanded", "confirmed"):
             found = sum(getattr(period, name) for period in facts.periods)
-            rows.append([w[name], f"{found:,}", ""])
+            said = "" if facts.differences else _agree(0, w)
+            rows.append([w[name], f"{found:,}", said])
         rows += [["", "", paper.coloured(text, BAD)] for text in facts.differences]
     return paper.section(
         w["counts"], paper.table((w["what"], w["count"], w["check"]), rows, (5, 1.3, 3), (1,))
@@ -463,10 +469,9 @@ def _chart(facts: Facts, verdict: Verdict, plan: Quality, limits: Limits | None)
     if facts.charts is None:
         facts.charts = BatchCharts(plan, facts.batch, verdict.recipe, limits)
     for alarm in facts.charts.part(verdict):
-        body = alarm.body
-        facts.deviations.append((
-            verdict.times.utc_ns, "spc_alarm", f"{alarm.chart}: {alarm.name}, {body['rule']}", "",
-        ))  # fmt: skip
+        facts.alarms.setdefault((alarm.chart, alarm.name), []).append(
+            (verdict.times.utc_ns, alarm.rule)
+        )
 
 
 def _labels(verdict: Verdict) -> list[str]:
@@ -534,20 +539,15 @@ def _fingerprint(data: Path) -> str:
 
 
 def main() -> None:
-    """``python -m inspector.quality.report DATA BATCH OUT LANGUAGE [STATION]``: for other
-    processes, which wait for no PDF themselves."""
+    """``python -m inspector.quality.report DATA BATCH OUT LANGUAGE verify|- [SITE LINE]``: for
+    other processes, which make no PDF themselves."""
     os.nice(10)
-    data, batch, out, language = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
-    plan, limits, places = None, None, ("", "")
-    if len(sys.argv) > 5:
-        from inspector.config import load_station
-        from inspector.quality.tolerances import tolerances
-
-        station = load_station(Path(sys.argv[5]))
-        plan, places = station.quality, (station.site, station.line)
-        limits = {k: v for each in tolerances(station.recipes).values() for k, v in each.items()}
+    data, batch, out, language, check = sys.argv[1:6]
+    site, line = [*sys.argv[6:8], "", ""][:2]
     try:
-        batch_report(data, batch, out, language, plan, limits, places=places)
+        batch_report(
+            Path(data), batch, Path(out), language, check=check == "verify", places=(site, line)
+        )
     except Exception as error:
         if not type(error).__module__.startswith("inspector."):
             raise

@@ -33,14 +33,14 @@ def print_sheet(data: Path, id: str, out: Path, language: str = "en") -> None:
     sheet = article(data, id)
     if sheet is None:
         raise QualityError(f"no parts of a first article {id!r} have come")
-    paper.load_font()
+    paper.speak(language)
     w = WORDS[language]
     with Signatures(data) as signatures:
         signed = signatures.under(article_subject(sheet))
     passed = bool(sheet["passed"])
     story: list[Flowable] = paper.heading(w["article"], str(sheet["batch"]), [
         (w["recipe"], str(sheet["recipe"])), (w["digest"], str(sheet["recipe_digest"])[:16]),
-        (w["expected"], "; ".join(f"{k} {v}" for k, v in sheet["texts"].items())),
+        (w["expected"], "; ".join(f"{k} {v}" for k, v in sheet["texts"].items() if v)),
         (w["software"], str(sheet["software"])),
     ])  # fmt: skip
     story += [
@@ -48,7 +48,7 @@ def print_sheet(data: Path, id: str, out: Path, language: str = "en") -> None:
             (w["result"], w["passed"] if passed else w["failed"], GOOD if passed else BAD),
             (w["attempt"], str(sheet["attempt"]), INK),
             (w["looked_at"], str(len(sheet["parts"])), INK),
-            (w["at"], f"{sheet['station_s']:.1f} s", INK),
+            (w["station_s"], f"{sheet['station_s']:.1f} s", INK),
         ]),
         Spacer(1, 10),
     ]  # fmt: skip

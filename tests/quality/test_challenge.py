@@ -1,0 +1,154 @@
+"""Challenge tests: when one is due, what came of it, what is held when it fails (S7, I2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quality_parts import part
+
+from inspector.config import Challenge, Seeded
+from inspector.part import GateAction, GateDecision, Mode, Outcome, Verdict
+from inspector.quality.challenge import Challenges, Result
+from inspector.store import BatchChange, Event
+
+SEEDED = [Seeded(name="scratched", label="scratch"), Seeded(name="no cap", label="missing cap")]
+MINUTE = 60_000_000_000
+START = 1_764_000_000_000_000_000
+
+
+def challenges(**fields: Any) -> Challenges:
+    return Challenges(Challenge(seeded=SEEDED, **{"every_parts": 10} | fields))
+
+
+def produce(watch: Challenges, first: int, last: int) -> None:
+    for number in range(first, last + 1):
+        assert watch.record(part(number)) is None
+
+
+def ask(watch: Challenges, first: int, count: int = 2) -> None:
+    result = {"from": first, "to": first + count - 1, "stream": "plc-1"}
+    body = {"command": "challenge", "result": result}
+    watch.record(Event("command", "otto", START + first * 40_000_000, 1, body))
+
+
+def seeded(number: int, label: str, outcome: Outcome = Outcome.REJECT) -> Verdict:
+    return part(number, outcome=outcome, label=label, mode=Mode.CHALLENGE)
+
+
+def gate(verdict: Verdict, action: GateAction = GateAction.REJECT, heard: int = 5) -> GateDecision:
+    number = verdict.sequence
+    return GateDecision(verdict.part_id, verdict.stream, number, action, "defect", 1, heard)
+
+
+def feed(watch: Challenges, *parts: tuple[Verdict, GateDecision]) -> Result | None:
+    result = None
+    for verdict, told in parts:
+        watch.record(verdict)
+        result = watch.record(told) or result
+    return result
+
+
+def test_seeded_defects_that_are_rejected_make_it_good() -> None:
+    watch = challenges()
+    produce(watch, 1, 5)
+    ask(watch, 6)
+    one, two = seeded(6, "scratch"), seeded(7, "missing cap")
+    result = feed(watch, (one, gate(one)), (two, gate(two)))
+    assert result is not None and result.result == "good" and result.hold == []
+    assert result.body["asked_by"] == "otto" and result.body["since_good"] == 5
+    assert watch.parts == 0
+
+
+def test_one_that_passes_fails_it_and_holds_what_was_made_since_the_last_good_one() -> None:
+    watch = challenges()
+    produce(watch, 1, 5)
+    ask(watch, 6)
+    good = seeded(6, "scratch"), seeded(7, "missing cap")
+    feed(watch, *((v, gate(v)) for v in good))
+    produce(watch, 8, 12)
+    ask(watch, 13)
+    one, two = seeded(13, "scratch"), seeded(14, "", Outcome.PASS)
+    result = feed(watch, (one, gate(one)), (two, gate(two, GateAction.PERMIT)))
+    assert result is not None and result.result == "failed"
+    assert "no cap: it was not rejected" in result.why
+    assert result.hold == [("plc-1", 8, 12), ("plc-1", 13, 14)]
+
+
+def test_a_reject_that_the_gate_never_heard_of_fails_it() -> None:
+    watch = challenges()
+    produce(watch, 1, 3)
+    ask(watch, 4)
+    one, two = seeded(4, "scratch"), seeded(5, "missing cap")
+    result = feed(watch, (one, gate(one)), (two, gate(two, heard=0)))
+    assert result is not None and result.result == "failed" and "acknowledged" in result.why
+
+
+def test_rejected_for_another_defect_is_not_found() -> None:
+    watch = challenges()
+    ask(watch, 1)
+    one, two = seeded(1, "smeared date"), seeded(2, "missing cap")
+    result = feed(watch, (one, gate(one)), (two, gate(two)))
+    assert result is not None and result.result == "failed" and "not for 'scratch'" in result.why
+
+
+def test_a_part_that_could_not_be_judged_makes_it_inconclusive() -> None:
+    watch = challenges()
+    produce(watch, 1, 4)
+    ask(watch, 5)
+    one, two = seeded(5, "scratch"), seeded(6, "", Outcome.ERROR)
+    result = feed(watch, (one, gate(one)), (two, gate(two)))
+    assert result is not None and result.result == "inconclusive" and result.hold == []
+    assert watch.parts == 4, "it counts as none"
+
+
+def test_parts_that_never_come_make_it_inconclusive_after_a_minute() -> None:
+    watch = challenges()
+    ask(watch, 1)
+    assert watch.at(START) is None
+    result = watch.at(START + 2 * MINUTE)
+    assert result is not None and result.result == "inconclusive" and "no part" in result.why
+
+
+def test_it_is_due_after_so_many_parts_and_missed_after_the_grace() -> None:
+    watch = challenges(grace_minutes=10)
+    produce(watch, 1, 9)
+    assert not watch.due_ns
+    produce(watch, 10, 10)
+    assert watch.due_ns and watch.why == "10 parts are made"
+    due = watch.due_ns
+    produce(watch, 11, 30)
+    assert watch.at(due + 9 * MINUTE) is None
+    result = watch.at(due + 10 * MINUTE)
+    assert result is not None and result.result == "missed"
+    assert result.hold == [("plc-1", 1, 30)]
+
+
+def test_it_is_due_after_so_many_minutes_of_production() -> None:
+    watch = challenges(every_parts=0, every_minutes=30)
+    assert watch.at(START + 60 * MINUTE) is None and not watch.due_ns, "nothing is made"
+    produce(watch, 1, 2)
+    began = watch.since_ns
+    watch.at(began + 29 * MINUTE)
+    assert not watch.due_ns
+    watch.at(began + 31 * MINUTE)
+    assert watch.due_ns == began + 30 * MINUTE
+
+
+def test_it_is_due_at_the_end_of_a_batch_and_parts_of_the_next_are_covered() -> None:
+    watch = challenges(every_parts=0)
+    produce(watch, 1, 5)
+    end = BatchChange("B-1", "end", "otto", "", "", {}, START + MINUTE, 1)
+    watch.record(end)
+    assert watch.why == "batch B-1 ended"
+    produce(watch, 6, 8)
+    result = watch.at(START + 60 * MINUTE)
+    assert result is not None and result.hold == [("plc-1", 1, 8)]
+
+
+def test_a_counter_that_began_anew_is_held_by_stream() -> None:
+    watch = challenges(every_parts=0)
+    produce(watch, 7, 9)
+    watch.record(part(1, stream="plc-2"))
+    watch.record(BatchChange("B-1", "end", "otto", "", "", {}, START, 1))
+    result = watch.at(START + 60 * MINUTE)
+    assert result is not None and result.hold == [("plc-1", 7, 9), ("plc-2", 1, 1)]

@@ -1,0 +1,94 @@
+"""The batch report says what the ledger holds, in both languages (S11, S12, S14, I4)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copytree, which
+
+import pytest
+
+from inspector.config import Quality
+from inspector.part import Outcome
+from inspector.quality.errors import QualityError
+from inspector.quality.report import batch_report, gather
+from inspector.quality.report_words import LANGUAGES, WORDS
+from inspector.store import History, StoreError
+
+
+def words_of(pdf: Path) -> str:
+    if which("pdftotext") is None:
+        pytest.skip("pdftotext is not installed (poppler-utils)")
+    out = subprocess.run(["pdftotext", "-layout", pdf, "-"], capture_output=True, check=True)
+    return out.stdout.decode()
+
+
+def test_its_counts_are_those_of_the_ledger(made) -> None:  # type: ignore[no-untyped-def]
+    facts = gather(made.data, made.batch, Quality(), check=False)
+    with History(made.data) as history:
+        counts = history.counts(made.batch)
+        defects = history.defects(made.batch)
+    assert {o: n for o, n in counts.items() if n} == {o: n for o, n in facts.counts.items() if n}
+    assert dict(facts.labels) == defects
+    assert facts.gates.total() == facts.counts.total() and facts.unheard == 0
+    assert facts.streams == {"plc-1": (1, 4000, 4000)}
+    assert facts.closed and facts.product == "Mineral water 0.5 l"
+
+
+def test_the_chart_sees_where_the_process_went_astray(made) -> None:  # type: ignore[no-untyped-def]
+    facts = gather(made.data, made.batch, Quality(), {"neck/height": (11.6, 12.4)}, check=False)
+    assert facts.charts is not None
+    chart = facts.charts.p("scratch")
+    assert chart is not None and len(chart.points) == 39
+    assert not [i for i in chart.outside if i < 29] and [i for i in chart.outside if i >= 29]
+    said = [row for row in facts.deviations if row[1] == "spc_alarm"]
+    assert any("scratch" in row[2] for row in said)
+    capable = facts.charts.capability("neck/height")
+    assert capable is not None and capable.cp is not None
+    assert capable.cp.low < 0.4 / (3 * 0.08) < capable.cp.high
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_one_pdf_says_it_all(made, language: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "report.pdf"
+    facts = batch_report(made.data, made.batch, out, language, check=language == "en")
+    said, w = words_of(out), WORDS[language]
+    for name in ("batch_report", "counts", "pareto", "spc", "pictures", "deviations",
+                 "signatures", "proof"):  # fmt: skip
+        assert w[name] in said, name
+    assert facts.root in said and f"{facts.counts[Outcome.PASS]:,}" in said
+    assert "missing cap" in said and "Mineral water" in said
+    assert (w["verified"] in said) == (language == "en")
+    assert out.stat().st_size < 1_000_000
+
+
+def test_a_ledger_that_was_changed_is_said_to_be(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = copytree(made.data, tmp_path / "data")
+    line = sqlite3.connect(data / "line.db")
+    where = "SELECT position, body FROM record WHERE instr(body, 'bin_full')"
+    ((position, body),) = line.execute(where).fetchall()
+    changed = (body.replace(b"bin_full", b"all_fine"), position)
+    line.execute("UPDATE record SET body = ? WHERE position = ?", changed)
+    line.commit()
+    line.close()
+    facts = gather(data, made.batch)
+    assert facts.verified and str(position) in facts.verified
+
+
+def test_both_languages_have_every_word() -> None:
+    assert WORDS["en"].keys() == WORDS["zh"].keys()
+
+
+def test_the_command_and_its_mistakes(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "r.pdf"
+    run = [sys.executable, "-m", "inspector", "report", made.data, made.batch, "--out", out]
+    done = subprocess.run([*run, "--no-check", "--json"], capture_output=True, check=True)
+    said = json.loads(done.stdout)
+    assert said["parts"] == 4000 and said["verified"] is None and out.read_bytes()[:4] == b"%PDF"
+    with pytest.raises(StoreError, match="no part of a batch 'B-9'"):
+        batch_report(made.data, "B-9", out)
+    with pytest.raises(QualityError, match="there are en, zh"):
+        batch_report(made.data, made.batch, out, "fr")
