@@ -5,6 +5,7 @@ A new group of routes joins with one line in `create_app`. Imported by ``plant/p
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,13 +25,18 @@ from inspector.plant import (
     problems,
     recalls,
     rejects,
+    reports,
     reviews,
+    webhooks,
 )
 from inspector.plant.access import PROBLEMS, Viewer
 from inspector.plant.desk import Desk
 from inspector.plant.door import Door, Keys
 from inspector.plant.etag import Etag
+from inspector.plant.outbox import Outbox
 from inspector.plant.rejects import now
+from inspector.plant.rules import Rules
+from inspector.plant.webhooks import Webhooks
 from inspector.plant.words import StatusSaid
 
 THREADS = 16
@@ -43,14 +49,22 @@ def create_app(station: Station, run: Path) -> ASGIApp:
     Raises ``StoreError`` where the data folder cannot be used.
     """
     assert station.plant is not None
-    desk = Desk(station, run)
+    desk, outbox = Desk(station, run), Outbox(station.data)
+    hooks, rules = Webhooks(desk, outbox), station.plant.rules
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         desk.heartbeat.start()
+        at_work = [asyncio.create_task(hooks.run())]
+        if rules:
+            at_work.append(asyncio.create_task(Rules(desk, rules, outbox).run()))
         yield
+        for task in at_work:
+            task.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
         await desk.heartbeat.stop()
+        outbox.close()
         desk.close()
 
     app = FastAPI(
@@ -66,8 +80,9 @@ def create_app(station: Station, run: Path) -> ASGIApp:
         lifespan=lifespan,
     )
     problems.install(app)
-    for room in (rejects, parts, reviews, batches, genealogy, recalls, events):
+    for room in (rejects, parts, reviews, batches, reports, genealogy, recalls, events):
         app.include_router(room.router(desk), prefix="/api/v1")
+    app.include_router(webhooks.router(desk, hooks), prefix="/api/v1")
     app.include_router(_status(desk), prefix="/api/v1")
     app.include_router(parts.links(desk))
     limits, keys = station.plant, Keys(station.data, Users(station.data))
