@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from inspector.part import Mode
-from inspector.plantplan import Calendar, Plant
+from inspector.plantplan import Calendar, Plant, Rule, Webhook
 from inspector.qualityplan import Challenge, FirstArticle, Quality, Seeded
 from inspector.releaseplan import Releases
 from inspector.scadaplan import Mqtt, OpcUa, Poll, Scada, Tag
@@ -23,8 +23,8 @@ from inspector.yamlfile import ConfigError, Problem, Settings, load_yaml, read_y
 __all__ = [
     "Calendar", "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Mqtt",
     "Oidc", "OpcUa", "Output", "Plant", "Plc", "Poll", "Problem", "Quality", "Releases",
-    "Retention", "Samples", "Scada", "Seeded", "Settings", "Station", "StopRules", "Store", "Sync",
-    "Tag", "Travel", "Web", "load_station", "load_yaml", "read_yaml",
+    "Retention", "Rule", "Samples", "Scada", "Seeded", "Settings", "Station", "StopRules", "Store",
+    "Sync", "Tag", "Travel", "Web", "Webhook", "load_station", "load_yaml", "read_yaml",
 ]  # fmt: skip
 
 Features = dict[str, bool | int | float | str]
@@ -315,7 +315,9 @@ def load_station(path: Path) -> Station:
         mqtt = scada.mqtt.model_copy(update=_placed(scada.mqtt, base, "password_file", "ca"))
         scada = scada.model_copy(update={"mqtt": mqtt})
     if plant:
-        plant = plant.model_copy(update=_placed(plant, base, "certificate", "private_key"))
+        hooks = tuple([h.model_copy(update={"secret": base / h.secret}) for h in plant.webhooks])
+        placed = _placed(plant, base, "certificate", "private_key")
+        plant = plant.model_copy(update=placed | {"webhooks": hooks})
     if web:
         web = web.model_copy(update=_placed(web, base, "certificate", "private_key"))
         if web.oidc:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from inspector.part import Severity
 from inspector.yamlfile import Settings
 
 Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 """A time of day, such as ``06:00``, in quotes: YAML takes it for a number else."""
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class Calendar(Settings):
@@ -61,6 +65,52 @@ class Calendar(Settings):
         return moment.astimezone(ZoneInfo(self.timezone))
 
 
+class Rule(Settings):
+    """What happens by itself when a defect comes too often, such as three smeared dates in 50
+    parts. Only parts in production count."""
+
+    name: Name
+    label: str = Field("*", max_length=64)
+    """What was found, as a pattern: ``smeared``, ``date_*``; ``*`` is anything …"""
+    tool: str = Field("*", max_length=64)
+    """… by which step of the recipe …"""
+    severity: Severity | None = None
+    """… how bad; any if none is given."""
+    count: int = Field(ge=1, le=1000)
+    """So many parts …"""
+    within_parts: int | None = Field(None, ge=1, le=100_000)
+    """… among so many, one after the other …"""
+    within_s: float | None = Field(None, gt=0, le=86_400)
+    """… or in so many seconds."""
+    output: int | None = Field(None, ge=1, le=8)
+    """Switches this process output of the PLC on …"""
+    output_s: float = Field(5.0, gt=0, le=3600)
+    """… for so many seconds."""
+    maintenance: str = Field("", max_length=500)
+    """Opens a maintenance order with this text, carried by the webhook ``rule.fired``."""
+    act: Literal["none", "pause", "hold"] = "none"
+    """``pause`` the line; ``hold`` the batch, which pauses the line too."""
+
+    @model_validator(mode="after")
+    def _is_a_rule(self) -> Rule:
+        if (self.within_parts is None) == (self.within_s is None):
+            raise ValueError("a rule needs `within_parts` or `within_s`, one of them")
+        if self.within_parts is not None and self.count > self.within_parts:
+            raise ValueError(f"{self.count} parts are never among {self.within_parts}")
+        return self
+
+
+class Webhook(Settings):
+    """Who is told of what happens, by HTTP."""
+
+    name: Name
+    url: str = Field(pattern=r"^https?://[^\s/?#]+[^\s]*$", max_length=1000)
+    events: tuple[str, ...] = ("*",)
+    """Patterns of event names, such as ``part.reject`` or ``batch.*``."""
+    secret: Path
+    """File that holds the secret which signs each message."""
+
+
 class Plant(Settings):
     """The interface for the MES: REST under ``/api/v1``."""
 
@@ -76,6 +126,16 @@ class Plant(Settings):
     travel readable: then listen on 127.0.0.1 only, behind a proxy that does TLS."""
     private_key: Path | None = None
     """PEM file of the certificate's key."""
+    rules: tuple[Rule, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Plant:
+        for kind, entries in (("rules", self.rules), ("webhooks", self.webhooks)):
+            names = [entry.name for entry in entries]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"two {kind} are named `{twice}`")
+        return self
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> Plant:

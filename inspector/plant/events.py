@@ -34,6 +34,10 @@ QUIET_S = 10.0
 READERS_MAX = 16
 """Clients at once; each costs two small queries per look."""
 PORTION = 200
+RULE = "rule"
+"""Kind of the desk's record that a rule has fired."""
+FIRED = ("rule", "why", "batch", "label", "parts", "did", "maintenance")
+"""Fields of such a record that everyone hears of."""
 Place = Annotated[str | None, Query(max_length=48)]
 
 
@@ -70,7 +74,7 @@ def router(desk: Desk) -> APIRouter:
         """
         nonlocal readers
         place = last_event_id or after
-        at = _place(place) if place else await anyio.to_thread.run_sync(_end, desk)
+        at = _place(place) if place else await anyio.to_thread.run_sync(newest, desk)
         if readers >= READERS_MAX:
             raise Problem(
                 503, "too-many-readers", "close a stream first", headers={"Retry-After": "5"}
@@ -96,7 +100,7 @@ async def _stream(desk: Desk, at: At) -> AsyncIterator[str]:
     yield f"retry: 1000\nid: {at}\nevent: begin\ndata: {{}}\n\n"
     quiet = 0.0
     while True:
-        events, at = await anyio.to_thread.run_sync(_news, desk, at)
+        events, at = await anyio.to_thread.run_sync(news, desk, at)
         for place, kind, data in events:
             yield f"id: {place}\nevent: {kind}\ndata: {json.dumps(data, default=str)}\n\n"
         if events:
@@ -109,7 +113,8 @@ async def _stream(desk: Desk, at: At) -> AsyncIterator[str]:
             yield f": {at}\n\n"
 
 
-def _news(desk: Desk, at: At) -> tuple[list[tuple[At, str, dict[str, Any]]], At]:
+def news(desk: Desk, at: At) -> tuple[list[tuple[At, str, dict[str, Any]]], At]:
+    """What has happened since ``at``: each event's place, name and data; and where to go on."""
     events = []
     with desk.history() as history:
         records, line = tail(history, at.line, PORTION)
@@ -164,6 +169,11 @@ def line_event(record: Any) -> tuple[str, dict[str, Any]]:
 
 def desk_event(record: DeskRecord) -> tuple[str, dict[str, Any]]:
     """Name and data of something at the desk: who asked, and the answer that was given."""
+    if record.kind == RULE:
+        return "rule.fired", {
+            **{name: record.body.get(name) for name in FIRED},
+            "at": moment(record.utc_ns).isoformat(),
+        }
     cause = record.body.get("cause")
     answer = record.body.get("answer")
     return f"desk.{cause or record.kind}", {
@@ -175,7 +185,8 @@ def desk_event(record: DeskRecord) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _end(desk: Desk) -> At:
+def newest(desk: Desk) -> At:
+    """Behind the last record of both ledgers."""
     with desk.history() as history:
         newest = desk_tail(history, None, 1)
         return At(history.size() - 1, newest[-1][0] if newest else -1)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scada_line import people
 
 from inspector.bus import run_dir
 from inspector.identity import Principal, Role, Users
@@ -42,8 +43,14 @@ RECIPE = """
 name: {name}
 views: [code]
 tools:
-  - {{name: light, kind: illumination, view: code, roi: [6, 6, 26, 26], params: {{low: 20}}}}
+  - {{name: light, kind: illumination, view: code, roi: [6, 6, 26, 26], params: {{low: {low}}}}}
 """
+
+
+DARK = {
+    "name": "dark", "label": "light_fault", "count": 3, "within_parts": 50, "output": 3,
+    "output_s": 2.0, "maintenance": "clean the light",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -208,14 +215,15 @@ def lines() -> Callable[[Path, float, float], Any]:
 def a_line(folder: Path, rate: float, travel_s: float) -> Iterator[Trial]:
     films = render_set("bottle-line", 43, 12, folder / "films", defect_rate=0.0)
     recipes = []
-    for name in ("bottle-line", "juice-line"):
+    for name, low in (("bottle-line", 20), ("juice-line", 20), ("dark-line", 250)):
         recipes.append(folder / f"{name}.yaml")
-        recipes[-1].write_text(RECIPE.format(name=name))
+        recipes[-1].write_text(RECIPE.format(name=name, low=low))
     station = {
         "clock": "trusted",
         "stop.rejects_in_a_row": 0,
         "stop.confirmation_failed": False,
-        "plant": {"port": 0},
+        "stop.light_fault": False,
+        "plant": {"port": 0, "rules": [DARK]},
     }
     plan = Plan(
         films, folder, rate, recipes=tuple(recipes), views=("code",), travel_s=travel_s,
@@ -254,3 +262,11 @@ def full_plant() -> Iterator[Callable[..., Plant]]:
     yield make
     for plant in made:
         plant.kill()
+
+
+@pytest.fixture(scope="session")
+def scada_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """One running line for every test that starts a SCADA process of its own beside it."""
+    with a_line(tmp_path_factory.mktemp("line"), 5.0, 2.0) as trial:
+        people(trial)
+        yield trial

@@ -181,7 +181,7 @@ def test_batches_and_recipes_change_by_order(mes: Any) -> None:
     assert changed.status == 200 and changed.json["result"]["batch"] == "L9001"
     assert wait_for(lambda: mes.get("/status").json["recipe"].startswith("juice-line@"), 5)
     refused = mes.post("/changeover", {"recipe": "nothing"})
-    assert refused.status == 409 and "bottle-line, juice-line" in refused.json["detail"]
+    assert refused.status == 409 and "bottle-line, dark-line" in refused.json["detail"]
     wrong = mes.post("/batches/never/close", None)
     assert wrong.status == 404
 
@@ -245,6 +245,24 @@ def test_a_running_batch_that_is_rejected_is_stopped_and_isolated(trial: Trial, 
     resume(trial)
 
 
+def test_a_defect_that_comes_too_often_switches_the_plcs_output(trial: Trial, mes: Any) -> None:
+    """S10: three dark pictures in 50 parts, and the PLC acts by itself."""
+    events = Stream(mes)
+    assert events.next()[0] == "begin"
+    assert mes.post("/changeover", {"recipe": "dark-line"}).status == 200
+    fired = events.until(lambda name, data: name == "rule.fired", 30)[-1][1]
+    events.close()
+    assert fired["rule"] == "dark" and len(fired["parts"]) == 3
+    assert fired["did"] == {"output": "3"}
+    assert fired["maintenance"]["text"] == "clean the light"
+    assert mes.post("/changeover", {"recipe": "bottle-line"}).status == 200
+    assert wait_for(lambda: trial.report().get("outputs", {}).get("3", 0) >= 1, 15)
+    with History(trial.data) as history:
+        (switched, *_) = [e for e in history.events("command", 200)
+                          if e.body["command"] == "set_output"]  # fmt: skip
+    assert switched.principal == "rule-dark" and switched.body["args"]["output"] == 3
+
+
 def test_events_are_taken_up_again_without_a_gap(mes: Any) -> None:
     whole = Stream(mes, "-1.-1")
     seen = [whole.next() for _ in range(12)]
@@ -281,7 +299,7 @@ def test_the_ledger_of_all_this_verifies(trial: Trial, mes: Any) -> None:
     assert report.ok, str(report)
     with History(trial.data) as history:
         commands = history.events("command", 100)
-    assert {event.principal for event in commands} <= {"mes", "qa"}
+    assert {event.principal for event in commands} <= {"mes", "qa", "rule-dark"}
 
 
 def resume(trial: Trial) -> None:

@@ -1,0 +1,231 @@
+"""Webhooks over real sockets: signed, retried, in order, across a kill; rules (S10, I5)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.config import Rule
+from inspector.identity import Role
+from inspector.part import Finding, Mode, Outcome, Severity, Verdict
+from inspector.plant.outbox import Outbox
+from inspector.plant.rules import Watch
+from inspector.store import LineLedger, verify
+from inspector.store.bench import sample_verdict
+
+WHY = {"reason": "overfilled", "requester": "MES"}
+SECRET = "a secret of this plant alone"
+
+
+class Receiver:
+    """A server that keeps what it is sent; it may refuse, and it may be away."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.status = 200
+        self.port = 0
+        self._server: ThreadingHTTPServer | None = None
+        self.come()
+
+    def come(self) -> None:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if receiver.status == 200:
+                    receiver.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def go(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def bodies(self, kind: str) -> list[Any]:
+        found = [json.loads(body) for _, body in self.got]
+        return [body for body in found if body["type"] == kind]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.go()
+
+
+@pytest.fixture
+def plant(tmp_path: Path, full_plant: Any, receiver: Receiver) -> Any:
+    (tmp_path / "hook.secret").write_text(SECRET)
+    hook = f"{{name: mes, url: 'http://127.0.0.1:{receiver.port}/in', secret: hook.secret}}"
+    rule = (
+        "{name: smeared, label: 'smear*', count: 3, within_parts: 50, output: 2,"
+        " maintenance: clean the print head}"
+    )
+    return full_plant(tmp_path, f", webhooks: [{hook}], rules: [{rule}]")
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return value
+
+
+def smeared(number: int, mode: Mode = Mode.AUTO, label: str = "smeared") -> Verdict:
+    finding = Finding("date", "read", label, ok=False, severity=Severity.MAJOR, reason="smeared")
+    return replace(
+        sample_verdict(number), outcome=Outcome.REJECT, findings=(finding,), mode=mode,
+        reasons=("date: smeared",),
+    )  # fmt: skip
+
+
+def test_what_happens_is_told_signed_and_once(plant: Any, receiver: Receiver) -> None:
+    mes = plant.client(plant.key("mes", Role.MACHINE))
+    replies = [mes.post("/rejects", {"sequence": {"number": n}, **WHY}).json for n in (1, 2, 3)]
+    told = until(lambda: len(receiver.bodies("desk.reject")) == 3 and receiver.got)
+    assert [b["data"]["answer"]["id"] for b in receiver.bodies("desk.reject")] == [
+        reply["id"] for reply in replies
+    ]
+    headers, body = told[0]
+    said = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    mac = base64.b64encode(hmac.new(SECRET.encode(), said, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{mac}"
+    assert abs(time.time() - int(headers["webhook-timestamp"])) < 60
+    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == len(receiver.got)
+
+
+def test_a_receiver_that_was_away_hears_all_of_it_in_order_after_a_kill(
+    plant: Any, receiver: Receiver
+) -> None:
+    mes = plant.client(plant.key("mes", Role.MACHINE))
+    receiver.status = 503
+    asked = []
+    for n in range(1, 6):
+        asked.append(mes.post("/rejects", {"sequence": {"number": n}, **WHY}).json["id"])
+    until(lambda: mes.get("/webhooks").json["items"][0]["error"] == "HTTP 503")
+    receiver.go()
+    plant.kill()
+    receiver.status = 200
+    plant.start()
+    mes = plant.client(mes.key)
+    asked.append(mes.post("/rejects", {"sequence": {"number": 7}, **WHY}).json["id"])
+    until(lambda: mes.get("/webhooks").json["items"][0]["waiting"] >= 6)
+    receiver.come()
+    until(lambda: len(receiver.bodies("desk.reject")) >= 6, 20)
+    assert [b["data"]["answer"]["id"] for b in receiver.bodies("desk.reject")] == asked
+    until(lambda: mes.get("/webhooks").json["items"][0]["waiting"] == 0)
+
+
+def test_who_may_configure_subscribes_and_leaves(plant: Any, receiver: Receiver) -> None:
+    engineer = plant.client(plant.key("eng", Role.ENGINEER))
+    mes = plant.client(plant.key("mes", Role.MACHINE))
+    hook = {"name": "qms", "url": f"http://127.0.0.1:{receiver.port}/q", "events": ["desk.*"]}
+    assert mes.post("/webhooks", hook).status == 403
+    assert mes("DELETE", "/api/v1/webhooks/mes").status == 403
+    made = engineer.post("/webhooks", hook, Idempotency_Key="hook-1")
+    assert made.status == 201 and made.json["secret"].startswith("whsec_")
+    again = engineer.post("/webhooks", hook, Idempotency_Key="hook-1")
+    assert again.status == 201 and again.json["secret"] is None
+    assert engineer.post("/webhooks", hook).status == 409
+    key = base64.b64decode(made.json["secret"].removeprefix("whsec_"))
+    mes.post("/rejects", {"sequence": {"number": 9}, **WHY})
+    until(lambda: len(receiver.bodies("desk.reject")) == 2)
+    for headers, body in receiver.got:
+        said = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        macs = [hmac.new(k, said, hashlib.sha256).digest() for k in (key, SECRET.encode())]
+        assert headers["webhook-signature"] in [f"v1,{base64.b64encode(m).decode()}" for m in macs]
+    assert engineer("DELETE", "/api/v1/webhooks/mes").json["detail"].endswith("own")
+    assert engineer("DELETE", "/api/v1/webhooks/qms").status == 200
+    assert engineer("DELETE", "/api/v1/webhooks/qms").status == 404
+    assert [item["name"] for item in mes.get("/webhooks").json["items"]] == ["mes"]
+    ledger = b"".join(path.read_bytes() for path in plant.data.glob("desk.db*"))
+    assert made.json["secret"].encode() not in ledger
+
+
+def test_three_smeared_dates_fire_their_rule_once(plant: Any, receiver: Receiver) -> None:
+    outbox = Outbox(plant.data)
+    until(lambda: outbox.place("rules") and outbox.place("webhooks"))
+    outbox.close()
+    with LineLedger.open(plant.data, station="BOT-L3-01") as line:
+        for number in range(181, 232):
+            bad = number in (185, 200, 230)
+            line.add_verdict(smeared(number) if bad else sample_verdict(number))
+    (fired,) = until(lambda: receiver.bodies("rule.fired"))
+    data = fired["data"]
+    assert data["rule"] == "smeared" and data["why"] == "3 smear* in 50 parts"
+    assert [part["sequence"] for part in data["parts"]] == [185, 200, 230]
+    assert data["maintenance"]["text"] == "clean the print head" and data["maintenance"]["order"]
+    assert data["did"]["output"].startswith("not done")  # there is no line here
+    plant.kill()
+    plant.start()
+    with LineLedger.open(plant.data, station="BOT-L3-01") as line:
+        line.add_verdict(smeared(232))
+        line.add_verdict(smeared(233))
+    until(lambda: len(receiver.bodies("part.reject")) >= 5)
+    assert len(receiver.bodies("rule.fired")) == 1
+    with LineLedger.open(plant.data, station="BOT-L3-01") as line:
+        line.add_verdict(smeared(234))
+    until(lambda: len(receiver.bodies("rule.fired")) == 2)
+    assert verify(plant.data).ok
+
+
+RULE = Rule(name="r", label="smear*", count=3, within_parts=50)
+
+
+def fire(rule: Rule, *verdicts: Verdict) -> list[tuple[int, ...]]:
+    watch = Watch(rule)
+    fired = [watch.take(n, verdict) for n, verdict in enumerate(verdicts)]
+    return [tuple(v.sequence for v in one.parts) for one in fired if one is not None]
+
+
+def test_a_rule_counts_within_its_parts() -> None:
+    assert fire(RULE, *map(smeared, (1, 2, 50))) == [(1, 2, 50)]
+    assert fire(RULE, *map(smeared, (1, 2, 51))) == []
+    assert fire(RULE, *map(smeared, (1, 20, 51, 52))) == [(20, 51, 52)]
+    assert fire(RULE, *map(smeared, (1, 2, 3, 4, 5, 6))) == [(1, 2, 3), (4, 5, 6)]
+
+
+def test_a_rule_counts_only_what_it_is_about() -> None:
+    other, passed = smeared(3, label="torn"), replace(smeared(3), outcome=Outcome.PASS)
+    challenge = smeared(3, Mode.CHALLENGE)
+    foreign = replace(smeared(3), stream="plc-2")
+    for odd in (other, passed, challenge, foreign):
+        assert fire(RULE, smeared(1), smeared(2), odd) == []
+    error = replace(smeared(3), outcome=Outcome.ERROR, findings=())
+    assert fire(Rule(name="any", count=3, within_parts=9), smeared(1), smeared(2), error)
+    critical = Rule(name="c", severity=Severity.CRITICAL, count=1, within_parts=1)
+    assert fire(critical, smeared(1)) == []
+    assert fire(Rule(name="t", tool="date", count=1, within_parts=1), smeared(1)) == [(1,)]
+
+
+def test_a_rule_counts_within_its_seconds() -> None:
+    rule = Rule(name="s", label="smear*", count=2, within_s=10)
+
+    def at(number: int, second: int) -> Verdict:
+        verdict = smeared(number)
+        return replace(verdict, times=replace(verdict.times, utc_ns=second * 10**9))
+
+    assert fire(rule, at(1, 100), at(2, 110)) == [(1, 2)]
+    assert fire(rule, at(1, 100), at(2, 111)) == []
