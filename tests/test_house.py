@@ -68,7 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tools",
     },
     "quality": {*GROUND, "beat", "logs", "store", "bus", "display", "identity"},
-    "sync": {*GROUND, "beat", "logs", "store", "bus", "display", "identity"},
+    # tools, because what is new among pictures is told in a backbone's feature space
+    "sync": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "tools"},
     "web": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
     "plant": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
     "virtual": {*GROUND, "logs"},

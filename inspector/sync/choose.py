@@ -49,8 +49,8 @@ PASS, ERROR = "pass", "error"
 
 Threshold = Callable[[str, str], float | None]
 """Of a tool and a label; None where there is none."""
-Novelty = Callable[[Path], float]
-"""How unlike what was seen before a picture is, in 0..1; it remembers the picture."""
+Novelty = Callable[[str, Path], float]
+"""Of a view and a picture: how unlike what was seen before it is, in 0..1; it is remembered."""
 NOVEL = 0.9
 """Beyond this share of the pictures before it, a picture is new."""
 
@@ -242,15 +242,15 @@ class Chooser:
 
     def _rank(self, candidate: Candidate, name: str) -> None:
         """Says what a part would teach, if anything in particular."""
-        verdict = candidate.verdict
+        verdict, images = candidate.verdict, candidate.images
         if disagrees(verdict):
             candidate.reason, candidate.weight = "disagreement", 1.0
         elif name not in (PASS, ERROR) and self._seen[name] < self._plan.rare_parts:
             candidate.reason, candidate.weight = "rare", 1.0 / (1 + self._seen[name])
         elif (distance := nearness(verdict, self._threshold)) <= self._plan.near:
             candidate.reason, candidate.weight = "threshold", 1.0 - distance
-        elif self._novelty is not None:
-            unlike = max(self._novelty(self._data_dir / one.path) for one in candidate.images)
+        elif self._novelty is not None and images:
+            unlike = max(self._novelty(one.view, self._data_dir / one.path) for one in images)
             if unlike >= NOVEL:
                 candidate.reason, candidate.weight = "novelty", unlike
 

@@ -27,7 +27,7 @@ from inspector.identity import Action, Principal, Role
 from inspector.logs import run as run_process
 from inspector.store import StoreError, retain, signing_key
 from inspector.sync.centre import Link
-from inspector.sync.choose import Chooser, Threshold
+from inspector.sync.choose import Chooser, Novelty, Threshold
 from inspector.sync.enrol import Away, SyncError, enrolled
 from inspector.sync.memory import Memory
 from inspector.sync.pace import Pace
@@ -150,6 +150,7 @@ def open_rounds(
         plan.samples,
         memory,
         thresholds(station.recipes),
+        _novelty(station, plan),
     )
     rounds = Rounds(
         station.data,
@@ -165,6 +166,14 @@ def open_rounds(
         report=lambda: {"software": __version__, "site": station.site, "line": station.line},
     )
     return rounds, link
+
+
+def _novelty(station: Station, plan: Sync) -> Novelty | None:
+    if not plan.samples.novelty or not plan.samples.per_hour:
+        return None
+    from inspector.sync.novelty import Novelties  # a network and its runtime: 90 MB of memory
+
+    return Novelties(station.models)
 
 
 def thresholds(recipes: list[Path]) -> Threshold:
