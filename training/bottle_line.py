@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from inspector.virtual.product import (
     draw_lot,
 )
 from training.augment import Variation
+from training.dataset.row import GIVEN, Draft, Label, Row
+from training.dataset.snapshot import Snapshot, write
 from training.detector import Shape
 from training.evaluate import wilson
 from training.fit import Schedule
@@ -153,6 +156,34 @@ def _kept(path: Path, count: int, split: Split) -> list[Picture]:
         strict=True,
     )
     return [Picture(*row) for row in rows]
+
+
+def snapshot(home: Path, count: int, seed: int = SEED + 1) -> Snapshot:
+    """A snapshot of parts as the model was trained on, so that a taught-on one forgets nothing.
+
+    Whole side views in PNG with every box and class, all of them to learn from.
+    """
+    rng = np.random.default_rng(seed)
+    drafts = []
+    for number in range(count):
+        part = render_part(rng, draw_part(rng, "train"))
+        prefix = "juice_" if part.truth["product"] == "juice-line" else ""
+        good = [(prefix + t["label"], t, False) for t in part.truth["objects"]]
+        things = [*good, *((t["label"], t, True) for t in part.truth["defects"])]
+        labels = tuple(
+            Label(name, tuple(t["box"]), (), t.get("severity", "major"), GIVEN, defect=defect)
+            for name, t, defect in things
+            if t["view"] == "side" and name in CLASSES
+        )
+        content = cv2.imencode(".png", part.side, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1].tobytes()
+        row = Row(
+            sha256(content).hexdigest(), "side", part.side.shape[1], part.side.shape[0],
+            "reject" if part.truth["defects"] else "pass", labels, part=f"{seed}-{number}",
+            product=str(part.truth["product"]), batch=f"seed-{seed}", position=number,
+            reason=GIVEN, light=round(float(part.side.mean()), 2),
+        )  # fmt: skip
+        drafts.append(Draft(row, content))
+    return write(home, "bottle-line-train", drafts, made_from={"seed": seed}, by=__name__)
 
 
 def judged(look: Look, held_out: list[Picture]) -> dict[str, Any]:

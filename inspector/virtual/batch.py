@@ -35,7 +35,9 @@ class Stretch:
     novelty: str = ""
     """A defect of `product.NOVELTIES` …"""
     novelty_rate: float = 0.0
-    """… and the share of the parts, otherwise good, that have it."""
+    """… and the share of the parts, otherwise good, that have it …"""
+    novelty_from: int = 0
+    """… from this part on."""
 
 
 Rendered = list[tuple[Pixels, Pixels, dict[str, Any]]]
@@ -52,7 +54,7 @@ def _render_stretch(order: Stretch) -> Rendered:
         # a part depends on the seed and its own number only, so the number of workers is no matter
         rng = np.random.default_rng([order.seed, 2, index])
         defects = bottle.draw_defects(rng, order.defect_rate)
-        if order.novelty and not defects:
+        if order.novelty and not defects and index >= order.novelty_from:
             # from a stream of its own, so that every other part stays as it would have been
             chance = np.random.default_rng([order.seed, 3, index]).random()
             defects = (order.novelty,) if chance < order.novelty_rate else ()

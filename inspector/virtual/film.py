@@ -336,13 +336,14 @@ def render_set(
     mixed: bool = False,
     novelty: str = "",
     novelty_rate: float = 0.1,
+    novelty_from: int = 0,
 ) -> FilmSet:
     """Render a batch: ``side.film``, ``code.film``, ``truth.json`` (mode 0600) and ``film.json``.
 
     One set is one batch with one lot and date (drawn from the seed unless given) on one set-up;
     ``mixed`` draws the set-up anew for each part, for measuring models on many. ``novelty`` names a
-    defect that no shipped model was shown; so many of the good parts have it. ``progress`` is
-    called with the parts done and the count. Nothing appears in ``out_dir`` before all is done.
+    defect that no shipped model was shown; so many of the good parts have it, from part
+    ``novelty_from`` on. ``progress`` is called with the parts done and the count. Nothing appears in ``out_dir`` before all is done.
     Raises FilmError for an unknown product or an impossible number.
     """
     if product not in bottle.PRODUCTS:
@@ -357,7 +358,7 @@ def render_set(
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     stretch = 8
-    what = (lot, date, defect_rate, split, mixed, novelty, novelty_rate)
+    what = (lot, date, defect_rate, split, mixed, novelty, novelty_rate, novelty_from)
     orders = [
         batch.Stretch(product, seed, at, min(stretch, count - at), *what)
         for at in range(0, count, stretch)

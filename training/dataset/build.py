@@ -38,6 +38,9 @@ class Wanted:
     until_utc_ns: int = 1 << 63
     unreviewed: bool = False
     """Also parts that no person has judged, with the station's own verdict as their truth."""
+    val: float = 0.15
+    test: float = 0.2
+    """Shares of the parts that choose, and that measure."""
     trust: Mapping[str, float] | None = None
     """Weight of a reviewer's word, by name; 1 where none is given."""
 
@@ -62,7 +65,7 @@ def from_station(data: Path, wanted: Wanted | None = None) -> tuple[list[Draft],
     """Drafts from one station's data folder, and what they were made from."""
     wanted = wanted or Wanted()
     sources = list(_of_station(data, wanted))
-    drafts = finish(_drafts(sources, wanted))
+    drafts = finish(_drafts(sources, wanted), wanted.val, wanted.test)
     names = sorted({s.verdict.station for s in sources})
     return drafts, {"stations": names, "folder": data.name, "parts": len(sources)}
 
@@ -81,7 +84,7 @@ def from_hub(
             sources = list(_of_hub(connection, open_blobs(blobs), wanted))
     finally:
         engine.dispose()
-    drafts = finish(_drafts(sources, wanted))
+    drafts = finish(_drafts(sources, wanted), wanted.val, wanted.test)
     names = sorted({s.verdict.station for s in sources})
     return drafts, {"stations": names, "hub": True, "parts": len(sources)}
 
