@@ -12,7 +12,18 @@ import traceback
 
 import typer
 
-from inspector.cli import bench, genealogy, ledger, people, releases, station, sync, vision
+from inspector.cli import (
+    bench,
+    genealogy,
+    ledger,
+    people,
+    quality,
+    releases,
+    station,
+    sync,
+    teach,
+    vision,
+)
 from inspector.cli.words import console
 
 app = typer.Typer(
@@ -27,8 +38,10 @@ app.add_typer(vision.app)
 app.add_typer(people.app)
 app.add_typer(ledger.app)
 app.add_typer(sync.app)
+app.add_typer(quality.app)
 app.add_typer(genealogy.app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(teach.app, name="teach")
 app.add_typer(releases.app, name="release")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inspector.tools.align import Align
+from inspector.tools.anomaly import Anomaly
 from inspector.tools.blob import Blob
 from inspector.tools.classify import Classify
 from inspector.tools.code import Code
@@ -35,5 +36,6 @@ TOOLS: Mapping[str, type[Any]] = {
     "blob": Blob,
     "segment": Segment,
     "classify": Classify,
+    "anomaly": Anomaly,
 }
 """Kind in a recipe → tool, see ``tools/step.py`` for what a tool is."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from inspector.part import Batch, Pixels
 from inspector.tools.card import BUILT_IN, ModelError
-from inspector.tools.onnx import Bound, Shelf, recorded
+from inspector.tools.onnx import SURFACES, Bound, Shelf, recorded
 
 RUNS = 60
 WARM = 5
@@ -26,6 +26,7 @@ BUILT_IN_SHAPES = {
     "pp-ocrv6/find": [(1, 3, 576, 736)],
 }
 """Shapes at which models of free size are measured: a lot, a line, a photo of a pack."""
+SURFACE_SHAPES: Sequence[tuple[int, ...]] = [(1, 128, 128, 3), (1, 256, 256, 3)]
 
 
 def bench_models(
@@ -50,7 +51,11 @@ def bench_models(
                 rows.append({"model": ref, "threads": count, "error": str(error)})
                 continue
             fixed = tuple(d if isinstance(d, int) and d > 0 else 1 for d in model.input_shape)
-            for shape in BUILT_IN_SHAPES.get(ref, [fixed]):
+            if model.card.output.format in SURFACES:
+                shapes = SURFACE_SHAPES
+            else:
+                shapes = BUILT_IN_SHAPES.get(ref, [fixed])
+            for shape in shapes:
                 wall, cpu = _measure(model.bind(shape))
                 rows.append(
                     {

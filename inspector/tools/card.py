@@ -66,6 +66,9 @@ class Output(_Part):
     one class per pixel, the first is the background; ``masks`` [N,C,h,w], each by itself.
     Segmenters of instances: ``instances`` [N,K,6+M], as ``end-to-end`` and M coefficients of the
     prototypes; ``yolov8-seg`` [N,4+C+M,A]."""
+    layers: tuple[int, ...] = ()
+    """Models of task ``features``, [1,C,h/8,w/8]: how many of the C channels are each layer's, the
+    finest first. Of task ``anomaly``: [1,1,h,w], how surely each pixel is defective."""
     prototypes: str = ""
     """Instances: the output [N,M,h,w] that the coefficients weigh; empty is the graph's second."""
     logits: bool = False
@@ -175,11 +178,16 @@ def model_bytes(path: Path, card: Card, ref: str) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(ref, f"{path} cannot be read ({error.strerror}); install it") from None
+    check_bytes(data, card, ref, str(path))
+    return data
+
+
+def check_bytes(data: bytes, card: Card, ref: str, where: str = "what was taught") -> None:
+    """Raises ``ModelError`` unless ``data`` is the model file that ``card`` describes."""
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise ModelError(
-            ref, f"{path} is not the file of its card (SHA-256 differs); install the release again"
+            ref, f"{where} is not the file of its card (SHA-256 differs); install the release again"
         )
-    return data
 
 
 def built_in(ref: str) -> tuple[Path, Card] | None:

@@ -22,6 +22,7 @@ from inspector.tools.card import (
     Card,
     ModelError,
     built_in,
+    check_bytes,
     find_model,
     model_bytes,
     read_card,
@@ -36,8 +37,14 @@ FORMATS = {
     "segment": ("semantic", "masks", "instances", "yolov8-seg"),
     "recognise": ("ctc",),
     "find-text": ("db",),
+    "features": ("features",),
+    "anomaly": ("anomaly",),
 }
 """By the card's ``task``: what its ``output.format`` may be."""
+SURFACES = {"features", "anomaly"}
+"""Formats of models that take pictures of any size and answer with a map of them."""
+SURFACE_PX = 64
+"""Side of the picture that such a model is probed with."""
 INSTANCES = {"instances", "yolov8-seg"}
 """Formats with a second output, the prototypes."""
 
@@ -191,6 +198,19 @@ class Shelf:
         card = own[1] if own else self.card(ref)
         return (own[0] if own else find_model(self.models, ref) / card.file).stat().st_size
 
+    def open_bytes(self, data: bytes, card: Card, task: str) -> Model:
+        """A model that lies in no folder but in what a recipe was taught, checked like any other.
+
+        Raises ``ModelError``."""
+        key = f"{card.ref} {card.sha256}"
+        if key not in self._open:
+            check_bytes(data, card, card.ref)
+            opened = _opened(card.ref, data, card, self.threads, self.providers)
+            self._open[key] = opened
+        if card.task != task:
+            raise ModelError(card.ref, f"is for `{card.task}`, this step needs `{task}`")
+        return self._open[key]
+
     def open(self, ref: str, task: str) -> Model:
         """The model ``name/version``, checked. Raises ``ModelError`` by name with a mend."""
         card = self._open[ref].card if ref in self._open else self.card(ref)
@@ -211,7 +231,10 @@ def _open_model(ref: str, models: Path, threads: int, providers: Sequence[str]) 
         path = folder / card.file
         if card.ref not in {ref, f"{ref}/{card.version}"}:
             raise ModelError(ref, f"its card says it is {card.ref}; copy the right folder")
-    data = model_bytes(path, card, ref)
+    return _opened(ref, model_bytes(path, card, ref), card, threads, providers)
+
+
+def _opened(ref: str, data: bytes, card: Card, threads: int, providers: Sequence[str]) -> Model:
     missing = [p for p in providers if p not in ort.get_available_providers()]
     if missing:
         raise ModelError(
@@ -294,14 +317,15 @@ def probe_answer(answer: NDArray[Any], form: str) -> NDArray[Any]:
     """Ten numbers at most that stand for an output of ``form`` (the card's ``output.format``).
 
     Recognisers: the blank's probability at ten places. Classifiers: the scores. Segmenters: each
-    class's mean score over the picture. Detectors, of instances too: the ten best scores.
+    class's mean score over the picture; models of surfaces: each channel's mean. Detectors, of
+    instances too: the ten best scores.
     """
     match form:
         case "ctc":
             return answer[0, :: max(1, answer.shape[1] // 10), 0][:10]
         case "softmax" | "sigmoid":
             return answer[0, :10]
-        case "semantic" | "masks":
+        case "semantic" | "masks" | "features" | "anomaly":
             return np.asarray(answer[0].mean((1, 2))[:10])
         case "yolov8-seg":
             return np.sort(answer[0, 4])[::-1][:10]
@@ -317,6 +341,8 @@ def _check_parity(ref: str, model: Model) -> None:
     if card.input.dtype != "uint8" or card.input.layout != "NHWC":
         raise ModelError(ref, "its card has parity probes, which are uint8 NHWC, its input is not")
     shape = [d if isinstance(d, int) and d > 0 else 1 for d in model.input_shape]
+    if card.output.format in SURFACES:
+        shape[1:3] = [SURFACE_PX if d == 1 else d for d in shape[1:3]]
     bound = model.bind(shape)
     for known in card.parity.probes:
         bound.input[...] = probe(known.seed, shape)

@@ -1,0 +1,314 @@
+"""Pictures of good parts (and of bad ones, if there are some) go in, a bank for ``anomaly`` comes
+out, with what it was measured to do.
+
+Every good picture is judged by members that did not know it (cross-validation). What they say of
+it, and of the same picture with a self-made defect, chooses the members; what the chosen ones say
+of the good pictures sets the limit. Real defects take part in the choice where they are given.
+Nothing is measured on pictures that a member was taught with. Imported by ``teach``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.part import Pixels
+from inspector.quality.agreement import wilson
+from inspector.teach.pictures import Progress, TeachError
+from inspector.tools.anomaly import Map, on_grid, worst
+from inspector.tools.bank import Bank
+from inspector.tools.likeness import Member, Way, fit_member, quiet
+from inspector.tools.onnx import Shelf
+from inspector.tools.selfmade import spoilt
+from inspector.tools.texture import (
+    CELL_PX,
+    FEATURES,
+    HALF_FROM_PX,
+    Source,
+    Texture,
+    same_scale,
+    stands_alike,
+    working_size,
+)
+
+BACKBONE = "texture-features/1"
+LEAST_GOOD = 8
+"""Fewer good pictures cannot be split into those that teach and those that test."""
+MOST_GOOD = 200
+FOLDS = 5
+SPOILT = 60
+"""Good pictures that are spoilt for the choice of members; few ones are spoilt twice."""
+FALSE_REJECT = 0.01
+NEAR_BEST = 0.15
+"""The best member of each family judges, as far as its AUROC is within this of the best one's: on
+ten textures kept for choosing defaults, one of each was better than the best one, or than all."""
+Grids = dict[str, NDArray[np.float16]]
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a teaching made, and what it was measured to do."""
+
+    bank: Bank
+    report: dict[str, Any]
+    spoilt: tuple[Pixels, ...] = ()
+    """Good pictures with self-made defects."""
+    owners: tuple[int, ...] = ()
+    """Which good picture each was."""
+    maps: tuple[list[Map], list[Map], list[Map]] = ([], [], [])
+    """What members that did not know it say of each good, spoilt and bad picture, together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """One candidate and what its members, each taught without the picture, say of each picture."""
+
+    member: Member
+    """Taught with all good pictures."""
+    good: list[Map]
+    spoilt: list[Map]
+    bad: list[Map]
+    """Normal maps: in standard deviations of good pictures."""
+    auroc: float
+
+
+def teach_anomaly(
+    good: Sequence[Pixels],
+    shelf: Shelf,
+    bad: Sequence[Pixels] = (),
+    *,
+    backbones: Sequence[str] = (BACKBONE,),
+    false_reject: float = FALSE_REJECT,
+    seed: int = 0,
+    progress: Progress = lambda what, done, total: None,
+) -> Taught:
+    """A bank that knows the ``good`` pictures. Deterministic.
+
+    ``false_reject`` is the share of good parts that may be rejected. ``backbones`` are models of
+    task ``features``. Raises ``TeachError`` or ``ModelError``.
+    """
+    if len(good) < LEAST_GOOD:
+        raise TeachError(
+            f"{len(good)} good pictures are too few; take {LEAST_GOOD} at least, better 50"
+        )
+    if not 0 < false_reject < 0.5:
+        raise TeachError(f"a share of false rejects of {false_reject} is none; give 0.001 to 0.2")
+    quiet()
+    size = (int(np.median([p.shape[1] for p in good])), int(np.median([p.shape[0] for p in good])))
+    still = all(stands_alike((p.shape[1], p.shape[0]), size) for p in good)
+    colour = any(_has_colour(p) for p in good)
+    sources = sources_for(shelf, backbones, size)
+    texture = Texture(sources, shelf, colour)
+
+    def described(pictures: Sequence[Pixels], what: str) -> list[Grids]:
+        out = []
+        for number, pixels in enumerate(pictures):
+            progress(what, number, len(pictures))
+            grids = texture.describe(pixels, _size_of(pixels, size, still))
+            # Half precision holds them twice over, and two hundred pictures fill the memory.
+            out.append({k: v.astype(np.float16) for k, v in grids.items()})
+        progress(what, len(pictures), len(pictures))
+        return out
+
+    damaged, owners = _spoil(good, seed)
+    seen = (
+        described(good, "looking at good parts"),
+        described(damaged, "looking at self-made defects"),
+        described(bad, "looking at defects") if bad else [],
+    )
+    ways: tuple[Way, ...] = ("placed" if still else "spread", "nearest")
+    plan = [(source, way) for source in sources for way in ways]
+    judged = []
+    for number, (source, way) in enumerate(plan):
+        progress("comparing ways to look", number, len(plan))
+        judged.append(_judge(source, way, seen, owners, seed))
+    progress("comparing ways to look", len(plan), len(plan))
+    chosen = choose(judged)
+    fixed = any(j.member.way == "placed" for j in chosen)
+    bank = Bank(size=size, fixed=fixed, colour=colour, members=tuple(j.member for j in chosen))
+    maps = (
+        _together([j.good for j in chosen]),
+        _together([j.spoilt for j in chosen]),
+        _together([j.bad for j in chosen]),
+    )
+    scores = [np.array([worst(m) for m in part]) for part in maps]
+    bank = with_limit(bank, scores[0], false_reject)
+    report = report_of(bank, scores[0], scores[1], scores[2], false_reject)
+    report["compared"] = {j.member.name: round(j.auroc, 4) for j in judged}
+    return Taught(replace(bank, report=report), report, tuple(damaged), tuple(owners), maps)
+
+
+def sources_for(
+    shelf: Shelf, backbones: Sequence[str], size: tuple[int, int]
+) -> tuple[Source, ...]:
+    """What pictures of ``size`` can be described by: the filters, and each backbone's fine and
+    coarse layers, also in half size where there is enough of the picture."""
+    sources = [Source("")]
+    for ref in backbones:
+        layers = shelf.open(ref, FEATURES).card.output.layers
+        last = sum(layers)
+        fine = last - layers[-1] if len(layers) > 1 else last
+        sources.append(Source(ref, (0, fine)))
+        if fine < last:
+            sources.append(Source(ref, (fine, last)))
+    if min(working_size(*size)) >= HALF_FROM_PX:
+        sources += [replace(source, half=True) for source in sources if source.model]
+    return tuple(sources)
+
+
+def choose(judged: Sequence[_Judged]) -> list[_Judged]:
+    """Those that judge together: of each family, that is the filters, the fine and the coarse
+    layers of each backbone, the best one, as far as it is near the best of all."""
+    ranked = sorted(judged, key=lambda j: -j.auroc)
+    kept: dict[tuple[str, tuple[int, int]], _Judged] = {}
+    for candidate in ranked:
+        source = candidate.member.source
+        if candidate.auroc >= ranked[0].auroc - NEAR_BEST:
+            kept.setdefault((source.model, source.channels), candidate)
+    return list(kept.values())
+
+
+def with_limit(bank: Bank, good: Scores, false_reject: float) -> Bank:
+    """``bank`` with the limit that lets all but ``false_reject`` of the good parts pass, by the
+    upper prediction bound of a normal distribution (W. Q. Meeker et al., Statistical Intervals,
+    section 3): what matters is the next part, and few pictures do not show the rarest one."""
+    n = len(good)
+    spread = max(float(good.std(ddof=1)), 0.05)
+    reach = student_t(1 - false_reject, n - 1) * math.sqrt(1 + 1 / n)
+    middle = float(good.mean())
+    return replace(bank, limit=middle + reach * spread, scale=max(reach * spread, 0.5))
+
+
+def report_of(
+    bank: Bank, good: Scores, made: Scores, bad: Scores, false_reject: float
+) -> dict[str, Any]:
+    """What is known of a bank from pictures that its members did not know."""
+    rejected = int((good >= bank.limit).sum())
+    share = wilson(rejected, len(good))
+    report: dict[str, Any] = {
+        "good": len(good),
+        "members": [m.name for m in bank.members],
+        "false_reject": {
+            "wanted": false_reject,
+            "seen": rejected,
+            "of": len(good),
+            "value": round(share.value, 4),
+            "interval95": [round(share.low, 4), round(share.high, 4)],
+        },
+        "selfmade": {
+            "auroc": round(auroc(good, made), 4),
+            "found": int((made >= bank.limit).sum()),
+            "of": len(made),
+        },
+    }
+    if len(bad):
+        found = int((bad >= bank.limit).sum())
+        share = wilson(found, len(bad))
+        report["defects"] = {
+            "auroc": round(auroc(good, bad), 4),
+            "found": found,
+            "of": len(bad),
+            "value": round(share.value, 4),
+            "interval95": [round(share.low, 4), round(share.high, 4)],
+        }
+    return report
+
+
+def auroc(good: Scores, bad: Scores) -> float:
+    """How often a bad picture scores higher than a good one; ties count half."""
+    if not len(good) or not len(bad):
+        return 0.5
+    higher = (bad[:, None] > good[None, :]).mean() + 0.5 * (bad[:, None] == good[None, :]).mean()
+    return float(higher)
+
+
+def student_t(share: float, freedom: int) -> float:
+    """The quantile of Student's t (G. W. Hill, CACM algorithm 396's expansion; to 0.5 % from 5
+    degrees of freedom on)."""
+    z = NormalDist().inv_cdf(share)
+    n = max(1, freedom)
+    return (
+        z
+        + (z**3 + z) / (4 * n)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
+    )
+
+
+def _judge(
+    source: Source, way: Way, seen: Sequence[Sequence[Grids]], owners: Sequence[int], seed: int
+) -> _Judged:
+    """A candidate, fitted on all good pictures, judged by its like that knew a part of them."""
+    good, made, bad = ([g[source.name].astype(np.float32) for g in part] for part in seen)
+    folds = min(FOLDS, len(good))
+    raw_good: list[Any] = [None] * len(good)
+    raw_made: list[Any] = [None] * len(made)
+    for fold in range(folds):
+        known = [g for i, g in enumerate(good) if i % folds != fold]
+        member = fit_member(source, way, known, seed)
+        for i in range(fold, len(good), folds):
+            raw_good[i] = member.distances(good[i])
+        for i, owner in enumerate(owners):
+            if owner % folds == fold:
+                raw_made[i] = member.distances(made[i])
+    whole = fit_member(source, way, good, seed)
+    raw_bad = [whole.distances(g) for g in bad]
+    worsts = np.array([worst(m) for m in raw_good])
+    centre = float(np.median(worsts))
+    spread = max(float(worsts.std()), 0.01)
+    whole = replace(whole, centre=centre, spread=spread)
+
+    def normal(maps: Sequence[Any]) -> list[Map]:
+        return [((m - centre) / spread).astype(np.float32) for m in maps]
+
+    maps = normal(raw_good), normal(raw_made), normal(raw_bad)
+    figures = [np.array([worst(m) for m in part]) for part in maps]
+    figure = auroc(figures[0], figures[1])
+    if len(bad):
+        # A handful of real defects says as much as many self-made ones.
+        figure = 0.5 * figure + 0.5 * auroc(figures[0], figures[2])
+    return _Judged(whole, *maps, figure)
+
+
+def _together(of_each: Sequence[Sequence[Map]]) -> list[Map]:
+    """The mean of several members' maps, picture by picture, on the finest grid."""
+    fused = []
+    for maps in zip(*of_each, strict=True):
+        shape = max((m.shape for m in maps), key=lambda s: s[0] * s[1])
+        fused.append(np.asarray(np.mean([on_grid(m, shape) for m in maps], axis=0), np.float32))
+    return fused
+
+
+def _spoil(good: Sequence[Pixels], seed: int) -> tuple[list[Pixels], list[int]]:
+    """Good pictures with self-made defects, and whose each was."""
+    rng = np.random.default_rng(seed)
+    owners = list(range(len(good)))
+    if len(good) > SPOILT:
+        owners = [i * len(good) // SPOILT for i in range(SPOILT)]
+    while len(owners) * 2 <= SPOILT:
+        owners = owners + owners
+    others = [good[int(rng.integers(len(good)))] for _ in owners]
+    damaged = [spoilt(good[i], o, rng)[0] for i, o in zip(owners, others, strict=True)]
+    return damaged, owners
+
+
+def _size_of(pixels: Pixels, taught: tuple[int, int], still: bool) -> tuple[int, int]:
+    height, width = pixels.shape[:2]
+    if min(width, height) < CELL_PX:
+        raise TeachError(f"a picture of {width}x{height} is too small to have a surface")
+    return working_size(*taught) if still else same_scale(width, height, taught)
+
+
+def _has_colour(pixels: Pixels) -> bool:
+    """Whether a picture has colour, and not only three channels."""
+    if pixels.ndim == 2:
+        return False
+    few = pixels[::4, ::4].astype(np.int16)
+    return float(np.ptp(few, axis=2).mean()) > 4

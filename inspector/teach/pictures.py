@@ -1,0 +1,56 @@
+"""Folders of pictures go in, the pictures come out, or which of them is none.
+
+Imported by ``teach`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from inspector.offline import SUFFIXES, read_image
+from inspector.part import Pixels
+from inspector.tools.step import Roi, Unjudged, crop
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and of how much."""
+
+SHOWN = 5
+
+
+class TeachError(Exception):
+    """What cannot be taught from; ``str()`` says what is wrong, where, and how to mend it."""
+
+
+def read_pictures(folder: Path, roi: Roi | None = None, most: int = 0) -> list[Pixels]:
+    """The pictures in ``folder`` and below, sorted by name, cut to ``roi``.
+
+    With ``most``, so many of them, evenly spread. Raises ``TeachError`` when there are none, when
+    one cannot be read, or does not hold the ROI.
+    """
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "is not there"
+        raise TeachError(f"{folder} {what}; name a folder of pictures ({', '.join(SUFFIXES)})")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise TeachError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
+    if most and len(paths) > most:
+        paths = [paths[i * len(paths) // most] for i in range(most)]
+    pictures, flaws = [], []
+    for path in paths:
+        pixels, flaw = read_image(path)
+        if pixels is None:
+            flaws.append(flaw)
+            continue
+        try:
+            pictures.append(crop(pixels, roi))
+        except Unjudged as error:
+            flaws.append(f"{path.name}: {error}")
+    if flaws:
+        more = f"; and {len(flaws) - SHOWN} more" if len(flaws) > SHOWN else ""
+        raise TeachError(
+            f"{folder}: {len(flaws)} of {len(paths)} pictures cannot be used: "
+            f"{'; '.join(flaws[:SHOWN])}{more}. Take them out or mend them: what is taught must be "
+            "whole"
+        )
+    return pictures

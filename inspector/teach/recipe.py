@@ -1,0 +1,109 @@
+"""Pictures go in, a recipe with its bank beside it comes out. Imported by ``teach``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from inspector.config import ConfigError
+from inspector.part import Pixels
+from inspector.recipe import read
+from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, teach_anomaly
+from inspector.teach.pictures import Progress, TeachError
+from inspector.teach.thorough import add_network
+from inspector.tools.bank import Bank, keep_bank
+from inspector.tools.onnx import Shelf
+from inspector.tools.step import Roi
+
+STEP = "surface"
+
+
+def teach(
+    good: Sequence[Pixels],
+    bad: Sequence[Pixels],
+    out: Path,
+    *,
+    models: Path,
+    threads: int = 2,
+    roi: Roi | None = None,
+    false_reject: float = FALSE_REJECT,
+    backbones: Sequence[str] = (),
+    run: Path | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """Teaches a recipe from pictures that are already cut to ``roi``; what it was measured to do.
+
+    With ``run``, the folder of a training, also by a network (``--thorough``). Raises
+    ``TeachError``, ``ModelError`` or ``OSError``.
+    """
+    next_revision(out)
+    shelf = Shelf(models, threads)
+    taught = teach_anomaly(
+        good,
+        shelf,
+        bad,
+        backbones=backbones or (BACKBONE,),
+        false_reject=false_reject,
+        progress=progress,
+    )
+    if run is not None:
+        taught = add_network(taught, good, bad, run, shelf, false_reject, progress)
+    digest = write_recipe(taught.bank, taught.report, out, roi)
+    return {"recipe": str(out), "bank": digest, **taught.report}
+
+
+def write_recipe(bank: Bank, report: dict[str, Any], out: Path, roi: Roi | None = None) -> str:
+    """Writes the recipe ``out`` with one ``anomaly`` step; its bank's digest.
+
+    A recipe that teaching wrote before is taught anew, its revision counted up; one with other
+    steps is never overwritten. Raises ``TeachError`` or ``OSError``.
+    """
+    revision = next_revision(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    digest = keep_bank(bank, out.parent)
+    share = report["false_reject"]
+    low, high = (f"{100 * v:.1f}" for v in share["interval95"])
+    lines = [
+        f"# Taught from {report['good']} good parts, each judged by what did not know it: "
+        f"{share['seen']} rejected",
+        f"# (95 %: {low} to {high} % of good parts; {100 * share['wanted']:g} % were asked for).",
+        f"name: {name_of(out)}",
+        f"revision: {revision}",
+        "tools:",
+        f"  - name: {STEP}",
+        "    kind: anomaly",
+        *([f"    roi: [{', '.join(map(str, roi))}]"] if roi else []),
+        "    params:",
+        f"      bank: {digest}",
+        "      threshold: 0.5    # higher lets more pass",
+        "",
+    ]
+    draft = out.with_name(f".{out.name}.draft")
+    draft.write_text("\n".join(lines), encoding="utf-8")
+    draft.replace(out)
+    return digest
+
+
+def next_revision(out: Path) -> int:
+    """The revision that a recipe taught into ``out`` gets. Raises ``TeachError`` when ``out`` is
+    another recipe, or no recipe."""
+    if out.suffix not in (".yaml", ".yml"):
+        raise TeachError(f"{out} is no recipe's name; it ends in .yaml")
+    if not out.exists():
+        return 1
+    try:
+        known = read(out)
+    except ConfigError:
+        raise TeachError(f"{out} is there and is no recipe; name another file") from None
+    if [(step.name, step.kind) for step in known.tools] != [(STEP, "anomaly")]:
+        what = "is a recipe with other steps, which are kept"
+        raise TeachError(f"{out} {what}; teach into another file and copy its step there")
+    return known.revision + 1
+
+
+def name_of(out: Path) -> str:
+    """A recipe's name after its file's."""
+    name = re.sub(r"[^a-z0-9-]+", "-", out.stem.lower()).strip("-")[:63]
+    return name or "taught"

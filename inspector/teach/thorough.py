@@ -1,0 +1,174 @@
+"""What was taught goes in, what it becomes with a network of the product's own comes out.
+
+The network is trained by ``training fit anomaly`` in a process of its own (this room must not know
+torch), on three of four good pictures; the fourth ones, which neither it nor the members that judge
+them knew, tell whether the members, the network or both together are better. Imported by ``teach``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from inspector.part import Pixels
+from inspector.teach.anomaly import Scores, Taught, auroc, report_of, with_limit
+from inspector.teach.pictures import Progress, TeachError
+from inspector.tools.anomaly import Map, Network, on_grid, worst
+from inspector.tools.bank import Bank, Learnt
+from inspector.tools.card import find_model, model_bytes, read_card
+from inspector.tools.onnx import Shelf
+from inspector.tools.texture import same_scale, working_size
+
+HELD_BACK = 4
+"""Every so-manieth good picture is not trained with."""
+NAME = "surface"
+VERSION = "1"
+_EPOCH = re.compile(r"epoch (\d+): ")
+_TOTAL = re.compile(r"(\d+) epochs")
+BETTER = 0.005
+"""The members and the network together cost more time than the members: for less than this in
+AUROC they are not worth it."""
+
+
+def add_network(
+    taught: Taught,
+    good: Sequence[Pixels],
+    bad: Sequence[Pixels],
+    run: Path,
+    shelf: Shelf,
+    false_reject: float,
+    progress: Progress,
+) -> Taught:
+    """``taught`` with a network of its own, where held-back pictures say that it is better so.
+
+    ``run`` is the folder of trainings: one that was killed goes on where it was. Raises
+    ``TeachError`` when the training cannot be started or fails.
+    """
+    held = [i for i in range(len(good)) if i % HELD_BACK == HELD_BACK - 1]
+    shown = [p for i, p in enumerate(good) if i % HELD_BACK != HELD_BACK - 1]
+    size = working_size(*taught.bank.size)
+    folder = train(shown, size, run, progress)
+    card = read_card(find_model(folder / "models", NAME), NAME)
+    data = model_bytes(find_model(folder / "models", NAME) / card.file, card, NAME)
+    network = Network(Learnt(card, data, 0.0, 1.0), shelf)
+
+    def odds(pictures: Sequence[Pixels]) -> list[Map]:
+        maps = []
+        for number, pixels in enumerate(pictures):
+            progress("judging held-back parts", number, len(pictures))
+            height, width = pixels.shape[:2]
+            fixed = taught.bank.fixed
+            at = size if fixed else same_scale(width, height, taught.bank.size)
+            maps.append(network.odds(pixels, at))
+        progress("judging held-back parts", len(pictures), len(pictures))
+        return maps
+
+    own = [i for i, owner in enumerate(taught.owners) if owner in set(held)]
+    raw = odds([good[i] for i in held]), odds([taught.spoilt[i] for i in own]), odds(bad)
+    worsts = np.array([worst(m) for m in raw[0]])
+    centre, spread = float(np.median(worsts)), max(float(worsts.std()), 0.05)
+    learnt = Learnt(card, data, centre, spread)
+    of_network = [[(m - centre) / spread for m in part] for part in raw]
+    of_members = [
+        [taught.maps[0][i] for i in held],
+        [taught.maps[1][i] for i in own],
+        list(taught.maps[2]),
+    ]
+    ways: dict[str, tuple[Bank, list[Scores]]] = {
+        "members": (taught.bank, _scores(of_members)),
+        "network": (replace(taught.bank, members=(), learnt=learnt), _scores(of_network)),
+        "both": (
+            replace(taught.bank, learnt=learnt),
+            _scores([_sums(a, b) for a, b in zip(of_members, of_network, strict=True)]),
+        ),
+    }
+    figures = {name: _figure(scores) for name, (_, scores) in ways.items()}
+    best = max(figures, key=lambda name: figures[name] - (0 if name == "members" else BETTER))
+    bank, scores = ways[best]
+    if best == "members":
+        report = dict(taught.report)
+    else:
+        bank = with_limit(bank, scores[0], false_reject)
+        report = report_of(bank, scores[0], scores[1], scores[2], false_reject)
+        report["compared"] = taught.report["compared"]
+    report["thorough"] = {
+        "kept": best,
+        "auroc_held_back": {k: round(v, 4) for k, v in figures.items()},
+        "held_back": {"good": len(held), "selfmade": len(own), "defects": len(bad)},
+    }
+    return replace(taught, bank=replace(bank, report=report), report=report)
+
+
+def train(pictures: Sequence[Pixels], size: tuple[int, int], run: Path, progress: Progress) -> Path:
+    """Trains on ``pictures``, or goes on with it; the folder of this training below ``run``."""
+    for needed in ("torch", "training"):
+        if importlib.util.find_spec(needed) is None:
+            raise TeachError(
+                f"--thorough needs `{needed}`, which is not installed here; run "
+                "`pip install 'inspector[training]'`, or teach without it"
+            )
+    digest = hashlib.sha256(repr(size).encode())
+    for pixels in pictures:
+        digest.update(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
+    folder = run / digest.hexdigest()[:16]
+    target = folder / "models" / NAME / VERSION
+    if (target / "card.json").exists():
+        return folder
+    shown = folder / "pictures"
+    shown.mkdir(parents=True, exist_ok=True)
+    for number, pixels in enumerate(pictures):
+        path = shown / f"{number:05}.png"
+        if not path.exists():
+            cv2.imwrite(str(path), pixels)
+    command = [
+        sys.executable, "-m", "training.cli", "fit", "anomaly", "--good", str(shown),
+        "--run", str(folder), "--size", f"{size[0]}x{size[1]}",
+        "--model", str(target / "model.onnx"),
+    ]  # fmt: skip
+    what, total = "training on self-made defects", 0
+    last: deque[str] = deque(maxlen=3)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                last.append(line.strip())
+                if said := _TOTAL.search(line):
+                    total = int(said[1])
+                    progress(what, 0, total)
+                elif said := _EPOCH.match(line):
+                    progress(what, int(said[1]), total)
+        except BaseException:
+            child.terminate()
+            raise
+    if child.returncode or not (target / "card.json").exists():
+        raise TeachError(
+            f"the training in {folder} ended with status {child.returncode}: {' '.join(last)}; "
+            "the same command resumes it"
+        )
+    return folder
+
+
+def _scores(parts: Sequence[Sequence[Any]]) -> list[Scores]:
+    return [np.array([worst(m) for m in part]) for part in parts]
+
+
+def _sums(some: Sequence[Map], others: Sequence[Map]) -> list[Map]:
+    return [0.5 * (a + on_grid(b, a.shape)) for a, b in zip(some, others, strict=True)]
+
+
+def _figure(scores: Sequence[Scores]) -> float:
+    figure = auroc(scores[0], scores[1])
+    return 0.5 * figure + 0.5 * auroc(scores[0], scores[2]) if len(scores[2]) else figure
