@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from asyncua import Client, Node, ua
 from asyncua.ua.uaerrors import UaStatusCodeError
-from scada_line import ScadaProcess, client_of, people
+from scada_line import ScadaProcess, client_of
 
 from inspector.store import History
 from inspector.trial import Trial
@@ -29,23 +29,16 @@ AUTOMATIC = "VisionStateMachine/AutomaticModeStateMachine"
 RESET_FIRST = (1, "a test")
 
 
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory, lines: Any) -> Iterator[Trial]:
-    with lines(tmp_path_factory.mktemp("line"), 5.0, 2.0) as trial:
-        people(trial)
-        yield trial
-
-
 @pytest.fixture(scope="module", params=["official", "own"])
 def scada(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, trial: Trial
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, scada_trial: Trial
 ) -> Iterator[ScadaProcess]:
     section: dict[str, Any] = {"opcua": {"port": 0, "any_client": True}}
     if request.param == "official":
         if not NODESET.is_file():
             pytest.skip(f"STANDARDS MISSING: {NODESET}; set INSPECTOR_REAL_DATA")
         section["opcua"]["nodeset"] = str(NODESET)
-    process = ScadaProcess(trial, tmp_path_factory.mktemp(request.param), section)
+    process = ScadaProcess(scada_trial, tmp_path_factory.mktemp(request.param), section)
     process.start("opcua.url")
     yield process
     process.stop()
@@ -266,14 +259,15 @@ def test_nobody_comes_in_without_a_name_or_in_the_clear(
             asyncio.run(attempt(make))
 
 
+@pytest.mark.slow
 def test_a_client_nobody_trusted_is_put_where_a_person_can_trust_it(
-    trial: Trial, tmp_path: Path
+    scada_trial: Trial, tmp_path: Path
 ) -> None:
     folder = tmp_path / "strict"
     folder.mkdir()
-    process = ScadaProcess(trial, folder, {"opcua": {"port": 0}})
+    process = ScadaProcess(scada_trial, folder, {"opcua": {"port": 0}})
     process.start("opcua.url")
-    trust = trial.data / "opcua"
+    trust = scada_trial.data / "opcua"
 
     async def attempt() -> None:
         async with await client_of(process.read("opcua.url"), tmp_path, "audit") as client:
@@ -289,10 +283,11 @@ def test_a_client_nobody_trusted_is_put_where_a_person_can_trust_it(
         process.stop()
 
 
-def test_a_nodeset_that_is_not_there_is_named(trial: Trial, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_nodeset_that_is_not_there_is_named(scada_trial: Trial, tmp_path: Path) -> None:
     folder = tmp_path / "wrong"
     folder.mkdir()
-    process = ScadaProcess(trial, folder, {"opcua": {"port": 0, "nodeset": "nowhere.xml"}})
+    process = ScadaProcess(scada_trial, folder, {"opcua": {"port": 0, "nodeset": "nowhere.xml"}})
     process.start()
     log = folder / "scada.log"
     end = time.monotonic() + 20

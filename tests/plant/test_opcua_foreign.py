@@ -7,13 +7,11 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from patch_cable import PatchCable
-from scada_line import PASSWORD, ScadaProcess, people
+from scada_line import PASSWORD, ScadaProcess
 
 from inspector.trial import Trial
 
@@ -38,19 +36,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory, lines: Any) -> Iterator[Trial]:
-    with lines(tmp_path_factory.mktemp("line"), 5.0, 2.0) as trial:
-        people(trial)
-        yield trial
-
-
 def test_a_foreign_client_drives_it_and_hears_results_after_a_cut(
-    node: Path, trial: Trial, tmp_path: Path, real_data: Path
+    node: Path, scada_trial: Trial, tmp_path: Path, real_data: Path
 ) -> None:
     nodeset = real_data / "standards" / "Opc.Ua.MachineVision.NodeSet2.xml"
     scada = ScadaProcess(
-        trial, tmp_path, {"opcua": {"port": 0, "any_client": True, "nodeset": str(nodeset)}}
+        scada_trial, tmp_path, {"opcua": {"port": 0, "any_client": True, "nodeset": str(nodeset)}}
     )
     scada.start("opcua.url")
     port = int(scada.read("opcua.url").split(":")[2].split("/")[0])

@@ -1,0 +1,87 @@
+"""What the plain and the Sparkplug side of MQTT share: the broker, and a place in the ledger.
+
+Enters: the station file's ``mqtt`` section. Leaves: a client, and a cursor that outlives a restart,
+so that what happened while the broker was away is told when it is back. ``mqtt.py`` and
+``sparkplug.py`` use it.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+
+from inspector.bus import NoAnswer
+from inspector.config import Mqtt, Station
+from inspector.identity import Action, Forbidden, Principal, Users
+from inspector.plant.desk import Line
+
+KEEPALIVE_S = 10
+"""A broker that says nothing for half as long again is gone."""
+
+
+class Cursor:
+    """How far one listener has been told of the line's ledger."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.told: int | None = None
+        """None before the first: it begins with what is new."""
+        try:
+            self.told = int(json.loads(path.read_text())["line"])
+        except (OSError, ValueError, KeyError, TypeError):
+            self.told = None
+
+    def keep(self, position: int) -> None:
+        """All up to ``position`` was heard. A crash before this tells some of it twice."""
+        self.told = position
+        draft = self._path.with_name(f"{self._path.name}.new")
+        draft.write_text(json.dumps({"line": position}))
+        draft.rename(self._path)
+
+
+def connect(config: Mqtt, name: str, will: aiomqtt.Will) -> aiomqtt.Client:
+    """A client of the broker, to be entered. ``ValueError`` for a file that cannot be read."""
+    more: dict[str, Any] = {}
+    if config.user:
+        more["username"] = config.user
+    if config.password_file is not None:
+        try:
+            more["password"] = config.password_file.read_text().strip()
+        except OSError as error:
+            raise ValueError(
+                f"scada.mqtt.password_file: {config.password_file}: {error.strerror}"
+            ) from None
+    if config.ca is not None:
+        try:
+            more["tls_context"] = ssl.create_default_context(cafile=str(config.ca))
+        except OSError as error:
+            raise ValueError(f"scada.mqtt.ca: {config.ca}: {error}") from None
+    return aiomqtt.Client(
+        config.host, config.port, identifier=name, will=will, keepalive=KEEPALIVE_S, **more
+    )
+
+
+def _obeyed(station: Station, config: Mqtt) -> Principal | None:
+    """In whose name commands from the broker are given; None where none is, or no such user is."""
+    if config.obeys is None:
+        return None
+    return next((who for who in Users(station.data).all() if who.id == config.obeys), None)
+
+
+def ask(
+    station: Station, config: Mqtt, line: Line, action: Action, args: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the line says to a command from the broker."""
+    who = _obeyed(station, config)
+    if who is None:
+        return {"error": f"the station has no user {config.obeys!r} to obey in the name of"}
+    try:
+        answer = line.ask(action, args, who)
+    except (Forbidden, NoAnswer) as error:
+        return {"error": str(error)}
+    return {"result": dict(answer.body)} if answer.ok else {"error": answer.error}

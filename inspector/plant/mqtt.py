@@ -1,0 +1,154 @@
+"""Plain MQTT: what happens at the station as JSON, and commands from those whom the broker lets.
+
+Enters: the line's heartbeat and its ledger's tail. Leaves, below ``<topic>/<station>/``: ``online``
+and ``status`` (retained), ``part``, ``event/<kind>``; where the station file names a user that is
+obeyed, ``command`` is heard and ``answer`` tells how it went. Messages have QoS 1 and their ledger
+position, so what a restart tells twice can be told apart. ``scada.py`` runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from typing import Any
+
+import aiomqtt
+import anyio.to_thread
+import structlog
+
+from inspector.config import Mqtt, Scada, Station
+from inspector.identity import Action
+from inspector.part import Verdict
+from inspector.plant.broker import Cursor, ask, connect
+from inspector.plant.desk import Line
+from inspector.plant.events import line_event
+from inspector.plant.opcua import content_of
+from inspector.plant.problems import Problem
+from inspector.plant.sparkplug import serve_sparkplug
+from inspector.plant.tagclient import MqttTags
+from inspector.store.pages import tail
+
+log = structlog.get_logger()
+
+LOOK_S, STATUS_S = 0.1, 1.0
+PORTION = 200
+REMEMBERED = 1000
+"""Ids of commands: the broker may deliver one twice."""
+SHOWN = (
+    "ready", "running", "paused", "mode", "batch", "product", "recipe", "counts", "parts_per_s",
+    "alarms",
+)  # fmt: skip
+"""Of the heartbeat, what `status` tells."""
+
+
+async def serve_mqtt(station: Station, scada: Scada, line: Line) -> None:
+    """Both dialects, each on a connection of its own, since a connection has one will."""
+    config = scada.mqtt
+    assert config is not None
+    async with asyncio.TaskGroup() as group:
+        if config.plain or any(tag.topic for tag in scada.tags):
+            group.create_task(_serve_plain(station, scada, config, line))
+        if config.sparkplug_group is not None:
+            group.create_task(serve_sparkplug(station, config, line))
+
+
+async def _serve_plain(station: Station, scada: Scada, config: Mqtt, line: Line) -> None:
+    root = f"{config.topic}/{station.station}"
+    will = aiomqtt.Will(f"{root}/online", b"false", qos=1, retain=True)
+    tags = MqttTags(station, scada)
+    try:
+        async with connect(config, f"inspector-{station.station}", will) as client:
+            for topic in tags.topics:
+                await client.subscribe(topic, qos=1)
+            if config.plain and config.obeys:
+                await client.subscribe(f"{root}/command", qos=1)
+            if config.plain:
+                await client.publish(f"{root}/online", b"true", qos=1, retain=True)
+            log.info("MQTT is spoken", broker=f"{config.host}:{config.port}")
+            async with asyncio.TaskGroup() as group:
+                if config.plain:
+                    group.create_task(_tell_status(client, root, line))
+                    group.create_task(_tell_ledger(client, root, station, line))
+                async for message in client.messages:
+                    if str(message.topic) == f"{root}/command":
+                        await _obey(client, root, station, config, line, message)
+                    else:
+                        await tags.heard(message)
+    finally:
+        tags.close()
+
+
+async def _tell_status(client: aiomqtt.Client, root: str, line: Line) -> None:
+    before: dict[str, Any] = {}
+    while True:
+        body = line.heartbeat.body
+        status = {name: body.get(name) for name in SHOWN} | {"alive": line.heartbeat.alive}
+        if status != before:
+            before = status
+            text = json.dumps(status, ensure_ascii=False, default=str)
+            await client.publish(f"{root}/status", text, qos=1, retain=True)
+        await asyncio.sleep(STATUS_S)
+
+
+async def _tell_ledger(client: aiomqtt.Client, root: str, station: Station, line: Line) -> None:
+    cursor = Cursor(station.data / "mqtt.cursor")
+    while True:
+        news, upto = await anyio.to_thread.run_sync(news_since, line, cursor.told)
+        async with asyncio.TaskGroup() as group:
+            for kind, body in news:
+                text = json.dumps(body, ensure_ascii=False, default=str)
+                group.create_task(client.publish(f"{root}/{kind}", text, qos=1))
+        if upto != cursor.told:
+            cursor.keep(upto)
+        if not news:
+            await asyncio.sleep(LOOK_S)
+
+
+def news_since(line: Line, after: int | None) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """Topics and bodies of what the ledger holds after a position, and how far it was read."""
+    try:
+        with line.history() as history:
+            if after is None:
+                return [], history.size() - 1
+            records, upto = tail(history, after, PORTION, passes=True)
+    except Problem:  # no ledger yet
+        return [], -1 if after is None else after
+    news = []
+    for position, record in records:
+        kind, body = line_event(record)
+        if isinstance(record, Verdict):
+            body |= content_of(record) | {"recipe": record.recipe}
+            kind = "part"
+        else:
+            kind = f"event/{kind}"
+        news.append((kind, body | {"position": position}))
+    return news, upto
+
+
+_seen: OrderedDict[str, None] = OrderedDict()
+
+
+async def _obey(
+    client: aiomqtt.Client, root: str, station: Station, config: Mqtt, line: Line,
+    message: aiomqtt.Message,
+) -> None:  # fmt: skip
+    """One command. A retained one is old, one that was seen is not obeyed again."""
+    if message.retain:
+        return
+    id, answer = "", {}
+    try:
+        asked = json.loads(bytes(message.payload))
+        id = str(asked["id"])[:64]
+        action, args = Action(asked["command"]), dict(asked.get("args") or {})
+    except (ValueError, KeyError, TypeError):
+        answer = {"error": 'a command is {"id": "…", "command": "pause", "args": {}}'}
+    if not answer and id in _seen:
+        return
+    if not answer:
+        _seen[id] = None
+        while len(_seen) > REMEMBERED:
+            _seen.popitem(last=False)
+        answer = await anyio.to_thread.run_sync(ask, station, config, line, action, args)
+    body = {"id": id, "ok": "error" not in answer} | answer
+    await client.publish(f"{root}/answer", json.dumps(body, ensure_ascii=False), qos=1)
