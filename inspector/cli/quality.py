@@ -169,7 +169,7 @@ def spc(
     Example: inspector spc data/bottle-line B-0001 --json
     """
     from inspector.config import Quality
-    from inspector.quality.report import gather
+    from inspector.quality.batch_facts import gather
 
     plan, limits = _plan(station)
     facts = gather(data, batch, plan or Quality(), limits, check=False)

@@ -39,6 +39,8 @@ BACK_MAX = 3_000_000
 PARTS_MODELLED = 5000
 PICTURE_NS = 15_000_000_000
 """A golden part's picture that has not come after so long will not."""
+TAGS_NS = 500_000_000
+"""How often the process tags are asked for."""
 REFERENCE_LOOKS = 5
 """Pictures that make the reference of focus and light where no first article was signed."""
 
@@ -55,6 +57,7 @@ class Follower:
         challenged_upto: int = -1,
         passed: frozenset[str] = frozenset(),
         look: Callable[[ImageRecord], Look | None] = lambda image: None,
+        tags_at: Callable[[int], Mapping[str, float]] = lambda utc_ns: {},
     ) -> None:
         """
         Args:
@@ -63,9 +66,11 @@ class Follower:
             challenged_upto: what the newest challenge's result already answers for.
             passed: ids of first articles that await nothing but their signature.
             look: what an archived picture looks like; None if it cannot be read.
+            tags_at: the process tags as they were at a moment (UTC).
         """
         self._station, self._plan, self._reference, self._said = station, plan, reference, said
         self._challenged_upto, self._passed, self._look = challenged_upto, passed, look
+        self._tags_at, self._tags_ns = tags_at, 0
         self._limits = tolerances(station.recipes)
         self._position = -1
         gated = station.plc is not None or station.output is not None
@@ -86,6 +91,7 @@ class Follower:
     def resume(
         cls, station: Station, plan: Quality, history: History,
         look: Callable[[ImageRecord], Look | None] = lambda image: None,
+        tags_at: Callable[[int], Mapping[str, float]] = lambda utc_ns: {},
     ) -> tuple[Self, int]:  # fmt: skip
         """A follower of ``history``'s line, and the position behind which it must read."""
         kinds = (first_article.KIND, challenge.KIND, spc.KIND, drift.KIND, DISPOSITION)
@@ -114,7 +120,7 @@ class Follower:
         passed = frozenset(
             str(r.body["id"]) for _, r in known[first_article.KIND] if r.body.get("passed")
         )
-        follower = cls(station, plan, reference, said, upto, passed, look)
+        follower = cls(station, plan, reference, said, upto, passed, look, tags_at)
         end = history.size() - 1
         began = batch_began(history) - 1
         # the setting that says what is awaited stands right behind the batch's beginning
@@ -196,10 +202,6 @@ class Follower:
             if name.startswith("temperature"):
                 self._tags[name] = indicator.value
         return entries
-
-    def tags(self, values: Mapping[str, float]) -> None:
-        """Process tags as they are now; they hold for the parts that come until the next ones."""
-        self._tags |= values
 
     def state(self) -> dict[str, Any]:
         """For pages."""
@@ -326,6 +328,9 @@ class Follower:
         self._trigger_ns = (verdict.stream, verdict.sequence, now_ns)
         if verdict.outcome not in (Outcome.PASS, Outcome.REJECT):
             return
+        if abs(verdict.times.utc_ns - self._tags_ns) >= TAGS_NS:
+            self._tags_ns = verdict.times.utc_ns
+            self._tags |= self._tags_at(self._tags_ns)
         tags = dict(self._tags)
         if (stream, number) == (verdict.stream, verdict.sequence - 1) and 0 < trigger_ns < now_ns:
             tags["takt_ms"] = (now_ns - trigger_ns) / 1e6

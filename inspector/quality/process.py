@@ -34,6 +34,8 @@ from inspector.quality.follow import Follower
 from inspector.quality.looks import archived, looks_of
 from inspector.store import DeskLedger, History, StoreError
 from inspector.store.cursor import records_after
+from inspector.store.tags import FILE as TAGS
+from inspector.store.tags import Tags
 
 log = structlog.get_logger()
 
@@ -88,6 +90,7 @@ class Watching:
         self._pictures: DisplayReader | None = None
         self._picture_due = 0.0
         self._history: History | None = None
+        self._tags: Tags | None = None
         self._at = -1
         self._follower: Follower | None = None
         self._written = b""
@@ -120,6 +123,8 @@ class Watching:
             self._pictures.close()
         if self._history is not None:
             self._history.close()
+        if self._tags is not None:
+            self._tags.close()
 
     def _begin(self) -> bool:
         """Open the ledger, and go back to where the charts and the last challenge begin."""
@@ -128,11 +133,24 @@ class Watching:
         except StoreError:
             return False  # the line has never run here
         self._follower, self._at = Follower.resume(
-            self._station, self._plan, self._history, lambda image: archived(self._data, image)
-        )
+            self._station, self._plan, self._history,
+            lambda image: archived(self._data, image), self._tags_at,
+        )  # fmt: skip
         # Orders that stand are said again only where the equipment is still ill.
         log.info("following the line", after=self._at)
         return True
+
+    def _tags_at(self, utc_ns: int) -> Mapping[str, float]:
+        """The process tags at a moment, those that can be believed; none where nobody tells any."""
+        if self._tags is None:
+            if not (self._data / TAGS).is_file():
+                return {}
+            self._tags = Tags(self._data)
+        try:
+            samples = self._tags.at(utc_ns)
+        except StoreError:
+            return {}
+        return {s.tag: s.value for s in samples if s.value is not None and s.quality == "good"}
 
     def _listen(self, utc_ns: int) -> None:
         """The heartbeat and, at intervals, a picture."""

@@ -13,7 +13,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,109 +21,21 @@ import cv2
 from reportlab.platypus import Flowable, Image, Spacer, Table
 
 from inspector.config import Quality
-from inspector.part import GateAction, Mode, Outcome, Verdict
-from inspector.quality import challenge, drift, first_article, paper
+from inspector.part import GateAction, Outcome, Verdict
+from inspector.quality import challenge, paper
+from inspector.quality.batch_facts import Facts, gather, labels_of
 from inspector.quality.charts import Chart
 from inspector.quality.errors import QualityError
 from inspector.quality.paper import BAD, BODY, DEEP, GOOD, INK, NOTE, WARN, WIDTH
 from inspector.quality.report_words import LANGUAGES, WORDS
 from inspector.quality.rules import SELECTED, run_length, signals
-from inspector.quality.signing import article_subject
-from inspector.quality.spc import ALL, BatchCharts, Limits
-from inspector.store import History, ImageRecord, verify
-from inspector.store.cursor import newest_desk, parts_of_batch
-from inspector.store.holds import KIND as DISPOSITION
+from inspector.quality.spc import ALL, Limits
+from inspector.store import History, ImageRecord
 from inspector.store.keys import public_key
-from inspector.store.periods import reconcile
-from inspector.store.proof import newest_words
-from inspector.store.signatures import KIND as SIGNATURE
-from inspector.store.signatures import Signature, Signatures
 
 PICTURES = 9
-PER_LABEL = 3
 LINES_MAX = 40
 """Rows of a table; what is over is counted."""
-
-
-@dataclass(slots=True)
-class Facts:
-    """All that the report says."""
-
-    batch: str
-    station: str = ""
-    site: str = ""
-    line: str = ""
-    product: str = ""
-    recipes: list[str] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    models: list[str] = field(default_factory=list)
-    software: list[str] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)
-    began_ns: int = 0
-    ended_ns: int = 0
-    closed: bool = False
-    counts: Counter[Outcome] = field(default_factory=Counter)
-    others: int = 0
-    gates: Counter[str] = field(default_factory=Counter)
-    unheard: int = 0
-    streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """First and last number, and how many."""
-    labels: Counter[str] = field(default_factory=Counter)
-    faulty: list[Verdict] = field(default_factory=list)
-    """Some of each label."""
-    charts: BatchCharts | None = None
-    articles: list[tuple[dict[str, Any], tuple[Signature, ...]]] = field(default_factory=list)
-    challenges: list[Any] = field(default_factory=list)
-    deviations: list[tuple[int, str, str, str]] = field(default_factory=list)
-    """When, what, detail, who."""
-    alarms: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
-    """When which rule spoke, by chart and its name."""
-    signatures: list[Signature] = field(default_factory=list)
-    differences: tuple[str, ...] | None = None
-    """Of the counts; None where no independent counter ran."""
-    periods: Any = ()
-    standing: str = ""
-    proof: dict[str, Any] = field(default_factory=dict)
-    verified: str | None = None
-    """Empty: all agrees; None: not run; else the first thing that is wrong."""
-
-    @property
-    def root(self) -> str:
-        """Of the newest checkpoint; empty where nothing is signed yet."""
-        return str(self.proof.get("line", {}).get("root", ""))
-
-
-def gather(
-    data: Path, batch: str, plan: Quality | None = None, limits: Limits | None = None,
-    check: bool = True,
-) -> Facts:  # fmt: skip
-    """Everything about ``batch``. Raises ``StoreError`` if it has no part."""
-    facts = Facts(batch)
-    wanted: Counter[str] = Counter()
-    with History(data, bound_s=60.0) as history:
-        for part in parts_of_batch(history, batch):
-            _count(facts, part.verdict, part.gate)
-            _chart(facts, part.verdict, plan or Quality(), limits)
-            if part.verdict.outcome is Outcome.REJECT and part.verdict.mode is Mode.AUTO:
-                label = _labels(part.verdict)[0]
-                if wanted[label] < PER_LABEL:
-                    wanted[label] += 1
-                    facts.faulty.append(part.verdict)
-        _batch(facts, history)
-        _desk(facts, history, data)
-        _events(facts, history)
-        counted = reconcile(history, batch)
-        if counted is not None:
-            facts.differences, facts.periods = counted.differences, counted.periods
-    for (chart, name), said in facts.alarms.items():
-        rules = "; ".join(f"{rule} ×{n}" for rule, n in Counter(r for _, r in said).items())
-        facts.deviations.append((said[0][0], "spc_alarm", f"{chart}, {name}: {rules}", ""))
-    facts.proof = newest_words(data)
-    if check:
-        report = verify(data, images=False)
-        facts.verified = str(report.problems[0]) if report.problems else ""
-    facts.deviations.sort(key=lambda row: row[0])
-    return facts
 
 
 def batch_report(
@@ -295,7 +206,7 @@ def _pictures(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Fl
     first: Counter[str] = Counter()
     ranked = []
     for verdict in facts.faulty:
-        label = _labels(verdict)[0]
+        label = labels_of(verdict)[0]
         first[label] += 1
         ranked.append((first[label], order.get(label, 99), verdict))
     for _, _, verdict in sorted(ranked, key=lambda row: row[:2])[:PICTURES]:
@@ -439,94 +350,6 @@ def state_words(state: str, w: Any) -> tuple[str, Any]:
         "ok": (f"✓ {w['ok']}", GOOD), "failed": (f"✗ {w['failed']}", BAD),
         "none": (w["not_applicable"], paper.SOFT),
     }.get(state, (w["waiting"], WARN))  # fmt: skip
-
-
-def _count(facts: Facts, verdict: Verdict, gate: Any) -> None:
-    facts.station = verdict.station
-    for known, value in (
-        (facts.recipes, verdict.recipe), (facts.digests, verdict.recipe_digest),
-        (facts.software, verdict.software), *((facts.models, m) for m in verdict.model_digests),
-    ):  # fmt: skip
-        if value not in known:
-            known.append(value)
-    facts.began_ns = facts.began_ns or verdict.times.utc_ns
-    facts.ended_ns = max(facts.ended_ns, verdict.times.utc_ns)
-    first, last, n = facts.streams.get(verdict.stream, (verdict.sequence, verdict.sequence, 0))
-    number = verdict.sequence
-    facts.streams[verdict.stream] = (min(first, number), max(last, number), n + 1)
-    if gate is not None:
-        facts.gates[gate.action] += 1
-        facts.unheard += not gate.acknowledged_ns
-    if verdict.mode in (Mode.AUTO, Mode.BYPASS):
-        facts.counts[verdict.outcome] += 1
-        if verdict.outcome is Outcome.REJECT:
-            facts.labels.update(_labels(verdict))
-    else:
-        facts.others += 1
-
-
-def _chart(facts: Facts, verdict: Verdict, plan: Quality, limits: Limits | None) -> None:
-    if facts.charts is None:
-        facts.charts = BatchCharts(plan, facts.batch, verdict.recipe, limits)
-    for alarm in facts.charts.part(verdict):
-        facts.alarms.setdefault((alarm.chart, alarm.name), []).append(
-            (verdict.times.utc_ns, alarm.rule)
-        )
-
-
-def _labels(verdict: Verdict) -> list[str]:
-    return list(dict.fromkeys(f.label for f in verdict.findings if not f.ok)) or ["?"]
-
-
-def _batch(facts: Facts, history: History) -> None:
-    for change in history.batch_changes(1000)[::-1]:
-        if change.id == facts.batch:
-            facts.product, facts.texts = change.product, dict(change.texts)
-            if change.action == "begin":
-                facts.began_ns = change.utc_ns
-            facts.closed = change.action == "end"
-            if facts.closed:
-                facts.ended_ns = change.utc_ns
-
-
-def _desk(facts: Facts, history: History, data: Path) -> None:
-    with Signatures(data) as signatures:
-        for _, record in newest_desk(history, first_article.KIND, 200)[::-1]:
-            sheet = record.body
-            if sheet.get("batch") == facts.batch:
-                facts.articles.append((sheet, signatures.under(article_subject(sheet))))
-        for position, record in newest_desk(history, SIGNATURE, 5000)[::-1]:
-            if record.body.get("batch") == facts.batch:
-                facts.signatures.append(signatures.at(position))
-    facts.challenges = [r for _, r in newest_desk(history, challenge.KIND, 2000)[::-1]
-                        if r.body.get("batch") == facts.batch]  # fmt: skip
-    for _, record in newest_desk(history, DISPOSITION, 2000)[::-1]:
-        body = record.body
-        mine = body.get("batch") == facts.batch or body.get("concerns") == facts.batch or any(
-            run[0] in facts.streams and run[1] <= facts.streams[run[0]][1]
-            and run[2] >= facts.streams[run[0]][0] for run in body.get("runs", ())
-        )  # fmt: skip
-        if mine:
-            said = f"{body['disposition']}: {body.get('reason', '')}"
-            facts.deviations.append((record.utc_ns, "hold", said, record.principal))
-            if body.get("batch") == facts.batch:
-                facts.standing = str(body["disposition"])
-    for _, record in newest_desk(history, drift.KIND, 500):
-        if record.body.get("batch") == facts.batch:
-            said = f"{record.body['feature']}: {record.body['sigmas']:+.1f} σ"
-            facts.deviations.append((record.utc_ns, "drift", said, ""))
-
-
-def _events(facts: Facts, history: History) -> None:
-    for event in history.events("alarm", 5000):
-        if facts.began_ns <= event.utc_ns <= facts.ended_ns:
-            said = f"{event.body.get('code')}: {event.body.get('detail', '')}".rstrip(": ")
-            facts.deviations.append((event.utc_ns, "alarm", said, ""))
-    for event in history.events("command", 5000):
-        mode = (event.body.get("result") or {}).get("mode")
-        if mode == Mode.BYPASS and facts.began_ns <= event.utc_ns <= facts.ended_ns:
-            reason = str((event.body.get("args") or {}).get("reason", ""))
-            facts.deviations.append((event.utc_ns, "bypass", reason, event.principal))
 
 
 def _fingerprint(data: Path) -> str:

@@ -13,8 +13,9 @@ import pytest
 
 from inspector.config import Quality
 from inspector.part import Outcome
+from inspector.quality.batch_facts import gather
 from inspector.quality.errors import QualityError
-from inspector.quality.report import batch_report, gather
+from inspector.quality.report import batch_report
 from inspector.quality.report_words import LANGUAGES, WORDS
 from inspector.store import History, StoreError
 

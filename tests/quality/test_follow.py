@@ -1,0 +1,114 @@
+"""One follower of the ledger feeds all that watches quality, and says nothing twice (S1, S5).
+
+That it does so beside a running line is shown in ``tests/trial/test_quality_on_the_line.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from quality_parts import part
+
+from inspector.config import Quality, Station, load_station
+from inspector.part import Outcome
+from inspector.quality.follow import SHOW, Entry, Follower
+from inspector.store import BatchChange, DeskLedger, Event, History
+from inspector.store.cursor import records_after
+
+STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
+PLAN = Quality.model_validate({
+    "subgroup": 50, "phase_one": 20,
+    "challenge": {"seeded": [{"name": "s", "label": "scratch"}], "every_parts": 100},
+    "first_article": {"golden_parts": 1},
+})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def station() -> Station:
+    return load_station(STATION)
+
+
+def kinds(entries: list[Entry]) -> list[str]:
+    return [kind if kind != SHOW else f"show {body['code']}" for kind, body in entries]
+
+
+def test_the_tag_that_moves_with_the_defects_is_named_in_the_alarm(station: Station) -> None:
+    rng = np.random.default_rng(3)
+    pressure = {n: 5.0 + (0.5 if n > 1500 else 0.0) + rng.normal(0, 0.1) for n in range(1, 3001)}
+
+    def tags_at(utc_ns: int) -> dict[str, float]:
+        number = round((utc_ns - 1_764_000_000_000_000_000) / 40_000_000)
+        return {"capper pressure": pressure[number], "speed": rng.normal(500, 3)}
+
+    follower = Follower(station, Quality(subgroup=50), tags_at=tags_at)
+    entries: list[Entry] = []
+    for number in range(1, 3001):
+        bad = rng.random() < (0.02 if number <= 1500 else 0.2)
+        outcome = Outcome.REJECT if bad else Outcome.PASS
+        entries += follower.record(number, part(number, outcome=outcome))
+    last = [body for kind, body in entries if kind == "spc"][-1]
+    assert last["moves_with"]["tag"] == "capper pressure"
+    assert 1 < last["moves_with"]["low"] < last["moves_with"]["odds_ratio"]
+    shown = [b for kind, b in entries if kind == SHOW and b["code"] == "out_of_control"]
+    assert "moves with capper pressure" in shown[-1]["detail"]
+
+
+def test_a_challenge_that_is_due_is_shown_and_a_missed_one_stops_the_line(station: Station) -> None:
+    follower = Follower(station, PLAN)
+    entries: list[Entry] = []
+    for number in range(1, 101):
+        entries += follower.record(number, part(number))
+    assert kinds(entries)[-1] == "show challenge_due"
+    utc_ns = part(100).times.utc_ns + 3600 * 10**9
+    entries = follower.at(utc_ns)
+    assert kinds(entries) == ["challenge", "disposition", "show challenge_failed"]
+    assert entries[1][1]["runs"] == [["plc-1", 1, 100]] and entries[2][1]["stop"]
+
+
+def test_what_is_awaited_begins_a_first_article(station: Station) -> None:
+    follower = Follower(station, PLAN)
+    body: dict[str, Any] = {"awaits": "a1", "needs": ["first_article"], "batch": "B-1",
+                            "recipe": "bottle", "texts": {}}  # fmt: skip
+    follower.record(1, Event("setting", "mes", 0, 0, body))
+    assert follower.article is not None and follower.article.id == "a1"
+    follower.record(2, Event("setting", "quinn", 0, 0, body | {"awaits": "", "needs": []}))
+    assert follower.article is None
+
+
+def test_what_was_said_before_a_restart_is_not_said_again(made: Any, station: Station,
+                                                          tmp_path: Path) -> None:  # fmt: skip
+    def read(follower: Follower, after: int, history: History) -> list[Entry]:
+        found: list[Entry] = []
+        while True:
+            records, after = records_after(history, after, 500)
+            for position, record in records:
+                found += [e for e in follower.record(position, record) if e[0] != SHOW]
+            if not records:
+                return found
+
+    from shutil import copytree
+
+    data = copytree(made.data, tmp_path / "data")
+    station = station.model_copy(update={"data": data})
+    plan = Quality(subgroup=100)
+    with History(data) as history:
+        first = read(*Follower.resume(station, plan, history), history)
+        assert "spc" in kinds(first)
+        with DeskLedger.open(data) as desk:
+            desk.add_all([(kind, body, "quality") for kind, body in first])
+        follower, after = Follower.resume(station, plan, history)
+        assert read(follower, after, history) == []
+    assert follower.charts is not None and len(follower.charts.groups) == 39, (
+        "it knows all the same"
+    )
+
+
+def test_a_new_batch_takes_the_old_ones_condition_away(station: Station) -> None:
+    follower = Follower(station, PLAN)
+    begin = BatchChange("B-2", "begin", "mes", "", "", {}, 0, 0)
+    assert follower.record(1, begin) == [
+        (SHOW, {"code": "out_of_control", "detail": "", "on": False, "stop": False})
+    ]
