@@ -32,8 +32,9 @@ def inspect_images(
 ) -> Iterator[dict[str, Any]]:
     """Judges each image of ``paths`` (files or folders, these sorted by name), JSON-ready.
 
-    Yields ``image, outcome, reasons, ms, findings: [{tool, kind, label, score, box, text, value,
-    unit, ok, severity, reason}]``. An image that cannot be read is an ``error``; the others go on.
+    Yields ``image, outcome, score, reasons, ms, findings: [{tool, kind, label, score, box, text,
+    value, unit, ok, severity, reason}]``; the image's ``score`` is how anomalous it is, None where
+    no ``anomaly`` step judged it. An image that cannot be read is an ``error``; the others go on.
     Several views of one part cannot be told from file names: such a recipe is refused.
     Raises ``ConfigError`` or ``ModelError`` before the first image.
     """
@@ -63,6 +64,7 @@ def _judge_all(
         yield {
             "image": str(path),
             "outcome": outcome,
+            "score": max((f["score"] for f in findings if f["kind"] == "anomaly"), default=None),
             "reasons": reasons,
             "ms": round(ms, 3),
             "findings": findings,
@@ -114,7 +116,7 @@ def _plain(finding: Finding) -> dict[str, Any]:
         "tool": finding.tool,
         "kind": finding.kind,
         "label": finding.label,
-        "score": round(finding.score, 4),
+        "score": round(finding.score, 6),
         "box": None if finding.box is None else [round(v, 1) for v in finding.box],
         "text": finding.text,
         "value": finding.value,

@@ -59,6 +59,9 @@ def teach_anomaly(
         Path | None,
         typer.Option(help="--thorough: folder of the training; the same one resumes it."),
     ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="--thorough: how long, instead of the plan's 36.")
+    ] = None,
     models: Models = MODELS,
     threads: Threads = 2,
     as_json: Json = False,
@@ -81,6 +84,7 @@ def teach_anomaly(
             false_reject=false_reject,
             backbones=tuple(backbone or ()),
             run=(run or out.with_suffix(".run")) if thorough else None,
+            epochs=epochs,
             progress=told,
         )
     if as_json:

@@ -31,11 +31,13 @@ def teach(
     false_reject: float = FALSE_REJECT,
     backbones: Sequence[str] = (),
     run: Path | None = None,
+    epochs: int | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """Teaches a recipe from pictures that are already cut to ``roi``; what it was measured to do.
 
-    With ``run``, the folder of a training, also by a network (``--thorough``). Raises
+    With ``run``, the folder of a training, also by a network (``--thorough``), trained for
+    ``epochs`` instead of the plan's. Raises
     ``TeachError``, ``ModelError`` or ``OSError``.
     """
     next_revision(out)
@@ -49,7 +51,7 @@ def teach(
         progress=progress,
     )
     if run is not None:
-        taught = add_network(taught, good, bad, run, shelf, false_reject, progress)
+        taught = add_network(taught, good, bad, run, shelf, false_reject, progress, epochs)
     digest = write_recipe(taught.bank, taught.report, out, roi)
     return {"recipe": str(out), "bank": digest, **taught.report}
 

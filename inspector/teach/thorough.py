@@ -49,6 +49,7 @@ def add_network(
     shelf: Shelf,
     false_reject: float,
     progress: Progress,
+    epochs: int | None = None,
 ) -> Taught:
     """``taught`` with a network of its own, where held-back pictures say that it is better so.
 
@@ -58,7 +59,7 @@ def add_network(
     held = [i for i in range(len(good)) if i % HELD_BACK == HELD_BACK - 1]
     shown = [p for i, p in enumerate(good) if i % HELD_BACK != HELD_BACK - 1]
     size = working_size(*taught.bank.size)
-    folder = train(shown, size, run, progress)
+    folder = train(shown, size, run, progress, epochs)
     card = read_card(find_model(folder / "models", NAME), NAME)
     data = model_bytes(find_model(folder / "models", NAME) / card.file, card, NAME)
     network = Network(Learnt(card, data, 0.0, 1.0), shelf)
@@ -110,7 +111,13 @@ def add_network(
     return replace(taught, bank=replace(bank, report=report), report=report)
 
 
-def train(pictures: Sequence[Pixels], size: tuple[int, int], run: Path, progress: Progress) -> Path:
+def train(
+    pictures: Sequence[Pixels],
+    size: tuple[int, int],
+    run: Path,
+    progress: Progress,
+    epochs: int | None = None,
+) -> Path:
     """Trains on ``pictures``, or goes on with it; the folder of this training below ``run``."""
     for needed in ("torch", "training"):
         if importlib.util.find_spec(needed) is None:
@@ -136,6 +143,8 @@ def train(pictures: Sequence[Pixels], size: tuple[int, int], run: Path, progress
         "--run", str(folder), "--size", f"{size[0]}x{size[1]}",
         "--model", str(target / "model.onnx"),
     ]  # fmt: skip
+    if epochs is not None:
+        command += ["--epochs", str(epochs)]
     what, total = "training on self-made defects", 0
     last: deque[str] = deque(maxlen=3)
     with subprocess.Popen(
