@@ -6,19 +6,21 @@ Imported by ``tools`` alone.
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import zxingcpp
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools import dates
+from inspector.tools.code_search import ReadCode, read_codes, search_codes
 from inspector.tools.gs1 import Gs1, Gs1Error, parse_gs1
 from inspector.tools.onnx import Shelf
 from inspector.tools.pattern import Pattern
-from inspector.tools.step import Context, Step, Unjudged, crop, nearest
+from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out, nearest
 
 SERIAL = "serial"
 """Label of the finding that carries the part's serial number."""
@@ -64,6 +66,9 @@ class Params(Settings):
     expect: Expect | None = None
     try_harder: bool = True
     """Also looks for turned, inverted and small codes; off saves time where codes stand upright."""
+    persistent: bool = Field(False, exclude_if=is_left_out)
+    """Where fewer than ``at_least`` were read, looks again: at the picture calmed, enlarged, evenly
+    lit, and at strips across whatever is striped. Takes up to 20 times as long, but only then."""
 
     @field_validator("formats")
     @classmethod
@@ -95,31 +100,24 @@ class Code:
 
     def warm_up(self) -> None:
         """Reads a blank once."""
-        zxingcpp.read_barcodes(np.zeros((64, 64), np.uint8))
+        read_codes(np.zeros((64, 64), np.uint8), self._formats)
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """One finding per code, its symbology as label; then those that are missing; then the
         serial number, labelled ``serial``."""
         step, params = self._step, self._step.params
         area = crop(pixels, step.roi)
-        codes = zxingcpp.read_barcodes(
-            np.ascontiguousarray(area),
-            formats=self._formats,
-            try_rotate=params.try_harder,
-            try_downscale=params.try_harder,
-            try_invert=params.try_harder,
-            text_mode=zxingcpp.TextMode.Plain,
-        )
+        codes = self._codes(area)
         expect = _Expected(params.expect, context) if params.expect else None
         found, serials, met, why = [], [], expect is None, ""
         for code in codes:
-            content, box = code.text, _around(code.position, step)
+            content, box = code.text, _around(code.corners, step)
             try:
                 gs1 = parse_gs1(content, context.today) if _is_gs1(params) else None
                 fault = ""
             except Gs1Error as error:
-                gs1, fault = None, f"{code.format.name} {error}" if params.gs1 else ""
-            found.append(self._finding(code.format.name, content, box, fault))
+                gs1, fault = None, f"{code.symbology} {error}" if params.gs1 else ""
+            found.append(self._finding(code.symbology, content, box, fault))
             if gs1 and gs1.serial:
                 serials.append(self._finding(SERIAL, gs1.serial, box, ""))
             if expect and not met:
@@ -130,6 +128,16 @@ class Code:
         elif not met:
             found.append(self._finding("code", None, None, why or "no code read"))
         return found + serials
+
+    def _codes(self, area: Pixels) -> list[ReadCode]:
+        """The codes as they stand; if they are too few, those that other views show as well."""
+        params = self._step.params
+        harder = params.try_harder
+        found = read_codes(area, self._formats, rotate=harder, downscale=harder, invert=harder)
+        wanted = max(1, params.at_least)
+        if params.persistent and len(found) < wanted:
+            found = search_codes(area, self._formats, found, wanted)
+        return found
 
     def _finding(self, label: str, text: str | None, box: Box | None, reason: str) -> Finding:
         return Finding(
@@ -209,8 +217,7 @@ def _is_gs1(params: Params) -> bool:
     return params.gs1 or params.expect is not None
 
 
-def _around(position: Any, step: CodeStep) -> Box:
-    corners = (position.top_left, position.top_right, position.bottom_right, position.bottom_left)
+def _around(corners: NDArray[np.float64], step: CodeStep) -> Box:
     dx, dy = step.roi[:2] if step.roi else (0, 0)
-    xs, ys = [float(c.x) + dx for c in corners], [float(c.y) + dy for c in corners]
-    return min(xs), min(ys), max(xs), max(ys)
+    (x1, y1), (x2, y2) = corners.min(0).tolist(), corners.max(0).tolist()
+    return x1 + dx, y1 + dy, x2 + dx, y2 + dy

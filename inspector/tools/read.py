@@ -18,7 +18,7 @@ from inspector.tools.card import ModelError
 from inspector.tools.findtext import TextFinder
 from inspector.tools.line_rules import Judged, Line, LineRules
 from inspector.tools.onnx import Shelf
-from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, softened
+from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, narrowed, softened
 from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out
 from inspector.tools.text_search import TextSearch
 
@@ -47,7 +47,7 @@ class Params(Settings):
     script: Script = Field("any", exclude_if=_is_any)
     """What the print is written in: ``ascii``, ``latin`` (with accents), ``chinese``."""
     dot_matrix: bool = False
-    """The print may be dots: each line is read a second time with its dots run together, and the
+    """The print may be dots: each line is read narrowed and with its dots run together, and the
     surer reading counts. Takes twice as long; `find` does it anyway where it finds nothing."""
     lines: tuple[Line, ...] = (Line(),)
 
@@ -113,9 +113,9 @@ class Read:
         elif self._step.roi or all(x.roi for x in self._step.params.lines):
             rois = [line.roi or self._step.roi for line in self._step.params.lines]
             blanks = [np.zeros((r[3] - r[1], r[2] - r[0]), np.uint8) for r in rois if r]
-            self._recogniser.read(blanks)
-            if self._step.params.dot_matrix:
-                self._recogniser.read([softened(blank) for blank in blanks])
+            ways = (narrowed, softened) if self._step.params.dot_matrix else (np.asarray,)
+            for way in ways:
+                self._recogniser.read([way(blank) for blank in blanks])
             if self._second:
                 for blank in blanks:
                     self._second.read([blank])
@@ -130,10 +130,11 @@ class Read:
             return self._look_everywhere(pixels, context)
         rois = [line.roi or self._step.roi for line in self._step.params.lines]
         crops = [crop(pixels, roi) for roi in rois]
-        readings = self._recogniser.read(crops)
         if self._step.params.dot_matrix:
-            again = self._recogniser.read([softened(c) for c in crops])
-            readings = [max(pair, key=_sureness) for pair in zip(readings, again, strict=True)]
+            both = [self._recogniser.read([f(c) for c in crops]) for f in (narrowed, softened)]
+            readings = [max(pair, key=_sureness) for pair in zip(*both, strict=True)]
+        else:
+            readings = self._recogniser.read(crops)
         found = []
         for line, roi, reading, part in zip(
             self._step.params.lines, rois, readings, crops, strict=True

@@ -1,0 +1,105 @@
+"""Codes as they are photographed: turned, dark, noisy, damaged (S13)."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import zxingcpp
+
+from inspector.offline import read_image
+from inspector.part import Batch, Pixels
+from inspector.tools.code import Code, CodeStep
+from inspector.tools.code_search import strips, views
+from inspector.tools.onnx import Shelf
+from inspector.tools.step import Context
+
+CONTEXT = Context(Batch("b"), date(2026, 11, 23))
+SHELF = Shelf(Path("none"))
+CONTENT = "4006381333931"
+
+
+def code(persistent: bool, **params: object) -> Code:
+    step = {"name": "c", "kind": "code", "params": {"persistent": persistent, **params}}
+    return Code(CodeStep.model_validate(step), SHELF)
+
+
+def photo(symbology: str, content: str, turn: float, scale: float, light: float) -> Pixels:
+    """A code on a grey table, turned, in poor light, with a sensor's noise."""
+    barcode = zxingcpp.create_barcode(content, getattr(zxingcpp.BarcodeFormat, symbology))
+    drawn = np.array(zxingcpp.write_barcode_to_image(barcode, scale=3))
+    drawn = np.pad(drawn.reshape(drawn.shape[:2]), 20, constant_values=255)
+    height, width = drawn.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, scale)
+    matrix[:, 2] += (320 - width / 2, 240 - height / 2)
+    table = cv2.warpAffine(drawn, matrix, (640, 480), flags=cv2.INTER_AREA, borderValue=170)
+    noise = np.random.default_rng(3).normal(0, 6, table.shape)
+    return np.clip(table * light + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("turn", [0, 33, 57, 120])
+def test_a_dark_and_noisy_code_is_read_whatever_its_direction(turn: float) -> None:
+    dark = photo("EAN13", CONTENT, turn, 0.9, 0.12)
+
+    (found,) = code(persistent=True).look(dark, CONTEXT)
+    plain = code(persistent=False).look(dark, CONTEXT)
+
+    assert (found.label, found.text, found.ok) == ("EAN13", CONTENT, True)
+    assert found.box is not None and 100 < found.box[0] < found.box[2] < 540
+    assert plain[0].text in (None, CONTENT)
+
+
+def test_what_is_read_at_once_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inspector.tools.code_search.views", lambda picture: pytest.fail("looked"))
+
+    (found,) = code(persistent=True).look(photo("QRCode", "A-1", 10, 1, 1.0), CONTEXT)
+
+    assert found.text == "A-1"
+
+
+def test_two_codes_are_looked_for_until_both_are_read() -> None:
+    pair = photo("EAN13", CONTENT, 0, 0.7, 1.0)
+    pair[:200] = photo("EAN8", "96385074", 0, 0.7, 0.3)[140:340]
+
+    found = code(persistent=True, at_least=2).look(pair, CONTEXT)
+
+    assert {f.text for f in found} == {CONTENT, "96385074"}
+
+
+def test_stripes_that_are_no_code_are_no_code() -> None:
+    x = np.arange(640)
+    stripes = np.tile((127 + 100 * np.sign(np.sin(x / 3))).astype(np.uint8), (480, 1))
+
+    (found,) = code(persistent=True).look(stripes, CONTEXT)
+
+    assert (found.ok, found.text) == (False, None)
+    assert "0 codes read" in found.reason
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (400, 1), (9, 7), (480, 640, 3)])
+def test_any_picture_has_views(shape: tuple[int, ...]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+
+    for view in views(noise):
+        assert view.pixels.dtype == np.uint8 and view.pixels.ndim == 2
+
+    assert list(strips(np.zeros((50, 60), np.uint8))) == []
+
+
+@pytest.mark.slow
+def test_codes_on_real_packs_that_a_plain_reading_misses_are_read(real_data: Path) -> None:
+    photos = sorted((real_data / "date_codes" / "images").iterdir())[:30]
+    plain, persistent = set(), {}
+    for path in photos:
+        pixels, _ = read_image(path)
+        assert pixels is not None
+        if code(persistent=False).look(pixels, CONTEXT)[0].text:
+            plain.add(path)
+        if text := code(persistent=True).look(pixels, CONTEXT)[0].text:
+            persistent[path] = text
+
+    assert len(persistent) >= len(plain) + 8
+    assert set(persistent.values()) <= {"10058374", "10091760", "03243046", "03243008"}
