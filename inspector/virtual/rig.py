@@ -43,14 +43,15 @@ class Act(Settings):
 
     do: Literal[
         "start", "stop", "speed", "jog", "reverse", "jam", "estop", "air_low", "bin_full",
-        "empty_bin", "light_fault", "confirm_blind", "flap_stuck", "encoder_lost",
+        "empty_bin", "light_fault", "eye_blind", "confirm_blind", "flap_stuck", "encoder_lost",
         "encoder_jump", "slip", "bounce", "touch", "remove", "insert", "reset", "restart_plc",
         "drop", "incomplete", "delay", "freeze", "disconnect", "wrong_size", "missed", "vanish",
         "cut", "slow", "feed",
     ]  # fmt: skip
     """start, stop, speed (``mm_s``), jog and reverse (``mm``, then as before): the belt.
-    jam, estop, air_low, bin_full, light_fault, confirm_blind, flap_stuck, encoder_lost, cut:
-    for ``ms``, or until the same act with ``on: false``. slow: each answer late by ``ms``.
+    jam, estop, air_low, bin_full, light_fault, eye_blind (the trigger's cable is off),
+    confirm_blind, flap_stuck, encoder_lost, cut: for ``ms``, or until the same act with
+    ``on: false``. slow: each answer late by ``ms``.
     encoder_jump (``mm``), slip (``fraction``). bounce: the eye sees the next part twice, ``mm``
     apart. touch: the next part touches the one before. remove, insert: by hand at ``mm``.
     drop … vanish: the next picture of the ``cameras``, for ``ms`` where that has a meaning.
@@ -95,7 +96,10 @@ class Feed(Settings):
     """Film indices in turn, each round shuffled by the seed, or in the order of a list."""
 
 
-SIGNALS = ("jam", "estop", "air_low", "bin_full", "light_fault", "confirm_blind", "flap_stuck")
+SIGNALS = (
+    "jam", "estop", "air_low", "bin_full", "light_fault", "eye_blind", "confirm_blind",
+    "flap_stuck",
+)  # fmt: skip
 
 
 class Rig:
@@ -324,7 +328,8 @@ class Rig:
                 if c.blocked:
                     self.plc.infeed(c.t_ns, c.encoder)
             case Point.EYE:
-                self._eye(c)
+                if not self._on["eye_blind"]:
+                    self._eye(c)
             case Point.GATE_EYE:
                 self.plc.gate_eye(c.t_ns, c.encoder, c.blocked)
             case Point.GATE_IN:
