@@ -1,4 +1,4 @@
-"""A folder of images as a camera."""
+"""A folder of images as a camera: a station without any hardware to buy (S17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A GenICam camera: chosen among others, busy, coloured, lost; our producer and viky.cti."""
+"""A GenICam camera: chosen among others, busy, coloured, lost; our producer and viky.cti (S2)."""
 
 from __future__ import annotations
 

