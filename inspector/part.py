@@ -28,6 +28,9 @@ Outline = tuple[tuple[tuple[int, int], ...], ...]
 """Where something is, to the pixel: rings of ``(x, y)`` through the pixels of its rim, in pixels of
 the view's full frame; the first ring is its outside, further ones are holes. At most 65,535."""
 
+Area = tuple[int, int, int, int]
+"""``(x1, y1, x2, y2)`` in whole pixels of a frame."""
+
 PartId = NewType("PartId", UUID)
 
 

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import Field, model_validator
 
 from inspector.config import ConfigError, Problem, Settings, load_yaml
-from inspector.part import Batch, Finding, Outcome, Pixels, Severity
+from inspector.part import Area, Batch, Finding, Outcome, Pixels, Severity
 from inspector.tools import TOOLS
 from inspector.tools.code import SERIAL
 from inspector.tools.follow import as_taught, in_frame, place_of
@@ -116,6 +116,8 @@ class Recipe:
         self._tools: list[tuple[Step, Tool]] = [
             (step, TOOLS[step.kind](step, shelf)) for step in steps
         ]
+        self.areas = tuple(_area([s for s in steps if s.view == view]) for view in file.views)
+        """By view: what of the frame the steps look at; None is all of it."""
         self._leaders = {s.follow: s.follow.partition("/")[::2] for s in steps if s.follow}
         self._turned: dict[str, Pixels] = {}
         digests = (d for _, tool in self._tools for d in tool.model_digests)
@@ -362,6 +364,20 @@ def _write_durably(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _area(steps: Sequence[Step]) -> Area | None:
+    """A box around all that ``steps`` look at. Who follows a part looks where it stands."""
+    places: list[Area] = []
+    for step in steps:
+        for place in step.looks_at():
+            if place is None or step.follow:
+                return None
+            places.append(place)
+    if not places:
+        return None
+    left, top, right, bottom = zip(*places, strict=True)
+    return (min(left), min(top), max(right), max(bottom))
 
 
 def _flaw(pixels: Pixels | None) -> str:

@@ -213,8 +213,11 @@ class PlcStatus:
             ring = [Trigger(*entry) for entry in _TRIGGER.iter_unpack(raw[PLC_HEAD_BYTES:])]
             known = [t for t in ring if t.part]
             triggers = tuple(sorted(known, key=lambda t: (t.part - parts - 1) & U32))
+        # Signals change rarely, and making the flags costs as much as the rest.
+        unchanged = before is not None and before.signals == signals
+        flags = before.signals if before is not None and unchanged else Signal(signals)
         return cls(
-            layout, heartbeat, Signal(signals), epoch, parts, encoder, infeed, commanded,
+            layout, heartbeat, flags, epoch, parts, encoder, infeed, commanded,
             confirmed, acked, failures, gate_part, passed, plc_ms, run, triggers,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.cameras.formats import Packing, PixelFormat
-from inspector.part import Pixels
+from inspector.part import Area, Pixels
 
 Bytes = NDArray[np.uint8]
 
@@ -40,10 +40,14 @@ def as_image(raw: Bytes, form: PixelFormat, width: int, height: int) -> Pixels:
     return raw[: form.size(width, height)].reshape(shape)
 
 
-def convert(raw: Bytes, form: PixelFormat, width: int, height: int, out: Pixels) -> Pixels:
+def convert(
+    raw: Bytes, form: PixelFormat, width: int, height: int, out: Pixels, area: Area | None = None
+) -> Pixels:
     """``raw``, flat bytes of an image in ``form``, as grey or BGR in ``out``, which is returned.
 
-    ``out`` is as ``empty`` makes it. ``ValueError`` when there are fewer bytes than an image has.
+    ``out`` is as ``empty`` makes it. With an ``area`` only that much of it need be filled, and is
+    where that saves anything; the rest stays as it was. ``ValueError`` when there are fewer bytes
+    than an image has.
     """
     size = form.size(width, height)
     if raw.size < size:
@@ -60,7 +64,15 @@ def convert(raw: Bytes, form: PixelFormat, width: int, height: int, out: Pixels)
             samples = np.empty(width * height, np.uint8)
             _to_eight_bits(raw, form, samples)
         shape = (height, width, len(form.layout)) if len(form.layout) > 2 else (height, width)
-        cv2.cvtColor(samples.reshape(shape), _TO_BGR[form.layout], dst=out)
+        seen = samples.reshape(shape)
+        if area is not None:
+            # The pattern's phase is kept, and its neighbours are there to interpolate from.
+            x1, y1 = max(0, area[0] - 2) & ~1, max(0, area[1] - 2) & ~1
+            x2, y2 = min(width, area[2] + 3 & ~1), min(height, area[3] + 3 & ~1)
+            seen, part = seen[y1:y2, x1:x2], out[y1:y2, x1:x2]
+            cv2.cvtColor(seen, _TO_BGR[form.layout], dst=part)
+        else:
+            cv2.cvtColor(seen, _TO_BGR[form.layout], dst=out)
     return out
 
 

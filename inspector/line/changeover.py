@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Protocol
 
-from inspector.part import Batch, Finding, Mode, Outcome, Pixels
+from inspector.part import Area, Batch, Finding, Mode, Outcome, Pixels
 
 
 class Judgement(Protocol):
@@ -43,6 +43,8 @@ class Recipe(Protocol):
     def model_digests(self) -> tuple[str, ...]: ...
     @property
     def views(self) -> tuple[str, ...]: ...
+    @property
+    def areas(self) -> tuple[Area | None, ...]: ...
     def judge(
         self,
         frames: Mapping[str, Pixels],

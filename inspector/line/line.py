@@ -300,7 +300,10 @@ class Line:
             candidate.doubt = f"{LATE}: no time to judge it"
             return True
         planned = self.plan.at(part.sequence)
-        pixels = {view: part.frames[view].pixels for view in planned.views}
+        pixels = {
+            view: self.receiver.develop(part.frames[view], area)
+            for view, area in zip(planned.views, planned.recipe.areas, strict=True)
+        }
         utc_ns = time.time_ns()
         synced = self.clock.synced(began_ns)
         try:

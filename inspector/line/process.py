@@ -172,7 +172,7 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
         reserve_mb=store.reserve_mb,
         jpeg_quality=store.jpeg_quality,
     )
-    receiver = FrameReceiver(frames_endpoint(run), names)
+    receiver = FrameReceiver(frames_endpoint(run), names, develop=False)
     line = Line(
         station, planned, receiver, open_gate(station), ledger, archive, Display(run), Offers(run)
     )

@@ -13,14 +13,16 @@ from __future__ import annotations
 import functools
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 
 import structlog
 
 from inspector import __version__
 from inspector.cameras.receiver import FrameReceiver
-from inspector.display import AlarmCode, Display
+from inspector.display import AlarmCode, Display, Topic
 from inspector.line.alarms import Alarms, Stop
 from inspector.line.changeover import Job
 from inspector.line.clock import UtcClock
@@ -28,7 +30,17 @@ from inspector.line.counters import Counters
 from inspector.line.gate import Gate, Told
 from inspector.line.matching import Candidate
 from inspector.line.modes import PERMITS
-from inspector.part import GateAction, GateDecision, Mode, Outcome, PartId, Times, Verdict
+from inspector.part import (
+    Frame,
+    GateAction,
+    GateDecision,
+    Mode,
+    Outcome,
+    PartId,
+    Pixels,
+    Times,
+    Verdict,
+)
 from inspector.registers import Action, GateReason
 from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError
@@ -60,6 +72,27 @@ def stream_of(run: int) -> str:
     return f"plc-{run:08x}"
 
 
+class _Developed(Mapping[str, Pixels]):
+    """A part's pictures, as many as still are there, developed whole once somebody looks."""
+
+    def __init__(self, frames: Mapping[str, Frame], receiver: FrameReceiver) -> None:
+        self._frames, self._receiver = frames, receiver
+
+    @cached_property
+    def _views(self) -> dict[str, Pixels]:
+        whole = {view: self._receiver.develop(frame) for view, frame in self._frames.items()}
+        return {v: p for v, p in whole.items() if self._receiver.still_valid(self._frames[v])}
+
+    def __getitem__(self, view: str) -> Pixels:
+        return self._views[view]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+
 class Verdicts:
     """Makes verdicts, and follows their gate decisions. The loop's thread calls it; permits are
     given from the ledger's, as soon as the record is on the disk."""
@@ -85,6 +118,8 @@ class Verdicts:
         self.clock = clock
         self.store_ok = True
         """Whether records reach the disk."""
+        self.watched = self.offering = False
+        """Whether anybody looks at the display, or judges beside us; see ``look_round``."""
         self.committed_ns = 0
         """When the last commit was asked for."""
         self.streams: dict[int, str] = {}
@@ -200,6 +235,11 @@ class Verdicts:
                     self._alarms.happened(AlarmCode.DISK_SLOW, detail)
                     self._reject_unrecorded(part_id)
 
+    def look_round(self) -> None:
+        """Ask who is there; not for every part, for it costs as much as a small tool."""
+        self.watched = self._display.heard(Topic.PASS) or self._display.heard(Topic.REJECT)
+        self.offering = self._offers is not None and self._offers.wanted()
+
     def forget_run(self) -> None:
         """Numbers begin anew: what waits for the disk is permitted to nobody."""
         self._uncommitted.clear()
@@ -275,10 +315,10 @@ class Verdicts:
         frames = candidate.part.frames
         if not frames:
             return
-        pixels = {v: f.pixels for v, f in frames.items() if self._receiver.still_valid(f)}
+        pixels = _Developed(frames, self._receiver)
         self._archive.offer(verdict, pixels)
-        if self._offers is not None and pixels and self._offers.wanted():
+        if self._offers is not None and self.offering:
             self._offer(candidate, verdict, planned)
-        if self._display.wants(verdict.outcome):
+        if self.watched and self._display.wants(verdict.outcome):
             counts = self._counters.batch(verdict.batch)
             self._display.show(verdict, pixels, counts, planned.batch.product)

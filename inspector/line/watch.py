@@ -75,6 +75,7 @@ def show(line: Line) -> None:
 def look_around(line: Line) -> None:
     """Alarms, the end of a by-pass, records that are due. Call it some times a second."""
     now_ns, alarms = time.monotonic_ns(), line.alarms
+    line.verdicts.look_round()
     if ended := line.modes.expire(now_ns):
         line.ledger.add_event("mode", "line", mode=str(line.modes.now.mode), ended=str(ended.mode))
     bypass = line.modes.now.mode is Mode.BYPASS

@@ -50,6 +50,8 @@ BIG_WAL = 4 << 20
 HUGE_WAL = 256 << 20
 """Bytes of WAL at which the line shortens it though it is not idle: nobody else does, and the disk
 would fill. At 50 commits/s that is after four minutes."""
+LOOK_COMMITS = 64
+"""The WAL's size is asked for once in so many commits."""
 
 
 class LineLedger:
@@ -86,6 +88,7 @@ class LineLedger:
         self._utc_ns = utc_ns
         self._monotonic_ns = monotonic_ns
         self._closed = False
+        self._commits = 0
         self._path = data_dir / schema.LINE_FILE
         self._shortening: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -369,7 +372,8 @@ class LineLedger:
                 return
             for future in futures:
                 future.set_result(self._writer.size)
-        if self._writer.wal_bytes() > HUGE_WAL:
+        self._commits += 1
+        if self._commits % LOOK_COMMITS == 0 and self._writer.wal_bytes() > HUGE_WAL:
             self._shorten()
 
     def _run(self) -> None:

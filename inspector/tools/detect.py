@@ -125,6 +125,10 @@ class DetectStep(Step):
             raise ValueError("a detect step has a `roi` or `rois`, not both")
         return self
 
+    def looks_at(self) -> Sequence[Roi | None]:
+        """Its ROIs."""
+        return self.params.rois or (self.roi,)
+
 
 class Detect:
     """A detector with its letterbox and its rules."""

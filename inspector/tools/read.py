@@ -6,6 +6,7 @@ place is unknown it is found first. What cannot be read is rejected. Imported by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
@@ -19,7 +20,7 @@ from inspector.tools.findtext import TextFinder
 from inspector.tools.line_rules import Judged, Line, LineRules
 from inspector.tools.onnx import Shelf
 from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, narrowed, softened
-from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out
+from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out
 from inspector.tools.text_search import TextSearch
 
 
@@ -79,6 +80,12 @@ class ReadStep(Step):
 
     kind: Literal["read"]
     params: Params = Params()
+
+    def looks_at(self) -> Sequence[Roi | None]:
+        """Its lines' places, or where it searches for them."""
+        if self.params.find:
+            return (self.roi,)
+        return [line.roi or self.roi for line in self.params.lines]
 
 
 class Read:

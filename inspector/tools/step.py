@@ -7,7 +7,7 @@ the recipe is loaded, and looks at one part at a time. Imported by tools and by 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, ClassVar, Protocol
@@ -57,6 +57,11 @@ class Step(Settings):
     """An earlier step of this view, or ``step/label``. An ``align`` step: this one sees the part as
     it was taught, however it stands. Any other: this one looks at the box of its first finding
     that is in order, and its ROIs count from that box's corner."""
+
+    def looks_at(self) -> Sequence[Roi | None]:
+        """The places whose pixels it reads; None, as for every kind that says nothing else, is the
+        whole frame. The line converts no more of a picture than its recipe's steps read."""
+        return (None,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,14 +58,14 @@ def run_camera(tmp_path: Path) -> Iterator[Callable[..., LineEnd]]:
     children: list[subprocess.Popen[bytes]] = []
     receivers: list[FrameReceiver] = []
 
-    def start(*cameras: str, wait: bool = True) -> LineEnd:
+    def start(*cameras: str, wait: bool = True, develop: bool = True) -> LineEnd:
         names = [camera.split("name: ")[1].split(",")[0] for camera in cameras]
         station = tmp_path / "station.yaml"
         listed = "".join(f"  - {{{camera}}}\n" for camera in cameras)
         station.write_text(
             f"station: T\nrecipes: [r.yaml]\nbatch: {{id: B}}\ncameras:\n{listed}", "utf-8"
         )
-        receivers.append(FrameReceiver(frames_endpoint(tmp_path), names))
+        receivers.append(FrameReceiver(frames_endpoint(tmp_path), names, develop=develop))
         for name in names:
             command = [sys.executable, "-m", "inspector.cameras.process", station, tmp_path, name]
             children.append(subprocess.Popen(command))

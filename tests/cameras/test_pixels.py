@@ -99,3 +99,21 @@ def test_too_few_bytes_are_refused() -> None:
     form = BY_NAME["Mono12p"]
     with pytest.raises(ValueError, match="no 8×6 Mono12p of 72 bytes"):
         convert(np.zeros(71, np.uint8), form, 8, 6, empty(form, 8, 6))
+
+
+@pytest.mark.parametrize("name", ["BayerRG8", "BayerGB8", "RGB8"])
+@pytest.mark.parametrize("area", [(0, 0, 8, 8), (7, 5, 24, 17), (30, 21, 48, 32), (0, 0, 48, 32)])
+def test_an_area_is_converted_as_it_is_in_the_whole_and_nothing_far_from_it(
+    name: str, area: tuple[int, int, int, int]
+) -> None:
+    form, (width, height) = BY_NAME[name], (48, 32)
+    raw = np.random.default_rng(1).integers(0, 256, form.size(width, height), np.uint8)
+    whole = convert(raw, form, width, height, empty(form, width, height))
+    out = np.full_like(whole, 99)
+
+    convert(raw, form, width, height, out, area)
+
+    x1, y1, x2, y2 = area
+    np.testing.assert_array_equal(out[y1:y2, x1:x2], whole[y1:y2, x1:x2])
+    out[max(0, y1 - 4) : y2 + 4, max(0, x1 - 4) : x2 + 4] = 99
+    assert (out == 99).all()

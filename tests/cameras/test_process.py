@@ -192,3 +192,31 @@ def test_a_world_that_starts_anew_is_found_on_its_new_wire(
         line.event(EventKind.CONNECTED, 4)
         anew.pulse(2)
         np.testing.assert_array_equal(line.frame().pixels, camera_bench.code[2])
+
+
+def test_only_what_somebody_looks_at_is_developed_and_late_is_told(
+    run_camera: Start, camera_bench: Any
+) -> None:
+    line = run_camera(SIDE + ", buffers: 3", develop=False)
+    camera_bench.wire.pulse(4)
+    frame = line.frame()
+    whole = cv2.cvtColor(camera_bench.side[4], cv2.COLOR_BayerRGGB2BGR)
+
+    seen = line.receiver.develop(frame, (8, 4, 32, 20))
+    np.testing.assert_array_equal(seen[4:20, 8:32], whole[4:20, 8:32])
+    np.testing.assert_array_equal(line.receiver.develop(frame), whole)
+    assert line.receiver.still_valid(frame)
+
+    camera_bench.wire.pulse(5)
+    late = line.frame()
+    ring = RingReader(ring_path(line.receiver._endpoint, "side"))
+    until = time.monotonic() + 5
+    for index in (6, 7, 8):
+        camera_bench.wire.pulse(index)
+        time.sleep(0.02)
+    while ring.holds(Place(1, 2)):
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    assert line.receiver.still_valid(late), "nothing was asked of it yet"
+    line.receiver.develop(late, (8, 4, 32, 20))
+    assert not line.receiver.still_valid(late)
