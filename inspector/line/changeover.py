@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Protocol
 
-from inspector.part import Area, Batch, Finding, Mode, Outcome, Pixels
+from inspector.part import Area, Batch, Finding, Mode, Outcome, Pixels, Severity
 
 
 class Judgement(Protocol):
@@ -28,6 +28,8 @@ class Judgement(Protocol):
     def serial(self) -> str | None: ...
     @property
     def ms(self) -> float: ...
+    @property
+    def tolerated(self) -> tuple[Severity, ...]: ...
 
 
 class Recipe(Protocol):
@@ -51,6 +53,7 @@ class Recipe(Protocol):
         batch: Batch,
         today: date,
         clock_synced: bool = True,
+        tolerated: Mapping[Severity, int] | None = None,
     ) -> Judgement: ...
 
 

@@ -19,7 +19,8 @@ from inspector.cameras.messages import CameraEvent, EventKind
 from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station
 from inspector.display import AlarmCode, Display
-from inspector.line.alarms import Alarms, Stop
+from inspector.line import refeed
+from inspector.line.alarms import TRACKING, Alarms, Stop
 from inspector.line.changeover import Job, Plan
 from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters, Reconciler
@@ -30,6 +31,7 @@ from inspector.line.modes import PERMITS, Modes
 from inspector.line.outputs import Outputs
 from inspector.line.periods import Periods
 from inspector.line.restart import BACKFILL, gap_before, parts_of, undecided
+from inspector.line.tolerated import Tolerated
 from inspector.line.tracking import Update, Zone
 from inspector.line.verdicts import Verdicts, stream_of
 from inspector.part import (
@@ -53,16 +55,6 @@ SPOILED = {
     EventKind.LOST_FRAMES: AlarmCode.CAMERA_FRAMES,
     EventKind.MISSED_TRIGGERS: AlarmCode.CAMERA_FRAMES,
     EventKind.FROZEN: AlarmCode.CAMERA_FROZEN,
-}
-TRACKING = {
-    "vanished": AlarmCode.PART_VANISHED,
-    "appeared": AlarmCode.PART_VANISHED,
-    "jam": AlarmCode.JAM,
-    "estop": AlarmCode.ESTOP,
-    "encoder": AlarmCode.ENCODER,
-    "standstill": AlarmCode.ENCODER,
-    "triggers_lost": AlarmCode.COUNT_MISMATCH,
-    "counter": AlarmCode.COUNT_MISMATCH,
 }
 LATE = "late"
 """How the reasons of a part begin that was not judged in time."""
@@ -94,6 +86,7 @@ class Line:
         self.reconciler = Reconciler()
         self.periods = Periods(ledger.add_event)
         self.outputs = Outputs()
+        self.serials = refeed.Serials(ledger.data_dir)
         self.inputs = Inputs(station.cameras)
         self.halted = ""
         """Why no part's place is known; only without a PLC."""
@@ -107,6 +100,7 @@ class Line:
             lambda number: self.plan.at(number).views,
             by_time=station.plc is not None,
         )
+        self.tolerated = Tolerated(ledger, self.matching.parts)
         self.verdicts = Verdicts(
             station.station, gate, ledger, archive, display, receiver, self.alarms, self.stop,
             self.counters, self.clock, offers,
@@ -197,8 +191,7 @@ class Line:
                 self._plc(event.status, event.at_ns)
             elif isinstance(event, Told):
                 self.verdicts.told(event)
-                if event.action is not Action.PERMIT and event.part and event.run == self.run:
-                    self.periods.refused(event.part)
+                self.periods.told(event, self.run)
             elif isinstance(event, Link):
                 self.linked = event.up
                 self.alarms.holds(AlarmCode.PLC_LOST, not event.up, event.why)
@@ -308,12 +301,14 @@ class Line:
         synced = self.clock.synced(began_ns)
         try:
             candidate.judgement = planned.recipe.judge(
-                pixels, planned.batch, self.clock.today(utc_ns), synced
+                pixels, planned.batch, self.clock.today(utc_ns), synced, self.tolerated.so_far(part)
             )
         except Exception as error:  # a recipe that breaks must not take the line with it
             log.exception("recipe failed", recipe=planned.title)
             candidate.doubt = f"the recipe failed: {type(error).__name__}: {error}"
             self.alarms.happened(AlarmCode.RECIPE, candidate.doubt)
+        if candidate.judgement is not None and candidate.judgement.serial is not None:
+            self.serials.ask(part.id, candidate.judgement.serial)
         if not all(self.receiver.still_valid(frame) for frame in part.frames.values()):
             candidate.doubt = "a picture was overwritten while it was judged"
         if not candidate.certain:
@@ -345,7 +340,7 @@ class Line:
                 self._conclude(candidate, Outcome.ERROR, (candidate.doubt,))
             elif candidate.judgement is not None and candidate.certain:
                 late_ms = (now_ns - self._deadline(part)) / 1e6
-                outcome, reasons = candidate.judgement.outcome, candidate.judgement.reasons
+                outcome, reasons = refeed.judged(self, candidate)
                 if late_ms > 0 and outcome is Outcome.PASS:
                     outcome, reasons = Outcome.ERROR, (f"{LATE} by {late_ms:.0f} ms",)
                 self._conclude(candidate, outcome, reasons)
@@ -386,12 +381,14 @@ class Line:
         else:
             why = GateReason.NONE if part.mode in PERMITS else GateReason.COMMAND
         planned = self.plan.at(part.sequence)
+        self.tolerated.concluded(candidate, outcome)
         self.verdicts.conclude(self.run, candidate, planned, outcome, reasons, why)
 
     def close(self) -> None:
         """Drop *ready*, then make durable what there is. What is undecided stays so: the next
         start finds it missing."""
         self.gate.close()
+        self.serials.close()
         for event in self.gate.take():
             if isinstance(event, Told):
                 self.verdicts.told(event)
