@@ -53,6 +53,8 @@ class Mode(StrEnum):
     CLEANING = "cleaning"
     CHALLENGE = "challenge"
     BYPASS = "bypass"
+    REINSPECT = "reinspect"
+    """Parts that come back, to be judged again: each counted as production before."""
 
 
 class Severity(StrEnum):

@@ -18,6 +18,17 @@ from inspector.registers import Signal
 
 STANDS_NS = 60_000_000_000
 """Something that happened once is shown for a minute, or until somebody acknowledges it."""
+TRACKING = {
+    "vanished": AlarmCode.PART_VANISHED,
+    "appeared": AlarmCode.PART_VANISHED,
+    "jam": AlarmCode.JAM,
+    "estop": AlarmCode.ESTOP,
+    "encoder": AlarmCode.ENCODER,
+    "standstill": AlarmCode.ENCODER,
+    "triggers_lost": AlarmCode.COUNT_MISMATCH,
+    "counter": AlarmCode.COUNT_MISMATCH,
+}
+"""What tracking found, by the alarm that it is."""
 LIGHT_FAULTS = 3
 """Parts in a row whose reference patch is wrong: one may be a strobe's hiccup, three are not."""
 

@@ -15,7 +15,7 @@ INDEX = {mode: index for index, mode in enumerate(Mode)}
 BYPASS_MAX_NS = 8 * 3600 * 1_000_000_000
 """No by-pass is longer than a shift: a longer one is not a by-pass but a line without a station."""
 
-PERMITS = frozenset({Mode.AUTO, Mode.CHALLENGE, Mode.BYPASS})
+PERMITS = frozenset({Mode.AUTO, Mode.CHALLENGE, Mode.BYPASS, Mode.REINSPECT})
 """Modes in which a part may reach the good side. What is on the belt during setup and cleaning is
 no product: it is judged and recorded, and rejected."""
 

@@ -3,8 +3,8 @@
 Enters: the PLC's counters as they are read, the batch that begins at a part number, the parts that
 the gate was told to refuse. Leaves: one ``period`` event per beginning: a batch, the line's start,
 a PLC that counts anew, a person who resets the counts. What happened in a period is the difference
-between its event and the next; `inspector.store.periods` reads them. Imports registers; the line
-imports it.
+between its event and the next; `inspector.store.periods` reads them. Imports registers and
+``gate.py``; the line imports it.
 
 A batch begins at the eye before it begins at the gate: its infeed and triggers are read when its
 first part stands at the eye, its rejects when the last part before it has passed the gate.
@@ -16,7 +16,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from inspector.registers import U32, PlcStatus, Signal
+from inspector.line.gate import Told
+from inspector.registers import U32, Action, PlcStatus, Signal
 
 KIND = "period"
 IN_LANE = 6
@@ -78,6 +79,11 @@ class Periods:
         while self._coming and self._coming[-1].first >= first:
             self._coming.pop()
         self._coming.append(_Beginning(batch, first, why, principal))
+
+    def told(self, told: Told, run: int | None) -> None:
+        """The gate was told something; ``run`` is the PLC's now."""
+        if told.action is not Action.PERMIT and told.part and told.run == run:
+            self.refused(told.part)
 
     def refused(self, number: int) -> None:
         """The gate was told not to let this part through."""

@@ -28,7 +28,7 @@ LAYOUT = 1
 REGISTERS = 54
 TEXT = 32
 """Bytes of a text; longer ones are cut, shorter ones end in zeros. UTF-8."""
-MODES = (Mode.AUTO, Mode.SETUP, Mode.CLEANING, Mode.CHALLENGE, Mode.BYPASS)
+MODES = tuple(Mode)
 """As in the gate's map: a mode's number is its place here; 255 is another."""
 _BLOCK = struct.Struct(f">4H6I2H8x{TEXT}s{TEXT}s")
 U16, U32 = 0xFFFF, 0xFFFF_FFFF

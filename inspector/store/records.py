@@ -53,7 +53,9 @@ class Defined(IntEnum):
 
 # The stored number of a value is its place here: append only.
 OUTCOMES = (Outcome.PASS, Outcome.REJECT, Outcome.ERROR, Outcome.NOT_INSPECTED)
-MODES = (Mode.AUTO, Mode.SETUP, Mode.CLEANING, Mode.CHALLENGE, Mode.BYPASS)
+MODES = (
+    Mode.AUTO, Mode.SETUP, Mode.CLEANING, Mode.CHALLENGE, Mode.BYPASS, Mode.REINSPECT,
+)  # fmt: skip
 ACTIONS = (GateAction.PERMIT, GateAction.REJECT, GateAction.REVOKE)
 OUTCOME_NUMBER = {outcome: number for number, outcome in enumerate(OUTCOMES)}
 MODE_NUMBER = {mode: number for number, mode in enumerate(MODES)}

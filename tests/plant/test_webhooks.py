@@ -85,7 +85,7 @@ def plant(tmp_path: Path, full_plant: Any, receiver: Receiver) -> Any:
     return full_plant(tmp_path, f", webhooks: [{hook}], rules: [{rule}]")
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 25.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"

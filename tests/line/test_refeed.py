@@ -1,0 +1,111 @@
+"""Parts that come back are linked by their serial and counted once (I1, S13)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from plc_blocks import plc_status
+
+from inspector.line import refeed
+from inspector.line.alarms import Alarms
+from inspector.line.matching import Candidate
+from inspector.line.modes import PERMITS
+from inspector.part import Mode, Outcome, Part
+from inspector.store import History, LineLedger
+from inspector.store.bench import sample_verdict
+
+STREAM = "plc-1"
+
+
+@dataclass(frozen=True)
+class Judged:
+    serial: str | None
+    outcome: Outcome = Outcome.PASS
+    reasons: tuple[str, ...] = ()
+    findings: tuple[()] = ()
+    ms: float = 1.0
+
+
+class Place:
+    """What a line has that this is about: a ledger with serials S1 to S20, alarms, a gate."""
+
+    def __init__(self, data: Path) -> None:
+        self.ledger = LineLedger.open(data, station="s1")
+        for number in range(1, 21):
+            self.ledger.add_verdict(sample_verdict(number, serial=f"S{number}"))
+        self.ledger.commit()
+        self.line: Any = SimpleNamespace(
+            ledger=self.ledger, alarms=Alarms(), stream=STREAM, serials=refeed.Serials(data),
+            zone=SimpleNamespace(status=plc_status(gate_part=100)),
+        )  # fmt: skip
+
+    def judge(
+        self, number: int, serial: str | None, mode: Mode = Mode.AUTO
+    ) -> tuple[Mode, Outcome, tuple[str, ...]]:
+        part = Part(STREAM, number, 0, 0, mode)
+        candidate = Candidate(part, triggered=True)
+        candidate.judgement = Judged(serial)
+        if serial is not None:
+            self.line.serials.ask(part.id, serial)
+            deadline = time.monotonic() + 5
+            while not self.line.serials._asked[part.id].done():
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        decided, reasons = refeed.judged(self.line, candidate)
+        return part.mode, decided, reasons
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    place.line.serials.close()
+    place.ledger.close()
+
+
+def test_a_serial_of_the_ledger_is_inspected_again_and_may_pass(place: Place) -> None:
+    assert place.judge(101, "S7") == (Mode.REINSPECT, Outcome.PASS, ())
+    assert place.judge(102, "new") == (Mode.AUTO, Outcome.PASS, ())
+    assert place.judge(103, None) == (Mode.AUTO, Outcome.PASS, ())
+    assert Mode.REINSPECT in PERMITS
+
+
+def test_a_serial_that_is_not_on_the_disk_yet_is_known(place: Place) -> None:
+    assert place.judge(90, "new")[0] is Mode.AUTO
+    assert place.judge(101, "new")[0] is Mode.REINSPECT  # part 90 has passed the gate
+
+
+def test_one_code_on_two_items_is_a_reject(place: Place) -> None:
+    assert place.judge(101, "new")[1] is Outcome.PASS
+    mode, outcome, reasons = place.judge(102, "new")
+    assert (mode, outcome) == (Mode.AUTO, Outcome.REJECT)
+    assert reasons == ("serial new is on part 101 too",)
+    assert [alarm.detail for alarm in place.line.alarms.standing()] == list(reasons)
+
+
+def test_other_modes_stay_what_they_are(place: Place) -> None:
+    for mode in (Mode.SETUP, Mode.CHALLENGE, Mode.REINSPECT):
+        assert place.judge(101, "S7", mode)[0] is mode
+
+
+def test_a_disk_that_does_not_answer_costs_a_count_and_no_decision(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Part(STREAM, 101, 0, 0)
+    monkeypatch.setattr(place.line.serials, "_thread", object())  # nobody works on the queue
+    place.line.serials.ask(part.id, "S7")
+    candidate = Candidate(part, triggered=True)
+    candidate.judgement = Judged("S7")
+    began = time.monotonic()
+    assert refeed.judged(place.line, candidate) == (Outcome.PASS, ())
+    assert time.monotonic() - began < 1.0 and part.mode is Mode.AUTO
+    place.ledger.commit()
+    with History(place.ledger.data_dir) as history:
+        assert history.events("refeed_unknown")[0].body["serial"] == "S7"
+    monkeypatch.setattr(place.line.serials, "_thread", None)
