@@ -14,8 +14,10 @@ import typer
 
 from inspector.cli import (
     bench,
+    bench_pages,
     genealogy,
     ledger,
+    measuring,
     people,
     quality,
     releases,
@@ -40,6 +42,8 @@ app.add_typer(ledger.app)
 app.add_typer(sync.app)
 app.add_typer(quality.app)
 app.add_typer(genealogy.app)
+app.add_typer(measuring.app)
+bench.app.add_typer(bench_pages.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(teach.app, name="teach")
 app.add_typer(releases.app, name="release")
