@@ -75,6 +75,8 @@ class Action(StrEnum):
     """Show a condition that another process of the station watches, and stop the line for it."""
     LINK = "link"
     """Say which material lots went into a batch, and what was packed into what and sent where."""
+    TELL_TAGS = "tell_tags"
+    """Report process values."""
     REVIEW = "review"
     DISPOSE = "dispose"
     """Rework, scrap, release or hold after the gate."""
@@ -114,6 +116,7 @@ MAY: Mapping[Action, frozenset[Role]] = {
     Action.CLOSE_ALARM: frozenset({_Q, _E}),
     Action.ANNOUNCE: frozenset({_S}),
     Action.LINK: frozenset({_O, _Q, _E, _M, _S}),
+    Action.TELL_TAGS: frozenset({_E, _M, _S}),
     Action.REVIEW: frozenset({_Q}),
     Action.DISPOSE: frozenset({_Q, _M}),
     Action.EDIT_RECIPE: frozenset({_E}),

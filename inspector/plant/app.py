@@ -27,6 +27,7 @@ from inspector.plant import (
     rejects,
     reports,
     reviews,
+    tags,
     webhooks,
 )
 from inspector.plant.access import PROBLEMS, Viewer
@@ -80,11 +81,12 @@ def create_app(station: Station, run: Path) -> ASGIApp:
         lifespan=lifespan,
     )
     problems.install(app)
-    for room in (rejects, parts, reviews, batches, reports, genealogy, recalls, events):
+    for room in (rejects, parts, reviews, batches, reports, genealogy, recalls, tags, events):
         app.include_router(room.router(desk), prefix="/api/v1")
     app.include_router(webhooks.router(desk, hooks), prefix="/api/v1")
     app.include_router(_status(desk), prefix="/api/v1")
     app.include_router(parts.links(desk))
+    app.include_router(batches.links(desk))
     limits, keys = station.plant, Keys(station.data, Users(station.data))
     return Door(Etag(app), keys, limits.rate_per_s, limits.burst)
 

@@ -16,7 +16,7 @@ from fastapi import Path as PathParameter
 from pydantic import BaseModel
 
 from inspector.identity import Action, Principal, authorise
-from inspector.part import Disposition, Outcome
+from inspector.part import Disposition, Mode, Outcome
 from inspector.plant.access import (
     ETAGGED,
     PROBLEMS,
@@ -39,7 +39,7 @@ from inspector.plant.batchwords import (
     Reconciled,
 )
 from inspector.plant.desk import Desk
-from inspector.plant.parts import held, moment
+from inspector.plant.parts import Gs1Text, Gtin, held, moment, sold_as
 from inspector.plant.problems import Problem
 from inspector.plant.rejects import isolate, now, replied
 from inspector.plant.requests import Done, Once
@@ -61,6 +61,8 @@ TOTALS = {
     "confirmed": "rejects_confirmed",
 }
 """The PLC's counters in the heartbeat's figures, by their name in a ``period`` record."""
+LOTS = 1000
+"""Batches that are asked for a lot of another name than theirs."""
 UNDER_WAY = 25
 """Parts that may have come since the last heartbeat."""
 BatchId = Annotated[str, PathParameter(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
@@ -201,6 +203,23 @@ def router(desk: Desk) -> APIRouter:
             return _obeyed(desk, who, Action.CHANGE_OVER, args, 200)
 
         return _once(desk, who, key, "/changeover", args, act, response, LineSaid)
+
+    return routes
+
+
+def links(desk: Desk) -> APIRouter:
+    """A lot's GS1 Digital Link, for those who may read."""
+    routes = APIRouter(tags=["identity"], responses=PROBLEMS)
+
+    @routes.get("/01/{gtin}/10/{lot}", responses=ETAGGED)
+    def get_lot(gtin: Gtin, lot: Gs1Text, who: Viewer) -> BatchSaid:
+        """The batch whose parts carry this GTIN and lot; the newest, where there are several."""
+        with desk.history() as history:
+            for id in dict.fromkeys([lot, *(b for b, _ in batch_ids(history, limit=LOTS))]):
+                products, lots = sold_as(history, id)
+                if gtin in products and lot in lots:
+                    return BatchSaid(**_batch(desk, history, id))
+        raise Problem(404, "unknown-batch", f"no batch of {gtin} has the lot {lot}")
 
     return routes
 
@@ -346,6 +365,7 @@ def _batch(desk: Desk, history: History, id: str) -> dict[str, Any]:
     running = beat.alive and beat.body.get("batch") == id
     counts, parts = summary.counts, any(summary.counts.values()) or summary.others
     newest = begun[-1] if begun else None
+    again = history.counts(id, Mode.REINSPECT)
     plan = desk.batches.plan(id) or Plan()
     calendar = desk.station.calendar
     return {
@@ -368,6 +388,8 @@ def _batch(desk: Desk, history: History, id: str) -> dict[str, Any]:
             errors=counts[Outcome.ERROR],
             not_inspected=counts[Outcome.NOT_INSPECTED],
             others=summary.others,
+            reinspected=sum(again.values()),
+            recovered=again[Outcome.PASS],
         ),
         "first_part_at": moment(summary.first_utc_ns) if parts else None,
         "last_part_at": moment(summary.last_utc_ns) if parts else None,

@@ -57,6 +57,10 @@ class Counts(Said):
     not_inspected: int
     others: int
     """Parts in other modes than ``auto``, such as set-up and challenge."""
+    reinspected: int
+    """Of those, parts that came back: each is counted once, by its first inspection …"""
+    recovered: int
+    """… and how many of them passed."""
 
 
 class PeriodSaid(Said):

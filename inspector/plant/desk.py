@@ -28,6 +28,7 @@ from inspector.store.batches import Batches
 from inspector.store.genealogy import Genealogy
 from inspector.store.holds import Holds
 from inspector.store.reviews import Reviews
+from inspector.store.tags import Tags
 
 FRESH_S = 0.8
 """A heartbeat older than this is a lost line; it comes every 200 ms."""
@@ -168,6 +169,7 @@ class Desk(Line):
         self.reviews = Reviews(station.data)
         self.batches = Batches(station.data)
         self.genealogy = Genealogy(station.data)
+        self.tags = Tags(station.data)
 
     def command(
         self, action: Action, args: Mapping[str, Any], principal: Principal
@@ -193,4 +195,5 @@ class Desk(Line):
         self.reviews.close()
         self.batches.close()
         self.genealogy.close()
+        self.tags.close()
         self.requests.close()

@@ -31,7 +31,7 @@ from inspector.plant.linkwords import (
     UnitSaid,
     UnpackedWords,
 )
-from inspector.plant.parts import moment, part_said
+from inspector.plant.parts import moment, part_detail, part_said
 from inspector.plant.problems import Problem
 from inspector.plant.rejects import now, replied
 from inspector.plant.requests import Done, Once
@@ -260,7 +260,7 @@ def _backwards(desk: Desk, history: History, serial: str | None, part: UUID | No
         parts=1,
         units=[unit_said(unit) for unit in units],
         units_total=len(units),
-        part=part_said(desk, found[0]),
+        part=part_detail(desk, found[0]),
         earlier=[part_said(desk, other) for other in found[1:]],
         events=[
             EventSaid(

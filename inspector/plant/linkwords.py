@@ -13,6 +13,7 @@ from inspector.part import Disposition
 from inspector.plant.words import (
     Asked,
     Name,
+    PartDetail,
     PartSaid,
     RunOf,
     RunSaid,
@@ -177,7 +178,7 @@ class TraceSaid(Said):
     units: list[UnitSaid]
     """Up to 1000."""
     units_total: int
-    part: PartSaid | None = None
+    part: PartDetail | None = None
     """Of a trace from a part: its newest inspection …"""
     earlier: list[PartSaid] = Field([])
     """… and those before it, of the same serial."""

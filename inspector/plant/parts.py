@@ -6,10 +6,12 @@ digest the ledger holds. ``app.py`` imports it.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Header, Query, Response
@@ -41,16 +43,21 @@ from inspector.plant.words import (
     Held,
     HeldPage,
     ImageSaid,
+    PartDetail,
     PartPage,
     PartSaid,
     RunOf,
     Serial,
+    TagSaid,
 )
-from inspector.store import ImageRecord
+from inspector.store import History, ImageRecord
 from inspector.store.holds import KIND, Standing
 from inspector.store.pages import changes_of, parts_of
 from inspector.store.query import PartHistory
+from inspector.store.tags import Sample
 
+EARLIER = 100
+GTIN = re.compile(r"[0-9]{8}|[0-9]{12,14}")
 IMAGE_MAX = 64 << 20
 """Bytes; no picture of a camera we know comes near it."""
 BatchFilter = Annotated[str | None, Query(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
@@ -91,9 +98,9 @@ def router(desk: Desk) -> APIRouter:
             return PartPage(items=[part_said(desk, part) for part in page], next=cursor(more))
 
     @routes.get("/parts/{id}", responses=ETAGGED)
-    def get_part(id: UUID, who: Viewer) -> PartSaid:
+    def get_part(id: UUID, who: Viewer) -> PartDetail:
         """Everything about one part."""
-        return part_said(desk, _part(desk, id))
+        return part_detail(desk, _part(desk, id))
 
     @routes.get(
         "/parts/{id}/images/{view}",
@@ -147,19 +154,69 @@ def links(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["identity"], responses=PROBLEMS)
 
     @routes.get("/01/{gtin}/10/{lot}/21/{serial}", responses=ETAGGED)
-    def get_link(gtin: Gtin, lot: Gs1Text, serial: Gs1Text, who: Viewer) -> PartSaid:
+    def get_link(gtin: Gtin, lot: Gs1Text, serial: Gs1Text, who: Viewer) -> PartDetail:
         """The newest inspection of the item with this GTIN, lot and serial."""
-        with desk.history() as history:
-            for part in history.by_serial(serial, 1000):
-                verdict = part.verdict
-                begun = [c for c in changes_of(history, verdict.batch) if c.action == "begin"]
-                lots = {verdict.batch} | {c.texts.get("lot", "") for c in begun}
-                products = {c.product.zfill(14) for c in begun if c.product.isdigit()}
-                if lot in lots and gtin in products:
-                    return part_said(desk, part)
-        raise Problem(404, "unknown-part", f"no item {gtin} of lot {lot} has serial {serial}")
+        part = _item(desk, gtin, lot, serial)
+        if part is None:
+            raise Problem(404, "unknown-part", f"no item {gtin} of lot {lot} has serial {serial}")
+        return part_detail(desk, part)
+
+    @routes.get("/01/{gtin}/21/{serial}", responses=ETAGGED)
+    def get_sgtin(gtin: Gtin, serial: Gs1Text, who: Viewer) -> PartDetail:
+        """The newest inspection of the item with this GTIN and serial (SGTIN)."""
+        part = _item(desk, gtin, None, serial)
+        if part is None:
+            raise Problem(404, "unknown-part", f"no item {gtin} has serial {serial}")
+        return part_detail(desk, part)
 
     return routes
+
+
+def _item(desk: Desk, gtin: str, lot: str | None, serial: str) -> PartHistory | None:
+    with desk.history() as history:
+        for part in history.by_serial(serial, 1000):
+            products, lots = sold_as(history, part.verdict.batch)
+            if gtin in products and (lot is None or lot in lots):
+                return part
+    return None
+
+
+def sold_as(history: History, batch: str) -> tuple[list[str], list[str]]:
+    """The GTINs and the lots that a batch's parts carry, the newest last."""
+    begun = [c for c in changes_of(history, batch) if c.action == "begin"]
+    products = [c.product.zfill(14) for c in begun if GTIN.fullmatch(c.product)]
+    return products, [batch, *(c.texts["lot"] for c in begun if c.texts.get("lot"))]
+
+
+def part_detail(desk: Desk, part: PartHistory) -> PartDetail:
+    """One part with its identity, its earlier inspections, and the process values at the time."""
+    verdict = part.verdict
+    link, earlier = None, []
+    if verdict.serial is not None:
+        with desk.history() as history:
+            products, lots = sold_as(history, verdict.batch)
+            others = history.by_serial(verdict.serial, EARLIER)
+        earlier = [p.verdict.part_id for p in others if p.position < part.position]
+        if products:
+            names = [quote(name, safe="") for name in (products[-1], lots[-1], verdict.serial)]
+            link = f"/01/{names[0]}/10/{names[1]}/21/{names[2]}"
+    return PartDetail(
+        **part_said(desk, part).model_dump(),
+        digital_link=link,
+        earlier=earlier,
+        process=[tag_said(sample) for sample in desk.tags.at(verdict.times.utc_ns)],
+    )
+
+
+def tag_said(sample: Sample) -> TagSaid:
+    """A process value in the interface's words."""
+    return TagSaid(
+        tag=sample.tag,
+        value=sample.value,
+        unit=sample.unit,
+        quality=sample.quality,
+        at=moment(sample.utc_ns),
+    )
 
 
 def dispose(desk: Desk, asked: Dispose) -> Done:

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from inspector.part import Disposition, GateAction, Mode, Outcome, Severity
+from inspector.store.tags import Quality
 
 U32 = 0xFFFF_FFFF
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
@@ -259,6 +260,29 @@ class PartSaid(Said):
     disposition: Held | None
     position: int
     """Of the verdict in the line's ledger."""
+
+
+class TagSaid(Said):
+    """A process value."""
+
+    tag: str
+    value: float | None
+    unit: str
+    """UCUM."""
+    quality: Quality
+    at: datetime
+    """When the source says it was so."""
+
+
+class PartDetail(PartSaid):
+    """… and what hangs together with it."""
+
+    digital_link: str | None
+    """Its GS1 Digital Link, which this station resolves; where the product is a GTIN."""
+    earlier: list[UUID]
+    """Inspections of the same serial before this one, the newest first."""
+    process: list[TagSaid]
+    """The last values of the process when it was judged, up to an hour old."""
 
 
 class PartPage(Said):

@@ -96,6 +96,7 @@ def test_a_batch_in_figures(auditor: Any) -> None:
     batch = auditor.get("/batches/A").json
     assert batch["counts"] == {
         "passed": 118, "rejected": 2, "errors": 0, "not_inspected": 0, "others": 0,
+            "reinspected": 0, "recovered": 0,
     }  # fmt: skip
     assert batch["defects"] == {"cap": 2}
     assert batch["texts"] == {"lot": "L2417A"}
