@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -222,11 +223,16 @@ def read(path: Path, shelf: Shelf | None = None) -> RecipeFile:
     """
     context = {"shelf": shelf, "folder": path.parent} if shelf else {}
     file = load_yaml(path, RecipeFile, **context)
-    if file.name != path.stem and path.parent.name == "recipes":
+    if file.name != name_for(path) and path.parent.name == "recipes":
         raise ConfigError(
-            path, [Problem(1, "name", f"must be `{path.stem}`, as the file is named")]
+            path, [Problem(1, "name", f"must be `{name_for(path)}`, as the file is named")]
         )
     return file
+
+
+def name_for(path: Path) -> str:
+    """The name of the recipe in ``path``: the file's, ``-`` for what a name cannot hold."""
+    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:63] or "recipe"
 
 
 def digest_of(file: RecipeFile) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from inspector.config import ConfigError
 from inspector.part import Pixels
-from inspector.recipe import read
+from inspector.recipe import name_for, read
 from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, teach_anomaly
 from inspector.teach.pictures import Progress, TeachError
 from inspector.teach.thorough import add_network
@@ -71,7 +70,7 @@ def write_recipe(bank: Bank, report: dict[str, Any], out: Path, roi: Roi | None 
         f"# Taught from {report['good']} good parts, each judged by what did not know it: "
         f"{share['seen']} rejected",
         f"# (95 %: {low} to {high} % of good parts; {100 * share['wanted']:g} % were asked for).",
-        f"name: {name_of(out)}",
+        f"name: {name_for(out)}",
         f"revision: {revision}",
         "tools:",
         f"  - name: {STEP}",
@@ -103,9 +102,3 @@ def next_revision(out: Path) -> int:
         what = "is a recipe with other steps, which are kept"
         raise TeachError(f"{out} {what}; teach into another file and copy its step there")
     return known.revision + 1
-
-
-def name_of(out: Path) -> str:
-    """A recipe's name after its file's."""
-    name = re.sub(r"[^a-z0-9-]+", "-", out.stem.lower()).strip("-")[:63]
-    return name or "taught"
