@@ -325,7 +325,7 @@ def load_station(path: Path) -> Station:
             web = web.model_copy(update={"oidc": oidc})
     sync = station.sync
     if sync:
-        sync = sync.model_copy(update=_placed(sync, base, "ca"))
+        sync = sync.model_copy(update=_placed(sync, base, "ca", "certificate", "private_key"))
     return station.model_copy(
         update={
             "plant": plant,

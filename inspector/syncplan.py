@@ -10,7 +10,7 @@ from datetime import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from inspector.yamlfile import Settings
 
@@ -43,6 +43,10 @@ class Sync(Settings):
     ca: Path | None = None
     """PEM file of the authority that signed the centre's certificate, or of that certificate
     itself; without one, those that this machine trusts."""
+    certificate: Path | None = None
+    """PEM file of a certificate that this station shows, where the centre asks for one (mTLS)."""
+    private_key: Path | None = None
+    """PEM file of its key."""
     kbit_s: float = Field(0.0, ge=0)
     """How much of the network sync may take, in 1000 bit/s; 0 is no limit."""
     hours: tuple[str, ...] = ()
@@ -71,6 +75,12 @@ class Sync(Settings):
                 "plain http:// is for a centre on this machine; elsewhere it is https://"
             )
         return hub.rstrip("/")
+
+    @model_validator(mode="after")
+    def _certificate_is_complete(self) -> Sync:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("a certificate needs both `certificate` and `private_key`")
+        return self
 
     @field_validator("hours")
     @classmethod

@@ -32,7 +32,7 @@ def enrol(
     Example: inspector enrol station.yaml --hub https://centre.example:8443 --token T
     """
     from inspector.config import load_station
-    from inspector.sync.enrol import SyncError
+    from inspector.sync.enrol import SyncError, shown_by
     from inspector.sync.enrol import enrol as ask
 
     loaded = load_station(station)
@@ -40,7 +40,8 @@ def enrol(
     address = hub.rstrip("/") or (plan.hub if plan else "")
     if not address:
         raise SyncError("give --hub, or `sync: {hub: https://…}` in the station file")
-    centre = ask(loaded, address, token, ca or (plan.ca if plan else None))
+    shown = shown_by(plan) if plan else None
+    centre = ask(loaded, address, token, ca or (plan.ca if plan else None), shown)
     console.print(f"{loaded.station} has enrolled with {centre.hub}", markup=False)
     if plan is None:
         console.print(f"add to {station}:  sync: {{hub: {centre.hub}}}", markup=False)

@@ -37,12 +37,14 @@ class Link:
         key: Ed25519PrivateKey,
         ca: Path | None = None,
         pace: Pace | None = None,
+        shown: tuple[Path, Path] | None = None,
     ) -> None:
+        """``shown``: a certificate and its key, where the centre asks for one."""
         self._centre = centre
         self._station = station
         self._key = key
         self._pace = pace or Pace()
-        self._client = client(centre.hub, ca)
+        self._client = client(centre.hub, ca, shown)
         self._token = ""
 
     def state(self) -> Receipt:
@@ -145,24 +147,36 @@ class Link:
             raise SyncError(f"{self._centre.hub}: {error}") from error
 
 
-def client(hub: str, ca: Path | None) -> httpx.Client:
-    """A client that believes only certificates under ``ca`` (None: what this machine believes).
+def client(hub: str, ca: Path | None, shown: tuple[Path, Path] | None = None) -> httpx.Client:
+    """A client that believes only certificates under ``ca`` (None: what this machine believes),
+    and shows its own where it is given one.
 
     Raises:
         SyncError: the file holds no certificate.
     """
     try:
         context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+        if shown is not None:
+            ca = shown[0]
+            context.load_cert_chain(*shown)
     except (OSError, ssl.SSLError) as error:
-        raise SyncError(f"{ca}: no certificate in PEM that a centre could be known by") from error
+        raise SyncError(
+            f"{ca}: no certificate in PEM that a centre could be known by, or shown one"
+        ) from error
     return httpx.Client(
         base_url=hub, verify=context, timeout=TIMEOUT, trust_env=False, follow_redirects=False
     )
 
 
-def post(hub: str, ca: Path | None, path: str, body: dict[str, Any]) -> Any:
+def post(
+    hub: str,
+    ca: Path | None,
+    path: str,
+    body: dict[str, Any],
+    shown: tuple[Path, Path] | None = None,
+) -> Any:
     """One request without a session."""
-    with client(hub, ca) as link:
+    with client(hub, ca, shown) as link:
         return exchange(link, "POST", path, json=body)
 
 

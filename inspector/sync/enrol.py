@@ -19,7 +19,7 @@ from inspector.store.files import write_whole
 from inspector.store.keys import is_signed, signing_key
 
 if TYPE_CHECKING:
-    from inspector.config import Station
+    from inspector.config import Station, Sync
 
 CENTRE_FILE = "keys/centre.json"
 _ENROLMENT = b"inspector-enrolment\0"
@@ -49,6 +49,13 @@ class Centre:
     key: Ed25519PublicKey
 
 
+def shown_by(plan: Sync) -> tuple[Path, Path] | None:
+    """The certificate that the station shows, and its key."""
+    if plan.certificate is None or plan.private_key is None:
+        return None
+    return plan.certificate, plan.private_key
+
+
 def raw_key(key: Ed25519PublicKey) -> bytes:
     """A public key's 32 bytes."""
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -73,7 +80,13 @@ def is_enrolment(token: str, station: str, signature: str, key: Ed25519PublicKey
     return is_signed(key, raw, _ENROLMENT + f"{token}\0{station}".encode())
 
 
-def enrol(station: Station, hub: str, token: str, ca: Path | None) -> Centre:
+def enrol(
+    station: Station,
+    hub: str,
+    token: str,
+    ca: Path | None,
+    shown: tuple[Path, Path] | None = None,
+) -> Centre:
     """Enrols the station with the centre at ``hub``, and remembers the centre's key.
 
     Raises:
@@ -97,6 +110,7 @@ def enrol(station: Station, hub: str, token: str, ca: Path | None) -> Centre:
             "public_key": raw_key(signer.public_key()).hex(),
             "signature": sign_enrolment(token, station.station, signer),
         },
+        shown,
     )
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(answer["hub_key"]))

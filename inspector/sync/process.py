@@ -28,7 +28,7 @@ from inspector.logs import run as run_process
 from inspector.store import StoreError, retain, signing_key
 from inspector.sync.centre import Link
 from inspector.sync.choose import Chooser, Novelty, Threshold
-from inspector.sync.enrol import Away, SyncError, enrolled
+from inspector.sync.enrol import Away, SyncError, enrolled, shown_by
 from inspector.sync.memory import Memory
 from inspector.sync.pace import Pace
 from inspector.sync.rounds import PRINCIPAL, Rounds
@@ -142,7 +142,7 @@ def open_rounds(
         # another address of the same centre: its key is what counts
         centre = type(centre)(plan.hub, centre.key)
     key = signing_key(station.data)
-    link = Link(centre, station.station, key, plan.ca, pace)
+    link = Link(centre, station.station, key, plan.ca, pace, shown_by(plan))
     memory = Memory(station.data)
     chooser = Chooser(
         station.data,

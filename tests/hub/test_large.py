@@ -30,6 +30,7 @@ from training.hub.database import HubError, connect, open_database
 from training.hub.hub import open_hub
 from training.hub.ingest import Sender
 from training.hub.records import find_serial, part_at
+from training.hub.reindex import reindex
 
 
 def later() -> int:
@@ -192,3 +193,34 @@ def test_a_whole_that_is_not_its_digest_may_be_sent_again(tmp_path: Path) -> Non
         blobs.add("s", digest, 500, 250, b"right" * 50)
     assert blobs.received("s", digest) == 0
     assert blobs.add("s", digest, 500, 0, b"right" * 100) == 500
+
+
+def test_the_index_can_be_made_again_from_the_segments(
+    tmp_path: Path, database: str, site: Site
+) -> None:
+    hub = open_hub(tmp_path / "hub", database)
+    with serving(hub) as served:
+        site.enrol(served)
+        site.inspect(120, pictures=True)
+        site.write("review", part=str(site.inspect(1)[0].part_id), decision="confirm")
+        site.write("tag", name="oven", value=71.5, unit="Cel")
+        site.rounds(served.url).round()
+        site.close()
+    names = ("verdict", "gate", "finding", "tally", "image", "review", "tag", "context", "event")
+    with hub.engine.begin() as connection:
+        every = {name: tables.Base.metadata.tables[name] for name in names}
+        before = {
+            name: sorted(map(repr, connection.execute(table.select())))
+            for name, table in every.items()
+        }
+        assert all(before.values())
+        for table in every.values():
+            connection.execute(table.delete())
+        records = reindex(connection, hub.blobs, 1)
+        after = {
+            name: sorted(map(repr, connection.execute(table.select())))
+            for name, table in every.items()
+        }
+    assert after == before
+    assert records == len(records_here(site.data)) + 2
+    hub.close()

@@ -139,7 +139,7 @@ def test_a_clock_that_jumps_opens_no_hour_for_ever(
 @pytest.mark.parametrize("every", [1, 10])
 def test_estimates_are_unbiased(every: int) -> None:
     """Horvitz and Thompson over two phases: the archive keeps one pass in ``every``, the budget
-    takes what is near its threshold (where the escapes are) and draws the rest. 2,000 hours."""
+    takes what is near its threshold (where the escapes are) and draws the rest. 1,000 hours."""
     draw = random.Random(5)
     numbers = np.random.default_rng(5)
     scores = numbers.beta(5, 2, 300)
@@ -155,7 +155,7 @@ def test_estimates_are_unbiased(every: int) -> None:
             candidate.reason, candidate.weight = "threshold", 1 - distance
 
     estimates, naive = [], []
-    for _ in range(2000):
+    for _ in range(1000):
         start = draw.randrange(every)
         kept = verdicts[start::every]
         window = Window(0, 0, Counter({"pass": 300}))

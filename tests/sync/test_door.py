@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -135,6 +136,21 @@ def test_only_the_pinned_certificate_is_believed(
             site.rounds(tls.url, ca=wrong).round()
         assert site.rounds(tls.url, ca=right).round().sent["line"] > 0
         site.close()
+
+
+def test_a_centre_may_ask_for_a_certificate_too(tmp_path: Path, centre: Served, site: Site) -> None:
+    """mTLS: who shows none is not heard at all."""
+    theirs, key = certificate(tmp_path, "centre")
+    mine = certificate(tmp_path, "station")
+    with serving(
+        centre.hub, ssl_certfile=theirs, ssl_keyfile=key, ssl_ca_certs=str(mine[0]),
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
+    ) as tls:  # fmt: skip
+        station: Any = SimpleNamespace(data=site.data, station="ST-01", site="", line="")
+        with pytest.raises(Away):
+            enrol(station, tls.url, tls.token(), theirs)
+        enrol(station, tls.url, tls.token(), theirs, mine)
+    assert count(centre, tables.Station) == 1
 
 
 def test_a_receipt_that_another_centre_signed_is_not_believed(

@@ -83,6 +83,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8443,
     certificate: Annotated[Path | None, typer.Option(help="PEM file of the certificate.")] = None,
     private_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(help="Let in only who shows a certificate under this (mTLS).")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="So many hubs on this port.")] = 1,
     address_file: Annotated[
         Path | None, typer.Option(help="Gets the address once it is known.")
@@ -104,6 +107,7 @@ def serve(
         given += [f"--blobs={blobs}"] if blobs else []
         given += [f"--certificate={certificate}"] if certificate else []
         given += [f"--private-key={private_key}"] if private_key else []
+        given += [f"--client-ca={client_ca}"] if client_ca else []
         with _hub(home, database, blobs):
             pass  # migrated once, and what is wrong is said once
         raise typer.Exit(serve_many(workers, given))
@@ -114,6 +118,7 @@ def serve(
             port,
             certificate=certificate,
             private_key=private_key,
+            client_ca=client_ca,
             address_file=address_file,
         )
 
@@ -274,6 +279,38 @@ def checkpoint(
     held = {"checkpoint": {"body": row.body.hex(), "signature": row.signature.hex()}}
     out.write_text(json.dumps(held | {"countersignature": row.countersignature.hex()}, indent=1))
     console.print(f"{out}: checkpoint {row.number} over {row.line_size} records", markup=False)
+
+
+@app.command()
+def reindex(
+    home: Home = HOME,
+    database: Database = "",
+    blobs: Blobs = "",
+    station: Annotated[str, typer.Option(help="Only this one; else every station.")] = "",
+) -> None:
+    """Make the index again from the segments, whose every signature is checked on the way.
+
+    Example: training hub reindex --station ST-01 --home hub
+    """
+    from rich.progress import Progress
+    from sqlalchemy import select
+
+    from training.hub import tables
+    from training.hub.reindex import reindex as make_again
+
+    with _hub(home, database, blobs) as hub, Progress(console=console) as progress:
+        with hub.engine.begin() as connection:
+            rows = connection.execute(select(tables.Station.id, tables.Station.name)).all()
+        for row in rows:
+            if station in ("", row.name):
+                task = progress.add_task(row.name, total=None)
+                with hub.engine.begin() as connection:
+                    make_again(
+                        connection,
+                        hub.blobs,
+                        row.id,
+                        lambda done, task=task: progress.update(task, completed=done),
+                    )
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from contextlib import suppress
@@ -35,9 +36,11 @@ def serve(
     *,
     certificate: Path | None = None,
     private_key: Path | None = None,
+    client_ca: Path | None = None,
     address_file: Path | None = None,
 ) -> None:
-    """Serves until a signal ends it. ``address_file`` gets the address, for port 0.
+    """Serves until a signal ends it. ``address_file`` gets the address, for port 0; with
+    ``client_ca`` nobody connects without a certificate under it, before a word is exchanged.
 
     Raises:
         HubError: the address is taken, or plain HTTP would leave this machine.
@@ -64,6 +67,8 @@ def serve(
             timeout_graceful_shutdown=5,
             ssl_certfile=certificate,
             ssl_keyfile=private_key,
+            ssl_ca_certs=str(client_ca) if client_ca else None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
         )
     )
     if address_file is not None:
