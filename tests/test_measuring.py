@@ -1,0 +1,155 @@
+"""`inspector calibrate` and `inspector gauge`, from pictures and tables to figures (S4)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from inspector import cli
+from inspector.measuring import MeasuringError, read_values, repeated
+from inspector.tools.calibration import read_calibration
+from inspector.virtual.bottle import PartSpec, render_part
+
+ROOT = Path(__file__).parent.parent
+MODELS = ROOT / "models"
+RECIPE = ROOT / "station_configs" / "recipes" / "bottle-sizes.yaml"
+
+
+def sibling(name: str) -> ModuleType:
+    """Another test's pictures: a board as a camera sees it, AIAG's table."""
+    spec = importlib.util.spec_from_file_location(name.replace("/", "_"), ROOT / f"tests/{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BOARDS = sibling("tools/test_calibration")
+
+
+def run(*words: object) -> Any:
+    done = CliRunner().invoke(cli.app, [str(w) for w in words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("kind", ["CHECKER", "CHARUCO"])
+def test_a_folder_of_pictures_becomes_the_file_that_measure_uses(tmp_path: Path, kind: str) -> None:
+    board = getattr(BOARDS, kind)
+    folder = tmp_path / "board"
+    folder.mkdir()
+    for i, pose in enumerate(BOARDS.POSES[:3]):
+        cv2.imwrite(str(folder / f"{i}.png"), BOARDS.picture_of(board, *pose))
+    cv2.imwrite(str(folder / "hand.png"), np.full((480, 640), 90, np.uint8))
+    options = ["--columns", 10, "--rows", 7, "--square-mm", 8, "--marker-mm", board.marker_mm]
+    out, png = tmp_path / "camera.json", tmp_path / "residuals.png"
+
+    report = run("calibrate", folder, *options, "--out", out, "--residuals", png, "--json")
+
+    camera, digest = read_calibration(out)
+    assert report["sha256"] == digest
+    assert report["pictures"] == 3 and report["without_board"] == ["hand.png"]
+    assert camera.px_per_mm == pytest.approx(900 / 140, rel=0.01)
+    assert 0 < report["px_per_mm_u"] < 0.05 and report["rms_px"] < 0.2
+    drawn = cv2.imread(str(png))
+    assert drawn is not None and drawn.shape[:2] == (480, 640)
+    assert (drawn[..., 2].astype(int) - drawn[..., 0] > 80).any(), "a residual is drawn in red"
+
+
+def test_a_board_is_drawn_to_be_printed(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        cli.app, ["calibrate", "--draw", str(tmp_path / "b.png"), "--columns", "6", "--rows", "5"]
+    )
+    assert done.exit_code == 0
+    assert cv2.imread(str(tmp_path / "b.png"), 0).shape == (700, 800)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["calibrate"], "no pictures of a board"),
+        (["calibrate", "--marker-mm", "20", "x.png"], "marker_mm"),
+        (["calibrate", "{blank}"], "no 9x7 checkerboard in blank.png"),
+        (["calibrate", "{blank}", "--plane", "no.png"], "no 9x7 checkerboard in no.png"),
+        (["calibrate", "missing.png"], "cannot be read"),
+        (["gauge", "{table}"], "columns `part` and `value`"),
+        (["gauge", "missing.csv"], "No such file"),
+        (["gauge", "missing", "--recipe", str(RECIPE)], "one folder of pictures for each part"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(tmp_path: Path, words: list[str], says: str) -> None:
+    cv2.imwrite(str(tmp_path / "blank.png"), np.full((64, 64), 128, np.uint8))
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    names = {"blank": tmp_path / "blank.png", "table": tmp_path / "table.csv"}
+
+    with pytest.raises((MeasuringError, OSError), match=says):
+        run(*[word.format(**names) for word in words])
+
+
+def test_the_manuals_example_from_a_table_gives_the_manuals_figures(tmp_path: Path) -> None:
+    values = sibling("quality/test_gauge").aiag()
+    rows = ["part,appraiser,trial,value"]
+    for part, of in enumerate(values):
+        for who, trials in enumerate(of):
+            rows += [f"p{part},{'ABC'[who]},{t},{v}" for t, v in enumerate(trials)]
+    (tmp_path / "study.csv").write_text("\n".join(rows))
+
+    report = run("gauge", tmp_path / "study.csv", "--tolerance", 8, "--json")
+
+    assert (report["parts"], report["appraisers"], report["trials"]) == (10, 3, 3)
+    assert report["percent_grr"] == pytest.approx(27.9, abs=0.1)
+    assert report["ndc"] == 4
+    assert report["interaction_pooled"] is True
+    assert {row["source"] for row in report["anova"]} >= {"part", "appraiser", "repeatability"}
+
+
+def test_values_that_do_not_cross_are_refused_by_part(tmp_path: Path) -> None:
+    path = tmp_path / "study.csv"
+    path.write_text("part,value\na,1\na,2\nb,1\n")
+    with pytest.raises(MeasuringError, match="part b was measured 1 times, another 2 times"):
+        read_values(path)
+    path.write_text("part,value\na,1\na,x\n")
+    with pytest.raises(MeasuringError, match="line 3: `x` is no number"):
+        read_values(path)
+
+
+def bottles(folder: Path, parts: int, trials: int) -> Path:
+    """Bottles of the virtual line, each photographed anew with a sensor's noise."""
+    noise = np.random.default_rng(7)
+    for part in range(parts):
+        place = folder / f"bottle-{part}"
+        place.mkdir(parents=True)
+        side = render_part(900 + part, PartSpec(split="held_out")).side
+        for trial in range(trials):
+            again = side + noise.normal(0, 2.5, side.shape)
+            shot = np.clip(again, 0, 255).astype(np.uint8)
+            cv2.imwrite(str(place / f"{trial}.png"), shot)
+    return folder
+
+
+def test_the_virtual_line_repeats_to_a_tenth_of_a_pixel(tmp_path: Path) -> None:
+    folder = bottles(tmp_path / "parts", parts=2, trials=3)
+
+    report = run(
+        "gauge", folder, "--recipe", RECIPE, "--measure", "cap width", "--tolerance", 1.2, "--json"
+    )
+
+    assert (report["value"], report["unit"], report["trials"]) == ("cap width", "{px}", 3)
+    assert report["sigma"]["repeatability (EV)"] <= 0.1
+    assert report["verdict"] == "acceptable"
+
+
+def test_a_value_that_the_recipe_does_not_give_is_named_with_those_it_gives(tmp_path: Path) -> None:
+    folder = bottles(tmp_path / "parts", parts=1, trials=1)
+    with pytest.raises(MeasuringError, match=r"no value `cap widht`; it has .*`cap width`"):
+        repeated(folder, RECIPE, "cap widht", MODELS)
