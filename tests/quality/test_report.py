@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 from shutil import copytree, which
 
 import pytest
+from typer.testing import CliRunner
 
+from inspector.cli import app
 from inspector.config import Quality
 from inspector.part import Outcome
 from inspector.quality.batch_facts import gather
@@ -85,9 +86,10 @@ def test_both_languages_have_every_word() -> None:
 
 def test_the_command_and_its_mistakes(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "r.pdf"
-    run = [sys.executable, "-m", "inspector", "report", made.data, made.batch, "--out", out]
-    done = subprocess.run([*run, "--no-check", "--json"], capture_output=True, check=True)
-    said = json.loads(done.stdout)
+    run = CliRunner().invoke(
+        app, ["report", str(made.data), made.batch, "--out", str(out), "--no-check", "--json"]
+    )
+    said = json.loads(run.stdout)
     assert said["parts"] == 4000 and said["verified"] is None and out.read_bytes()[:4] == b"%PDF"
     with pytest.raises(StoreError, match="no part of a batch 'B-9'"):
         batch_report(made.data, "B-9", out)
