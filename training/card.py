@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.tools.onnx import probe
+from inspector.tools.onnx import probe, probe_answer
 from training.measure import run, session
 from training.pictures import PAD
 
@@ -38,16 +38,19 @@ def write_card(
     lineage: dict[str, Any],
     classes: Sequence[str] = (),
     charset: str = "",
+    form: str = "",
 ) -> Path:
     """``card.json`` beside ``path`` (``models/<name>/<version>/model.onnx``); returns its path.
 
     Its ``parity`` lets another machine ask whether the model computes there what it computed here:
-    the answers to two probe pictures, see :func:`inspector.tools.onnx.probe`.
+    the answers to two probe pictures, see :func:`inspector.tools.onnx.probe`. ``form`` is the
+    output's format, by default the task's usual one.
     """
     model = session(path)
     entry, leave = model.get_inputs()[0], model.get_outputs()[0]
     shape = [d if isinstance(d, int) else 1 for d in entry.shape]
     read = task == "recognise"
+    form = form or ("ctc" if read else "end-to-end")
     card = {
         "name": path.parent.parent.name,
         "version": path.parent.name,
@@ -68,7 +71,7 @@ def write_card(
         "output": {
             "name": leave.name,
             "shape": [d if isinstance(d, int) else -1 for d in leave.shape],
-            "format": "ctc" if read else "end-to-end",
+            "format": form,
         },
         "classes": list(classes),
         "charset": charset,
@@ -76,7 +79,7 @@ def write_card(
         "parity": {
             "max_abs_difference": round(difference, 6),
             "probes": [
-                {"seed": seed, "answer": _answer(run(model, probe(seed, shape)), task)}
+                {"seed": seed, "answer": _answer(run(model, probe(seed, shape)), form)}
                 for seed in (0, 1)
             ],
             "tolerance": 0.05,
@@ -88,10 +91,6 @@ def write_card(
     return target
 
 
-def _answer(output: NDArray[np.float32], task: str) -> list[float]:
-    """Ten numbers that stand for an output: the best scores, or ten places' blank probabilities."""
-    if task == "recognise":
-        values = output[0, :: max(1, output.shape[1] // 10), 0][:10]
-    else:
-        values = np.sort(output[0, :, 4])[::-1][:10]
-    return [round(float(v), 4) for v in values]
+def _answer(output: NDArray[np.float32], form: str) -> list[float]:
+    """Ten numbers at most that stand for an output, as a station computes them."""
+    return [round(float(v), 4) for v in probe_answer(output, form)]

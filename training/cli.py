@@ -168,9 +168,54 @@ def export(
         console.print(f"wrote {card}")
 
 
+def _fit_shapes(task: str) -> Any:
+    """The command ``fit classify`` or ``fit segment``."""
+
+    def command(
+        name: Annotated[str, typer.Argument(help="A data set.")],
+        run: Run,
+        model: Annotated[str, typer.Option(help="The model's name; else the set's.")] = "",
+        view: Annotated[str, typer.Option(help="Which view to look at.")] = "",
+        roi: Annotated[str, typer.Option(help="x1,y1,x2,y2, as the recipe's step.")] = "",
+        policy: Annotated[str, typer.Option(help="How pictures are varied.")] = "",
+        rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+        size: Annotated[str, typer.Option(help="Input, width x height; else the ROI's.")] = "",
+        tracking: Annotated[
+            str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's URI.")
+        ] = "",
+        epochs: Epochs = None,
+        models: Models = Path("models"),
+        version: Annotated[str, typer.Option(help="Version of the model written.")] = "1",
+        threads: Threads = 2,
+        home: cli_dataset.Home = cli_dataset.HOME,
+    ) -> None:
+        from training.cli_fit import shapes
+
+        for card in shapes(
+            task, name, run, model, view, roi, policy, epochs, rate, models, version, threads,
+            tracking, home, size,
+        ):  # fmt: skip
+            console.print(f"wrote {card}")
+
+    what = "says what a part is" if task == "classify" else "marks defects to the pixel"
+    command.__doc__ = (
+        f"Train a net that {what}, and export it, fp32 and int8, with measured cards.\n\n"
+        f"    Example: training fit {task} bottles --view side --run runs/{task}-1\n    "
+    )
+    return command
+
+
+fit.command("classify")(_fit_shapes("classify"))
+fit.command("segment")(_fit_shapes("segment"))
+
+
 @fit.command("read")
 def fit_read(
     run: Run,
+    name: Annotated[
+        str, typer.Argument(help="A data set with lines of print; else rendered ones.")
+    ] = "",
+    home: cli_dataset.Home = cli_dataset.HOME,
     epochs: Epochs = None,
     models: Models = Path("models"),
     version: Annotated[str, typer.Option(help="Version of the model written.")] = "1",
@@ -192,11 +237,18 @@ def fit_read(
     schedule = line_read.SCHEDULE
     if epochs is not None:
         schedule = replace(schedule, epochs=epochs)
-    lines = line_read.render(line_read.LINES, "train")
-    measured = line_read.render(line_read.HELD_OUT, "held_out")
-    net = fit_reader(lines, measured, run, schedule)
-    path = models / line_read.NAME / version / "model.onnx"
-    console.print(f"wrote {export_reader(net, measured, path, _command(line_read.NAME))}")
+    if name:
+        from training.cli_fit import lines as lines_of
+
+        lines, measured = lines_of(name, home)
+    else:
+        lines = line_read.render(line_read.LINES, "train")
+        measured = line_read.render(line_read.HELD_OUT, "held_out")
+    net = fit_reader(lines, measured, run, schedule, min(64, len(lines)))
+    called = name.partition("/")[0] or line_read.NAME
+    path = models / called / version / "model.onnx"
+    told = f"{name}, with its own lines" if name else line_read.TRAINED_ON
+    console.print(f"wrote {export_reader(net, measured, path, _command(called), told)}")
 
 
 @app.command()

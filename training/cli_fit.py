@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -80,6 +81,83 @@ def detect(
     cards = export_detector(plan, net, pictures, measured, models, version, command)
     track.end({"cards": [str(card) for card in cards]})
     return cards
+
+
+def shapes(
+    task: Any,
+    name: str,
+    run: Path,
+    model: str,
+    view: str,
+    roi: str,
+    policy: str,
+    epochs: int | None,
+    rate: float | None,
+    models: Path,
+    version: str,
+    threads: int,
+    tracking: str,
+    home: Path,
+    size: str,
+) -> list[Path]:
+    """Fit and export a classifier or a segmenter from a snapshot; the cards' paths."""
+    import torch
+
+    from training.fit import Schedule
+    from training.policy import LINE_CAMERA, POLICIES, policy_of
+    from training.shapes_fit import batch_for, classes_for, export_shapes, fit_shapes, taught
+    from training.teach import Lesson, lineage, shape_for
+    from training.tracking import Track
+
+    torch.set_num_threads(threads)
+    snapshot = open_snapshot(home, name)
+    view = view or only_view(snapshot)
+    lesson = Lesson(model or snapshot.name, (snapshot,), view, (), _roi(roi))
+    lesson = replace(lesson, classes=classes_for(task, lesson))
+    if len(lesson.classes) < (2 if task == "classify" else 1):
+        raise SnapshotError(
+            f"{name}: no defect in view {view!r}, so there is nothing to tell apart"
+        )
+    product = next((r.product for r in snapshot.rows if r.product), "")
+    how = policy_of(policy) if policy else POLICIES.get(product, LINE_CAMERA)
+    schedule = Schedule(epochs=epochs or 40, rate=rate or 2e-3)
+    shape = shape_for(lesson, _size(size) if size else None)
+    learn, held = (taught(task, lesson, shape, *s) for s in (("train",), ("val", "test")))
+    if not learn or not held:
+        raise SnapshotError(f"{name}: {len(learn)} pictures to learn from and {len(held)} held out")
+    console.print(f"{lesson.name}: {len(learn)} pictures to learn from, {len(held)} held out")
+    steps = schedule.epochs * (len(learn) // batch_for(len(learn)))
+    schedule = replace(schedule, warm_up=min(100, max(1, steps // 10)))
+    track = Track(run, lesson.name, lineage(lesson, how, schedule), tracking)
+    net = fit_shapes(task, shape, learn, held, how, run, schedule, tell=track)
+    command = " ".join(["training", *sys.argv[1:]])
+    cards = export_shapes(
+        task, lesson.name, net, learn, held, models, version, command, snapshot.ref,
+        lineage(lesson, how, schedule),
+    )  # fmt: skip
+    track.end({"cards": [str(card) for card in cards]})
+    return cards
+
+
+def lines(name: str, home: Path) -> tuple[list[Any], list[Any]]:
+    """Lines of print of a snapshot, with what they say: to learn from, and held out."""
+    from training.read import Line
+
+    snapshot = open_snapshot(home, name)
+    found: dict[bool, list[Any]] = {True: [], False: []}
+    for row in snapshot.rows:
+        boxes = [x for x in row.labels if x.text and x.box is not None]
+        pixels = snapshot.picture(row) if boxes else None
+        for label in boxes:
+            assert label.box is not None and pixels is not None
+            x1, y1, x2, y2 = (max(0, round(v)) for v in label.box)
+            cut = pixels[y1:y2, x1:x2]
+            if cut.size:
+                grey = cut if cut.ndim == 2 else cut.mean(2).astype(cut.dtype)
+                found[row.split == "train"].append(Line(grey, label.text))
+    if not found[True] or not found[False]:
+        raise SnapshotError(f"{name}: no line of print with its text on both sides of the split")
+    return found[True], found[False]
 
 
 def only_view(snapshot: Snapshot) -> str:

@@ -277,7 +277,13 @@ def export_detector(
     return cards
 
 
-def export_reader(net: Recogniser, held_out: Sequence[Line], path: Path, command: str) -> Path:
+def export_reader(
+    net: Recogniser,
+    held_out: Sequence[Line],
+    path: Path,
+    command: str,
+    trained_on: str = line_read.TRAINED_ON,
+) -> Path:
     """Write the reader to ``path``; its card's path."""
     whole = ReadLine(net).eval()
     example = torch.zeros(2, HEIGHT, WIDTH, 1, dtype=torch.uint8)
@@ -288,7 +294,7 @@ def export_reader(net: Recogniser, held_out: Sequence[Line], path: Path, command
         path,
         task="recognise",
         license="Apache-2.0",
-        trained_on=line_read.TRAINED_ON,
+        trained_on=trained_on,
         command=command,
         metrics=measure_reader(path, held_out),
         difference=difference,

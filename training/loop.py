@@ -120,7 +120,7 @@ def _on_the_line(
 ) -> dict[str, Any]:
     size, folder = story.size, story.folder
     watch = _Watch(story, trial)
-    watch.until(lambda: trial.now()["gate_passed"] > 0, "the line does not pass anything", 120)
+    watch.until(lambda: trial.now()["gate_passed"] > 0, "the line does not pass anything", 300)
     _introduce(story, trial, hub)
     line = trial.pids()["line"]
     story.say("the champion is frozen; the line runs")
@@ -427,6 +427,7 @@ def _teach(story: Story, watch: _Watch, snapshot: Any, replay: Any) -> tuple[Pat
     from training.teach import Lesson, classes_of, plan_of
 
     began = time.monotonic()
+    os.nice(10)  # the line's own processes come first; they have started already
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     start = MODELS / "bottle-line" / "1"
     classes = (*classes_of([], start, "side"), DEFECT)

@@ -48,6 +48,20 @@ class Policy:
             np.ascontiguousarray(done["image"]), boxes, labels, picture.group, picture.name
         )
 
+    def still(self, picture: Picture, height: int, width: int, rng: Generator) -> Picture:
+        """One variation of light, lens and noise alone: nothing moves, so a mask still fits."""
+        whole = letterbox(picture, height, width)
+        if rng.random() < self.plain:
+            return whole
+        if len(self._ready) < 2:
+            import albumentations as A
+
+            self._ready[:] = [self._compose(), A.Compose(self.make()[1:])]
+        compose = self._ready[1]
+        compose.set_random_seed(int(rng.integers(1 << 31)))
+        pixels = np.ascontiguousarray(compose(image=whole.pixels)["image"])
+        return Picture(pixels, whole.boxes, whole.labels, picture.group, picture.name)
+
     def as_dict(self) -> dict[str, Any]:
         """For a card."""
         return {"policy": self.name, "varied_by": list(self.reasons), "unvaried": self.plain}

@@ -99,7 +99,7 @@ def plan_of(
 
     ``size`` is the input's (height, width); by default the start's, or the ROI's rounded up to 32.
     """
-    shape = _shape(lesson, size)
+    shape = shape_for(lesson, size)
 
     def pictures(_: Path) -> tuple[list[Picture], list[Picture]]:
         return pictures_of(lesson, "train"), pictures_of(lesson, "val", "test")
@@ -134,7 +134,8 @@ def lineage(lesson: Lesson, policy: Policy | None, schedule: Schedule) -> dict[s
     }
 
 
-def _shape(lesson: Lesson, size: tuple[int, int] | None) -> Shape:
+def shape_for(lesson: Lesson, size: tuple[int, int] | None) -> Shape:
+    """The net's input: ``size``, else the start's, else the ROI or picture, rounded up to 32."""
     start = lesson.start / "card.json" if lesson.start is not None else None
     if start is not None and start.exists():
         known = json.loads(start.read_text()).get("lineage", {}).get("shape")
