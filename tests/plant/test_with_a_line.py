@@ -282,9 +282,12 @@ def test_the_documents_examples_work(trial: Trial, mes: Any) -> None:
         pytest.skip("NO CURL: the examples of docs/mes.md are not executed")
     text = (Path(__file__).parents[2] / "docs" / "mes.md").read_text()
     examples = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 6
+    users = Users(trial.data)
+    users.add_user("erika", [Role.ENGINEER], principal=SYSTEM)
+    engineer = users.add_key("erika", principal=SYSTEM)
     part = mes.get("/parts?limit=1").json["items"][0]["id"]
-    names = {"STATION": mes.url.rstrip("/"), "KEY": mes.key, "PART": part}
+    names = {"STATION": mes.url.rstrip("/"), "KEY": mes.key, "PART": part, "ENGINEER": engineer}
     for example in examples:
         ran = subprocess.run(
             ["bash", "-euc", example], env=os.environ | names, capture_output=True, timeout=60
