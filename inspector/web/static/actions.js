@@ -5,7 +5,8 @@ import { because, asPerson, button, note, open, said, signIn, signature } from "
 import { desk, status, watch } from "./status.js";
 import { checks } from "./checks.js";
 
-const SCAN_MS = 60; // Between two keys of a scanner; fingers are slower.
+const SCAN_MS = 80; // A key of a scanner, on the average; fingers are slower.
+const PAUSE_MS = 400; // Between two codes.
 const HELP = ["quality", "maintenance", "engineer", "material", "supervisor"];
 
 // --- pause, resume ---
@@ -277,18 +278,19 @@ watch(() => {
 
 // A scanner types the code as fast as no person does, and ends it with Enter.
 let typed = "";
-let typedAt = 0;
+let began = 0;
+let newest = 0;
 document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]") || event.ctrlKey || event.altKey) return;
-  const quick = event.timeStamp - typedAt < SCAN_MS;
-  typedAt = event.timeStamp;
+  const at = event.timeStamp;
+  if (at - newest > PAUSE_MS) typed = "";
+  if (!typed) began = at;
+  newest = at;
   if (event.key === "Enter") {
-    if (quick && typed.length >= 3) {
+    if (typed.length >= 3 && (at - began) / typed.length < SCAN_MS) {
       event.preventDefault();
       change(typed);
     }
     typed = "";
-  } else if (event.key.length === 1) {
-    typed = quick ? typed + event.key : event.key;
-  }
+  } else if (event.key.length === 1) typed += event.key;
 });
