@@ -114,11 +114,15 @@ class Commands:
         line = self._line
         self._record(command, **body)
         if command.command in SETS:
-            setting.keep(
-                line.ledger, line.station, line.plan.newest, line.modes, line.paused,
-                command.principal.id,
-            )  # fmt: skip
+            self._keep(command)
         self._owed.append((line.ledger.commit_soon(), command, body))
+
+    def _keep(self, command: Command) -> None:
+        line = self._line
+        setting.keep(
+            line.ledger, line.station, line.plan.newest, line.modes, line.paused,
+            command.principal.id,
+        )  # fmt: skip
 
     def _record(self, command: Command, **body: Any) -> None:
         self._line.ledger.add_event(
@@ -301,6 +305,7 @@ class Commands:
         code, detail = AlarmCode(args["code"]), str(args.get("detail") or "")[:200]
         if args.get("stop"):
             line.stop.why[code], line.paused = detail, True
+            self._keep(command)
         else:
             line.alarms.holds(code, bool(args.get("on")), detail, stops=False)
         return {"code": code, "stopped": bool(args.get("stop"))}
@@ -311,7 +316,7 @@ class Commands:
 
 SETS = frozenset({
     Action.START_BATCH, Action.END_BATCH, Action.CHANGE_OVER, Action.SET_MODE, Action.BYPASS,
-    Action.PAUSE, Action.RESUME, Action.RELEASE_LINE, Action.ANNOUNCE,
+    Action.PAUSE, Action.RESUME, Action.RELEASE_LINE,
     Action.INSTALL_RELEASE,
 })  # fmt: skip
 """What a restarted line goes on with."""

@@ -36,6 +36,8 @@ READERS_MAX = 16
 PORTION = 200
 RULE = "rule"
 """Kind of the desk's record that a rule has fired."""
+QUALITY = ("challenge", "drift", "first_article", "health", "maintenance", "spc")
+"""Kinds of records of the quality process; each goes out whole, as ``quality.KIND``."""
 FIRED = ("rule", "why", "batch", "label", "parts", "did", "maintenance")
 """Fields of such a record that everyone hears of."""
 Place = Annotated[str | None, Query(max_length=48)]
@@ -172,6 +174,12 @@ def desk_event(record: DeskRecord) -> tuple[str, dict[str, Any]]:
     if record.kind == RULE:
         return "rule.fired", {
             **{name: record.body.get(name) for name in FIRED},
+            "at": moment(record.utc_ns).isoformat(),
+        }
+    if record.kind in QUALITY:
+        return f"quality.{record.kind}", {
+            **record.body,
+            "principal": record.principal,
             "at": moment(record.utc_ns).isoformat(),
         }
     cause = record.body.get("cause")

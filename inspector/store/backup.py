@@ -41,7 +41,7 @@ FORMAT = "inspector-backup"
 VERSION = 1
 LEFT_OUT = frozenset({
     "images", "checkpoints", "run", "line.lock", "retain.lock", "holds.db", "plant.db",
-    "reviews.db", "batches.db", "genealogy.db", "tree.cache",
+    "signatures.db", "reviews.db", "batches.db", "genealogy.db", "tree.cache",
 })  # fmt: skip
 """What is copied in a way of its own, what a running station makes anew, indexes of the desk."""
 _ENDINGS = ("-wal", "-shm", "-journal", ".part")
