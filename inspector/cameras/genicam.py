@@ -27,6 +27,8 @@ from inspector.cameras.inputs import Inputs
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
 from inspector.config import Camera
 
+_CLOCKS = ("timestamp_ns", "timestamp")
+"""Where a buffer may tell its time; a producer need not know the first."""
 _CHUNKS = ("FrameID", "Timestamp", "CounterValue", "ExposureTime")
 
 
@@ -41,6 +43,7 @@ class GenicamCamera:
         self._last_frame_id = -1
         self._last_edge = -1, -1
         self._chunk_size = -1
+        self._clock: str | None = None
         self._views: dict[int, Any] = {}
         self._harvester = enumerate_devices([config.producer])
         self._acquirer: Any = None
@@ -100,7 +103,7 @@ class GenicamCamera:
             frame_id = buffer.frame_id
             if not buffer.is_complete():
                 return self._bad("incomplete", "only part of the picture came", frame_id, -1)
-            device_ns, edge = _timestamp_ns(buffer), self._edge(buffer)
+            device_ns, edge = self._timestamp_ns(buffer), self._edge(buffer)
             width, height = buffer.width, buffer.height
             if (width, height) != (self._width, self._height):
                 message = f"{width}×{height} came instead of {self._width}×{self._height}"
@@ -134,6 +137,12 @@ class GenicamCamera:
         self._chunk_size = size
         edge: int = node.value
         return edge
+
+    def _timestamp_ns(self, buffer: Any) -> int:
+        """Exposure start on the camera's clock; where it has none, the host's now."""
+        if self._clock is None:
+            self._clock = next((name for name in _CLOCKS if _has(buffer, name)), "")
+        return int(getattr(buffer, self._clock)) if self._clock else time.monotonic_ns()
 
     def _pixels(self, buffer: Any) -> Any:
         """The picture's bytes: a view of the buffer, or a copy where its lines are padded."""
@@ -274,12 +283,11 @@ def _pixel_format(nodes: Any) -> int:
     return int(nodes.PixelFormat.get_int_value())
 
 
-def _timestamp_ns(buffer: Any) -> int:
-    """Exposure start on the camera's clock; where it has none, the host's now."""
-    for name in ("timestamp_ns", "timestamp"):
-        with suppress(gentl.NotAvailableException, gentl.NotImplementedException):
-            return int(getattr(buffer, name))
-    return time.monotonic_ns()
+def _has(buffer: Any, name: str) -> bool:
+    with suppress(gentl.NotAvailableException, gentl.NotImplementedException):
+        getattr(buffer, name)
+        return True
+    return False
 
 
 def _optional(buffer: Any, name: str) -> int:
