@@ -112,7 +112,7 @@ class ImageArchive:
             Whether they will be written, if the disk lets us. False for a pass that is not chosen
             and for a full queue; `counts` tells them apart.
         """
-        if verdict.outcome is Outcome.PASS and not self._is_wanted(verdict.mode):
+        if verdict.outcome is Outcome.PASS and not self._is_wanted(verdict):
             return False
         if not frames or self._closed:
             return False
@@ -124,12 +124,14 @@ class ImageArchive:
         self._jobs.put_nowait(_Job(verdict.part_id, verdict.batch, verdict.times.utc_ns, views))
         return True
 
-    def _is_wanted(self, mode: Mode) -> bool:
+    def _is_wanted(self, verdict: Verdict) -> bool:
         """Whether a passed part's pictures are to be kept."""
-        if mode in (Mode.SETUP, Mode.CHALLENGE):
-            self._tried += 1
+        if verdict.mode in (Mode.SETUP, Mode.CHALLENGE):
+            # a batch that follows one that was never released is tried anew
+            self._tried = self._tried + 1 if verdict.batch == self._tried_batch else 1
+            self._tried_batch = verdict.batch
             return self._tried <= TRIED
-        self._tried = 0
+        self._tried, self._tried_batch = 0, ""
         self._passes += 1
         return bool(self._pass_every) and self._passes % self._pass_every == 0
 
