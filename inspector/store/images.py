@@ -90,6 +90,7 @@ class ImageArchive:
         self._reserve_bytes = int(reserve_mb * (1 << 20))
         self._quality = jpeg_quality
         self._passes = self._tried = 0
+        self._tried_batch = ""
         self._jobs: queue.Queue[_Job | None] = queue.Queue(image_queue + 1)
         self._capacity = image_queue
         self._done: deque[ImageRecord] = deque()

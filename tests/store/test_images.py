@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.part import Outcome, Pixels
+from inspector.part import Mode, Outcome, Pixels
 from inspector.store import History, ImageArchive, ImageRecord, LineLedger, verify
 from inspector.store.bench import sample_verdict
 from inspector.store.images import image_folder
@@ -167,3 +167,11 @@ def test_an_image_that_is_there_already_is_written_once(tmp_path: Path) -> None:
             archive.offer(REJECT, {"side": _picture()})
         records: list[ImageRecord] = archive.close()
     assert len(records) == 3 and len(list(tmp_path.rglob("*.jpg"))) == 1
+
+
+def test_a_new_batch_is_tried_with_pictures_of_its_own(tmp_path: Path) -> None:
+    trial = replace(PASS, mode=Mode.SETUP, batch="never released")
+    with ImageArchive(tmp_path, pass_image_every=0, reserve_mb=0) as archive:
+        frames = {"side": _picture()}
+        assert sum(archive.offer(trial, frames) for _ in range(30)) == 20
+        assert archive.offer(replace(trial, batch="the next"), frames)
