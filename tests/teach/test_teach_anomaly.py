@@ -139,7 +139,7 @@ def test_small_mistakes_are_sentences_too(tmp_path: Path, good: Path) -> None:
         teach_anomaly(pictures[:3], Shelf(MODELS))
     with pytest.raises(TeachError, match="share of false rejects of 2"):
         teach_anomaly(pictures, Shelf(MODELS), false_reject=2)
-    with pytest.raises(TeachError, match="ends in .yaml"):
+    with pytest.raises(TeachError, match=r"ends in \.yaml"):
         teach(pictures, [], tmp_path / "out.json", models=MODELS)
     with pytest.raises(TeachError, match=r"ROI \[0, 0, 900, 900\] reaches outside the 96x64"):
         read_pictures(good, (0, 0, 900, 900))

@@ -1,4 +1,4 @@
-"""``anomaly`` finds what is unlike the good parts it was taught with, and says where (S3, S4, S7)."""
+"""``anomaly`` finds what is unlike the good parts it was taught with, and where (S3, S4, S7)."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def test_a_bank_of_another_backbone_is_refused_by_its_name() -> None:
         kind="anomaly",
         params=Params(bank=TaughtBank.of(replace(BANK, members=(member,)))),
     )
-    with pytest.raises(ModelError, match="texture-features/1.*25 channels, there are 64"):
+    with pytest.raises(ModelError, match=r"texture-features/1.*25 channels, there are 64"):
         Anomaly(step, SHELF)
 
 
