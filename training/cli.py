@@ -87,6 +87,9 @@ def fit_detect(
     tracking: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow's URI; files in any case.")
     ] = "",
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Data set: how often an epoch shows it, among --also.")
+    ] = 1,
     arch: Annotated[
         str, typer.Option(help="own, or ultralytics:MODEL (AGPL-3.0; never for what we ship).")
     ] = "own",
@@ -113,7 +116,7 @@ def fit_detect(
 
         for card in detect(
             name, also or (), run, model, view, roi, policy, start, epochs, rate, models, version,
-            threads, tracking, arch, home, size,
+            threads, tracking, arch, home, size, repeat,
         ):  # fmt: skip
             console.print(f"wrote {card}")
         return

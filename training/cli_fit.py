@@ -36,10 +36,12 @@ def detect(
     arch: str,
     home: Path,
     size: str,
+    repeat: int = 1,
 ) -> list[Path]:
     """Fit and export a detector from snapshots; the cards' paths."""
     import torch
 
+    from training import parallel
     from training.detect import fit_detector
     from training.export import export_detector
     from training.fit import Schedule
@@ -47,12 +49,13 @@ def detect(
     from training.teach import Lesson, classes_of, lineage, plan_of
     from training.tracking import Track
 
+    parallel.on_every_gpu()
     torch.set_num_threads(threads)
     snapshots = tuple(open_snapshot(home, ref) for ref in (name, *also))
     view = view or only_view(snapshots[0])
     lesson = Lesson(
         model or snapshots[0].name, snapshots, view, classes_of(snapshots, start, view),
-        _roi(roi), start,
+        _roi(roi), start, (), repeat,
     )  # fmt: skip
     if not lesson.classes:
         raise SnapshotError(f"{name}: no boxes in view {view!r}, so there is nothing to detect")
@@ -78,6 +81,8 @@ def detect(
     net = fit_detector(
         plan.shape, pictures, measured, plan.variation, run, schedule, batch, start, track
     )
+    if not parallel.first_only():
+        return []
     cards = export_detector(plan, net, pictures, measured, models, version, command)
     track.end({"cards": [str(card) for card in cards]})
     return cards
@@ -103,12 +108,14 @@ def shapes(
     """Fit and export a classifier or a segmenter from a snapshot; the cards' paths."""
     import torch
 
+    from training import parallel
     from training.fit import Schedule
     from training.policy import LINE_CAMERA, POLICIES, policy_of
     from training.shapes_fit import batch_for, classes_for, export_shapes, fit_shapes, taught
     from training.teach import Lesson, lineage, shape_for
     from training.tracking import Track
 
+    parallel.on_every_gpu()
     torch.set_num_threads(threads)
     snapshot = open_snapshot(home, name)
     view = view or only_view(snapshot)
@@ -130,6 +137,8 @@ def shapes(
     schedule = replace(schedule, warm_up=min(100, max(1, steps // 10)))
     track = Track(run, lesson.name, lineage(lesson, how, schedule), tracking)
     net = fit_shapes(task, shape, learn, held, how, run, schedule, tell=track)
+    if not parallel.first_only():
+        return []
     command = " ".join(["training", *sys.argv[1:]])
     cards = export_shapes(
         task, lesson.name, net, learn, held, models, version, command, snapshot.ref,

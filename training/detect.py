@@ -11,6 +11,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 
+from training import parallel
 from training.augment import Variation, vary
 from training.detector import Detector, EndToEnd, Shape, grid
 from training.evaluate import Detections, mean_average_precision
@@ -43,7 +44,7 @@ def fit_detector(
     net = Detector(shape)
     if start is not None:
         net = begin(net, start)
-    centres, strides = grid(shape.height, shape.width)
+    cells = grid(shape.height, shape.width)
 
     def varied_by(picture: Picture, height: int, width: int, rng: Generator) -> Picture:
         if isinstance(how, Policy):
@@ -52,7 +53,7 @@ def fit_detector(
 
     def batches(epoch: int) -> Iterator[Any]:
         rng = np.random.default_rng((schedule.seed, epoch))
-        order = rng.permutation(len(pictures))
+        order = parallel.share(rng.permutation(len(pictures)))
         for i in range(0, len(order) - batch + 1, batch):
             varied = [
                 varied_by(pictures[j], shape.height, shape.width, rng) for j in order[i : i + batch]
@@ -67,7 +68,8 @@ def fit_detector(
     def loss(net: nn.Module, batch: Any) -> Tensor:
         pixels, boxes, labels = batch
         raw, logits = net(pixels.permute(0, 3, 1, 2).float() * (1 / 255))
-        with torch.autocast("cpu", enabled=False):
+        centres, strides = (cell.to(raw.device) for cell in cells)
+        with torch.autocast(raw.device.type, enabled=False):
             return detection_loss(raw, logits, boxes, labels, centres, strides)
 
     few = held_out[:: max(1, len(held_out) // WATCHED)]
@@ -77,7 +79,7 @@ def fit_detector(
         assert isinstance(net, Detector)
         return mean_average_precision(detect(net, ready), ready, len(shape.classes))[0]
 
-    steps = len(pictures) // batch
+    steps = len(pictures) // parallel.size() // batch
     if not steps:
         raise ValueError(f"{len(pictures)} pictures are less than one batch of {batch}")
     return fit(net, batches, steps, loss, measure, folder, schedule, tell)

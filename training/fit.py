@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from training import parallel
+
 console = Console()
 Net = TypeVar("Net", bound=nn.Module)
 Tell = Callable[[int, dict[str, float]], None]
@@ -76,7 +78,8 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     seed_everything(schedule.seed)
-    net = net.to(memory_format=torch.channels_last)
+    here = parallel.device()
+    net = net.to(here, memory_format=torch.channels_last)
     average = copy.deepcopy(net)
     bare = [p for p in net.parameters() if p.ndim < 2]
     heavy = [p for p in net.parameters() if p.ndim >= 2]
@@ -87,15 +90,16 @@ def fit(
     start, figure = 0, -math.inf
     last = folder / "last.pt"
     if last.exists():
-        state = torch.load(last, weights_only=True)
+        state = torch.load(last, weights_only=True, map_location=here)
         net.load_state_dict(state["net"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         start, figure = state["epoch"], state["figure"]
     total = schedule.epochs * steps
+    joint = parallel.together(net)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, disable=not console.is_terminal,
+        console=console, disable=not console.is_terminal or parallel.rank() > 0,
     )  # fmt: skip
     with bar:
         task = bar.add_task("training", total=total, completed=start * steps)
@@ -108,8 +112,8 @@ def fit(
                 step = epoch * steps + i
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.rate * _pace(step, total, schedule.warm_up)
-                with torch.autocast("cpu", torch.bfloat16, enabled=schedule.bf16):
-                    value = loss(net, batch)
+                with torch.autocast(here.type, torch.bfloat16, enabled=schedule.bf16):
+                    value = loss(joint, parallel.moved(batch, here))
                 optimiser.zero_grad()
                 value.backward()
                 nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -118,8 +122,11 @@ def fit(
                 sums += float(value.detach())
                 words = f"epoch {epoch + 1} loss {sums / (i + 1):.3f}"
                 bar.update(task, advance=1, description=words)
+            if parallel.rank() > 0:
+                parallel.wait()
+                continue
             if (epoch + 1) % schedule.measure_every == 0 or epoch + 1 == schedule.epochs:
-                figure = measure(average.eval())
+                figure = measure(_on_cpu(average))
                 console.print(f"epoch {epoch + 1}: loss {sums / steps:.4f}, measure {figure:.4f}")
             state = {
                 "net": net.state_dict(), "average": average.state_dict(),
@@ -127,7 +134,15 @@ def fit(
             }  # fmt: skip
             _save(state, last)
             tell(epoch + 1, {"loss": sums / max(steps, 1), "measure": figure})
-    return average.eval()
+            parallel.wait()
+    return _on_cpu(average)
+
+
+def _on_cpu(net: Net) -> Net:
+    """``net`` in eval mode where it is measured and exported: itself, or a copy of it."""
+    if next(net.parameters()).device.type == "cpu":
+        return net.eval()
+    return copy.deepcopy(net).cpu().eval()
 
 
 def _save(state: dict[str, Any], path: Path) -> None:

@@ -58,20 +58,22 @@ class LoopFailed(Exception):
 class Size:
     """How long the story is."""
 
-    before: int = 100
+    before: int = 60
     """Parts before the defect first comes …"""
-    shown: int = 400
+    shown: int = 320
     """… with it, under the old model, …"""
-    after: int = 400
+    after: int = 320
     """… and under the new one."""
     good_reviews: int = 60
     """Other parts that QA looks at."""
-    replay: int = 360
+    replay: int = 320
     """Pictures that the champion was trained on."""
-    held_out: int = 360
+    held_out: int = 260
     """Parts of other films that measure."""
     epochs: int = 4
-    meanwhile: int = 200
+    repeat: int = 3
+    """How often an epoch shows what came from the line."""
+    meanwhile: int = 100
     """Parts that come while the model is taught on."""
     shadowed: int = 40
     """Parts in shadow before it takes over."""
@@ -79,7 +81,7 @@ class Size:
 
 
 SHORT = Size(
-    before=20, shown=110, after=110, good_reviews=20, replay=160, held_out=90, epochs=3,
+    before=20, shown=110, after=110, good_reviews=20, replay=120, held_out=90, epochs=4, repeat=4,
     meanwhile=20, shadowed=20, novelty_rate=0.5,
 )  # fmt: skip
 
@@ -431,7 +433,9 @@ def _teach(story: Story, watch: _Watch, snapshot: Any, replay: Any) -> tuple[Pat
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     start = MODELS / "bottle-line" / "1"
     classes = (*classes_of([], start, "side"), DEFECT)
-    lesson = Lesson("bottle-line", (snapshot, replay), "side", classes, ROI, start)
+    lesson = Lesson(
+        "bottle-line", (snapshot, replay), "side", classes, ROI, start, (), story.size.repeat
+    )
     schedule = Schedule(
         epochs=story.size.epochs, rate=6e-4, warm_up=10, average=0.98, measure_every=100
     )

@@ -17,6 +17,7 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from inspector.part import Pixels
+from training import parallel
 from training.evaluate import Share, wilson
 from training.fit import Schedule, fit, seed_everything
 from training.pictures import PAD
@@ -91,7 +92,7 @@ def fit_reader(
 
     def batches(epoch: int) -> Iterator[Any]:
         rng = np.random.default_rng((schedule.seed, epoch))
-        order = rng.permutation(len(lines))
+        order = parallel.share(rng.permutation(len(lines)))
         for i in range(0, len(order) - batch + 1, batch):
             chosen = order[i : i + batch]
             pixels = np.stack([vary_line(lines[j].pixels, rng) for j in chosen])
@@ -106,7 +107,7 @@ def fit_reader(
         pixels, wanted, lengths = batch
         logits = net(pixels.float() * (1 / 255)).float()
         steps = torch.full((len(pixels),), logits.shape[1], dtype=torch.long)
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(logits.device.type, enabled=False):
             value: Tensor = ctc(logits.log_softmax(-1).transpose(0, 1), wanted, steps, lengths)
         return value
 
@@ -114,7 +115,8 @@ def fit_reader(
         assert isinstance(net, Recogniser)
         return exact(read_lines(net, held_out), held_out).value
 
-    return fit(Recogniser(), batches, len(lines) // batch, loss, measure, folder, schedule)
+    steps = len(lines) // parallel.size() // batch
+    return fit(Recogniser(), batches, steps, loss, measure, folder, schedule)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from training import parallel
 from training.card import sha256, write_card
 from training.dataset.row import Row
 from training.detector import Shape
@@ -95,7 +96,7 @@ def fit_shapes(
 
     def batches(epoch: int) -> Iterator[Any]:
         rng = np.random.default_rng((schedule.seed, epoch))
-        order = rng.choice(len(learn), len(learn), p=weight / weight.sum())
+        order = parallel.share(rng.choice(len(learn), len(learn), p=weight / weight.sum()))
         for i in range(0, len(order) - batch + 1, batch):
             varied = [_varied(learn[j], how, shape, rng) for j in order[i : i + batch]]
             yield (
@@ -122,7 +123,8 @@ def fit_shapes(
             answers = [whole(torch.from_numpy(t.picture.pixels)[None]).numpy()[0] for t in held_out]
         return _figures(task, answers, held_out, shape.classes)["right"]["value"]
 
-    return fit(net, batches, len(learn) // batch, loss, measure, folder, schedule, tell)
+    steps = len(learn) // parallel.size() // batch
+    return fit(net, batches, steps, loss, measure, folder, schedule, tell)
 
 
 def batch_for(pictures: int, most: int = 16) -> int:

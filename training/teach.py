@@ -44,6 +44,8 @@ class Lesson:
     """A model's folder or a checkpoint."""
     alias: tuple[tuple[str, str], ...] = ()
     """Labels that are called otherwise by the model: ``(label, class)``."""
+    repeat: int = 1
+    """How often an epoch shows the first data set's pictures: a new defect's few among many."""
 
 
 def classes_of(snapshots: Sequence[Snapshot], start: Path | None, view: str) -> tuple[str, ...]:
@@ -102,7 +104,10 @@ def plan_of(
     shape = shape_for(lesson, size)
 
     def pictures(_: Path) -> tuple[list[Picture], list[Picture]]:
-        return pictures_of(lesson, "train"), pictures_of(lesson, "val", "test")
+        again = replace(lesson, snapshots=lesson.snapshots[:1])
+        learn = pictures_of(lesson, "train")
+        learn += pictures_of(again, "train") * (lesson.repeat - 1)
+        return learn, pictures_of(lesson, "val", "test")
 
     return Plan(
         name=lesson.name,
@@ -125,6 +130,7 @@ def lineage(lesson: Lesson, policy: Policy | None, schedule: Schedule) -> dict[s
     return {
         "datasets": {s.ref: s.digest for s in lesson.snapshots},
         "view": lesson.view,
+        "repeat": lesson.repeat,
         "roi": list(lesson.roi) if lesson.roi else None,
         "seed": schedule.seed,
         "epochs": schedule.epochs,
