@@ -171,14 +171,15 @@ def _desk(facts: Facts, history: History, data: Path) -> None:
                         if r.body.get("batch") == facts.batch]  # fmt: skip
     for _, record in newest_desk(history, DISPOSITION, 2000)[::-1]:
         body = record.body
-        mine = body.get("batch") == facts.batch or body.get("concerns") == facts.batch or any(
+        whole = facts.batch in (body.get("batch"), *body.get("batches", ()))
+        mine = whole or body.get("concerns") == facts.batch or any(
             run[0] in facts.streams and run[1] <= facts.streams[run[0]][1]
             and run[2] >= facts.streams[run[0]][0] for run in body.get("runs", ())
         )  # fmt: skip
         if mine:
             said = f"{body['disposition']}: {body.get('reason', '')}"
             facts.deviations.append((record.utc_ns, "hold", said, record.principal))
-            if body.get("batch") == facts.batch:
+            if whole:
                 facts.standing = str(body["disposition"])
     for _, record in newest_desk(history, drift.KIND, 500):
         if record.body.get("batch") == facts.batch:

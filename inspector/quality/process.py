@@ -96,6 +96,7 @@ class Watching:
         self._written = b""
         self._due = dict.fromkeys(("figures", "health", "release", "state"), 0.0)
         self._shown: dict[str, str] = {}
+        self._awaits = ""
         self._printing: list[subprocess.Popen[bytes]] = []
         self._owed: list[tuple[Action, dict[str, Any]]] = []
 
@@ -176,6 +177,9 @@ class Watching:
             body = {"indicators": self._follower.health.state()}
             self._do([(health.KIND, body)])
         awaits = str(status.body.get("awaits") or "")
+        if self._awaits and awaits != self._awaits and signing.article(self._data, self._awaits):
+            self._print(self._awaits)  # once more: its signature is on it now
+        self._awaits = awaits
         if awaits and now >= self._due["release"]:
             self._due["release"] = now + RETRY_S
             self._release(status.body)

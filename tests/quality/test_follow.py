@@ -14,6 +14,7 @@ from quality_parts import part
 
 from inspector.config import Quality, Station, load_station
 from inspector.part import Outcome
+from inspector.quality.first_article import Look
 from inspector.quality.follow import SHOW, Entry, Follower
 from inspector.store import BatchChange, DeskLedger, Event, History
 from inspector.store.cursor import records_after
@@ -112,3 +113,19 @@ def test_a_new_batch_takes_the_old_ones_condition_away(station: Station) -> None
     assert follower.record(1, begin) == [
         (SHOW, {"code": "out_of_control", "detail": "", "on": False, "stop": False})
     ]
+
+
+def test_a_light_that_dims_is_told_while_parts_still_pass(station: Station) -> None:
+    rng = np.random.default_rng(9)
+    follower = Follower(station, PLAN)
+    follower.record(1, part(1))
+    said: list[str] = []
+    for n in range(3000):
+        # a picture each two seconds, for a shift and a half; from the 1,000th on the lamp ages
+        light = 120 - max(0, n - 1000) * 0.002
+        body = {"mode": "auto", "stream": "plc-1", "sequence": n, "batch": "B-1"}
+        look = Look(0.2 + rng.normal(0, 0.005), light + rng.normal(0, 0.5))
+        said += [b["feature"] for k, b in follower.picture(body, {"side": look}, n * 2 * 10**9)
+                 if k == "drift"]  # fmt: skip
+    assert said == ["light side"]
+    assert follower.state()["health"]["light side"]["value"] == pytest.approx(4.0, abs=2.0)

@@ -7,10 +7,14 @@ the last good challenge on hold.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -92,7 +96,8 @@ def day(
         facts["signed"] = sign_article(trial.data, run, "quinn", "4711")
         feed(4)
         facts["passed without clearance"] = trial.now()["gate_passed"]
-        sign_clearance(trial.data, run, "quinn", "4711", CHECKS)
+        clear = ("clear-line", str(trial.station_file), "--as", "quinn", "--pin", "--checked")
+        facts["clearance"] = _cli(*clear, "--json", INSPECTOR_PIN="4711")
         feed(4)
         facts["passed signed"] = trial.now()["gate_passed"]
         facts["released"] = awaited(run)
@@ -125,8 +130,29 @@ def day(
         answer = trial.tell(Action.START_BATCH, OTTO, id="B-2")
         facts["next batch"] = answer, awaited(run)
         feed(4)
+        facts["challenges"] = _cli("challenge", "show", str(trial.station_file), "--json")
+        facts["list as shown"] = _cli("first-article", "show", str(trial.station_file), "--json")
+        sheet = trial.data / "sheets" / f"first-article-{before.id}.pdf"
+        seen.until(lambda: facts["signed"].sha256[:16] in _words(sheet), "the sheet is not signed")
         seen.finish()
         return audit(trial), facts
+
+
+def _cli(*words: str, **env: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "inspector", *words], env=os.environ | env, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    return json.loads(done.stdout)
+
+
+def _words(pdf: Path) -> str:
+    if which("pdftotext") is None:
+        pytest.skip("pdftotext is not installed (poppler-utils)")
+    if not pdf.exists():
+        return ""
+    return subprocess.run(["pdftotext", pdf, "-"], capture_output=True, text=True).stdout
 
 
 def _awaits(run: Path) -> str:
@@ -168,6 +194,13 @@ def test_the_signature_is_under_the_sheet(day: Any) -> None:
         (given,) = signatures.of("first_article", sheet["id"])
     assert given == facts["signed"] and given.name == "quinn"
     assert given.batch == sheet["batch"]
+
+
+def test_the_commands_say_and_do_the_same(day: Any) -> None:
+    _, facts = day
+    assert facts["clearance"]["kind"] == "line_clearance" and facts["clearance"]["name"] == "quinn"
+    assert [c["result"] for c in facts["challenges"]["last"]] == ["failed", "good"]
+    assert facts["list as shown"]["batch"] == "B-2"
 
 
 def test_a_seeded_defect_that_is_rejected_is_a_good_challenge(day: Any) -> None:
