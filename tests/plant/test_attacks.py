@@ -65,17 +65,50 @@ def test_a_revoked_key_is_refused_at_once(plant: Any) -> None:
     problem(reply, 401)
 
 
-def test_who_may_read_may_not_write(auditor: Any) -> None:
-    for path, body in (
-        ("/rejects", {"batch": "A", **WHY}),
-        ("/dispositions", {"part": PART, "disposition": "scrap", **WHY}),
-        ("/batches", {"id": "C"}),
-        ("/batches/A/hold", WHY),
-        ("/batches/A/release", WHY),
-        ("/batches/A/close", None),
-        ("/changeover", {"recipe": "bottle"}),
-    ):
-        problem(auditor.post(path, body), 403, "forbidden")
+WRITES = {
+    "POST /rejects": {"batch": "A", **WHY},
+    "POST /dispositions": {"part": PART, "disposition": "scrap", **WHY},
+    "POST /reviews": {"part": PART, "decision": "confirm", "outcome": "pass"},
+    "POST /batches": {"id": "C"},
+    "POST /batches/{id}/start": None,
+    "POST /batches/{id}/close": None,
+    "POST /batches/{id}/hold": WHY,
+    "POST /batches/{id}/release": WHY,
+    "POST /batches/{id}/reject": WHY,
+    "POST /changeover": {"recipe": "bottle"},
+    "POST /links": {"relation": "consumed", "batch": "A", "material": "m", "lot": "l"},
+    "POST /recalls": {"criteria": {"batches": ["A"]}, **WHY},
+    "POST /recalls/{id}/lift": WHY,
+    "POST /tags": {"samples": [{"tag": "t", "value": 1.0}]},
+    "POST /webhooks": {"name": "x", "url": "http://127.0.0.1:9/", "events": ["*"]},
+    "DELETE /webhooks/{name}": None,
+}
+"""Every write there is, with a body that is one."""
+
+
+def test_who_may_read_may_write_nothing(plant: Any, auditor: Any) -> None:
+    """I9: every write asks the one role table; a new route is not forgotten here."""
+    from inspector.store import History
+
+    paths = plant.client("").get("/openapi.json").json["paths"]
+    known = {
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, operations in paths.items()
+        for method in operations
+        if method != "get"
+    }
+    assert known == set(WRITES)
+    with History(plant.data) as history:
+        size = len(history.desk(limit=100_000))
+        admin = plant.client(plant.key("nobody", Role.ADMIN))
+        for write, body in WRITES.items():
+            method, path = write.split()
+            path = path.replace("{id}", "A" if "batches" in path else PART).replace("{name}", "x")
+            problem(auditor(method, f"/api/v1{path}", body), 403, "forbidden")
+            if "webhooks" not in path:
+                problem(admin(method, f"/api/v1{path}", body), 403, "forbidden")
+            problem(plant.client("")(method, f"/api/v1{path}", body), 401)
+        assert len(history.desk(limit=100_000)) == size
 
 
 def test_an_operator_rejects_but_does_not_release(plant: Any) -> None:
