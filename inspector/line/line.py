@@ -312,6 +312,8 @@ class Line:
         if not all(self.receiver.still_valid(frame) for frame in part.frames.values()):
             candidate.doubt = "a picture was overwritten while it was judged"
         if not candidate.certain:
+            self.take_gate()  # the answer to the hurry above, which to ask for again costs a wake
+        if not candidate.certain:
             self.gate.hurry()
         candidate.judged_ns = time.monotonic_ns()
         spent = candidate.judged_ns - began_ns
