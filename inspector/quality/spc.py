@@ -23,16 +23,18 @@ from inspector.quality.capability import Capability, capability
 from inspector.quality.charts import (
     D2,
     Chart,
+    cusum,
     p_chart,
     p_false_alarms,
     u_chart,
     u_false_alarms,
     xbar_r,
 )
-from inspector.quality.rules import SELECTED, run_length, signals
+from inspector.quality.rules import SELECTED, cusum_run_length, run_length, signals
 
 KIND = "spc"
 """Of the desk's records."""
+CUSUM = "CUSUM, k 0.5 h 5"
 ALL = "all faults"
 DEFECTS = "defects per part"
 LABELS_MAX = 40
@@ -75,6 +77,8 @@ class Measured:
     """Parts since the last subgroup began."""
     centre: tuple[float, float] | None = None
     """Phase one's x̄̄ and R̄."""
+    summed_from: int = 0
+    """The subgroup from which the CUSUM sums: behind its last alarm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +255,16 @@ class BatchCharts:
                 known.groups.append(known.open)
                 known.where.append((verdict.stream, known.opened[1], verdict.sequence))
                 known.open = []
-                del known.groups[:-GROUPS_MAX], known.where[:-GROUPS_MAX]
+                self._forget(known)
                 alarms += self._measured(name, known)
         return alarms
+
+    @staticmethod
+    def _forget(known: Measured) -> None:
+        over = len(known.groups) - GROUPS_MAX
+        if over > 0:
+            del known.groups[:over], known.where[:over]
+            known.summed_from = max(0, known.summed_from - over)
 
     def _measured(self, name: str, known: Measured) -> list[Alarm]:
         if known.centre is None:
@@ -277,6 +288,7 @@ class BatchCharts:
 
         count = len(known.groups)
         return [
+            *self._cusum(name, xbar, known, evidence),
             *self._alarms("range", name, ranges, count, evidence),
             *self._alarms("xbar", name, xbar, count, evidence),
         ]
@@ -300,6 +312,30 @@ class BatchCharts:
             }  # fmt: skip
             found.append(Alarm(kind, name, signal.rule, body | {"evidence": evidence(points)}))
         return found
+
+    def _cusum(self, name: str, xbar: Chart, known: Measured, evidence: Any) -> list[Alarm]:
+        """A small shift that lasts, which no single point shows: a CUSUM of the subgroups' means
+        since the limits were set. It begins anew after each alarm."""
+        first = max(known.summed_from, self.plan.phase_one)
+        z = [float(value) for value in xbar.z[first:]]
+        if not z:
+            return []
+        sums = cusum(z, 0.0, 1.0)
+        last = len(z) - 1
+        if last not in sums.outside:
+            return []
+        began = first + sums.began(last)
+        known.summed_from = len(known.groups)
+        points = tuple(range(began, len(known.groups)))[-12:]
+        body = {
+            "chart": "cusum", "name": name, "rule": CUSUM, "batch": self.batch,
+            "above": bool(sums.above[last] > sums.limit), "recipe": self.recipe,
+            "centre": xbar.centre, "limits": [-sums.limit, sums.limit],
+            "points": [float(xbar.points[i]) for i in points],
+            "since": {"stream": known.where[began][0], "number": known.where[began][1]},
+            "false_alarms": 1 / cusum_run_length(), "evidence": evidence(points),
+        }  # fmt: skip
+        return [Alarm("cusum", name, CUSUM, body)]
 
     def _evidence(self, points: tuple[int, ...]) -> dict[str, Any]:
         groups = [self.groups[i] for i in points]

@@ -135,6 +135,20 @@ def test_measures_are_charted_in_subgroups_of_neighbours() -> None:
     assert len(alarm.body["evidence"]["subgroups"][-1]["values"]) == 5
 
 
+def test_a_small_shift_that_lasts_is_summed_up_and_dated() -> None:
+    rng = np.random.default_rng(15)
+    plan = Quality(measured=5, measured_every=25, phase_one=20)
+    charts, alarms = BatchCharts(plan, "B-1", "bottle@3", LIMITS), []
+    for number in range(1, 3001):
+        # half a standard deviation of one part is 1.1 of a subgroup's mean
+        level = 12.0 if number <= 1000 else 12.025
+        alarms += charts.part(part(number, value=rng.normal(level, 0.05)))
+    alarm = next(a for a in alarms if a.chart == "cusum")
+    assert 1000 < _newest(alarm) < 1600 and alarm.body["above"]
+    assert alarm.body["since"]["number"] == pytest.approx(1000, abs=200)
+    assert alarm.body["false_alarms"] == pytest.approx(1 / 469, rel=0.01)
+
+
 # -- equipment ------------------------------------------------------------------------------------
 
 
