@@ -14,6 +14,7 @@ import select
 import socket
 import time
 from collections import deque
+from dataclasses import replace
 
 from inspector.cameras.messages import (
     MESSAGE_MAX,
@@ -51,7 +52,10 @@ class Outbox:
 
     def event(self, event: CameraEvent) -> None:
         """Tell the line of an event, now or when it is there."""
-        self._events.append(pack_event(event))
+        message = pack_event(event)
+        if len(message) > MESSAGE_MAX:  # a node map beyond reason must not hold up what follows it
+            message = pack_event(replace(event, detail={}))
+        self._events.append(message)
         self.flush()
 
     def flush(self) -> None:
