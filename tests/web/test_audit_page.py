@@ -1,0 +1,73 @@
+"""The audit trail on its page and in its file: searched, paged, exported (I9, S16)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from inspector.identity import Role
+from inspector.store import DeskLedger
+
+
+@pytest.fixture(scope="module")
+def deeds(web: Any) -> Any:
+    """More than a page of them, by two people."""
+    with DeskLedger.open(web.data) as desk:
+        desk.add_all(
+            [("review", {"part": f"P{n}", "verdict": "=danger()"}, "mei") for n in range(130)]
+        )
+        desk.add("disposition", {"disposition": "hold", "reason": "<b>loose</b> cap"}, "jonas")
+    return web
+
+
+@pytest.fixture
+def auditor(deeds: Any, page: Any) -> Any:
+    """A page of somebody who reads and changes nothing."""
+    token, _ = deeds.session(Role.AUDITOR, name="ulla")
+    cookie = {"name": "inspector", "value": token, "url": deeds.url}
+    page.context.add_cookies([cookie])
+    return page
+
+
+def test_the_newest_deeds_are_shown_and_older_ones_follow(deeds: Any, auditor: Any) -> None:
+    auditor.goto(f"{deeds.url}desk/audit?what=review")
+    rows = auditor.locator("tbody tr")
+    auditor.wait_for_selector("text=P129")
+    assert rows.count() == 100
+    auditor.locator(".more .button").click()
+    auditor.wait_for_selector("text=P0,")
+    assert rows.count() == 130
+    assert auditor.locator(".more .button").count() == 0
+
+
+def test_a_search_stands_in_the_address_and_finds(deeds: Any, auditor: Any) -> None:
+    auditor.goto(f"{deeds.url}desk/audit")
+    auditor.wait_for_selector("input[name=who]")
+    auditor.locator("input[name=who]").fill("Jonas")
+    auditor.locator("input[name=text]").fill("loose")
+    auditor.locator(".search .main").click()
+    auditor.wait_for_selector("tbody tr >> text=jonas")
+    assert auditor.locator("tbody tr").count() == 1
+    assert "who=Jonas" in auditor.url
+    assert "<b>loose</b> cap" in auditor.locator("tbody tr").inner_text()
+    assert auditor.locator("nav a[aria-current]").inner_text() == "Audit trail"
+
+
+def test_the_export_is_what_was_searched_and_harms_no_spreadsheet(deeds: Any) -> None:
+    with deeds.client(Role.AUDITOR, name="ulla") as client:
+        answer = client.get("/audit.csv?what=review&who=mei")
+        assert answer.headers["content-disposition"].startswith("attachment; filename=")
+        rows = list(csv.DictReader(io.StringIO(answer.text.lstrip("\ufeff"))))
+        assert len(rows) == 130
+        assert rows[0]["details"] == "part P129, verdict =danger()"
+        newest = client.get("/audit.csv?what=export").text
+        assert "ulla" in newest, "an export is a deed too"
+
+
+def test_an_operator_reads_no_audit_trail(deeds: Any) -> None:
+    with deeds.client(Role.OPERATOR) as client:
+        assert client.get("/desk/audit").status_code == 403
+        assert client.get("/audit.csv").status_code == 403

@@ -1,0 +1,363 @@
+"""The operator's whole job at a running demo station, in a real browser (S8, S10, S12, I9).
+
+One station and one browser for all of it; each test leaves the line running as it found it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trial.conftest import LENIENT, coded_parts
+
+from inspector.bus import run_dir
+from inspector.config import Web
+from inspector.identity import Principal, Role, Users
+from inspector.store import DeskLedger
+from inspector.store.audit import Asked, trail
+from inspector.trial import Plan, Trial, running, wait_for
+from inspector.web.sessions import How, Sessions
+
+__all__ = ["coded_parts"]
+
+ADMIN = Principal("setup", frozenset({Role.ADMIN}))
+MES = Principal("mes", frozenset({Role.MACHINE}))
+QUALITY = {
+    "line_clearance": True,
+    "first_article": {"golden_parts": 2},
+    "challenge": {"seeded": [{"name": "no code", "label": ""}]},
+}
+
+
+class Station:
+    """A demo station with people, and what the desk knows of their deeds."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial, self.data = trial, trial.data
+        self.url = trial.page().rstrip("/")
+        users = Users(trial.data)
+        users.add_user("anna", [Role.OPERATOR], pin="2580", principal=ADMIN)
+        users.add_user("qin", [Role.QA], pin="3690", principal=ADMIN)
+        self._sessions = Sessions(trial.data, users, Web())
+
+    def token(self, user: str, *roles: Role) -> str:
+        """A session of somebody who signed in a moment ago."""
+        return self._sessions.begin(Principal(user, frozenset(roles)), How.PIN, "127.0.0.1")
+
+    def plan(self, id: str, order: str, target: int) -> None:
+        """What the MES would plan."""
+        body = {
+            "action": "plan", "batch": id, "product": "Water 0.5 l", "recipe": "coded",
+            "texts": {}, "order": order, "target": target,
+        }  # fmt: skip
+        with DeskLedger.open(self.data) as desk:
+            desk.add("batch", body, MES.id)
+
+    def did(self, who: str, what: str) -> list[dict[str, Any]]:
+        """What ``who`` did of kind ``what``, the newest first."""
+        return [d.details for d in trail(self.data, Asked(who=who, what=what), limit=20).deeds]
+
+
+@pytest.fixture(scope="module")
+def station(
+    coded_parts: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Station]:
+    """Four coded parts a second, one in twelve bad."""
+    coded = coded_parts("GGGGGGGGGGGB" * 5)
+    plan = Plan(
+        coded.films,
+        tmp_path_factory.mktemp("operator"),
+        rate=4.0,
+        recipes=(coded.recipe, coded.juice),
+        page=0,
+        station=LENIENT | {"quality": QUALITY},
+    )
+    with running(plan) as trial:
+        assert wait_for(trial.page, 60.0), trial.log()
+        assert wait_for(lambda: trial.report().get("triggers", 0) > 3, 60.0), trial.log()
+        yield Station(trial)
+
+
+@pytest.fixture
+def screen(browser: Any, station: Station) -> Iterator[Callable[..., Any]]:
+    """Opens the live page; ``screen("anna")`` with anna signed in."""
+    contexts: list[Any] = []
+    errors: list[str] = []
+
+    def opened(user: str = "", path: str = "/", **more: Any) -> Any:
+        settings = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB"} | more
+        context = browser.new_context(color_scheme="dark", **settings)
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        if user:
+            role = Role.QA if user == "qin" else Role.OPERATOR
+            cookie = {"name": "inspector", "value": station.token(user, role), "url": station.url}
+            context.add_cookies([cookie])
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(station.url + path)
+        if path == "/":
+            page.wait_for_selector("body[data-link=live]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def press(page: Any, *names: str) -> None:
+    """Touch these, one after the other, as they come up."""
+    for name in names:
+        page.locator(name).first.click()
+
+
+def enter_pin(page: Any, user: str, pin: str) -> None:
+    page.locator(f".tile:has-text('{user}')").click()
+    for digit in pin:
+        page.locator(f".keys .button:text-is('{digit}')").click()
+    page.locator(".keys .button.main").click()
+
+
+def sign(page: Any, user: str, pin: str) -> None:
+    """Fill in a signature and give it."""
+    page.locator(".signature select").select_option(user)
+    page.locator(".signature input").fill(pin)
+    page.locator("dialog footer .button").last.click()
+
+
+def test_nothing_is_done_without_a_person_and_a_pin_is_enough(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    page = screen()
+    press(page, "#do-pause", "dialog .danger")
+    enter_pin(page, "anna", "2580")
+    page.wait_for_selector("#verdict[data-outcome=paused]")
+    assert page.locator("#person-name").inner_text() == "anna"
+    assert page.locator("#word").inner_text() == "PAUSED"
+    press(page, "#do-pause", "dialog .main")
+    page.wait_for_selector("#verdict:not([data-outcome=paused])")
+    done = [d["command"] for d in station.did("anna", "command")]
+    assert done[:2] == ["resume", "pause"]
+    press(page, "#person", "dialog footer .main")
+    page.wait_for_selector("#person-name[data-user='']")
+    assert station.did("anna", "sign_out")
+
+
+def test_a_wrong_pin_is_said_and_recorded(station: Station, screen: Callable[..., Any]) -> None:
+    page = screen()
+    press(page, "#do-mode", "dialog .choices .button >> nth=1")
+    enter_pin(page, "anna", "9999")
+    page.wait_for_selector(".pad .note:has-text('not right')")
+    page.keyboard.press("Escape")
+    assert station.did("unknown", "sign_in_refused")[0]["user"] == "anna"
+
+
+def test_a_planned_batch_is_started_cleared_tried_and_signed(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    station.plan("L100", "4711", 500)
+    page = screen("anna")
+    press(page, "#do-start", ".orders .tile:has-text('4711')")
+    assert page.locator("input[name=id]").input_value() == "L100"
+    press(page, "dialog footer .main")
+    page.wait_for_selector("#batch:text-is('L100')")
+    page.wait_for_selector("#do-checks[data-due]")
+    page.wait_for_selector("#progress-of:text-is('of 500')")
+    page.wait_for_selector("#alarm[data-code=unsigned]")
+    press(page, "#do-checks")
+    for index in range(4):
+        page.locator(".ticks input").nth(index).check()
+    sign(page, "anna", "2580")
+    page.wait_for_selector(".steps li")
+    page.wait_for_selector(".state[data-state=ok]", timeout=30_000)
+    sign(page, "anna", "2580")
+    page.wait_for_selector("#fact-mode[data-mode=auto]")
+    page.wait_for_selector("#verdict[data-outcome=running]")
+    meanings = [signature["meaning"] for signature in station.did("anna", "signature")]
+    assert meanings[:2] == ["first article approved", "line clear"]
+
+
+def test_modes_change_and_by_pass_takes_quality_a_reason_and_a_signature(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    page = screen("anna")
+    press(page, "#do-mode", "dialog .choices .button >> nth=2")
+    page.wait_for_selector("#fact-mode[data-mode=cleaning]")
+    press(page, "#do-mode", "dialog .choices .button >> nth=3")
+    enter_pin(page, "qin", "3690")
+    page.locator("input[name=reason]").fill("camera is being cleaned")
+    page.locator("input[name=minutes]").fill("5")
+    sign(page, "qin", "3690")
+    page.wait_for_selector("#fact-mode[data-mode=bypass]")
+    [signature] = station.did("qin", "signature")
+    assert (signature["meaning"], signature["by"]) == ("by-pass ordered", "pin")
+    press(page, "#do-mode", "dialog .choices .button >> nth=0")
+    page.wait_for_selector("#fact-mode[data-mode=auto]")
+
+
+def test_scanning_an_orders_code_changes_over(station: Station, screen: Callable[..., Any]) -> None:
+    station.plan("L200", "A-2024/7", 900)
+    page = screen("anna")
+    page.keyboard.type("A-2024/7")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog input[name=id]")
+    assert page.locator("input[name=id]").input_value() == "L200"
+    press(page, "dialog footer .main")
+    page.wait_for_selector("#batch:text-is('L200')")
+    page.wait_for_selector("#progress-of:text-is('of 900')")
+    page.keyboard.press("Escape")
+    page.keyboard.type("no such order")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog .note:has-text('No order has the code no such order')")
+    assert page.locator(".recipes .tile").count() == 2
+
+
+def test_an_alarm_says_who_has_seen_it(station: Station, screen: Callable[..., Any]) -> None:
+    page, other = screen("anna"), screen()
+    page.wait_for_selector("#alarm:not([hidden])")
+    press(page, "#alarm-all", "dialog footer .main")
+    other.wait_for_selector("#alarm-more:has-text('seen by anna')")
+    assert station.did("anna", "command")[0]["command"] == "acknowledge_alarm"
+
+
+def test_a_call_for_help_stands_on_every_screen_until_somebody_has_come(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    page, other = screen("anna"), screen("qin")
+    press(page, "#do-help", "dialog .choices .button >> nth=1")
+    for screen_of in (page, other):
+        screen_of.wait_for_selector("#help-what:has-text('anna has called for help')")
+        assert screen_of.locator("#help-why").inner_text() == "Maintenance"
+    press(other, "#help-come")
+    page.wait_for_selector("#help-bar", state="hidden")
+    assert station.did("anna", "help")[0]["action"] == "call"
+    assert station.did("qin", "help")[0]["action"] == "come"
+
+
+def test_a_part_that_passed_is_rejected_by_hand(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    page = screen("anna")
+    press(page, "[data-strip=parts]")
+    page.wait_for_selector("#rejects li[data-outcome=pass]")
+    press(page, "#rejects li[data-outcome=pass] button")
+    number = page.locator("dialog h2").inner_text().split()[1]
+    assert page.locator(".findings li").count() >= 1
+    assert page.evaluate("document.querySelector('.whole').width") > 400
+    press(page, "dialog .danger")
+    page.wait_for_selector(f"dialog .note:has-text('{number}')")
+    newest = station.did("anna", "disposition")[0]
+    assert (newest["disposition"], newest["runs"][0][1]) == ("hold", int(number))
+
+
+def test_a_challenge_says_which_parts_to_feed(station: Station, screen: Callable[..., Any]) -> None:
+    page = screen("anna")
+    press(page, "#do-checks")
+    if page.locator(".ticks").count():  # the batch of the change-over awaits its clearance first
+        for index in range(4):
+            page.locator(".ticks input").nth(index).check()
+        sign(page, "anna", "2580")
+        page.wait_for_selector(".state[data-state=ok]", timeout=30_000)
+        sign(page, "anna", "2580")
+        page.wait_for_selector("dialog", state="detached")
+        press(page, "#do-checks")
+    press(page, "dialog .choices .button")
+    press(page, "dialog footer .main")
+    page.wait_for_selector("dialog .note:has-text('Feed now: parts')")
+    assert station.did("anna", "command")[0]["command"] == "challenge"
+
+
+def test_a_batchs_history_is_read_on_a_phone(station: Station, screen: Callable[..., Any]) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
+    page = screen("qin", "/batches", **phone)
+    page.locator(".lots a:has-text('L100')").click()
+    page.wait_for_selector(".sums")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    about = page.locator(".lot").inner_text()
+    assert "Water 0.5 l" in about
+    assert "4711" in about
+    assert page.locator(".events li").count() == 2
+    assert page.evaluate("[...document.images].every((i) => i.complete ? i.naturalWidth : true)")
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/batches", "/batch/L100", "/desk/audit"])
+def test_every_page_speaks_chinese(station: Station, screen: Callable[..., Any], path: str) -> None:
+    page = screen("qin", path, locale="zh-CN")
+    page.wait_for_timeout(200)
+    assert page.locator("html").get_attribute("lang") == "zh-Hans"
+    english = page.evaluate("""() => [...document.querySelectorAll("[data-word]")]
+      .filter((n) => n.checkVisibility() && !/[\\u4e00-\\u9fff]|^PLC$/.test(n.textContent))
+      .map((n) => n.dataset.word)""")
+    assert english == []
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("path", ["/", "/login", "/batches", "/batch/L100", "/desk/audit"])
+def test_an_accessibility_check_finds_nothing(
+    station: Station, screen: Callable[..., Any], path: str, scheme: str
+) -> None:
+    page = screen("qin", path, bypass_csp=True)
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_timeout(600 if path.startswith("/desk") else 200)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(
+    "button", ["#do-start", "#do-change", "#do-mode", "#do-help", "#do-pause", "#station"]
+)
+def test_an_accessibility_check_finds_nothing_in_the_dialogs(
+    station: Station, screen: Callable[..., Any], button: str
+) -> None:
+    page = screen("anna", bypass_csp=True)
+    press(page, button)
+    page.wait_for_selector("dialog[open]")
+    page.wait_for_timeout(200)
+    assert violations(page) == []
+    small = page.evaluate("""() => [...document.querySelectorAll("dialog button, dialog select,"
+      + "dialog input:not([type=checkbox])")].filter((n) => n.checkVisibility())
+      .map((n) => [n.textContent.slice(0, 20), n.getBoundingClientRect().width,
+                   n.getBoundingClientRect().height])
+      .filter(([, w, h]) => w < 64 || h < 64)""")
+    assert small == []
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds of WCAG 2.2 A and AA, and of a contrast of 7:1."""
+    axe = pytest.importorskip("axe_playwright_python.base", reason="NO AXE: not checked")
+    page.evaluate(Path(axe.AXE_FILE_PATH).read_text())
+    found = page.evaluate("""() => axe.run(document, { runOnly: { type: "tag",
+      values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "wcag2aaa"] } })""")
+    return [
+        f"{v['id']}: {node['target']} {node['failureSummary'][:200]}"
+        for v in found["violations"]
+        for node in v["nodes"]
+    ]
+
+
+def test_killing_the_whole_station_leaves_no_verdict_on_a_screen(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    pages = [screen("anna"), screen()]
+    for page in pages:
+        page.wait_for_selector("#verdict[data-outcome=running], #verdict[data-outcome=reject]")
+    press(pages[0], "#do-help")
+    killed = time.monotonic()
+    os.kill(station.trial.pids()["station"], signal.SIGKILL)
+    for page in pages:
+        page.wait_for_selector("body[data-link=lost]", state="attached")
+    assert time.monotonic() - killed < 2.0
+    for page in pages:
+        assert page.locator(".lost").is_visible()
+        assert page.locator("#word").inner_text() == ""
+        assert page.locator("#caption").is_hidden()
+        assert page.locator("dialog[open]").count() == 0
+    assert station.trial.station is not None
+    station.trial.station.wait()
+    station.trial.station = None
+    assert run_dir(station.data).is_dir()
