@@ -23,7 +23,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from inspector.store.bench import sample_gate, sample_verdict
-from inspector.store.checkpoint import FIRST, Checkpoint, sign
+from inspector.store.checkpoint import FIRST, Checkpoint, digest_of, sign
 from inspector.store.entries import Entries
 from inspector.store.keys import key_id
 from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash
@@ -172,6 +172,7 @@ def _packed(name: str, key: Ed25519PrivateKey, parts: int, segments: int) -> lis
             ),
             key,
         )
+        previous = digest_of(signed.body)
         roots = (before, tree.root())
         packed.append(segment.pack(name, "line", first, records, roots, [signed], key))
     return packed

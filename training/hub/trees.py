@@ -7,12 +7,23 @@ Enters: a station's ledger and a size. Leaves: its tree or root there. At most o
 from __future__ import annotations
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.sync.segment import unpack
 from training.hub import tables
 from training.hub.blobs import Blobs
+
+_HOLDING = (
+    select(tables.Segment.first, tables.Segment.count, tables.Segment.digest, tables.Segment.edge)
+    .where(
+        tables.Segment.station_id == bindparam("at"),
+        tables.Segment.ledger == bindparam("ledger"),
+        tables.Segment.first < bindparam("before"),
+    )
+    .order_by(tables.Segment.first.desc())
+    .limit(1)
+)
 
 
 class Trees:
@@ -32,22 +43,15 @@ class Trees:
         """The tree of the first ``size`` records; None if not so many are here."""
         if size == 0:
             return Tree()
-        segment = tables.Segment
-        mine = select(segment.first, segment.count, segment.digest, segment.edge).where(
-            segment.station_id == station_id, segment.ledger == ledger
-        )
-        holding = connection.execute(
-            mine.where(segment.first < size).order_by(segment.first.desc()).limit(1)
-        ).first()
+        where = {"at": station_id, "ledger": ledger}
+        holding = connection.execute(_HOLDING, where | {"before": size}).first()
         if holding is None or holding.first + holding.count < size:
             return None
         if holding.first + holding.count == size:
             return tree_of(size, holding.edge)
         tree = Tree()
         if holding.first:
-            before = connection.execute(
-                mine.where(segment.first < holding.first).order_by(segment.first.desc()).limit(1)
-            ).one()
+            before = connection.execute(_HOLDING, where | {"before": holding.first}).one()
             tree = tree_of(holding.first, before.edge)
         for record in records_of(connection, self._blobs, station_id, holding.digest)[
             : size - holding.first
