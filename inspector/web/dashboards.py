@@ -1,0 +1,364 @@
+"""Dashboards: a period and filters enter by the address; yield, Pareto, control chart, defect map,
+scores and latency leave. The big screen shows the same panels one after the other.
+
+`app` makes the pages. Figures come from `inspector.store.figures`, limits and rules from
+`inspector.quality`, pictures of figures from `charts`.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import cycle
+from typing import Any
+
+import anyio.to_thread
+from nicegui import ui
+
+from inspector.identity import Action
+from inspector.part import Mode
+from inspector.quality.charts import p_chart
+from inspector.quality.rules import signals
+from inspector.store import StoreError
+from inspector.store.figures import (
+    Period,
+    faulty,
+    latencies_ms,
+    pareto,
+    period,
+    sample,
+    scores,
+)
+from inspector.store.query import History
+from inspector.web import charts
+from inspector.web.desk import Desk
+from inspector.web.frame import Shown, icon, page
+from inspector.web.pictures import address
+from inspector.web.sessions import Sessions
+
+PATH, WALL = "/dashboards", "/wall"
+PERIODS = ("hour", "shift", "day", "week", "from")
+SLICES = 48
+TURN_S = 12.0
+"""How long the big screen shows a panel; it reads the ledger anew at each turn."""
+SCORED_MAX = 4
+"""Labels whose scores are drawn: those with the most that is not in order first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is shown: the same names as in the address."""
+
+    period: str = "shift"
+    since: str = ""
+    until: str = ""
+    batch: str = ""
+    view: str = ""
+
+
+@dataclass(slots=True)
+class Board:
+    """All that the panels show."""
+
+    found: Period
+    pareto: tuple[tuple[str, int], ...]
+    places: list[tuple[float, float]]
+    picture: str
+    size: tuple[int, int]
+    view: str
+    scores: dict[str, tuple[list[float], list[float]]]
+    latencies: list[float]
+
+
+def build(desk: Desk, sessions: Sessions) -> None:
+    """The pages ``/desk/dashboards`` and ``/desk/wall``."""
+
+    @page(desk, sessions, PATH, word="nav.dashboards", icon="dashboard", action=Action.VIEW)
+    async def dashboards(
+        shown: Shown, period: str = "shift", since: str = "", until: str = "", batch: str = "",
+        view: str = "",
+    ) -> None:  # fmt: skip
+        asked = Asked(period, since, until, batch, view)
+        _style()
+        batches, board = await anyio.to_thread.run_sync(lambda: _read(desk, asked))
+        _filters(shown, asked, batches, [camera.name for camera in desk.station.cameras])
+        if board is None or not board.found.parts:
+            ui.html(f'<p class="empty">{shown.word("board.none")}</p>', sanitize=False)
+            return
+        _put(_tiles(shown, board))
+        with ui.element("div").classes("board"):
+            for draw in PANELS:
+                _put(draw(shown, board))
+
+    @page(desk, sessions, WALL, word="nav.wall", icon="zoom", action=Action.VIEW)
+    async def wall(shown: Shown, period: str = "shift", batch: str = "", view: str = "") -> None:
+        asked = Asked(period, batch=batch, view=view)
+        _style()
+        turns = cycle(PANELS)
+        screen = ui.element("div").classes("wall rows")
+
+        async def turn() -> None:
+            shown.who(Action.VIEW)
+            _, board = await anyio.to_thread.run_sync(lambda: _read(desk, asked))
+            draw = next(turns)
+            screen.clear()
+            with screen:
+                if board is None or not board.found.parts:
+                    ui.html(f'<p class="empty">{shown.word("board.none")}</p>', sanitize=False)
+                    return
+                _put(_tiles(shown, board))
+                with ui.element("div").classes("board"):
+                    _put(draw(shown, board))
+                ui.label(shown.word("board.as_of", shown.moment(time.time_ns())))
+
+        await turn()
+        ui.timer(TURN_S, turn, immediate=False)
+
+
+def span_of(desk: Desk, asked: Asked, now_ns: int) -> tuple[int, int]:
+    """From when to when, in UTC ns; what the address has wrong is taken as the last hour."""
+    calendar = desk.station.calendar
+    hour = 3_600_000_000_000
+    if asked.period == "week":
+        return now_ns - 7 * 24 * hour, now_ns
+    if asked.period in ("shift", "day"):
+        same: Callable[[int], Any] = (
+            calendar.day_of
+            if asked.period == "day" or not calendar.shifts
+            else lambda at: (calendar.day_of(at), calendar.shift_of(at))
+        )
+        begin = now_ns
+        while same(begin - hour // 4) == same(now_ns) and now_ns - begin < 24 * hour:
+            begin -= hour // 4
+        return begin - begin % (hour // 4), now_ns
+    since, until = _moment(asked.since), _moment(asked.until, 1)
+    if asked.period == "from" and since is not None:
+        end = min(now_ns, until or now_ns)
+        return since, end if end > since else now_ns
+    return now_ns - hour, now_ns
+
+
+def _moment(text: str, later_days: int = 0) -> int | None:
+    """A day, or a day and a time, by the station's clock; an end's day counts whole."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if len(text) <= 10:
+        when += timedelta(days=later_days)
+    return int(when.astimezone().timestamp() * 1e9)
+
+
+def _read(desk: Desk, asked: Asked) -> tuple[list[str], Board | None]:
+    """The newest batches' names, and the board; None where no line has run here."""
+    try:
+        with desk.history() as history:
+            batches = [b.id for b in history.batches(30)]
+            return batches, _board(desk, history, asked)
+    except StoreError:
+        return [], None
+
+
+def _board(desk: Desk, history: History, asked: Asked) -> Board:
+    found = period(history, *span_of(desk, asked, time.time_ns()), SLICES, asked.batch)
+    view = asked.view or desk.station.cameras[0].name
+    bad = faulty(history, found.span)
+    places = [
+        ((f.box[0] + f.box[2]) / 2, (f.box[1] + f.box[3]) / 2)
+        for verdict in bad
+        if verdict.mode is Mode.AUTO
+        for f in verdict.findings
+        if not f.ok and f.box is not None and f.view == view
+    ]
+    looked = sample(history, found)
+    picture, size = _picture(desk, history, found, view)
+    return Board(
+        found,
+        pareto(history, found.span, asked.view),
+        places,
+        picture,
+        size,
+        view,
+        scores([*looked, *bad], asked.view),
+        latencies_ms(looked),
+    )
+
+
+def _picture(desk: Desk, history: History, found: Period, view: str) -> tuple[str, tuple[int, int]]:
+    """The newest kept picture of a view in the period, and its size in pixels."""
+    import cv2
+
+    for part in history.last(200, faulty=True, before=found.span[1] + 1):
+        image = next((i for i in part.images if i.view == view), None)
+        where = image and address(part, view)
+        pixels = cv2.imread(str(desk.data / image.path)) if image else None
+        if where and pixels is not None:
+            return where, (int(pixels.shape[1]), int(pixels.shape[0]))
+    return "", (0, 0)
+
+
+def _filters(shown: Shown, asked: Asked, batches: list[str], views: list[str]) -> None:
+    """A plain form: the view stands in the address, so that it can be sent to a colleague."""
+    with ui.element("form").classes("search").props(f'method="get" action="/desk{PATH}"'):
+        _choice(
+            shown.word("board.period"), "period", asked.period,
+            [(name, shown.word(f"board.period.{name}")) for name in PERIODS],
+        )  # fmt: skip
+        for name, value in (("since", asked.since), ("until", asked.until)):
+            with ui.element("label").classes("field"):
+                ui.html(f"<span>{shown.word(f'board.{name}')}</span>", sanitize=False)
+                field = ui.element("input")
+                field._props |= {"type": "date", "name": name, "value": value}
+        known = batches if asked.batch in ("", *batches) else [asked.batch, *batches]
+        _choice(
+            shown.word("board.batch"), "batch", asked.batch,
+            [("", shown.word("board.batch.all")), *((b, b) for b in known)],
+        )  # fmt: skip
+        _choice(
+            shown.word("board.view"), "view", asked.view,
+            [("", shown.word("board.view.all")), *((v, v) for v in views)],
+        )  # fmt: skip
+        with ui.element("button").classes("button main").props('type="submit"'):
+            icon("search")
+            ui.html(f"<span>{shown.word('board.show')}</span>", sanitize=False)
+
+
+def _choice(word: str, name: str, value: str, options: list[tuple[str, str]]) -> None:
+    drawn = "".join(
+        f'<option value="{html.escape(key)}"{" selected" if key == value else ""}>'
+        f"{html.escape(said)}</option>"
+        for key, said in options
+    )
+    with ui.element("label").classes("field"):
+        ui.html(f"<span>{html.escape(word)}</span>", sanitize=False)
+        ui.html(
+            f'<select name="{name}" aria-label="{html.escape(word)}">{drawn}</select>',
+            sanitize=False,
+        )
+
+
+def _tiles(shown: Shown, board: Board) -> str:
+    found = board.found
+    good = found.parts - found.rejected - found.errors
+    worst = board.pareto[0] if board.pareto else None
+    tiles = [
+        (f"{found.parts:,}", "board.parts"),
+        (f"{good / found.parts:.2%}", "board.yield"),
+        (f"{found.rejected:,}", "board.rejected"),
+        (f"{found.errors:,}", "board.errors"),
+        (worst[0].replace("_", " ") if worst else "–", "board.worst"),
+    ]
+    return (
+        '<div class="tiles">'
+        + "".join(
+            f'<div class="tile"><b>{html.escape(value)}</b><span>{shown.word(word)}</span></div>'
+            for value, word in tiles
+        )
+        + "</div>"
+    )
+
+
+def _over_time(shown: Shown, board: Board) -> str:
+    slices = board.found.slices
+    days = slices[-1].to_ns - slices[0].from_ns > 36 * 3600 * 10**9
+    bars = [
+        charts.Bar(
+            _tick(shown, s.from_ns, days) if i % 8 == 0 else "",
+            f"{shown.moment(s.from_ns, seconds=False)}: {s.passed} / {s.rejected} / {s.errors}",
+            (s.passed, s.rejected, s.errors),
+        )
+        for i, s in enumerate(slices)
+    ]
+    title = shown.word("board.over_time")
+    key = (("pass", "board.good"), ("reject", "board.rejected"), ("error", "board.errors"))
+    drawn = charts.stacked(bars, ("pass", "reject", "error"), title)
+    return _panel(title, drawn, "wide", _key(shown, key))
+
+
+def _tick(shown: Shown, at_ns: int, days: bool) -> str:
+    """A moment under an axis: its day where the axis is days long, else its time."""
+    day, _, clock = shown.moment(at_ns, seconds=False).rpartition(" ")
+    return day.rsplit(" ", 1)[0] if days and shown.language == "en" else day if days else clock
+
+
+def _pareto(shown: Shown, board: Board) -> str:
+    title = shown.word("board.pareto")
+    rows = [(label.replace("_", " "), count) for label, count in board.pareto]
+    if not rows:
+        return _panel(title, _none(shown, "board.no_defect"), "narrow")
+    return _panel(title, charts.pareto(rows, title), "narrow")
+
+
+def _spc(shown: Shown, board: Board) -> str:
+    held = [s for s in board.found.slices if s.parts - s.errors > 0]
+    title = shown.word("board.spc", len(held))
+    if not board.found.rejected or len(held) < 2:
+        return _panel(title, _none(shown, "board.no_defect"), "wide")
+    chart = p_chart([s.rejected for s in held], [s.parts - s.errors for s in held])
+    marks: dict[int, str] = {}
+    for signal in signals(list(chart.z)):
+        marks.setdefault(signal.at, signal.rule)
+    drawn = charts.control(
+        list(chart.points), chart.centre, list(chart.lower), list(chart.upper), marks,
+        [shown.moment(s.from_ns, seconds=False) for s in held], title,
+    )  # fmt: skip
+    key = (("", "board.spc.limits"), ("", "board.spc.rule"))
+    return _panel(title, drawn, "wide", _key(shown, key))
+
+
+def _heat(shown: Shown, board: Board) -> str:
+    title = shown.word("board.heat", board.view)
+    if not board.picture:
+        return _panel(title, _none(shown, "board.no_picture"), "narrow")
+    return _panel(title, charts.heat(board.places, board.size, board.picture, title), "narrow")
+
+
+def _scores(shown: Shown, board: Board) -> str:
+    found = sorted(board.scores.items(), key=lambda item: (-len(item[1][1]), -len(item[1][0])))
+    drawn = "".join(
+        f"<h2>{html.escape(shown.word('board.scores', label.replace('_', ' ')))}</h2>"
+        + charts.histogram((("pass", good), ("reject", bad)), 0.0, 1.0, label, height=120)
+        for label, (good, bad) in found[:SCORED_MAX]
+    )
+    key = _key(shown, (("pass", "board.good"), ("reject", "board.bad")))
+    return _panel("", drawn or _none(shown, "board.none"), "", key)
+
+
+def _latency(shown: Shown, board: Board) -> str:
+    title = shown.word("board.latency", len(board.latencies))
+    if not board.latencies:
+        return _panel(title, _none(shown, "board.none"), "")
+    ordered = sorted(board.latencies)
+    high = max(20.0, ordered[int(len(ordered) * 0.99)] * 1.2)
+    drawn = charts.histogram((("plain", ordered),), 0.0, high, title, unit=" ms", height=240)
+    return _panel(title, drawn, "")
+
+
+PANELS: tuple[Callable[[Shown, Board], str], ...] = (
+    _over_time, _pareto, _spc, _heat, _scores, _latency,
+)  # fmt: skip
+
+
+def _panel(title: str, drawn: str, width: str, key: str = "") -> str:
+    heading = f"<h2>{html.escape(title)}</h2>" if title else ""
+    return f'<section class="panel {width}">{heading}{drawn}{key}</section>'
+
+
+def _key(shown: Shown, entries: tuple[tuple[str, str], ...]) -> str:
+    said = "".join(f'<span class="{look}">{shown.word(word)}</span>' for look, word in entries)
+    return f'<div class="key">{said}</div>'
+
+
+def _none(shown: Shown, word: str) -> str:
+    return f'<p class="none">{shown.word(word)}</p>'
+
+
+def _put(drawn: str) -> None:
+    ui.html(drawn, sanitize=False).style("display: contents")
+
+
+def _style() -> None:
+    ui.add_head_html('<link rel="stylesheet" href="/static/charts.css">')

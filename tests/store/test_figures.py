@@ -1,0 +1,92 @@
+"""Figures of a period against a ledger whose content is known. (S12)"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from web.shift_of_parts import HOUR_NS, write_shift
+
+from inspector.part import Outcome, Verdict
+from inspector.store import History
+from inspector.store.figures import faulty, latencies_ms, pareto, period, sample, scores
+
+PARTS = 600
+
+
+@pytest.fixture(scope="module")
+def now_ns() -> int:
+    return time.time_ns()
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory, now_ns: int) -> Iterator[History]:
+    data = tmp_path_factory.mktemp("shift")
+    write_shift(data, PARTS, 6.0, now_ns=now_ns)
+    with History(data) as history:
+        yield history
+
+
+@pytest.fixture(scope="module")
+def verdicts(history: History) -> list[Verdict]:
+    return [p.verdict for p in history.last(PARTS)]
+
+
+def test_slices_hold_every_part_once(
+    history: History, verdicts: list[Verdict], now_ns: int
+) -> None:
+    found = period(history, now_ns - 7 * HOUR_NS, now_ns + HOUR_NS, 16)
+
+    assert (found.parts, found.errors) == (PARTS, 0)
+    assert found.rejected == sum(v.outcome is Outcome.REJECT for v in verdicts)
+    for slice in found.slices:
+        inside = [v for v in verdicts if slice.from_ns <= v.times.utc_ns < slice.to_ns]
+        assert abs(slice.parts - len(inside)) <= 1  # ids tell the time to the millisecond
+        assert slice.passed == slice.parts - slice.rejected
+
+
+def test_an_hour_is_a_sixth_of_six(history: History, now_ns: int) -> None:
+    found = period(history, now_ns - HOUR_NS, now_ns + 1_000_000, 4)
+
+    assert abs(found.parts - PARTS // 6) <= 1
+
+
+def test_labels_are_counted_in_the_period_only(
+    history: History, verdicts: list[Verdict], now_ns: int
+) -> None:
+    found = period(history, now_ns - HOUR_NS, now_ns + HOUR_NS, 4)
+    since = now_ns - HOUR_NS
+    expected = Counter(
+        f.label for v in verdicts if v.times.utc_ns >= since for f in v.findings if not f.ok
+    )
+
+    assert dict(pareto(history, found.span)) == dict(expected)
+    assert pareto(history, found.span, view="code") == ()
+    assert len(faulty(history, found.span)) == sum(expected.values())
+
+
+def test_a_period_without_parts_is_empty_everywhere(history: History) -> None:
+    found = period(history, 0, HOUR_NS, 3)
+
+    assert (found.parts, found.span) == (0, (0, -1))
+    assert pareto(history, found.span) == () and faulty(history, found.span) == ()
+    assert sample(history, found) == ()
+
+
+def test_another_batch_has_none_of_it(history: History, now_ns: int) -> None:
+    assert period(history, now_ns - 7 * HOUR_NS, now_ns, 4, batch="other").parts == 0
+
+
+def test_a_sample_is_spread_over_the_period(history: History, now_ns: int) -> None:
+    found = period(history, now_ns - 6 * HOUR_NS, now_ns + 1_000_000, 6)
+    looked = sample(history, found, 60)
+
+    assert 55 <= len(looked) <= 60
+    gaps = [b.sequence - a.sequence for a, b in pairwise(looked)]
+    assert max(gaps) <= 2 * PARTS // 60
+    good, bad = scores(looked)["bottle"]
+    assert len(good) == len(looked) and not bad
+    assert all(0 < ms < 100 for ms in latencies_ms(looked))

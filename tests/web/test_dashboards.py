@@ -1,0 +1,80 @@
+"""Dashboards in a real browser over a ledger that is known. (S1, S12)"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from web.shift_of_parts import write_shift
+
+from inspector.identity import Role
+
+
+@pytest.fixture(scope="module")
+def shift(web: Any) -> Iterator[None]:
+    """The station of all tests has made parts for six hours; afterwards it never has."""
+    write_shift(web.data)
+    yield
+    for name in ("line.db", "line.db-wal", "line.db-shm", "images"):
+        path = web.data / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def signed_in(web: Any, page: Any) -> Any:
+    token, _ = web.session(Role.QA, name="qin")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    return page
+
+
+def figure(page: Any, word: str) -> int:
+    text = page.locator(".tile", has_text=word).locator("b").inner_text()
+    return int(re.sub(r"[^\d]", "", text))
+
+
+def test_the_panels_show_the_period_that_the_address_names(
+    web: Any, signed_in: Any, shift: None
+) -> None:
+    signed_in.goto(f"{web.url}desk/dashboards?period=week")
+    signed_in.locator(".tile").first.wait_for()
+
+    assert figure(signed_in, "Parts") == 3000
+    week = figure(signed_in, "Rejected")
+    assert 60 <= week <= 160
+    charts = signed_in.locator("svg.chart")
+    assert charts.count() >= 6
+    assert signed_in.locator("svg.chart .signal").count() >= 1, "the last hour is out of control"
+    assert signed_in.locator("svg.chart .hot").count() >= 5
+    signed_in.select_option("select[name=period]", "hour")
+    signed_in.locator("form.search button").click()
+    signed_in.wait_for_url("**period=hour**")
+    assert 480 <= figure(signed_in, "Parts") <= 520
+    assert figure(signed_in, "Rejected") < week
+
+
+def test_a_period_without_parts_says_so(web: Any, signed_in: Any, shift: None) -> None:
+    signed_in.goto(f"{web.url}desk/dashboards?period=from&since=2020-01-01&until=2020-01-02")
+
+    signed_in.get_by_text("No part in this period").wait_for()
+
+
+@pytest.mark.parametrize(
+    "query", ["period=<b>", "period=from&since=x&until=y", "batch=%27%22--", "view=zz"]
+)
+def test_a_wrong_address_is_no_error(web: Any, signed_in: Any, shift: None, query: str) -> None:
+    signed_in.goto(f"{web.url}desk/dashboards?{query}")
+
+    signed_in.locator("form.search").wait_for()
+
+
+def test_the_big_screen_speaks_chinese_and_shows_a_panel(
+    web: Any, signed_in: Any, shift: None
+) -> None:
+    signed_in.context.add_cookies([{"name": "language", "value": "zh", "url": web.url}])
+    signed_in.goto(f"{web.url}desk/wall?period=week")
+
+    signed_in.locator(".wall svg.chart").first.wait_for()
+    assert "合格率" in signed_in.locator(".tiles").inner_text()
