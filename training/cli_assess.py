@@ -138,6 +138,44 @@ def register(app: typer.Typer) -> None:
         for sample in report["proposal"]["samples"][:10]:
             print(f"  {sample['part'][:18]}  {sample['station']}  {sample['why']}")
 
+    @app.command()
+    def trials(
+        dataset: Annotated[str, typer.Argument(help="A data set.")],
+        run: Annotated[Path, typer.Option(help="Folder of the runs.")],
+        view: Annotated[str, typer.Option(help="Which view.")],
+        rate: Annotated[list[float] | None, typer.Option(help="Rates to try; repeatable.")] = None,
+        seeds: Annotated[int, typer.Option(min=1, help="Seeds per rate.")] = 1,
+        folds: Annotated[int, typer.Option(min=2, help="Folds, by batch.")] = 3,
+        epochs: Annotated[int, typer.Option(min=1)] = 20,
+        start: Annotated[Path | None, typer.Option(help="A model to begin from.")] = None,
+        ray: Annotated[
+            str, typer.Option(help="Ray: auto, local:2, or ray://HOST:PORT.", envvar="RAY_ADDRESS")
+        ] = "",
+        home: Home = HOME,
+        threads: Annotated[int, typer.Option(min=1)] = 2,
+        as_json: Json = False,
+    ) -> None:
+        """Train a detector on every fold, for each rate and seed; on a Ray cluster if named.
+
+        Example: training trials bottles --view side --rate 0.001 --rate 0.002 --run runs/trials
+        """
+        from training.trials import trials as run_all
+
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("trials", total=None)
+            report = run_all(
+                home, dataset, run, view=view, start=start, folds=folds, epochs=epochs, ray=ray,
+                rates=tuple(rate or (2e-3,)), seeds=tuple(range(seeds)), threads=threads,
+                told=lambda done, all_of: progress.update(task, completed=done, total=all_of),
+            )  # fmt: skip
+        if as_json:
+            print(json.dumps(report))
+            return
+        table = Table("rate", "mAP50", "spread", title=report["dataset"])
+        for name, row in report["by_rate"].items():
+            table.add_row(name, f"{row['mean']:.3f}", f"{row['spread']:.3f}")
+        Console().print(table)
+
 
 def _print(report: dict[str, Any]) -> None:
     f, against = report["figures"], report["comparison"]

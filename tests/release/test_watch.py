@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from release.centre import Centre
 
-from inspector.release import install
+from inspector.release import ReleaseRefused, install
 from inspector.release.channel import fetch, newest
 from inspector.release.stage import Stage, standings
 from inspector.release.watch import Probation, may_take_over, surely_above, why_back
@@ -75,3 +78,26 @@ def test_a_channel_in_a_folder_has_the_newest_of_each_recipe(
     assert (pointer.title, pointer.number) == ("coded/3", 3)
     assert fetch(str(folder), pointer, tmp_path) == path
     assert inspect(path).digest == pointer.digest
+
+
+def test_a_channel_behind_a_url_gives_the_same(centre: Centre, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "share"
+    put(centre.made(5), "stable", folder)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        (pointer,) = newest(url, "stable")
+        assert newest(url, "canary") == []
+        done = install(fetch(url, pointer, tmp_path / "in"), data, "releases")
+        assert done.installed.title == "coded/5"
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(ReleaseRefused, match="cannot be fetched"):
+        newest(url, "stable")
