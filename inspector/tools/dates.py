@@ -1,7 +1,9 @@
 """Printed text goes in, the date that it says comes out, and whether a rule about it holds.
 
-Formats are written as they are printed: ``DD MMM``, ``DD/MM/YYYY``, ``MMM YYYY``. "Today" is always
-handed in. Imported by ``tools/read.py``.
+Formats are written as they are printed: ``DD MMM``, ``DD/MM/YYYY``, ``MMM YYYY``; as codes,
+``YYJJJ`` (day of the year), ``YYWW`` or ``WWYYE`` (week and weekday after ISO 8601), ``YJJJS`` (the
+year's last digit, a shift's letter). "Today" is always handed in. Imported by
+``tools/line_rules.py``.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from __future__ import annotations
 import calendar
 import functools
 import re
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from inspector.tools.pattern import Pattern
 
@@ -30,8 +32,8 @@ FORMATS = (
 )
 """Formats that a date rule without formats of its own takes."""
 
-_FIELDS = re.compile(r"DD|MMM|MM|YYYY|YY|D|.", re.DOTALL)
-_DIGITS_OF = {"DD": 2, "MM": 2, "YY": 2, "YYYY": 4}
+_FIELDS = re.compile(r"DD|MMM|MM|YYYY|YY|Y|JJJ|WW|E|S|D|.", re.DOTALL)
+_DIGITS_OF = {"DD": 2, "MM": 2, "YY": 2, "YYYY": 4, "Y": 1, "JJJ": 3, "WW": 2, "E": 1, "S": 1}
 _DAY, _MONTH, _CENTURY = "([0-2]\\d|3[01])", "(0\\d|1[0-2])", "(19|20)"
 _PATTERNS = {
     "DD": _DAY,
@@ -39,7 +41,18 @@ _PATTERNS = {
     "MMM": f"({'|'.join(MONTHS)})",
     "YY": "\\d{2}",
     "YYYY": f"{_CENTURY}\\d{{2}}",
+    "Y": "\\d",
+    "JJJ": "([0-2]\\d{2}|3[0-6]\\d)",
+    "WW": "([0-4]\\d|5[0-3])",
+    "E": "[1-7]",
+    "S": "\\a",
 }
+
+
+_WHOLE = (
+    {"D", "M"}, {"M", "Y"}, {"D", "M", "Y"}, {"J"}, {"J", "Y"}, {"W", "Y"}, {"W", "Y", "E"},
+)  # fmt: skip
+"""Fields that make a date, by their first letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +62,12 @@ class PrintedDate:
     text: str
     """As printed, look-alikes put right and the format's spaces where they were swallowed."""
     day: date
-    """A month without a day means its last day; a day without a year the one nearest to today."""
+    """A month without a day means its last day, a week without one its Sunday; a day without a year
+    the one nearest to today, and of a year's last digit the nearest such year."""
     start: int
     """Where it begins in the line, in characters without spaces."""
+    shift: str = ""
+    """The letter of the shift, where the format has one."""
 
 
 @functools.cache
@@ -59,13 +75,16 @@ def parts_of(form: str) -> tuple[str, ...]:
     """The fields and separators of a format. Raises ``ValueError`` when it is not one."""
     parts = tuple(_FIELDS.findall(form))
     named = [p for p in parts if p in _PATTERNS]
-    kinds = [p[0] for p in named]
-    if len(kinds) != len(set(kinds)) or "M" not in kinds or len(named) < 2:
+    kinds = {p[0] for p in named}
+    days = kinds - {"S"}
+    if len(kinds) != len(named) or days not in _WHOLE:
         raise ValueError(
-            f"`{form}` is no date format; use DD, MM or MMM, YY or YYYY, as in DD MMM YY"
+            f"`{form}` is no date format; use DD, MM or MMM, YY or YYYY, as in DD MMM YY, or a code"
+            " such as YYJJJ, YYWWE, YJJJS"
         )
     if any(p not in _PATTERNS and p.isalnum() for p in parts):
-        raise ValueError(f"`{form}`: only DD, MM, MMM, YY, YYYY and separators may stand in it")
+        known = ", ".join(_PATTERNS)
+        raise ValueError(f"`{form}`: only {known} and separators may stand in it")
     return parts
 
 
@@ -160,7 +179,8 @@ def _same_kind(a: str, b: str) -> bool:
 
 
 def _dated(form: str, stretch: str, today: date, start: int) -> PrintedDate | None:
-    day = month = year = None
+    day = month = year = of_year = week = weekday = None
+    shift = ""
     at = 0
     for part in parts_of(form):
         if part == " ":
@@ -179,8 +199,46 @@ def _dated(form: str, stretch: str, today: date, start: int) -> PrintedDate | No
                 year = 2000 + int(piece)
             case "YYYY":
                 year = int(piece)
-    found = _calendar(day, month or 0, year, today)
-    return PrintedDate(stretch, found, start) if found else None
+            case "Y":
+                year = _nearest_year(int(piece), today)
+            case "JJJ":
+                of_year = int(piece)
+            case "WW":
+                week = int(piece)
+            case "E":
+                weekday = int(piece)
+            case "S":
+                shift = piece
+    if of_year is not None:
+        found = _day_of_year(of_year, year, today)
+    elif week is not None:
+        found = _day_of_week(week, weekday or 7, year or 0)
+    else:
+        found = _calendar(day, month or 0, year, today)
+    return PrintedDate(stretch, found, start, shift) if found else None
+
+
+def _nearest_year(digit: int, today: date) -> int:
+    """The year that ends in ``digit`` and is nearest to today; of two, the coming one."""
+    near = range(today.year - 5, today.year + 6)
+    return min((y for y in near if y % 10 == digit), key=lambda y: (abs(y - today.year), -y))
+
+
+def _day_of_year(number: int, year: int | None, today: date) -> date | None:
+    years = (today.year - 1, today.year, today.year + 1) if year is None else (year,)
+    days = [
+        date(y, 1, 1) + timedelta(number - 1)
+        for y in years
+        if y > 0 and 1 <= number <= 365 + calendar.isleap(y)
+    ]
+    return min(days, key=lambda d: abs((d - today).days), default=None)
+
+
+def _day_of_week(week: int, weekday: int, year: int) -> date | None:
+    try:
+        return date.fromisocalendar(year, week, weekday)
+    except ValueError:
+        return None
 
 
 def _calendar(day: int | None, month: int, year: int | None, today: date) -> date | None:
@@ -207,4 +265,4 @@ def _as_printed(found: PrintedDate, text: str, origin: list[int], form: str) -> 
         if origin[found.start + i] > origin[found.start + i - 1] + 1:
             chars.append(" ")
         chars.append(found.text[i])
-    return PrintedDate("".join(chars), found.day, found.start)
+    return replace(found, text="".join(chars))

@@ -41,6 +41,8 @@ class Letterbox:
             self._fill = np.asarray(self._box.pad, np.float32)
         image[...] = self._fill
         self._image = image
+        self.width = int(image.shape[1])
+        """Of the input, in pixels."""
         self._source: tuple[int, ...] = ()
         self.scale = 1.0
         """Input pixels per picture pixel."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from inspector.config import Settings
 from inspector.part import Severity
 from inspector.tools import dates
+from inspector.tools.curve import Arc, Runs
+from inspector.tools.ocv import Verify
 from inspector.tools.pattern import Pattern, PatternError
 from inspector.tools.recognise import Reading, spaced
-from inspector.tools.step import Context, Roi, Unjudged, nearest
+from inspector.tools.step import Context, Roi, Unjudged, is_left_out, nearest
 
 
 def _is_a_format(form: str) -> str:
@@ -32,6 +34,10 @@ def _is_a_pattern(template: str) -> str:
     return template
 
 
+def _is_across(runs: str) -> bool:
+    return runs == "across"
+
+
 class DateRule(Settings):
     """The line must hold a date; days are counted from today."""
 
@@ -39,6 +45,11 @@ class DateRule(Settings):
     not_before_days: int | None = None
     """The date is at least this many days ahead."""
     not_after_days: int | None = None
+    shelf_days: int = Field(0, ge=0, exclude_if=is_left_out)
+    """The print says when it was made; it expires this many days later, and the bounds above are
+    about that day."""
+    shifts: str = Field("", exclude_if=is_left_out)
+    """The letters that shifts have, such as ``ABC``; others are no print of this plant."""
 
     @property
     def needs_clock(self) -> bool:
@@ -59,9 +70,21 @@ class Line(Settings):
     pattern: Annotated[str, AfterValidator(_is_a_pattern)] = ""
     """The form it must have, such as ``L\\d{4}[A-Z]``, see ``tools/pattern.py``."""
     date: DateRule | None = None
+    runs: Runs = Field("across", exclude_if=_is_across)
+    """Which way the print runs; not with `find`."""
+    arc: Arc | None = Field(None, exclude_if=is_left_out)
+    """Instead of a ROI: print along a circle, unrolled before it is read. Not with `find`."""
+    verify: Verify | None = Field(None, exclude_if=is_left_out)
+    """Whether each character is printed well; not with `find`. Adds a finding per character."""
     min_score: float = Field(0.5, ge=0, le=1)
     """A line whose least certain character is below this is unreadable."""
     severity: Severity | None = None
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Line:
+        if self.arc and (self.roi or self.runs != "across"):
+            raise ValueError("a line with an `arc` has neither `roi` nor `runs`")
+        return self
 
     @property
     def ruled(self) -> bool:
@@ -114,7 +137,11 @@ class LineRules:
             if printed is None:
                 return _unfit(text, f"no date in `{text}`")
             clean = clean and printed.text.replace(" ", "") in text.replace(" ", "")
-            text, days = printed.text, (printed.day - context.today).days
+            if line.date.shifts and printed.shift and printed.shift not in line.date.shifts:
+                shifts = ", ".join(line.date.shifts)
+                return _unfit(text, f"{line.name} `{printed.text}` has no shift of {shifts}")
+            text = printed.text
+            days = (printed.day - context.today).days + line.date.shelf_days
         if self._pattern:
             mended = self._pattern.mend(text) or self._pattern.mend(_squeezed(text))
             if mended is None:

@@ -16,8 +16,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
 from inspector.tools.card import ModelError
+from inspector.tools.curve import Arc, straight
 from inspector.tools.findtext import TextFinder
 from inspector.tools.line_rules import Judged, Line, LineRules
+from inspector.tools.ocv import Verifier
 from inspector.tools.onnx import Shelf
 from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, narrowed, softened
 from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out
@@ -72,6 +74,10 @@ class Params(Settings):
             raise ValueError("two lines have the same name; findings could not be told apart")
         if info.data.get("find") and any(line.roi for line in lines):
             raise ValueError("with `find` a line has no ROI; give the step a ROI to search in")
+        if info.data.get("find") and any(x.arc or x.verify or x.runs != "across" for x in lines):
+            raise ValueError(
+                "with `find` a line has no `arc`, `verify` or `runs`: they need a place"
+            )
         return lines
 
 
@@ -112,14 +118,21 @@ class Read:
             digests.append(finder.digest)
         self.model_digests = tuple(digests)
         self._rules = {line.name: LineRules(line) for line in params.lines}
+        self._verifiers = {
+            line.name: Verifier(
+                line.verify, self._best([taught.golden.pixels for taught in line.verify.taught])
+            )
+            for line in params.lines
+            if line.verify
+        }
 
     def warm_up(self) -> None:
         """Reads a blank of each place's size."""
         if self._search is not None:
             self._search.warm_up()
-        elif self._step.roi or all(x.roi for x in self._step.params.lines):
-            rois = [line.roi or self._step.roi for line in self._step.params.lines]
-            blanks = [np.zeros((r[3] - r[1], r[2] - r[0]), np.uint8) for r in rois if r]
+        elif self._step.roi or all(x.roi or x.arc for x in self._step.params.lines):
+            boxes = [line.arc or line.roi or self._step.roi for line in self._step.params.lines]
+            blanks = [_blank(box) for box in boxes if box]
             ways = (narrowed, softened) if self._step.params.dot_matrix else (np.asarray,)
             for way in ways:
                 self._recogniser.read([way(blank) for blank in blanks])
@@ -135,19 +148,12 @@ class Read:
                 raise Unjudged(f"{line.name}: the clock is not synchronised, no date can be judged")
         if self._search is not None:
             return self._look_everywhere(pixels, context)
-        rois = [line.roi or self._step.roi for line in self._step.params.lines]
-        crops = [crop(pixels, roi) for roi in rois]
-        if self._step.params.dot_matrix:
-            both = [self._recogniser.read([f(c) for c in crops]) for f in (narrowed, softened)]
-            readings = [max(pair, key=_sureness) for pair in zip(*both, strict=True)]
-        else:
-            readings = self._recogniser.read(crops)
+        lines = self._step.params.lines
+        crops = [self._straight(pixels, line) for line in lines]
+        readings = self._best(crops)
         found = []
-        for line, roi, reading, part in zip(
-            self._step.params.lines, rois, readings, crops, strict=True
-        ):
-            box = roi or (0, 0, pixels.shape[1], pixels.shape[0])
-            place = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+        for line, reading, part in zip(lines, readings, crops, strict=True):
+            place = self._place(pixels, line)
             judged = self._rules[line.name].judge(reading, context)
             if self._second and not judged.ok:
                 opinion = self._second.read([part])[0]
@@ -155,7 +161,46 @@ class Read:
                 if other.ok:
                     judged, reading = other, opinion
             found.append(self._finding(line, judged, reading, place))
+            if line.name in self._verifiers and reading.at:
+                found += self._characters(line, part, _meant(reading, judged), place)
         return found
+
+    def _best(self, crops: Sequence[Pixels]) -> list[Reading]:
+        """Each line's reading, the surer one where it may be dots."""
+        if not self._step.params.dot_matrix:
+            return self._recogniser.read(crops)
+        both = [self._recogniser.read([f(c) for c in crops]) for f in (narrowed, softened)]
+        return [max(pair, key=_sureness) for pair in zip(*both, strict=True)]
+
+    def _straight(self, pixels: Pixels, line: Line) -> Pixels:
+        if line.arc:
+            return line.arc.unrolled(pixels)
+        return straight(crop(pixels, line.roi or self._step.roi), line.runs)
+
+    def _place(self, pixels: Pixels, line: Line) -> Box:
+        if line.arc:
+            return line.arc.box
+        x1, y1, x2, y2 = line.roi or self._step.roi or (0, 0, pixels.shape[1], pixels.shape[0])
+        return float(x1), float(y1), float(x2), float(y2)
+
+    def _characters(self, line: Line, part: Pixels, reading: Reading, place: Box) -> list[Finding]:
+        """One finding per character; of a line that was turned or unrolled in the line's box."""
+        level = line.arc is None and line.runs == "across"
+        return [
+            Finding(
+                tool=self._step.name,
+                kind="read",
+                label=f"{line.name} character",
+                ok=not mark.reason,
+                score=mark.score,
+                box=_moved(mark.box, place) if level else place,
+                view=self._step.view,
+                severity=line.severity or self._step.severity,
+                text=mark.character,
+                reason=mark.reason and f"{line.name} {mark.reason}",
+            )
+            for mark in self._verifiers[line.name].judge(part, reading)
+        ]
 
     def _look_everywhere(self, pixels: Pixels, context: Context) -> list[Finding]:
         assert self._search is not None
@@ -195,6 +240,26 @@ class Read:
         reason = f"no {line.name} found"
         judged = Judged("", ok=False, reason=reason)
         return replace(self._finding(line, judged, NOTHING, (0.0, 0.0, 0.0, 0.0)), box=None)
+
+
+def _blank(place: Arc | Roi) -> Pixels:
+    """A picture of the size that a line at a place has."""
+    if isinstance(place, Arc):
+        return np.zeros(place.size, np.uint8)
+    return np.zeros((place[3] - place[1], place[2] - place[0]), np.uint8)
+
+
+def _meant(reading: Reading, judged: Judged) -> Reading:
+    """The reading with look-alikes put right as its rules did."""
+    inked = [(c, at) for c, at in zip(reading.text, reading.at, strict=True) if not c.isspace()]
+    text = "".join(judged.text.split())
+    if len(text) != len(inked):
+        text = "".join(c for c, _ in inked)
+    return replace(reading, text=text, at=tuple(at for _, at in inked))
+
+
+def _moved(box: Box, place: Box) -> Box:
+    return box[0] + place[0], box[1] + place[1], box[2] + place[0], box[3] + place[1]
 
 
 def _sureness(reading: Reading) -> float:

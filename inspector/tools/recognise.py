@@ -44,6 +44,8 @@ class Reading:
     """Probability of the least certain character."""
     places: tuple[int, ...] = ()
     """The time step at which each character begins."""
+    at: tuple[float, ...] = ()
+    """About where in the line each character stands, from 0 at its left end to 1."""
 
 
 NOTHING = Reading("", 0.0, 0.0)
@@ -129,7 +131,7 @@ class Recogniser:
                     box.fill(crops[index])
                 answer = bound.run()
                 for row, index in enumerate(chosen):
-                    readings[index] = self._decode(answer[row])
+                    readings[index] = self._decode(answer[row], boxes[row], crops[index])
         return readings
 
     def read_found(self, crop: Pixels) -> Reading:
@@ -141,7 +143,7 @@ class Recogniser:
             self._loose[width] = tensor, self._letterboxes(tensor)[0]
         tensor, box = self._loose[width]
         box.fill(crop)
-        return self._decode(self._model.run(tensor)[0])
+        return self._decode(self._model.run(tensor)[0], box, crop)
 
     def _shape(self, count: int, width: int) -> tuple[int, ...]:
         if self._nhwc:
@@ -151,7 +153,7 @@ class Recogniser:
     def _letterboxes(self, tensor: NDArray[Any]) -> list[Letterbox]:
         return [Letterbox(self._model.card, tensor[i : i + 1]) for i in range(len(tensor))]
 
-    def _decode(self, steps: NDArray[Any]) -> Reading:
+    def _decode(self, steps: NDArray[Any], box: Letterbox, crop: Pixels) -> Reading:
         """Greedy CTC (Graves et al. 2006): best class per step, repeats merged, blanks dropped."""
         if self._classes is not None:
             chosen = steps[:, self._classes]
@@ -165,20 +167,28 @@ class Recogniser:
         text: list[str] = []
         sure_of: list[float] = []
         places: list[int] = []
+        ends: list[int] = []
         before = 0
         for step, (number, score) in enumerate(zip(best.tolist(), sure, strict=True)):
             if number and number == before:
                 # A character is as sure as the best of the steps that it lasts.
                 sure_of[-1] = max(sure_of[-1], score)
+                ends[-1] = step
             elif number:
                 text.append(self._charset[number - 1])
                 sure_of.append(score)
                 places.append(step)
+                ends.append(step)
             before = number
         if not text:
             return NOTHING
         score = sum(sure_of) / len(sure_of)
-        return Reading("".join(text), score, min(sure_of), tuple(places))
+        pitch, length = box.width / len(steps), box.scale * crop.shape[1]
+        at = [
+            min(max(((first + last + 1) / 2 * pitch - box.left) / length, 0.0), 1.0)
+            for first, last in zip(places, ends, strict=True)
+        ]
+        return Reading("".join(text), score, min(sure_of), tuple(places), tuple(at))
 
 
 def spaced(reading: Reading) -> str:

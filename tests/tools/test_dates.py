@@ -69,3 +69,39 @@ def test_the_rule_counts_days_from_today() -> None:
     assert shortfall(20, 20, None) == ""
     assert "at least 20" in shortfall(19, 20, None)
     assert "at most 30" in shortfall(31, 20, 30)
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "printed", "day", "shift"),
+    [
+        ("YYJJJ", "26327", "26327", date(2026, 11, 23), ""),
+        ("YYYY JJJ", "LOT 2026 001 X", "2026 001", date(2026, 1, 1), ""),
+        ("YJJJS", "L6327A", "6327A", date(2026, 11, 23), "A"),
+        ("YJJJS", "0366C", None, None, ""),
+        ("YJJJS", "8366C", "8366C", date(2028, 12, 31), "C"),
+        ("JJJ", "366", "366", date(2028, 12, 31), ""),
+        ("JJJ", "010", "010", date(2027, 1, 10), ""),
+        ("YYWW", "2648", "2648", date(2026, 11, 29), ""),
+        ("WW/YYYY", "BBE 53/2026", "53/2026", date(2027, 1, 3), ""),
+        ("WW/YYYY", "53/2025", None, None, ""),
+        ("YYWWE", "26481", "26481", date(2026, 11, 23), ""),
+        ("YYWWE", "26488", None, None, ""),
+        ("DD.MM.YY S", "23.11.26 B", "23.11.26 B", date(2026, 11, 23), "B"),
+    ],
+)
+def test_codes_of_days_weeks_and_shifts(
+    form: str, line: str, printed: str | None, day: date | None, shift: str
+) -> None:
+    found = find_date(line, (form,), date(2028, 11, 1) if line == "366" else TODAY)
+
+    if printed is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.text, found.day, found.shift) == (printed, day, shift)
+
+
+@pytest.mark.parametrize("form", ["JJJ MM", "WW", "E", "YYWWDD", "SS", "YY"])
+def test_a_code_that_names_no_day_is_no_format(form: str) -> None:
+    with pytest.raises(ValueError, match="no date format"):
+        parts_of(form)
