@@ -48,6 +48,12 @@ def teach_anomaly(
         ),
     ] = False,
     roi: Annotated[str, typer.Option(help="Look only here: X1,Y1,X2,Y2 in pixels.")] = "",
+    follow: Annotated[
+        Path | None,
+        typer.Option(
+            help="A recipe whose `align` step finds the part; the ROI is on its golden picture."
+        ),
+    ] = None,
     false_reject: Annotated[
         float, typer.Option(help="Share of good parts that may be rejected.")
     ] = 0.01,
@@ -75,12 +81,13 @@ def teach_anomaly(
     place = _roi(roi) if roi else None
     with _bar() as told:
         report = teach(
-            read_pictures(good, place, MOST_GOOD),
-            read_pictures(defect, place, MOST_GOOD) if defect else [],
+            read_pictures(good, MOST_GOOD),
+            read_pictures(defect, MOST_GOOD) if defect else [],
             out,
             models=models,
             threads=threads,
             roi=place,
+            follow=follow,
             false_reject=false_reject,
             backbones=tuple(backbone or ()),
             run=(run or out.with_suffix(".run")) if thorough else None,

@@ -179,12 +179,15 @@ def choose(judged: Sequence[_Judged]) -> list[_Judged]:
 def with_limit(bank: Bank, good: Scores, false_reject: float) -> Bank:
     """``bank`` with the limit that lets all but ``false_reject`` of the good parts pass, by the
     upper prediction bound of a normal distribution (W. Q. Meeker et al., Statistical Intervals,
-    section 3): what matters is the next part, and few pictures do not show the rarest one."""
+    section 3): what matters is the next part, and few pictures do not show the rarest one. Where
+    good parts are wilder than normal, not more than that share of those that were seen is above."""
     n = len(good)
     spread = max(float(good.std(ddof=1)), 0.05)
     reach = student_t(1 - false_reject, n - 1) * math.sqrt(1 + 1 / n)
     middle = float(good.mean())
-    return replace(bank, limit=middle + reach * spread, scale=max(reach * spread, 0.5))
+    seen = float(np.sort(good)[n - 1 - math.floor(false_reject * n)])
+    limit = max(middle + reach * spread, seen + 0.1 * spread)
+    return replace(bank, limit=limit, scale=max(limit - middle, 0.5))
 
 
 def report_of(

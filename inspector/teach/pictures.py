@@ -10,7 +10,6 @@ from pathlib import Path
 
 from inspector.offline import SUFFIXES, read_image
 from inspector.part import Pixels
-from inspector.tools.step import Roi, Unjudged, crop
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
@@ -22,11 +21,9 @@ class TeachError(Exception):
     """What cannot be taught from; ``str()`` says what is wrong, where, and how to mend it."""
 
 
-def read_pictures(folder: Path, roi: Roi | None = None, most: int = 0) -> list[Pixels]:
-    """The pictures in ``folder`` and below, sorted by name, cut to ``roi``.
-
-    With ``most``, so many of them, evenly spread. Raises ``TeachError`` when there are none, when
-    one cannot be read, or does not hold the ROI.
+def read_pictures(folder: Path, most: int = 0) -> list[Pixels]:
+    """The pictures in ``folder`` and below, sorted by name; with ``most``, so many of them, evenly
+    spread. Raises ``TeachError`` when there are none, or when one cannot be read.
     """
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "is not there"
@@ -41,11 +38,8 @@ def read_pictures(folder: Path, roi: Roi | None = None, most: int = 0) -> list[P
         pixels, flaw = read_image(path)
         if pixels is None:
             flaws.append(flaw)
-            continue
-        try:
-            pictures.append(crop(pixels, roi))
-        except Unjudged as error:
-            flaws.append(f"{path.name}: {error}")
+        else:
+            pictures.append(pixels)
     if flaws:
         more = f"; and {len(flaws) - SHOWN} more" if len(flaws) > SHOWN else ""
         raise TeachError(

@@ -10,11 +10,12 @@ from inspector.config import ConfigError
 from inspector.part import Pixels
 from inspector.recipe import name_for, read
 from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, teach_anomaly
+from inspector.teach.follow import Leader, is_taught, leader_of
 from inspector.teach.pictures import Progress, TeachError
 from inspector.teach.thorough import add_network
 from inspector.tools.bank import Bank, keep_bank
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Roi
+from inspector.tools.step import Roi, Unjudged, crop
 
 STEP = "surface"
 
@@ -27,20 +28,23 @@ def teach(
     models: Path,
     threads: int = 2,
     roi: Roi | None = None,
+    follow: Path | None = None,
     false_reject: float = FALSE_REJECT,
     backbones: Sequence[str] = (),
     run: Path | None = None,
     epochs: int | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
-    """Teaches a recipe from pictures that are already cut to ``roi``; what it was measured to do.
+    """Teaches a recipe what lies under ``roi`` in ``good``; what it was measured to do.
 
-    With ``run``, the folder of a training, also by a network (``--thorough``), trained for
-    ``epochs`` instead of the plan's. Raises
-    ``TeachError``, ``ModelError`` or ``OSError``.
+    With ``follow``, a recipe, the new step follows its ``align`` step. With ``run``, the folder of
+    a training, also by a network (``--thorough``), trained for ``epochs`` instead of the plan's.
+    Raises ``TeachError``, ``ConfigError``, ``ModelError`` or ``OSError``.
     """
     next_revision(out)
     shelf = Shelf(models, threads)
+    leader = leader_of(follow, shelf) if follow else None
+    good, bad = (cut(pictures, roi, leader, shelf) for pictures in (good, bad))
     taught = teach_anomaly(
         good,
         shelf,
@@ -51,12 +55,30 @@ def teach(
     )
     if run is not None:
         taught = add_network(taught, good, bad, run, shelf, false_reject, progress, epochs)
-    digest = write_recipe(taught.bank, taught.report, out, roi)
+    digest = write_recipe(taught.bank, taught.report, out, roi, leader)
     return {"recipe": str(out), "bank": digest, **taught.report}
 
 
-def write_recipe(bank: Bank, report: dict[str, Any], out: Path, roi: Roi | None = None) -> str:
-    """Writes the recipe ``out`` with one ``anomaly`` step; its bank's digest.
+def cut(
+    pictures: Sequence[Pixels], roi: Roi | None, leader: Leader | None, shelf: Shelf
+) -> list[Pixels]:
+    """What the step that is taught will see of each picture. Raises ``TeachError``."""
+    if leader is not None:
+        return leader.turned_back(pictures, shelf, roi)
+    try:
+        return [crop(pixels, roi) for pixels in pictures]
+    except Unjudged as error:
+        raise TeachError(f"{error}; draw the ROI on these pictures") from None
+
+
+def write_recipe(
+    bank: Bank,
+    report: dict[str, Any],
+    out: Path,
+    roi: Roi | None = None,
+    leader: Leader | None = None,
+) -> str:
+    """Writes the recipe ``out`` with one ``anomaly`` step, behind ``leader``; its bank's digest.
 
     A recipe that teaching wrote before is taught anew, its revision counted up; one with other
     steps is never overwritten. Raises ``TeachError`` or ``OSError``.
@@ -64,6 +86,8 @@ def write_recipe(bank: Bank, report: dict[str, Any], out: Path, roi: Roi | None 
     revision = next_revision(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     digest = keep_bank(bank, out.parent)
+    if leader is not None:
+        leader.keep_golden(out.parent)
     share = report["false_reject"]
     low, high = (f"{100 * v:.1f}" for v in share["interval95"])
     lines = [
@@ -72,9 +96,12 @@ def write_recipe(bank: Bank, report: dict[str, Any], out: Path, roi: Roi | None 
         f"# (95 %: {low} to {high} % of good parts; {100 * share['wanted']:g} % were asked for).",
         f"name: {name_for(out)}",
         f"revision: {revision}",
+        *([f"views: [{leader.view}]"] if leader else []),
         "tools:",
+        *([leader.yaml()] if leader else []),
         f"  - name: {STEP}",
         "    kind: anomaly",
+        *([f"    follow: {leader.step.name}"] if leader else []),
         *([f"    roi: [{', '.join(map(str, roi))}]"] if roi else []),
         "    params:",
         f"      bank: {digest}",
@@ -98,7 +125,7 @@ def next_revision(out: Path) -> int:
         known = read(out)
     except ConfigError:
         raise TeachError(f"{out} is there and is no recipe; name another file") from None
-    if [(step.name, step.kind) for step in known.tools] != [(STEP, "anomaly")]:
+    if not is_taught(out, STEP):
         what = "is a recipe with other steps, which are kept"
         raise TeachError(f"{out} {what}; teach into another file and copy its step there")
     return known.revision + 1

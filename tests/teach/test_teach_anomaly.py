@@ -18,8 +18,10 @@ from inspector.teach import TeachError, read_pictures, teach, teach_anomaly
 from inspector.teach.anomaly import auroc, student_t
 from inspector.tools.onnx import Shelf
 from inspector.tools.selfmade import KINDS, spoilt
+from inspector.virtual.bottle import PartSpec, render_part
 
 MODELS = Path(__file__).parents[2] / "models"
+RECIPES = Path(__file__).parents[2] / "station_configs" / "recipes"
 SIZE = (96, 64)
 
 
@@ -142,7 +144,11 @@ def test_small_mistakes_are_sentences_too(tmp_path: Path, good: Path) -> None:
     with pytest.raises(TeachError, match=r"ends in \.yaml"):
         teach(pictures, [], tmp_path / "out.json", models=MODELS)
     with pytest.raises(TeachError, match=r"ROI \[0, 0, 900, 900\] reaches outside the 96x64"):
-        read_pictures(good, (0, 0, 900, 900))
+        teach(pictures, [], tmp_path / "out.yaml", models=MODELS, roi=(0, 0, 900, 900))
+    leaderless = tmp_path / "leaderless.yaml"
+    leaderless.write_text("name: leaderless\ntools: [{name: spots, kind: blob}]\n")
+    with pytest.raises(TeachError, match="has no `align` step to follow"):
+        teach(pictures, [], tmp_path / "out.yaml", models=MODELS, follow=leaderless)
     (tmp_path / "empty").mkdir()
     with pytest.raises(TeachError, match="holds no pictures"):
         read_pictures(tmp_path / "empty")
@@ -164,3 +170,20 @@ def test_figures_are_those_of_the_books() -> None:
     assert auroc(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 0.875
     assert student_t(0.99, 10) == pytest.approx(2.764, rel=0.01)
     assert student_t(0.99, 200) == pytest.approx(2.345, rel=0.001)
+
+
+def test_parts_that_stand_anyhow_are_taught_as_an_align_step_finds_them(tmp_path: Path) -> None:
+    leader = RECIPES / "bottle-sizes.yaml"
+    bottles = [render_part(20_000 + n, PartSpec(split="train")).side for n in range(8)]
+    out = tmp_path / "neck.yaml"
+    teach(bottles, [], out, models=MODELS, follow=leader, roi=(255, 10, 385, 110))
+    recipe = load(out, MODELS)
+    assert [(s.name, s.follow) for s in recipe.file.tools] == [
+        ("bottle", ""),
+        ("surface", "bottle"),
+    ]
+    assert recipe.views == ("side",)
+
+    bottles[5] = np.full_like(bottles[5], 128)
+    with pytest.raises(TeachError, match=r"picture 6 of 8.*part not found.*mend step `bottle`"):
+        teach(bottles, [], out, models=MODELS, follow=leader, roi=(255, 10, 385, 110))

@@ -21,6 +21,7 @@ from inspector.tools.anomaly import worst
 from inspector.tools.bank import Bank, keep_bank, packed, unpacked
 from inspector.tools.onnx import Shelf
 from inspector.tools.texture import same_scale, working_size
+from inspector.virtual.bottle import PartSpec, render_part
 
 MODELS = Path(__file__).parents[2] / "models"
 RECIPE = """
@@ -197,3 +198,16 @@ def test_the_worst_place_is_few_cells_and_many() -> None:
     stain[10:14, 10:14] = 4
     assert worst(crack) > 4 and worst(stain) == pytest.approx(4)
     assert worst(np.zeros((1, 1), np.float32)) == 0
+
+
+NECK = Path(__file__).parents[2] / "station_configs" / "recipes" / "bottle-neck.yaml"
+
+
+@pytest.mark.parametrize("defect", ["", "cap_missing", "cap_wrong", "cap_tilted"])
+def test_the_shipped_recipe_knows_good_necks_of_bottles_it_never_saw(defect: str) -> None:
+    spec = PartSpec(split="held_out", defects=(defect,) if defect else ())  # type: ignore[arg-type]
+    judged = judge(load(NECK, MODELS), render_part(41_000 + len(defect), spec).side)
+    assert judged.outcome is (Outcome.REJECT if defect else Outcome.PASS), judged.reasons
+    found = [f for f in judged.findings if f.kind == "anomaly"]
+    assert found[0].ok is not bool(defect)
+    assert found[0].box is not None and 200 < found[0].box[0] < 440 and found[0].box[3] < 160
