@@ -90,7 +90,9 @@ function place(pen, part, index, box, line, labelled) {
   const small = box.w < 320 * line;
   const taken = [...here];
   for (const item of [...here].reverse()) {
-    if (!item.finding.ok || !small) taken.push(name(pen, item, taken, box, small ? 0.8 * line : line));
+    // a measure that is as it should be has its box; its name would only hide the part
+    const told = !small && (item.finding.value === undefined || item.finding.value === null);
+    if (!item.finding.ok || told) taken.push(name(pen, item, taken, box, small ? 0.8 * line : line));
   }
   const text = view;
   const size = 13 * line;
