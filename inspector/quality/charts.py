@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,9 @@ class Chart:
     """By point; 0 where a proportion, count or range can go no lower."""
     upper: Floats
     z: Floats
+    rare: bool = False
+    """Of counts too small for the normal: limits are the distribution's own, and only a point
+    beyond them is a signal; runs of zeros are none."""
 
     @property
     def outside(self) -> list[int]:
@@ -49,14 +54,14 @@ def p_chart(faulty: Sequence[int], sizes: Sequence[int], centre: float | None = 
     d, n = _counts(faulty, sizes)
     p = float(d.sum() / n.sum()) if centre is None else centre
     sigma = np.sqrt(p * (1 - p) / n)
-    return _shewhart("p", d / n, p, sigma, 1.0)
+    return _exact(_shewhart("p", d / n, p, sigma, 1.0), d, n, binomial=True)
 
 
 def u_chart(defects: Sequence[int], sizes: Sequence[int], centre: float | None = None) -> Chart:
     """Of defects per part, where a part may have several."""
     c, n = _counts(defects, sizes)
     u = float(c.sum() / n.sum()) if centre is None else centre
-    return _shewhart("u", c / n, u, np.sqrt(u / n), math.inf)
+    return _exact(_shewhart("u", c / n, u, np.sqrt(u / n), math.inf), c, n, binomial=False)
 
 
 Limits = tuple[float, float, float]
@@ -155,33 +160,60 @@ def cusum(
     return Cusum(above, below, limit * sigma)
 
 
-def p_false_alarms(centre: float, size: int) -> float:
-    """The exact chance that a subgroup of ``size`` from a process that is in control lies beyond
-    the 3 σ limits of a p-chart: the binomial is skewed, and 0.0027 is only the normal's."""
-    if not 0 < centre < 1:
-        return 0.0
-    sigma = math.sqrt(centre * (1 - centre) / size)
-    low, high = max(0.0, centre - 3 * sigma) * size, min(1.0, centre + 3 * sigma) * size
-    inside = 0.0
-    for d in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1):
-        inside += math.exp(
-            math.lgamma(size + 1) - math.lgamma(d + 1) - math.lgamma(size - d + 1)
-            + d * math.log(centre) + (size - d) * math.log1p(-centre)
-        )  # fmt: skip
-    return max(0.0, 1 - inside)
+RARE = 5.0
+"""Events expected in a subgroup, below which the normal is no fit (Montgomery, 7.2.1)."""
+TAIL = NormalDist().cdf(-3.0)
 
 
-def u_false_alarms(centre: float, size: int) -> float:
-    """The same for a u-chart, whose counts are Poisson's."""
-    if centre <= 0:
+def _exact(chart: Chart, counts: Floats, sizes: Floats, binomial: bool) -> Chart:
+    """The chart, or where events are rare one with the limits of their own distribution: a point is
+    beyond if so many events or more have a chance below that of 3 σ, 0.00135."""
+    if not 0 < chart.centre * float(sizes.min()) < RARE:
+        return chart
+    upper, z = np.empty(len(counts)), np.zeros(len(counts))
+    for i, (count, size) in enumerate(zip(counts, sizes, strict=True)):
+        limit = 0
+        while _at_least(limit + 1, chart.centre, int(size), binomial) > TAIL:
+            limit += 1
+        upper[i] = limit / size
+        if count > chart.centre * size:
+            tail = _at_least(int(count), chart.centre, int(size), binomial)
+            z[i] = -NormalDist().inv_cdf(min(max(tail, 1e-300), 0.5))
+    return replace(chart, lower=np.zeros(len(counts)), upper=upper, z=z, rare=True)
+
+
+def _at_least(count: int, centre: float, size: int, binomial: bool) -> float:
+    """The chance of so many events or more."""
+    mean, below = centre * size, 0.0
+    for c in range(count):
+        if binomial:
+            log = math.lgamma(size + 1) - math.lgamma(c + 1) - math.lgamma(size - c + 1)
+            log += c * math.log(centre) + (size - c) * math.log1p(-centre)
+        else:
+            log = c * math.log(mean) - mean - math.lgamma(c + 1)
+        below += math.exp(log)
+    return max(0.0, 1 - below)
+
+
+@lru_cache(1024)
+def false_alarms(kind: str, centre: float, size: int) -> float:
+    """The exact chance that a subgroup from a process that is in control lies beyond the limits of
+    its ``p`` or ``u`` chart: these distributions are skewed, and 0.0027 is only the normal's."""
+    binomial = kind == "p"
+    if centre <= 0 or (binomial and centre >= 1):
         return 0.0
-    mean = centre * size
-    sigma = math.sqrt(mean)
-    inside = sum(
-        math.exp(c * math.log(mean) - mean - math.lgamma(c + 1))
-        for c in range(max(0, math.ceil(mean - 3 * sigma - 1e-9)), math.floor(mean + 3 * sigma) + 1)
+    if centre * size < RARE:
+        limit = 0
+        while (tail := _at_least(limit + 1, centre, size, binomial)) > TAIL:
+            limit += 1
+        return tail
+    spread = 3 * math.sqrt(centre * ((1 - centre) if binomial else 1) / size)
+    low, high = (
+        math.ceil((centre - spread) * size - 1e-9),
+        math.floor((centre + spread) * size + 1e-9),
     )
-    return max(0.0, 1 - inside)
+    above = _at_least(high + 1, centre, size, binomial)
+    return above + (1 - _at_least(low, centre, size, binomial) if low > 0 else 0.0)
 
 
 def _shewhart(

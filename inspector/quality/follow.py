@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from statistics import fmean
+from statistics import median
 from typing import Any, Self
 
 from inspector.config import Quality, Station
@@ -41,7 +41,7 @@ PICTURE_NS = 15_000_000_000
 """A golden part's picture that has not come after so long will not."""
 TAGS_NS = 500_000_000
 """How often the process tags are asked for."""
-REFERENCE_LOOKS = 5
+REFERENCE_LOOKS = 30
 """Pictures that make the reference of focus and light where no first article was signed."""
 
 
@@ -181,7 +181,7 @@ class Follower:
             if len(seen) < REFERENCE_LOOKS:
                 seen.append(look)
             known = self._reference(recipe.partition("@")[0]).get(view)
-            start = Look(fmean(k.focus for k in seen), fmean(k.light for k in seen))
+            start = Look(median(k.focus for k in seen), median(k.light for k in seen))
             was = known or start
             self.health.look(utc_ns / 1e9, view, look.focus, look.light, (was.focus, was.light))
             self._tags |= {f"focus {view}": look.focus, f"light {view}": look.light}

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ KIND, ORDER = "health", "maintenance"
 KEPT = 1440
 """Samples of each indicator: a day."""
 AHEAD_S = 86_400.0
+LOOKS = 15
+"""Pictures whose median is a sample of focus and light."""
 TREND_MIN = 30
 TREND_SURE = 5.0
 """A trend is one if its slope is so many standard errors from 0."""
@@ -94,6 +97,7 @@ class Health:
     def __init__(self, plan: Quality) -> None:
         self._plan = plan
         self.indicators: dict[str, Indicator] = {}
+        self._looks: dict[str, deque[tuple[float, float]]] = {}
         self._before: dict[str, float] = {}
         self._lost: dict[str, deque[tuple[float, float]]] = {}
         """Pictures lost by view in the last hour."""
@@ -146,6 +150,12 @@ class Health:
         one, at the start."""
         least = self._plan.first_article.focus_ratio if self._plan.first_article else 0.8
         levels = self._plan.first_article.light_levels if self._plan.first_article else 12.0
+        seen = self._looks.setdefault(view, deque(maxlen=LOOKS))
+        seen.append((focus, light))
+        if len(seen) < LOOKS:
+            return
+        # One picture says as much of its product as of the lens; the median of some does not.
+        focus, light = median(f for f, _ in seen), median(level for _, level in seen)
         if reference[0] > 0:
             lost = max(0.0, 100 * (1 - focus / reference[0]))
             self._sample(f"focus {view}", at_s, lost, 100 * (1 - least), 0.0, "% lost")

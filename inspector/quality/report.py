@@ -28,8 +28,8 @@ from inspector.quality.charts import Chart
 from inspector.quality.errors import QualityError
 from inspector.quality.paper import BAD, BODY, DEEP, GOOD, INK, NOTE, WARN, WIDTH
 from inspector.quality.report_words import LANGUAGES, WORDS
-from inspector.quality.rules import SELECTED, run_length, signals
-from inspector.quality.spc import ALL, Limits
+from inspector.quality.rules import SELECTED, run_length
+from inspector.quality.spc import ALL, Limits, said
 from inspector.store import History, ImageRecord
 from inspector.store.keys import public_key
 
@@ -167,19 +167,19 @@ def _spc(facts: Facts, w: Any) -> Iterator[Flowable]:
     for caption, chart, percent in each:
         if chart is None or not len(chart.points):
             continue
-        at = sorted({s.at for s in signals(list(chart.z[-60:]), SELECTED)})
+        at = sorted({s.at for s in said(chart)})
         spoken += len(at) if not spoken else 0
         drawn.append(paper.control_chart(
             list(chart.points[-60:]), chart.centre, list(chart.lower[-60:]),
             list(chart.upper[-60:]), at, caption=caption,
             shown=(lambda v: f"{100 * v:.2f} %") if percent else (lambda v: f"{v:.4g}"),
         ))  # fmt: skip
-    said = w["in_control"]
+    verdict = w["in_control"]
     if spoken:
-        said = w["out_of_control"].format(spoken, min(60, len(charts.groups)))
+        verdict = w["out_of_control"].format(spoken, min(60, len(charts.groups)))
     rules = w["rules_said"].format(round(run_length(SELECTED)))
     yield from paper.section(
-        w["spc"], paper.coloured(said, BAD if spoken else GOOD, BODY), paper.text(rules, NOTE),
+        w["spc"], paper.coloured(verdict, BAD if spoken else GOOD, BODY), paper.text(rules, NOTE),
         Spacer(1, 3), *drawn[:1],
     )  # fmt: skip
     for one in drawn[1:]:

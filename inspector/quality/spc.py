@@ -24,13 +24,19 @@ from inspector.quality.charts import (
     D2,
     Chart,
     cusum,
+    false_alarms,
     p_chart,
-    p_false_alarms,
     u_chart,
-    u_false_alarms,
     xbar_r,
 )
-from inspector.quality.rules import SELECTED, cusum_run_length, run_length, signals
+from inspector.quality.rules import (
+    BEYOND,
+    SELECTED,
+    Signal,
+    cusum_run_length,
+    run_length,
+    signals,
+)
 
 KIND = "spc"
 """Of the desk's records."""
@@ -210,8 +216,7 @@ class BatchCharts:
         rates = {"rules": 1 / run_length(SELECTED)}
         size = self.plan.subgroup
         for label, centre in self.centres.items():
-            of = u_false_alarms if label == DEFECTS else p_false_alarms
-            rates[label] = of(centre, size)
+            rates[label] = false_alarms("u" if label == DEFECTS else "p", centre, size)
         return rates
 
     def _attributes(self) -> list[Alarm]:
@@ -297,7 +302,7 @@ class BatchCharts:
         """What the rules say of the newest point. A rule that goes on saying it is one alarm."""
         newest = len(chart.points) - 1
         found = []
-        for signal in signals(list(chart.z[-12:]), SELECTED, min(newest, 11)):
+        for signal in said(chart, 12, min(newest, 11)):
             key = (kind, name, signal.rule)
             before, self._said[key] = self._said.get(key, -2), count
             if count - before <= 1:
@@ -308,7 +313,8 @@ class BatchCharts:
                 "batch": self.batch, "recipe": self.recipe, "centre": chart.centre,
                 "limits": [float(chart.lower[newest]), float(chart.upper[newest])],
                 "points": [float(chart.points[i]) for i in points],
-                "false_alarms": 1 / run_length(SELECTED),
+                "false_alarms": self.false_alarms().get(name, 0.0) if chart.rare
+                else 1 / run_length(SELECTED),
             }  # fmt: skip
             found.append(Alarm(kind, name, signal.rule, body | {"evidence": evidence(points)}))
         return found
@@ -349,6 +355,11 @@ class BatchCharts:
         }  # fmt: skip
 
 
+def said(chart: Chart, newest: int = 60, since: int = 0) -> list[Signal]:
+    """What the rules say of a chart's newest points, by their place among these."""
+    return signals(list(chart.z[-newest:]), (BEYOND,) if chart.rare else SELECTED, since)
+
+
 def shown(chart: Chart, newest: int = 60) -> dict[str, Any]:
     """A chart's newest points, for a page or a report."""
     return {
@@ -357,7 +368,7 @@ def shown(chart: Chart, newest: int = 60) -> dict[str, Any]:
         "points": [float(p) for p in chart.points[-newest:]],
         "lower": [float(p) for p in chart.lower[-newest:]],
         "upper": [float(p) for p in chart.upper[-newest:]],
-        "signals": sorted({s.at for s in signals(list(chart.z[-newest:]), SELECTED)}),
+        "signals": sorted({s.at for s in said(chart, newest)}),
     }
 
 

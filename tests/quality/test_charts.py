@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from inspector.quality.charts import (
     cusum,
     ewma,
+    false_alarms,
     p_chart,
-    p_false_alarms,
     u_chart,
-    u_false_alarms,
     xbar_r,
     xbar_r_limits,
 )
@@ -108,14 +107,22 @@ def test_nists_cusum() -> None:
 
 def test_false_alarms_of_attribute_charts_are_those_of_their_own_distributions() -> None:
     rng = np.random.default_rng(1)
-    for centre, size in ((0.02, 100), (0.2313, 50), (0.005, 400)):
-        chart = p_chart(rng.binomial(size, centre, 200_000), [size] * 200_000, centre)
-        assert len(chart.outside) / 200_000 == pytest.approx(
-            p_false_alarms(centre, size), rel=0.15, abs=3e-4
+    for centre, size in ((0.08, 100), (0.2313, 50), (0.02, 400), (0.005, 100)):
+        chart = p_chart(rng.binomial(size, centre, 100_000), [size] * 100_000, centre)
+        assert len(chart.outside) / 100_000 == pytest.approx(
+            false_alarms("p", centre, size), rel=0.2, abs=3e-4
         )
-    chart = u_chart(rng.poisson(0.03 * 100, 200_000), [100] * 200_000, 0.03)
-    assert len(chart.outside) / 200_000 == pytest.approx(u_false_alarms(0.03, 100), rel=0.1)
-    assert p_false_alarms(0.0, 50) == 0 and u_false_alarms(0.0, 50) == 0
+    chart = u_chart(rng.poisson(0.08 * 100, 100_000), [100] * 100_000, 0.08)
+    assert len(chart.outside) / 100_000 == pytest.approx(false_alarms("u", 0.08, 100), rel=0.2)
+    assert false_alarms("p", 0.0, 50) == 0 and false_alarms("u", 0.0, 50) == 0
+
+
+def test_rare_events_have_the_limits_of_their_own_distribution() -> None:
+    # one in 2,000, subgroups of 100: one is nothing (a chance of 5 %), two are (0.12 %)
+    chart = p_chart([0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], [100] * 14, 0.0005)
+    assert chart.rare and chart.outside == [4]
+    assert chart.z[4] > 3 > chart.z[2] > 1.5 and set(chart.z[5:]) == {0.0}
+    assert false_alarms("p", 0.0005, 100) < 0.00135 < false_alarms("p", 0.0003, 1000) * 10
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(50, 90)), min_size=1, max_size=40))

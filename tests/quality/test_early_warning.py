@@ -12,7 +12,7 @@ from quality_parts import part
 from inspector.config import Quality
 from inspector.part import Outcome
 from inspector.quality.drift import PORTION, REFERENCE, Drift, stability_index
-from inspector.quality.health import Health
+from inspector.quality.health import LOOKS, Health
 from inspector.quality.spc import ALL, BatchCharts
 
 LIMITS = {"neck/height": (11.6, 12.4)}
@@ -96,7 +96,7 @@ def test_a_share_that_rises_is_an_alarm_with_its_evidence() -> None:
     assert group["first"] <= 2101 and group["last"] - group["first"] == 49
     assert alarm.body["evidence"]["examples"][0]["label"] == "scratch"
     assert alarm.body["limits"][1] < alarm.body["points"][-1]
-    assert alarm.body["false_alarms"] == pytest.approx(1 / 109, rel=0.01)
+    assert alarm.body["false_alarms"] < 0.00135, "one event in a subgroup is expected: rare"
 
 
 def _newest(alarm: Any) -> int:
@@ -206,8 +206,10 @@ def test_lost_frames_jitter_slow_gates_and_unseen_rejects_are_ordered_for() -> N
 
 def test_a_lens_that_loses_focus_and_a_light_that_dims_are_ordered_for() -> None:
     health = Health(Quality())
-    health.look(0.0, "side", focus=0.15, light=120.0, reference=(0.2, 120.0))
-    health.look(0.0, "code", focus=0.2, light=100.0, reference=(0.2, 120.0))
+    for n in range(LOOKS):
+        odd = 0.5 if n % 4 == 0 else 1.0  # a bottle that shows its plain side
+        health.look(n, "side", focus=0.15 * odd, light=120.0, reference=(0.2, 120.0))
+        health.look(n, "code", focus=0.2 * odd, light=100.0, reference=(0.2, 120.0))
     orders = health.figures(1.0, {})
     assert {(o.body["indicator"], o.body["equipment"]) for o in orders} == {
         ("focus", "side"), ("light", "code"),
