@@ -13,7 +13,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
 from inspector.identity import Action
-from inspector.part import PartId
+from inspector.part import Outcome, PartId
 from inspector.store import History
 from inspector.store.pages import parts_of
 from inspector.store.query import PartHistory
@@ -61,11 +61,13 @@ def address(part: PartHistory, view: str = "") -> str | None:
 
 
 def newest_of(history: History, recipe: str) -> str | None:
-    """The address of the newest picture of a part that this recipe judged."""
+    """The address of the newest picture of a part that this recipe judged; of a good one, if any
+    of the last is kept."""
     for change in history.batch_changes(200):
         if change.action == "begin" and change.recipe == recipe:
             parts, _ = parts_of(history, batch=change.id, limit=LOOKED)
-            for part in parts:
-                if part.verdict.recipe.split("@")[0] == recipe and (found := address(part)):
-                    return found
+            mine = [p for p in parts if p.images and p.verdict.recipe.split("@")[0] == recipe]
+            best = min(mine, key=lambda p: p.verdict.outcome is not Outcome.PASS, default=None)
+            if best is not None:
+                return address(best)
     return None

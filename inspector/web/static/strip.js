@@ -66,12 +66,18 @@ function item(part) {
   return made;
 }
 
+// UCUM as people write it.
+function unit(code) {
+  const known = { 1: "", Cel: "°C", "{px}": "px", "{px}2": "px²", mm2: "mm²", deg: "°" };
+  return known[code] ?? code ?? "";
+}
+
 function enlarge(part) {
   const picture = make("canvas", { className: "whole", role: "img", ariaLabel: `${word("part")} ${part.number}` });
   const findings = make("ul", { className: "findings" });
   const worst = [...part.findings].sort((a, b) => a.ok - b.ok);
   for (const finding of worst) {
-    const value = finding.value === undefined ? finding.text ?? "" : `${finding.value.toPrecision(4)} ${finding.unit ?? ""}`;
+    const value = finding.value === undefined ? finding.text ?? "" : `${finding.value.toPrecision(4)} ${unit(finding.unit)}`;
     const state = finding.ok ? word("part.as_it_should") : finding.reason || word("reject");
     findings.append(
       make("li", { data: { ok: finding.ok } }, make("b", {}, finding.label.replaceAll("_", " ")), make("span", {}, [value, state].filter(Boolean).join(" · "))),
