@@ -5,6 +5,7 @@ Imported by ``tools`` alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import ClassVar, Literal
 
@@ -16,6 +17,7 @@ from pydantic import Field, field_validator
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools import dates
+from inspector.tools.code_quality import INDICATORS, quality_of
 from inspector.tools.code_search import ReadCode, read_codes, search_codes
 from inspector.tools.gs1 import Gs1, Gs1Error, parse_gs1
 from inspector.tools.onnx import Shelf
@@ -54,6 +56,23 @@ class Expect(Settings):
         return template
 
 
+def is_unasked(quality: Limits | None) -> bool:
+    """A recipe that does not ask keeps its digest."""
+    return quality is None
+
+
+class Limits(Settings):
+    """What each code's print must reach; every indicator becomes a finding, limited or not."""
+
+    symbol_contrast: float | None = Field(None, ge=0, le=1)
+    edge_contrast: float | None = Field(None, ge=0, le=1)
+    modulation: float | None = Field(None, ge=0, le=1)
+    defects: float | None = Field(None, ge=0, le=1)
+    """At most; the others are at least."""
+    decodability: float | None = Field(None, ge=0, le=1)
+    unused_correction: float | None = Field(None, ge=0, le=1)
+
+
 class Params(Settings):
     """Which codes, and what they must say."""
 
@@ -64,6 +83,9 @@ class Params(Settings):
     gs1: bool = False
     """Every code must hold a valid GS1 element string."""
     expect: Expect | None = None
+    quality: Limits | None = Field(None, exclude_if=is_unasked)
+    """Indicators of the print's quality after ISO/IEC 15416 and 15415, see
+    ``tools/code_quality.py``; they are no grades, which need a calibrated verifier."""
     try_harder: bool = True
     """Also looks for turned, inverted and small codes; off saves time where codes stand upright."""
     persistent: bool = Field(False, exclude_if=is_left_out)
@@ -118,6 +140,8 @@ class Code:
             except Gs1Error as error:
                 gs1, fault = None, f"{code.symbology} {error}" if params.gs1 else ""
             found.append(self._finding(code.symbology, content, box, fault))
+            if params.quality:
+                found += self._quality(area, code, params.quality, box)
             if gs1 and gs1.serial:
                 serials.append(self._finding(SERIAL, gs1.serial, box, ""))
             if expect and not met:
@@ -128,6 +152,27 @@ class Code:
         elif not met:
             found.append(self._finding("code", None, None, why or "no code read"))
         return found + serials
+
+    def _quality(self, area: Pixels, code: ReadCode, limits: Limits, box: Box) -> list[Finding]:
+        """One finding per indicator that the code has, its value as it was measured."""
+        quality = quality_of(area, code)
+        found = []
+        for name in INDICATORS:
+            value = getattr(quality, name) if quality else None
+            limit = getattr(limits, name)
+            said = name.replace("_", " ")
+            if value is None:
+                continue
+            fault = ""
+            if limit is not None and name == "defects" and value > limit:
+                fault = f"{code.symbology}: {said} {value:.2f}, at most {limit:g} may be"
+            elif limit is not None and name != "defects" and value < limit:
+                fault = f"{code.symbology}: {said} {value:.2f}, at least {limit:g} must be"
+            found.append(replace(self._finding(name, None, box, fault), value=value, unit="1"))
+        if quality is None and limits != Limits():
+            fault = f"{code.symbology}: its print quality cannot be told"
+            found.append(self._finding("quality", None, box, fault))
+        return found
 
     def _codes(self, area: Pixels) -> list[ReadCode]:
         """The codes as they stand; if they are too few, those that other views show as well."""

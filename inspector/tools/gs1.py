@@ -10,6 +10,7 @@ import calendar
 import re
 from dataclasses import dataclass
 from datetime import date
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 FNC1 = "\x1d"
 """The separator between element strings of variable length (ASCII group separator)."""
@@ -30,6 +31,14 @@ LONG = {
 
 LIMITS = {"10": 20, "21": 20, "22": 20, "30": 8, "37": 8, "90": 30}
 """Longest content of common identifiers of variable length; 90 where not listed."""
+
+QUALIFIERS: dict[str, tuple[str, ...]] = {
+    "00": (), "01": ("22", "10", "21"), "253": (), "255": (), "401": (), "402": (),
+    "414": ("254", "7040"), "417": ("7040",), "8002": (), "8003": (), "8004": ("7040",),
+    "8006": ("22", "10", "21"), "8010": ("8011",), "8013": (), "8017": ("8019",),
+    "8018": ("8019",),
+}  # fmt: skip
+"""Primary keys of a GS1 Digital Link and the qualifiers that may follow each, in this order."""
 
 _BRACKETS = re.compile(r"\((\d{2,4})\)")
 
@@ -55,11 +64,15 @@ class Gs1:
 
 
 def parse_gs1(content: str, today: date) -> Gs1:
-    """``content`` as a scanner gives it, with FNC1, or in brackets as it is printed for people.
+    """``content`` as a scanner gives it, with FNC1, in brackets as it is printed for people, or as
+    a GS1 Digital Link, ``https://id.example.org/01/09506000134352/10/L1?17=261231``.
 
     ``today`` decides the century of two-digit years. Raises ``Gs1Error``.
     """
-    elements = _bracketed(content) if content.startswith("(") else _encoded(content)
+    if content[:8].lower().startswith(("http://", "https://")):
+        elements = _linked(content)
+    else:
+        elements = _bracketed(content) if content.startswith("(") else _encoded(content)
     known = dict(elements)
     if len(known) < len(elements):
         # The same identifier twice with the same content is allowed (section 4.15).
@@ -98,6 +111,36 @@ def _encoded(content: str) -> list[tuple[str, str]]:
         elements.append((ai, _checked(ai, value)))
     if not elements:
         raise Gs1Error("is empty")
+    return elements
+
+
+def _linked(content: str) -> list[tuple[str, str]]:
+    """The element strings of a GS1 Digital Link URI (release 1.4, sections 4.5 to 4.8): a primary
+    key in the path, its qualifiers after it in their order, other identifiers as query."""
+    try:
+        parts = urlsplit(content)
+        query = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=32)
+    except ValueError:
+        raise Gs1Error("is no address that can be read") from None
+    path = [unquote(piece) for piece in parts.path.split("/") if piece]
+    start = next((i for i, piece in enumerate(path[:-1]) if piece in QUALIFIERS), None)
+    if not parts.netloc or start is None:
+        raise Gs1Error("is an address without a GS1 key such as /01/…")
+    pairs = path[start:]
+    if len(pairs) % 2:
+        raise Gs1Error(f"`{pairs[-1]}` in its path has no content")
+    elements: list[tuple[str, str]] = []
+    allowed = list(QUALIFIERS[pairs[0]])
+    for ai, value in zip(pairs[::2], pairs[1::2], strict=True):
+        if elements and ai not in allowed:
+            raise Gs1Error(f"({ai}) does not belong behind ({elements[-1][0]}) in its path")
+        del allowed[: allowed.index(ai) + 1 if ai in allowed else 0]
+        if ai == "01" and value.isascii() and value.isdigit():
+            value = value.zfill(14)  # a GTIN-8, -12 or -13 may stand as it is
+        elements.append((ai, _checked(ai, value)))
+    for ai, value in query:
+        if ai.isascii() and ai.isdigit() and len(ai) in (2, 3, 4):
+            elements.append((ai, _checked(ai, value)))
     return elements
 
 

@@ -72,3 +72,47 @@ def test_any_content_ends_in_a_code_or_a_clear_error(content: str) -> None:
         parse_gs1(content, TODAY)
     except Gs1Error as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        f"https://id.gs1.org/01/{GTIN}/10/L2417A/21/SN-00042?17=270228",
+        f"http://example.com/some/path/01/{GTIN}/10/L2417A/21/SN-00042?17=270228&lang=de#more",
+        f"HTTPS://ID.GS1.ORG/01/{GTIN[1:]}/10/L2417A/21/SN-00042?17=270228",
+    ],
+)
+def test_a_digital_link_says_the_same_as_an_element_string(link: str) -> None:
+    code = parse_gs1(link, TODAY)
+
+    assert (code.gtin, code.lot, code.serial) == (GTIN, "L2417A", "SN-00042")
+    assert code.expiry == date(2027, 2, 28)
+
+
+def test_percent_signs_in_a_link_are_characters() -> None:
+    assert parse_gs1(f"https://x.org/01/{GTIN}/10/A%2FB", TODAY).lot == "A/B"
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        ("https://example.com/shop", "without a GS1 key"),
+        (f"https:///01/{GTIN}", "without a GS1 key"),
+        (f"https://x.org/01/{GTIN}/21/S/10/L", "does not belong behind"),
+        (f"https://x.org/01/{GTIN}/10", "has no content"),
+        ("https://x.org/01/09506000134353", "wrong check digit"),
+        (f"https://x.org/01/{GTIN}?17=271350", "is no date"),
+        ("https://[x/01/1", "address"),
+    ],
+)
+def test_a_link_that_is_none_is_refused(link: str, why: str) -> None:
+    with pytest.raises(Gs1Error, match=why):
+        parse_gs1(link, TODAY)
+
+
+@given(st.text(max_size=40))
+def test_any_address_is_understood_or_refused_in_words(tail: str) -> None:
+    try:
+        parse_gs1(f"https://x.org/{tail}", TODAY)
+    except Gs1Error as error:
+        assert str(error)
