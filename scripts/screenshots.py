@@ -22,7 +22,7 @@ from inspector.trial import CONFIGS, Plan, Trial, running, wait_for
 from inspector.virtual.film import render_set
 from inspector.web.sessions import How, Sessions
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "pictures" / "pictures"
 SIZES = {"": (1280, 800), "-1920": (1920, 1080)}
 ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 EVERYBODY = frozenset({Role.OPERATOR, Role.QA, Role.ENGINEER, Role.ADMIN})
@@ -50,7 +50,7 @@ class Studio:
         scheme: str = "light",
         whole: bool = False,
     ) -> None:
-        """``docs/NAME.png`` and its larger sister; ``act`` is done before."""
+        """``docs/pictures/NAME.png`` and its larger sister; ``act`` is done before."""
         if self._wanted and not any(name.startswith(start) for start in self._wanted):
             return
         for suffix, (width, height) in sizes.items():
