@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from inspector.identity import Role
-from inspector.store import verify
+from inspector.part import Mode
+from inspector.store import LineLedger, verify
+from inspector.store.bench import sample_verdict
 
 WHY = {"reason": "cap supplier recall", "requester": "QA"}
 CASE, PALLET = "340123450000000017", "340123450000000024"
@@ -154,3 +157,17 @@ def desk_size(plant: Any) -> int:
 
     with History(plant.data) as history:
         return len(history.desk(limit=100_000))
+
+
+def test_a_part_that_came_back_is_linked_and_counted_once(linked: Any, mes: Any) -> None:
+    """I1: its first inspection is the one that production counts."""
+    before = mes.get("/batches/B").json["counts"]
+    again = replace(sample_verdict(181, batch="B", serial="S70"), mode=Mode.REINSPECT)
+    with LineLedger.open(linked.data, station="BOT-L3-01") as line:
+        line.add_verdict(again)
+    counts = mes.get("/batches/B").json["counts"]
+    assert counts == before | {"others": 1, "reinspected": 1, "recovered": 1}
+    newest, first = mes.get("/parts?serial=S70").json["items"]
+    said = mes.get(f"/parts/{newest['id']}").json
+    assert said["mode"] == "reinspect" and said["earlier"] == [first["id"]]
+    assert mes.get("/trace?serial=S70").json["earlier"][0]["id"] == first["id"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import http.client
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from ruamel.yaml import YAML
 
-from inspector.config import ConfigError, load_station
+from inspector.config import Calendar, ConfigError, load_station
+from inspector.config import Plant as PlantPlan
 from inspector.identity import Role
 from inspector.plant.door import Buckets
 from inspector.processes import table
@@ -111,6 +114,15 @@ def test_it_runs_where_the_station_file_asks_for_it(tmp_path: Path, plants: Any)
     plant.file.write_text(text.replace("port: 0}", "port: 0, certificate: x}"))
     with pytest.raises(ConfigError, match="both `certificate` and `private_key`"):
         load_station(plant.file)
+
+
+def test_the_pages_settings_are_settings(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mes.md").read_text()
+    blocks = [YAML(typ="safe").load(b) for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    plans = [PlantPlan.model_validate(block["plant"]) for block in blocks]
+    assert plans[1].rules[0].output == 2 and plans[1].webhooks[0].name == "mes"
+    calendar = Calendar.model_validate(blocks[0]["calendar"])
+    assert list(calendar.shifts) == ["early", "late", "night"]
 
 
 def certify(folder: Path) -> None:
