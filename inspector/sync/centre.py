@@ -154,15 +154,17 @@ def client(hub: str, ca: Path | None, shown: tuple[Path, Path] | None = None) ->
     Raises:
         SyncError: the file holds no certificate.
     """
-    try:
-        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
-        if shown is not None:
-            ca = shown[0]
-            context.load_cert_chain(*shown)
-    except (OSError, ssl.SSLError) as error:
-        raise SyncError(
-            f"{ca}: no certificate in PEM that a centre could be known by, or shown one"
-        ) from error
+    context: ssl.SSLContext | bool = False  # http:// is for a centre on this machine
+    if hub.startswith("https:"):
+        try:
+            context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+            if shown is not None:
+                ca = shown[0]
+                context.load_cert_chain(*shown)
+        except (OSError, ssl.SSLError) as error:
+            raise SyncError(
+                f"{ca}: no certificate in PEM that a centre could be known by, or be shown"
+            ) from error
     return httpx.Client(
         base_url=hub, verify=context, timeout=TIMEOUT, trust_env=False, follow_redirects=False
     )
