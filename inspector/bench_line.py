@@ -23,6 +23,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from inspector import recipe as recipes
+from inspector.beat import Beat
 from inspector.bus import run_dir
 from inspector.config import Plc
 from inspector.display import DisplayReader, Topic
@@ -36,6 +37,8 @@ from inspector.virtual.world import control
 
 WARM_S = 3.0
 """Not counted at the start of a run: start-up costs are not the line's."""
+REST_S = 5.0
+"""The other processes of the station may take this long to come up after the line."""
 SETTLED = 5000
 """Parts after which memory is compared: what remembers the last 4,096 parts is full by then. Of a
 short run, the last two thirds."""
@@ -81,7 +84,7 @@ def bench_line(
             "bare_models": bare(loaded, _frames(films, views), rate=rate),
         }
         plan = Plan(
-            films, folder / "steady", rate, round(rate * (seconds + WARM_S)), (path,),
+            films, folder / "steady", rate, round(rate * (seconds + WARM_S + REST_S)), (path,),
             order="shuffled", views=views, station=STATION,
         )  # fmt: skip
         report |= _steady(plan, seconds, progress)
@@ -96,6 +99,8 @@ def _steady(plan: Plan, seconds: float, progress: Progress) -> dict[str, Any]:
     memory: list[tuple[int, float]] = []
     with running(plan) as trial:
         ready_s = _first_part(trial) - began
+        # What else a station runs starts after its line; its imports are not a part's cost.
+        wait_for(lambda: _all_alive(trial), REST_S)
         time.sleep(WARM_S)
         before, parts_from = _spent(trial), _triggers(trial)
         start = time.monotonic()
@@ -259,6 +264,10 @@ def _first_part(trial: Trial) -> float:
     if not wait_for(lambda: _decided(trial), 60.0):
         raise TrialError(f"the line did not start; read {trial.plan.folder}/station.log")
     return time.monotonic()
+
+
+def _all_alive(trial: Trial) -> bool:
+    return all(Beat(beat).age_s() is not None for beat in run_dir(trial.data).glob("*.beat"))
 
 
 def _decided(trial: Trial) -> int:
