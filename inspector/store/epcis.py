@@ -77,9 +77,11 @@ def write_epcis(path: Path, line: sqlite3.Connection, where: BatchRange) -> int:
         file.write(', "type": "EPCISDocument", "schemaVersion": "2.0", "epcisBody": ')
         file.write('{"eventList": [\n')
         for part in parts_of(line, where):
-            if part.verdict.mode not in (Mode.AUTO, Mode.BYPASS):
+            mode = part.verdict.mode
+            if mode not in (Mode.AUTO, Mode.BYPASS, Mode.REINSPECT):
                 continue  # set-up and challenge parts are no goods
-            again = epc_of(part.verdict, gtin) in known  # fed a second time: commissioned once
+            # Fed a second time, it is inspected again and commissioned once.
+            again = mode is Mode.REINSPECT or epc_of(part.verdict, gtin) in known
             known.add(epc_of(part.verdict, gtin))
             for event in events_of(part, gtin):
                 if again and event["action"] == "ADD":

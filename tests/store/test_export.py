@@ -102,6 +102,21 @@ def test_parquet_keeps_times_and_findings(store: Path, tmp_path: Path) -> None:
     assert findings[0]["reason"] == "0 caps found, exactly 1 expected"
 
 
+def test_a_part_that_came_back_is_inspected_again_and_made_once(tmp_path: Path) -> None:
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        ledger.add_batch(Batch("L1", "04006381333931"), "begin", "line")
+        first = sample_verdict(50, batch="L1", serial="S1")  # a reject
+        ledger.add_verdict(first)
+        again = sample_verdict(51, batch="L1", serial="S1")
+        ledger.add_verdict(replace(again, mode=Mode.REINSPECT))
+    export_batch(tmp_path, "L1", "epcis", tmp_path / "L1.json")
+    events = json.loads((tmp_path / "L1.json").read_text())["epcisBody"]["eventList"]
+    assert [(e["bizStep"], e["disposition"]) for e in events] == [
+        ("commissioning", "active"), ("inspecting", "non_conformant"), ("inspecting", "conformant"),
+    ]  # fmt: skip
+    assert len({e["epcList"][0] for e in events}) == 1
+
+
 @pytest.fixture(scope="module")
 def document(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("out") / "L1.json"
