@@ -49,7 +49,8 @@ class Deed:
     @property
     def text(self) -> str:
         """The details in one line, as people read them."""
-        return ", ".join(f"{name} {_short(value)}" for name, value in self.details.items())
+        told = ((name, _short(value)) for name, value in self.details.items())
+        return ", ".join(f"{name} {text}" for name, text in told if text.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ def test_every_language_has_every_word() -> None:
 
 def test_places_for_values_are_the_same_in_every_language() -> None:
     for key, text in WORDS["en"].items():
-        places = re.findall(r"\{\d\}", text)
-        assert all(re.findall(r"\{\d\}", words[key]) == places for words in WORDS.values()), key
+        places = sorted(re.findall(r"\{\d\}", text))
+        for words in WORDS.values():
+            assert sorted(re.findall(r"\{\d\}", words[key])) == places, key
 
 
 def test_chinese_is_chinese() -> None:
