@@ -94,14 +94,21 @@ def _growth(size: int, directory: Path | None, as_json: bool) -> None:
 
 @app.command("models")
 def bench_models(models: Models = MODELS, as_json: Json = False) -> None:
-    """Measure each model's inference time, by threads.
+    """Measure each model's inference time, by threads, and each kind of tool at work.
 
     Example: inspector bench models
     """
     from inspector.tools.bench import bench_models as measure
+    from inspector.tools.bench_kinds import bench_kinds
+    from inspector.tools.onnx import Shelf
 
     rows = measure(models)
-    print(json.dumps(rows)) if as_json else print_rows("Models", rows)
+    tools = bench_kinds(Shelf(models, threads=1))
+    if as_json:
+        print(json.dumps([*rows, *tools]))
+    else:
+        print_rows("Models", rows)
+        print_rows("Tools, one thread", tools)
 
 
 @app.command("quality")

@@ -21,6 +21,8 @@ from inspector.tools.onnx import SURFACES, Bound, Shelf, recorded
 RUNS = 60
 WARM = 5
 ROUNDS = 3
+FREE_SIDE = 320
+"""Height and width at which a model is measured that takes any, in pixels."""
 BUILT_IN_SHAPES = {
     "pp-ocrv6/read": [(1, 3, 48, 160), (1, 3, 48, 320)],
     "pp-ocrv6/find": [(1, 3, 576, 736)],
@@ -50,7 +52,10 @@ def bench_models(
             except ModelError as error:
                 rows.append({"model": ref, "threads": count, "error": str(error)})
                 continue
-            fixed = tuple(d if isinstance(d, int) and d > 0 else 1 for d in model.input_shape)
+            shape_of = enumerate(model.input_shape)
+            fixed = tuple(
+                d if isinstance(d, int) and d > 0 else FREE_SIDE if i else 1 for i, d in shape_of
+            )
             if model.card.output.format in SURFACES:
                 shapes = SURFACE_SHAPES
             else:

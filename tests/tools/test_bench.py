@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from inspector.recipe import load
+from inspector.tools import TOOLS
 from inspector.tools.bench import bare, bench_models
-from inspector.tools.onnx import Bound
+from inspector.tools.bench_kinds import bench_kinds, steps
+from inspector.tools.onnx import Bound, Shelf
 
 ROOT = Path(__file__).parent.parent.parent
 RECIPE = """
@@ -40,3 +43,17 @@ def test_a_refused_model_is_a_row_and_not_the_end(tmp_path: Path) -> None:
 
     assert row["model"] == "broken/1"
     assert "Field required" in row["error"]
+
+
+def test_every_kind_that_needs_no_model_of_ones_own_has_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("inspector.tools.bench_kinds.LOOKS", 1)
+    monkeypatch.setattr("inspector.tools.bench_kinds.WARM", 0)
+
+    rows = bench_kinds(Shelf(Path("none"), threads=1))
+
+    assert {row["tool"] for row in rows} == set(steps())
+    assert all(row["ms"] > 0 for row in rows)
+    own_model = {"detect", "classify", "segment", "anomaly"}
+    assert {step["kind"] for step in steps().values()} == set(TOOLS) - own_model
