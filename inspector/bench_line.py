@@ -27,7 +27,7 @@ from inspector.beat import Beat
 from inspector.bus import run_dir
 from inspector.config import Plc
 from inspector.display import DisplayReader, Topic
-from inspector.line.gate import PlcGate
+from inspector.line.plcgate import PlcGate
 from inspector.part import Pixels
 from inspector.registers import StationBit
 from inspector.tools.bench import Bare, bare

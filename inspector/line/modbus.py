@@ -1,7 +1,7 @@
 """A Modbus TCP master of its own, small because it stands in the hot path.
 
 Enters: register blocks as big-endian bytes. Leaves: the PLC's block, or ``LinkLost``. Imports
-nothing of ours; only ``line/gate.py`` imports it.
+nothing of ours; only ``line/plcgate.py`` imports it.
 
 Source: MODBUS Application Protocol V1.1b3 and MODBUS Messaging on TCP/IP V1.0b. Why not pymodbus'
 client: one exchange of our two blocks (102 registers out, 104 in) costs 0.009 ms of CPU here and

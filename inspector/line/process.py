@@ -31,10 +31,11 @@ from inspector.line import setting
 from inspector.line.champions import Champions, restore
 from inspector.line.changeover import Recipe, job
 from inspector.line.commands import Commands, refused
-from inspector.line.gate import Gate, PlcGate
+from inspector.line.gate import Gate
 from inspector.line.line import Line
 from inspector.line.modes import Modes
 from inspector.line.output import NoGate, OutputGate, write_level
+from inspector.line.plcgate import PlcGate
 from inspector.line.releasing import awaiting
 from inspector.line.report import status
 from inspector.line.watch import look_around, show

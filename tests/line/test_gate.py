@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from inspector.config import Plc as PlcConfig
-from inspector.line.gate import Gate, GateEvent, Link, PlcGate, Seen, Told
+from inspector.line.gate import Gate, GateEvent, Link, Seen, Told
+from inspector.line.plcgate import PlcGate
 from inspector.registers import Action, GateReason, StationBit
 
 PERMIT, REJECT, REVOKE = Action.PERMIT, Action.REJECT, Action.REVOKE

@@ -39,8 +39,8 @@ POLL_NS = 10 * MS
 class Simulation:
     """A line at minimum pitch, and a station of the real parts that has all the time it needs.
 
-    Ring, sequence and heartbeat are written here again, for in ``line/gate.py`` they wait for real
-    sockets; the trials beside this file are about those.
+    Ring, sequence and heartbeat are written here again, for in ``line/plcgate.py`` they wait for
+    real sockets; the trials beside this file are about those.
     """
 
     def __init__(self, count: int, schedule: list[Scheduled], seed: int = 1) -> None:

@@ -1,0 +1,388 @@
+"""The gate behind a PLC, over Modbus TCP.
+
+Enters and leaves: what every gate does, see ``line/gate.py``. Imports that, ``line/modbus.py``,
+registers and config; ``process.py`` opens it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from inspector.config import Plc
+from inspector.line.gate import HUNG_NS, NEVER_NS, REMEMBERED, GateEvent, Link, Seen, Told
+from inspector.line.modbus import LinkLost, Master, SlaveRefused
+from inspector.registers import (
+    DECISIONS,
+    EMPTY_SLOT,
+    LAYOUT,
+    PLC_BLOCK,
+    PLC_REGISTERS,
+    STATION_BLOCK,
+    U32,
+    Action,
+    Decision,
+    GateReason,
+    PlcStatus,
+    StationBit,
+    pack_station,
+)
+
+GRACE_NS = 250_000_000
+"""A decision not acknowledged this long after its deadline never was."""
+RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+FOLLOW_UP_NS = 1_000_000
+"""The least wait before looking again for an acknowledgement that the answer did not hold."""
+STAND_IN_NS = 40_000_000
+"""A loop that has not taken for this long judges something slow: the keeper takes in its place."""
+
+
+@dataclass(slots=True)
+class _Order:
+    run: int
+    part: int
+    action: Action
+    reason: GateReason
+    deadline_ns: int
+    decided_ns: int
+    sequence: int = 0
+    settled: bool = False
+
+
+class PlcGate:
+    """The gate behind a PLC: whole blocks are exchanged, one at a time.
+
+    An exchange happens for every decision, for every ``hurry``, and every ``poll_ms``. A lost one
+    is repaired by the next, because the ring still holds what was not acknowledged.
+
+    Whoever has something to say sends it, from his own thread: waking another to do it costs more
+    than the exchange. A permit leaves from the thread that learnt of the commit, the answers are
+    taken by the loop. The *keeper*, a thread of its own, opens the link, and stands in for the loop
+    while that is away in a long judgement.
+    """
+
+    def __init__(self, plc: Plc, hung_ns: int = HUNG_NS) -> None:
+        self._master = Master(plc.host, plc.port, plc.unit, plc.timeout_ms / 1e3)
+        self._poll_ns = plc.poll_ms * 1_000_000
+        self._hung_ns = hung_ns
+        self._lock = threading.Lock()
+        self._events: list[GateEvent] = []
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._epoll.register(self._event, select.EPOLLIN)
+        self._rung = False
+        self._bits, self._mode = StationBit(0), 0
+        self._alive_ns = self._taken_ns = 0
+        self._closing = False
+        self.exchanges = 0
+        """Completed transactions, for the metrics."""
+
+        self._up = self._asking = False
+        """The link is open; a request is on its way."""
+        self._due_ns = 0
+        self._failures = 0
+        self._run: int | None = None
+        self._heartbeat = 0
+        self._sequence = 0
+        self._acknowledged = 0
+        self._ring = [EMPTY_SLOT] * DECISIONS
+        self._sent: deque[_Order] = deque()
+        self._waiting: deque[_Order] = deque()
+        self._decided: OrderedDict[int, _Order] = OrderedDict()
+        self._refused: OrderedDict[int, GateReason] = OrderedDict()
+        self._last: PlcStatus | None = None
+        self._told_down = False
+        self._keeper = threading.Thread(target=self._keep, name="gate", daemon=True)
+        self._keeper.start()
+
+    def decide(
+        self, run: int, part: int, action: Action, reason: GateReason, deadline_ns: int
+    ) -> None:
+        order = _Order(run, part, action, reason, deadline_ns, time.monotonic_ns())
+        with self._lock:
+            self._accept(order)
+            self._say()
+
+    def refuse(self, run: int, parts: Iterable[int], reason: GateReason) -> None:
+        with self._lock:
+            if self._run == run:
+                for part in parts:
+                    self._take_back(part, reason)
+                self._say()
+
+    def hurry(self) -> None:
+        with self._lock:
+            self._due_ns = 0
+            self._say()
+
+    def show(self, bits: StationBit, mode: int) -> None:
+        self._bits, self._mode = bits, mode
+
+    def alive(self) -> None:
+        self._alive_ns = time.monotonic_ns()
+
+    def take(self) -> list[GateEvent]:
+        with self._lock:
+            self._taken_ns = time.monotonic_ns()
+            self._turn()
+            if self._rung and self._event >= 0:
+                self._rung = False
+                os.eventfd_read(self._event)
+            events, self._events = self._events, []
+        return events
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def due_ns(self) -> int:
+        return self._due_ns if self._up and not self._asking else NEVER_NS
+
+    def close(self) -> None:
+        self._closing = True
+        self._keeper.join(5.0)
+        with self._lock:
+            self._say_goodbye()
+            if self._event >= 0:
+                self._epoll.close()
+                os.close(self._event)
+                self._event = -1
+
+    # The keeper's thread.
+
+    def _keep(self) -> None:
+        while not self._closing:
+            if not self._up:
+                self._open()
+            elif time.monotonic_ns() - self._taken_ns < STAND_IN_NS:
+                time.sleep(STAND_IN_NS / 1e9)
+            else:
+                self._stand_in()
+
+    def _open(self) -> None:
+        if self._failures:
+            # Orders must not turn a dead PLC into a storm of connection attempts.
+            self._rest(RETRY_S[min(self._failures, len(RETRY_S)) - 1])
+        try:
+            # Look before writing: the PLC may have restarted and count from 1 again.
+            status = PlcStatus.unpack(self._master.read(PLC_BLOCK, PLC_REGISTERS))
+            _understand(status)
+        except (LinkLost, SlaveRefused) as error:
+            with self._lock:
+                self._lose(str(error))
+            return
+        with self._lock:
+            self._join(status)
+            self._epoll.register(self._master.fileno(), select.EPOLLIN)
+            self._up, self._due_ns = True, 0
+            self._say()
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._closing and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.02))
+
+    def _stand_in(self) -> None:
+        answer = select.poll()
+        with self._lock:
+            if not self._up:
+                return
+            answer.register(self._master.fileno(), select.POLLIN)
+        answer.poll(5)
+        with self._lock:
+            self._turn()
+            self._call()
+
+    # Everything below is called with the lock held.
+
+    def _say(self) -> None:
+        """Send what waits, unless a request is on its way: then its answer brings it along."""
+        if not self._asking:
+            self._turn()
+        self._call()
+
+    def _call(self) -> None:
+        """Let the loop know that there is something to take."""
+        if self._events and not self._rung and self._event >= 0:
+            self._rung = True
+            os.eventfd_write(self._event, 1)
+
+    def _turn(self) -> None:
+        """Take the answer if it is there, then ask again if something is due."""
+        if not self._up:
+            return
+        try:
+            if self._asking:
+                raw = self._master.answer()
+                if raw is None:
+                    return
+                self._asking = False
+                self._hear(raw)
+            more = self._waiting and len(self._sent) < DECISIONS
+            now_ns = time.monotonic_ns()
+            if more or now_ns >= self._due_ns:
+                self._ask(now_ns)
+        except (LinkLost, SlaveRefused) as error:
+            self._lose(str(error))
+
+    def _ask(self, now_ns: int) -> None:
+        self._fill(now_ns)
+        bits = self._bits
+        if now_ns - self._alive_ns > self._hung_ns:
+            bits &= ~StationBit.READY
+        elif bits & StationBit.READY:
+            self._heartbeat += 1
+        block = pack_station(self._heartbeat, bits, self._mode, self._ring, self._run or 0)
+        self._master.ask(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
+        self._asking = True
+        self._due_ns = now_ns + self._poll_ns
+
+    def _hear(self, raw: bytes) -> None:
+        status = self._last = PlcStatus.unpack(raw, self._last)
+        _understand(status)
+        if status.run != self._run:
+            self._join(status)
+        if self._told_down or not self.exchanges:
+            self._told_down = False
+            self._events.append(Link(True))
+        self._failures = 0
+        self.exchanges += 1
+        self._settle(status)
+
+    def _lose(self, why: str) -> None:
+        self._up = self._asking = False
+        self._master.close()
+        self._failures += 1
+        if not self._told_down:
+            self._told_down = True
+            self._events.append(Link(False, why))
+        self._give_up(time.monotonic_ns())
+        self._call()
+
+    def _join(self, status: PlcStatus) -> None:
+        """Begin, or begin again, with a PLC whose state has just been read."""
+        ahead = status.acknowledged - self._acknowledged & U32
+        lost = ahead > (self._sequence - self._acknowledged & U32)
+        if status.run == self._run and not lost:
+            return
+        for order in (*self._sent, *self._waiting):
+            if order.run != status.run or order in self._sent:
+                self._end(order, 0)
+        self._waiting = deque(o for o in self._waiting if not o.settled)
+        self._sent.clear()
+        self._decided.clear()
+        if status.run != self._run:
+            self._refused.clear()
+        self._run = status.run
+        self._sequence = self._acknowledged = status.acknowledged
+        self._ring = [EMPTY_SLOT] * DECISIONS
+
+    def _accept(self, order: _Order) -> None:
+        if self._run is not None and order.run != self._run:
+            self._end(order, 0)
+            return
+        if order.action is Action.PERMIT and order.part in self._decided:
+            return  # a part that was rejected, because its record came too late, stays so
+        if order.action is Action.PERMIT and order.part in self._refused:
+            order.action, order.reason = Action.REJECT, self._refused[order.part]
+        self._waiting.append(order)
+        if order.part:
+            self._decided[order.part] = order
+            _forget_oldest(self._decided)
+
+    def _take_back(self, part: int, reason: GateReason) -> None:
+        self._refused[part] = reason
+        _forget_oldest(self._refused)
+        order = self._decided.get(part)
+        if order is None or order.action is not Action.PERMIT:
+            return
+        if order.sequence == 0:
+            order.action, order.reason = Action.REJECT, reason
+            return
+        revoke = _Order(
+            order.run, part, Action.REVOKE, reason, order.deadline_ns, time.monotonic_ns()
+        )
+        self._waiting.append(revoke)
+        self._decided[part] = revoke
+
+    def _fill(self, now_ns: int) -> None:
+        """Put waiting orders into slots whose decision has been acknowledged."""
+        while self._waiting and self._sequence - self._acknowledged & U32 < DECISIONS:
+            order = self._waiting.popleft()
+            if order.action is Action.PERMIT and now_ns > order.deadline_ns:
+                order.action, order.reason = Action.REJECT, GateReason.LATE
+            self._sequence = self._sequence + 1 & U32 or 1
+            order.sequence = self._sequence
+            decision = Decision(order.sequence, order.part, order.action, order.reason)
+            self._ring[(order.sequence - 1) % DECISIONS] = decision.pack()
+            self._sent.append(order)
+
+    def _settle(self, status: PlcStatus) -> None:
+        """Take what the PLC said."""
+        now_ns = time.monotonic_ns()
+        progress = status.acknowledged - self._acknowledged & U32
+        if progress > len(self._sent):
+            raise LinkLost("the PLC acknowledges what was never decided; is there another master?")
+        self._acknowledged = status.acknowledged
+        for _ in range(progress):
+            self._end(self._sent.popleft(), now_ns)
+        self._give_up(now_ns)
+        self._events.append(Seen(status, now_ns))
+        if self._sent:
+            # The next exchange tells, and mostly is soon enough; near a deadline it is hastened.
+            left_ns = max(FOLLOW_UP_NS, (self._sent[0].deadline_ns - now_ns) // 8)
+            self._due_ns = min(self._due_ns, now_ns + left_ns)
+
+    def _give_up(self, now_ns: int) -> None:
+        """Report what is too late to matter; what was written stays in its slot."""
+        for order in self._sent:
+            if now_ns > order.deadline_ns + GRACE_NS:
+                self._end(order, 0)
+        while self._waiting and now_ns > self._waiting[0].deadline_ns + GRACE_NS:
+            self._end(self._waiting.popleft(), 0)
+
+    def _end(self, order: _Order, acknowledged_ns: int) -> None:
+        if order.settled:
+            return
+        order.settled = True
+        self._events.append(
+            Told(
+                order.run, order.part, order.action, order.reason,
+                order.decided_ns, order.deadline_ns, acknowledged_ns,
+            )
+        )  # fmt: skip
+
+    def _say_goodbye(self) -> None:
+        """Drop ready at once, instead of leaving the PLC to find out by the heartbeat."""
+        # Where this fails, the PLC's own heartbeat time-out does the same, 250 ms later.
+        with contextlib.suppress(LinkLost, SlaveRefused):
+            while self._up and self._asking:
+                if (raw := self._master.answer()) is None:
+                    time.sleep(0.001)
+                    continue
+                self._asking = False
+                self._hear(raw)
+            if self._up and self._run is not None:
+                bits = self._bits & ~StationBit.READY
+                block = pack_station(self._heartbeat, bits, self._mode, self._ring, self._run)
+                self._hear(
+                    self._master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
+                )  # fmt: skip
+        self._up = False
+        self._master.close()
+
+
+def _understand(status: PlcStatus) -> None:
+    """Of a block whose layout is another nothing is believed, whenever it comes."""
+    if status.layout != LAYOUT:
+        raise LinkLost(f"the PLC has register layout {status.layout}, the station {LAYOUT}")
+
+
+def _forget_oldest(memory: OrderedDict[int, _Order] | OrderedDict[int, GateReason]) -> None:
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)
