@@ -139,6 +139,9 @@ class Rounds:
     ) -> Receipt:
         tail = self._tails[name]
         end = tail.end()
+        if (known := self._memory.tree(name).size) > receipt.of(name)[0]:
+            lost = f"the centre has {receipt.of(name)[0]} records of {tail.file} and had {known}"
+            self._trouble(Spoilt("lost", f"{lost}: a back-up was restored there; sent again"), done)
         tree = self._agree(name, receipt, end)
         alone = name == "line"
         while (tree.size < end or alone) and not until():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from centre_and_stations import (
     count,
     records_at,
     records_here,
+    serving,
 )
 from sqlalchemy import select
 
@@ -22,6 +24,7 @@ from inspector.config import Retention
 from inspector.store import held_checkpoint, retain, verify
 from inspector.sync import rounds as rounds_module
 from training.hub import tables
+from training.hub.hub import open_hub
 
 
 def test_the_centre_has_the_exact_records_and_an_index_of_them(centre: Served, site: Site) -> None:
@@ -178,6 +181,34 @@ def test_a_picture_that_is_owed_is_kept(centre: Served, site: Site) -> None:
     done = rounds.round()
     assert done.pictures == 0 and done.pictures_waiting == 1
     assert retain(site.data, rules, "test", dry_run=True, utc_ns=now).waiting == 1
+
+
+def test_a_centre_restored_from_its_back_up_is_filled_again(tmp_path: Path, site: Site) -> None:
+    """What it had acknowledged and lost is sent again, and somebody is told (I5)."""
+    hub = open_hub(tmp_path / "hub")
+    with serving(hub) as served:
+        site.enrol(served)
+        site.inspect(60)
+        site.rounds(served.url).round()
+        with closing(sqlite3.connect(tmp_path / "back-up.db")) as copy:
+            hub.engine.raw_connection().driver_connection.backup(copy)  # type: ignore[union-attr]
+        site.inspect(60)
+        site.rounds(served.url).round()
+        site.close()
+    hub.close()
+    for file in (tmp_path / "hub").glob("hub.db*"):
+        file.unlink()
+    (tmp_path / "back-up.db").rename(tmp_path / "hub" / "hub.db")
+    hub = open_hub(tmp_path / "hub")
+    with serving(hub) as served:
+        rounds = site.rounds(served.url)
+        assert "a back-up was restored there" in rounds.round().troubles[0]
+        assert not rounds.round().troubles
+        assert records_at(served, site.name) == records_here(site.data)
+        assert count(served, tables.Verdict) == 120
+        assert {code for code, _ in alarms_at(served)} == {"lost"}
+        site.close()
+    hub.close()
 
 
 def test_two_stations_do_not_meet(
