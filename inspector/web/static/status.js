@@ -120,11 +120,11 @@ function alarms() {
   bar.dataset.seen = String(first.acknowledged);
   bar.dataset.code = first.code;
   put("alarm-what", name);
+  byId("alarm-what").title = name;
   put("alarm-do", mend);
   const by = first.acknowledged ? word("alarm.by", first.acknowledged_by || DASH) : "";
   put("alarm-more", [by, rest.length ? word("alarm.more", rest.length) : ""].filter(Boolean).join(" · "));
   byId("alarm-acknowledge").hidden = first.acknowledged;
-  byId("alarm-all").hidden = !rest.length && first.code !== "unsigned" && !first.code.startsWith("challenge");
 }
 
 export function acknowledge(code, line = null) {
