@@ -2,7 +2,8 @@
 
 Enters: a batch's verdicts. Leaves: for each part made in production an `ObjectEvent` that
 commissions it and one that says what its inspection found, with its measured values as sensor
-elements. Only `export` imports this; the file is written part by part, whatever its size.
+elements; then what they were packed into and where that went (`epcis_units`). Only `export` imports
+this; the file is written part by part, whatever its size.
 
 What names a part: its GTIN and serial as a GS1 Digital Link URI where the batch's product is a GTIN
 and the part carried a serial; else ``urn:uuid:`` with its part id. The disposition is `conformant`
@@ -23,6 +24,7 @@ from uuid import UUID, uuid5
 
 from inspector.part import Finding, Mode, Outcome, Verdict
 from inspector.store import layout
+from inspector.store.epcis_units import Packed
 from inspector.store.export import PartOf, parts_of
 from inspector.store.readable import iso_utc
 from inspector.store.records import BatchChange
@@ -65,7 +67,7 @@ UNITS: dict[str, tuple[str, str]] = {
 }
 
 
-def write_epcis(path: Path, line: sqlite3.Connection, where: BatchRange) -> int:
+def write_epcis(path: Path, line: sqlite3.Connection, where: BatchRange, packed: Packed) -> int:
     """Writes the EPCIS document of a batch; gives the number of parts in it."""
     change = _batch_of(line, where.batch)
     gtin = gtin_of(change.product if change else "")
@@ -83,6 +85,7 @@ def write_epcis(path: Path, line: sqlite3.Connection, where: BatchRange) -> int:
             # Fed a second time, it is inspected again and commissioned once.
             again = mode is Mode.REINSPECT or epc_of(part.verdict, gtin) in known
             known.add(epc_of(part.verdict, gtin))
+            packed.take(part.verdict.stream, part.verdict.sequence, epc_of(part.verdict, gtin))
             for event in events_of(part, gtin):
                 if again and event["action"] == "ADD":
                     continue
@@ -90,6 +93,10 @@ def write_epcis(path: Path, line: sqlite3.Connection, where: BatchRange) -> int:
                 file.write(json.dumps(event, ensure_ascii=False))
                 newest = event["eventTime"]
             count += 1
+        for event in packed.events():
+            file.write(",\n" if newest else "")
+            file.write(json.dumps(event, ensure_ascii=False))
+            newest = max(newest, event["eventTime"])
         created = newest or iso_utc(0)
         file.write("\n]}, " + f'"creationDate": {json.dumps(created)}' + "}\n")
     return count

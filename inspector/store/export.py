@@ -92,12 +92,15 @@ def export_batch(data_dir: Path | str, batch: str, how: str, out: Path) -> Expor
         StoreDamaged: a record cannot be read.
     """
     from inspector.store.epcis import write_epcis
+    from inspector.store.epcis_units import Packed
 
     writers: dict[str, Callable[[Path, sqlite3.Connection, BatchRange], int]] = {
         "csv": _write_csv,
         "xlsx": _write_xlsx,
         "parquet": _write_parquet,
-        "epcis": write_epcis,
+        "epcis": lambda file, line, where: write_epcis(
+            file, line, where, Packed(Path(data_dir), batch)
+        ),
     }
     if how not in writers:
         raise StoreError(f"no format {how!r}; there are {', '.join(writers)}")

@@ -167,6 +167,23 @@ class Genealogy:
             around = {unit.id: unit for unit in _with_parents(index, ids)}
         return tuple([around[id] for id in ids if id in around]), tuple(joined(runs))
 
+    def contents(self, batch: str) -> tuple[tuple[Run, str], ...]:
+        """The runs of parts in the units that hold parts of a batch, in order, each with its
+        unit; parts of other batches in those units are among them."""
+        with self.index.current() as index:
+            rows = index.execute(
+                "SELECT stream, first, last, unit FROM content WHERE unit IN"
+                " (SELECT unit FROM made WHERE batch = ?) ORDER BY stream, first",
+                (batch,),
+            ).fetchall()
+        return tuple([(Run(*row[:3]), str(row[3])) for row in rows])
+
+    def packed_ns(self, id: str) -> int:
+        """When the unit was last named by a link, UTC ns; 0 if it never was."""
+        with self.index.current() as index:
+            row = index.execute("SELECT position FROM unit WHERE id = ?", (id,)).fetchone()
+        return 0 if row is None else self.index.record(row[0]).utc_ns
+
     def batches_in(self, id: str) -> tuple[str, ...]:
         """The batches of the parts that were packed into a unit itself."""
         with self.index.current() as index:

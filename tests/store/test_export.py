@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from inspector import cli
 from inspector.part import Batch, Finding, Mode, Outcome
-from inspector.store import LineLedger, StoreError, export_batch
+from inspector.store import DeskLedger, LineLedger, StoreError, export_batch
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.epcis import gtin_of
 from inspector.store.export import COLUMNS
@@ -119,6 +119,15 @@ def test_a_part_that_came_back_is_inspected_again_and_made_once(tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def document(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    case, pallet = "340123450000000017", "pallet 1"
+    with DeskLedger.open(store) as desk:
+        for link in (
+            {"relation": "packed", "unit": case, "runs": [["plc-1", 1, 3]], "batches": ["L1"]},
+            {"relation": "packed", "unit": pallet, "units": [case]},
+            {"relation": "shipped", "units": [pallet], "destination": "4012345000009",
+             "at": 1_800_000_000_000_000_000},
+        ):  # fmt: skip
+            desk.add("link", link, "mes")
     out = tmp_path_factory.mktemp("out") / "L1.json"
     assert export_batch(store, "L1", "epcis", out).parts == 59
     found: dict[str, Any] = json.loads(out.read_text())
@@ -147,6 +156,19 @@ def test_gs1s_own_schema_accepts_the_events(document: dict[str, Any], real_data:
         spoiled = json.loads(json.dumps(document))
         spoiled["epcisBody"]["eventList"][0][field] = value
         assert list(checker.iter_errors(spoiled)), field  # it would say
+
+
+def test_what_was_packed_and_sent_follows(document: dict[str, Any]) -> None:
+    events = document["epcisBody"]["eventList"]
+    packing = [e for e in events if e["bizStep"] == "packing"]
+    case, pallet = "https://id.gs1.org/00/340123450000000017", "urn:x-inspector:unit:pallet%201"
+    made = [e["epcList"][0] for e in events if e["bizStep"] == "commissioning"]
+    assert [(e["parentID"], e["childEPCs"]) for e in packing] == [
+        (case, made[:3]), (pallet, [case]),
+    ]  # fmt: skip
+    sent = [e for e in events if e["bizStep"] == "shipping"]
+    assert {e["epcList"][0] for e in sent} == {case, pallet}
+    assert sent[0]["destinationList"][0]["destination"] == "https://id.gs1.org/417/4012345000009"
 
 
 def test_what_an_inspection_found_is_its_disposition(document: dict[str, Any]) -> None:
