@@ -74,7 +74,7 @@ def test_a_verdict_never_stands_over_another_parts_picture(web: Any, line: Line,
     wait(page, "window.looks.some((look) => look.verdict.outcome === 'reject')")
     wait(page, "window.looks.some((look) => look.caption.outcome === 'reject')")
     looks = [look for look in page.evaluate("window.looks") if look["caption"]["part"]]
-    assert len(looks) > 10
+    assert len(looks) >= 5
     for look in looks:
         assert look["picture"]["part"] == look["caption"]["part"], look
         assert look["picture"]["rejected"] == (look["caption"]["outcome"] == "reject"), look
