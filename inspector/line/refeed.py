@@ -17,16 +17,15 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from inspector.display import AlarmCode
+from inspector.line.alarms import Alarms
 from inspector.line.matching import Candidate
+from inspector.line.tracking import Zone
 from inspector.part import Mode, Outcome, PartId
 from inspector.registers import U32
-from inspector.store import History, StoreError
-
-if TYPE_CHECKING:
-    from inspector.line.line import Line
+from inspector.store import History, LineLedger, StoreError
 
 WAIT_S = 0.005
 RECENT = 4096
@@ -92,6 +91,16 @@ class Serials:
                 history = None
         if history is not None:
             history.close()
+
+
+class Line(Protocol):
+    """What this needs of the line."""
+
+    ledger: LineLedger
+    alarms: Alarms
+    serials: Serials
+    zone: Zone
+    stream: str
 
 
 def judged(line: Line, candidate: Candidate) -> tuple[Outcome, tuple[str, ...]]:
