@@ -100,6 +100,8 @@ def cohen(one: Sequence[str], other: Sequence[str], confidence: float = 0.95) ->
         p[a, b] * (column[a] + row[b]) ** 2 for a in names for b in names if a != b
     ) * (1 - kappa) ** 2  # fmt: skip
     variance = (own + cross - (kappa - chance * (1 - kappa)) ** 2) / (n * (1 - chance) ** 2)
+    if seen >= 1:
+        return _whole(n, chance, confidence)
     return _interval(kappa, max(0.0, variance), confidence)
 
 
@@ -109,6 +111,11 @@ def fleiss(ratings: Sequence[Sequence[str]], confidence: float = 0.95) -> Interv
     kappa = _fleiss(ratings)
     if kappa is None:
         return Interval(1.0, 1.0, 1.0)
+    if kappa >= 1 - 1e-12:
+        names = {name for row in ratings for name in row}
+        flat = [name for row in ratings for name in row]
+        chance = sum((flat.count(name) / len(flat)) ** 2 for name in names)
+        return _whole(len(ratings), chance, confidence)
     left_out = [_fleiss([*ratings[:i], *ratings[i + 1 :]]) for i in range(len(ratings))]
     each = [1.0 if k is None else k for k in left_out]
     n, mean = len(each), fmean(each)
@@ -135,6 +142,12 @@ def _fleiss(ratings: Sequence[Sequence[str]]) -> float | None:
         return None
     seen = fmean((sum(c * c for c in row) - runs) / (runs * (runs - 1)) for row in counts)
     return (seen - chance) / (1 - chance)
+
+
+def _whole(n: int, chance: float, confidence: float) -> Interval:
+    """κ of ``n`` parts that were all judged alike. The textbook variance is then 0, which would be
+    certainty; the lower end is Wilson's for the share that agrees."""
+    return Interval(1.0, (wilson(n, n, confidence).low - chance) / (1 - chance), 1.0)
 
 
 def _interval(value: float, variance: float, confidence: float) -> Interval:

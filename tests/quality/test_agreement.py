@@ -56,6 +56,14 @@ def test_a_study_of_a_station() -> None:
     assert 0.9 < study.fleiss.value < 1 and study.verdict == "acceptable"
 
 
+def test_agreeing_wholly_on_few_parts_is_no_certainty() -> None:
+    few = cohen(["a"] * 5 + ["b"] * 5, ["a"] * 5 + ["b"] * 5)
+    many = cohen(["a"] * 500 + ["b"] * 500, ["a"] * 500 + ["b"] * 500)
+    assert few.value == many.value == 1 and few.low < 0.5 < 0.98 < many.low
+    study = agreement([["a", "a"]] * 5 + [["b", "b"]] * 5)
+    assert study.fleiss.value == pytest.approx(1) and study.fleiss.low < 0.5
+
+
 def test_wholly_alike_is_one_and_chance_is_none() -> None:
     assert agreement([["pass"] * 3] * 5).fleiss.value == 1
     rng = np.random.default_rng(4)
