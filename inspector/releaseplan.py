@@ -16,9 +16,10 @@ class Releases(Settings):
     """Releases: models and recipes that the centre has signed."""
 
     source: str = ""
-    """A folder, or the hub's address, that channels are looked up in; empty: they come by hand."""
+    """Where channels are looked up: ``centre`` (the one under ``sync``), a folder, or the address
+    of a web server that serves one; empty: releases come by hand."""
     key: str = ""
-    """Name of the environment variable that holds the API key for a hub."""
+    """Name of the environment variable that holds a key for that web server."""
     channel: str = Field("stable", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
     """Which releases are meant for this station; a few stations on ``canary`` get them first."""
     poll_s: float = Field(60.0, ge=0.2, le=86_400)

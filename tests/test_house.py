@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": GROUND,
     "release": {
         *GROUND,
+        "sync",
         "releaseplan",
         "beat",
         "logs",

@@ -86,14 +86,35 @@ def approve(file: File, by: By, key: Key) -> None:
 def put(
     file: File,
     channel: Annotated[str, typer.Option(help="Which stations: stable, canary …")],
-    to: Annotated[Path, typer.Option(help="Folder of channels that stations look into.")],
+    to: Annotated[Path | None, typer.Option(help="Folder that stations look into …")] = None,
+    hub: Annotated[Path | None, typer.Option(help="… or the centre's folder, its --home.")] = None,
+    database: Annotated[str, typer.Option(envvar="HUB_DATABASE", help="The centre's.")] = "",
+    blobs: Annotated[str, typer.Option(envvar="HUB_BLOBS", help="The centre's.")] = "",
+    station: Annotated[
+        list[str] | None, typer.Option(help="The centre: only for this station; repeatable.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Who puts it there.")] = "",
 ) -> None:
     """Put an approved release on a channel; its stations install it and try it in shadow.
 
-    Example: training release put bottle-line-2.release --channel canary --to /mnt/releases
+    Example: training release put bottle-line-2.release --channel canary --hub hub --by anna
     """
-    from training.release import put
+    from training.release import NotMade, put
 
+    if (to is None) == (hub is None):
+        raise NotMade("give either --to FOLDER or --hub HOME: where stations will find it")
+    if hub is not None:
+        import getpass
+        from contextlib import closing
+
+        from training.hub.channels import put as put_there
+        from training.hub.hub import open_hub
+
+        with closing(open_hub(hub, database, blobs)) as centre:
+            digest = put_there(centre, file, channel, by or getpass.getuser(), station)
+        console.print(f"on {channel} at the centre: {digest[:16]}")
+        return
+    assert to is not None
     console.print(f"on {channel}: {put(file, channel, to)}")
 
 

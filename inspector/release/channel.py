@@ -63,15 +63,20 @@ def newest(source: str, channel: str, key: str = "") -> list[Pointer]:
             raise ReleaseRefused(channel, f"{source} does not answer with a channel") from None
     else:
         entries = _entries(Path(source) / f"{channel}.json")
+    return pointers(entries, source)
+
+
+def pointers(entries: Any, source: str) -> list[Pointer]:
+    """What a source says is newest. Raises ``ReleaseRefused`` for what is no such list."""
     try:
         found = [
             Pointer(str(e["release"]), f"{e['name']}/{e['version']}", int(e["number"]))
             for e in entries
         ]
     except (KeyError, TypeError, ValueError):
-        raise ReleaseRefused(channel, f"the channel's pointer at {source} is damaged") from None
+        raise ReleaseRefused(source, "its channel's pointer is damaged") from None
     if any(not _DIGEST.fullmatch(pointer.digest) for pointer in found):
-        raise ReleaseRefused(channel, f"the channel's pointer at {source} names no digest")
+        raise ReleaseRefused(source, "its channel's pointer names no digest")
     return found
 
 

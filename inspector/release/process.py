@@ -26,6 +26,7 @@ from inspector.identity import Action, Principal, Role
 from inspector.recipe import digest_of, load, read
 from inspector.release import stage
 from inspector.release.bundle import ReleaseRefused
+from inspector.release.centre import CENTRE, FromCentre
 from inspector.release.channel import fetch, newest
 from inspector.release.installed import BASE, install, installed, load_release
 from inspector.release.offer import OfferReader
@@ -86,6 +87,7 @@ class Caretaker:
         self._refused: set[str] = set()
         self._ordered: set[tuple[str, int]] = set()
         self._changes: dict[str, Change] = {}
+        self._centre: FromCentre | None = None
 
     def turn(self) -> None:
         """Judge a part in shadow if one is offered; now and then look at all else."""
@@ -115,16 +117,22 @@ class Caretaker:
     def fetch(self) -> None:
         """Install what the channel has that is newer than what is here."""
         key = os.environ.get(self.plan.key, "") if self.plan.key else ""
-        data = self.station.data
+        data, source, name = self.station.data, self.plan.source, self.plan.channel
         try:
-            for pointer in newest(self.plan.source, self.plan.channel, key):
-                name = pointer.title.partition("/")[0]
-                here = [i for i in installed(data) if i.release.manifest.name == name]
+            if source == CENTRE and self._centre is None:
+                self._centre = FromCentre(self.station)
+            there = self._centre
+            for pointer in there.newest(name) if there else newest(source, name, key):
+                recipe = pointer.title.partition("/")[0]
+                here = [i for i in installed(data) if i.release.manifest.name == recipe]
                 highest = max((i.release.manifest.number for i in here), default=0)
                 if pointer.digest in self._refused or pointer.number <= highest:
                     continue
                 try:
-                    path = fetch(self.plan.source, pointer, data / "releases", key)
+                    home = data / "releases"
+                    path = (
+                        there.fetch(pointer, home) if there else fetch(source, pointer, home, key)
+                    )
                     done = install(path, data, WHO.id, 1, self.station.providers)
                     log.info("release installed", release=done.installed.title)
                 except ReleaseRefused as refusal:
@@ -183,6 +191,8 @@ class Caretaker:
         """Tell the last counts and let go."""
         self.tell()
         self._offers.close()
+        if self._centre is not None:
+            self._centre.close()
 
     # Inside.
 

@@ -1,0 +1,60 @@
+"""Releases from the centre that the station reports to, over its own enrolled connection.
+
+Enters: a station that has enrolled, a channel. Leaves: what `channel` gives, and files. Imports
+sync's link and ``channel``; ``process`` imports this.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inspector.config import Station
+from inspector.release.bundle import RELEASE_MAX, ReleaseRefused
+from inspector.release.channel import Pointer, pointers
+from inspector.store import signing_key
+from inspector.sync.centre import Link
+from inspector.sync.enrol import SyncError, enrolled
+
+CENTRE = "centre"
+"""What a station file calls this source."""
+
+
+class FromCentre:
+    """One station's way to its centre's releases; the session is opened when it is needed."""
+
+    def __init__(self, station: Station) -> None:
+        """Raises ``ReleaseRefused`` where the station has no centre."""
+        sync, centre = station.sync, enrolled(station.data)
+        if sync is None or centre is None:
+            raise ReleaseRefused(
+                CENTRE, "the station has none yet; run `inspector enrol`, and name it under `sync`"
+            )
+        centre = type(centre)(sync.hub, centre.key)
+        self._link = Link(centre, station.station, signing_key(station.data), sync.ca)
+
+    def newest(self, channel: str) -> list[Pointer]:
+        """The newest release of each recipe on ``channel``. Raises ``ReleaseRefused``."""
+        try:
+            return pointers(self._link.ask("GET", f"/api/v1/channels/{channel}"), CENTRE)
+        except SyncError as error:
+            raise ReleaseRefused(channel, str(error)) from None
+
+    def fetch(self, pointer: Pointer, folder: Path) -> Path:
+        """The release's file, in ``folder``. Raises ``ReleaseRefused``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f".{pointer.digest}.release"
+        size = 0
+        try:
+            with target.open("wb") as file:
+                for piece in self._link.stream(f"/api/v1/releases/{pointer.digest}"):
+                    size += len(piece)
+                    if size > RELEASE_MAX:
+                        raise ReleaseRefused(pointer.title, "is larger than a release may be")
+                    file.write(piece)
+        except SyncError as error:
+            raise ReleaseRefused(pointer.title, str(error)) from None
+        return target
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._link.close()

@@ -1,0 +1,96 @@
+"""Releases come from the centre over the station's own enrolled connection, and only to its own
+channel and station (S9, S16, S20)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from centre_and_stations import Served, Site, serving
+from release.centre import Centre
+
+from inspector.config import Sync
+from inspector.release import ReleaseRefused, install
+from inspector.release.centre import FromCentre
+from training.hub.channels import put
+from training.hub.hub import open_hub
+from training.release import NotMade
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Served]:
+    opened = open_hub(tmp_path / "hub")
+    with serving(opened) as served:
+        yield served
+    opened.close()
+
+
+@pytest.fixture
+def station(hub: Served, data: Path) -> Any:
+    Site(data, "ST-01").enrol(hub)
+    return SimpleNamespace(station="ST-01", data=data, sync=Sync(hub=hub.url))
+
+
+def test_a_station_fetches_what_its_channel_has(
+    hub: Served, centre: Centre, station: Any, tmp_path: Path
+) -> None:
+    way = FromCentre(station)
+    assert way.newest("canary") == []
+    two = centre.made(2)
+    put(hub.hub, two, "canary", "ben")
+    put(hub.hub, two, "stable", "ben")
+    digest = put(hub.hub, centre.made(3), "canary", "ben")
+
+    (pointer,) = way.newest("canary")
+    assert (pointer.title, pointer.number, pointer.digest) == ("coded/3", 3, digest)
+    assert [p.title for p in way.newest("stable")] == ["coded/2"]
+    done = install(way.fetch(pointer, tmp_path / "in"), station.data, "releases")
+    assert done.installed.digest == digest
+    way.close()
+
+
+def test_a_release_for_one_station_is_not_shown_to_another(
+    hub: Served, centre: Centre, station: Any
+) -> None:
+    two = centre.made(2)
+    put(hub.hub, two, "canary", "ben", ["ST-02"])
+    way = FromCentre(station)
+    assert way.newest("canary") == []
+    put(hub.hub, two, "canary", "ben", ["ST-01"])
+    assert [p.title for p in way.newest("canary")] == ["coded/2"]
+    way.close()
+
+
+def test_who_has_not_enrolled_gets_nothing(hub: Served, centre: Centre, tmp_path: Path) -> None:
+    digest = put(hub.hub, centre.made(2), "stable", "ben")
+    for path in ("channels/stable", f"releases/{digest}"):
+        assert httpx.get(f"{hub.url}/api/v1/{path}").status_code in (401, 403, 422)
+    alone = SimpleNamespace(station="X", data=tmp_path / "x", sync=Sync(hub=hub.url))
+    with pytest.raises(ReleaseRefused, match="inspector enrol"):
+        FromCentre(alone)
+
+
+def test_the_centre_keeps_one_content_per_version_and_takes_no_unsigned_one(
+    hub: Served, centre: Centre
+) -> None:
+    put(hub.hub, centre.made(2), "stable", "ben")
+    with pytest.raises(NotMade, match="with other content"):
+        put(hub.hub, centre.made(2, pattern=r"X\d{5}"), "stable", "ben")
+    with pytest.raises(NotMade, match="not signed by its approver"):
+        put(hub.hub, centre.unsigned(6), "stable", "ben")
+
+
+def test_an_absent_release_is_a_sentence(
+    hub: Served, centre: Centre, station: Any, tmp_path: Path
+) -> None:
+    put(hub.hub, centre.made(2), "stable", "ben")
+    way = FromCentre(station)
+    (pointer,) = way.newest("stable")
+    gone = type(pointer)("0" * 64, pointer.title, pointer.number)
+    with pytest.raises(ReleaseRefused, match="coded/2"):
+        way.fetch(gone, tmp_path)
+    way.close()
