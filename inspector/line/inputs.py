@@ -8,14 +8,9 @@ stands. Imports config, display and registers; the line imports it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from inspector.config import Camera
-from inspector.display import AlarmCode
-from inspector.registers import GateReason, Signal
-
-if TYPE_CHECKING:
-    from inspector.line.line import Line
+from inspector.registers import Signal
 
 FINE = (
     Signal.LINE_RUNNING | Signal.ESTOP_CLEAR | Signal.AIR_OK | Signal.LIGHT_OK | Signal.ENCODER_OK
@@ -37,6 +32,8 @@ class Inputs:
         self.unknown = {camera.name for camera in cameras if camera.signals}
         """Cameras whose lines are wired, and have not said a word since they were connected."""
         self.wired = bool(self.unknown)
+        self.fresh = False
+        """Something has changed that `watch.heed` has not seen."""
         self._off = self._on = Signal(0)
         self._told: dict[str, Mapping[str, bool]] = {}
 
@@ -44,6 +41,7 @@ class Inputs:
         """What the lines of ``view`` say now."""
         self.unknown.discard(view)
         self._told[view] = signals
+        self.fresh = True
         self._weigh()
 
     def forget(self, view: str) -> None:
@@ -56,6 +54,12 @@ class Inputs:
         """``signals``, or what a line says where that is worse."""
         return signals & ~self._off | self._on
 
+    def halted(self) -> str:
+        """Why no part's place is known, in words; empty while the belt runs."""
+        now = self.worse(FINE)
+        wrong = [why for bit, why in HALTS.items() if bool(bit & now) != bool(bit & FINE)]
+        return ", ".join(wrong)
+
     def _weigh(self) -> None:
         self._off = self._on = Signal(0)
         for signals in self._told.values():
@@ -65,26 +69,3 @@ class Inputs:
                     self._off |= bit
                 elif not bit & FINE and is_so:
                     self._on |= bit
-
-
-def heed(line: Line, view: str, signals: Mapping[str, bool]) -> None:
-    """A camera's input lines have changed. A PLC's next word is weighed with them."""
-    line.ledger.add_event("signals", "line", view=view, signals=dict(signals))
-    line.inputs.told(view, signals)
-    if line.station.plc is not None:
-        return
-    now = line.inputs.worse(FINE)
-    line.stop.signals(now)
-    wrong = [why for bit, why in HALTS.items() if bool(bit & now) != bool(bit & FINE)]
-    line.halted = ", ".join(wrong)
-    line.alarms.holds(AlarmCode.ESTOP, not now & Signal.ESTOP_CLEAR)
-    line.alarms.holds(AlarmCode.JAM, bool(now & Signal.JAM))
-    if line.halted:
-        refuse_under_way(line)
-
-
-def refuse_under_way(line: Line) -> None:
-    """The belt stands: a gate that is timed by its speed would open for the wrong part."""
-    travel, newest = line.station.travel, line.free_counter
-    oldest = max(1, newest - int(travel.gate_mm / travel.pitch_min_mm))
-    line.gate.refuse(line.run or 0, range(oldest, newest + 1), GateReason.TRACKING)

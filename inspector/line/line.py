@@ -25,7 +25,7 @@ from inspector.line.changeover import Job, Plan
 from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters, Reconciler
 from inspector.line.gate import Gate, Link, Seen, Told
-from inspector.line.inputs import Inputs, heed, refuse_under_way
+from inspector.line.inputs import Inputs
 from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
 from inspector.line.outputs import Outputs
@@ -152,7 +152,8 @@ class Line:
             self.counters.statistics[view] = event.detail
             return
         if event.kind is EventKind.SIGNALS:
-            heed(self, view, event.detail)
+            self.ledger.add_event("signals", "line", view=view, signals=dict(event.detail))
+            self.inputs.told(view, event.detail)
             return
         self.ledger.add_event("camera", "line", view=view, what=str(event.kind), why=event.message)
         if event.kind is EventKind.CONNECTED:
@@ -178,8 +179,8 @@ class Line:
             self.matching.trigger(number, frame.host_ns, frame.host_ns + self._travel_ns)
             self.counters.triggered(frame.host_ns)
             self.free_counter = number
-        if self.halted:
-            refuse_under_way(self)
+            if self.halted:
+                self.gate.refuse(self.run or 0, (number,), GateReason.TRACKING)
         self.last_part_ns = frame.host_ns
 
     # The gate.

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from inspector.display import AlarmCode
+from inspector.line.inputs import FINE
 from inspector.line.modes import INDEX
 from inspector.part import Mode
-from inspector.registers import StationBit
+from inspector.registers import GateReason, Signal, StationBit
 from inspector.store import free_bytes
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def ready(line: Line) -> bool:
 
 def show(line: Line) -> None:
     """Tell the gate how the station is, and that its loop comes round."""
+    if line.inputs.fresh:
+        heed(line)
     mode = line.mode
     outputs = line.outputs.bits(time.monotonic_ns())
     state = (ready(line), mode is Mode.BYPASS, bool(line.stop.why), line.alarmed, mode, outputs)
@@ -70,6 +73,24 @@ def show(line: Line) -> None:
             bits |= bit if is_set else StationBit(0)
         line.gate.show(bits, INDEX[mode])
     line.gate.alive()
+
+
+def heed(line: Line) -> None:
+    """A camera's input lines have changed. A PLC's next word is weighed with them; without one, a
+    belt that stands takes every part's place away: a gate that is timed by its speed would open
+    for the wrong one."""
+    line.inputs.fresh = False
+    if line.station.plc is not None:
+        return
+    now = line.inputs.worse(FINE)
+    line.stop.signals(now)
+    line.halted = line.inputs.halted()
+    line.alarms.holds(AlarmCode.ESTOP, not now & Signal.ESTOP_CLEAR)
+    line.alarms.holds(AlarmCode.JAM, bool(now & Signal.JAM))
+    if line.halted:
+        travel, newest = line.station.travel, line.free_counter
+        oldest = max(1, newest - int(travel.gate_mm / travel.pitch_min_mm))
+        line.gate.refuse(line.run or 0, range(oldest, newest + 1), GateReason.TRACKING)
 
 
 def look_around(line: Line) -> None:

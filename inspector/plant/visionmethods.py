@@ -19,6 +19,7 @@ import structlog
 from asyncua import ua
 
 from inspector.bus import NoAnswer
+from inspector.config import ConfigError, read_yaml
 from inspector.identity import Action, Forbidden, Principal, authorise
 from inspector.part import PartId, Verdict
 from inspector.plant.desk import Line
@@ -26,7 +27,6 @@ from inspector.plant.opcua import CALLER, VisionServer, content_of, run_in
 from inspector.plant.vision import PAUSES, RESUMES, Method
 from inspector.plant.visionspace import text_of
 from inspector.store import DeskLedger, StoreError
-from inspector.yamlfile import ConfigError, read_yaml
 
 log = structlog.get_logger()
 
