@@ -137,7 +137,7 @@ def _crop(pictures: Sequence[Pixels], rng: np.random.Generator) -> tuple[Pixels,
     crop = whole[y : y + high, x : x + wide]
     mask = np.zeros((high, wide), np.float32)
     if rng.random() < DEFECTIVE:
-        crop, mask = spoilt(crop, other, rng, float(np.exp(rng.uniform(-0.3, 0.7))))
+        crop, mask = spoilt(crop, other, rng, float(np.exp(rng.uniform(0, 1.8))))
     # Other light, of one tone over the crop: nothing of it is a defect.
     lit = crop.astype(np.float32) * rng.uniform(0.88, 1.12) + rng.uniform(-6, 6)
     return np.clip(lit, 0, 255).astype(np.uint8), mask
