@@ -19,7 +19,7 @@ import sqlite3
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -276,14 +276,31 @@ def walk_tags(data_dir: Path, report: Report) -> None:
         db.close()
 
 
-def _digest(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int, str]:
-    """Count, last position and SHA-256 of the samples at these positions."""
+def sealed_rows(data_dir: Path, first: int, last: int) -> list[Row]:
+    """The samples at these positions, as `digest_of` takes them; for who sends them elsewhere.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    path = data_dir / FILE
+    try:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            return list(_rows(db, first, last))
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+Row = tuple[int, str, str, int, float | None, int, str]
+"""Position, tag, unit, UTC, value, quality's number, principal."""
+
+
+def digest_of(rows: Iterable[Row]) -> tuple[int, int, str]:
+    """Count, last position and SHA-256 of samples: what a seal says of them."""
     digest, count, end = hashlib.sha256(), 0, 0
-    for position, name, unit, utc_ns, value, quality, principal in db.execute(
-        "SELECT position, name, unit, utc_ns, value, quality, principal FROM sample"
-        " LEFT JOIN tag ON tag.id = sample.tag WHERE position BETWEEN ? AND ? ORDER BY position",
-        (first, last),
-    ):
+    for position, name, unit, utc_ns, value, quality, principal in rows:
         number = b"" if value is None else struct.pack(">d", value)
         fields = [str(name).encode(), str(unit).encode(), number, str(principal).encode()]
         digest.update(struct.pack(">qqq", position, utc_ns, quality))
@@ -291,6 +308,18 @@ def _digest(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int, st
             digest.update(len(field).to_bytes(4, "big") + field)
         count, end = count + 1, position
     return count, end, digest.hexdigest()
+
+
+def _digest(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int, str]:
+    return digest_of(_rows(db, first, last))
+
+
+def _rows(db: sqlite3.Connection, first: int, last: int) -> Iterator[Row]:
+    yield from db.execute(
+        "SELECT position, name, unit, utc_ns, value, quality, principal FROM sample"
+        " LEFT JOIN tag ON tag.id = sample.tag WHERE position BETWEEN ? AND ? ORDER BY position",
+        (first, last),
+    )
 
 
 def _check(sample: Sample) -> None:

@@ -38,6 +38,7 @@ from inspector.sync.outbox import Outbox
 from inspector.sync.pace import Pace
 from inspector.sync.pictures import send_portion
 from inspector.sync.receipt import Receipt, is_countersigned
+from inspector.sync.tags import seals, send_sealed
 from inspector.sync.tail import Spoilt, Tail
 
 PRINCIPAL = "sync"
@@ -120,6 +121,7 @@ class Rounds:
             except RefusedByCentre as refused:
                 self._trouble(Spoilt(refused.code, str(refused)), done, theirs=True)
         self._keep_held()
+        self._send_tags(receipt, done, until)
         self._choose(receipt, done)
         self._send_pictures(done, until)
         self._acknowledge(receipt)
@@ -282,6 +284,19 @@ class Rounds:
         with suppress(StoreDamaged), DeskLedger.open(self._data_dir) as desk:
             desk.add(ALARM, {"code": spoilt.code, "detail": detail}, PRINCIPAL)
         self._memory.keep(troubles=[*known, [spoilt.code, detail]][-100:])
+
+    def _send_tags(self, receipt: Receipt, done: Progress, until: Callable[[], bool]) -> None:
+        for position, seal in seals(
+            self._data_dir, self._memory.word("tags_sealed", -1), receipt.desk
+        ):
+            if until():
+                return
+            try:
+                send_sealed(self._link, self._data_dir, position, seal)
+            except Spoilt as spoilt:
+                self._trouble(spoilt, done)
+            self._memory.keep(tags_sealed=position)
+            self._pace.rest()
 
     # Samples and pictures.
 

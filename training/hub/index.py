@@ -49,14 +49,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "station_id", "position", "part", "view", "decision", "outcome", "labels", "reason",
         "principal", "utc_ns",
     ),
-    "tag": ("station_id", "position", "name", "utc_ns", "value", "text", "unit"),
 }  # fmt: skip
 """Tables that a segment fills, and the columns of a row."""
 
 HOUR_NS = 3_600_000_000_000
 REVIEW = "review"
-TAG = "tag"
-"""Kinds of desk records that have a table of their own."""
+"""The kind of desk records that have a table of their own."""
 
 
 class Rows:
@@ -194,8 +192,6 @@ class Rows:
         self.newest_utc_ns = max(self.newest_utc_ns, found.utc_ns)
         if found.kind == REVIEW:
             self._review(position, found, body)
-        elif found.kind == TAG:
-            self._tags(position, found, body)
 
     def _event(
         self, ledger: str, position: int, kind: str, who: str, utc_ns: int, body: Any
@@ -228,25 +224,6 @@ class Rows:
                 record.utc_ns,
             )
         )
-
-    def _tags(self, position: int, record: DeskRecord, body: dict[str, Any]) -> None:
-        """``{"name", "value", "unit"}``, or ``{"tags": {name: value}}`` for several at once."""
-        many = body.get("tags")
-        tags = many if isinstance(many, dict) else {body.get("name"): body.get("value")}
-        for name, value in tags.items():
-            if isinstance(name, str) and name:
-                number = value if isinstance(value, int | float) and math.isfinite(value) else None
-                self.tables["tag"].append(
-                    (
-                        self._station,
-                        position,
-                        plain(name)[:200],
-                        _instant(body.get("utc_ns") or record.utc_ns),
-                        None if number is None else float(number),
-                        plain(value) if isinstance(value, str) else None,
-                        plain(str(body["unit"])) if body.get("unit") else None,
-                    )
-                )
 
 
 def plain(text: str) -> str:

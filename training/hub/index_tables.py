@@ -201,15 +201,17 @@ class Review(Base):
 
 
 class Tag(Base):
-    """A value of the process at an instant: a temperature, a filler's pressure (S5)."""
+    """A value of the process at an instant: a temperature, a filler's pressure (S5). Not out of a
+    segment, but checked against the desk's record that sealed it (`sealed`)."""
 
     __tablename__ = "tag"
     station_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(primary_key=True)
-    """In the desk's ledger."""
+    """In the station's ``tags.db``."""
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     utc_ns: Mapped[int]
     value: Mapped[float | None]
     text: Mapped[str | None] = mapped_column(Text)
+    """The quality: ``good``, ``uncertain`` or ``bad``."""
     unit: Mapped[str | None] = mapped_column(Text)
     __table_args__ = (Index("tag_name", "name", "utc_ns"),)

@@ -24,6 +24,7 @@ from training.hub.enrolment import SESSION_S, Unknown, enrol, new_challenge, ope
 from training.hub.hub import Hub
 from training.hub.index import part_of, plain
 from training.hub.ingest import Refused, Sender
+from training.hub.sealed import take_tags
 
 router = APIRouter()
 PIECE_MAX = 8 << 20
@@ -166,6 +167,13 @@ async def segments(request: Request, hub: TheHub, station: TheStation) -> dict[s
     return await run_in_threadpool(hub.ingest.take, station, content)
 
 
+@router.post("/tags")
+async def tags(request: Request, seal: int, hub: TheHub, station: TheStation) -> dict[str, int]:
+    """The process values that one desk record sealed."""
+    content = await _body(request, PIECE_MAX)
+    return {"tags": await run_in_threadpool(_tags, hub, station, seal, content)}
+
+
 @router.post("/trouble")
 def trouble(said: Trouble, hub: TheHub, station: TheStation) -> dict[str, str]:
     """A station's own alarm about what it would send."""
@@ -236,6 +244,14 @@ def samples(chosen: list[Chosen], hub: TheHub, station: TheStation) -> dict[str,
                 raise Refused("sample", f"picture {sample.digest} is not here yet")
             _add_sample(connection, station, part, sample)
     return {"samples": len(chosen)}
+
+
+def _tags(hub: Hub, station: Sender, seal: int, content: bytes) -> int:
+    try:
+        with hub.engine.begin() as connection:
+            return take_tags(connection, station, seal, content)
+    except Refused as refused:
+        raise hub.ingest.refuse(station, refused.code, str(refused)) from refused
 
 
 def _add(hub: Hub, station: Sender, digest: str, offset: int, size: int, piece: bytes) -> int:
