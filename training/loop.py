@@ -60,7 +60,7 @@ class Size:
 
     before: int = 60
     """Parts before the defect first comes …"""
-    shown: int = 320
+    shown: int = 360
     """… with it, under the old model, …"""
     after: int = 320
     """… and under the new one."""
@@ -272,7 +272,7 @@ def _plan(story: Story, films: FilmSet, hub: str) -> Plan:
             "releases": {
                 "source": str((story.folder / "channels").resolve()), "channel": "canary",
                 "poll_s": 1.0, "shadow_share": 1.0, "planned_disagreement": True,
-                "probation_parts": 100_000,
+                "probation_parts": 5000,
             },
         },
     )  # fmt: skip

@@ -39,8 +39,10 @@ from inspector.store import History, StoreError
 log = structlog.get_logger()
 
 NICE = 19
-LOOK_S = 1.0
+LOOK_S = 2.0
 """How often the records are asked how the champion does."""
+RECENT = 400
+"""The newest parts that a champion on probation is judged by; older ones were judged before."""
 TALLY_S = 60.0
 FIRST_TALLY = 20
 """Parts after which a shadow is heard of for the first time; then every ``TALLY_S``."""
@@ -233,14 +235,15 @@ class Caretaker:
 
     def _on_probation(self, change: Change) -> bool:
         with History(self.station.data) as history:
-            parts = history.last(self.plan.probation_parts)
-        since = sum(p.verdict.recipe_digest == change.recipe_digest for p in parts)
-        return since < self.plan.probation_parts
+            newest = history.last(1)
+        if not newest or newest[0].verdict.stream != change.stream:
+            return True  # the PLC counts anew: watched on, rather than let go too early
+        return newest[0].verdict.sequence - change.first < self.plan.probation_parts
 
     def _judge_champion(self, name: str, change: Change) -> None:
         shadow = self.shadows.get(name)
         with History(self.station.data) as history:
-            seen = probation(history, change, self.plan.probation_parts, shadow)
+            seen = probation(history, change, min(self.plan.probation_parts, RECENT), shadow)
         reason = why_back(seen, self.plan)
         if reason:
             self._order("rollback", name, change.utc_ns, recipe=name, why=reason)
