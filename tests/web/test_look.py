@@ -67,3 +67,12 @@ def test_nothing_comes_from_elsewhere_and_nothing_moves() -> None:
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text), file
         assert not re.search(r"@import|animation|transition|@keyframes", text), file
         assert not re.search(r"\sstyle=|\son[a-z]+=\"", text), file
+
+
+def test_every_rule_of_every_sheet_is_one_that_a_browser_takes() -> None:
+    """A selector that is broken takes its rule away without a word."""
+    for file in (WEB / "static").glob("*.css"):
+        text = re.sub(r"/\*.*?\*/", "", file.read_text(), flags=re.DOTALL)
+        assert text.count("{") == text.count("}"), file
+        for selector in re.findall(r"([^{}]+)\{", text):
+            assert not re.search(r"\.\.|\.\s|,\s*$|^\s*,|#\s", selector.strip()), (file, selector)
