@@ -20,6 +20,7 @@ from inspector.cli import (
     measuring,
     people,
     quality,
+    recipes,
     releases,
     station,
     sync,
@@ -36,6 +37,7 @@ app = typer.Typer(
     help="A line-side vision inspection station.",
 )
 app.add_typer(station.app)
+vision.recipe.add_typer(recipes.app)
 app.add_typer(vision.app)
 app.add_typer(people.app)
 app.add_typer(ledger.app)

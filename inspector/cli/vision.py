@@ -148,14 +148,25 @@ def film_render(
 
 
 @recipe.command("check")
-def recipe_check(recipe: RecipeFile, models: Models = MODELS, as_json: Json = False) -> None:
+def recipe_check(
+    recipe: RecipeFile,
+    beside: Annotated[
+        Path | None,
+        typer.Option(help="The recipe that RECIPE is a draft of: golden pictures lie beside it."),
+    ] = None,
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
     """Load a recipe with its models, as the line would, and say what it is.
 
     Example: inspector recipe check station_configs/recipes/bottle-line.yaml
     """
+    from inspector.draft import load_beside
     from inspector.recipe import load
+    from inspector.tools.onnx import Shelf
 
-    loaded = load(recipe, models=models, threads=1)
+    shelf = Shelf(models, 1)
+    loaded = load_beside(recipe, beside, shelf) if beside else load(recipe, shelf)
     facts = {
         "name": loaded.name,
         "revision": loaded.revision,

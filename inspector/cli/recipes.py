@@ -1,0 +1,101 @@
+"""Commands about a recipe that is being changed: judged on the newest parts, put into service."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from inspector.cli.words import MODELS, Json, Models, RecipeFile, Threads, console, print_pairs
+
+app = typer.Typer()
+
+Data = Annotated[Path, typer.Option(help="Folder of the station's data.")]
+Beside = Annotated[
+    Path | None,
+    typer.Option(help="The recipe that RECIPE is a draft of: golden pictures lie beside it."),
+]
+SAID_EVERY = 5
+
+
+@app.command("retry")
+def recipe_retry(
+    recipe: RecipeFile,
+    data: Data,
+    last: Annotated[int, typer.Option(min=1, max=100_000, help="How many parts.")] = 500,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Compare with what this recipe says, not with what the line said."),
+    ] = None,
+    beside: Beside = None,
+    models: Models = MODELS,
+    threads: Threads = 1,
+    as_json: Json = False,
+) -> None:
+    """Judge the newest parts of which pictures are kept once more, and say which of them flip.
+
+    With --json a line for each part that flips, lines that say how far it is, then the counts.
+
+    Example: inspector recipe retry my-product.yaml --data data --last 500
+    """
+    from inspector.draft import load_beside
+    from inspector.recipe import load
+    from inspector.retry import judge_again, row_of, summary_of
+    from inspector.tools.onnx import Shelf
+
+    shelf = Shelf(models, threads)
+    loaded = load_beside(recipe, beside, shelf) if beside else load(recipe, shelf)
+    # a second shelf: a model's buffers belong to one recipe
+    other = load(against, Shelf(models, threads)) if against else None
+    count, judged = judge_again(data, loaded, last, other)
+    was: Counter[str] = Counter()
+    now: Counter[str] = Counter()
+    flipped = 0
+    if as_json:
+        print(json.dumps({"done": 0, "of": count, **summary_of(was, now, 0)}), flush=True)
+    with Progress(console=console, disable=as_json) as progress:
+        task = progress.add_task("judging again", total=count)
+        for done, one in enumerate(judged, 1):
+            was[one.was] += 1
+            now[one.now.outcome] += 1
+            flips = one.was is not one.now.outcome
+            flipped += flips
+            progress.update(task, completed=done)
+            if as_json and flips:
+                print(json.dumps({"flip": row_of(one)}, ensure_ascii=False))
+            elif flips:
+                row = row_of(one)
+                said = f"{row['was']} → {row['now']}  #{row['number']} {row['batch']}  "
+                console.print(said + "; ".join(row["reasons"]), markup=False, highlight=False)
+            if as_json and (done % SAID_EVERY == 0 or done == count):
+                counts = summary_of(was, now, flipped)
+                print(json.dumps({"done": done, "of": count, **counts}), flush=True)
+    counts = summary_of(was, now, flipped)
+    print(json.dumps({"summary": counts})) if as_json else print_pairs("Judged again", counts)
+
+
+@app.command("adopt")
+def recipe_adopt(
+    recipe: Annotated[Path, typer.Argument(help="The draft.", metavar="DRAFT")],
+    origin: Annotated[
+        Path, typer.Argument(help="The recipe of the station file that it replaces.")
+    ],
+    data: Data,
+    signed: Annotated[
+        int, typer.Option(help="The desk's record with the signature under the draft.")
+    ],
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Put a signed draft into service: approved in the name of who signed it at the desk.
+
+    Example: inspector recipe adopt data/drafts/cap.yaml recipes/cap.yaml --data data --signed 118
+    """
+    from inspector.draft import adopt
+
+    path = adopt(recipe, origin, data, models, signed)
+    print(json.dumps({"kept": str(path)})) if as_json else console.print(f"approved: {path}")
