@@ -54,7 +54,7 @@ def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
     import nicegui
     from nicegui import ui
 
-    from inspector.web import audit, dashboards
+    from inspector.web import audit, dashboards, review
 
     feed = Feed(run)
     desk = Desk(station, run, lambda: feed.age_s < FRESH_S)
@@ -84,6 +84,7 @@ def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
     app.include_router(steps.router(desk, run))
     app.include_router(pictures.router(desk))
     app.include_router(history.router(desk))
+    app.include_router(review.build(desk, sessions))
     dashboards.build(desk, sessions)
     app.include_router(audit.build(desk, sessions))
     ui.run_with(

@@ -1,0 +1,98 @@
+// A gallery of any length: only what is seen is in the page, so ten thousand parts scroll like ten.
+
+import { make } from "./frame.js";
+
+const CELL = { width: 150, height: 148 }; // in CSS pixels, gaps included
+const AHEAD = 2; // rows kept above and below the window
+const NEAR_END = 40; // rows before the end at which more is asked for
+
+export class Gallery {
+  constructor(root, { chosen, more, title }) {
+    this.parts = [];
+    this.at = -1;
+    this.root = root;
+    this.chosen = chosen;
+    this.more = more;
+    this.title = title;
+    this.sheet = make("div", { className: "sheet" });
+    this.cells = new Map();
+    root.replaceChildren(this.sheet);
+    root.addEventListener("scroll", () => this.draw(), { passive: true });
+    new ResizeObserver(() => this.draw()).observe(root);
+  }
+
+  clear() {
+    this.parts = [];
+    this.at = -1;
+    for (const cell of this.cells.values()) cell.remove();
+    this.cells.clear();
+    this.root.scrollTop = 0;
+  }
+
+  add(parts) {
+    this.parts.push(...parts);
+    this.draw();
+  }
+
+  get columns() {
+    return Math.max(1, Math.floor(this.root.clientWidth / CELL.width));
+  }
+
+  draw() {
+    const columns = this.columns;
+    const rows = Math.ceil(this.parts.length / columns);
+    this.sheet.style.height = `${rows * CELL.height}px`;
+    const first = Math.max(0, Math.floor(this.root.scrollTop / CELL.height) - AHEAD) * columns;
+    const seen = Math.ceil(this.root.clientHeight / CELL.height) + 2 * AHEAD;
+    const last = Math.min(this.parts.length, first + seen * columns);
+    for (const [index, cell] of this.cells) {
+      if (index < first || index >= last) {
+        cell.remove();
+        this.cells.delete(index);
+      }
+    }
+    for (let index = first; index < last; index += 1) {
+      const cell = this.cells.get(index) ?? this.cell(index);
+      cell.style.transform = `translate(${(index % columns) * CELL.width}px, ${Math.floor(index / columns) * CELL.height}px)`;
+    }
+    const row = Math.floor((this.root.scrollTop + this.root.clientHeight) / CELL.height);
+    if (rows - row < NEAR_END) this.more();
+  }
+
+  cell(index) {
+    const part = this.parts[index];
+    const picture = part.thumb
+      ? make("img", { src: part.thumb, alt: "", decoding: "async", width: 140, height: 105 })
+      : make("span", { className: "blank" }, "–");
+    const cell = make("button", { className: "cell", type: "button", ariaLabel: this.title(part) },
+      picture, make("b", {}, `#${part.number}`), make("span", {}, (part.label || part.outcome).replaceAll("_", " ")));
+    cell.dataset.outcome = part.outcome;
+    cell.dataset.said = part.said ?? "";
+    cell.setAttribute("aria-pressed", String(index === this.at));
+    cell.addEventListener("click", () => this.choose(index));
+    this.cells.set(index, cell);
+    this.sheet.append(cell);
+    return cell;
+  }
+
+  choose(index) {
+    if (index < 0 || index >= this.parts.length) return;
+    this.cells.get(this.at)?.setAttribute("aria-pressed", "false");
+    this.at = index;
+    const top = Math.floor(index / this.columns) * CELL.height;
+    if (top < this.root.scrollTop) this.root.scrollTop = top;
+    const bottom = top + CELL.height - this.root.clientHeight;
+    if (bottom > this.root.scrollTop) this.root.scrollTop = bottom;
+    this.draw();
+    this.cells.get(index)?.setAttribute("aria-pressed", "true");
+    this.chosen(this.parts[index]);
+  }
+
+  mark(id, said) {
+    const index = this.parts.findIndex((part) => part.id === id);
+    if (index < 0) return;
+    this.parts[index].said = said;
+    const cell = this.cells.get(index);
+    if (cell) cell.dataset.said = said;
+  }
+}

@@ -1,0 +1,270 @@
+// The review page: a gallery on the left, one part on the right, and what a person says of it.
+
+import { Failed, act, byId, icon, make, moment, number, on } from "./frame.js";
+import { Gallery } from "./gallery.js";
+import { Loupe } from "./loupe.js";
+
+const given = JSON.parse(byId("review-words").textContent);
+const words = Object.values(given.words)[0];
+const KINDS = ["reject", "error", "near", "override", "second"];
+
+function say(key, ...values) {
+  return values.reduce((text, value, index) => text.replace(`{${index}}`, value), words[`review.${key}`] ?? key);
+}
+
+const address = new URL(location.href);
+const asked = Object.fromEntries(["kind", "batch", "label", "view"].map((name) => [name, address.searchParams.get(name) ?? ""]));
+if (!KINDS.includes(asked.kind)) asked.kind = "reject";
+let labels = [];
+let part = null;
+let view = 0;
+let next = null; // where the next portion begins; undefined: there is no more
+let asking = false;
+let turn = 0; // of the filters: an answer to an older question is dropped
+
+const note = make("p", { className: "note", role: "status" });
+const count = make("span", { className: "count" });
+const gallery = new Gallery(make("div", { className: "gallery", tabIndex: 0 }), {
+  chosen: (row) => open(row.id),
+  more,
+  title: (row) => `#${row.number} ${row.label || row.outcome}`,
+});
+const canvas = make("canvas", { className: "loupe" });
+const loupe = new Loupe(canvas, () => tools());
+const detail = make("section", { className: "detail" });
+const side = make("div", { className: "beside" });
+const findings = make("ul", { className: "findings" });
+const said = make("ol", { className: "said" });
+const defect = make("select", { ariaLabel: say("label") });
+const reason = make("input", { type: "text", maxLength: 500 });
+const sample = make("input", { type: "checkbox" });
+const heading = make("h2", {}, say("choose"));
+const views = make("div", { className: "views" });
+
+function button(name, key, action, kind = "") {
+  const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, say(key)));
+  made.addEventListener("click", action);
+  return made;
+}
+
+const overlay = button("zoom", "overlay", () => toggle());
+const box = button("edit", "draw", () => take("box"));
+const polygon = button("edit", "shape", () => take("polygon"));
+const erase = button("delete", "clear", () => loupe.erase());
+
+function toggle() {
+  loupe.overlay = !loupe.overlay;
+  tools();
+  loupe.draw();
+}
+
+function take(tool) {
+  loupe.close();
+  loupe.tool = loupe.tool === tool ? "" : tool;
+  tools();
+}
+
+function tools() {
+  overlay.setAttribute("aria-pressed", String(loupe.overlay));
+  box.setAttribute("aria-pressed", String(loupe.tool === "box"));
+  polygon.setAttribute("aria-pressed", String(loupe.tool === "polygon"));
+  erase.disabled = loupe.drawn.length === 0;
+}
+
+function choice(name, options) {
+  const select = make("select", { name });
+  for (const [value, text] of options) select.append(make("option", { value, selected: value === asked[name] }, text));
+  select.addEventListener("change", () => {
+    asked[name] = select.value;
+    for (const [key, value] of Object.entries(asked)) {
+      if (value) address.searchParams.set(key, value);
+      else address.searchParams.delete(key);
+    }
+    history.replaceState(null, "", address);
+    restart();
+  });
+  return make("label", { className: "field" }, make("span", {}, say(name)), select);
+}
+
+async function read(path) {
+  const answer = await fetch(path);
+  if (!answer.ok) throw new Failed(answer.status, "", await answer.text());
+  return answer.json();
+}
+
+function restart() {
+  turn += 1;
+  next = null;
+  asking = false;
+  gallery.clear();
+  more();
+}
+
+async function more() {
+  if (asking || next === undefined) return;
+  asking = true;
+  const mine = turn;
+  const query = new URLSearchParams(Object.entries(asked).filter(([, value]) => value));
+  if (next !== null) query.set("before", next);
+  try {
+    const found = await read(`/review/parts?${query}`);
+    if (mine !== turn) return;
+    next = found.next ?? undefined;
+    gallery.add(found.parts);
+    count.textContent = gallery.parts.length || next !== undefined ? say("count", number(gallery.parts.length)) : say("none");
+    if (gallery.at < 0 && found.parts.length) gallery.choose(0);
+  } catch (failed) {
+    note.textContent = failed.message;
+    next = undefined;
+  } finally {
+    if (mine === turn) asking = false;
+  }
+  if (mine === turn && next !== undefined) gallery.draw();
+}
+
+async function open(id) {
+  const found = await read(`/review/part/${id}`);
+  if (gallery.parts[gallery.at]?.id !== id) return;
+  part = found;
+  const bad = part.findings.find((finding) => !finding.ok);
+  view = Math.max(0, part.views.findIndex((one) => one.name === bad?.view));
+  reason.value = "";
+  sample.checked = false;
+  note.textContent = "";
+  if (bad && labels.includes(bad.label)) defect.value = bad.label;
+  show();
+}
+
+function show() {
+  heading.textContent = `#${part.number} · ${part.batch}${part.serial ? ` · ${part.serial}` : ""}`;
+  heading.dataset.outcome = part.outcome;
+  views.replaceChildren(...part.views.map((one, index) => {
+    const made = make("button", { className: "button", type: "button" }, one.name);
+    made.setAttribute("aria-pressed", String(index === view));
+    made.addEventListener("click", () => {
+      view = index;
+      show();
+    });
+    return made;
+  }));
+  const name = part.views[view]?.name;
+  loupe.show(part.views[view]?.picture ?? null, part.findings.filter((finding) => finding.view === name));
+  canvas.setAttribute("aria-label", part.reasons.join("; ") || part.outcome);
+  const beside = [["golden", part.golden], ["previous", part.previous]];
+  side.replaceChildren(...beside.map(([key, url]) =>
+    make("figure", {}, url ? make("img", { src: url, alt: say(key), loading: "lazy" }) : make("span", { className: "blank" }, say("none_kept")), make("figcaption", {}, say(key)))));
+  findings.replaceChildren(...part.findings.map((finding) => {
+    const value = finding.text ?? (finding.value === null ? "" : `${number(finding.value, 2)} ${finding.unit ?? ""}`);
+    const row = make("li", {}, icon(finding.ok ? "ok" : "reject"), make("b", {}, finding.label.replaceAll("_", " ")),
+      make("span", {}, [value, finding.reason].filter(Boolean).join(" · ")), make("i", {}, number(finding.score, 2)));
+    row.dataset.ok = finding.ok;
+    return row;
+  }));
+  if (!part.findings.length) findings.replaceChildren(...part.reasons.map((text) => make("li", {}, icon("error"), make("b", {}, text))));
+  history_();
+  tools();
+}
+
+function history_() {
+  said.replaceChildren(...part.reviews.map((one) =>
+    make("li", {}, make("b", {}, one.who), make("span", {}, say(`said.${one.decision}`)), make("span", {}, moment(one.ms)), make("span", {}, one.reason))));
+}
+
+async function decide(decision) {
+  if (!part) return;
+  loupe.close();
+  const was = part.outcome;
+  const truly = decision === "override" ? (was === "pass" ? "reject" : "pass") : was === "pass" ? "pass" : "reject";
+  if (decision === "override" && !reason.value.trim()) {
+    note.textContent = say("reason.needed");
+    reason.focus();
+    return;
+  }
+  if (decision === "relabel" && !loupe.drawn.length) {
+    note.textContent = say("label.needed");
+    return;
+  }
+  const shapes = loupe.drawn.map((shape) => ({ label: defect.value, ...shape }));
+  try {
+    const answer = await act(`/review/part/${part.id}`, {
+      decision, outcome: truly, view: part.views[view]?.name ?? "", labels: shapes, reason: reason.value.trim(), sample: sample.checked,
+    });
+    part.reviews = answer.reviews;
+    gallery.mark(part.id, decision);
+    history_();
+    loupe.erase();
+    note.textContent = say("saved");
+    if (decision === "confirm") gallery.choose(gallery.at + 1);
+  } catch (failed) {
+    note.textContent = failed.message || String(failed.status);
+  }
+}
+
+function key(event) {
+  if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const pressed = event.key.toLowerCase();
+  if (pressed === "j") gallery.choose(gallery.at + 1);
+  else if (pressed === "k") gallery.choose(gallery.at - 1);
+  else if (pressed === " ") decide("confirm");
+  else if (pressed === "b") take("box");
+  else if (pressed === "o") toggle();
+  else if (/^[1-9]$/.test(pressed) && labels[pressed - 1]) defect.value = labels[pressed - 1];
+  else return;
+  event.preventDefault();
+}
+
+async function compare(who, line) {
+  if (!who) return;
+  try {
+    const found = await read(`/review/agreement?other=${encodeURIComponent(who)}`);
+    line.textContent = say("kappa", found.parts, found.agreed, number(found.kappa, 2));
+  } catch (failed) {
+    line.textContent = failed.message;
+  }
+}
+
+async function begin() {
+  const known = await read("/review/labels").catch(() => ({ labels: [], batches: [] }));
+  labels = known.labels;
+  for (const [index, label] of labels.entries()) {
+    defect.append(make("option", { value: label }, `${index < 9 ? `${index + 1}  ` : ""}${label.replaceAll("_", " ")}`));
+  }
+  const filters = make("form", { className: "search" },
+    choice("kind", KINDS.map((kind) => [kind, say(`kind.${kind}`)])),
+    choice("batch", [["", say("batch.all")], ...known.batches.map((id) => [id, id])]),
+    choice("label", [["", say("label.all")], ...labels.map((label) => [label, label.replaceAll("_", " ")])]),
+    choice("view", [["", say("view.all")], ...given.cameras.map((name) => [name, name])]),
+    count);
+  const other = make("input", { type: "text", maxLength: 64, ariaLabel: say("agreement") });
+  const kappa = make("output", {});
+  const agreement = make("div", { className: "agreement" }, make("label", { className: "field" }, make("span", {}, say("agreement")), other),
+    button("checks", "agreement.show", () => compare(other.value.trim(), kappa)), kappa);
+  detail.append(
+    make("header", {}, heading, views),
+    make("div", { className: "bar" }, overlay, button("live", "fit", () => loupe.fit()), box, polygon, erase),
+    canvas,
+    make("div", { className: "says" },
+      make("label", { className: "field" }, make("span", {}, say("label")), defect),
+      make("label", { className: "field grow" }, make("span", {}, say("reason")), reason),
+      make("label", { className: "field check" }, sample, make("span", {}, say("sample")))),
+    make("div", { className: "bar" },
+      button("ok", "confirm", () => decide("confirm"), "main"), button("change", "override", () => decide("override")),
+      button("edit", "relabel", () => decide("relabel")), button("person", "second", () => decide("second_opinion"))),
+    note,
+    make("p", { className: "keys" }, say("keys")),
+    side,
+    make("section", {}, make("h3", {}, say("findings")), findings),
+    make("section", {}, make("h3", {}, say("history")), said, agreement));
+  byId("review").replaceChildren(filters, make("div", { className: "desk-review" }, gallery.root, detail));
+  document.addEventListener("keydown", key);
+  tools();
+  restart();
+}
+
+// NiceGUI puts its own part of the page in place after this module has run.
+const waiting = setInterval(() => {
+  if (!byId("review")) return;
+  clearInterval(waiting);
+  begin();
+}, 30);
+on("person", () => tools());
