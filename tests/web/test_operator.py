@@ -215,6 +215,7 @@ def test_scanning_an_orders_code_changes_over(station: Station, screen: Callable
     page.keyboard.type("no such order")
     page.keyboard.press("Enter")
     page.wait_for_selector("dialog .note:has-text('No order has the code no such order')")
+    page.wait_for_selector(".recipes .tile >> nth=1")
     assert page.locator(".recipes .tile").count() == 2
 
 
