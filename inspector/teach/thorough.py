@@ -125,7 +125,7 @@ def train(
                 f"--thorough needs `{needed}`, which is not installed here; run "
                 "`pip install 'inspector[training]'`, or teach without it"
             )
-    digest = hashlib.sha256(repr(size).encode())
+    digest = hashlib.sha256(repr((size, epochs)).encode())
     for pixels in pictures:
         digest.update(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
     folder = run / digest.hexdigest()[:16]

@@ -31,19 +31,23 @@ def test_the_card_is_of_this_model_and_tells_where_it_comes_from(shipped: Path) 
     assert (card["name"], card["version"]) == (shipped.parent.name, shipped.name)
     assert card["license"] == "Apache-2.0" and card["trained_on"]
     assert card["command"].startswith("scripts/train-models ")
-    assert "interval95" in json.dumps(card["metrics"])
+    if card["task"] != "features":  # those are measured by what `anomaly` makes of them
+        assert "interval95" in json.dumps(card["metrics"])
     assert (shipped / "model.onnx").stat().st_size < 5_000_000
 
 
 def test_a_station_takes_it(shipped: Path) -> None:
     card = json.loads((shipped / "card.json").read_text())
     model = Shelf(MODELS).open(f"{card['name']}/{card['version']}", card["task"])
-    shape = [1, *card["input"]["shape"][1:]]
+    shape = [1, *(64 if side == -1 else side for side in card["input"]["shape"][1:])]
     bound = model.bind(shape)
     bound.input[...] = probe(3, shape)
     answer = np.array(bound.run())
     assert np.isfinite(answer).all()
-    assert answer.shape[1:] == tuple(card["output"]["shape"][1:])
+    if card["task"] == "features":
+        assert answer.shape == (1, sum(card["output"]["layers"]), 8, 8)
+    else:
+        assert answer.shape[1:] == tuple(card["output"]["shape"][1:])
 
 
 def test_no_path_of_the_machine_that_trained_it_is_inside(shipped: Path) -> None:
