@@ -47,10 +47,18 @@ function button(name, key, action, kind = "") {
   return made;
 }
 
-const overlay = button("zoom", "overlay", () => toggle());
-const box = button("edit", "draw", () => take("box"));
-const polygon = button("edit", "shape", () => take("polygon"));
-const erase = button("delete", "clear", () => loupe.erase());
+// A sign alone: its name is read to who cannot see it, and shown to who points at it.
+function sign(name, key, action) {
+  const made = button(name, key, action, "sign");
+  made.title = say(key);
+  made.ariaLabel = say(key);
+  return made;
+}
+
+const overlay = sign("zoom", "overlay", () => toggle());
+const box = sign("box", "draw", () => take("box"));
+const polygon = sign("polygon", "shape", () => take("polygon"));
+const erase = sign("delete", "clear", () => loupe.erase());
 
 function toggle() {
   loupe.overlay = !loupe.overlay;
@@ -240,8 +248,7 @@ async function begin() {
   const agreement = make("div", { className: "agreement" }, make("label", { className: "field" }, make("span", {}, say("agreement")), other),
     button("checks", "agreement.show", () => compare(other.value.trim(), kappa)), kappa);
   detail.append(
-    make("header", {}, heading, views),
-    make("div", { className: "bar" }, overlay, button("live", "fit", () => loupe.fit()), box, polygon, erase),
+    make("header", {}, heading, make("div", { className: "views" }, views, overlay, sign("fit", "fit", () => loupe.fit()), box, polygon, erase)),
     canvas,
     make("div", { className: "says" },
       make("label", { className: "field" }, make("span", {}, say("label")), defect),
