@@ -127,6 +127,36 @@ def cusum_run_length(allowance: float = 0.5, limit: float = 5.0, shift: float = 
     return 1 / (1 / one_sided(shift - allowance) + 1 / one_sided(-shift - allowance))
 
 
+@lru_cache(256)
+def poisson_cusum(mean: float, least: float = 500.0) -> tuple[float, float, float]:
+    """``(k, h, run length)`` of a CUSUM of counts that looks for a doubling of a rare event (Lucas,
+    Technometrics 27, 1985): ``k`` is the reference value between ``mean`` and twice of it, ``h``
+    the lowest limit whose run length in control, exact by a Markov chain, is at least ``least``.
+    """
+    reference = max(1, round(GRID * mean / math.log(2)))
+    chances = [math.exp(-mean)]
+    while sum(chances) < 1 - 1e-12 and len(chances) < 200:
+        chances.append(chances[-1] * mean / len(chances))
+    limit = GRID
+    while (length := _count_run_length(reference, limit, chances)) < least:
+        limit += GRID
+    return reference / GRID, limit / GRID, length
+
+
+GRID = 8
+"""Steps of a count CUSUM to one event."""
+
+
+def _count_run_length(reference: int, limit: int, chances: list[float]) -> float:
+    q = np.zeros((limit + 1, limit + 1))
+    for at in range(limit + 1):
+        for count, chance in enumerate(chances):
+            following = max(0, at + GRID * count - reference)
+            if following <= limit:
+                q[at, following] += chance
+    return float(np.linalg.solve(np.eye(limit + 1) - q, np.ones(limit + 1))[0])
+
+
 def _after(state: tuple[int, ...], rules: tuple[Rule, ...], z: float) -> tuple[int, ...] | None:
     """The next state; None when a rule speaks. A rule's state on a side is a bit for each of its
     last points that lay beyond, as far as they can still matter."""

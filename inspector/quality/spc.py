@@ -14,7 +14,7 @@ selected rules speak. Only production is charted; parts that could not be judged
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from inspector.config import Quality
@@ -34,13 +34,16 @@ from inspector.quality.rules import (
     SELECTED,
     Signal,
     cusum_run_length,
+    poisson_cusum,
     run_length,
     signals,
 )
+from inspector.quality.subgroups import Group, Measured
 
 KIND = "spc"
 """Of the desk's records."""
 CUSUM = "CUSUM, k 0.5 h 5"
+DOUBLED = "CUSUM for twice as many"
 ALL = "all faults"
 DEFECTS = "defects per part"
 LABELS_MAX = 40
@@ -51,40 +54,6 @@ GROUPS_MAX = 2000
 
 Limits = Mapping[str, tuple[float | None, float | None]]
 """Tolerance by measure: lower and upper limit, either may be None."""
-
-
-@dataclass(slots=True)
-class Group:
-    """One subgroup of parts."""
-
-    stream: str
-    first: int
-    last: int
-    size: int = 0
-    faulty: int = 0
-    defects: int = 0
-    labels: dict[str, int] = field(default_factory=dict)
-    """Parts by what was wrong with them."""
-    examples: list[tuple[str, str]] = field(default_factory=list)
-    """Label and part id of some of the faulty ones."""
-
-
-@dataclass(slots=True)
-class Measured:
-    """One measure: its subgroups, and all its values for the capability."""
-
-    unit: str
-    groups: list[list[float]] = field(default_factory=list)
-    where: list[tuple[str, int, int]] = field(default_factory=list)
-    """Stream, first and last part of each subgroup."""
-    open: list[float] = field(default_factory=list)
-    opened: tuple[str, int] = ("", 0)
-    since: int = 0
-    """Parts since the last subgroup began."""
-    centre: tuple[float, float] | None = None
-    """Phase one's x̄̄ and R̄."""
-    summed_from: int = 0
-    """The subgroup from which the CUSUM sums: behind its last alarm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +84,8 @@ class BatchCharts:
         self.parts = 0
         self._open: Group | None = None
         self._said: dict[tuple[str, str, str], int] = {}
+        self._sums: dict[str, tuple[float, tuple[str, int, int]]] = {}
+        """The count CUSUM of each rare fault, and since when it is above 0."""
 
     def part(self, verdict: Verdict) -> list[Alarm]:
         """The next part of the batch."""
@@ -231,10 +202,37 @@ class BatchCharts:
         for label in (ALL, *self.labels):
             self.centres.setdefault(label, 1 / (2 * self.plan.subgroup * self.plan.phase_one))
             if chart := self.p(label):
+                alarms += self._doubled("p", label, chart)
                 alarms += self._alarms("p", label, chart, len(self.groups), self._evidence)
         if chart := self.u():
+            alarms += self._doubled("u", DEFECTS, chart)
             alarms += self._alarms("u", DEFECTS, chart, len(self.groups), self._evidence)
         return alarms
+
+    def _doubled(self, kind: str, name: str, chart: Chart) -> list[Alarm]:
+        """A rare fault that has become twice as frequent, which no single subgroup shows: a CUSUM
+        of its counts. It begins anew after each alarm."""
+        if not chart.rare:
+            return []
+        newest = len(self.groups) - 1
+        group = self.groups[newest]
+        k, h, length = poisson_cusum(round(chart.centre * self.plan.subgroup, 4))
+        before, since = self._sums.get(name, (0.0, (group.stream, group.first, newest)))
+        if before == 0:
+            since = (group.stream, group.first, newest)
+        total = max(0.0, before + float(chart.points[newest]) * group.size - k)
+        self._sums[name] = (0.0 if total > h else total, since)
+        if total <= h:
+            return []
+        points = tuple(range(max(0, newest - 11, min(since[2], newest)), newest + 1))
+        body = {
+            "chart": f"{kind} cusum", "name": name, "rule": DOUBLED, "above": True,
+            "batch": self.batch, "recipe": self.recipe, "centre": chart.centre, "limits": [0.0, h],
+            "points": [float(chart.points[i]) for i in points],
+            "since": {"stream": since[0], "number": since[1]}, "false_alarms": 1 / length,
+            "evidence": self._evidence(points),
+        }  # fmt: skip
+        return [Alarm(f"{kind} cusum", name, DOUBLED, body)]
 
     def _measure(self, verdict: Verdict) -> list[Alarm]:
         alarms = []

@@ -135,6 +135,13 @@ def test_measures_are_charted_in_subgroups_of_neighbours() -> None:
     assert len(alarm.body["evidence"]["subgroups"][-1]["values"]) == 5
 
 
+def test_a_rare_fault_that_becomes_twice_as_frequent_is_summed_up() -> None:
+    _, alarms = charted([(4000, 0.02), (4000, 0.05)])
+    alarm = next(a for a in alarms if a.chart == "p cusum" and _newest(a) > 4000)
+    assert _newest(alarm) < 6500 and alarm.body["since"]["number"] > 3000
+    assert alarm.body["false_alarms"] <= 1 / 500
+
+
 def test_a_small_shift_that_lasts_is_summed_up_and_dated() -> None:
     rng = np.random.default_rng(15)
     plan = Quality(measured=5, measured_every=25, phase_one=20)

@@ -19,6 +19,7 @@ from inspector.quality.rules import (
     Rule,
     cusum_run_length,
     ewma_run_length,
+    poisson_cusum,
     run_length,
     signals,
 )
@@ -62,6 +63,26 @@ def test_the_ewma_chart_and_the_cusum_keep_their_promises() -> None:
     assert ewma_run_length(0.20, 2.86, 1.0) == pytest.approx(9.8, abs=0.1)
     assert cusum_run_length(0.5, 5.0) == pytest.approx(469.1, abs=0.1)
     assert cusum_run_length(0.5, 5.0, 1.0) == pytest.approx(10.34, abs=0.02)
+
+
+def test_a_count_cusum_alarms_as_rarely_as_it_says_and_finds_a_doubling() -> None:
+    rng = np.random.default_rng(6)
+    for mean in (0.3, 1.75):
+        k, h, length = poisson_cusum(mean)
+        assert length >= 500 and mean < k < 2 * mean
+        found = {}
+        for factor in (1, 2):
+            lengths = []
+            for _ in range(200):
+                total, n = 0.0, 0
+                for count in rng.poisson(mean * factor, 6000):
+                    total, n = max(0.0, total + count - k), n + 1
+                    if total > h:
+                        break
+                lengths.append(n)
+            found[factor] = float(np.mean(lengths))
+        assert found[1] == pytest.approx(length, rel=0.25)
+        assert found[2] < 40
 
 
 def test_each_rule_names_its_points() -> None:
