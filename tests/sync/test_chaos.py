@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_a_clock_that_jumps_moves_no_record(centre: Served, site: Site) -> None:
 
 
 def test_both_sides_killed_a_few_times(tmp_path: Path) -> None:
-    kill_both(tmp_path, kills=2, seed=3, parts=40)
+    kill_both(tmp_path, kills=2, seed=3, parts=20)
 
 
 @pytest.mark.slow
@@ -104,12 +105,11 @@ def kill_both(folder: Path, kills: int, seed: int, parts: int) -> None:
             time.sleep(draw.random() ** 2 * 0.3)
             draw.choice((hubs, station, hubs, station)).kill()
         end = time.monotonic() + 300
-        with open_and_serve(home) as served:
-            while count(served, tables.Verdict) < per_kill * kills:
-                assert time.monotonic() < end
-                hubs.alive()
-                station.alive()
-                time.sleep(0.05)
+        while _verdicts(home) < per_kill * kills:
+            assert time.monotonic() < end
+            hubs.alive()
+            station.alive()
+            time.sleep(0.05)
     finally:
         hubs.end()
         station.end()
@@ -148,9 +148,10 @@ def drain(rounds: Any, seconds: float = 60.0) -> None:
     raise AssertionError("still owed")
 
 
-def open_and_serve(home: Path) -> Any:
-    """A second hub on the same database, to look through."""
-    return serving(open_hub(home))
+def _verdicts(home: Path) -> int:
+    with closing(sqlite3.connect(home / "hub.db", timeout=30)) as database:
+        found: int = database.execute("SELECT count(*) FROM verdict").fetchone()[0]
+    return found
 
 
 def _later() -> int:
