@@ -12,8 +12,8 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
 import structlog
 from asyncua import ua
@@ -21,25 +21,31 @@ from asyncua import ua
 from inspector.bus import NoAnswer
 from inspector.config import ConfigError, read_yaml
 from inspector.identity import Action, Forbidden, Principal, authorise
-from inspector.part import PartId, Verdict
 from inspector.plant.desk import Line
-from inspector.plant.opcua import CALLER, VisionServer, content_of, run_in
+from inspector.plant.opcua import CALLER, VisionServer, run_in
 from inspector.plant.vision import PAUSES, RESUMES, Method
+from inspector.plant.visionresults import (
+    DONE,
+    NO_ANSWER,
+    NOT_RECORDED,
+    REFUSED,
+    UNKNOWN,
+    Answered,
+    Variants,
+    VisionResults,
+    cut,
+    error_of,
+    handle,
+    listed,
+)
 from inspector.plant.visionspace import text_of
 from inspector.store import DeskLedger, StoreError
 
 log = structlog.get_logger()
 
-DONE, REFUSED, NO_ANSWER, UNKNOWN, NOT_RECORDED = 0, -1, -2, -3, -4
-"""What ``Error`` says: done; the line refuses; it does not answer; no such thing; disk trouble."""
-PAGE_MAX = 100
 HEARD_S = 1.0
 """How long a method waits for the line's heartbeat to show what it did; it comes every 200 ms."""
-SCAN_MAX = 2000
-"""Parts that one filtered list looks at."""
 
-Variants: TypeAlias = "list[ua.Variant]"
-Answered: TypeAlias = "Variants | ua.StatusCode"
 _STATE = ua.StatusCode(ua.StatusCodes.BadInvalidState)
 _DENIED = ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
 _NOT_HERE = ua.StatusCode(ua.StatusCodes.BadNotSupported)
@@ -53,6 +59,7 @@ class VisionMethods:
         self._server, self._line = server, line
         # One thread: sqlite connections stay where they were made, and a client waits its turn.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="opcua")
+        self._results = VisionResults(server, line)
         self._ledger: DeskLedger | None = None
         self._starter_of_single: Principal | None = None
         self.recipes: dict[str, str] = {}
@@ -88,8 +95,8 @@ class VisionMethods:
             f"{configurations}/GetConfigurationById": self.get_configuration,
             f"{configurations}/ActivateConfiguration": self.activate_configuration,
             f"{configurations}/ReleaseConfigurationHandle": self.release_handle,
-            f"{results}/GetResultById": self.get_result,
-            f"{results}/GetResultListFiltered": self.list_results,
+            f"{results}/GetResultById": self._results.by_id,
+            f"{results}/GetResultListFiltered": self._results.filtered,
             f"{results}/ReleaseResultHandle": self.release_handle,
         }
         for path, method in methods.items():
@@ -107,7 +114,7 @@ class VisionMethods:
         async def move(parent: ua.NodeId, *given: ua.Variant) -> Answered:
             cause = [str(v.Value) for v in given if v.Value is not None]
             done = await self._move(method, " ".join(cause))
-            return done if isinstance(done, ua.StatusCode) else [_error(done)]
+            return done if isinstance(done, ua.StatusCode) else [error_of(done)]
 
         return move
 
@@ -151,7 +158,7 @@ class VisionMethods:
 
     def _job(self, job: str, error: int) -> Variants:
         space = self._server.space
-        return [space.variant(space.id("Job", job), ua.VariantType.String), _error(error)]
+        return [space.variant(space.id("Job", job), ua.VariantType.String), error_of(error)]
 
     async def _move(self, method: Method, why: str) -> int | ua.StatusCode:
         """One step of the state machine: the line obeys, the desk records, the state follows."""
@@ -235,8 +242,8 @@ class VisionMethods:
         space = self._server.space
         id = space.variant(self._server.recipe_id(name), ua.VariantType.String)
         if not completed:
-            return [id, _error(error)]
-        return [id, ua.Variant(error == DONE, ua.VariantType.Boolean), _error(error)]
+            return [id, error_of(error)]
+        return [id, ua.Variant(error == DONE, ua.VariantType.Boolean), error_of(error)]
 
     async def list_recipes(self, parent: ua.NodeId, *given: ua.Variant) -> Answered:
         """The station's recipes, of which one is prepared."""
@@ -250,28 +257,30 @@ class VisionMethods:
             and product in ("", made)
             and prepared in (2, int(name == now))
         ]
-        ids = [self._server.recipe_id(name) for name in _cut(names, start, most)]
-        return self._listed(len(names), start, most, ids, names)
+        shown = cut(names, start, most)
+        ids = [self._server.recipe_id(name) for name in shown]
+        return listed(self._server.space, len(names), start, ids, shown)
 
     # Configurations: one, the station file.
 
     async def list_configurations(self, parent: ua.NodeId, *given: ua.Variant) -> Answered:
         """The only configuration."""
         most, start = int(given[0].Value or 0), int(given[1].Value or 0)
-        return self._listed(1, start, most, [self._configuration()], [self._server.station.station])
+        made = cut([self._configuration()], start, most)
+        return listed(self._server.space, 1, start, made, [self._server.station.station])
 
     async def get_configuration(self, parent: ua.NodeId, *given: ua.Variant) -> Answered:
         """The configuration with this id."""
         known = text_of(given[0].Value) == self._server.station.station
         made = self._server.space.variant(self._configuration(), ua.VariantType.String)
-        return [_handle(), made, _error(DONE if known else UNKNOWN)]
+        return [handle(), made, error_of(DONE if known else UNKNOWN)]
 
     async def activate_configuration(self, parent: ua.NodeId, id: ua.Variant) -> Answered:
         """Nothing to do for the one that is active; another is unknown."""
         allowed = await self._allowed(Action.CHANGE_OVER)
         if isinstance(allowed, ua.StatusCode):
             return allowed
-        return [_error(DONE if text_of(id.Value) == self._server.station.station else UNKNOWN)]
+        return [error_of(DONE if text_of(id.Value) == self._server.station.station else UNKNOWN)]
 
     def _configuration(self) -> Any:
         space = self._server.space
@@ -283,65 +292,6 @@ class VisionMethods:
             HasTransferableDataOnFile=False,
         )
 
-    # Results.
-
-    async def get_result(self, parent: ua.NodeId, id: ua.Variant, timeout: ua.Variant) -> Answered:
-        """The result with this id, which is its part's id; from the ledger, however old."""
-        verdict = await run_in(self._thread, self._verdict, text_of(id.Value))
-        space = self._server.space
-        if verdict is None:
-            empty = space.structure("ResultDataType") if space.official else ""
-            return [_handle(), space.variant(empty, ua.VariantType.String), _error(UNKNOWN)]
-        return [
-            _handle(),
-            space.variant(self._result(verdict), ua.VariantType.String),
-            _error(DONE),
-        ]
-
-    async def list_results(self, parent: ua.NodeId, *given: ua.Variant) -> Answered:
-        """The newest results that fit, newest first."""
-        texts = [text_of(v.Value) for v in given[1:9]]
-        state, most, start = int(given[0].Value or 0), *(int(v.Value or 0) for v in given[9:11])
-        found = await run_in(self._thread, self._fitting, state, texts)
-        chosen = _cut(found, start, most)
-        made = [self._result(verdict) for verdict in chosen]
-        return self._listed(len(found), start, most, made, made)
-
-    def _fitting(self, state: int, texts: list[str]) -> list[Verdict]:
-        from inspector.plant.opcua import RESULT_STATE
-
-        _, part, external, internal, *_, job = texts
-        found = []
-        with self._line.history() as history:
-            for each in history.last(SCAN_MAX):
-                verdict = each.verdict
-                recipe = verdict.recipe.partition("@")[0]
-                if (
-                    state in (0, RESULT_STATE[verdict.outcome])
-                    and part in ("", str(verdict.part_id), verdict.serial)
-                    and external in ("", recipe)
-                    and internal in ("", recipe)
-                    and job in ("", verdict.batch)
-                ):
-                    found.append(verdict)
-        return found
-
-    def _verdict(self, id: str) -> Verdict | None:
-        try:
-            part = PartId(UUID(id))
-        except ValueError:
-            return None
-        with self._line.history() as history:
-            found = history.part(part)
-        return found.verdict if found else None
-
-    def _result(self, verdict: Verdict) -> Any:
-        space = self._server.space
-        fields = self._server.result(verdict)
-        if space.official:
-            return space.structure("ResultDataType", **fields)
-        return json.dumps(fields | {"ResultContent": content_of(verdict)}, ensure_ascii=False)
-
     # What several of them need.
 
     async def not_here(self, parent: ua.NodeId, *given: ua.Variant) -> Answered:
@@ -350,21 +300,7 @@ class VisionMethods:
 
     async def release_handle(self, parent: ua.NodeId, handle: ua.Variant) -> Answered:
         """Handles hold nothing here: an answer is whole."""
-        return [_error(DONE)]
-
-    def _listed(
-        self, count: int, start: int, most: int, made: list[Any], plain: list[Any]
-    ) -> Variants:
-        space = self._server.space
-        complete = start + len(made) >= count
-        told: Any = made if space.official else json.dumps(_cut(plain, start, most))
-        return [
-            ua.Variant(complete, ua.VariantType.Boolean),
-            ua.Variant(len(made), ua.VariantType.UInt32),
-            _handle(),
-            space.variant(told, ua.VariantType.String),
-            _error(DONE),
-        ]
+        return [error_of(DONE)]
 
     def _recipe_now(self) -> str:
         return str(self._server.status.get("recipe", "")).partition("@")[0]
@@ -418,15 +354,3 @@ class VisionMethods:
         if self._ledger is None:
             self._ledger = DeskLedger.open(self._line.data)
         self._ledger.add("opcua", {"method": method, "why": why[:500]}, principal)
-
-
-def _cut(items: list[Any], start: int, most: int) -> list[Any]:
-    return items[start : start + min(most or PAGE_MAX, PAGE_MAX)]
-
-
-def _handle() -> ua.Variant:
-    return ua.Variant(0, ua.VariantType.UInt32)
-
-
-def _error(code: int) -> ua.Variant:
-    return ua.Variant(code, ua.VariantType.Int32)
