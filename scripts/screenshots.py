@@ -22,7 +22,7 @@ from inspector.trial import CONFIGS, Plan, Trial, running, wait_for
 from inspector.virtual.film import render_set
 from inspector.web.sessions import How, Sessions
 
-DOCS = Path(__file__).parent.parent / "docs" / "pictures" / "pictures"
+DOCS = Path(__file__).parent.parent / "docs" / "pictures"
 SIZES = {"": (1280, 800), "-1920": (1920, 1080)}
 ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 EVERYBODY = frozenset({Role.OPERATOR, Role.QA, Role.ENGINEER, Role.ADMIN})
