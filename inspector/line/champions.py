@@ -215,10 +215,9 @@ class Champions:
             chain=list(chain), at=at, stream=self._line.stream, back=back, why=why,
             recipe_digest=ready.recipe.digest, **{"from": first},
         )  # fmt: skip
-        # The quality room asks for the test, and says when it has been passed.
-        self._event("challenge_due", who, recipe=name, digest=ready.digest, why="release")
-        self._line.alarms.holds(
-            AlarmCode.CHALLENGE_DUE, True, f"{ready.title} took over", stops=False
+        # The quality room asks for the test, shows that it is due, and stops the line if it fails.
+        self._event(
+            "challenge_due", who, recipe=name, digest=ready.digest, why=f"{ready.title} took over"
         )
         log.info("release in service", release=ready.title, back=back, first=first, why=why)
 

@@ -91,6 +91,9 @@ class Challenges:
         """The next record of the line's ledger; the challenge that it ends."""
         if isinstance(record, Event) and record.kind == "command":
             self._command(record)
+        elif isinstance(record, Event) and record.kind == "challenge_due":
+            # The line asks for one: another release judges from now on, or the one before it.
+            self._due(record.utc_ns, str(record.body.get("why", "")))
         elif isinstance(record, BatchChange):
             self._batch(record)
         elif isinstance(record, Verdict):
