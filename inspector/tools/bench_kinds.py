@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -18,21 +19,26 @@ import numpy as np
 
 from inspector.part import Batch, Pixels
 from inspector.tools import TOOLS
+from inspector.tools.bank import Bank, TaughtBank
+from inspector.tools.card import ModelError
 from inspector.tools.golden import Golden
+from inspector.tools.likeness import Way, fit_member
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
-from inspector.tools.step import Context
+from inspector.tools.step import Context, crop
+from inspector.tools.texture import Source, Texture
 
 LOOKS = 30
 WARM = 3
 ROI = (200, 120, 440, 360)
+NETWORK = "texture-features/1"
 
 
 def bench_kinds(shelf: Shelf) -> list[dict[str, Any]]:
     """Rows ``{tool, on, ms, ms_p95, cpu_ms}``: medians over looks at a frame with noise."""
     rows = []
     frames = [scene(seed) for seed in range(4)]
-    for name, step in steps().items():
+    for name, step in {**steps(), **surfaces(shelf)}.items():
         kind = step["kind"]
         tool = TOOLS[kind](TOOLS[kind].Step.model_validate(step), shelf)
         tool.warm_up()
@@ -50,13 +56,43 @@ def bench_kinds(shelf: Shelf) -> list[dict[str, Any]]:
         rows.append(
             {
                 "tool": name,
-                "on": "ROI 240x240" if step.get("roi") == ROI else "frame 640x480",
+                "on": _on(step.get("roi")),
                 "ms": round(statistics.median(wall), 2),
                 "ms_p95": round(float(np.percentile(wall, 95)), 2),
                 "cpu_ms": round(cpu, 2),
             }
         )
     return rows
+
+
+def surfaces(shelf: Shelf) -> Mapping[str, dict[str, Any]]:
+    """Steps of ``anomaly``, taught from the frames: all layers of the shipped network and the
+    filters; none where ``shelf`` has not that network."""
+    made = {}
+    for side in (128, 256):
+        layers = [Source(NETWORK, (0, 64)), Source(NETWORK, (64, 144))]
+        halves = [replace(layer, half=True) for layer in layers] if side > 128 else []
+        judges: list[tuple[Source, Way]] = [
+            *((s, "placed") for s in (*layers, *halves)), (Source(""), "nearest"),
+            (Source(""), "placed"),
+        ]  # fmt: skip
+        try:
+            texture = Texture(tuple(dict.fromkeys(s for s, _ in judges)), shelf, True)
+        except ModelError:
+            return {}
+        roi = (200, 120, 200 + side, 120 + side)
+        seen = [texture.describe(crop(scene(n), roi), (side, side)) for n in range(10, 16)]
+        members = tuple(fit_member(s, way, [g[s.name] for g in seen]) for s, way in judges)
+        bank = TaughtBank.of(Bank((side, side), True, True, members))
+        params = {"bank": bank}
+        made[f"anomaly, {side} px"] = {
+            "name": "bench", "kind": "anomaly", "roi": roi, "params": params,
+        }  # fmt: skip
+    return made
+
+
+def _on(roi: tuple[int, int, int, int] | None) -> str:
+    return f"ROI {roi[2] - roi[0]}x{roi[3] - roi[1]}" if roi else "frame 640x480"
 
 
 def steps() -> Mapping[str, dict[str, Any]]:

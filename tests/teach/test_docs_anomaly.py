@@ -45,6 +45,7 @@ def test_every_command_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monk
         assert not ended.value.code, command
 
 
+@pytest.mark.slow
 def test_the_example_backbone_is_one_that_teaching_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

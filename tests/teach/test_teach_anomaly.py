@@ -172,6 +172,7 @@ def test_figures_are_those_of_the_books() -> None:
     assert student_t(0.99, 200) == pytest.approx(2.345, rel=0.001)
 
 
+@pytest.mark.slow
 def test_parts_that_stand_anyhow_are_taught_as_an_align_step_finds_them(tmp_path: Path) -> None:
     leader = RECIPES / "bottle-sizes.yaml"
     bottles = [render_part(20_000 + n, PartSpec(split="train")).side for n in range(8)]

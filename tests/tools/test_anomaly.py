@@ -33,7 +33,7 @@ tools:
 
 @pytest.fixture(scope="module")
 def taught() -> Taught:
-    return teach_anomaly([surface(i) for i in range(8)], Shelf(MODELS))
+    return teach_anomaly([surface(i) for i in range(12)], Shelf(MODELS))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_good_parts_pass_and_a_scratch_is_rejected_where_it_is(
 
 
 def test_every_image_has_one_finding_with_its_score_at_least(made: Callable[..., Recipe]) -> None:
-    (finding,) = judge(made(), surface(70)).findings
+    (finding,) = judge(made(), surface(71)).findings
     assert finding.ok and 0 < finding.score < 0.5
 
 
@@ -124,7 +124,7 @@ def test_where_parts_stand_still_another_shape_is_no_such_part(
 
 
 def test_the_same_teaching_makes_the_same_bank_and_a_file_gives_it_back(taught: Taught) -> None:
-    again = teach_anomaly([surface(i) for i in range(8)], Shelf(MODELS))
+    again = teach_anomaly([surface(i) for i in range(12)], Shelf(MODELS))
     assert packed(again.bank) == packed(taught.bank)
     assert packed(unpacked(packed(taught.bank))) == packed(taught.bank)
 

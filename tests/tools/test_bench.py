@@ -45,6 +45,17 @@ def test_a_refused_model_is_a_row_and_not_the_end(tmp_path: Path) -> None:
     assert "Field required" in row["error"]
 
 
+def test_anomaly_has_rows_where_its_network_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inspector.tools.bench_kinds.LOOKS", 1)
+    monkeypatch.setattr("inspector.tools.bench_kinds.WARM", 0)
+    monkeypatch.setattr("inspector.tools.bench_kinds.steps", dict)
+    rows = bench_kinds(Shelf(ROOT / "models", threads=1))
+    assert [(row["tool"], row["on"]) for row in rows] == [
+        ("anomaly, 128 px", "ROI 128x128"),
+        ("anomaly, 256 px", "ROI 256x256"),
+    ]
+
+
 def test_every_kind_that_needs_no_model_of_ones_own_has_a_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
