@@ -83,7 +83,10 @@ class Anomaly:
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """First the finding of the whole picture, its score that of the worst place and its box
-        around it; when that is a reject, one more per further place."""
+        around it; when that is a reject, one more per further place.
+
+        Raises ``Unjudged``; with these findings, where parts stand still and the picture has
+        another shape than theirs."""
         area = crop(pixels, self._step.roi)
         seen = self._look.map_of(area)
         raw = worst(seen)
@@ -113,6 +116,9 @@ class Anomaly:
                     else "",
                 )
             )
+        if not self._look.fits(area):
+            sides = [f"{w}x{h}" for h, w in (area.shape[:2], self._bank.size[::-1])]
+            raise Unjudged(f"the picture is {sides[0]}, {sides[1]} was taught", found)
         return found
 
     def _raw_at(self, score: float) -> float:
@@ -145,17 +151,18 @@ class Look:
             raise ModelError(source.model or "filters", f"{what}; teach the recipe again")
 
     def size_for(self, pixels: Pixels) -> tuple[int, int]:
-        """Width and height that ``pixels`` are looked at in. Raises ``Unjudged`` for pictures of
-        another product."""
+        """Width and height that ``pixels`` are looked at in. Raises ``Unjudged`` for too few."""
         height, width = pixels.shape[:2]
         if min(width, height) < CELL_PX:
             raise Unjudged(f"a picture of {width}x{height} is too small to have a surface")
-        wide, high = self._bank.size
         if self._bank.fixed:
-            if not stands_alike((width, height), self._bank.size):
-                raise Unjudged(f"the picture is {width}x{height}, {wide}x{high} was taught")
             return self._size
         return same_scale(width, height, self._bank.size)
+
+    def fits(self, pixels: Pixels) -> bool:
+        """Whether a part in ``pixels`` can stand as those that were taught."""
+        size = (pixels.shape[1], pixels.shape[0])
+        return not self._bank.fixed or stands_alike(size, self._bank.size)
 
     def map_of(self, pixels: Pixels) -> Map:
         """``(rows, columns)`` over all of ``pixels``: how unlike good ones each cell is, in

@@ -117,7 +117,10 @@ def test_where_parts_stand_still_another_shape_is_no_such_part(
     made: Callable[..., Recipe], taught: Taught
 ) -> None:
     still = made(bank=replace(taught.bank, fixed=True))
-    assert judge(still, surface(64, (128, 160))).outcome is Outcome.ERROR
+    judged = judge(still, surface(64, (128, 160)))
+    assert judged.outcome is Outcome.ERROR
+    assert judged.reasons[0] == "surface: the picture is 128x160, 160x128 was taught"
+    assert judged.findings[0].kind == "anomaly"
     if not any(m.way == "placed" for m in taught.bank.members):
         loose = made(bank=replace(taught.bank, fixed=False))
         assert judge(loose, surface(64, (230, 128))).outcome is Outcome.PASS
