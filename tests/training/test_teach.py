@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -13,7 +15,9 @@ from training_fixtures.station import make_station
 from typer.testing import CliRunner
 
 from training.cli import app
+from training.cli_fit import lines
 from training.dataset.build import from_station
+from training.dataset.row import Draft, Label, Row
 from training.dataset.snapshot import Snapshot, open_snapshot, write
 from training.detector import Detector, EndToEnd, Shape
 from training.export import Difference, check_int8
@@ -176,3 +180,24 @@ def test_a_snapshot_becomes_a_model_with_its_lineage(home: Path, tmp_path: Path)
     small = json.loads((tmp_path / "models/squares-int8/1/card.json").read_text())
     assert small["lineage"]["against_fp32"]["same_classes"] >= 0.9
     assert (tmp_path / "run/metrics.jsonl").exists()
+
+
+def test_a_snapshots_lines_of_print_are_cut_out_with_what_they_say(tmp_path: Path) -> None:
+    rows = []
+    for number in range(6):
+        pixels = np.full((40, 120), 200, np.uint8)
+        pixels[10:30, 10 : 60 + number] = 20
+        content = cv2.imencode(".png", pixels)[1].tobytes()
+        label = Label("lot", (10.0, 10.0, 60.0, 30.0), text=f"L{number}", defect=False)
+        row = Row(
+            sha256(content).hexdigest(), "code", 120, 40, "pass", (label,),
+            "test" if number > 3 else "train", part=str(number),
+        )  # fmt: skip
+        rows.append(Draft(row, content))
+    write(tmp_path, "print", rows, made_from={}, by="ben")
+
+    learn, held = lines("print", tmp_path)
+
+    assert [line.text for line in learn] == ["L0", "L1", "L2", "L3"]
+    assert [line.text for line in held] == ["L4", "L5"]
+    assert learn[0].pixels.shape == (20, 50) and int(learn[0].pixels.max()) == 20
