@@ -191,7 +191,7 @@ def test_a_snapshots_lines_of_print_are_cut_out_with_what_they_say(tmp_path: Pat
         label = Label("lot", (10.0, 10.0, 60.0, 30.0), text=f"L{number}", defect=False)
         row = Row(
             sha256(content).hexdigest(), "code", 120, 40, "pass", (label,),
-            "test" if number > 3 else "train", part=str(number),
+            "test" if number > 3 else "train", part=str(number), position=number,
         )  # fmt: skip
         rows.append(Draft(row, content))
     write(tmp_path, "print", rows, made_from={}, by="ben")
