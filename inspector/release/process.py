@@ -23,6 +23,7 @@ from inspector.beat import Beat
 from inspector.bus import BusError, CommandClient, run_dir
 from inspector.config import Station, load_station
 from inspector.identity import Action, Principal, Role
+from inspector.part import Outcome, Verdict
 from inspector.recipe import digest_of, load, read
 from inspector.release import stage
 from inspector.release.bundle import ReleaseRefused
@@ -276,7 +277,7 @@ def probation(history: History, change: Change, limit: int, shadow: Shadow | Non
         if part.verdict.recipe_digest == change.recipe_digest
         and part.verdict.times.utc_ns >= change.utc_ns
     ]  # fmt: skip
-    errors = sum(v.outcome == "error" for v in verdicts)
+    errors = sum(_its_own(v) for v in verdicts)
     ms = sorted((v.times.verdict_ns - v.times.frame_ns) / 1e6 for v in verdicts if v.times.frame_ns)
     failed = any(
         event.body.get("command") == Action.ANNOUNCE
@@ -294,6 +295,13 @@ def probation(history: History, change: Change, limit: int, shadow: Shadow | Non
         shadow.disagreed if compared and shadow else 0,
         failed,
     )
+
+
+def _its_own(verdict: Verdict) -> bool:
+    """Whether a part was not judged because of what judges: a picture that never came, or a part
+    that nobody watched, is no fault of the release."""
+    came = verdict.times.frame_ns > 0 and not any("no frame" in why for why in verdict.reasons)
+    return verdict.outcome is Outcome.ERROR and came
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from inspector.identity import Action
+from inspector.part import Outcome
 from inspector.quality.challenge import Challenges
 from inspector.qualityplan import Challenge, Seeded
 from inspector.release.process import probation
@@ -14,6 +16,7 @@ from inspector.release.stage import Change
 from inspector.release.watch import why_back
 from inspector.releaseplan import Releases
 from inspector.store import Event, History, LineLedger
+from inspector.store.bench import sample_verdict
 
 
 def test_the_quality_room_hears_that_one_is_due() -> None:
@@ -34,3 +37,29 @@ def test_a_failed_one_is_a_reason_to_go_back(tmp_path: Path, code: str, back: bo
         seen = probation(history, change, 100, None)
     assert seen.challenge_failed is back
     assert bool(why_back(seen, Releases())) is back
+
+
+@pytest.mark.parametrize(
+    ("why", "frame_ns", "blamed"),
+    [
+        ("appearance failed: ValueError: x", 5, 1),
+        ("late: not judged in time", 5, 1),
+        ("side: no frame within 200 ms", 5, 0),
+        ("it went by while the station was away", 0, 0),
+    ],
+)
+def test_a_lost_picture_is_no_fault_of_the_release(
+    tmp_path: Path, why: str, frame_ns: int, blamed: int
+) -> None:
+    sample = sample_verdict(1)
+    times = replace(sample.times, frame_ns=frame_ns and sample.times.frame_ns)
+    verdict = replace(
+        sample, outcome=Outcome.ERROR, reasons=(why,), findings=(), recipe_digest="f" * 64,
+        times=times,
+    )  # fmt: skip
+    with LineLedger.open(tmp_path, station="T") as ledger:
+        ledger.add_verdict(verdict)
+        ledger.commit()
+    change = Change("r", "d", "r/2", ("", "d"), False, "", 0, "s", 1, "f" * 64, "erika")
+    with History(tmp_path) as history:
+        assert probation(history, change, 100, None).errors == blamed
