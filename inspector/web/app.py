@@ -54,7 +54,7 @@ def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
     import nicegui
     from nicegui import ui
 
-    from inspector.web import audit, dashboards, review
+    from inspector.web import audit, dashboards, recipes, review
 
     feed = Feed(run)
     desk = Desk(station, run, lambda: feed.age_s < FRESH_S)
@@ -87,6 +87,7 @@ def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
     app.include_router(review.build(desk, sessions))
     dashboards.build(desk, sessions)
     app.include_router(audit.build(desk, sessions))
+    app.include_router(recipes.build(desk, sessions))
     ui.run_with(
         app,
         mount_path=DESK,

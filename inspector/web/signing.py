@@ -67,7 +67,10 @@ async def ask(
     desk, web = shown.desk, shown.desk.station.web
     assert web is not None
     pins = desk.users.with_pin() if at_touchscreen(web, shown.request) else []
-    with ui.dialog() as dialog, ui.element("form").classes("card sign"):
+    with (
+        ui.dialog().props("transition-duration=0") as dialog,
+        ui.element("form").classes("card sign"),
+    ):
         ui.html(f"<h2>{shown.word('sign')}</h2>", sanitize=False)
         ui.label(shown.word("sign.more"))
         with ui.element("dl").classes("facts"):

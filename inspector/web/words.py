@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from inspector.web import words_dashboards, words_frame, words_operator, words_review
+from inspector.web import (
+    words_dashboards,
+    words_frame,
+    words_operator,
+    words_recipes,
+    words_review,
+)
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 """BCP 47 primary tag → the language's own name."""
@@ -272,7 +278,7 @@ _ZH = {
     "mend.other": "请通知维修人员。",
 }
 
-ROOMS = (words_frame, words_operator, words_dashboards, words_review)
+ROOMS = (words_frame, words_operator, words_recipes, words_dashboards, words_review)
 """Catalogues of their own, so that no file grows out of sight; each has ``EN`` and ``ZH``."""
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": _EN | {key: text for room in ROOMS for key, text in room.EN.items()},

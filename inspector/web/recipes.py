@@ -1,0 +1,382 @@
+"""The recipe editor: ROIs drawn on kept pictures, limits tuned, the newest parts judged again.
+
+A recipe's name enters by the address; its tools, pictures and versions leave, and a draft that
+somebody else signs. ``static/recipes.js`` is the page's life, `recipetext` knows the file, and what
+needs the tools is an `errand`: ``inspector recipe check``, ``retry`` and ``adopt``. `app` makes the
+page. A draft judges no part of the line's: only what was signed goes into service (I7).
+"""
+
+from __future__ import annotations
+
+import difflib
+import html
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter
+from fastapi import Path as PathParameter
+from nicegui import ui
+from pydantic import BaseModel, Field
+
+from inspector.config import ConfigError, Station, read_yaml
+from inspector.identity import Action
+from inspector.store import StoreError
+from inspector.store import recipes as kept
+from inspector.store.files import write_whole
+from inspector.store.pages import parts_of
+from inspector.web import recipetext, signing
+from inspector.web.access import May, Refused
+from inspector.web.desk import Desk
+from inspector.web.errand import Errand, answer_of
+from inspector.web.frame import Shown, button, page
+from inspector.web.pictures import address
+from inspector.web.sessions import Session, Sessions
+from inspector.web.words import WORDS
+from inspector.web.words_recipes import EN
+
+PATH = "/recipes"
+KIND = "recipe"
+"""What the desk's records of this page are."""
+LOOKED, SHOWN = 600, 24
+"""Parts that are gone through for pictures to draw on, and those that are offered."""
+FLIPS_MAX = 120
+LAST = 500
+Name = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class Change(BaseModel):
+    """One number or ROI, put where it stands in the file."""
+
+    place: list[str | int] = Field(min_length=3, max_length=12)
+    value: bool | float | tuple[int, int, int, int]
+
+
+class Given(BaseModel):
+    """What a person has changed, of which text."""
+
+    base: str = Field(pattern=r"^[0-9a-f]{64}$")
+    changes: list[Change] = Field(max_length=500)
+
+
+class Again(Given):
+    """… and on how many parts it is tried."""
+
+    last: int = Field(LAST, ge=1, le=10_000)
+
+
+class Trying:
+    """The newest parts judged by what is being changed: one recipe at a time, the newest wish."""
+
+    def __init__(self) -> None:
+        self._errand: Errand | None = None
+        self._said: dict[str, Any] = {}
+        self.name = ""
+
+    def begin(self, name: str, words: Sequence[str]) -> None:
+        """Let go of what was being tried, and try this."""
+        if self._errand is not None:
+            self._errand.stop()
+        said: dict[str, Any] = {"flips": []}
+
+        def heard(row: dict[str, Any]) -> None:
+            flip = row.get("flip")
+            if flip is None:
+                said.update(row.get("summary", row))
+            elif len(said["flips"]) < FLIPS_MAX:
+                said["flips"].append(flip)
+
+        self.name, self._said = name, said
+        self._errand = Errand(words, heard)
+
+    def now(self) -> dict[str, Any]:
+        """How far it is, and what it found."""
+        if self._errand is None:
+            return {"running": False, "error": "", "flips": []}
+        return self._said | {"running": self._errand.running, "error": self._errand.error}
+
+
+def build(desk: Desk, sessions: Sessions) -> APIRouter:
+    """The page ``/desk/recipes`` and the routes that feed it."""
+    station = desk.station
+    trying = Trying()
+    routes = APIRouter(prefix="/recipes")
+
+    @page(desk, sessions, PATH, word="nav.recipes", icon="recipe", action=Action.READ_AUDIT)
+    async def recipes(shown: Shown, recipe: str = "", against: str = "") -> None:
+        known = await anyio.to_thread.run_sync(names_of, station)
+        name = recipe if recipe in known else next(iter(known), "")
+        ui.add_head_html('<link rel="stylesheet" href="/static/recipes.css">')
+        if not name:
+            ui.html(f'<p class="empty">{shown.word("recipes.none")}</p>', sanitize=False)
+            return
+        words = {key: WORDS[shown.language][key] for key in EN}
+        given = {
+            "name": name, "names": list(known), "words": words,
+            "edit": shown.may(Action.EDIT_RECIPE),
+        }  # fmt: skip
+        said = json.dumps(given, ensure_ascii=False).replace("<", "\\u003c")
+        ui.add_body_html(
+            f'<script type="application/json" id="recipes-given">{said}</script>'
+            '<script type="module" src="/static/recipes.js"></script>'
+        )
+        ui.html('<div id="recipes" class="recipes"></div>', sanitize=False).classes("rows")
+        await _versions(shown, name, known[name], against)
+
+    @routes.get("/{name}")
+    def one(name: Name, who: Annotated[Session, May(Action.READ_AUDIT)]) -> dict[str, Any]:
+        text, is_draft = _text_of(desk, name)
+        return {
+            "name": name,
+            "base": _sha(text),
+            "draft": is_draft,
+            "revision": recipetext.revision_of(text),
+            "steps": recipetext.steps_of(text),
+            "parts": _pictures(desk, name),
+        }
+
+    @routes.get("/{name}/retry")
+    def how_far(name: Name, who: Annotated[Session, May(Action.READ_AUDIT)]) -> dict[str, Any]:
+        return trying.now() if trying.name == name else {"running": False, "flips": []}
+
+    @routes.post("/{name}/retry")
+    def retry(
+        name: Name, given: Again, who: Annotated[Session, May(Action.EDIT_RECIPE)]
+    ) -> dict[str, Any]:
+        origin = _origin(desk, name)
+        trial = desk.data / "drafts" / ".trial" / f"{name}.yaml"
+        _write(trial, _with(desk, name, given))
+        trying.begin(
+            name,
+            ["recipe", "retry", str(trial), "--data", str(desk.data), "--last", str(given.last),
+             "--beside", str(origin), "--against", str(origin), "--models", str(station.models),
+             "--json"],
+        )  # fmt: skip
+        return trying.now()
+
+    @routes.post("/{name}/draft")
+    def save(
+        name: Name, given: Given, who: Annotated[Session, May(Action.EDIT_RECIPE)]
+    ) -> dict[str, Any]:
+        origin = _origin(desk, name)
+        text = _with(desk, name, given)
+        used = [r.revision or 0 for r in kept.revisions(desk.data, name)]
+        used.append(recipetext.revision_of(_read(origin)))
+        text = recipetext.with_revision(text, max(used) + 1)
+        trial = desk.data / "drafts" / ".checked" / f"{name}.yaml"
+        _write(trial, text)
+        answer_of(
+            ["recipe", "check", str(trial), "--beside", str(origin), "--models",
+             str(station.models), "--json"]
+        )  # fmt: skip
+        body = {
+            "action": "draft", "name": name, "file_sha256": _sha(text), "revision": max(used) + 1,
+            "changes": [{"place": c.place, "value": c.value} for c in given.changes],
+        }  # fmt: skip
+        desk.record(KIND, body, who.principal)
+        _write(kept.draft_path(desk.data, name), text)
+        return {"revision": max(used) + 1}
+
+    return routes
+
+
+def names_of(station: Station) -> dict[str, Path]:
+    """The station's recipes that can be read at all, in the station file's order, by name."""
+    found: dict[str, Path] = {}
+    for path in station.recipes:
+        try:
+            name = read_yaml(path).get("name")
+        except (ConfigError, AttributeError):
+            continue
+        if isinstance(name, str):
+            found[name] = path
+    return found
+
+
+async def _versions(shown: Shown, name: str, origin: Path, against: str) -> None:
+    """What is in service, the draft, and every revision before; what differs; who may sign."""
+    desk = shown.desk
+    draft = kept.draft_path(desk.data, name)
+    text, is_draft = await anyio.to_thread.run_sync(_text_of, desk, name)
+    current = await anyio.to_thread.run_sync(_read, origin)
+    revisions = await anyio.to_thread.run_sync(kept.revisions, desk.data, name)
+    wrong = ui.label("").classes("note bad").props('role="alert"')
+
+    def leave() -> None:
+        ui.navigate.to(f"{PATH}?recipe={name}")
+
+    async def discard() -> None:
+        who = shown.who(Action.EDIT_RECIPE)
+        desk.record(KIND, {"action": "discard", "name": name}, who)
+        draft.unlink(missing_ok=True)
+        leave()
+
+    async def approve() -> None:
+        signed = draft.read_bytes()
+        what = shown.word("recipes.signs", name, recipetext.revision_of(signed.decode()))
+        signature = await signing.ask(
+            shown, kept.subject(name, signed), "meaning.approved", Action.APPROVE_RECIPE, what
+        )
+        if signature is None:
+            return
+        wrong.text = shown.word("recipes.working")
+        try:
+            await anyio.to_thread.run_sync(_adopt, desk, name, origin, signature.position)
+        except (Refused, StoreError) as error:
+            wrong.text = str(error)
+            return
+        leave()
+
+    def take(revision: kept.Revision) -> None:
+        who = shown.who(Action.EDIT_RECIPE)
+        older = revision.path.read_text()
+        body = {"action": "take", "name": name, "digest": revision.digest}
+        desk.record(KIND, body, who)
+        _write(draft, older)
+        leave()
+
+    with ui.element("section").classes("versions card"):
+        ui.html(f"<h2>{shown.word('recipes.versions')}</h2>", sanitize=False)
+        with ui.element("ul").classes("revisions"):
+            if is_draft:
+                with ui.element("li").classes("draft"):
+                    _said(shown.word("recipes.draft", recipetext.revision_of(text)),
+                          shown.word("recipes.draft.more", _author(desk, name)))  # fmt: skip
+                    if shown.may(Action.APPROVE_RECIPE):
+                        button(shown.word("recipes.approve"), "sign", approve).classes("main")
+                    if shown.may(Action.EDIT_RECIPE):
+                        button(shown.word("recipes.discard"), "delete", discard)
+            for one in revisions:
+                now = one.path.read_text() == current
+                with ui.element("li"):
+                    _said(
+                        shown.word("recipes.revision", one.revision or "–", one.digest[:12])
+                        + (f" · {shown.word('recipes.in_service')}" if now else ""),
+                        shown.word("recipes.approved", one.who, shown.moment(one.utc_ns))
+                        if one.who
+                        else shown.word("recipes.never_approved"),
+                    )
+                    if not now:
+                        with (
+                            ui.element("a")
+                            .classes("button")
+                            .props(f'href="/desk{PATH}?recipe={name}&against={one.digest}"')
+                        ):
+                            ui.label(shown.word("recipes.compare"))
+                    if not now and shown.may(Action.EDIT_RECIPE):
+                        button(shown.word("recipes.take"), "back",
+                               lambda one=one: take(one))  # fmt: skip
+        older = next((r for r in revisions if r.digest == against), None)
+        if older is not None:
+            _diff(shown, "recipes.differs.older", older.path.read_text(), current)
+        elif is_draft:
+            _diff(shown, "recipes.differs.draft", current, text)
+        ui.label(shown.word("recipes.from_start")).classes("soft")
+
+
+def _said(first: str, second: str) -> None:
+    ui.html(
+        f"<span><b>{html.escape(first)}</b><span>{html.escape(second)}</span></span>",
+        sanitize=False,
+    )
+
+
+def _diff(shown: Shown, word: str, before: str, after: str) -> None:
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[
+        2:
+    ]
+    drawn = "".join(
+        f'<span class="{ {"+": "more", "-": "less", "@": "at"}.get(line[:1], "") }">'
+        f"{html.escape(line)}</span>\n"
+        for line in lines
+    )
+    said = drawn or html.escape(shown.word("recipes.same"))
+    ui.html(
+        f'<h3>{shown.word(word)}</h3><pre class="diff" tabindex="0">{said}</pre>', sanitize=False
+    )
+
+
+def _author(desk: Desk, name: str) -> str:
+    """Who wrote the draft, as the desk's newest record of it says."""
+    try:
+        with desk.history() as history:
+            found = history.desk(KIND, limit=200)
+    except StoreError:
+        return "–"
+    return next((r.principal for r in found if r.body.get("name") == name), "–")
+
+
+def _adopt(desk: Desk, name: str, origin: Path, position: int) -> None:
+    draft = kept.draft_path(desk.data, name)
+    answer_of(
+        ["recipe", "adopt", str(draft), str(origin), "--data", str(desk.data), "--models",
+         str(desk.station.models), "--signed", str(position), "--json"]
+    )  # fmt: skip
+    draft.unlink(missing_ok=True)
+
+
+def _text_of(desk: Desk, name: str) -> tuple[str, bool]:
+    """The draft's text, if there is one, else what is in service; and whether it is a draft."""
+    draft = kept.draft_path(desk.data, name)
+    if draft.is_file():
+        return _read(draft), True
+    return _read(_origin(desk, name)), False
+
+
+def _origin(desk: Desk, name: str) -> Path:
+    path = names_of(desk.station).get(name)
+    if path is None:
+        raise Refused(f"this station has no recipe {name}")
+    return path
+
+
+def _with(desk: Desk, name: str, given: Given) -> str:
+    """The text that the person saw, with what they changed."""
+    text, _ = _text_of(desk, name)
+    if _sha(text) != given.base:
+        raise Refused("somebody has changed this recipe since; load the page again")
+    return recipetext.changed(
+        text,
+        [
+            (c.place, list(c.value) if isinstance(c.value, tuple) else c.value)
+            for c in given.changes
+        ],
+    )
+
+
+def _pictures(desk: Desk, name: str) -> list[dict[str, Any]]:
+    """The newest parts of a recipe of which pictures are kept."""
+    try:
+        with desk.history() as history:
+            parts, _ = parts_of(history, limit=LOOKED)
+    except StoreError:
+        return []
+    mine = [p for p in parts if p.images and p.verdict.recipe.rpartition("@")[0] == name]
+    return [
+        {
+            "id": str(p.verdict.part_id),
+            "number": p.verdict.sequence,
+            "outcome": str(p.verdict.outcome),
+            "pictures": {i.view: address(p, i.view) for i in p.images},
+        }
+        for p in mine[:SHOWN]
+    ]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} cannot be read: {error}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())
+
+
+def _sha(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

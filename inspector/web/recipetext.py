@@ -1,0 +1,177 @@
+"""A recipe's text and what a person changed enter; what can be tuned, or the new text, leaves.
+
+Comments, order and the way numbers are written survive: they say why a limit is what it is. Whether
+the text is a recipe is judged by ``inspector recipe check``; here only its numbers and ROIs are
+known. The recipe page imports this.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from inspector.web.access import Refused
+
+Place = list[str | int]
+"""Where in the document: keys and indexes from its root."""
+ROI = "roi"
+
+
+def document(text: str) -> CommentedMap:
+    """The recipe's document. Raises ``Refused``."""
+    try:
+        found = _yaml(text).load(text)
+    except YAMLError as error:
+        raise Refused(f"the recipe is no YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(found, CommentedMap) or not isinstance(found.get("tools"), CommentedSeq):
+        raise Refused("the recipe has no list of `tools`; mend the file by hand")
+    return found
+
+
+def steps_of(text: str) -> list[dict[str, Any]]:
+    """Its tools in order: ``name, kind, view, follow, roi, place, fields: [{name, place, value}]``.
+
+    Fields are numbers and yes-or-no, by their dotted name; lists of four that are a ROI are fields
+    of kind ``roi``.
+    """
+    found = document(text)
+    views = found.get("views") or ["image"]
+    return [
+        {
+            "name": str(step.get("name", index)),
+            "kind": str(step.get("kind", "")),
+            "view": str(step.get("view") or views[0]),
+            "follow": str(step.get("follow") or ""),
+            "place": ["tools", index, ROI],
+            "roi": _roi(step.get(ROI)),
+            "fields": list(_fields(step, ["tools", index], "")),
+        }
+        for index, step in enumerate(found["tools"])
+        if isinstance(step, CommentedMap)
+    ]
+
+
+def changed(text: str, changes: Sequence[tuple[Place, Any]]) -> str:
+    """``text`` with values put in their places. Raises ``Refused`` for a place that is none."""
+    found = document(text)
+    for place, value in changes:
+        _put(found, place, value)
+    return _written(found, text)
+
+
+def with_revision(text: str, revision: int) -> str:
+    """``text`` with its revision counted up to ``revision``."""
+    found = document(text)
+    if "revision" in found:
+        found["revision"] = revision
+    else:
+        found.insert(1, "revision", revision)
+    return _written(found, text)
+
+
+def revision_of(text: str) -> int:
+    """The revision that the text says it is; 1 where it says nothing."""
+    said = document(text).get("revision", 1)
+    return said if isinstance(said, int) else 1
+
+
+def _put(found: CommentedMap, place: Place, value: Any) -> None:
+    if len(place) < 3 or place[0] != "tools":
+        raise Refused("only what stands under `tools` is changed here")
+    node: Any = found
+    try:
+        for part in place[:-1]:
+            node = node[part]
+        last = place[-1]
+        if isinstance(value, list):
+            _put_roi(node, last, value)
+        else:
+            node[last] = _as(node[last], value)
+    except (KeyError, IndexError, TypeError):
+        name = ".".join(map(str, place))
+        raise Refused(f"the recipe has no {name} any more; load it again") from None
+
+
+def _put_roi(node: Any, key: str | int, value: list[int]) -> None:
+    if isinstance(node, CommentedMap) and key not in node and key == ROI:
+        fresh = CommentedSeq(value)
+        fresh.fa.set_flow_style()
+        # before `params`, where people look for it
+        keys = list(node)
+        node.insert(keys.index("params") if "params" in keys else len(keys), ROI, fresh)
+        return
+    old = node[key]
+    if _roi(old) is None:
+        raise TypeError("no ROI")
+    for index, number in enumerate(value):
+        old[index] = number
+
+
+def _as(old: Any, value: bool | float) -> bool | int | float:
+    """``value`` as the file writes it: a number of pixels stays whole."""
+    if isinstance(old, bool) or isinstance(value, bool):
+        if not (isinstance(old, bool) and isinstance(value, bool)):
+            raise TypeError("yes or no is no number")
+        return value
+    if not isinstance(old, int | float):
+        raise TypeError("no number")
+    return int(value) if float(value).is_integer() and isinstance(old, int) else float(value)
+
+
+def _fields(node: Any, place: Place, name: str) -> Iterator[dict[str, Any]]:
+    items: list[tuple[str | int, Any]] = (
+        list(node.items()) if isinstance(node, CommentedMap) else list(enumerate(node))
+    )
+    for key, value in items:
+        named = isinstance(value, CommentedMap)
+        said = value.get("name", value.get("label", key)) if named else key
+        where, title = [*place, key], f"{name} {said}".strip()
+        title = title.removeprefix("params ")
+        if key == ROI and not name:
+            continue
+        if isinstance(value, bool | int | float):
+            yield {"name": title, "place": where, "value": value}
+        elif key == ROI and _roi(value):
+            yield {"name": title, "place": where, "roi": _roi(value)}
+        elif isinstance(value, CommentedMap | CommentedSeq):
+            yield from _fields(value, where, title if title != "params" else "")
+
+
+def _roi(value: Any) -> list[int] | None:
+    whole = isinstance(value, CommentedSeq) and all(isinstance(v, int) for v in value)
+    return [int(v) for v in value] if whole and len(value) == 4 else None
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes ``null`` as people write it in recipes."""
+
+
+def _null(representer: _Representer, value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _null)
+
+
+def _yaml(text: str) -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.Representer = _Representer
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    inset = re.search(r"^tools:[^\n]*\n(?:\s*#[^\n]*\n)*( *)-", text, re.MULTILINE)
+    offset = len(inset[1]) if inset else 2
+    yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
+    return yaml
+
+
+def _written(found: CommentedMap, text: str) -> str:
+    out = io.StringIO()
+    _yaml(text).dump(found, out)
+    return out.getvalue()

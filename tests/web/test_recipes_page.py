@@ -1,0 +1,134 @@
+"""The recipe editor in a real browser, over tiles that a line has judged and kept. (I7, I9)"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spotted_parts import RECIPE, write_tiles
+
+from inspector.identity import Role
+from inspector.store.recipes import draft_path, revisions
+
+SLOW_MS = 25_000
+"""A command starts anew for each thing that needs the tools."""
+
+
+@pytest.fixture(scope="module")
+def tiles(web: Any) -> Iterator[Path]:
+    """The station of all tests has made 24 tiles; afterwards it never has."""
+    recipe: Path = web.data.parent / "bottle.yaml"
+    recipe.write_text(RECIPE)
+    write_tiles(web.data, recipe)
+    yield recipe
+    recipe.unlink()
+    for name in ("line.db", "line.db-wal", "line.db-shm", "images", "drafts", "recipes"):
+        path = web.data / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def recipe(web: Any, tiles: Path) -> Path:
+    """As it was before anybody changed it."""
+    tiles.write_text(RECIPE)
+    draft_path(web.data, "tile").unlink(missing_ok=True)
+    shutil.rmtree(web.data / "recipes", ignore_errors=True)
+    return tiles
+
+
+def sign_in(web: Any, page: Any, role: Role, name: str, language: str = "en") -> Any:
+    token, _ = web.session(role, name=name)
+    page.context.add_cookies([
+        {"name": "inspector", "value": token, "url": web.url},
+        {"name": "language", "value": language, "url": web.url},
+    ])  # fmt: skip
+    page.set_default_timeout(SLOW_MS)
+    page.goto(f"{web.url}desk/recipes")
+    page.locator(".recipes canvas[data-shown^='/picture/']").wait_for()
+    return page
+
+
+@pytest.mark.slow
+def test_a_limit_is_tuned_on_the_newest_parts_saved_and_signed(
+    web: Any, page: Any, recipe: Path
+) -> None:
+    sign_in(web, page, Role.ENGINEER, "erik")
+    page.locator(".numbers input[name='area 0']").fill("700")
+
+    page.locator(".outcome[data-running=false]").wait_for()
+    flips = page.locator(".flip")
+    assert flips.count() >= 3
+    assert page.locator(".flip[data-now=pass]").count() == flips.count()
+    assert page.locator(".outcome tbody tr").first.inner_text().split()[-1].startswith("+")
+    flips.first.click()
+    assert recipe.read_text() == RECIPE, "nothing is saved before somebody saves it"
+
+    page.get_by_role("button", name="Save as draft").click()
+    page.locator(".revisions .draft").wait_for()
+    assert recipe.read_text() == RECIPE, "a draft is not in service"
+    draft = draft_path(web.data, "tile").read_text()
+    assert "revision: 2" in draft
+    assert "area: [700, 100000]        # square pixels, measured on forty tiles" in draft
+    assert page.locator(".diff .less").count() == 2
+    assert page.get_by_role("button", name="Approve").count() == 0, "who writes does not approve"
+
+    sign_in(web, page, Role.QA, "qin")
+    assert page.locator(".numbers input[name='area 0']").is_disabled()
+    page.get_by_role("button", name="Approve").click()
+    page.locator(".sign input").nth(1).fill("3690")
+    page.locator(".sign .main").click()
+    page.get_by_text("in service", exact=False).first.wait_for()
+    assert recipe.read_text() == draft
+    assert sorted(one.who for one in revisions(web.data, "tile")) == ["", "qin"]
+
+    sign_in(web, page, Role.ENGINEER, "erik")
+    page.get_by_role("button", name="Take as draft").click()
+    page.locator(".revisions .draft").wait_for()
+    assert draft_path(web.data, "tile").read_text() == RECIPE, "roll-back is the older text"
+
+
+@pytest.mark.slow
+def test_an_area_is_moved_on_the_picture(web: Any, page: Any, recipe: Path) -> None:
+    sign_in(web, page, Role.ENGINEER, "erik")
+    canvas = page.locator("canvas.areas").bounding_box()
+    scale = min(canvas["width"] / 240, canvas["height"] / 160)
+    left = canvas["x"] + (canvas["width"] - 240 * scale) / 2
+    top = canvas["y"] + (canvas["height"] - 160 * scale) / 2
+
+    page.mouse.move(left + 220 * scale, top + 80 * scale)
+    page.mouse.down()
+    page.mouse.move(left + 180 * scale, top + 80 * scale, steps=4)
+    page.mouse.up()
+    page.get_by_role("button", name="Save as draft").click()
+
+    page.locator(".revisions .draft").wait_for()
+    assert "roi: [20, 20, 180, 140]" in draft_path(web.data, "tile").read_text()
+
+
+def test_what_is_no_recipe_is_not_saved(web: Any, recipe: Path) -> None:
+    client = web.client(Role.ENGINEER, name="erik")
+    base = client.get("/recipes/tile").json()["base"]
+    change = {"place": ["tools", 0, "params", "area", 0], "value": 9e9}
+
+    answer = client.post("/recipes/tile/draft", json={"base": base, "changes": [change]})
+    stale = client.post("/recipes/tile/draft", json={"base": "0" * 64, "changes": [change]})
+    outside = client.post(
+        "/recipes/tile/draft",
+        json={"base": base, "changes": [{"place": ["name", 0, 0], "value": 1}]},
+    )
+
+    assert answer.status_code == 409
+    assert "`area` is [smallest, largest]" in answer.json()["error"]
+    assert stale.status_code == outside.status_code == 409
+    assert not draft_path(web.data, "tile").exists()
+    client.close()
+
+
+def test_the_editor_speaks_chinese(web: Any, page: Any, recipe: Path) -> None:
+    sign_in(web, page, Role.AUDITOR, "ana", "zh")
+
+    assert "版本" in page.locator(".versions").inner_text()
+    assert page.locator(".numbers input:enabled").count() == 0
