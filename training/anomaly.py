@@ -27,10 +27,10 @@ CROP_PX = 192
 BATCH = 8
 STEPS = 24
 """An epoch is this many batches: it is what a kill can cost."""
-SCHEDULE = Schedule(epochs=36, rate=2e-3, warm_up=48, average=0.99, measure_every=4)
+SCHEDULE = Schedule(epochs=36, rate=2e-3, warm_up=48, average=0.99)
 DEFECTIVE = 0.7
 """Share of the crops that get a defect; the others teach what good grain looks like."""
-MEASURED = 4
+MEASURED = 2
 """Batches of the measure, of defects that the training does not see."""
 WIDTHS = (20, 32, 56, 80, 96)
 Batch = tuple[Tensor, Tensor]
