@@ -114,7 +114,8 @@ class Champions:
                 answers.append(
                     (entry.command, self._put(entry.command, ready, entry.at, entry.back))
                 )
-            except (ReleaseRefused, NoRelease, StoreError, ValueError) as error:
+            except Exception as error:  # a release that breaks must not take the line with it
+                log.error("release not in service", why=str(error))
                 self._line.alarms.happened(AlarmCode.MODEL, str(error))
                 answers.append((entry.command, str(error)))
         return answers

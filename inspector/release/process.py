@@ -21,7 +21,7 @@ import structlog
 from inspector import logs
 from inspector.beat import Beat
 from inspector.bus import BusError, CommandClient, run_dir
-from inspector.config import Station, load_station
+from inspector.config import ConfigError, Station, load_station
 from inspector.identity import Action, Principal, Role
 from inspector.part import Outcome, Verdict
 from inspector.recipe import digest_of, load, read
@@ -36,6 +36,7 @@ from inspector.release.stage import Change
 from inspector.release.watch import Probation, may_take_over, why_back
 from inspector.releaseplan import Releases
 from inspector.store import History, StoreError
+from inspector.tools.card import ModelError
 
 log = structlog.get_logger()
 
@@ -100,7 +101,10 @@ class Caretaker:
             if shadow is not None and shadow.wants(offer):
                 frames = self._offers.pictures(offer)
                 if frames is not None:
-                    shadow.look(offer, frames, self.station.data)
+                    try:
+                        shadow.look(offer, frames, self.station.data)
+                    except StoreError as error:
+                        log.warning("a disagreement is not recorded", why=str(error))
                     if shadow.judged == FIRST_TALLY:
                         self._told = -1e9
         now = time.monotonic()
@@ -217,7 +221,7 @@ class Caretaker:
                     self.station.data, digest, 1, self.station.providers, self._pause
                 )
                 recipe, title = loaded.recipe, loaded.installed.title
-        except ReleaseRefused as refusal:
+        except (ReleaseRefused, ConfigError, ModelError) as refusal:
             self._refused.add(digest)
             log.error("no shadow", why=str(refusal))
             return

@@ -131,3 +131,8 @@ def test_the_commands_answer_as_json(home: Path, station: Path, strict: Path) ->
     told = run(app, ["drift", "parts", "--station", str(station), "--home", str(home), "--json"])
     assert told.exit_code == 0, told.output + str(told.exception)
     assert "proposal" in json.loads(told.stdout)
+    told = run(app, ["evaluate", str(strict), "parts", "--home", str(home), "--json"])
+    assert told.exit_code == 0, told.output + str(told.exception)
+    figures = json.loads(told.stdout)["figures"]
+    assert figures["parts"] == 10 and figures["escapes_by_defect"]["scratch"]["value"] == 0
+    assert figures["slices"]["station"]["s1"]["false_rejects"]["value"] == 1.0
