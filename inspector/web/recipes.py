@@ -289,7 +289,7 @@ def _diff(shown: Shown, word: str, before: str, after: str) -> None:
         2:
     ]
     drawn = "".join(
-        f'<span class="{ {"+": "more", "-": "less", "@": "at"}.get(line[:1], "") }">'
+        f'<span class="{ {"+": "plus", "-": "minus", "@": "at"}.get(line[:1], "") }">'
         f"{html.escape(line)}</span>\n"
         for line in lines
     )

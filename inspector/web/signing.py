@@ -110,7 +110,8 @@ async def ask(
     done.on("click", enter)
     secret.on("keydown.enter.prevent", enter)
     found: Signature | None = await dialog
-    dialog.delete()
+    if not dialog.is_deleted:  # the page may have been closed meanwhile
+        dialog.delete()
     return found
 
 

@@ -72,7 +72,7 @@ def test_a_limit_is_tuned_on_the_newest_parts_saved_and_signed(
     draft = draft_path(web.data, "tile").read_text()
     assert "revision: 2" in draft
     assert "area: [700, 100000]        # square pixels, measured on forty tiles" in draft
-    assert page.locator(".diff .less").count() == 2
+    assert page.locator(".diff .minus").count() == 2
     assert page.get_by_role("button", name="Approve").count() == 0, "who writes does not approve"
 
     sign_in(web, page, Role.QA, "qin")
