@@ -13,7 +13,9 @@ from __future__ import annotations
 import os
 import resource
 import sqlite3
+import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,10 +239,28 @@ def is_full(path: Path) -> bool:
 def create(path: Path, script: str) -> None:
     """Makes a ledger file, or leaves the one that is there.
 
+    A new one appears whole: whoever reads beside us finds all of its tables or no file.
+
     Raises:
         StoreDamaged: there is a file, and it is no ledger or one of a newer version.
         StoreError: it cannot be opened.
     """
+    if path.exists():
+        _fill(path, script)
+        return
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    try:
+        _fill(draft, script)
+        with suppress(FileExistsError):  # another process was faster, and its file is as good
+            os.link(draft, path)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    _fill(path, script)
+
+
+def _fill(path: Path, script: str) -> None:
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         try:

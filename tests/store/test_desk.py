@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from inspector.store import (
     verify,
 )
 from inspector.store.bench import sample_verdict
+from inspector.store.schema import create_desk, open_reader
 
 
 def test_a_record_is_durable_and_names_its_principal_and_the_line(filled: Path) -> None:
@@ -99,3 +102,38 @@ def test_the_desk_records_also_where_there_is_no_line(tmp_path: Path) -> None:
     with DeskLedger.open(tmp_path) as desk:
         desk.add("note", {}, "user:7")
     assert (tmp_path / "desk.db").exists() and not (tmp_path / "line.db").exists()
+
+
+def test_a_reader_finds_every_table_or_no_file(tmp_path: Path) -> None:
+    """Many processes begin at once, and some of them only read."""
+    ending = threading.Event()
+    seen: list[str] = []
+
+    def read() -> None:
+        while not ending.is_set():
+            if (tmp_path / "desk.db").exists():
+                connection = open_reader(tmp_path / "desk.db")
+                seen.append(str(connection.execute("SELECT count(*) FROM record").fetchone()))
+                connection.close()
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        makers = [
+            threading.Thread(target=create_desk, args=(tmp_path / "desk.db",)) for _ in "abcd"
+        ]
+        for maker in makers:
+            maker.start()
+        for maker in makers:
+            maker.join()
+        until = time.monotonic() + 5
+        while not seen and reading.is_alive() and time.monotonic() < until:
+            time.sleep(0.01)
+    finally:
+        ending.set()
+        reading.join()
+    assert set(seen) == {"(0,)"}
+    assert sorted(p.name.removeprefix("desk.db") for p in tmp_path.iterdir()) in (
+        [""],
+        ["", "-shm", "-wal"],
+    )
