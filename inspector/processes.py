@@ -38,8 +38,8 @@ GOOD_S = 30.0
 REFUSED_S = 1.0
 """The least wait before a process is tried again that said why it cannot run."""
 START_S = 60.0
-"""A process must beat for the first time within this; model loading on a slow disk is in it. On two
-cores at load 20 a start took more than 20 s, and killing it for that only made the next one later."""
+"""A process must beat for the first time within this; model loading on a slow disk is in it. On
+two cores at load 20 a start took more than 20 s, and killing it only made the next one later."""
 STOP_S = 5.0
 SHORTEN_S = 2.0
 """How often the ledger's WAL is moved into its database: at 50 parts/s it grows by 0.9 MB/s."""
