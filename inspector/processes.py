@@ -80,16 +80,10 @@ def table(station: Station) -> tuple[Process, ...]:
             if station.releases
             else ()
         ),
-        *(
-            (Process("scada", "inspector.plant.scada", beat_limit_s=10.0),)
-            if station.scada
-            else ()
-        ),
+        *((Process("scada", "inspector.plant.scada", beat_limit_s=10.0),) if station.scada else ()),
         *(
             # a request to the centre may take half a minute and is asked twice at the most
-            (Process("sync", "inspector.sync.process", beat_limit_s=90.0),)
-            if station.sync
-            else ()
+            (Process("sync", "inspector.sync.process", beat_limit_s=90.0),) if station.sync else ()
         ),
         *(
             # it may read a night's ledger again, in portions, and wait for the line's answers

@@ -343,7 +343,8 @@ def render_set(
     One set is one batch with one lot and date (drawn from the seed unless given) on one set-up;
     ``mixed`` draws the set-up anew for each part, for measuring models on many. ``novelty`` names a
     defect that no shipped model was shown; so many of the good parts have it, from part
-    ``novelty_from`` on. ``progress`` is called with the parts done and the count. Nothing appears in ``out_dir`` before all is done.
+    ``novelty_from`` on. ``progress`` is called with the parts done and the count. Nothing appears
+    in ``out_dir`` before all is done.
     Raises FilmError for an unknown product or an impossible number.
     """
     if product not in bottle.PRODUCTS:

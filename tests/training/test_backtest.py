@@ -37,7 +37,12 @@ def home(station: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def strict(tmp_path: Path) -> Path:
     """A recipe that rejects every part whose picture is not nearly white."""
-    step = {"name": "white", "kind": "illumination", "roi": [0, 0, 64, 64], "params": {"low": 240, "high": 255}}
+    step = {
+        "name": "white",
+        "kind": "illumination",
+        "roi": [0, 0, 64, 64],
+        "params": {"low": 240, "high": 255},
+    }
     path = tmp_path / "strict.yaml"
     path.write_text(json.dumps({"name": "strict", "views": ["side"], "tools": [step]}))
     return path

@@ -1,4 +1,4 @@
-"""The world as a process: it runs by the clock, judges from outside and outlives its station (S18)."""
+"""The world as a process: it runs by the clock, judges from outside, outlives its station. (S18)"""
 
 from __future__ import annotations
 
