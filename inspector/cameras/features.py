@@ -8,7 +8,7 @@ cameras use it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -94,9 +94,9 @@ def read(node_map: Any, name: str) -> Value | None:
     return _value(node_map.get_node(name))
 
 
-def snapshot(node_map: Any) -> dict[str, Value]:
-    """Every feature that can be read now, and its value: what is stored with the run."""
-    return {f.name: f.value for f in describe(node_map) if f.value is not None}
+def snapshot(described: Iterable[Mapping[str, Any]]) -> dict[str, Value]:
+    """Of ``rows`` every feature that could be read, and its value: what the line is told."""
+    return {row["name"]: row["value"] for row in described if row["value"] is not None}
 
 
 def describe(node_map: Any) -> tuple[Feature, ...]:

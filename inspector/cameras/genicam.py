@@ -83,9 +83,9 @@ class GenicamCamera:
                 f"take one of {', '.join(f.name for f in FORMATS.values())}"
             )
         self.slot_bytes = self._form.size(self._width, self._height)
-        self.identity = Identity(
-            dict(info), tuple(asdict(s) for s in settings), features.snapshot(nodes)
-        )
+        rows = features.rows(nodes)
+        set_so = tuple(asdict(s) for s in settings)
+        self.identity = Identity(dict(info), set_so, features.snapshot(rows), tuple(rows))
 
     def _chunk_of_edges(self, nodes: Any) -> Any:
         """The node that tells each picture's count of edges; None where there is none."""

@@ -8,11 +8,13 @@ for the line, pixels in shared memory. Started by the supervisor as
 from __future__ import annotations
 
 import gc
+import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -127,6 +129,7 @@ def drain(
             },
         )
     )
+    _tell_features(Path(outbox.endpoint).parent, config.name, source.identity.features)
     software = config.trigger == "software"
     # no two exposures of a sensor are equal; a folder may well hold an image twice
     watch_for_freeze = config.source == "genicam" and config.trigger != "free"
@@ -213,6 +216,16 @@ def pause(
             beat.beat()
         outbox.flush()
         time.sleep(0.02)
+
+
+def _tell_features(run: Path, view: str, features: Sequence[Mapping[str, Any]]) -> None:
+    """For pages: a camera that is open here is in use for everybody else."""
+    draft = run / f".camera-{view}.features"
+    try:
+        draft.write_text(json.dumps(features, ensure_ascii=False), encoding="utf-8")
+        draft.replace(run / f"camera-{view}.features.json")
+    except OSError as error:
+        log.warning("features", camera=view, message=str(error))
 
 
 def _told(view: str, bad: Bad) -> CameraEvent:

@@ -81,6 +81,8 @@ class Identity:
     device: Mapping[str, Any] = field(default_factory=dict)
     settings: tuple[Mapping[str, Any], ...] = ()
     node_map: Mapping[str, Any] = field(default_factory=dict)
+    features: tuple[Mapping[str, Any], ...] = ()
+    """Every feature with its range and help text, as ``inspector cameras --features`` has them."""
 
 
 class Source(Protocol):

@@ -28,13 +28,13 @@ from inspector.web.templates_of import HERE, TEMPLATES
 from inspector.web.words import LANGUAGES, WORDS
 
 
-def create_app(station: Station, run: Path) -> ASGIApp:
-    """The pages of ``station``, whose line shows itself in run directory ``run``.
+def create_app(station: Station, run: Path, file: Path | None = None) -> ASGIApp:
+    """The pages of ``station``, as ``file`` says, whose line shows itself in directory ``run``.
 
     Raises ``StoreError`` where the data folder cannot be used.
     """
     return Door(
-        *guarded(station, run),
+        *guarded(station, run, file),
         secure=secure(station),
         live_open=station.web is None or station.web.open,
     )
@@ -46,7 +46,7 @@ def secure(station: Station) -> bool:
     return web is not None and (web.certificate is not None or web.address.startswith("https:"))
 
 
-def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
+def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[FastAPI, Sessions]:
     """The application behind the door, and the door's sessions."""
     assert station.web is not None
     # NiceGUI writes what it is asked to keep beside its caller unless told otherwise.
@@ -57,7 +57,7 @@ def guarded(station: Station, run: Path) -> tuple[FastAPI, Sessions]:
     from inspector.web import audit, dashboards, recipes, review
 
     feed = Feed(run)
-    desk = Desk(station, run, lambda: feed.age_s < FRESH_S)
+    desk = Desk(station, run, lambda: feed.age_s < FRESH_S, file)
     sessions = Sessions(station.data, desk.users, station.web)
     news = News(desk, feed, run)
 

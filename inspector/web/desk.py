@@ -28,13 +28,17 @@ HISTORY_S = 2.0
 class Desk:
     """One station's, for as long as the process runs."""
 
-    def __init__(self, station: Station, run: Path, alive: Callable[[], bool]) -> None:
-        """``alive``: whether the line's heartbeat is fresh.
+    def __init__(
+        self, station: Station, run: Path, alive: Callable[[], bool], file: Path | None = None
+    ) -> None:
+        """``alive``: whether the line's heartbeat is fresh. ``file``: where the station is from.
 
         Raises ``StoreError`` where the data folder cannot be used.
         """
         self.alive = alive
         self.station = station
+        self.run = run
+        self.file = file
         self.data = station.data
         self.users = Users(station.data)
         self.holds = Holds(station.data)

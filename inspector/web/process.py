@@ -31,10 +31,10 @@ def main(station_path: Path, run: Path | None = None) -> None:
     run = run or run_dir(station.data)
     if station.web is None:
         return
-    asyncio.run(serve(station, run))
+    asyncio.run(serve(station, run, station_path))
 
 
-async def serve(station: Station, run: Path) -> None:
+async def serve(station: Station, run: Path, file: Path | None = None) -> None:
     """Serve until cancelled or told to end by a signal."""
     assert station.web is not None
     listening = _listen(station.web.host, station.web.port)
@@ -43,7 +43,7 @@ async def serve(station: Station, run: Path) -> None:
     url = f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(station, run),
+            create_app(station, run, file),
             ws="websockets-sansio",
             # Deflating JPEGs costs four times the CPU and gains nothing.
             ws_per_message_deflate=False,

@@ -75,7 +75,7 @@ def test_a_command_is_executed(nodes: Any) -> None:
 
 
 def test_the_snapshot_holds_every_readable_feature(nodes: Any) -> None:
-    seen = features.snapshot(nodes)
+    seen = features.snapshot(features.rows(nodes))
     assert seen["DeviceSerialNumber"] == "V001"
     assert seen["PixelFormat"] == "BayerRG8"
     assert "TriggerSoftware" not in seen and "TLParamsLocked" not in seen

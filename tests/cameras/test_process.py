@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -34,6 +36,19 @@ def test_each_edge_becomes_one_frame_of_each_camera(run_camera: Start, camera_be
         assert side.edge == code.edge == side.frame_id == count
         assert side.device_ns <= side.host_ns <= time.monotonic_ns()
         assert line.receiver.still_valid(side) and line.receiver.still_valid(code)
+
+
+def test_an_open_cameras_features_lie_in_the_run_directory_with_ranges_and_help(
+    run_camera: Start, camera_bench: Any, tmp_path: Path
+) -> None:
+    line = run_camera(SIDE)
+    camera_bench.wire.pulse(0)
+    line.frame()
+
+    rows = json.loads((tmp_path / "camera-side.features.json").read_text())
+    exposure = next(row for row in rows if row["name"] == "ExposureTime")
+    assert exposure["access"] == "RW" and exposure["unit"] and exposure["tooltip"]
+    assert exposure["minimum"] < exposure["value"] < exposure["maximum"]
 
 
 def test_a_frame_is_valid_until_as_many_pictures_as_the_ring_has_slots(
