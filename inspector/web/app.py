@@ -54,7 +54,7 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     import nicegui
     from nicegui import ui
 
-    from inspector.web import audit, dashboards, recipes, review
+    from inspector.web import audit, cameras, dashboards, recipes, review
 
     feed = Feed(run)
     desk = Desk(station, run, lambda: feed.age_s < FRESH_S, file)
@@ -88,6 +88,7 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     dashboards.build(desk, sessions)
     app.include_router(audit.build(desk, sessions))
     app.include_router(recipes.build(desk, sessions))
+    app.include_router(cameras.build(desk, sessions))
     ui.run_with(
         app,
         mount_path=DESK,

@@ -7,16 +7,12 @@ known. The recipe page imports this.
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.representer import RoundTripRepresenter
 
+from inspector.web import yamltext
 from inspector.web.access import Refused
 
 Place = list[str | int]
@@ -26,11 +22,8 @@ ROI = "roi"
 
 def document(text: str) -> CommentedMap:
     """The recipe's document. Raises ``Refused``."""
-    try:
-        found = _yaml(text).load(text)
-    except YAMLError as error:
-        raise Refused(f"the recipe is no YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(found, CommentedMap) or not isinstance(found.get("tools"), CommentedSeq):
+    found = yamltext.document(text)
+    if not isinstance(found.get("tools"), CommentedSeq):
         raise Refused("the recipe has no list of `tools`; mend the file by hand")
     return found
 
@@ -63,7 +56,7 @@ def changed(text: str, changes: Sequence[tuple[Place, Any]]) -> str:
     found = document(text)
     for place, value in changes:
         _put(found, place, value)
-    return _written(found, text)
+    return yamltext.written(found, text)
 
 
 def with_revision(text: str, revision: int) -> str:
@@ -73,7 +66,7 @@ def with_revision(text: str, revision: int) -> str:
         found["revision"] = revision
     else:
         found.insert(1, "revision", revision)
-    return _written(found, text)
+    return yamltext.written(found, text)
 
 
 def revision_of(text: str) -> int:
@@ -147,31 +140,3 @@ def _fields(node: Any, place: Place, name: str) -> Iterator[dict[str, Any]]:
 def _roi(value: Any) -> list[int] | None:
     whole = isinstance(value, CommentedSeq) and all(isinstance(v, int) for v in value)
     return [int(v) for v in value] if whole and len(value) == 4 else None
-
-
-class _Representer(RoundTripRepresenter):
-    """Writes ``null`` as people write it in recipes."""
-
-
-def _null(representer: _Representer, value: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-_Representer.add_representer(type(None), _null)
-
-
-def _yaml(text: str) -> YAML:
-    yaml = YAML(typ="rt")
-    yaml.Representer = _Representer
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    inset = re.search(r"^tools:[^\n]*\n(?:\s*#[^\n]*\n)*( *)-", text, re.MULTILINE)
-    offset = len(inset[1]) if inset else 2
-    yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
-    return yaml
-
-
-def _written(found: CommentedMap, text: str) -> str:
-    out = io.StringIO()
-    _yaml(text).dump(found, out)
-    return out.getvalue()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from inspector.web import (
+    words_cameras,
     words_dashboards,
     words_frame,
     words_operator,
@@ -278,7 +279,14 @@ _ZH = {
     "mend.other": "请通知维修人员。",
 }
 
-ROOMS = (words_frame, words_operator, words_recipes, words_dashboards, words_review)
+ROOMS = (
+    words_frame,
+    words_operator,
+    words_recipes,
+    words_cameras,
+    words_dashboards,
+    words_review,
+)
 """Catalogues of their own, so that no file grows out of sight; each has ``EN`` and ``ZH``."""
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": _EN | {key: text for room in ROOMS for key, text in room.EN.items()},

@@ -1,0 +1,185 @@
+"""Cameras: which there are, what one sees now, what it can be set to, what the station file says.
+
+A camera's name enters by the address; its live picture with histogram and focus, its features with
+ranges and help texts leave, and a station file in which some of them are changed. A camera that is
+open here tells its features by a file in the run directory (``inspector/cameras/process.py``); of
+any other one ``inspector cameras`` asks. ``static/cameras.js`` is the page's life. `app` makes it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter
+from fastapi import Path as PathParameter
+from nicegui import ui
+from pydantic import BaseModel, Field
+
+from inspector.config import Camera, ConfigError, Station, load_yaml
+from inspector.identity import Action
+from inspector.store.files import write_whole
+from inspector.web import yamltext
+from inspector.web.access import May, Refused
+from inspector.web.desk import Desk
+from inspector.web.errand import answer_of
+from inspector.web.frame import Shown, button, page, table
+from inspector.web.sessions import Session, Sessions
+from inspector.web.words import WORDS
+from inspector.web.words_cameras import EN
+
+PATH = "/cameras"
+KIND = "station_file"
+"""What the desk's record of a change is."""
+FOUND = ("serial", "user_id", "vendor", "model", "ip", "transport", "state")
+Name = Annotated[str, PathParameter(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+class Given(BaseModel):
+    """Features as they shall stand in the station file, in the order in which they are set."""
+
+    features: dict[str, bool | int | float | str] = Field(min_length=1, max_length=200)
+
+
+def build(desk: Desk, sessions: Sessions) -> APIRouter:
+    """The page ``/desk/cameras`` and the routes that feed it."""
+    routes = APIRouter(prefix="/cameras")
+
+    @page(desk, sessions, PATH, word="nav.cameras", icon="camera", action=Action.CONFIGURE)
+    async def cameras(shown: Shown, camera: str = "") -> None:
+        names = [one.name for one in desk.station.cameras]
+        name = camera if camera in names else names[0]
+        ui.add_head_html('<link rel="stylesheet" href="/static/cameras.css">')
+        words = {key: WORDS[shown.language][key] for key in EN}
+        given = json.dumps({"name": name, "names": names, "words": words}, ensure_ascii=False)
+        said = given.replace("<", "\\u003c")
+        ui.add_body_html(
+            f'<script type="application/json" id="cameras-given">{said}</script>'
+            '<script type="module" src="/static/cameras.js"></script>'
+        )
+        ui.html('<div id="cameras" class="cameras"></div>', sanitize=False).classes("rows")
+        with ui.element("section").classes("card found"):
+            ui.html(f"<h2>{shown.word('cameras.found')}</h2>", sanitize=False)
+            rows = ui.element("div").classes("rows")
+
+            async def discover() -> None:
+                shown.who(Action.CONFIGURE)
+                rows.clear()
+                with rows:
+                    ui.label(shown.word("cameras.looking")).classes("soft")
+                try:
+                    found = await anyio.to_thread.run_sync(_discover, desk.station)
+                except Refused as error:
+                    found, why = [], str(error)
+                else:
+                    why = shown.word("cameras.none")
+                rows.clear()
+                with rows:
+                    if not found:
+                        ui.label(why).classes("soft")
+                        return
+                    table(
+                        [shown.word(f"cameras.found.{key}") for key in FOUND],
+                        [[str(row.get(key) or "–") for key in FOUND] for row in found],
+                        caption=shown.word("cameras.found"),
+                        looks={0: "strong"},
+                    )
+
+            button(shown.word("cameras.discover"), "search", discover)
+
+    @routes.get("/{name}/features")
+    def features(name: Name, who: Annotated[Session, May(Action.CONFIGURE)]) -> dict[str, Any]:
+        config = _camera(desk, name)
+        rows, live = _features(desk, config)
+        return {"features": rows, "in_use": live, "set": dict(_set_in(desk, name))}
+
+    @routes.post("/{name}/features")
+    def save(
+        name: Name, given: Given, who: Annotated[Session, May(Action.CONFIGURE)]
+    ) -> dict[str, Any]:
+        _camera(desk, name)
+        before = _set_in(desk, name)
+        _write(desk, name, given)
+        body = {
+            "action": "features", "camera": name, "features": given.features,
+            "before": {key: before.get(key) for key in given.features},
+        }  # fmt: skip
+        desk.record(KIND, body, who.principal)
+        return {"set": dict(_set_in(desk, name))}
+
+    return routes
+
+
+def _camera(desk: Desk, name: str) -> Camera:
+    found = next((one for one in desk.station.cameras if one.name == name), None)
+    if found is None:
+        raise Refused(f"this station has no camera {name}")
+    return found
+
+
+def _discover(station: Station) -> list[dict[str, Any]]:
+    producers = dict.fromkeys(
+        ["path", *(c.producer for c in station.cameras if c.source == "genicam")]
+    )
+    words = [word for producer in producers for word in ("--producer", producer)]
+    found: list[dict[str, Any]] = answer_of(["cameras", *words, "--json"])
+    return found
+
+
+def _features(desk: Desk, config: Camera) -> tuple[list[dict[str, Any]], bool]:
+    """A camera's features; from the run directory while it is open here, else from itself."""
+    told = desk.run / f"camera-{config.name}.features.json"
+    if told.is_file():
+        try:
+            return json.loads(told.read_text("utf-8")), True
+        except (OSError, ValueError):
+            pass  # it is being written for the first time; the camera is asked
+    if config.source != "genicam":
+        return [], False
+    device = config.serial or config.user_id
+    if not device:
+        raise Refused("the station file names no serial or user_id, so the camera is not asked")
+    rows: list[dict[str, Any]] = answer_of(
+        ["cameras", "--producer", config.producer, "--features", device, "--json"]
+    )
+    return rows, False
+
+
+def _file(desk: Desk) -> Path:
+    if desk.file is None:
+        raise Refused("the pages do not know the station's file; start them by `inspector run`")
+    return desk.file
+
+
+def _set_in(desk: Desk, name: str) -> dict[str, Any]:
+    """What the station file sets on a camera now; the process may run by an older one."""
+    found = yamltext.document(_file(desk).read_text("utf-8"))
+    for one in found.get("cameras") or ():
+        if one.get("name") == name:
+            return dict(one.get("features") or {})
+    return {}
+
+
+def _write(desk: Desk, name: str, given: Given) -> None:
+    """Raises ``Refused`` with what the station file's own check says; it is then as it was."""
+    file = _file(desk)
+    text = file.read_text("utf-8")
+    found = yamltext.document(text)
+    camera = next((one for one in found.get("cameras") or () if one.get("name") == name), None)
+    if camera is None:
+        raise Refused(f"{file.name} has no camera {name} any more; load the page again")
+    if camera.get("features") is None:
+        camera["features"] = {}
+    for key, value in given.features.items():
+        camera["features"][key] = value
+    draft = file.with_name(f".{file.stem}.checked{file.suffix}")
+    try:
+        write_whole(draft, yamltext.written(found, text).encode())
+        load_yaml(draft, Station)
+        write_whole(file, draft.read_bytes())
+    except ConfigError as error:
+        raise Refused(str(error)) from None
+    finally:
+        draft.unlink(missing_ok=True)
