@@ -16,7 +16,7 @@ from fastapi import Path as PathParameter
 from pydantic import BaseModel
 
 from inspector.identity import Action, Principal, authorise
-from inspector.part import Disposition, Mode, Outcome
+from inspector.part import Mode, Outcome
 from inspector.plant.access import (
     ETAGGED,
     PROBLEMS,
@@ -45,9 +45,8 @@ from inspector.plant.rejects import isolate, now, replied
 from inspector.plant.requests import Done, Once
 from inspector.plant.words import DisposeSaid, RejectSaid, Why
 from inspector.store import History
+from inspector.store.batches import DISPOSED, Plan, Refused, State, Step, after, decision
 from inspector.store.batches import KIND as LIFE
-from inspector.store.batches import Plan, Refused, State, Step, after
-from inspector.store.holds import KIND
 from inspector.store.pages import batch_ids, changes_of
 from inspector.store.periods import reconcile
 
@@ -171,7 +170,7 @@ def router(desk: Desk) -> APIRouter:
         body = asked.model_dump()
 
         def act() -> Done:
-            return _decided(desk, id, asked, Step.RELEASE, Disposition.RELEASE)
+            return _decided(desk, id, asked, Step.RELEASE)
 
         return _once(desk, who, key, f"/batches/{id}/release", body, act, response, DisposeSaid)
 
@@ -185,7 +184,7 @@ def router(desk: Desk) -> APIRouter:
         body = asked.model_dump()
 
         def act() -> Done:
-            return _decided(desk, id, asked, Step.REJECT, Disposition.SCRAP)
+            return _decided(desk, id, asked, Step.REJECT)
 
         return _once(desk, who, key, f"/batches/{id}/reject", body, act, response, DisposeSaid)
 
@@ -290,20 +289,18 @@ def _as_last(desk: Desk, history: History, id: str) -> BatchOrder:
     )
 
 
-def _decided(desk: Desk, id: str, asked: Why, step: Step, disposition: Disposition) -> Done:
-    state = _step(desk, id, step)
-    answer = DisposeSaid(id=str(uuid4()), at=now(), disposition=disposition, batch=id).model_dump(
-        mode="json"
-    )
-    record = {
-        "cause": str(step),
-        "disposition": disposition,
-        "reason": asked.reason,
-        "requester": asked.requester,
-        "batch": id,
-        "state": str(state),
-    }
-    return Done(KIND, 201, answer, record)
+def _decided(desk: Desk, id: str, asked: Why, step: Step) -> Done:
+    _step(desk, id, step)
+    with desk.history() as history:
+        life = desk.batches.life(history, desk.holds, id)
+    try:
+        kind, record = decision(id, life, step, asked.reason, asked.requester)
+    except Refused as error:  # it was changed between the two looks
+        raise Problem(409, "changed", str(error)) from None
+    answer = DisposeSaid(
+        id=str(uuid4()), at=now(), disposition=DISPOSED[step], batch=id
+    ).model_dump(mode="json")
+    return Done(kind, 201, answer, record)
 
 
 def _step(desk: Desk, id: str, step: Step, name: str = "") -> State:

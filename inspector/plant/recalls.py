@@ -20,10 +20,11 @@ from inspector.plant.desk import Desk
 from inspector.plant.genealogy import run_said, unit_said
 from inspector.plant.linkwords import RecallCriteria, RecallSaid, RecallState, RecallWords
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import MARGIN, now, refuse, replied, stop
+from inspector.plant.rejects import now, replied, runs_said
 from inspector.plant.requests import Done, Once
 from inspector.plant.selection import runs_of, utc_ns
-from inspector.plant.words import DisposeSaid, RunSaid, Selection, Why
+from inspector.plant.words import DisposeSaid, Selection, Why
+from inspector.quality.stopping import Stopped, stop_all
 from inspector.store import DeskRecord, History
 from inspector.store.holds import Run
 from inspector.store.recalls import (
@@ -144,10 +145,9 @@ def _recalled(desk: Desk, who: Principal, asked: RecallWords) -> Done:
             raise Problem(422, "too-many-parts", str(error)) from None
     if not found.batches and not found.runs:
         raise Problem(404, "nothing-affected", "no part answers to these criteria")
-    gate: list[RunSaid] = []
-    paused, details = False, list[str]()
+    stopped = Stopped(False, False, (), "")
     if not asked.drill:
-        gate, paused, details = _stopped(desk, who, found, asked.reason)
+        stopped = stop_all(desk, desk.heartbeat, who, found, asked.reason)
     units = units_affected(desk.genealogy, found)
     sent = sorted({unit.shipped.destination for unit in units if unit.shipped})
     answer = RecallSaid(
@@ -161,38 +161,15 @@ def _recalled(desk: Desk, who: Principal, asked: RecallWords) -> Done:
         units=[unit_said(unit) for unit in units[:UNITS_SAID]],
         units_total=len(units),
         destinations=sent[:UNITS_SAID],
-        gate=gate,
-        paused=paused,
-        detail="; ".join(dict.fromkeys(details)),
+        gate=runs_said(stopped.runs),
+        paused=stopped.paused,
+        detail=stopped.detail,
     )
     kind, record = recall_record(found, asked.reason, asked.requester, drill=asked.drill)
     record["criteria"] = asked.criteria.model_dump(
         mode="json", by_alias=True, exclude_defaults=True
     )
     return Done(kind, 201, answer.model_dump(mode="json"), record)
-
-
-def _stopped(
-    desk: Desk, who: Principal, found: Affected, reason: str
-) -> tuple[list[RunSaid], bool, list[str]]:
-    """The line is paused if an affected batch runs; what stands before the gate is refused."""
-    travel = desk.station.travel
-    zone = int(travel.gate_mm / travel.pitch_min_mm) + MARGIN
-    with desk.history() as history:
-        near = {part.verdict.batch for part in history.last(zone)}
-        near |= {change.id for change in history.batch_changes(1)}
-    gate: list[RunSaid] = []
-    paused, details = False, list[str]()
-    for batch in found.batches:
-        if batch in near or batch == desk.heartbeat.body.get("batch"):
-            stopped = stop(desk, who, batch, reason)
-            gate += stopped.runs
-            paused = paused or stopped.paused
-            details += [stopped.detail] if stopped.detail else []
-    with desk.history() as history:
-        said, detail = refuse(desk, history, who, found.runs, reason)
-    gate += [run for run in said if run.gate not in ("passed", "none")]
-    return gate, paused, [*details, *([detail] if detail else [])]
 
 
 def _record(desk: Desk, id: UUID) -> DeskRecord:

@@ -9,15 +9,13 @@ back in time, it would be at large with nobody looking for it. ``app.py`` import
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Response
 
-from inspector.bus import NoAnswer
 from inspector.identity import Action, Principal, authorise
 from inspector.part import Disposition, GateAction
 from inspector.plant.access import PROBLEMS, REPLAYED, Key, Someone, Viewer
@@ -27,26 +25,21 @@ from inspector.plant.requests import Done, Once
 from inspector.plant.selection import runs_of
 from inspector.plant.words import (
     GateCounts,
-    GateState,
     Reject,
     RejectSaid,
     RejectState,
     RunSaid,
 )
+from inspector.quality.stopping import AtGate, GateState, refuse, stop, worst
 from inspector.store import History
 from inspector.store.holds import KIND, Run
-from inspector.store.pages import gates_of, newest
+from inspector.store.pages import gates_of
 
 AHEAD = 500
 """Part numbers beyond the newest verdict that may be rejected: those on their way."""
-ASKED_MAX = 1000
-"""Parts that the line takes in one command."""
-MARGIN = 50
-"""Parts further behind than fit between eye and gate, and these, have passed for certain."""
 SETTLED_S = 60.0
 """A part of which the gate has said nothing for this long never was refused."""
 A = TypeVar("A")
-WORST: tuple[GateState, ...] = ("unknown", "pending", "passed", "none")
 
 
 def router(desk: Desk) -> APIRouter:
@@ -89,8 +82,8 @@ def reject(desk: Desk, who: Principal, asked: Reject) -> Done:
         return isolate(desk, who, asked.batch, asked.reason, asked.requester, "reject")
     with desk.history() as history:
         runs = runs_of(history, asked, AHEAD)
-        said, detail = refuse(desk, history, who, runs, asked.reason)
-    gate = worst(said)
+        found, detail = refuse(desk, history, who, runs, asked.reason)
+    gate, said = worst(found), runs_said(found)
     answer = RejectSaid(id=str(uuid4()), at=now(), gate=gate, runs=said, detail=detail).model_dump(
         mode="json"
     )
@@ -108,16 +101,17 @@ def isolate(
     desk: Desk, who: Principal, batch: str, reason: str, requester: str, cause: str
 ) -> Done:
     """Put a batch on hold; if it runs, pause the line and refuse what stands before the gate."""
-    stopped = stop(desk, who, batch, reason)
-    if not stopped.known:
+    with desk.history() as history:
+        known = desk.batches.life(history, desk.holds, batch).state is not None
+    stopped = stop(desk, desk.heartbeat, who, batch, reason)
+    if not known and not stopped.running:
         raise Problem(404, "unknown-batch", f"there was never a batch {batch!r}")
-    said, paused = stopped.runs, stopped.paused
-    gate = "unknown" if stopped.running and not paused else worst(said)
+    gate, paused = stopped.gate, stopped.paused
     answer = RejectSaid(
         id=str(uuid4()),
         at=now(),
         gate=gate,
-        runs=said,
+        runs=runs_said(stopped.runs),
         batch=batch,
         paused=paused,
         detail=stopped.detail,
@@ -131,88 +125,6 @@ def isolate(
         "paused": paused,
     }
     return Done(KIND, _status(gate), answer, record)
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """What became of a batch that must not go on."""
-
-    known: bool
-    running: bool
-    paused: bool
-    runs: list[RunSaid]
-    """Parts before the gate."""
-    detail: str
-
-
-def stop(desk: Desk, who: Principal, batch: str, reason: str) -> Stopped:
-    """If ``batch`` runs, pause the line and refuse what stands before the gate."""
-    beat = desk.heartbeat
-    with desk.history() as history:
-        # The heartbeat is up to 200 ms old; the ledger knows a batch that has just begun.
-        change = next(iter(history.batch_changes(1)), None)
-        begun = change is not None and (change.id, change.action) == (batch, "begin")
-        running = begun or (beat.alive and beat.body.get("batch") == batch)
-        known = running or desk.batches.life(history, desk.holds, batch).state is not None
-    paused, details = False, list[str]()
-    said: list[RunSaid] = []
-    if running:
-        try:
-            answered = desk.ask(Action.PAUSE, {"reason": reason}, who)
-            paused = answered.ok
-            details += [] if answered.ok else [f"the line was not paused: {answered.error}"]
-        except NoAnswer as error:
-            details.append(f"the line was not paused: {error}")
-    elif not beat.alive:
-        details.append("the line is lost: whether the batch runs is not known")
-    with desk.history() as history:
-        near = _before_gate(desk, history, batch, running)
-        if near is not None:
-            said, detail = refuse(desk, history, who, [near], reason)
-            details += [detail] if detail else []
-    return Stopped(known, running, paused, said, "; ".join(details))
-
-
-def refuse(
-    desk: Desk, history: History, who: Principal, runs: Iterable[Run], reason: str
-) -> tuple[list[RunSaid], str]:
-    """Have the line refuse those of ``runs`` that may stand before its gate; where all were."""
-    runs = list(runs)
-    if desk.station.plc is None:
-        return [_said(run, "none") for run in runs], ""
-    latest = newest(history)
-    travel = desk.station.travel
-    zone = int(travel.gate_mm / travel.pitch_min_mm) + MARGIN
-    said: list[RunSaid] = []
-    details: list[str] = []
-    lost = False
-    for run in runs:
-        if latest is None or latest.stream != run.stream:
-            said.append(_said(run, "passed"))
-            continue
-        certain = min(run.last, latest.sequence - zone)
-        if run.first <= certain:
-            said.append(_said(Run(run.stream, run.first, certain), "passed"))
-        for first in range(max(run.first, certain + 1), run.last + 1, ASKED_MAX):
-            part = Run(run.stream, first, min(run.last, first + ASKED_MAX - 1))
-            if lost:
-                said.append(_said(part, "unknown"))
-                continue
-            try:
-                args = {"stream": run.stream, "first": part.first, "last": part.last}
-                answer = desk.ask(Action.REJECT, args | {"reason": reason}, who)
-            except NoAnswer as error:
-                lost = True
-                details.append(f"{error}; while it is away the gate rejects")
-                said.append(_said(part, "unknown"))
-                continue
-            if answer.ok:
-                said += _split(part, answer.body)
-            else:
-                state = _why_not(answer.error)
-                said.append(_said(part, state))
-                details += [answer.error] if state == "unknown" else []
-    return said, "; ".join(details)
 
 
 def confirmed(history: History, runs: Iterable[RunSaid], old: bool) -> GateCounts:
@@ -232,10 +144,12 @@ def confirmed(history: History, runs: Iterable[RunSaid], old: bool) -> GateCount
     return GateCounts(acknowledged=acknowledged, failed=failed, pending=pending)
 
 
-def worst(runs: Iterable[RunSaid]) -> GateState:
-    """The gate state of all of them together."""
-    states = {run.gate for run in runs}
-    return next((state for state in WORST if state in states), "none")
+def runs_said(runs: Iterable[AtGate]) -> list[RunSaid]:
+    """Parts and where they were, in the MES's words."""
+    return [
+        RunSaid(stream=one.run.stream, first=one.run.first, last=one.run.last, gate=one.gate)
+        for one in runs
+    ]
 
 
 def now() -> datetime:
@@ -250,45 +164,6 @@ def replied(response: Response, status: int, answer: A, again: bool) -> A:
     if again:
         response.headers[REPLAYED] = "true"
     return answer
-
-
-def _before_gate(desk: Desk, history: History, batch: str, running: bool) -> Run | None:
-    """The parts of ``batch`` that may stand between eye and gate."""
-    latest = newest(history)
-    if latest is None or desk.station.plc is None:
-        return None
-    travel = desk.station.travel
-    zone = min(ASKED_MAX // 2, int(travel.gate_mm / travel.pitch_min_mm) + MARGIN)
-    mine = [
-        part.verdict.sequence
-        for part in history.last(zone)
-        if part.verdict.batch == batch and part.verdict.stream == latest.stream
-    ]
-    first, last = min(mine, default=0), max(mine, default=0)
-    if running:
-        figures = desk.heartbeat.body.get("figures", {})
-        last = latest.sequence + int(figures.get("parts_in_progress", 0)) + 2
-        first = first or latest.sequence + 1
-    return Run(latest.stream, first, last) if last else None
-
-
-def _split(run: Run, answer: Mapping[str, object]) -> list[RunSaid]:
-    """The line's answer: the parts that it refuses, and those that had gone by."""
-    first, last = int(str(answer["first"])), int(str(answer["last"]))
-    said = [_said(Run(run.stream, first, last), "pending")]
-    if run.first < first:
-        said.insert(0, _said(Run(run.stream, run.first, first - 1), "passed"))
-    return said
-
-
-def _why_not(error: str) -> GateState:
-    if "has passed the gate" in error or "is over; parts of it have left" in error:
-        return "passed"
-    return "none" if "has no gate" in error else "unknown"
-
-
-def _said(run: Run, gate: GateState) -> RunSaid:
-    return RunSaid(stream=run.stream, first=run.first, last=run.last, gate=gate)
 
 
 def _status(gate: GateState) -> int:

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from inspector.part import Disposition, GateAction, Mode, Outcome, Severity
+from inspector.quality.stopping import GateState
 from inspector.store.tags import Quality
 
 U32 = 0xFFFF_FFFF
@@ -124,9 +125,6 @@ class Why(Asked):
 
     reason: Text
     requester: Text
-
-
-GateState = Literal["pending", "passed", "unknown", "none"]
 
 
 class RunOf(Said):

@@ -23,6 +23,7 @@ from inspector.store.periods import reconcile
 from inspector.store.proof import newest_words
 from inspector.store.signatures import KIND as SIGNATURE
 from inspector.store.signatures import Signature, Signatures
+from inspector.store.spans import runs_spanning, told_in
 
 PER_LABEL = 3
 """Faulty parts of each kind that are remembered for their pictures."""
@@ -48,7 +49,10 @@ class Facts:
     counts: Counter[Outcome] = field(default_factory=Counter)
     others: int = 0
     gates: Counter[str] = field(default_factory=Counter)
+    gated: int = 0
+    """Parts of which the gate was told …"""
     unheard: int = 0
+    """… and those of them that it never acknowledged."""
     streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """First and last number, and how many."""
     labels: Counter[str] = field(default_factory=Counter)
@@ -92,12 +96,8 @@ def gather(
                 if wanted[label] < PER_LABEL:
                     wanted[label] += 1
                     facts.faulty.append(part.verdict)
-        _batch(facts, history)
-        _desk(facts, history, data)
-        _events(facts, history)
-        counted = reconcile(history, batch)
-        if counted is not None:
-            facts.differences, facts.periods = counted.differences, counted.periods
+        facts.gated = facts.gates.total()
+        _records(facts, history)
     for (chart, name), said in facts.alarms.items():
         rules = "; ".join(f"{rule} ×{n}" for rule, n in Counter(r for _, r in said).items())
         facts.deviations.append((said[0][0], "spc_alarm", f"{chart}, {name}: {rules}", ""))
@@ -107,6 +107,38 @@ def gather(
         facts.verified = str(report.problems[0]) if report.problems else ""
     facts.deviations.sort(key=lambda row: row[0])
     return facts
+
+
+def outline(history: History, batch: str) -> Facts:
+    """As much of ``gather`` as is known without reading the parts one by one: counts, defects,
+    deviations, first articles, challenges, signatures, differences. A page is answered with it; a
+    batch that has no part yet has empty ones."""
+    facts = Facts(batch)
+    summary = history.batch(batch)
+    bypassed = history.counts(batch, Mode.BYPASS)
+    facts.counts.update({o: n + bypassed[o] for o, n in summary.counts.items() if n + bypassed[o]})
+    facts.others = summary.others - sum(bypassed.values())
+    if summary.last_utc_ns:
+        facts.began_ns, facts.ended_ns = summary.first_utc_ns, summary.last_utc_ns
+        for run in runs_spanning(history, facts.began_ns, facts.ended_ns, batch):
+            told = told_in(history, run)
+            facts.streams[run.stream] = (run.first, run.last, told.verdicts)
+            facts.gated += told.gated
+            facts.unheard += told.unheard
+    facts.labels.update(history.defects(batch))
+    _records(facts, history)
+    return facts
+
+
+def _records(facts: Facts, history: History) -> None:
+    """What people and the machine did beside the parts."""
+    _batch(facts, history)
+    _desk(facts, history, history.data_dir)
+    _events(facts, history)
+    counted = reconcile(history, facts.batch)
+    if counted is not None:
+        facts.differences, facts.periods = counted.differences, counted.periods
+    facts.deviations.sort(key=lambda row: row[0])
 
 
 def _count(facts: Facts, verdict: Verdict, gate: Any) -> None:

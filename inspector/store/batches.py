@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from inspector.part import Disposition
 from inspector.store.deskindex import DeskIndex
+from inspector.store.holds import KIND as DECISION
 from inspector.store.holds import Holds
 from inspector.store.pages import batch_known, changes_of
 from inspector.store.query import History
@@ -134,6 +135,33 @@ def after(id: str, life: Life, step: Step) -> State:
         why = "runs already" if (life.state, step) == (_S.RUNNING, Step.START) else _WHY[life.state]
         raise Refused(f"batch {id!r} {why}")
     return state
+
+
+DISPOSED: Mapping[Step, Disposition] = {
+    Step.HOLD: Disposition.HOLD,
+    Step.RELEASE: Disposition.RELEASE,
+    Step.REJECT: Disposition.SCRAP,
+}
+"""What a decision over a whole batch means for its parts."""
+
+
+def decision(
+    id: str, life: Life, step: Step, reason: str, requester: str
+) -> tuple[str, dict[str, Any]]:
+    """Kind and body of the desk's record of a decision over a whole batch: hold, release, reject.
+
+    Raises:
+        Refused: the step cannot follow.
+    """
+    state = after(id, life, step)
+    return DECISION, {
+        "cause": str(step),
+        "disposition": str(DISPOSED[step]),
+        "reason": reason,
+        "requester": requester,
+        "batch": id,
+        "state": str(state),
+    }
 
 
 class Batches:

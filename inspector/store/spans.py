@@ -8,6 +8,8 @@ may import this.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from inspector.part import Verdict
 from inspector.store import layout
 from inspector.store.holds import Run
@@ -41,6 +43,36 @@ def runs_spanning(
             if run is not None:
                 found.append(run)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the ledger holds of the numbers of a run."""
+
+    verdicts: int
+    gated: int
+    """Parts of which the gate was told."""
+    unheard: int
+    """Those of them that it never acknowledged."""
+
+
+def told_in(history: History, run: Run) -> Told:
+    """How many numbers of ``run`` have a verdict, and of how many the gate was told."""
+    verdicts = gated = unheard = 0
+    with history._bounded(history._line) as line:
+        for at in history._streams(line).get(run.stream, ()):
+            within = (at, run.first, run.last)
+            counted = [
+                line.execute(
+                    f"SELECT count(DISTINCT sequence) FROM {table}"
+                    " WHERE stream = ? AND sequence BETWEEN ? AND ?",
+                    within,
+                ).fetchone()[0]
+                for table in ("verdict", "gate", "unacknowledged")
+            ]
+            verdicts, gated = verdicts + counted[0], gated + counted[1]
+            unheard += counted[2]
+    return Told(verdicts, gated, unheard)
 
 
 def parts_in(history: History, batch: str) -> int:
