@@ -54,7 +54,7 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     import nicegui
     from nicegui import ui
 
-    from inspector.web import audit, cameras, dashboards, recipes, review
+    from inspector.web import audit, cameras, dashboards, lot, recipes, review
 
     feed = Feed(run)
     desk = Desk(station, run, lambda: feed.age_s < FRESH_S, file)
@@ -86,6 +86,7 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     app.include_router(history.router(desk))
     app.include_router(review.build(desk, sessions))
     dashboards.build(desk, sessions)
+    app.include_router(lot.build(desk, sessions, feed))
     app.include_router(audit.build(desk, sessions))
     app.include_router(recipes.build(desk, sessions))
     app.include_router(cameras.build(desk, sessions))

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import cycle
 from typing import Any
+from urllib.parse import urlencode
 
 import anyio.to_thread
 from nicegui import ui
 
 from inspector.identity import Action
 from inspector.part import Mode
-from inspector.quality.charts import p_chart
-from inspector.quality.rules import signals
 from inspector.store import StoreError
 from inspector.store.figures import (
     Period,
@@ -33,9 +32,10 @@ from inspector.store.figures import (
     scores,
 )
 from inspector.store.query import History
-from inspector.web import charts
+from inspector.web import charts, panels
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown, icon, page
+from inspector.web.panels import legend, none, panel, put
 from inspector.web.pictures import address
 from inspector.web.sessions import Sessions
 
@@ -88,10 +88,10 @@ def build(desk: Desk, sessions: Sessions) -> None:
         if board is None or not board.found.parts:
             ui.html(f'<p class="empty">{shown.word("board.none")}</p>', sanitize=False)
             return
-        _put(_tiles(shown, board))
+        put(_tiles(shown, board))
         with ui.element("div").classes("board"):
             for draw in PANELS:
-                _put(draw(shown, board))
+                put(draw(shown, board))
 
     @page(desk, sessions, WALL, word="nav.wall", icon="zoom", action=Action.VIEW)
     async def wall(shown: Shown, period: str = "shift", batch: str = "", view: str = "") -> None:
@@ -109,9 +109,9 @@ def build(desk: Desk, sessions: Sessions) -> None:
                 if board is None or not board.found.parts:
                     ui.html(f'<p class="empty">{shown.word("board.none")}</p>', sanitize=False)
                     return
-                _put(_tiles(shown, board))
+                put(_tiles(shown, board))
                 with ui.element("div").classes("board"):
-                    _put(draw(shown, board))
+                    put(draw(shown, board))
                 ui.label(shown.word("board.as_of", shown.moment(time.time_ns())))
 
         await turn()
@@ -224,6 +224,11 @@ def _filters(shown: Shown, asked: Asked, batches: list[str], views: list[str]) -
         with ui.element("button").classes("button main").props('type="submit"'):
             icon("search")
             ui.html(f"<span>{shown.word('board.show')}</span>", sanitize=False)
+        if asked.batch:
+            with ui.element("a").classes("button") as whole:
+                icon("batches")
+                ui.html(f"<span>{shown.word('lot.all')}</span>", sanitize=False)
+            whole._props["href"] = f"/desk/batch?{urlencode({'id': asked.batch})}"
 
 
 def _choice(word: str, name: str, value: str, options: list[tuple[str, str]]) -> None:
@@ -251,69 +256,14 @@ def _tiles(shown: Shown, board: Board) -> str:
         (f"{found.errors:,}", "board.errors"),
         (worst[0].replace("_", " ") if worst else "–", "board.worst"),
     ]
-    return (
-        '<div class="tiles">'
-        + "".join(
-            f'<div class="tile"><b>{html.escape(value)}</b><span>{shown.word(word)}</span></div>'
-            for value, word in tiles
-        )
-        + "</div>"
-    )
-
-
-def _over_time(shown: Shown, board: Board) -> str:
-    slices = board.found.slices
-    days = slices[-1].to_ns - slices[0].from_ns > 36 * 3600 * 10**9
-    bars = [
-        charts.Bar(
-            _tick(shown, s.from_ns, days) if i % 8 == 0 else "",
-            f"{shown.moment(s.from_ns, seconds=False)}: {s.passed} / {s.rejected} / {s.errors}",
-            (s.passed, s.rejected, s.errors),
-        )
-        for i, s in enumerate(slices)
-    ]
-    title = shown.word("board.over_time")
-    key = (("pass", "board.good"), ("reject", "board.rejected"), ("error", "board.errors"))
-    drawn = charts.stacked(bars, ("pass", "reject", "error"), title)
-    return _panel(title, drawn, "wide", _key(shown, key))
-
-
-def _tick(shown: Shown, at_ns: int, days: bool) -> str:
-    """A moment under an axis: its day where the axis is days long, else its time."""
-    day, _, clock = shown.moment(at_ns, seconds=False).rpartition(" ")
-    return day.rsplit(" ", 1)[0] if days and shown.language == "en" else day if days else clock
-
-
-def _pareto(shown: Shown, board: Board) -> str:
-    title = shown.word("board.pareto")
-    rows = [(label.replace("_", " "), count) for label, count in board.pareto]
-    if not rows:
-        return _panel(title, _none(shown, "board.no_defect"), "narrow")
-    return _panel(title, charts.pareto(rows, title), "narrow")
-
-
-def _spc(shown: Shown, board: Board) -> str:
-    held = [s for s in board.found.slices if s.parts - s.errors > 0]
-    title = shown.word("board.spc", len(held))
-    if not board.found.rejected or len(held) < 2:
-        return _panel(title, _none(shown, "board.no_defect"), "wide")
-    chart = p_chart([s.rejected for s in held], [s.parts - s.errors for s in held])
-    marks: dict[int, str] = {}
-    for signal in signals(list(chart.z)):
-        marks.setdefault(signal.at, signal.rule)
-    drawn = charts.control(
-        list(chart.points), chart.centre, list(chart.lower), list(chart.upper), marks,
-        [shown.moment(s.from_ns, seconds=False) for s in held], title,
-    )  # fmt: skip
-    key = (("", "board.spc.limits"), ("", "board.spc.rule"))
-    return _panel(title, drawn, "wide", _key(shown, key))
+    return panels.tiles(shown, tiles)
 
 
 def _heat(shown: Shown, board: Board) -> str:
     title = shown.word("board.heat", board.view)
     if not board.picture:
-        return _panel(title, _none(shown, "board.no_picture"), "narrow")
-    return _panel(title, charts.heat(board.places, board.size, board.picture, title), "narrow")
+        return panel(title, none(shown, "board.no_picture"), "narrow")
+    return panel(title, charts.heat(board.places, board.size, board.picture, title), "narrow")
 
 
 def _scores(shown: Shown, board: Board) -> str:
@@ -323,41 +273,26 @@ def _scores(shown: Shown, board: Board) -> str:
         + charts.histogram((("pass", good), ("reject", bad)), 0.0, 1.0, label, height=120)
         for label, (good, bad) in found[:SCORED_MAX]
     )
-    key = _key(shown, (("pass", "board.good"), ("reject", "board.bad")))
-    return _panel("", drawn or _none(shown, "board.none"), "", key)
+    key = legend(shown, (("pass", "board.good"), ("reject", "board.bad")))
+    return panel("", drawn or none(shown, "board.none"), "", key)
 
 
 def _latency(shown: Shown, board: Board) -> str:
     title = shown.word("board.latency", len(board.latencies))
     if not board.latencies:
-        return _panel(title, _none(shown, "board.none"), "")
+        return panel(title, none(shown, "board.none"), "")
     ordered = sorted(board.latencies)
     high = max(20.0, ordered[int(len(ordered) * 0.99)] * 1.2)
     drawn = charts.histogram((("plain", ordered),), 0.0, high, title, unit=" ms", height=240)
-    return _panel(title, drawn, "")
+    return panel(title, drawn, "")
 
 
 PANELS: tuple[Callable[[Shown, Board], str], ...] = (
-    _over_time, _pareto, _spc, _heat, _scores, _latency,
+    lambda shown, board: panels.over_time(shown, board.found),
+    lambda shown, board: panels.pareto(shown, board.pareto),
+    lambda shown, board: panels.control(shown, board.found),
+    _heat, _scores, _latency,
 )  # fmt: skip
-
-
-def _panel(title: str, drawn: str, width: str, key: str = "") -> str:
-    heading = f"<h2>{html.escape(title)}</h2>" if title else ""
-    return f'<section class="panel {width}">{heading}{drawn}{key}</section>'
-
-
-def _key(shown: Shown, entries: tuple[tuple[str, str], ...]) -> str:
-    said = "".join(f'<span class="{look}">{shown.word(word)}</span>' for look, word in entries)
-    return f'<div class="key">{said}</div>'
-
-
-def _none(shown: Shown, word: str) -> str:
-    return f'<p class="none">{shown.word(word)}</p>'
-
-
-def _put(drawn: str) -> None:
-    ui.html(drawn, sanitize=False).style("display: contents")
 
 
 def _style() -> None:

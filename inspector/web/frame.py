@@ -108,12 +108,14 @@ Build = Callable[..., Any]
 
 
 def page(
-    desk: Desk, sessions: Sessions, path: str, *, word: str, icon: str, action: Action
-) -> Callable[[Build], Build]:
+    desk: Desk, sessions: Sessions, path: str, *, word: str, icon: str, action: Action,
+    under: str = "",
+) -> Callable[[Build], Build]:  # fmt: skip
     """A NiceGUI page at ``/desk`` + ``path`` for those who may do ``action``.
 
     The function takes a `Shown` first, then what FastAPI finds in the path and the query; it may be
-    async. ``word`` names it in the navigation and heads it.
+    async. ``word`` names it in the navigation and heads it; a page ``under`` another one's path has
+    no row of its own there.
     """
 
     def framed(build: Build) -> Build:
@@ -123,7 +125,7 @@ def page(
         async def around(request: Request, **given: Any) -> None:
             session = session_of(request, action)
             shown = Shown(desk, sessions, request, language_of(request), session.token)
-            with _framed(shown, session.principal, DESK + path, word):
+            with _framed(shown, session.principal, under or DESK + path, word):
                 result = build(shown, **given)
                 if inspect.isawaitable(result):
                     await result
@@ -134,7 +136,8 @@ def page(
         around.__name__ = build.__name__
         around.needs = action  # type: ignore[attr-defined]
         ui.page(path)(around)
-        add_entry(Entry(DESK + path, word, icon, action))
+        if not under:
+            add_entry(Entry(DESK + path, word, icon, action))
         return build
 
     return framed

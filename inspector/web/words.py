@@ -13,6 +13,7 @@ from inspector.web import (
     words_cameras,
     words_dashboards,
     words_frame,
+    words_lot,
     words_operator,
     words_recipes,
     words_review,
@@ -286,6 +287,7 @@ ROOMS = (
     words_cameras,
     words_dashboards,
     words_review,
+    words_lot,
 )
 """Catalogues of their own, so that no file grows out of sight; each has ``EN`` and ``ZH``."""
 WORDS: Mapping[str, Mapping[str, str]] = {

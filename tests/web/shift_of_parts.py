@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -23,10 +24,19 @@ DEFECTS = ("cap_missing", "label_scratched", "print_smeared", "low_fill", "label
 HOUR_NS = 3_600_000_000_000
 
 
+def forget_shift(data: Path) -> None:
+    """The line has never run here, whatever it made before."""
+    for name in ("line.db", "line.db-wal", "line.db-shm", "images", "checkpoints"):
+        path = data / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 def write_shift(
-    data: Path, parts: int = 3000, hours: float = 6.0, batch: str = "L2417A", now_ns: int = 0
-) -> None:
+    data: Path, parts: int = 3000, hours: float = 6.0, batch: str = "L2417A", now_ns: int = 0,
+    closed: bool = False,
+) -> None:  # fmt: skip
     """``parts`` verdicts over the last ``hours``; 2 % are rejects, in the last sixth 12 %."""
+    forget_shift(data)
     noise = np.random.default_rng(5)
     pixels = noise.integers(40, 200, (480, 640, 3), np.uint8)
     now_ns = now_ns or time.time_ns()
@@ -35,7 +45,8 @@ def write_shift(
         LineLedger.open(data, station="BOT-L3-01") as ledger,
         ImageArchive(data, reserve_mb=0) as archive,
     ):
-        ledger.add_batch(Batch(batch, "04012345123456", "bottle", {"lot": batch}), "begin", "line")
+        made = Batch(batch, "04012345123456", "bottle", {"lot": batch})
+        ledger.add_batch(made, "begin", "line")
         for number in range(1, parts + 1):
             utc_ns = now_ns - (parts - number) * step
             late = number > parts * 5 // 6
@@ -44,6 +55,8 @@ def write_shift(
             if bad and number > parts - 60:
                 archive.offer(verdict, {"side": pixels})
             ledger.add_verdict(verdict)
+        if closed:
+            ledger.add_batch(made, "end", "line")
         for image in archive.close():
             ledger.add_image(image)
 

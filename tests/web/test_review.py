@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from web.shift_of_parts import write_shift
+from web.shift_of_parts import forget_shift, write_shift
 
 from inspector.identity import Role
 from inspector.store import History
@@ -20,9 +19,7 @@ def shift(web: Any) -> Iterator[None]:
     """The station of all tests has made parts for six hours; afterwards it never has."""
     write_shift(web.data, 1500)
     yield
-    for name in ("line.db", "line.db-wal", "line.db-shm", "images"):
-        path = web.data / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    forget_shift(web.data)
 
 
 @pytest.fixture
