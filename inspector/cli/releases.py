@@ -35,6 +35,7 @@ def list_(station: StationFile, as_json: Json = False) -> None:
                 "stage": str(one.stage),
                 "digest": one.release.digest if as_json else one.release.digest[:16],
                 "shadow": f"{tally['disagreed']} of {tally['judged']} otherwise" if tally else "",
+                **({"tally": dict(tally)} if as_json else {}),
             }
         )
     print(json.dumps(rows)) if as_json else print_rows("Releases", rows)

@@ -71,11 +71,15 @@ def _health(line: Line) -> tuple[Health, ...]:
 
 def _figures(line: Line) -> dict[str, float]:
     images, plc = line.archive.counts, line.zone.status
+    signals = int(line.inputs.worse(plc.signals)) if plc else 0
     gate = {
         "gate_infeed_total": plc.infeed,
         "gate_triggers_total": plc.part_counter,
         "gate_rejects_commanded_total": plc.rejects_commanded,
         "gate_rejects_confirmed_total": plc.rejects_confirmed,
+    } | {
+        f'plc_signal{{name="{str(signal.name).lower()}"}}': float(bool(signals & int(signal)))
+        for signal in Signal
     } if plc else {}  # fmt: skip
     return (
         line.counters.figures()

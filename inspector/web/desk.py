@@ -52,7 +52,13 @@ class Desk:
         with History(self.data, bound_s=HISTORY_S) as history:
             yield history
 
-    def ask(self, action: Action, args: Mapping[str, Any], principal: Principal) -> Answer:
+    def ask(
+        self,
+        action: Action,
+        args: Mapping[str, Any],
+        principal: Principal,
+        patience_s: float = COMMAND_S,
+    ) -> Answer:
         """Have the line do it, and wait for its answer.
 
         Raises:
@@ -60,7 +66,7 @@ class Desk:
             NoAnswer: the line is not running, or has not answered; it may yet have obeyed.
         """
         authorise(principal, action)
-        patience = COMMAND_S if self.alive() else LOST_S
+        patience = patience_s if self.alive() else LOST_S
         return self._client.send(action, args, principal, patience)
 
     def record(self, kind: str, body: Mapping[str, Any], principal: Principal) -> int:

@@ -12,11 +12,13 @@ from typing import Protocol
 from inspector.web import (
     words_cameras,
     words_dashboards,
+    words_engineer,
     words_frame,
     words_lot,
     words_operator,
     words_recipes,
     words_review,
+    words_system,
 )
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
@@ -285,6 +287,8 @@ ROOMS = (
     words_operator,
     words_recipes,
     words_cameras,
+    words_engineer,
+    words_system,
     words_dashboards,
     words_review,
     words_lot,

@@ -133,7 +133,13 @@ def main() -> None:
                         Health("clock", "clock", State.OK, "NTP"),
                     ),
                     alarms=(Alarm(given.alarm, "side"),) if given.alarm else (),
-                    figures={'frames_total{camera="side"}': part, "queue": 0.0},
+                    figures={
+                        'frames_total{camera="side"}': part,
+                        "queue": 0.0,
+                        'plc_signal{name="air_ok"}': 1.0,
+                        'plc_signal{name="bin_full"}': 1.0,
+                        "gate_triggers_total": part,
+                    },
                 )
             )
         time.sleep(max(0.0, min(due, next_beat, now + 0.05) - time.monotonic()))

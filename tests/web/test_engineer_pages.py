@@ -1,0 +1,121 @@
+"""Models and the gate in a real browser, commands over the real bus. (I7, I9, S8)"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from release.centre import Centre
+from web.conftest import ADMIN
+
+from inspector.bus import Command, CommandServer
+from inspector.identity import Action, Role
+from inspector.release import install
+from inspector.store.signatures import given
+
+
+class Obeying:
+    """The line's end of the bus: obeys everything, or refuses it with a sentence."""
+
+    def __init__(self, run: Path) -> None:
+        self.commands: list[Command] = []
+        self.refuses = ""
+        self._server = CommandServer(run)
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._obey)
+        self._thread.start()
+
+    def _obey(self) -> None:
+        while not self._ends.is_set():
+            self._server.socket.poll(20)
+            command = self._server.receive()
+            if command is not None:
+                self.commands.append(command)
+                self._server.answer(command, not self.refuses, self.refuses or {})
+        self._server.close()
+
+    def close(self) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    def next(self) -> Command:
+        until = time.monotonic() + 10
+        while not self.commands:
+            assert time.monotonic() < until, "no command came"
+            time.sleep(0.02)
+        return self.commands.pop(0)
+
+
+@pytest.fixture
+def bus(web: Any, line: Callable[..., Any]) -> Iterator[Obeying]:
+    line("--rate", "2")
+    obeying = Obeying(web.run)
+    yield obeying
+    obeying.close()
+
+
+def sign_in(web: Any, page: Any, path: str, language: str = "en") -> Any:
+    token, _ = web.session(Role.ENGINEER, name="erik")
+    page.context.add_cookies([
+        {"name": "inspector", "value": token, "url": web.url},
+        {"name": "language", "value": language, "url": web.url},
+    ])  # fmt: skip
+    page.set_default_timeout(20_000)
+    page.goto(f"{web.url}desk/{path}")
+    return page
+
+
+def test_signals_are_live_and_a_test_pulse_is_the_lines_to_refuse(
+    web: Any, page: Any, bus: Obeying
+) -> None:
+    sign_in(web, page, "gate")
+
+    page.locator("[data-signal=air_ok][data-state=ok]").wait_for()
+    assert page.locator("[data-signal=bin_full][data-state=warning]").count() == 1
+    page.get_by_role("button", name="Give one pulse").click()
+    page.get_by_text("The pulse was given.").wait_for()
+    command = bus.next()
+    assert (command.command, command.principal.id) == (Action.TEST_PULSE, "erik")
+    bus.refuses = "parts stand before the gate; let them pass first"
+    page.get_by_role("button", name="Give one pulse").click()
+    page.get_by_text("parts stand before the gate").wait_for()
+
+
+def test_the_gate_speaks_chinese_and_says_when_no_line_is_heard(web: Any, page: Any) -> None:
+    time.sleep(1.0)  # a heartbeat of the test before is old by now
+    sign_in(web, page, "gate", language="zh")
+
+    page.get_by_text("未收到产线心跳").wait_for()
+
+
+@pytest.mark.slow
+def test_a_release_goes_into_service_under_a_signature(
+    web: Any, page: Any, bus: Obeying, tmp_path: Path
+) -> None:
+    centre = Centre(tmp_path)
+    install(centre.made(), centre.known_at(web.data), "erik")
+    web.users.add_user("erika", [Role.ENGINEER], pin="9513", principal=ADMIN)
+    try:
+        sign_in(web, page, "models")
+        page.get_by_text("coded/2").wait_for(timeout=45_000)
+        page.locator(".release").get_by_role("button", name="At once").click()
+        page.locator(".sign input").nth(0).fill("erika")
+        page.locator(".sign input").nth(1).fill("9513")
+        page.locator(".sign .main").click()
+
+        command = bus.next()
+        assert command.command is Action.INSTALL_RELEASE
+        assert command.args["do"] == "activate" and command.args["at"] == "part"
+        position = int(str(command.args["why"]).rsplit(" ", 1)[1])
+        signature = given(web.data, position)
+        assert signature is not None
+        assert (signature.name, signature.kind, signature.subject) == (
+            "erika", "release", "coded/2",
+        )  # fmt: skip
+    finally:
+        shutil.rmtree(web.data / "releases")

@@ -1,0 +1,109 @@
+"""The system page in a real browser: people, certificates, a back-up. (I9)"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from inspector.identity import IdentityError, Role
+from inspector.store import LineLedger
+
+
+def certificate(days: float) -> bytes:
+    """A client's, DER, that ends in ``days``."""
+    key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "scada")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    dated = builder.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(days))
+    return dated.sign(key, None).public_bytes(Encoding.DER)
+
+
+@pytest.fixture
+def clients(web: Any) -> Iterator[Path]:
+    """One OPC UA client that was turned away, one that is trusted and ends soon."""
+    folder: Path = web.data / "opcua"
+    for name, days in (("rejected", 400), ("trusted", 9)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name}-one.der").write_bytes(certificate(days))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def sign_in(web: Any, page: Any, role: Role, language: str = "en") -> Any:
+    token, _ = web.session(role, name="ada")
+    page.context.add_cookies([
+        {"name": "inspector", "value": token, "url": web.url},
+        {"name": "language", "value": language, "url": web.url},
+    ])  # fmt: skip
+    page.set_default_timeout(20_000)
+    page.goto(f"{web.url}desk/system")
+    page.locator(".signals li").first.wait_for()
+    return page
+
+
+def test_an_administrator_makes_and_disables_people(web: Any, page: Any) -> None:
+    sign_in(web, page, Role.ADMIN)
+    fields = page.locator(".people-block .search")
+    fields.locator("input").nth(0).fill("otto")
+    fields.locator("input").nth(1).fill("8642")
+    fields.locator(".q-select").click()
+    page.locator(".q-menu .q-item").filter(has_text="Operator").click()
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="Add or change").click()
+
+    page.locator(".people-block .release", has_text="otto").wait_for()
+    assert web.users.verify_pin("otto", "8642").roles == {Role.OPERATOR}
+    page.locator(".people-block .release", has_text="otto").get_by_role("button").click()
+    page.locator(".people-block .release", has_text="otto").wait_for(state="detached")
+    with pytest.raises(IdentityError):
+        web.users.verify_pin("otto", "8642")
+
+
+def test_an_opc_ua_client_is_let_in(web: Any, page: Any, clients: Path) -> None:
+    sign_in(web, page, Role.ENGINEER)
+    assert page.locator(".people-block").count() == 0, "an engineer makes no users"
+    page.get_by_text("Renew it: 8 days left").wait_for()
+
+    page.get_by_role("button", name="Let it in").click()
+
+    page.get_by_text("399 days left").wait_for()
+    assert (clients / "trusted" / "rejected-one.der").is_file()
+    assert not list((clients / "rejected").iterdir())
+
+
+def test_processes_and_health_are_live_in_chinese(
+    web: Any, page: Any, line: Callable[..., Any]
+) -> None:
+    line("--rate", "2")
+    sign_in(web, page, Role.ENGINEER, "zh")
+
+    page.locator(".signals li", has_text="web").filter(has_text="秒前").wait_for()
+    page.locator(".signals li[data-state=warning]", has_text="store").wait_for()
+
+
+@pytest.mark.slow
+def test_a_back_up_is_made_and_verified(web: Any, page: Any, tmp_path: Path) -> None:
+    LineLedger.open(web.data, station="BOT-L3-01").close()
+    sign_in(web, page, Role.ENGINEER)
+    folder = page.get_by_label("Folder")
+    folder.fill("here")
+    page.get_by_role("button", name="Back up now").click()
+    page.get_by_text("Name the whole folder").wait_for()
+
+    folder.fill(str(tmp_path / "copy"))
+    page.get_by_role("button", name="Back up now").click()
+
+    page.get_by_text("Backed up and verified").wait_for()
+    assert (tmp_path / "copy").is_dir()
+    for path in web.data.glob("line.db*"):
+        path.unlink()
