@@ -170,6 +170,8 @@ def shoot(studio: Studio, trial: Trial) -> None:
     studio.take("batch", batch)
     studio.take("batch-phone", batch, sizes={"": (390, 844)})
     studio.take("batch-phone-zh", batch, sizes={"": (390, 844)}, locale="zh-CN", scheme="dark")
+    lot = f"/desk/batch?id={trial.plan.films.product}-{trial.plan.films.lot}&by=batch"
+    studio.take("lot", lot)
     for path in studio.pages():
         if path != "/":
             studio.take(path.rstrip("/").rsplit("/", 1)[1], path)

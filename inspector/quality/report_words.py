@@ -59,6 +59,8 @@ _EN = {
     "sign_here": "Signature",
     "sheet_note": "Until this sheet is signed the line rejects every part.",
     "first_article": "First article", "line_clearance": "Line clearance",
+    "batch_release": "Batch release", "batch_hold": "Batch hold", "batch_reject": "Batch rejection",
+    "recall": "Recall",
 }  # fmt: skip
 _ZH = {
     "batch_report": "批次报告", "article": "首件检验", "page": "第 {0} 页",
@@ -105,6 +107,8 @@ _ZH = {
     "outcome": "结果", "number": "编号", "sign_here": "签名",
     "sheet_note": "本单签字之前，产线剔除所有工件。",
     "first_article": "首件检验", "line_clearance": "清场",
+    "batch_release": "批次放行", "batch_hold": "批次扣留", "batch_reject": "批次拒绝",
+    "recall": "召回",
 }  # fmt: skip
 
 WORDS: Mapping[str, Mapping[str, str]] = {"en": _EN, "zh": _ZH}
