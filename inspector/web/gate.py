@@ -40,7 +40,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
     @page(desk, sessions, PATH, word="nav.gate", icon="gate", action=Action.SET_OUTPUT)
     async def gate(shown: Shown) -> None:
         ui.add_head_html('<link rel="stylesheet" href="/static/engineer.css">')
-        with ui.element("section").classes("card block"):
+        with ui.element("section").classes("card group"):
             ui.html(f"<h2>{shown.word('gate.pulse')}</h2>", sanitize=False)
             ui.label(shown.word("gate.pulse.more"))
             said = ui.label("").classes("note").props('role="status"')
@@ -93,9 +93,9 @@ def drawing(shown: Shown, status: Mapping[str, Any]) -> str:
     )
     none = f'<p class="soft">{shown.word("gate.no_plc")}</p>'
     return (
-        f'<section class="card block"><h2>{shown.word("gate.signals")}</h2>'
+        f'<section class="card group"><h2>{shown.word("gate.signals")}</h2>'
         f"{f'<ul class=signals>{health}{signals}</ul>' if signals else none}</section>"
-        f'<section class="card block"><h2>{shown.word("gate.counters")}</h2>'
+        f'<section class="card group"><h2>{shown.word("gate.counters")}</h2>'
         f'<div class="tiles">{counts}</div></section>'
     )
 

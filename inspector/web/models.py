@@ -45,13 +45,13 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
         async def back() -> None:
             await _order(shown, wrong, {"do": "rollback"})
 
-        with ui.element("section").classes("card block"):
+        with ui.element("section").classes("card group"):
             ui.html(f"<h2>{shown.word('models.runs')}</h2>", sanitize=False)
             ui.html(f'<p class="large">{html.escape(running)}</p>', sanitize=False)
             wrong = ui.label("").classes("note bad").props('role="alert"')
             with ui.element("div").classes("ways"):
                 button(shown.word("models.rollback"), "back", back)
-        with ui.element("section").classes("card block"):
+        with ui.element("section").classes("card group"):
             ui.html(f"<h2>{shown.word('models.releases')}</h2>", sanitize=False)
             rows = ui.element("div").classes("rows")
             with rows:
@@ -72,7 +72,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
                     _release(shown, one, wrong)
 
         ui.timer(0.05, fill, once=True)  # a page that is not sent within 3 s is given up
-        with ui.element("section").classes("card block"):
+        with ui.element("section").classes("card group"):
             ui.html(f"<h2>{shown.word('models.past')}</h2>", sanitize=False)
             past = await anyio.to_thread.run_sync(_past, shown)
             if past:

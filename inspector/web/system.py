@@ -80,9 +80,9 @@ def _state(shown: Shown, status: Mapping[str, Any]) -> str:
     )  # fmt: skip
     lost = "" if status else f'<p class="note bad">{shown.word("gate.lost")}</p>'
     return (
-        f'<section class="card block"><h2>{shown.word("system.health")}</h2>{lost}'
+        f'<section class="card group"><h2>{shown.word("system.health")}</h2>{lost}'
         f'<ul class="signals">{health}</ul></section>'
-        f'<section class="card block"><h2>{shown.word("system.processes")}</h2>'
+        f'<section class="card group"><h2>{shown.word("system.processes")}</h2>'
         f'<ul class="signals">{processes}</ul></section>'
     )
 
@@ -110,7 +110,7 @@ def beats(run: Path) -> Iterator[tuple[str, float | None]]:
 
 def _people(shown: Shown) -> None:
     users = shown.desk.users
-    with ui.element("section").classes("card block people-block"):
+    with ui.element("section").classes("card group people-block"):
         ui.html(f"<h2>{shown.word('system.people')}</h2>", sanitize=False)
         known = ui.element("div").classes("rows")
         wrong = ui.label("").classes("note bad").props('role="alert"')
@@ -205,7 +205,7 @@ def ends(path: Path) -> datetime | None:
 
 def _certificates(shown: Shown) -> None:
     desk = shown.desk
-    with ui.element("section").classes("card block"):
+    with ui.element("section").classes("card group"):
         ui.html(f"<h2>{shown.word('system.certificates')}</h2>", sanitize=False)
         rows = ui.element("div").classes("rows")
 
@@ -252,7 +252,7 @@ def _certificate(shown: Shown, name: str, path: Path) -> list[str]:
 
 
 def _backup(shown: Shown) -> None:
-    with ui.element("section").classes("card block"):
+    with ui.element("section").classes("card group"):
         ui.html(f"<h2>{shown.word('system.backup')}</h2>", sanitize=False)
         ui.label(shown.word("system.backup.more")).classes("soft")
         folder = ui.input(shown.word("system.backup.folder")).props("outlined")
