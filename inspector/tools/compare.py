@@ -5,7 +5,8 @@ Every pixel has a range: the darkest and brightest that any golden picture has w
 ``edge_px`` of it, widened by ``tolerance``. The other way round, what all golden pictures have must
 be seen within ``edge_px``, or a break of a thin line would lie in the range of its own edges. What
 is out of range over ``area_px`` and more rejects the part. Several golden pictures make the range
-that good parts differ by. Imported by ``tools`` alone.
+that good parts differ by. Where a rule cannot tell a fault from a rough edge, ``model`` is asked.
+Imported by ``tools`` alone.
 """
 
 from __future__ import annotations
@@ -15,22 +16,26 @@ from typing import Any, ClassVar, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.card import ModelError
+from inspector.tools.difference import GOOD, Difference, Namer
 from inspector.tools.golden import GoldenPicture
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
 from inspector.tools.shape import Shape
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop, nearest
+from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out, nearest
 from inspector.tools.traces import TRACES, trace_fault
 
 EXTRA, MISSING, CHANGED = "foreign", "missing", "changed"
 """Labels: something where the golden picture is plain, nothing where it has something, else."""
 WORDS = {EXTRA: "something foreign", MISSING: "something missing", CHANGED: "a difference"}
 LABELS = (EXTRA, MISSING, CHANGED, *TRACES)
+
+NOT_SURE = 0.5
+"""What ``good_from`` is where a recipe says nothing."""
 
 MOST_BOXES = 100
 """Findings of one part; beyond, it is another product and a hundred boxes say so."""
@@ -65,15 +70,31 @@ class Params(Settings):
     ``mousebite``, ``copper``, ``pin-hole`` instead of ``foreign``, ``missing``, ``changed``."""
     trace_px: int = Field(8, ge=1, le=64)
     """How far around a difference conductors are followed to name it."""
+    model: str = Field("", exclude_if=is_left_out)
+    """``name/version`` of a classifier of differences: it names each one, or says that it is good
+    and then it is none. Make the other limits sensitive: it sees only what they let through."""
+    good_from: float = Field(NOT_SURE, gt=0, le=1, exclude_if=lambda share: share == NOT_SURE)
+    """A difference is none from this score of the model's class ``good`` on. 1 dismisses hardly
+    any."""
     severities: dict[str, Severity] = Field({})
     """By label, where it differs from the step's."""
 
     @field_validator("severities")
     @classmethod
-    def _are_labels(cls, severities: dict[str, Severity]) -> dict[str, Severity]:
+    def _are_labels(
+        cls, severities: dict[str, Severity], info: ValidationInfo
+    ) -> dict[str, Severity]:
+        ref, known = info.data.get("model"), LABELS
+        shelf = info.context.get("shelf") if isinstance(info.context, dict) else None
+        if ref and shelf:
+            try:
+                known = tuple(c for c in shelf.card(ref).classes if c != GOOD)
+            except ModelError as error:
+                raise ValueError(str(error)) from None
         for label in severities:
-            if label not in LABELS:
-                raise ValueError(f"no label `{label}`; {nearest(label, LABELS)}")
+            # Which labels a model has, only its card tells.
+            if label not in known and not (ref and shelf is None):
+                raise ValueError(f"no label `{label}`; {nearest(label, known)}")
         return severities
 
     @model_validator(mode="after")
@@ -99,7 +120,8 @@ class Compare:
     def __init__(self, step: CompareStep, shelf: Shelf) -> None:
         """Raises ``ModelError`` when the golden pictures do not fit the ROI."""
         self._step, params = step, step.params
-        self.model_digests: tuple[str, ...] = ()
+        self._namer = Namer(params.model, shelf) if params.model else None
+        self.model_digests: tuple[str, ...] = (self._namer.digest,) if self._namer else ()
         first = params.golden[0].pixels
         self._size = first.shape[:2]
         self._colour = all(g.pixels.ndim == 3 for g in params.golden)
@@ -133,7 +155,11 @@ class Compare:
 
     def warm_up(self) -> None:
         """Compares the golden picture with itself once."""
-        self._differences(crop(self._step.params.golden[0].pixels, self._step.roi))
+        golden = crop(self._step.params.golden[0].pixels, self._step.roi)
+        self.differences(golden)
+        if self._namer:
+            one = Difference(0, 0, np.ones((1, 1), bool), 1, 1.0)
+            self._namer(self._golden, self._golden, one)
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """One finding per difference, largest first; its value is its area in pixels."""
@@ -142,9 +168,36 @@ class Compare:
             got = f"{pixels.shape[1]}x{pixels.shape[0]}"
             raise Unjudged(f"the picture has {got} pixels, its golden one {width}x{height}")
         area = crop(pixels, self._step.roi)
-        return self._differences(area)
+        seen, place, differences = self.differences(area)
+        named = None
+        if self._step.params.traces and not self._namer:
+            named = _Traces(seen, self._golden, self._step.params)
+        busy = _busy(seen, self._step.params.tolerance)
+        found = []
+        for one in differences[:MOST_BOXES]:
+            # Thick ones are surely there, of thin ones area tells which.
+            score = (one.thick + one.area / (one.area + 100)) / (one.thick + 2)
+            if self._namer:
+                label, score, good = self._namer(seen, self._golden, one)
+                if good >= self._step.params.good_from:
+                    continue
+            elif named:
+                label = named(one.x, one.y, one.spot)
+            else:
+                h, w = one.spot.shape
+                cut = (slice(one.y, one.y + h), slice(one.x, one.x + w))
+                label = _label(one.spot, busy[cut], self._busy[cut])
+            found.append(self._finding(label, one.area, score, self.box(one, place, area.shape)))
+        return found
 
-    def _differences(self, area: Pixels) -> list[Finding]:
+    @property
+    def golden(self) -> Pixels:
+        """What ``differences`` compares with, smoothed as the part is."""
+        return np.asarray(self._golden)
+
+    def differences(self, area: Pixels) -> tuple[Pixels, Place | None, list[Difference]]:
+        """The part brought onto the golden picture, how it stood, and where it differs, largest
+        first: what a classifier of differences learns from."""
         params = self._step.params
         seen = _plain(area, self._colour)
         place = self._settled(seen)
@@ -164,7 +217,7 @@ class Compare:
         off |= _exceeds(cv2.erode(seen, self._reach), self._always[1])
         off &= judged
         if not cv2.countNonZero(off):
-            return []
+            return seen, place, []
         joined = cv2.morphologyEx(off, cv2.MORPH_CLOSE, self._join) if params.join_px else off
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
         areas = np.bincount(labels[off > 0], minlength=count)
@@ -172,22 +225,14 @@ class Compare:
         depth: Any = cv2.distanceTransform(off, cv2.DIST_C, 3)
         thick = np.zeros(count, np.float32)
         np.maximum.at(thick, labels[off > 0], 2 * depth[off > 0] - 1)
-        chosen = [
-            int(n)
-            for n in np.argsort(-areas, kind="stable")
-            if areas[n] >= params.area_px and thick[n] >= params.thick_px
-        ]
-        named = _Traces(seen, self._golden, params) if params.traces else None
-        busy = _busy(seen, params.tolerance)
         found = []
-        for number in chosen[:MOST_BOXES]:
-            x, y, w, h = (int(v) for v in stats[number, :4])
-            cut = (slice(y, y + h), slice(x, x + w))
-            spot = (labels[cut] == number) & (off[cut] > 0)
-            label = named(x, y, spot) if named else _label(spot, busy[cut], self._busy[cut])
-            box = self._box(x, y, w, h, place, area.shape[:2])
-            found.append(self._finding(label, int(areas[number]), float(thick[number]), box))
-        return found
+        for n in np.argsort(-areas, kind="stable"):
+            if areas[n] >= params.area_px and thick[n] >= params.thick_px:
+                x, y, w, h = (int(v) for v in stats[n, :4])
+                cut = (slice(y, y + h), slice(x, x + w))
+                spot = (labels[cut] == n) & (off[cut] > 0)
+                found.append(Difference(x, y, spot, int(areas[n]), float(thick[n])))
+        return seen, place, found
 
     def _settled(self, seen: Pixels) -> Place | None:
         """Where the golden picture lies in the part's; None where it need not be moved."""
@@ -203,11 +248,11 @@ class Compare:
         # One that seems further off than it can be is no such part: it is compared as it stands.
         return match.place if 0.05 < moved <= 2 * limit else None
 
-    def _box(
-        self, x: int, y: int, w: int, h: int, place: Place | None, size: tuple[int, int]
-    ) -> Box:
-        margin = self._step.params.margin_px
-        box = (float(x - margin), float(y - margin), float(x + w + margin), float(y + h + margin))
+    def box(self, one: Difference, place: Place | None, size: tuple[int, ...]) -> Box:
+        """Where a difference lies in the frame, for a part of (height, width) ``size``."""
+        margin, (h, w) = self._step.params.margin_px, one.spot.shape
+        x1, y1 = float(one.x - margin), float(one.y - margin)
+        box = (x1, y1, float(one.x + w + margin), float(one.y + h + margin))
         if place is not None:
             box = place.around(box)
         left, top = self._step.roi[:2] if self._step.roi else (0, 0)
@@ -215,15 +260,14 @@ class Compare:
         y1, y2 = (top + min(max(v, 0.0), size[0]) for v in (box[1], box[3]))
         return (x1, y1, x2, y2)
 
-    def _finding(self, label: str, area: int, thick: float, box: Box) -> Finding:
+    def _finding(self, label: str, area: int, score: float, box: Box) -> Finding:
         step = self._step
         return Finding(
             tool=step.name,
             kind="compare",
             label=label,
             ok=False,
-            # Thick ones are surely there, of thin ones area tells which.
-            score=(thick + area / (area + 100)) / (thick + 2),
+            score=score,
             box=box,
             view=step.view,
             severity=step.params.severities.get(label, step.severity),

@@ -10,10 +10,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tools.model_shelf import answering
 
 from inspector.config import ConfigError
 from inspector.part import Batch, Outcome, Pixels
-from inspector.recipe import Judgement, Recipe
+from inspector.recipe import Judgement, Recipe, load
+from inspector.tools.card import ModelError
+from inspector.tools.compare import Params
+from inspector.tools.difference import Difference, shown
+from inspector.tools.golden import Golden, keep_golden
+from inspector.tools.onnx import Shelf
 from inspector.tools.traces import trace_fault
 from inspector.virtual.bottle import BOTTLE_LINE, PartSpec, draw_setup, render_part
 
@@ -200,3 +206,73 @@ def test_real_boards_faults_are_found_and_named(recipe_of: RecipeOf, real_data: 
             if f.box and x1 < (f.box[0] + f.box[2]) / 2 < x2 and y1 < (f.box[1] + f.box[3]) / 2 < y2
         ]
         assert hits == [names[kind - 1]], row
+
+
+def namer(models: Path, **scores: float) -> Shelf:
+    """A classifier of differences that says the same of each."""
+    answer = np.array([list(scores.values())])
+    return answering(models, "classify", "softmax", [answer], list(scores), side=(64, 128))
+
+
+def named(tmp_path: Path, shelf: Shelf, picture: Pixels, params: str = "") -> Judgement:
+    folder = tmp_path / "recipes"
+    folder.mkdir(exist_ok=True)
+    given = f"{{golden: [{keep_golden(plate(), folder)}], model: m/1{params}}}"
+    file = folder / "r.yaml"
+    file.write_text(f"name: r\ntools: [{{name: plate, kind: compare, params: {given}}}]\n")
+    return judge(load(file, shelf), picture)
+
+
+def test_a_model_names_each_difference(tmp_path: Path) -> None:
+    shelf = namer(tmp_path, good=0.1, scratch=0.2, chip=0.7)
+
+    judged = named(tmp_path, shelf, plate(foreign=True))
+
+    assert judged.outcome is Outcome.REJECT
+    assert [(f.label, round(f.score, 2)) for f in judged.findings] == [("chip", 0.7)]
+
+
+def test_what_the_model_says_is_good_is_no_difference(tmp_path: Path) -> None:
+    shelf = namer(tmp_path, good=0.6, chip=0.4)
+
+    assert named(tmp_path, shelf, plate(foreign=True)).outcome is Outcome.PASS
+    strict = named(tmp_path, shelf, plate(foreign=True), ", good_from: 0.9")
+    assert labels(strict) == ["chip"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "side", "params", "said"),
+    [
+        ({"fault": 0.5, "chip": 0.5}, (64, 128), "", "no class `good`"),
+        ({"good": 0.5, "chip": 0.5}, (64, 64), "", r"\[1,S,2S,3\]"),
+        ({"good": 0.5, "chip": 0.5}, (64, 128), ", severities: {chap: minor}", "mean `chip`"),
+    ],
+)
+def test_a_model_that_names_no_differences_is_refused(
+    tmp_path: Path, scores: dict[str, float], side: tuple[int, int], params: str, said: str
+) -> None:
+    answer = np.array([list(scores.values())])
+    shelf = answering(tmp_path, "classify", "softmax", [answer], list(scores), side=side)
+
+    with pytest.raises((ModelError, ConfigError), match=said):
+        named(tmp_path, shelf, plate(), params)
+
+
+def test_a_model_sees_a_difference_near_and_whole() -> None:
+    part, golden = np.full((100, 200), 9, np.uint8), np.full((100, 200), 5, np.uint8)
+    one = Difference(2, 40, np.ones((10, 150), bool), 1500, 10.0)
+
+    near, far = np.split(shown(part, golden, one, 64), 2, axis=1)
+
+    assert near.shape == far.shape == (64, 64, 3)
+    assert (near[..., 0] == 9).all() and (near[..., 1] == 5).all()
+    assert (near[32, :, 2] == 255).all() and (near[..., 2] > 0).sum() == 10 * 64
+    assert far[32, 0, 2] == far[32, -1, 2] == 0 and far[32, 32, 2] > 0
+
+
+def test_recipes_without_a_model_keep_their_digest() -> None:
+    params = {"golden": (Golden.of(plate()),)}
+
+    said = Params(**params).model_dump(mode="json")
+
+    assert not {"model", "good_from"} & set(said)
