@@ -110,6 +110,7 @@ def test_an_area_is_moved_on_the_picture(web: Any, page: Any, recipe: Path) -> N
 
 def test_what_is_no_recipe_is_not_saved(web: Any, recipe: Path) -> None:
     client = web.client(Role.ENGINEER, name="erik")
+    client.timeout = 60.0  # the check is a command that starts anew
     base = client.get("/recipes/tile").json()["base"]
     change = {"place": ["tools", 0, "params", "area", 0], "value": 9e9}
 
