@@ -15,6 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
+from inspector.tools.agree import agreed
 from inspector.tools.card import ModelError
 from inspector.tools.curve import Arc, straight
 from inspector.tools.findtext import TextFinder
@@ -24,6 +25,9 @@ from inspector.tools.onnx import Shelf
 from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, narrowed, softened
 from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out
 from inspector.tools.text_search import TextSearch
+
+ALIKE = 1.0
+"""How much each of two recognisers counts; their ways of preparing a line share it."""
 
 
 def _is_any(script: str) -> bool:
@@ -52,9 +56,12 @@ class Params(Settings):
     dot_matrix: bool = False
     """The print may be dots: each line is read narrowed and with its dots run together, and the
     surer reading counts. Takes twice as long; `find` does it anyway where it finds nothing."""
+    also: str = Field("", exclude_if=is_left_out)
+    """Another recogniser that reads every line at a known place too, as it stands, such as
+    ``dot-read/1``, which has learned dots: the reading that both agree on, or the surer, counts."""
     lines: tuple[Line, ...] = (Line(),)
 
-    @field_validator("model", "second", "find")
+    @field_validator("model", "second", "find", "also")
     @classmethod
     def _has_a_card(cls, model: str, info: ValidationInfo) -> str:
         if model and isinstance(info.context, dict) and (shelf := info.context.get("shelf")):
@@ -74,6 +81,8 @@ class Params(Settings):
             raise ValueError("two lines have the same name; findings could not be told apart")
         if info.data.get("find") and any(line.roi for line in lines):
             raise ValueError("with `find` a line has no ROI; give the step a ROI to search in")
+        if info.data.get("also") and (info.data.get("find") or any(x.verify for x in lines)):
+            raise ValueError("with `find` or `verify` one `model` reads; leave out `also`")
         if info.data.get("find") and any(x.arc or x.verify or x.runs != "across" for x in lines):
             raise ValueError(
                 "with `find` a line has no `arc`, `verify` or `runs`: they need a place"
@@ -110,6 +119,11 @@ class Read:
             second = shelf.open(params.second, "recognise")
             self._second = Recogniser(second, params.script)
             digests.append(second.digest)
+        self._also: Recogniser | None = None
+        if params.also:
+            also = shelf.open(params.also, "recognise")
+            self._also = Recogniser(also, params.script)
+            digests.append(also.digest)
         self._search: TextSearch | None = None
         if params.find:
             finder = shelf.open(params.find, "find-text")
@@ -139,6 +153,8 @@ class Read:
             if self._second:
                 for blank in blanks:
                     self._second.read([blank])
+            if self._also:
+                self._best(blanks)
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """One finding per line of the recipe; with `find` and a line without rules, one per line
@@ -166,11 +182,20 @@ class Read:
         return found
 
     def _best(self, crops: Sequence[Pixels]) -> list[Reading]:
-        """Each line's reading, the surer one where it may be dots."""
-        if not self._step.params.dot_matrix:
-            return self._recogniser.read(crops)
-        both = [self._recogniser.read([f(c) for c in crops]) for f in (narrowed, softened)]
-        return [max(pair, key=_sureness) for pair in zip(*both, strict=True)]
+        """Each line's reading, the surer one where it may be dots; by both recognisers if two
+        read."""
+        ways = (narrowed, softened) if self._step.params.dot_matrix else (np.asarray,)
+        if self._also:
+            also = self._also
+            return [
+                agreed(
+                    [self._recogniser.look(way(c), ALIKE / len(ways)) for way in ways]
+                    + [also.look(c, ALIKE)]
+                )
+                for c in crops
+            ]
+        several = [self._recogniser.read([way(c) for c in crops]) for way in ways]
+        return [max(readings, key=_sureness) for readings in zip(*several, strict=True)]
 
     def _straight(self, pixels: Pixels, line: Line) -> Pixels:
         if line.arc:

@@ -7,7 +7,7 @@ ones. Imported by ``tools/read.py`` and, for its models, by the training room.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -49,6 +49,19 @@ class Reading:
 
 
 NOTHING = Reading("", 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a recogniser saw a line, in one way of preparing it."""
+
+    reading: Reading
+    steps: NDArray[np.floating[Any]]
+    """``[T, C]``: at each step the blank's probability, then each character's."""
+    index: Mapping[str, int]
+    """The column of each character."""
+    weight: float
+
 
 Script = Literal["any", "ascii", "latin", "chinese"]
 """Which characters a line is printed in: a recogniser that knows 18,000 must then not choose among
@@ -94,6 +107,7 @@ class Recogniser:
                 "characters and the blank makes one more: the card belongs to another model",
             )
 
+        self._index = {char: i + 1 for i, char in enumerate(self._charset) if is_of(script, char)}
         of = [i for i, char in enumerate(self._charset) if is_of(script, char)]
         self._classes = np.array([0, *(i + 1 for i in of)]) if script != "any" else None
 
@@ -144,6 +158,14 @@ class Recogniser:
         tensor, box = self._loose[width]
         box.fill(crop)
         return self._decode(self._model.run(tensor)[0], box, crop)
+
+    def look(self, crop: Pixels, weight: float) -> Look:
+        """Reads one crop, with all that was seen of it; ``weight`` is how much that counts."""
+        width = self.width_of(crop)
+        bound, boxes = self.bound(1, width)
+        boxes[0].fill(crop)
+        steps = bound.run()[0].copy()
+        return Look(self._decode(steps, boxes[0], crop), steps, self._index, weight)
 
     def _shape(self, count: int, width: int) -> tuple[int, ...]:
         if self._nhwc:

@@ -1,0 +1,108 @@
+"""What several looks at one line of print say goes in, the text that all find likeliest comes out.
+
+A recogniser of printed words drops narrow spaces and takes characters of few dots for one another;
+one that has learned dots does neither, but knows fewer characters. Each offers its reading. Each
+also says how likely the others' are (connectionist temporal classification gives any text a
+probability), and so are mixtures of two readings: the characters of one with the spaces of the
+other, or where they differ by a few characters, some of the one and some of the other. Imported by
+``tools/read.py`` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.tools.recognise import NOTHING, Look, Reading
+
+UNKNOWN = 1e-2
+"""Probability of what a look sees none of: no single look can rule a text out."""
+NEVER = -1e6
+MIXED = 3
+"""Readings that differ by more characters are not mixed."""
+MOST = 24
+"""Texts that are weighed at most."""
+LOOKED_LIKE = re.compile(r"[A-Z0-9]{3,}")
+
+
+def agreed(looks: Sequence[Look]) -> Reading:
+    """The likeliest text by all looks that saw any.
+
+    As its weakest character's probability it has that of the surest look that read just this, or,
+    if none did or other texts come near, the text's own among those weighed.
+    """
+    looks = [look for look in looks if look.reading.text.strip()]
+    if not looks:
+        return NOTHING
+    read = [look.reading.text.strip() for look in looks]
+    texts = list(dict.fromkeys(_offered(read)))[:MOST]
+    total = np.sum([look.weight * likelihoods(look, texts) for look in looks], axis=0)
+    total = np.maximum(total, NEVER)  # a text may be longer than a look has steps
+    best = int(total.argmax())
+    share = float(1 / np.exp(np.clip(total - total[best], -700, 0)).sum())
+    text = texts[best]
+    same = [look.reading for look, said in zip(looks, read, strict=True) if said == text]
+    if not same:
+        return Reading(text, share, share)
+    surest = max(same, key=lambda reading: reading.weakest)
+    return Reading(
+        text, surest.score, min(surest.weakest, share) if len(same) == 1 else surest.weakest
+    )
+
+
+def _offered(read: Sequence[str]) -> Iterator[str]:
+    """The readings, then what may be made of two of them."""
+    yield from read
+    yield from map(by_neighbours, read)
+    for one, other in permutations(dict.fromkeys(read), 2):
+        inked = [c for c in one if c != " "]
+        if len(inked) == len(other.replace(" ", "")):
+            characters = iter(inked)
+            yield "".join(c if c == " " else next(characters) for c in other)
+            mixed = list(zip(inked, other.replace(" ", ""), strict=True))
+            if 1 < sum(a != b for a, b in mixed) <= MIXED:
+                for choice in product(*(dict.fromkeys(pair) for pair in mixed)):
+                    characters = iter(choice)
+                    yield "".join(c if c == " " else next(characters) for c in one)
+
+
+def by_neighbours(text: str) -> str:
+    """The text with each O among digits as 0 and each 0 among letters as O, word by word."""
+
+    def mended(word: re.Match[str]) -> str:
+        found = word.group()
+        rest = found.replace("O", "").replace("0", "")
+        if rest.isalpha():
+            return found.replace("0", "O")
+        return found.replace("O", "0") if rest.isdigit() else found
+
+    return LOOKED_LIKE.sub(mended, text)
+
+
+def likelihoods(look: Look, texts: Sequence[str]) -> NDArray[np.float64]:
+    """The logarithm of each text's probability, by the forward algorithm."""
+    longest = 2 * max(map(len, texts)) + 1
+    which = np.zeros((len(texts), longest), np.int64)
+    known = np.ones((len(texts), longest), bool)
+    for row, (text, mark) in enumerate(zip(texts, known, strict=True)):
+        for i, char in enumerate(text):
+            which[row, 2 * i + 1] = look.index.get(char, 0)
+            mark[2 * i + 1] = char in look.index
+    given = np.where(known, np.maximum(look.steps[:, which], UNKNOWN), UNKNOWN)
+    sure = np.log(given.astype(np.float64))
+    leaps = np.zeros(which.shape, bool)  # from one character to another, over the blank
+    leaps[:, 2:] = (which[:, 2:] != which[:, :-2]) & (np.arange(2, longest) % 2 == 1)
+    never = -np.inf
+    paths = np.full((len(texts), longest + 2), never)
+    paths[:, 2:4] = sure[0, :, :2]
+    for step in sure[1:]:
+        come = np.logaddexp(paths[:, 2:], paths[:, 1:-1])
+        come = np.logaddexp(come, np.where(leaps, paths[:, :-2], never))
+        paths[:, 2:] = come + step
+    rows, ends = np.arange(len(texts)), np.array([2 * len(text) + 2 for text in texts])
+    before = np.where(ends > 2, paths[rows, ends - 1], never)
+    return np.asarray(np.logaddexp(paths[rows, ends], before), np.float64)
