@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.tools.onnx import probe, probe_answer
+from inspector.tools.onnx import LINE_PX, probe, probe_answer
 from training.measure import run, session
 from training.pictures import PAD
 
@@ -51,6 +51,8 @@ def write_card(
     shape = [d if isinstance(d, int) else 1 for d in entry.shape]
     read = task == "recognise"
     form = form or ("ctc" if read else "end-to-end")
+    if read and shape[2] == 1:
+        shape[2] = LINE_PX
     card = {
         "name": path.parent.parent.name,
         "version": path.parent.name,

@@ -216,7 +216,8 @@ fit.command("segment")(_fit_shapes("segment"))
 def fit_read(
     run: Run,
     name: Annotated[
-        str, typer.Argument(help="A data set with lines of print; else rendered ones.")
+        str,
+        typer.Argument(help="A data set with lines of print, or dot-read; else rendered ones."),
     ] = "",
     home: cli_dataset.Home = cli_dataset.HOME,
     epochs: Epochs = None,
@@ -226,17 +227,25 @@ def fit_read(
 ) -> None:
     """Train the reader of one line of print, and export it with its measured card.
 
+    ``dot-read`` is the reader of dot-matrix and ink-jet strips of any length: rendered ones, too.
+    It begins as the ``line-read`` of ``--models``.
+
     Example: training fit read --run runs/line-read
     """
     from dataclasses import replace
 
     import torch
 
-    from training import line_read
+    from training import dot_read, line_read
     from training.export import export_reader
     from training.read import fit_reader
 
     torch.set_num_threads(threads)
+    if name == dot_read.NAME:
+        from training import cli_fit
+
+        console.print(f"wrote {cli_fit.dots(run, epochs, models, version, _command(name))}")
+        return
     schedule = line_read.SCHEDULE
     if epochs is not None:
         schedule = replace(schedule, epochs=epochs)
@@ -294,7 +303,7 @@ def evaluate(
 
 def _command(name: str) -> str:
     """How to make the model again: the script for a shipped one, else what was typed."""
-    if name in ("bottle-cap", "bottle-line", "line-read"):
+    if name in ("bottle-cap", "bottle-line", "line-read", "dot-read"):
         return f"scripts/train-models {name}"
     return " ".join(["training", *sys.argv[1:]])
 

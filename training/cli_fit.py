@@ -148,6 +148,31 @@ def shapes(
     return cards
 
 
+def dots(run: Path, epochs: int | None, models: Path, version: str, command: str) -> Path:
+    """Fit and export the reader of dot-matrix and ink-jet strips; its card's path."""
+    from training import dot_read
+    from training.card import sha256
+    from training.export import export_reader
+
+    schedule = dot_read.SCHEDULE
+    if epochs is not None:
+        schedule = replace(schedule, epochs=epochs)
+    start = models / "line-read" / "1" / "model.onnx"
+    if not start.exists():
+        raise FileNotFoundError(f"{start}: dot-read begins as line-read; fit that first")
+    held_out = dot_read.render(dot_read.HELD_OUT, "held_out")
+    net = dot_read.fit_dots(run, held_out, schedule, start)
+    path = models / dot_read.NAME / version / "model.onnx"
+    lineage = {
+        "begun_with": f"line-read/1, {sha256(start)}",
+        "epochs": schedule.epochs,
+        "steps_per_epoch": dot_read.STEPS,
+        "strips_seen": schedule.epochs * dot_read.STEPS * dot_read.BATCH,
+    }
+    told = dot_read.TRAINED_ON
+    return export_reader(net, held_out, path, command, told, wide=True, lineage=lineage)
+
+
 def lines(name: str, home: Path) -> tuple[list[Any], list[Any]]:
     """Lines of print of a snapshot, with what they say: to learn from, and held out."""
     from training.read import Line

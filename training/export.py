@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from onnxruntime.quantization import (
 from torch import Tensor, nn
 
 from inspector.part import Pixels
-from training import line_read
+from training import dot_read, line_read
 from training.card import sha256, write_card
 from training.detector import Detector, EndToEnd, fuse
 from training.evaluate import iou
@@ -55,13 +55,24 @@ class Difference(ValueError):
 
 
 def to_onnx(
-    whole: nn.Module, example: Tensor, path: Path, output: str, batch: bool = False
+    whole: nn.Module,
+    example: Tensor,
+    path: Path,
+    output: str,
+    batch: bool = False,
+    wide: bool = False,
 ) -> None:
-    """Write ``whole`` (eval mode, uint8 in) as ONNX; with ``batch`` the first dimension is free."""
+    """Write ``whole`` (eval mode, uint8 in) as ONNX.
+
+    With ``batch`` the first dimension is free, with ``wide`` the third, a line's width, as well.
+    """
     whole = fuse(copy.deepcopy(whole).to(memory_format=torch.contiguous_format).eval())
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    free = {0: torch.export.Dim("n", min=1, max=64)} if batch else {}
+    if wide:
+        free[2] = torch.export.Dim("w", min=1, max=4096)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -71,7 +82,7 @@ def to_onnx(
             input_names=["images"],
             output_names=[output],
             opset_version=OPSET,
-            dynamic_shapes=({0: torch.export.Dim("n", min=1, max=64)},) if batch else None,
+            dynamic_shapes=(free,) if free else None,
             verbose=False,
         )
     assert program is not None
@@ -283,12 +294,15 @@ def export_reader(
     path: Path,
     command: str,
     trained_on: str = line_read.TRAINED_ON,
+    wide: bool = False,
+    lineage: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the reader to ``path``; its card's path."""
+    """Write the reader to ``path``; its card's path. With ``wide`` a line may be of any length."""
     whole = ReadLine(net).eval()
     example = torch.zeros(2, HEIGHT, WIDTH, 1, dtype=torch.uint8)
-    to_onnx(whole, example, path, "probabilities", batch=True)
-    tensors = [place(line.pixels)[None, :, :, None] for line in held_out]
+    to_onnx(whole, example, path, "probabilities", batch=True, wide=wide)
+    put = dot_read.place_one if wide else place
+    tensors = [put(line.pixels)[None, :, :, None] for line in held_out]
     difference = check_lines(whole, path, tensors[:PARITY_PICTURES])
     return write_card(
         path,
@@ -296,8 +310,8 @@ def export_reader(
         license="Apache-2.0",
         trained_on=trained_on,
         command=command,
-        metrics=measure_reader(path, held_out),
+        metrics=measure_reader(path, held_out, put),
         difference=difference,
-        lineage={"architecture": "training.recogniser"},
+        lineage={"architecture": "training.recogniser", **(lineage or {})},
         charset=CHARSET,
     )

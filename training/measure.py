@@ -6,7 +6,7 @@ Imported by ``card``, ``export`` and ``cli``; what is measured is the file that 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,15 @@ def measure_detector(
     }
 
 
-def measure_reader(path: Path, lines: Sequence[Line]) -> dict[str, Any]:
-    """The share of lines that the exported model reads exactly, and of those it is sure of."""
+def measure_reader(
+    path: Path, lines: Sequence[Line], put: Callable[[Pixels], Pixels] = place
+) -> dict[str, Any]:
+    """The share of lines that the exported model reads exactly, and of those it is sure of.
+
+    ``put`` brings a line to the model's input.
+    """
     model = session(path)
-    answers = [decode_line(run(model, place(line.pixels)[None, :, :, None])[0]) for line in lines]
+    answers = [decode_line(run(model, put(line.pixels)[None, :, :, None])[0]) for line in lines]
     sure = [
         (text, line)
         for (text, each), line in zip(answers, lines, strict=True)

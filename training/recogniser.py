@@ -53,7 +53,8 @@ def decode_line(probabilities: NDArray[np.float32]) -> tuple[str, list[float]]:
 class Recogniser(nn.Module):
     """``[N, 1, 32, W]`` float 0..1 to logits ``[N, W / 2, C]``, blank first."""
 
-    def __init__(self, wide: int = 96):
+    def __init__(self, wide: int = 96, along: int = 2):
+        """``along`` layers look sideways; each more sees two steps, four pixels, further."""
         super().__init__()
         self.look = nn.Sequential(
             Conv(1, 24, 3, 2),
@@ -65,7 +66,7 @@ class Recogniser(nn.Module):
             _squash(64, wide),
         )
         self.gather = nn.Conv2d(wide, wide, (2, 1))
-        self.context = nn.Sequential(*(_Along(wide) for _ in range(2)))
+        self.context = nn.Sequential(*(_Along(wide) for _ in range(along)))
         self.say = nn.Conv2d(wide, len(CHARSET) + 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -45,6 +45,8 @@ SURFACES = {"features", "anomaly"}
 """Formats of models that take pictures of any size and answer with a map of them."""
 SURFACE_PX = 64
 """Side of the picture that such a model is probed with."""
+LINE_PX = 160
+"""Width of the picture that a reader of lines of any length is probed with."""
 INSTANCES = {"instances", "yolov8-seg"}
 """Formats with a second output, the prototypes."""
 
@@ -343,6 +345,8 @@ def _check_parity(ref: str, model: Model) -> None:
     shape = [d if isinstance(d, int) and d > 0 else 1 for d in model.input_shape]
     if card.output.format in SURFACES:
         shape[1:3] = [SURFACE_PX if d == 1 else d for d in shape[1:3]]
+    elif card.output.format == "ctc" and shape[2] == 1:  # of free width
+        shape[2] = LINE_PX
     bound = model.bind(shape)
     for known in card.parity.probes:
         bound.input[...] = probe(known.seed, shape)
