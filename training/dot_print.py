@@ -65,14 +65,14 @@ def _head(text: str, rng: Generator, split: Split, kind: float) -> list[Grid]:
         letters = alphabet(rng, 7)
     elif kind < 0.5:
         letters = alphabet(rng, 5)
-    elif kind < 0.6:
+    elif kind < 0.66:
         head = HEADS_KEPT_APART[int(rng.integers(2))]
         while split == "train" and head in HEADS_KEPT_APART:
             columns = int(rng.integers(5, 11))
             head = (columns, max(7, columns + int(rng.integers(5))))
         letters = {c: _strokes(c, *head) for c in set(text) if c != " "}
     else:
-        rows = int(rng.integers(7, 19, 3).min())
+        rows = int(rng.integers(7, 19, 2).min())
         chosen = fonts()[split]
         if rows < 11:
             chosen = [f for f in chosen if "Bold" in f or "Demi" in f or "Mono" in f] or chosen

@@ -35,7 +35,7 @@ WIDEST, NARROWEST = 640, 96
 BATCH, HELD_OUT = 32, 2_000
 STEPS = 80
 """Per epoch."""
-SCHEDULE = Schedule(epochs=20, rate=1.2e-3, decay=0.01, warm_up=40, average=0.99, measure_every=5)
+SCHEDULE = Schedule(epochs=15, rate=1.2e-3, decay=0.01, warm_up=40, average=0.99, measure_every=5)
 TRAINED_ON = (
     "Rendered strips (training.dot_print, split train): dot-matrix and ink-jet print of heads of "
     "5x5 dots to 18 rows in many designs, and solid print, tilted, bent, faint, inverted, noisy; "
