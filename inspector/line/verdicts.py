@@ -312,9 +312,10 @@ class Verdicts:
         self._offers.put(verdict, places, batch.texts, batch.product)
 
     def _show(self, candidate: Candidate, verdict: Verdict, planned: Job) -> None:
-        frames = candidate.part.frames
-        if not frames:
+        came = candidate.part.frames
+        if not came:
             return
+        frames = {view: came[view] for view in planned.views if view in came}
         pixels = _Developed(frames, self._receiver)
         self._archive.offer(verdict, pixels)
         if self._offers is not None and self.offering:

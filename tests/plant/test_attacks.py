@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -107,7 +108,10 @@ def test_who_may_read_may_write_nothing(plant: Any, auditor: Any) -> None:
             problem(auditor(method, f"/api/v1{path}", body), 403, "forbidden")
             if "webhooks" not in path:
                 problem(admin(method, f"/api/v1{path}", body), 403, "forbidden")
-            problem(plant.client("")(method, f"/api/v1{path}", body), 401)
+            nobody = plant.client("")
+            while (reply := nobody(method, f"/api/v1{path}", body)).status == 429:
+                time.sleep(0.1)  # wrong keys are slowed down
+            problem(reply, 401)
         assert len(history.desk(limit=100_000)) == size
 
 

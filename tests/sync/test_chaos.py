@@ -76,8 +76,13 @@ def test_a_clock_that_jumps_moves_no_record(centre: Served, site: Site) -> None:
     whole(centre, site)
 
 
+@pytest.mark.slow
 def test_both_sides_killed_a_few_times(tmp_path: Path) -> None:
     kill_both(tmp_path, kills=2, seed=3, parts=20)
+
+
+def test_one_side_killed_once(tmp_path: Path) -> None:
+    kill_both(tmp_path, kills=1, seed=3, parts=8)
 
 
 @pytest.mark.slow

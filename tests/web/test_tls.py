@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def asked(app: Any, method: str, path: str, **more: Any) -> httpx.Response:
         ) as client:
             return await client.request(method, path, **more)
 
-    return asyncio.run(ask())
+    # In a thread of its own: a browser's driver may have this thread's event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, ask()).result(20)
 
 
 def test_the_cookie_is_secure_and_bound_to_its_host(app: Any) -> None:
