@@ -20,7 +20,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from inspector.config import Scada, Station
 from inspector.part import Mode
-from inspector.plant.desk import Line
+from inspector.plant.desk import Line, publish
 
 log = structlog.get_logger()
 
@@ -70,8 +70,6 @@ def pack(status: Mapping[str, Any], alive: bool, requests: int) -> bytes:
 
 async def serve_poll(station: Station, scada: Scada, line: Line, run: Path) -> None:
     """Answer until cancelled. Raises ``OSError`` when the port is taken."""
-    from inspector.plant.scada import publish
-
     assert scada.poll is not None
     requests = 0
 

@@ -18,6 +18,7 @@ from inspector.bus import run_dir
 from inspector.config import Plant, Station, load_station
 from inspector.logs import configure
 from inspector.plant.app import create_app
+from inspector.plant.desk import publish
 
 log = structlog.get_logger()
 
@@ -70,9 +71,7 @@ async def serve(station: Station, plant: Plant, run: Path) -> None:
     # What is loaded by now stays: a full collection would walk all of it, for 30 ms.
     gc.collect()
     gc.freeze()
-    draft = run / "plant.url.new"
-    draft.write_text(url)
-    draft.rename(run / "plant.url")
+    publish(run / "plant.url", url)
     beating = asyncio.create_task(_beat(Beat(run / "plant.beat")))
     log.info("serving the MES", url=url)
     try:

@@ -22,7 +22,7 @@ from inspector.bus import run_dir
 from inspector.config import Scada, Station, load_station
 from inspector.logs import configure
 from inspector.part import Verdict
-from inspector.plant.desk import Line
+from inspector.plant.desk import Line, publish
 from inspector.plant.problems import Problem
 from inspector.store.pages import tail
 
@@ -119,13 +119,6 @@ def new_verdicts(line: Line, after: int) -> tuple[list[Verdict], int]:
     except Problem:  # no ledger yet
         return [], after
     return [record for _, record in records if isinstance(record, Verdict)], upto
-
-
-def publish(path: Path, text: str) -> None:
-    """Write an address that is known only now, whole or not at all."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text)
-    draft.rename(path)
 
 
 def _end(line: Line) -> int:
