@@ -1,0 +1,143 @@
+// A picture on a canvas and a pointer over it: a picture enters, points in its own pixels leave.
+// What the loupe and the recipe's areas share; what is drawn over the picture is theirs.
+//
+// A live picture comes smaller than the frame it shows, so its size is said beside it: boxes and
+// points always count in pixels of the whole frame.
+
+const STEP = 1.25;
+const MOST = 24;
+
+export class Sight {
+  // `over(pen)` draws on the picture, in its pixels; `pointer` has `down`, `move` and `up`, each
+  // told the point.
+  constructor(canvas, over, pointer) {
+    this.canvas = canvas;
+    this.over = over;
+    this.image = null;
+    this.width = this.height = 0; // of the whole frame
+    this.wanted = "";
+    this.whole();
+    canvas.addEventListener("pointerdown", (event) => {
+      if (!this.image) return;
+      canvas.setPointerCapture(event.pointerId);
+      pointer.down(this.at(event));
+    });
+    canvas.addEventListener("pointermove", (event) => this.image && event.buttons && pointer.move(this.at(event)));
+    canvas.addEventListener("pointerup", () => pointer.up());
+    new ResizeObserver(() => this.draw()).observe(canvas);
+  }
+
+  // The picture at an address; nothing where there is none. One that comes late is not shown.
+  show(url) {
+    if (url && url === this.wanted) return this.draw();
+    this.wanted = url ?? "";
+    this.image = null;
+    this.draw();
+    if (!url) return;
+    const image = new Image();
+    image.onload = () => this.wanted === url && this.put(image, image.width, image.height);
+    image.src = url;
+  }
+
+  // A picture that is at hand, of a frame of this size.
+  put(image, width, height) {
+    this.image?.close?.();
+    [this.image, this.width, this.height] = [image, width, height];
+    this.draw();
+  }
+
+  // A picture of whoever calls, as it comes, until another one is shown.
+  stream(name) {
+    if (this.wanted === name) return;
+    this.wanted = name;
+    this.image = null;
+    this.draw();
+  }
+
+  whole() {
+    this.zoom = 1;
+    this.x = this.y = 0; // of the frame's middle, from the canvas's, in its pixels
+    this.draw();
+  }
+
+  // Canvas pixels to one of the frame.
+  get scale() {
+    if (!this.image) return 1;
+    return Math.min(this.canvas.clientWidth / this.width, this.canvas.clientHeight / this.height) * this.zoom;
+  }
+
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const [cx, cy] = [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
+    return [cx / this.scale + this.width / 2 - this.x, cy / this.scale + this.height / 2 - this.y];
+  }
+
+  move(dx, dy) {
+    this.x += dx;
+    this.y += dy;
+    this.draw();
+  }
+
+  // Nearer or further, the point under the pointer staying where it is.
+  near(event) {
+    event.preventDefault();
+    if (!this.image) return;
+    const [px, py] = this.at(event);
+    this.zoom = Math.min(MOST, Math.max(1, this.zoom * (event.deltaY < 0 ? STEP : 1 / STEP)));
+    const [qx, qy] = this.at(event);
+    if (this.zoom === 1) this.whole();
+    else this.move(qx - px, qy - py);
+  }
+
+  // A box from any two corners: left before right, above before below, nothing outside the frame.
+  box([x1, y1, x2, y2]) {
+    const within = (value, high) => Math.min(Math.max(value, 0), high);
+    const [left, right] = [x1, x2].sort((a, b) => a - b).map((x) => within(x, this.width));
+    const [top, bottom] = [y1, y2].sort((a, b) => a - b).map((y) => within(y, this.height));
+    return [left, top, right, bottom];
+  }
+
+  draw() {
+    const { canvas } = this;
+    const ratio = devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+    }
+    const pen = canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    canvas.dataset.shown = this.image ? this.wanted : "";
+    if (!this.image) return;
+    const { scale } = this;
+    pen.translate(width / 2 + this.x * scale, height / 2 + this.y * scale);
+    pen.scale(scale, scale);
+    pen.translate(-this.width / 2, -this.height / 2);
+    pen.imageSmoothingEnabled = scale < 3;
+    pen.drawImage(this.image, 0, 0, this.width, this.height);
+    this.over(pen);
+  }
+
+  // A box or a polygon in a colour of the tokens, `thick` CSS pixels, seen on whatever picture.
+  outline(pen, shape, look, thick = 2, dashes = []) {
+    for (const [stroke, wide] of [[token("--mark-key"), thick + 2], [token(look), thick]]) {
+      pen.strokeStyle = stroke;
+      pen.lineWidth = wide / this.scale;
+      pen.setLineDash(dashes.map((dash) => dash / this.scale));
+      pen.beginPath();
+      if (shape.box) {
+        const [x1, y1, x2, y2] = shape.box;
+        pen.rect(x1, y1, x2 - x1, y2 - y1);
+      } else {
+        shape.polygon.forEach(([x, y], index) => (index ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+        if (!shape.open) pen.closePath();
+      }
+      pen.stroke();
+    }
+  }
+}
+
+export function token(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
