@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from training.loop import SHORT, Size, run
-from training.loop_plot import plot
+from training.loop.plot import plot
 
 
 def test_the_curve_shows_a_rate_and_what_happened() -> None:
