@@ -305,6 +305,7 @@ class Process:
             state = "waiting" if started_ns is None else "done" if rig.done else "running"
             return {
                 "state": state,
+                "station_ready": rig.plc.listening(now_ns),
                 **rig.report(),
                 "seconds": round(seconds, 3),
                 "pulse_late_ms": self._late.summary(),
