@@ -24,6 +24,7 @@ from pathlib import Path
 
 import structlog
 
+from inspector import logs
 from inspector.beat import Beat
 from inspector.bus import run_dir
 from inspector.config import Station, load_station
@@ -117,6 +118,7 @@ def run(path: Path, until: Callable[[], bool] = lambda: False) -> int:
         raise CannotRun(refusal)
     runs = run_dir(station.data)
     sole = _sole(runs / "station.lock", station.data)
+    logs.keep(logs.folder(runs), "station")
     ending = False
 
     def end(*_: object) -> None:
@@ -222,7 +224,8 @@ def _start(child: _Child, path: Path, runs: Path) -> None:
     process = child.process
     child.popen = subprocess.Popen(
         [sys.executable, "-m", process.module, str(path), str(runs), *process.arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env=os.environ
+        | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", logs.KEEP: str(logs.folder(runs))},
         stdin=subprocess.DEVNULL,
         preexec_fn=_die_with_parent,
     )
