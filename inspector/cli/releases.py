@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +41,31 @@ def list_(station: StationFile, as_json: Json = False) -> None:
             }
         )
     print(json.dumps(rows)) if as_json else print_rows("Releases", rows)
+
+
+@app.command()
+def offered(station: StationFile, as_json: Json = False) -> None:
+    """Show what the station's channel had when it was last asked, and what became of it here.
+
+    Example: inspector release offered station_configs/bottle-line.yaml --json
+    """
+    from inspector.config import load_station
+    from inspector.release.offered import told
+
+    found = told(load_station(station).data)
+    if as_json:
+        print(json.dumps(asdict(found) if found else None))
+    elif found is None:
+        console.print("no channel has been asked yet: name one under `releases`, and run")
+    else:
+        rows = [
+            {"release": o.release, "number": o.number, "state": str(o.state), "why": o.why}
+            for o in found.offers
+        ]
+        when = datetime.fromtimestamp(found.utc_ns / 1e9).astimezone()
+        print_rows(f"{found.channel} at {found.source}, {when:%Y-%m-%d %H:%M:%S}", rows)
+        if found.why:
+            console.print(found.why, style="red", markup=False)
 
 
 @app.command()

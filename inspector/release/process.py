@@ -28,9 +28,10 @@ from inspector.recipe import digest_of, load, read
 from inspector.release import stage
 from inspector.release.bundle import ReleaseRefused
 from inspector.release.centre import CENTRE, FromCentre
-from inspector.release.channel import fetch, newest
+from inspector.release.channel import Pointer, fetch, newest
 from inspector.release.installed import BASE, install, installed, load_release
 from inspector.release.offer import OfferReader
+from inspector.release.offered import Entry, Offered, State, tell
 from inspector.release.shadow import Shadow
 from inspector.release.stage import Change
 from inspector.release.watch import Probation, may_take_over, why_back
@@ -88,7 +89,7 @@ class Caretaker:
         self._offers = OfferReader(run)
         self._asked = self._looked = -1e9
         self._told = time.monotonic()
-        self._refused: set[str] = set()
+        self._refused: dict[str, str] = {}
         self._ordered: set[tuple[str, int]] = set()
         self._changes: dict[str, Change] = {}
         self._centre: FromCentre | None = None
@@ -122,31 +123,23 @@ class Caretaker:
             self.tell()
 
     def fetch(self) -> None:
-        """Install what the channel has that is newer than what is here."""
+        """Install what the channel has that is newer than what is here, and tell what it has."""
         key = os.environ.get(self.plan.key, "") if self.plan.key else ""
-        data, source, name = self.station.data, self.plan.source, self.plan.channel
+        source, name = self.plan.source, self.plan.channel
+        offers: list[Entry] = []
+        why = ""
         try:
             if source == CENTRE and self._centre is None:
                 self._centre = FromCentre(self.station)
             there = self._centre
             for pointer in there.newest(name) if there else newest(source, name, key):
-                recipe = pointer.title.partition("/")[0]
-                here = [i for i in installed(data) if i.release.manifest.name == recipe]
-                highest = max((i.release.manifest.number for i in here), default=0)
-                if pointer.digest in self._refused or pointer.number <= highest:
-                    continue
-                try:
-                    home = data / "releases"
-                    path = (
-                        there.fetch(pointer, home) if there else fetch(source, pointer, home, key)
-                    )
-                    done = install(path, data, WHO.id, 1, self.station.providers)
-                    log.info("release installed", release=done.installed.title)
-                except ReleaseRefused as refusal:
-                    self._refused.add(pointer.digest)
-                    log.error("release refused", why=str(refusal))
+                state, reason = self._take(pointer, key)
+                offers.append(Entry(pointer.title, pointer.digest, pointer.number, state, reason))
         except ReleaseRefused as refusal:
-            log.warning("no releases", why=str(refusal))
+            why = str(refusal)
+            log.warning("no releases", why=why)
+        with contextlib.suppress(OSError):  # only people read it
+            tell(self.station.data, Offered(time.time_ns(), source, name, why, tuple(offers)))
 
     def look(self) -> None:
         """Who is champion, who should judge beside it, and whether the champion must go."""
@@ -203,6 +196,28 @@ class Caretaker:
 
     # Inside.
 
+    def _take(self, pointer: Pointer, key: str) -> tuple[State, str]:
+        """Install what an offer points to, if it is newer; what became of it, and why."""
+        data, source, there = self.station.data, self.plan.source, self._centre
+        recipe = pointer.title.partition("/")[0]
+        here = [i for i in installed(data) if i.release.manifest.name == recipe]
+        if any(i.digest == pointer.digest for i in here):
+            return State.HERE, ""
+        if pointer.digest in self._refused:
+            return State.REFUSED, self._refused[pointer.digest]
+        if pointer.number <= max((i.release.manifest.number for i in here), default=0):
+            return State.OLDER, ""
+        try:
+            home = data / "releases"
+            path = there.fetch(pointer, home) if there else fetch(source, pointer, home, key)
+            done = install(path, data, WHO.id, 1, self.station.providers)
+        except ReleaseRefused as refusal:
+            self._refused[pointer.digest] = str(refusal)
+            log.error("release refused", why=str(refusal))
+            return State.REFUSED, str(refusal)
+        log.info("release installed", release=done.installed.title)
+        return State.HERE, ""
+
     def _beside(self, name: str, digest: str, champion: str | None, share: float) -> None:
         """See to it that release ``digest`` (or the station file's recipe) judges in shadow."""
         beside = champion or self._champion(name)
@@ -222,7 +237,7 @@ class Caretaker:
                 )
                 recipe, title = loaded.recipe, loaded.installed.title
         except (ReleaseRefused, ConfigError, ModelError) as refusal:
-            self._refused.add(digest)
+            self._refused[digest] = str(refusal)
             log.error("no shadow", why=str(refusal))
             return
         if now is not None and now.judged:

@@ -1,0 +1,107 @@
+"""What the channel offers is told to people, with what became of it here. (I7)"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from release.centre import Centre
+from typer.testing import CliRunner
+
+from inspector.bus import run_dir
+from inspector.cli import app
+from inspector.config import load_station
+from inspector.release import install
+from inspector.release.offered import State, told
+from inspector.release.process import Caretaker
+from training.release import approve, put
+
+STATION = """
+station: S1
+data: data
+recipes: [coded.yaml]
+cameras: [{name: side, serial: V001}, {name: code, serial: V002}]
+batch: {id: B1}
+releases: {source: %s, channel: canary}
+"""
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> Path:
+    folder = tmp_path / "channel"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def caretaker(
+    centre: Centre, data: Path, channel: Path, tmp_path: Path
+) -> Iterator[Callable[[], Caretaker]]:
+    """Looks after the releases of a station that follows ``channel``."""
+    file = tmp_path / "station.yaml"
+    file.write_text(STATION % channel)
+    made: list[Caretaker] = []
+
+    def start() -> Caretaker:
+        made.append(Caretaker(load_station(file), run_dir(data)))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def states(data: Path) -> Any:
+    found = told(data)
+    assert found is not None
+    return {one.release: (one.state, bool(one.why)) for one in found.offers}
+
+
+def test_an_offer_is_here_older_or_refused(
+    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker]
+) -> None:
+    looks = caretaker()
+    put(centre.made(2), "canary", channel)
+    looks.fetch()
+    assert states(data) == {"coded/2": (State.HERE, False)}
+
+    install(centre.made(3), data, "erika")
+    (channel / "canary.json").unlink()
+    stranger = centre.unsigned(4)
+    approve(stranger, "eve", centre.keys["eve"])
+    put(stranger, "canary", channel)
+    looks.fetch()
+    looks.fetch()
+    assert states(data) == {"coded/4": (State.REFUSED, True)}, "and it stays refused, with why"
+
+
+def test_an_older_offer_is_told_as_such(
+    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker]
+) -> None:
+    install(centre.made(3), data, "erika")
+    put(centre.made(2), "canary", channel)
+
+    caretaker().fetch()
+
+    assert states(data) == {"coded/2": (State.OLDER, False)}
+
+
+def test_a_channel_that_cannot_be_asked_says_why(
+    data: Path, channel: Path, caretaker: Callable[[], Caretaker], tmp_path: Path
+) -> None:
+    (channel / "canary.json").write_text("{")
+
+    caretaker().fetch()
+
+    found = told(data)
+    assert found is not None and found.offers == () and "canary" in found.why
+    file = str(tmp_path / "station.yaml")
+    said = CliRunner().invoke(app, ["release", "offered", file, "--json"])
+    assert json.loads(said.stdout)["channel"] == "canary"
+
+
+def test_where_no_channel_was_asked_nothing_is_told(data: Path) -> None:
+    assert told(data) is None
