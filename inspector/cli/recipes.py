@@ -1,4 +1,5 @@
-"""Commands about a recipe that is being changed: judged on the newest parts, put into service."""
+"""Commands about a recipe that is being changed: given a tool, judged on the newest parts, put into
+service."""
 
 from __future__ import annotations
 
@@ -10,7 +11,17 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from inspector.cli.words import MODELS, Json, Models, RecipeFile, Threads, console, print_pairs
+from inspector.cli.words import (
+    MODELS,
+    Json,
+    Models,
+    RecipeFile,
+    Threads,
+    box,
+    console,
+    print_pairs,
+    print_rows,
+)
 
 app = typer.Typer()
 
@@ -99,3 +110,44 @@ def recipe_adopt(
 
     path = adopt(recipe, origin, data, models, signed)
     print(json.dumps({"kept": str(path)})) if as_json else console.print(f"approved: {path}")
+
+
+@app.command("kinds")
+def recipe_kinds(models: Models = MODELS, as_json: Json = False) -> None:
+    """List the kinds of tool that `inspector recipe step` makes, and the models that each may have.
+
+    Example: inspector recipe kinds --json
+    """
+    from inspector.newstep import kinds
+
+    found = kinds(models)
+    print(json.dumps(found)) if as_json else print_rows("Kinds", found)
+
+
+@app.command("step")
+def recipe_step(
+    kind: Annotated[str, typer.Argument(help="Of the tool: `inspector recipe kinds` lists them.")],
+    name: Annotated[str, typer.Option(help="Of the new step, unique in its recipe.")],
+    picture: Annotated[Path, typer.Option(help="Of a good part, the whole frame.")],
+    roi: Annotated[str, typer.Option(help="Where it looks: X1,Y1,X2,Y2 in pixels.")],
+    beside: Annotated[Path, typer.Option(help="The recipe that it is for.")],
+    view: Annotated[str, typer.Option(help="Camera, where the recipe has several.")] = "",
+    model: Annotated[str, typer.Option(help="name/version, for kinds that need one.")] = "",
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Make a step for a recipe from a good part's picture: valid at once, every number written out.
+
+    Example: inspector recipe step count --name caps --picture good.jpg --roi 20,20,220,140
+    --beside my-product.yaml
+    """
+    from inspector.newstep import Asked, NewStepError, new_step
+    from inspector.offline import read_image
+    from inspector.tools.onnx import Shelf
+
+    pixels, flaw = read_image(picture)
+    if pixels is None:
+        raise NewStepError(flaw)
+    asked = Asked(name, view, box(roi), pixels, Shelf(models, 1), beside.parent, model)
+    step = new_step(kind, asked)
+    print(json.dumps(step, ensure_ascii=False)) if as_json else print_pairs(name, step)

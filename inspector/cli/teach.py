@@ -1,8 +1,9 @@
-"""Commands that teach: pictures of good parts in, a recipe out."""
+"""Commands that teach: pictures of good parts, or a station's own good parts, in; a recipe out."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,12 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from inspector.cli.words import MODELS, Json, Models, Threads, console, print_pairs
+from inspector.cli.words import MODELS, Json, Models, Threads, box, console, print_pairs
 
 if TYPE_CHECKING:
     from inspector.teach import Progress as Told
+
+SAID_EVERY_S = 0.3
 
 app = typer.Typer(no_args_is_help=True, help="Teach a recipe from pictures of good parts.")
 
@@ -78,7 +81,7 @@ def teach_anomaly(
     """
     from inspector.teach import MOST_GOOD, read_pictures, teach
 
-    place = _roi(roi) if roi else None
+    place = box(roi) if roi else None
     with _bar() as told:
         report = teach(
             read_pictures(good, MOST_GOOD),
@@ -100,6 +103,58 @@ def teach_anomaly(
         print_pairs(str(out), report)
 
 
+@app.command("parts")
+def teach_parts(
+    data: Annotated[Path, typer.Option(help="Folder of the station's data.")],
+    recipe: Annotated[str, typer.Option(help="Name of the recipe that judged the parts.")],
+    view: Annotated[str, typer.Option(help="Camera whose pictures are taught.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bank, the heat maps, result.json.")],
+    last: Annotated[int, typer.Option(help="How many good parts, the newest ones.")] = 50,
+    roi: Annotated[str, typer.Option(help="Look only here: X1,Y1,X2,Y2 in pixels.")] = "",
+    product: Annotated[str, typer.Option(help="Only parts of this product.")] = "",
+    without: Annotated[
+        list[str] | None, typer.Option(help="Id of a part that is not good after all; repeatable.")
+    ] = None,
+    false_reject: Annotated[
+        float, typer.Option(help="Share of good parts that may be rejected.")
+    ] = 0.01,
+    models: Models = MODELS,
+    threads: Threads = 1,
+    as_json: Json = False,
+) -> None:
+    """Teach from the last good parts that a station has made, with a heat map of each.
+
+    With --json a line now and then that says how far it is, then the result.
+
+    Example: inspector teach parts --data data --recipe tile --view side --out taught
+    """
+    from inspector.teach.parts import Asked, teach_parts
+
+    asked = Asked(
+        recipe, view, last, box(roi) if roi else None, product, frozenset(without or ()),
+        false_reject,
+    )  # fmt: skip
+    with _said() if as_json else _bar() as told:
+        result = teach_parts(data, asked, out, models, threads, told)
+    report = result["report"]
+    print(json.dumps({"result": result})) if as_json else print_pairs(str(out), report)
+
+
+@contextmanager
+def _said() -> Iterator[Told]:
+    """Progress for a machine: a line for each step's beginning and end, and in between now and
+    then."""
+    due = 0.0
+
+    def told(what: str, done: int, total: int) -> None:
+        nonlocal due
+        if done in (0, total) or time.monotonic() >= due:
+            print(json.dumps({"what": what, "done": done, "total": total}), flush=True)
+            due = time.monotonic() + SAID_EVERY_S
+
+    yield told
+
+
 @contextmanager
 def _bar() -> Iterator[Told]:
     bar = Progress(
@@ -118,13 +173,3 @@ def _bar() -> Iterator[Told]:
             bar.update(tasks[what], completed=done, total=total)
 
         yield told
-
-
-def _roi(text: str) -> tuple[int, int, int, int]:
-    parts = text.split(",")
-    if len(parts) != 4 or not all(p.strip().isdigit() for p in parts):
-        raise typer.BadParameter(f"{text!r} is not X1,Y1,X2,Y2, such as 0,0,320,240")
-    x1, y1, x2, y2 = (int(p) for p in parts)
-    if x1 >= x2 or y1 >= y2:
-        raise typer.BadParameter(f"{text!r} is empty: X1 < X2 and Y1 < Y2 are needed")
-    return x1, y1, x2, y2

@@ -38,6 +38,16 @@ def day_of(text: str) -> date:
         raise typer.BadParameter(f"{text!r} is not a day as YYYY-MM-DD") from None
 
 
+def box(text: str) -> tuple[int, int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 4 or not all(p.strip().isdigit() for p in parts):
+        raise typer.BadParameter(f"{text!r} is not X1,Y1,X2,Y2, such as 0,0,320,240")
+    x1, y1, x2, y2 = (int(p) for p in parts)
+    if x1 >= x2 or y1 >= y2:
+        raise typer.BadParameter(f"{text!r} is empty: X1 < X2 and Y1 < Y2 are needed")
+    return x1, y1, x2, y2
+
+
 def print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
     table = Table(title=title, show_header=False)
     for name, value in pairs.items():

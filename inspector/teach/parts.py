@@ -1,0 +1,198 @@
+"""The last good parts of a station go in; a bank that knows them comes out, and a map of each part.
+
+Good is what the line passed and nobody overrode, and what it rejected and a reviewer says is good:
+those are what a taught tool must let through. Every part is judged by members that did not know it,
+so its score and its heat map are what the tool will say of a new one. Imported by the command line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from inspector.offline import read_image
+from inspector.part import Mode, Outcome, Pixels
+from inspector.store import History
+from inspector.store.files import write_whole
+from inspector.store.pages import parts_of
+from inspector.store.query import PartHistory
+from inspector.store.reviews import Decision, Reviews
+from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, LEAST_GOOD, MOST_GOOD, teach_anomaly
+from inspector.teach.pictures import Progress, TeachError
+from inspector.tools.anomaly import Map, worst
+from inspector.tools.bank import Bank, keep_bank
+from inspector.tools.onnx import Shelf
+from inspector.tools.step import Roi, Unjudged, crop
+
+PORTION = 500
+SEARCHED = 200_000
+"""Parts that are gone through for good ones: more than an hour at 50 parts/s."""
+REVIEWED = 10_000
+"""The newest reviews that are asked what is good."""
+BOUND_S = 60.0
+MODES = frozenset({Mode.AUTO, Mode.SETUP})
+"""In production, or while somebody feeds good parts to set the station up."""
+SHOWN = 24
+"""Parts that are pictured: those that are most unlike the others, worst first."""
+SIDE = 480
+"""Pixels of a picture's longer side; a map has some hundred cells."""
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which parts teach, and what of them."""
+
+    recipe: str
+    """By which they were judged."""
+    view: str
+    last: int = 50
+    roi: Roi | None = None
+    product: str = ""
+    """Only parts of its batches."""
+    without: frozenset[str] = frozenset()
+    """Parts that are left out, by id: somebody has looked, and they are not good."""
+    false_reject: float = FALSE_REJECT
+
+
+def teach_parts(
+    data: Path,
+    asked: Asked,
+    out: Path,
+    models: Path,
+    threads: int = 1,
+    progress: Progress = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """Teaches from the station's own parts into ``out``; what it was measured to do, JSON-ready.
+
+    ``out`` then holds the bank as a recipe's folder would, the pictures of the parts that are most
+    unlike the others with their heat maps (``0.jpg``, ``0.png`` …) and ``result.json``. Raises
+    ``TeachError``, ``ModelError``, ``StoreError`` or ``OSError``.
+    """
+    parts, pictures = _seen(data, asked, progress)
+    taught = teach_anomaly(
+        pictures,
+        Shelf(models, threads),
+        backbones=(BACKBONE,),
+        false_reject=asked.false_reject,
+        progress=progress,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    bank = taught.bank
+    digest = keep_bank(bank, out)
+    scores = [bank.score(worst(m)) for m in taught.maps[0]]
+    order = sorted(range(len(parts)), key=lambda i: -scores[i])
+    for number, i in enumerate(order[:SHOWN]):
+        _draw(out / f"{number}.jpg", pictures[i], None, bank)
+        _draw(out / f"{number}.png", pictures[i], taught.maps[0][i], bank)
+    result = {
+        "bank": digest,
+        "view": asked.view,
+        "roi": asked.roi,
+        "size": list(bank.size),
+        "report": taught.report,
+        "parts": [_row(parts[i], scores[i]) for i in order],
+        "shown": min(SHOWN, len(parts)),
+        "selfmade": [round(bank.score(worst(m)), 4) for m in taught.maps[1]],
+    }
+    write_whole(out / RESULT, json.dumps(result, ensure_ascii=False).encode())
+    return result
+
+
+def good_parts(data: Path, asked: Asked) -> Iterator[PartHistory]:
+    """The newest good parts of which the view is kept, newest first. Raises ``StoreError``."""
+    with Reviews(data) as reviews:
+        said = reviews.find(limit=REVIEWED)
+    truly: dict[str, Outcome] = {}
+    for review in said:  # newest first
+        if review.opinion.decision is not Decision.SECOND_OPINION:
+            truly.setdefault(str(review.opinion.part), review.opinion.outcome)
+    with History(data, bound_s=BOUND_S) as history:
+        products = {c.id: c.product for c in history.batch_changes(10_000)}
+        before: int | None = None
+        for _ in range(SEARCHED // PORTION):
+            parts, before = parts_of(history, before=before, limit=PORTION)
+            for part in parts:
+                verdict, id = part.verdict, str(part.verdict.part_id)
+                if (
+                    verdict.recipe.rpartition("@")[0] == asked.recipe
+                    and verdict.mode in MODES
+                    and truly.get(id, verdict.outcome) is Outcome.PASS
+                    and asked.product in ("", products.get(verdict.batch))
+                    and id not in asked.without
+                    and _picture(part, asked.view)
+                ):
+                    yield part
+            if before is None:
+                return
+
+
+def _seen(data: Path, asked: Asked, progress: Progress) -> tuple[list[PartHistory], list[Pixels]]:
+    """The parts that teach and what lies under the ROI of each. A picture that a disk has damaged
+    is left out; one of another size than the ROI was drawn for is a mistake."""
+    if not LEAST_GOOD <= asked.last <= MOST_GOOD:
+        what = f"{LEAST_GOOD} to {MOST_GOOD} parts teach"
+        raise TeachError(f"{what}, not {asked.last}")
+    parts: list[PartHistory] = []
+    pictures: list[Pixels] = []
+    for part in good_parts(data, asked):
+        pixels, _ = read_image(data / _picture(part, asked.view))
+        if pixels is None:
+            continue
+        try:
+            pictures.append(crop(pixels, asked.roi))
+        except Unjudged as error:
+            raise TeachError(f"part {part.verdict.sequence}: {error}; draw it anew") from None
+        parts.append(part)
+        progress("finding good parts", len(parts), asked.last)
+        if len(parts) == asked.last:
+            break
+    if len(parts) < LEAST_GOOD:
+        of = f" of {asked.product}" if asked.product else ""
+        raise TeachError(
+            f"{len(parts)} good parts{of} by recipe {asked.recipe} have a kept picture of "
+            f"{asked.view}, {LEAST_GOOD} are needed; let the line run, and have the station file "
+            "keep pictures of more passes (`store.pass_image_every`)"
+        )
+    return parts, pictures
+
+
+def _picture(part: PartHistory, view: str) -> str:
+    """Where the picture of a view lies; of the only one, whatever it is called."""
+    images = part.images
+    return next((i.path for i in images if i.view == view or len(images) == 1), "")
+
+
+def _row(part: PartHistory, score: float) -> dict[str, Any]:
+    verdict = part.verdict
+    return {
+        "id": str(verdict.part_id),
+        "number": verdict.sequence,
+        "batch": verdict.batch,
+        "utc_ns": verdict.times.utc_ns,
+        "score": round(score, 4),
+    }
+
+
+def _draw(path: Path, pixels: Pixels, seen: Map | None, bank: Bank) -> None:
+    """The picture itself, or how unlike good ones each of its places is, to be laid over it: what
+    is as good ones are is clear, and the limit is half way up."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if seen is None:
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        path.write_bytes(cv2.imencode(".jpg", small, (cv2.IMWRITE_JPEG_QUALITY, 88))[1].tobytes())
+        return
+    far = cv2.resize(seen, size, interpolation=cv2.INTER_CUBIC) / (2 * max(bank.limit, 0.1))
+    heat = np.clip(far, 0, 1)
+    colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    clear = np.clip(1.6 * heat, 0, 0.9)
+    layers = np.dstack([colours, (clear * 255).astype(np.uint8)])
+    path.write_bytes(cv2.imencode(".png", layers)[1].tobytes())
