@@ -186,7 +186,7 @@ class Champions:
         old = line.plan.at(first)
         body = {"release": ready.title, "digest": ready.digest, "at": "part", "from": first,
                 "stream": line.stream}  # fmt: skip
-        if old.recipe.name == name:
+        if old.recipe.name == name and not line.plan.ended:
             lot = _sub_lot(old.batch)
             line.plan.substitute(ready.recipe, _title(ready.recipe), first, lot)
             line.ledger.add_batch(old.batch, "end", who)

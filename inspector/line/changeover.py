@@ -102,6 +102,8 @@ class Plan:
         self._jobs: list[tuple[int, Job]] = [(0, first)]
         self.challenged = range(0)
         """The part numbers that a challenge test has asked for."""
+        self.ended = False
+        """The newest job's batch has ended, and none has begun since."""
 
     @property
     def newest(self) -> Job:

@@ -32,11 +32,13 @@ from inspector.line import releasing, setting
 from inspector.line.champions import Champions, NoRelease
 from inspector.line.changeover import Recipe, job
 from inspector.line.line import Line
+from inspector.line.lives import Lives
 from inspector.line.modes import ModeError
 from inspector.part import Batch, Mode
 from inspector.registers import U32, GateReason
 from inspector.registers import Action as Tell
 from inspector.store import StoreError
+from inspector.store.batches import Step
 
 RANGE_MAX = 1000
 """Parts that one ``reject`` may name: far more than stand between eye and gate."""
@@ -70,16 +72,22 @@ class Commands:
         self._server = server
         self._recipes = recipes
         self._owed: list[tuple[Future[int], Command, Mapping[str, Any]]] = []
+        self._lives = Lives(line.ledger.data_dir)
 
     @property
     def owing(self) -> bool:
         """Whether somebody waits for the disk, so that the loop should come round soon."""
-        return bool(self._owed) or self._champions.loading
+        return bool(self._owed) or self._champions.loading or self._lives.asking
 
     def take(self) -> None:
         """Obey what has come, and answer what is durable by now. Never waits."""
         while (command := self._server.receive()) is not None:
-            self._obey(command)
+            self._consider(command)
+        for command, why in self._lives.finished():
+            if why:
+                self._refuse(command, why)
+            else:
+                self._obey(command)
         for command, answer in self._champions.finished():
             if isinstance(answer, str):
                 self._refuse(command, answer)
@@ -93,6 +101,38 @@ class Commands:
                 self._server.answer(command, False, f"done, but not recorded: {error}")
             else:
                 self._server.answer(command, True, body)
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        self._lives.close()
+
+    def _consider(self, command: Command) -> None:
+        """Obey at once what is no step in a batch's life; of a step the desk is asked first."""
+        asked = self._step(command)
+        if asked is None:
+            self._obey(command)
+        else:
+            self._lives.ask(command, *asked)
+
+    def _step(self, command: Command) -> tuple[str, Step] | None:
+        """The batch that ``command`` is about and the step in its life; None where there is none,
+        or where the command names its batch wrongly, which `_obey` will say."""
+        running, args = self._line.plan.newest.batch.id, command.args
+        match command.command:
+            case Action.START_BATCH:
+                named, step = args.get("id"), Step.START
+            case Action.CHANGE_OVER:
+                batch = args.get("batch")
+                named, step = batch.get("id") if isinstance(batch, Mapping) else batch, Step.START
+                if named == running:
+                    return None
+            case Action.END_BATCH:
+                named, step = args.get("id") or running, Step.CLOSE
+            case Action.RESUME:
+                named, step = running, Step.GO_ON
+            case _:
+                return None
+        return (named.strip(), step) if isinstance(named, str) and named.strip() else None
 
     def _obey(self, command: Command) -> None:
         act = ACTS.get(command.command)
@@ -172,13 +212,16 @@ class Commands:
         if first < next_part:
             raise Refused(f"part {first} has gone by; the next is {next_part}")
         old = line.plan.newest.batch
+        if begins and old.id == planned.batch.id and not line.plan.ended:
+            raise Refused(f"batch {old.id!r} runs already")
         planned = releasing.awaiting(line.station.quality, planned, line.plan.newest)
         line.plan.change(planned, first)
-        if old.id != planned.batch.id:
+        if old.id != planned.batch.id and not line.plan.ended:
             line.ledger.add_batch(old, "end", command.principal.id)
         if begins or old.id != planned.batch.id:  # one that was ended goes on
             line.ledger.add_batch(planned.batch, "begin", command.principal.id)
             line.periods.begin(planned.batch.id, first, "batch", command.principal.id)
+            line.plan.ended = False
             self._champions.began(name, first, command.principal.id)
         return {"from": first, "stream": line.stream, "recipe": planned.title,
                 "batch": planned.batch.id} | releasing.owed(planned)  # fmt: skip
@@ -187,9 +230,11 @@ class Commands:
         batch = self._line.plan.newest.batch
         if command.args.get("id") not in (None, batch.id):
             raise Refused(f"batch {command.args['id']!r} does not run; {batch.id!r} does")
+        if self._line.plan.ended:
+            raise Refused(f"batch {batch.id!r} is closed")
         self._line.ledger.add_batch(batch, "end", command.principal.id)
         counts = self._line.counters.batch(batch.id)
-        self._line.paused = True
+        self._line.paused = self._line.plan.ended = True
         return {"batch": batch.id, "parts": counts.parts, "passed": counts.passed,
                 "remark": "the line is paused until a batch starts and it is resumed"}  # fmt: skip
 
@@ -221,6 +266,9 @@ class Commands:
         return {"paused": True}
 
     def resume(self, command: Command) -> dict[str, Any]:
+        if self._line.plan.ended:
+            batch = self._line.plan.newest.batch.id
+            raise Refused(f"batch {batch!r} is closed; start a batch, then resume")
         self._line.paused = False
         return {"paused": False}
 

@@ -57,6 +57,8 @@ class Step(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     REJECT = "reject"
+    GO_ON = "go_on"
+    """Let a paused line produce it."""
 
 
 class Refused(Exception):
@@ -99,6 +101,7 @@ NEXT: Mapping[Step, Mapping[State, State]] = {
     ),
     Step.RELEASE: {_S.ON_HOLD: _S.RELEASED, _S.CLOSED: _S.RELEASED},
     Step.REJECT: {_S.ON_HOLD: _S.REJECTED, _S.CLOSED: _S.REJECTED},
+    Step.GO_ON: {_S.RUNNING: _S.RUNNING},
 }
 """What follows from what. Of a batch that is on hold and not closed, see `after`."""
 _WHY: Mapping[State, str] = {
