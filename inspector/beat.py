@@ -1,5 +1,6 @@
-"""A process's sign of life: the monotonic time in eight bytes that its supervisor reads.
+"""What a process and its supervisor say to each other: that it lives, and that it is to end.
 
+The sign of life is the monotonic time in eight bytes; the word to end is SIGTERM or SIGINT.
 Imports nothing of ours; every process of the station may import it.
 """
 
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
+import signal
 import struct
 import time
 from pathlib import Path
@@ -37,3 +40,32 @@ class Beat:
     def clear(self) -> None:
         """Forget the last beat: the process is about to be started anew."""
         _INSTANT.pack_into(self._page, 0, 0)
+
+
+class Ending:
+    """Whether this process has been asked to end. Made in the main thread, once."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._word = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.listen()
+
+    def listen(self) -> None:
+        """Take the signals; to be said again after a library has taken them for itself."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._hear)
+
+    def is_set(self) -> bool:
+        """Whether it is time."""
+        return self._asked
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Rest for so long, or until it is time; whether it is."""
+        if not self._asked:
+            select.select([self._word], [], [], seconds)
+        return self._asked
+
+    def _hear(self, *_: object) -> None:
+        # No lock: a handler that waited for one that its own thread holds would wait for ever.
+        self._asked = True
+        os.eventfd_write(self._word, 1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import structlog
 
 from inspector import logs
-from inspector.beat import Beat
+from inspector.beat import Beat, Ending
 from inspector.cameras.messages import (
     CameraEvent,
     Descriptor,
@@ -54,20 +53,11 @@ def main(station: Station | Path, name: str, endpoint: str, beat: Beat | None = 
     if isinstance(station, Path):
         station = load_station(station)
     index = [camera.name for camera in station.cameras].index(name)
-    ending = False
-
-    def end(*_: object) -> None:
-        nonlocal ending
-        ending = True
-
-    def opened() -> None:  # harvesters takes SIGINT for itself whenever a camera is opened
-        signal.signal(signal.SIGINT, end)
-        signal.signal(signal.SIGTERM, end)
-
-    opened()
+    ending = Ending()
     outbox = Outbox(endpoint, name, index)
     try:
-        watch(station.cameras[index], outbox, lambda: ending, beat, opened)
+        # harvesters takes SIGINT for itself whenever a camera is opened
+        watch(station.cameras[index], outbox, ending.is_set, beat, ending.listen)
     finally:
         outbox.close()
 

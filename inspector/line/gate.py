@@ -23,6 +23,8 @@ class Seen:
 
     status: PlcStatus
     at_ns: int
+    ready: bool = True
+    """What the station said of itself in the same exchange."""
 
 
 @dataclass(frozen=True, slots=True)

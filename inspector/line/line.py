@@ -189,7 +189,7 @@ class Line:
         """All that the gate has said."""
         for event in self.gate.take():
             if isinstance(event, Seen):
-                self._plc(event.status, event.at_ns)
+                self._plc(event.status, event.at_ns, event.ready)
             elif isinstance(event, Told):
                 self.verdicts.told(event)
                 self.periods.told(event, self.run)
@@ -198,12 +198,12 @@ class Line:
                 self.alarms.holds(AlarmCode.PLC_LOST, not event.up, event.why)
                 self.ledger.add_event("gate_link", "line", up=event.up, why=event.why)
 
-    def _plc(self, status: PlcStatus, at_ns: int) -> None:
+    def _plc(self, status: PlcStatus, at_ns: int, said_ready: bool) -> None:
         if self.inputs.wired:
             status = replace(status, signals=self.inputs.worse(status.signals))
         update = self.zone.update(status, at_ns)
         if update.new_run:
-            self._new_run(status, update)
+            self._new_run(status, update, at_ns)
         elif update.refused:
             self.gate.refuse(status.run, update.refused, GateReason.TRACKING)
         for alarm in update.alarms:
@@ -218,9 +218,9 @@ class Line:
             self.last_part_ns = seen.trigger_ns
         self.matching.told(self.zone.clock.here(status.plc_ms))
         self.stop.signals(status.signals)
-        self.periods.status(status, len(self.zone))
+        self.periods.status(status, len(self.zone), at_ns, said_ready)
 
-    def _new_run(self, status: PlcStatus, update: Update) -> None:
+    def _new_run(self, status: PlcStatus, update: Update, at_ns: int) -> None:
         """The part counter began anew, or this is the first word of the PLC."""
         for candidate in list(self.matching.parts.values()):
             if candidate.triggered:
@@ -232,7 +232,7 @@ class Line:
         gap = gap_before(self.ledger, self.stream, status.part_counter)
         missing, unobserved = gap.numbers, gap.unobserved
         unseen = 0 if gap.recorded else len(missing)
-        self.periods.open(self.stream, status, self.plan.newest.batch.id, unseen)
+        self.periods.open(self.stream, status, self.plan.newest.batch.id, unseen, at_ns)
         self.ledger.add_event(
             "stream_opened", "line", stream=self.stream, authority="plc",
             counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved,

@@ -85,6 +85,8 @@ class PlcGate:
 
         self._up = self._asking = False
         """The link is open; a request is on its way."""
+        self._asked_ready = False
+        """Whether that request says that the station is ready."""
         self._due_ns = 0
         self._failures = 0
         self._run: int | None = None
@@ -237,6 +239,7 @@ class PlcGate:
             bits &= ~StationBit.READY
         elif bits & StationBit.READY:
             self._heartbeat += 1
+        self._asked_ready = StationBit.READY in bits
         block = pack_station(self._heartbeat, bits, self._mode, self._ring, self._run or 0)
         self._master.ask(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
         self._asking = True
@@ -332,7 +335,7 @@ class PlcGate:
         for _ in range(progress):
             self._end(self._sent.popleft(), now_ns)
         self._give_up(now_ns)
-        self._events.append(Seen(status, now_ns))
+        self._events.append(Seen(status, now_ns, self._asked_ready))
         if self._sent:
             # The next exchange tells, and mostly is soon enough; near a deadline it is hastened.
             left_ns = max(FOLLOW_UP_NS, (self._sent[0].deadline_ns - now_ns) // 8)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import select
-import signal
 import sys
 import threading
 import time
@@ -21,7 +20,7 @@ import structlog
 import zmq
 
 from inspector import logs
-from inspector.beat import Beat
+from inspector.beat import Beat, Ending
 from inspector.bus import CommandServer, run_dir
 from inspector.cameras.messages import frames_endpoint
 from inspector.cameras.receiver import FrameReceiver
@@ -33,6 +32,7 @@ from inspector.line.changeover import Recipe, job
 from inspector.line.commands import Commands, refused
 from inspector.line.gate import Gate
 from inspector.line.line import Line
+from inspector.line.lives import Desk
 from inspector.line.modes import Modes
 from inspector.line.output import NoGate, OutputGate, write_level
 from inspector.line.plcgate import PlcGate
@@ -42,7 +42,7 @@ from inspector.line.watch import look_around, show
 from inspector.part import Batch
 from inspector.recipe import load, load_approved
 from inspector.release.offer import Offers
-from inspector.store import ImageArchive, LineLedger, signing_key
+from inspector.store import ImageArchive, LineLedger, StoreError, signing_key
 from inspector.tools.onnx import Shelf
 
 log = structlog.get_logger()
@@ -67,14 +67,7 @@ def main(path: Path, run: Path | None = None) -> None:
     """
     station = load_station(path)
     run = run or run_dir(station.data)
-    ending = False
-
-    def end(*_: object) -> None:
-        nonlocal ending
-        ending = True
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ending = Ending()
     sys.setswitchinterval(SWITCH_S)
     # OpenCV's own threads spin beside ours: 0.6 ms of CPU a part at 640x480, and no time gained.
     cv2.setNumThreads(1)
@@ -101,7 +94,7 @@ def main(path: Path, run: Path | None = None) -> None:
     more = False
     beat_due = tidy_due = 0.0
     try:
-        while not ending:
+        while not ending.is_set():
             busy = line.matching.parts or line.verdicts.waiting
             wait_ms = 0 if more else OWING_MS if commands.owing else WAIT_MS if busy else IDLE_MS
             gate_ms = (line.gate.due_ns() - time.monotonic_ns()) / 1e6
@@ -131,6 +124,7 @@ def main(path: Path, run: Path | None = None) -> None:
                 gc.collect(1)
     finally:
         gc.enable()
+        commands.close()
         champions.close()
         line.close()
         server.close()
@@ -166,12 +160,14 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
         was, first, lot = None, next(iter(recipes.values())), station.batch
         planned = job(first, Batch(lot.id, lot.product, first.name, lot.texts), names)
         planned = awaiting(station.quality, planned, None)
+    article = station.quality.first_article if station.quality is not None else None
     archive = ImageArchive(
         station.data,
         pass_image_every=store.pass_image_every,
         image_queue=store.image_queue,
         reserve_mb=store.reserve_mb,
         jpeg_quality=store.jpeg_quality,
+        tried_every=min(3, article.golden_parts) if article is not None else 3,
     )
     receiver = FrameReceiver(frames_endpoint(run), names, develop=False)
     line = Line(
@@ -179,14 +175,33 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     )
     if was is not None:
         line.modes, line.paused = Modes(was.mode), was.paused
+    unfit = _unfit(line, resumed=was is not None)
     ledger.add_event(
         "line_started", "line", recipes=[f"{r.name}@{r.revision} {r.digest}" for r in
         recipes.values()], mode=str(line.modes.now.mode), resumed=was is not None,
     )  # fmt: skip
     if was is None:
-        ledger.add_batch(planned.batch, "begin", "line")
+        if not unfit:
+            ledger.add_batch(planned.batch, "begin", "line")
         setting.keep(ledger, station, planned, line.modes, line.paused, "line")
     return line
+
+
+def _unfit(line: Line, resumed: bool) -> str:
+    """Whether the batch that the line has come up with must not be produced, and why: it is then
+    paused until another one begins. A batch that had ended has ended still."""
+    batch = line.plan.newest.batch.id
+    try:
+        with Desk(line.ledger.data_dir) as desk:
+            line.plan.ended = resumed and desk.ended(batch)
+            why = "" if resumed else desk.unfit(batch)
+    except StoreError as error:  # the line survives the desk; whoever resumes it will be told
+        log.error("the desk cannot be read", why=str(error))
+        return ""
+    if why:
+        line.paused = True
+        line.alarms.happened(AlarmCode.OTHER, why)
+    return why
 
 
 def open_gate(station: Station) -> Gate:

@@ -1,9 +1,10 @@
 """Parts that come back: one item, one code, counted once (I1, S13).
 
-Enters: the serial that was read on a part. Leaves: whether the ledger, or this minute, knows it. A
-part whose serial is known is in mode ``reinspect``: its serial links it to what was judged before,
-and production counts it no second time. While the first one is still before the gate the code is on
-two items, and the second is a reject. Imports store and part; ``line.py`` calls it.
+Enters: the serial that was read on a part. Leaves: whether the ledger, or this minute, knows it as
+produced. A part whose serial is known is in mode ``reinspect``: its serial links it to what was
+judged before, and production counts it no second time. What was only tried before, in a set-up or
+a challenge, has not been counted and is not known. While the first one is still before the gate
+the code is on two items, and the second is a reject. Imports store and part; ``line.py`` calls it.
 
 The ledger is asked in a thread of its own while the part is on its way: the line waits `WAIT_S` at
 most for the answer, and a disk that is slower costs a count, never a decision.
@@ -16,6 +17,7 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +32,18 @@ from inspector.store import History, LineLedger, StoreError
 WAIT_S = 0.005
 RECENT = 4096
 """Serials kept in memory: those whose records may not be on the disk yet, and more."""
+PRODUCED = frozenset({Mode.AUTO, Mode.BYPASS})
+"""Modes that count as production."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A part that carried a serial."""
+
+    stream: str
+    number: int
+    counted: bool
+    """It, or one with this serial before it, was produced."""
 
 
 class Serials:
@@ -39,7 +53,7 @@ class Serials:
         self._data_dir = data_dir
         self._asked: dict[PartId, Future[bool]] = {}
         self._queue: queue.SimpleQueue[tuple[str, Future[bool]] | None] = queue.SimpleQueue()
-        self._recent: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._recent: OrderedDict[str, Carried] = OrderedDict()
         self._thread: threading.Thread | None = None
 
     def ask(self, part: PartId, serial: str) -> None:
@@ -52,7 +66,8 @@ class Serials:
         self._queue.put((serial, future))
 
     def known(self, part: PartId) -> bool | None:
-        """Whether the ledger knows the serial of this part; None where it does not answer."""
+        """Whether the ledger knows the serial of this part as produced; None where it does not
+        answer."""
         future = self._asked.pop(part, None)
         if future is None:
             return False
@@ -61,13 +76,16 @@ class Serials:
         except (NotYet, StoreError):
             return None
 
-    def recent(self, serial: str) -> tuple[str, int] | None:
-        """Stream and number of the part that carried it last, of the newest ones."""
+    def recent(self, serial: str) -> Carried | None:
+        """The part that carried it last, of the newest ones."""
         return self._recent.get(serial)
 
-    def carried(self, serial: str, stream: str, number: int) -> None:
+    def carried(self, serial: str, part: Carried) -> None:
         """A part carried this serial."""
-        self._recent[serial] = (stream, number)
+        before = self._recent.get(serial)
+        if before is not None and before.counted:
+            part = replace(part, counted=True)
+        self._recent[serial] = part
         self._recent.move_to_end(serial)
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
@@ -85,7 +103,8 @@ class Serials:
             try:
                 if history is None:
                     history = History(self._data_dir, bound_s=0.5)
-                future.set_result(bool(history.by_serial(serial, 1)))
+                before = history.by_serial(serial)
+                future.set_result(any(p.verdict.mode in PRODUCED for p in before))
             except StoreError as error:
                 future.set_exception(error)
                 history = None
@@ -112,14 +131,19 @@ def judged(line: Line, candidate: Candidate) -> tuple[Outcome, tuple[str, ...]]:
         return outcome, reasons
     known = line.serials.known(part.id)
     before = line.serials.recent(serial)
-    line.serials.carried(serial, part.stream, part.sequence)
+    carried = Carried(part.stream, part.sequence, part.mode in PRODUCED)
+    line.serials.carried(serial, carried)
     if part.mode is not Mode.AUTO:
         return outcome, reasons
-    if before is not None and _is_before_gate(line, *before) and before[1] != part.sequence:
-        detail = f"serial {serial} is on part {before[1]} too"
+    if (
+        before is not None
+        and _is_before_gate(line, before.stream, before.number)
+        and before.number != part.sequence
+    ):
+        detail = f"serial {serial} is on part {before.number} too"
         line.alarms.happened(AlarmCode.OTHER, detail)
         return Outcome.REJECT, (detail, *reasons)
-    if known or before is not None:
+    if known or (before is not None and before.counted):
         part.mode = Mode.REINSPECT
     elif known is None:
         line.ledger.add_event(

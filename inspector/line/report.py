@@ -6,6 +6,7 @@ Enters: the line. Leaves: a ``Status`` for the display. Imports display and the 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from inspector.display import Health, State, Status
@@ -77,6 +78,8 @@ def _figures(line: Line) -> dict[str, float]:
         "gate_triggers_total": plc.part_counter,
         "gate_rejects_commanded_total": plc.rejects_commanded,
         "gate_rejects_confirmed_total": plc.rejects_confirmed,
+    } | {
+        f"gate_{name}": n for name, n in asdict(line.periods.at_gate.now).items()
     } | {
         f'plc_signal{{name="{str(signal.name).lower()}"}}': float(bool(signals & int(signal)))
         for signal in Signal

@@ -154,3 +154,6 @@ def _reconcile(line: Line, now_ns: int) -> None:
     if unconfirmed := line.periods.unconfirmed(lost):
         wrong.append(unconfirmed)
     line.alarms.holds(AlarmCode.COUNT_MISMATCH, bool(wrong), "; ".join(wrong), stops=False)
+    for difference in line.periods.at_gate.found:
+        line.alarms.happened(AlarmCode.COUNT_MISMATCH, difference, key="gate")
+    line.periods.at_gate.found.clear()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from typing import Any
 import structlog
 
 from inspector import logs
-from inspector.beat import Beat
+from inspector.beat import Beat, Ending
 from inspector.bus import BusError, CommandClient, NoAnswer, run_dir
 from inspector.config import Quality, Station, load_station
 from inspector.display import DisplayReader, Topic
@@ -58,24 +57,16 @@ def main(path: Path, run: Path | None = None) -> None:
     """Follow the line of station file ``path`` until SIGTERM or SIGINT."""
     station = load_station(path)
     run = run or run_dir(station.data)
-    ending = False
-
-    def end(*_: object) -> None:
-        nonlocal ending
-        ending = True
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ending = Ending()
     with contextlib.suppress(OSError):
         os.nice(5)
     beat = Beat(run / "quality.beat")
     watching = Watching(station, station.quality or Quality(), run)
     try:
-        while not ending:
+        while not ending.is_set():
             beat.beat()
-            busy = watching.turn(time.time_ns())
-            if not busy:
-                time.sleep(LOOK_S)
+            if not watching.turn(time.time_ns()):
+                ending.wait(LOOK_S)
     finally:
         watching.close()
 

@@ -133,6 +133,10 @@ def _counts(facts: Facts, w: Any) -> list[Flowable]:
             found = sum(getattr(period, name) for period in facts.periods)
             said = "" if facts.differences else _agree(0, w)
             rows.append([w[name], f"{found:,}", said])
+        for name in ("refused", "late", "withheld"):
+            known = [getattr(period, name) for period in facts.periods]
+            if known and None not in known:  # else the station was restarted in between
+                rows.append([w[name], f"{sum(known):,}", ""])
         rows += [["", "", paper.coloured(text, BAD)] for text in facts.differences]
     return paper.section(
         w["counts"], paper.table((w["what"], w["count"], w["check"]), rows, (5, 1.3, 3), (1,))

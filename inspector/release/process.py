@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ import cv2
 import structlog
 
 from inspector import logs
-from inspector.beat import Beat
+from inspector.beat import Beat, Ending
 from inspector.bus import BusError, CommandClient, run_dir
 from inspector.config import ConfigError, Station, load_station
 from inspector.identity import Action, Principal, Role
@@ -56,14 +55,7 @@ def main(path: Path, run: Path | None = None) -> None:
     """Run until SIGTERM or SIGINT."""
     station = load_station(path)
     run = run or run_dir(station.data)
-    ending = False
-
-    def end(*_: object) -> None:
-        nonlocal ending
-        ending = True
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ending = Ending()
     os.nice(NICE)
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -71,7 +63,7 @@ def main(path: Path, run: Path | None = None) -> None:
     beat = Beat(run / "releases.beat")
     caretaker = Caretaker(station, run, beat)
     try:
-        while not ending:
+        while not ending.is_set():
             beat.beat()
             caretaker.turn()
     finally:

@@ -60,8 +60,8 @@ class _Job:
 
 
 TRIED = 20
-"""Passed parts of one set-up or challenge whose pictures are kept: what a change-over is signed for
-is evidence."""
+"""Passed parts in a row of one set-up or challenge whose pictures are all kept: what a change-over
+is signed for is evidence. Of those that follow every so manieth is."""
 
 
 class ImageArchive:
@@ -75,20 +75,24 @@ class ImageArchive:
         image_queue: int = 64,
         reserve_mb: float = 512,
         jpeg_quality: int = 92,
+        tried_every: int = 3,
     ) -> None:
         """
         Args:
-            pass_image_every: one pass in so many is kept, 0: none; everything else always, and the
-                first passes of a set-up or a challenge too.
+            pass_image_every: one pass in so many is kept, 0: none; everything else always.
             image_queue: parts that may wait for the disk, each with all its views.
             reserve_mb: below this much free disk no image is written, so that the ledger can be.
             jpeg_quality: of the JPEG, 1..100.
+            tried_every: of the passes of a set-up or a challenge the first are kept, however
+                many the batch had before, and then one in so many: not more than the golden
+                parts of a first article, so that each of its attempts has a picture.
         """
         self.data_dir = Path(data_dir)
         self.trouble = ""
         self._pass_every = pass_image_every
         self._reserve_bytes = int(reserve_mb * (1 << 20))
         self._quality = jpeg_quality
+        self._tried_every = tried_every
         self._passes = self._tried = 0
         self._tried_batch = ""
         self._jobs: queue.Queue[_Job | None] = queue.Queue(image_queue + 1)
@@ -113,7 +117,9 @@ class ImageArchive:
             Whether they will be written, if the disk lets us. False for a pass that is not chosen
             and for a full queue; `counts` tells them apart.
         """
-        if verdict.outcome is Outcome.PASS and not self._is_wanted(verdict):
+        if verdict.outcome is not Outcome.PASS:
+            self._tried = 0  # whatever is tried begins anew
+        elif not self._is_wanted(verdict):
             return False
         if not frames or self._closed:
             return False
@@ -131,7 +137,7 @@ class ImageArchive:
             # a batch that follows one that was never released is tried anew
             self._tried = self._tried + 1 if verdict.batch == self._tried_batch else 1
             self._tried_batch = verdict.batch
-            return self._tried <= TRIED
+            return self._tried <= TRIED or (self._tried - TRIED) % self._tried_every == 0
         self._tried, self._tried_batch = 0, ""
         self._passes += 1
         return bool(self._pass_every) and self._passes % self._pass_every == 0

@@ -8,8 +8,10 @@ The line records a ``period`` event whenever a batch begins, the line starts, th
 a person resets the counts: ``batch``, ``stream``, ``first`` (part number), ``why``, ``counters``
 (``infeed``, ``triggers``, ``commanded``, ``confirmed``) as they stood then, ``closes`` (those of
 the stream before, as they were last seen) where another stream begins, and of the period that ends
-``refused`` (parts that the gate was told to refuse) and ``alarmed`` (rejects whose confirmation
-failed, of which an alarm told). A period is what lies between two such events.
+``refused`` (parts that the gate was told to refuse), ``alarmed`` (rejects whose confirmation
+failed, of which an alarm told), and what the gate did without being told: ``late``, ``withheld``,
+``alone`` and ``through`` (`Period` says what they mean). A period is what lies between two such
+events.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ LATE = 32
 """Periods that may be recorded between a batch's last part and its own."""
 _U32 = 0xFFFF_FFFF
 _COUNTERS = ("infeed", "triggers", "commanded", "confirmed")
+AT_GATE = ("late", "withheld", "alone", "through")
+"""What the gate did without being told, by its name in a ``period`` record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,14 @@ class Period:
     """Rejects without a confirmation of which an alarm told."""
     open: bool
     """It goes on."""
+    late: int | None = None
+    """Rejects, where the decision may have come too late, of which an alarm told; None as above."""
+    withheld: int | None = None
+    """Rejects by the PLC while the station was not *ready*."""
+    alone: int | None = None
+    """Rejects by the PLC of parts that nobody had refused: a difference."""
+    through: int | None = None
+    """Refused parts that the gate let through: a difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,7 @@ def reconcile(
     """The counts of ``batch``; None where no counter but the station's own ever ran.
 
     Args:
-        now: the PLC's counters by name, where the batch runs.
+        now: the PLC's counters and what the gate did untold, by name, where the batch runs.
         under_way: parts that have triggered and have no verdict yet.
     """
     events = _events_of(history, batch)
@@ -116,6 +128,10 @@ def _differences(
     unexplained = commanded - confirmed - alarmed
     if not -ends * IN_LANE <= unexplained <= ends * IN_LANE:
         found.append(f"{commanded} rejects commanded, {confirmed} confirmed, {alarmed} alarmed")
+    if alone := sum(period.alone or 0 for period in periods):
+        found.append(f"{alone} rejects at the gate, of parts that nobody had refused")
+    if through := sum(period.through or 0 for period in periods):
+        found.append(f"{through} refused parts that the gate let through")
     refused = [period.refused for period in periods]
     if all(number is not None for number in refused):
         told = sum(number or 0 for number in refused)
@@ -136,6 +152,7 @@ def _end(event: Event, following: Event | None, now: Mapping[str, int] | None) -
 def _period(event: Event, following: Event | None, end: Mapping[str, int]) -> Period:
     begin = event.body["counters"]
     counted = {name: int(end[name]) - int(begin[name]) & _U32 for name in _COUNTERS}
+    told: Mapping[str, Any] = following.body if following else end
     return Period(
         stream=str(event.body["stream"]),
         first=int(event.body["first"]),
@@ -145,8 +162,16 @@ def _period(event: Event, following: Event | None, end: Mapping[str, int]) -> Pe
         refused=following.body.get("refused") if following else None,
         alarmed=following.body.get("alarmed") if following else None,
         open=following is None,
+        late=_whole(told.get("late")),
+        withheld=_whole(told.get("withheld")),
+        alone=_whole(told.get("alone")),
+        through=_whole(told.get("through")),
         **counted,
     )
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
 
 
 def _events_of(history: History, batch: str) -> list[tuple[Event, Event | None]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import sys
 import threading
 import time
@@ -19,7 +18,7 @@ from typing import Any
 import structlog
 
 from inspector import __version__
-from inspector.beat import Beat
+from inspector.beat import Beat, Ending
 from inspector.bus import BusError, CommandClient, run_dir
 from inspector.config import ConfigError, Station, Sync, load_station, read_yaml
 from inspector.display import AlarmCode
@@ -51,9 +50,7 @@ def main(station_path: Path, run: Path | None = None) -> None:
     run = run or run_dir(station.data)
     with suppress(OSError):
         os.nice(NICE)
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    ending = Ending()
     beat = Beat(run / "sync.beat")
     told = _Told(run)
     with sole(run):
@@ -81,7 +78,7 @@ def sole(run: Path) -> Iterator[None]:
 def loop(
     station: Station,
     plan: Sync,
-    ending: threading.Event,
+    ending: Ending | threading.Event,
     beat: Callable[[], None],
     announce: Callable[[str], None],
 ) -> None:

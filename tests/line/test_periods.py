@@ -32,7 +32,7 @@ class Line:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.ledger = LineLedger.open(data, station="s1")
-        self.periods = Periods(self.ledger.add_event)
+        self.periods = Periods(self.ledger.add_event, settle_ns=0)
 
     def begin(self, batch: str, first: int) -> None:
         self.ledger.add_batch(Batch(batch), "begin", "mes")
@@ -135,7 +135,7 @@ def test_a_restarted_plc_opens_a_period_and_closes_the_one_before(line: Line) ->
 
 def test_a_restarted_line_goes_on_in_the_same_stream(line: Line) -> None:
     line.make("A", range(1, 41))
-    again = Periods(line.ledger.add_event)
+    again = Periods(line.ledger.add_event, settle_ns=0)
     again.open(STREAM, plc(45, 44), "A")
     line.make("A", range(41, 51))
     found = line.of("A", plc(50, 50))

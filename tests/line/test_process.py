@@ -23,7 +23,7 @@ from inspector.identity import Action, Principal, Role
 from inspector.part import GateAction, Outcome
 from inspector.registers import Action as Tell
 from inspector.registers import StationBit
-from inspector.store import History, StoreError, verify
+from inspector.store import DeskLedger, History, StoreError, verify
 from inspector.virtual.wire import Fault
 
 ENGINEER = Principal("erika", frozenset({Role.ENGINEER}))
@@ -300,6 +300,41 @@ def test_pause_drops_ready_and_resume_brings_it_back(plc, station) -> None:
     until(lambda: StationBit.READY not in plc.bits)
     assert station.command(Action.RESUME, OPERATOR).ok
     until(lambda: StationBit.READY in plc.bits)
+
+
+def test_a_raw_command_cannot_break_a_batchs_life(plc, station) -> None:
+    """Given on the bus, past the MES's interface: refused by the line, and recorded (I9, S11)."""
+    with DeskLedger.open(station.data) as desk:
+        scrapped = {"disposition": "scrap", "batch": "B-0", "reason": "r", "state": "rejected"}
+        desk.add("disposition", scrapped, "qa")
+        held = {"disposition": "hold", "batch": "B-1", "reason": "r", "state": "on_hold"}
+        desk.add("disposition", held, "qa")
+    assert station.command(Action.PAUSE, OPERATOR).ok
+    for action, args, why in (
+        (Action.START_BATCH, {"id": "B-0"}, "final"),
+        (Action.CHANGE_OVER, {"recipe": "dark", "batch": "B-0"}, "final"),
+        (Action.START_BATCH, {"id": "B-1"}, "on hold"),
+        (Action.RESUME, {}, "on hold"),
+        (Action.END_BATCH, {"id": "B-7"}, "does not run"),
+    ):
+        answer = station.command(action, **args)
+        assert not answer.ok and why in answer.error, (action, answer)
+    assert station.command(Action.END_BATCH).ok
+    for action, args in ((Action.END_BATCH, {}), (Action.RESUME, {})):
+        answer = station.command(action, **args)
+        assert not answer.ok and "on hold" in answer.error, (action, answer)
+    assert station.command(Action.START_BATCH, OPERATOR, id="B-2").ok
+    answer = station.command(Action.START_BATCH, OPERATOR, id="B-2")
+    assert not answer.ok and "runs already" in answer.error
+    assert station.command(Action.RESUME, OPERATOR).ok
+    assert station.command(Action.END_BATCH, OPERATOR).ok
+    assert "closed" in station.command(Action.RESUME, OPERATOR).error
+
+    def refused() -> list[str]:
+        return [e.body["result"]["refused"] for e in station.events("command")
+                if "refused" in e.body["result"]]  # fmt: skip
+
+    until(lambda: len(refused()) == 9)
 
 
 def test_rejects_in_a_row_stop_the_line_until_a_person_has_looked(plc, station) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,6 +87,16 @@ def test_one_code_on_two_items_is_a_reject(place: Place) -> None:
     assert (mode, outcome) == (Mode.AUTO, Outcome.REJECT)
     assert reasons == ("serial new is on part 101 too",)
     assert [alarm.detail for alarm in place.line.alarms.standing()] == list(reasons)
+
+
+def test_what_was_only_tried_before_is_counted_when_it_is_produced(place: Place) -> None:
+    tried = replace(sample_verdict(30, serial="golden"), mode=Mode.SETUP)
+    place.ledger.add_verdict(tried)
+    place.ledger.commit()
+    assert place.judge(90, "golden", Mode.CHALLENGE)[0] is Mode.CHALLENGE
+    assert place.judge(101, "golden")[0] is Mode.AUTO
+    place.line.zone.status = plc_status(gate_part=101)
+    assert place.judge(102, "golden")[0] is Mode.REINSPECT
 
 
 def test_other_modes_stay_what_they_are(place: Place) -> None:

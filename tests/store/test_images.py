@@ -173,5 +173,18 @@ def test_a_new_batch_is_tried_with_pictures_of_its_own(tmp_path: Path) -> None:
     trial = replace(PASS, mode=Mode.SETUP, batch="never released")
     with ImageArchive(tmp_path, pass_image_every=0, reserve_mb=0) as archive:
         frames = {"side": _picture()}
-        assert sum(archive.offer(trial, frames) for _ in range(30)) == 20
+        assert sum(archive.offer(trial, frames) for _ in range(20)) == 20
+        assert not archive.offer(trial, frames)
         assert archive.offer(replace(trial, batch="the next"), frames)
+
+
+def test_a_long_set_up_leaves_no_first_article_without_a_picture(tmp_path: Path) -> None:
+    """Golden parts are passes in a row, wherever in the set-up they come."""
+    trial, golden = replace(PASS, mode=Mode.SETUP), 3
+    with ImageArchive(tmp_path, image_queue=1000, pass_image_every=0, reserve_mb=0) as archive:
+        frames = {"side": _picture()}
+        kept = [archive.offer(trial, frames) for _ in range(200)]
+        assert all(any(kept[i : i + golden]) for i in range(len(kept) - golden))
+        assert sum(kept) < 100
+        assert archive.offer(replace(trial, outcome=Outcome.REJECT), frames)
+        assert all(archive.offer(trial, frames) for _ in range(20)), "a new attempt"
