@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from inspector.part import Mode
-from inspector.plantplan import Calendar, Plant, Rule, Webhook
+from inspector.plantplan import Calendar, Packs, Plant, Rule, Webhook
 from inspector.qualityplan import Challenge, FirstArticle, Quality, Seeded
 from inspector.releaseplan import Releases
 from inspector.scadaplan import Mqtt, OpcUa, Poll, Scada, Tag
@@ -22,7 +22,7 @@ from inspector.yamlfile import ConfigError, Problem, Settings, load_yaml, read_y
 
 __all__ = [
     "Calendar", "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Mqtt",
-    "Oidc", "OpcUa", "Output", "Plant", "Plc", "Poll", "Problem", "Quality", "Releases",
+    "Oidc", "OpcUa", "Output", "Packs", "Plant", "Plc", "Poll", "Problem", "Quality", "Releases",
     "Retention", "Rule", "Samples", "Scada", "Seeded", "Settings", "Station", "StopRules", "Store",
     "Sync", "Tag", "Travel", "Web", "Webhook", "load_station", "load_yaml", "read_yaml",
 ]  # fmt: skip
@@ -317,7 +317,8 @@ def load_station(path: Path) -> Station:
     if plant:
         hooks = tuple([h.model_copy(update={"secret": base / h.secret}) for h in plant.webhooks])
         placed = _placed(plant, base, "certificate", "private_key")
-        plant = plant.model_copy(update=placed | {"webhooks": hooks})
+        packs = tuple([p.model_copy(update={"key": base / p.key}) for p in plant.packs])
+        plant = plant.model_copy(update=placed | {"webhooks": hooks, "packs": packs})
     if web:
         web = web.model_copy(update=_placed(web, base, "certificate", "private_key"))
         if web.oidc:

@@ -116,6 +116,10 @@ class Frame:
     """When the host received the frame."""
 
 
+INSIDE = "inside"
+"""Label of a finding that carries the serial of what is inside the part: of an item in a case."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that one tool saw, or missed, on one part."""

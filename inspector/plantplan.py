@@ -111,6 +111,20 @@ class Webhook(Settings):
     """File that holds the secret which signs each message."""
 
 
+class Packs(Settings):
+    """A station that made the parts which are packed here, and is told what is in which case."""
+
+    name: Name
+    url: str = Field(pattern=r"^https?://[^\s/?#]+[^\s]*$", max_length=1000)
+    """Its interface, such as ``https://bot-l3-01:8100``."""
+    key: Path
+    """File that holds an API key of that station, of a user with the role ``machine``."""
+    serials: str = Field("*", max_length=64)
+    """Its parts among those of a case, as a pattern of their serials."""
+    level: str = Field("case", min_length=1, max_length=32)
+    """What is packed here: ``case``, ``pallet`` …"""
+
+
 class Plant(Settings):
     """The interface for the MES: REST under ``/api/v1``."""
 
@@ -128,11 +142,14 @@ class Plant(Settings):
     """PEM file of the certificate's key."""
     rules: tuple[Rule, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
+    packs: tuple[Packs, ...] = ()
+    """At a packing station: who is told what its cameras saw packed."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Plant:
-        for kind, entries in (("rules", self.rules), ("webhooks", self.webhooks)):
-            names = [entry.name for entry in entries]
+        told = [hook.name for hook in self.webhooks] + [one.name for one in self.packs]
+        rules = [rule.name for rule in self.rules]
+        for kind, names in (("rules", rules), ("webhooks or packs", told)):
             if twice := next((name for name in names if names.count(name) > 1), None):
                 raise ValueError(f"two {kind} are named `{twice}`")
         return self

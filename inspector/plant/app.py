@@ -22,6 +22,7 @@ from inspector.plant import (
     events,
     genealogy,
     parts,
+    periods,
     problems,
     recalls,
     rejects,
@@ -35,6 +36,7 @@ from inspector.plant.desk import Desk
 from inspector.plant.door import Door, Keys
 from inspector.plant.etag import Etag
 from inspector.plant.outbox import Outbox
+from inspector.plant.packing import Packing
 from inspector.plant.rejects import now
 from inspector.plant.rules import Rules
 from inspector.plant.webhooks import Webhooks
@@ -51,7 +53,7 @@ def create_app(station: Station, run: Path) -> ASGIApp:
     """
     assert station.plant is not None
     desk, outbox = Desk(station, run), Outbox(station.data)
-    hooks, rules = Webhooks(desk, outbox), station.plant.rules
+    hooks, rules, packs = Webhooks(desk, outbox), station.plant.rules, station.plant.packs
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,6 +62,8 @@ def create_app(station: Station, run: Path) -> ASGIApp:
         at_work = [asyncio.create_task(hooks.run())]
         if rules:
             at_work.append(asyncio.create_task(Rules(desk, rules, outbox).run()))
+        if packs:
+            at_work.append(asyncio.create_task(Packing(desk, packs, outbox).run()))
         yield
         for task in at_work:
             task.cancel()
@@ -81,7 +85,8 @@ def create_app(station: Station, run: Path) -> ASGIApp:
         lifespan=lifespan,
     )
     problems.install(app)
-    for room in (rejects, parts, reviews, batches, reports, genealogy, recalls, tags, events):
+    rooms = (rejects, parts, reviews, batches, periods, reports, genealogy, recalls, tags, events)
+    for room in rooms:
         app.include_router(room.router(desk), prefix="/api/v1")
     app.include_router(webhooks.router(desk, hooks), prefix="/api/v1")
     app.include_router(_status(desk), prefix="/api/v1")

@@ -6,14 +6,12 @@ durable, and the desk's record of the request. ``app.py`` imports it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
 
 from fastapi import APIRouter, Response
 from fastapi import Path as PathParameter
-from pydantic import BaseModel
 
 from inspector.identity import Action, Principal, authorise
 from inspector.part import Mode, Outcome
@@ -35,35 +33,22 @@ from inspector.plant.batchwords import (
     Changeover,
     Counts,
     LineSaid,
-    PeriodSaid,
-    Reconciled,
 )
 from inspector.plant.desk import Desk
+from inspector.plant.orders import obeyed, once
 from inspector.plant.parts import Gs1Text, Gtin, held, moment, sold_as
+from inspector.plant.periods import reconciled
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import isolate, now, replied
-from inspector.plant.requests import Done, Once
+from inspector.plant.rejects import isolate, now
+from inspector.plant.requests import Done
 from inspector.plant.words import DisposeSaid, RejectSaid, Why
 from inspector.store import History
 from inspector.store.batches import DISPOSED, Plan, Refused, State, Step, after, decision
 from inspector.store.batches import KIND as LIFE
 from inspector.store.pages import batch_ids, changes_of
-from inspector.store.periods import reconcile
 
-S = TypeVar("S", bound=BaseModel)
-REQUEST = "request"
-"""Kind of the desk's record of what the line was asked for."""
-TOTALS = {
-    "infeed": "infeed",
-    "triggers": "triggers",
-    "commanded": "rejects_commanded",
-    "confirmed": "rejects_confirmed",
-}
-"""The PLC's counters in the heartbeat's figures, by their name in a ``period`` record."""
 LOTS = 1000
 """Batches that are asked for a lot of another name than theirs."""
-UNDER_WAY = 25
-"""Parts that may have come since the last heartbeat."""
 BatchId = Annotated[str, PathParameter(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
 
 
@@ -94,7 +79,7 @@ def router(desk: Desk) -> APIRouter:
             return BatchDetail(
                 **_batch(desk, history, id),
                 defects=history.defects(id),
-                reconciliation=_reconciled(desk, history, id),
+                reconciliation=reconciled(desk, history, id),
             )
 
     @routes.post("/batches", status_code=201, responses={202: {"model": LineSaid}})
@@ -110,7 +95,7 @@ def router(desk: Desk) -> APIRouter:
             return _begun(desk, who, asked) if asked.begin else _planned(desk, asked)
 
         response.headers["Location"] = f"/api/v1/batches/{quote(asked.id)}"
-        return _once(desk, who, key, "/batches", body, act, response, LineSaid)
+        return once(desk, who, key, "/batches", body, act, response, LineSaid)
 
     @routes.post("/batches/{id}/start", status_code=201)
     def post_start(id: BatchId, who: Someone, response: Response, key: Key = None) -> LineSaid:
@@ -124,7 +109,7 @@ def router(desk: Desk) -> APIRouter:
                     raise Problem(404, "unknown-batch", f"batch {id!r} was never planned")
                 return _begun(desk, who, _as_last(desk, history, id))
 
-        return _once(desk, who, key, f"/batches/{id}/start", {}, act, response, LineSaid)
+        return once(desk, who, key, f"/batches/{id}/start", {}, act, response, LineSaid)
 
     @routes.post("/batches/{id}/close")
     def post_close(id: BatchId, who: Someone, response: Response, key: Key = None) -> LineSaid:
@@ -137,13 +122,13 @@ def router(desk: Desk) -> APIRouter:
             with desk.history() as history:
                 begun = desk.batches.life(history, desk.holds, id).begun
             if begun:
-                return _obeyed(desk, who, Action.END_BATCH, {"id": id}, 200)
+                return obeyed(desk, who, Action.END_BATCH, {"id": id}, 200)
             answer = LineSaid(id=str(uuid4()), at=now(), result={"batch": id, "state": str(state)})
             return Done(
                 LIFE, 200, answer.model_dump(mode="json"), {"action": Step.CLOSE, "batch": id}
             )
 
-        return _once(desk, who, key, f"/batches/{id}/close", {}, act, response, LineSaid)
+        return once(desk, who, key, f"/batches/{id}/close", {}, act, response, LineSaid)
 
     @routes.post("/batches/{id}/hold", responses={202: {"model": RejectSaid}})
     def post_hold(
@@ -157,7 +142,7 @@ def router(desk: Desk) -> APIRouter:
             return isolate(desk, who, id, asked.reason, asked.requester, "hold")
 
         body = asked.model_dump()
-        return _once(desk, who, key, f"/batches/{id}/hold", body, act, response, RejectSaid)
+        return once(desk, who, key, f"/batches/{id}/hold", body, act, response, RejectSaid)
 
     @routes.post("/batches/{id}/release", status_code=201)
     def post_release(
@@ -172,7 +157,7 @@ def router(desk: Desk) -> APIRouter:
         def act() -> Done:
             return _decided(desk, id, asked, Step.RELEASE)
 
-        return _once(desk, who, key, f"/batches/{id}/release", body, act, response, DisposeSaid)
+        return once(desk, who, key, f"/batches/{id}/release", body, act, response, DisposeSaid)
 
     @routes.post("/batches/{id}/reject", status_code=201)
     def post_reject_batch(
@@ -186,7 +171,7 @@ def router(desk: Desk) -> APIRouter:
         def act() -> Done:
             return _decided(desk, id, asked, Step.REJECT)
 
-        return _once(desk, who, key, f"/batches/{id}/reject", body, act, response, DisposeSaid)
+        return once(desk, who, key, f"/batches/{id}/reject", body, act, response, DisposeSaid)
 
     @routes.post("/changeover")
     def post_changeover(
@@ -199,9 +184,9 @@ def router(desk: Desk) -> APIRouter:
         def act() -> Done:
             if asked.batch is not None:
                 _step(desk, asked.batch.id, Step.START)
-            return _obeyed(desk, who, Action.CHANGE_OVER, args, 200)
+            return obeyed(desk, who, Action.CHANGE_OVER, args, 200)
 
-        return _once(desk, who, key, "/changeover", args, act, response, LineSaid)
+        return once(desk, who, key, "/changeover", args, act, response, LineSaid)
 
     return routes
 
@@ -221,20 +206,6 @@ def links(desk: Desk) -> APIRouter:
         raise Problem(404, "unknown-batch", f"no batch of {gtin} has the lot {lot}")
 
     return routes
-
-
-def _once(
-    desk: Desk, who: Principal, key: str | None, path: str, body: Any, act: Callable[[], Done],
-    response: Response, said: type[S],
-) -> S:  # fmt: skip
-    status, answer, again = desk.requests.once(Once(who, key, {"POST": path, "body": body}), act)
-    return replied(response, status, said.model_validate(answer), again)
-
-
-def _obeyed(desk: Desk, who: Principal, action: Action, args: Any, status: int) -> Done:
-    result = desk.command(action, args, who)
-    answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
-    return Done(REQUEST, status, answer, {"action": str(action), "args": args})
 
 
 def _planned(desk: Desk, asked: BatchOrder) -> Done:
@@ -318,39 +289,6 @@ def _step(desk: Desk, id: str, step: Step, name: str = "") -> State:
         if life.state is None:
             raise Problem(404, "unknown-batch", str(error)) from None
         raise Problem(409, name or life.state.replace("_", "-"), str(error)) from None
-
-
-def _reconciled(desk: Desk, history: History, id: str) -> Reconciled | None:
-    beat, figures = desk.heartbeat, desk.heartbeat.body.get("figures", {})
-    live = None
-    if beat.alive and "gate_triggers_total" in figures:
-        live = {name: int(figures[f"gate_{total}_total"]) for name, total in TOTALS.items()}
-    under_way = int(figures.get("parts_in_progress", 0)) + UNDER_WAY if live else 0
-    found = reconcile(history, id, live, under_way)
-    if found is None:
-        return None
-    return Reconciled(
-        agree=not found.differences,
-        differences=list(found.differences),
-        verdicts=found.verdicts,
-        periods=[
-            PeriodSaid(
-                stream=period.stream,
-                first=period.first,
-                why=period.why,
-                principal=period.principal,
-                at=moment(period.utc_ns),
-                infeed=period.infeed,
-                triggers=period.triggers,
-                rejects_commanded=period.commanded,
-                rejects_confirmed=period.confirmed,
-                refused=period.refused,
-                alarmed=period.alarmed,
-                open=period.open,
-            )
-            for period in found.periods
-        ],
-    )
 
 
 def _batch(desk: Desk, history: History, id: str) -> dict[str, Any]:

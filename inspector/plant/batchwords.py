@@ -79,6 +79,14 @@ class PeriodSaid(Said):
     """Parts that the station told the gate to refuse; none where it was restarted in between."""
     alarmed: int | None
     """Rejects without confirmation of which an alarm told."""
+    late: int | None
+    """Rejects where the decision may have come too late, of which an alarm told; none as above."""
+    withheld: int | None
+    """Rejects by the PLC while the station was not ready."""
+    alone: int | None
+    """Rejects by the PLC of parts that nobody had refused: a difference."""
+    through: int | None
+    """Refused parts that the gate let through: a difference."""
     open: bool
 
 

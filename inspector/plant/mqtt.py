@@ -42,18 +42,21 @@ SHOWN = (
 """Of the heartbeat, what `status` tells."""
 
 
-async def serve_mqtt(station: Station, scada: Scada, line: Line) -> None:
-    """Both dialects, each on a connection of its own, since a connection has one will."""
+async def serve_mqtt(station: Station, scada: Scada, line: Line, orders: Orders) -> None:
+    """Both dialects, each on a connection of its own, since a connection has one will. ``orders``
+    outlives the connection: a broker that comes back may deliver a command again."""
     config = scada.mqtt
     assert config is not None
     async with asyncio.TaskGroup() as group:
         if config.plain or any(tag.topic for tag in scada.tags):
-            group.create_task(_serve_plain(station, scada, config, line))
+            group.create_task(_serve_plain(station, scada, config, line, orders))
         if config.sparkplug_group is not None:
             group.create_task(serve_sparkplug(station, config, line))
 
 
-async def _serve_plain(station: Station, scada: Scada, config: Mqtt, line: Line) -> None:
+async def _serve_plain(
+    station: Station, scada: Scada, config: Mqtt, line: Line, orders: Orders
+) -> None:
     root = f"{config.topic}/{station.station}"
     will = aiomqtt.Will(f"{root}/online", b"false", qos=1, retain=True)
     tags = MqttTags(station, scada)
@@ -72,7 +75,7 @@ async def _serve_plain(station: Station, scada: Scada, config: Mqtt, line: Line)
                     group.create_task(_tell_ledger(client, root, station, line))
                 async for message in client.messages:
                     if str(message.topic) == f"{root}/command":
-                        await _obey(client, root, station, config, line, message)
+                        await orders.heard(client, root, message)
                     else:
                         await tags.heard(message)
     finally:
@@ -126,29 +129,38 @@ def news_since(line: Line, after: int | None) -> tuple[list[tuple[str, dict[str,
     return news, upto
 
 
-_seen: OrderedDict[str, None] = OrderedDict()
+class Orders:
+    """Commands that come by the broker, each obeyed once: it may deliver one twice, also over two
+    connections."""
 
+    def __init__(self, station: Station, config: Mqtt, line: Line) -> None:
+        self._station, self._config, self._line = station, config, line
+        self._seen: OrderedDict[str, None] = OrderedDict()
 
-async def _obey(
-    client: aiomqtt.Client, root: str, station: Station, config: Mqtt, line: Line,
-    message: aiomqtt.Message,
-) -> None:  # fmt: skip
-    """One command. A retained one is old, one that was seen is not obeyed again."""
-    if message.retain:
-        return
-    id, answer = "", {}
-    try:
-        asked = json.loads(bytes(message.payload))
-        id = str(asked["id"])[:64]
-        action, args = Action(asked["command"]), dict(asked.get("args") or {})
-    except (ValueError, KeyError, TypeError):
-        answer = {"error": 'a command is {"id": "…", "command": "pause", "args": {}}'}
-    if not answer and id in _seen:
-        return
-    if not answer:
-        _seen[id] = None
-        while len(_seen) > REMEMBERED:
-            _seen.popitem(last=False)
-        answer = await anyio.to_thread.run_sync(ask, station, config, line, action, args)
-    body = {"id": id, "ok": "error" not in answer} | answer
-    await client.publish(f"{root}/answer", json.dumps(body, ensure_ascii=False), qos=1)
+    async def heard(self, client: aiomqtt.Client, root: str, message: aiomqtt.Message) -> None:
+        """One command. A retained one is old, one that was seen is not obeyed again."""
+        if message.retain:
+            return
+        id, answer = "", {}
+        try:
+            asked = json.loads(bytes(message.payload))
+            id = str(asked["id"])[:64]
+            action, args = Action(asked["command"]), dict(asked.get("args") or {})
+        except (ValueError, KeyError, TypeError):
+            answer = {"error": 'a command is {"id": "…", "command": "pause", "args": {}}'}
+        if not answer:
+            if not self._is_new(id):
+                return
+            answer = await anyio.to_thread.run_sync(
+                ask, self._station, self._config, self._line, action, args
+            )
+        body = {"id": id, "ok": "error" not in answer} | answer
+        await client.publish(f"{root}/answer", json.dumps(body, ensure_ascii=False), qos=1)
+
+    def _is_new(self, id: str) -> bool:
+        if id in self._seen:
+            return False
+        self._seen[id] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return True

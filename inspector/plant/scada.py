@@ -55,9 +55,10 @@ async def serve(station: Station, scada: Scada, run: Path) -> None:
     if scada.opcua is not None:
         services.append(lambda: serve_opcua(station, scada, line, run))
     if scada.mqtt is not None:
-        from inspector.plant.mqtt import serve_mqtt
+        from inspector.plant.mqtt import Orders, serve_mqtt
 
-        services.append(lambda: serve_mqtt(station, scada, line))
+        orders = Orders(station, scada.mqtt, line)
+        services.append(lambda: serve_mqtt(station, scada, line, orders))
     if scada.poll is not None:
         from inspector.plant.poll import serve_poll
 

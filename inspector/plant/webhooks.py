@@ -111,6 +111,9 @@ class Subscription:
     events: tuple[str, ...]
     secret: Path
     source: str
+    packs: bool = False
+    """It is another station that is told what was packed (``packing.py``): the file holds an API
+    key, and a message is a request."""
 
     def wants(self, kind: str) -> bool:
         """Whether an event of this name is for it."""
@@ -144,6 +147,9 @@ class Webhooks:
                 )
         for hook in self._desk.station.plant.webhooks:
             found[hook.name] = Subscription(hook.name, hook.url, hook.events, hook.secret, "file")
+        for one in self._desk.station.plant.packs:
+            url = f"{one.url.rstrip('/')}/api/v1/links"
+            found[one.name] = Subscription(one.name, url, (), one.key, "file", packs=True)
         self.subscriptions = found
 
     def secret_file(self, name: str) -> Path:
@@ -236,8 +242,11 @@ class Webhooks:
             return
         body = json.dumps(message.body, ensure_ascii=False).encode()
         try:
-            secret = secret_of(await anyio.to_thread.run_sync(subscription.secret.read_text))
-            headers = signed(secret, message.id, int(time.time()), body)
+            text = await anyio.to_thread.run_sync(subscription.secret.read_text)
+            if subscription.packs:
+                headers = asking(text.strip(), message.id)
+            else:
+                headers = signed(secret_of(text), message.id, int(time.time()), body)
             answer = await client.post(subscription.url, content=body, headers=headers)
             error = "" if answer.is_success else f"HTTP {answer.status_code}"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as failure:
@@ -266,6 +275,11 @@ def signed(secret: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str
         "webhook-timestamp": str(timestamp),
         "webhook-signature": f"v1,{mac}",
     }
+
+
+def asking(key: str, id: str) -> dict[str, str]:
+    """The headers of a request to another station's interface."""
+    return {"Content-Type": "application/json", "X-API-Key": key, "Idempotency-Key": id}
 
 
 def secret_of(text: str) -> bytes:

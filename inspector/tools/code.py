@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from inspector.config import Settings
-from inspector.part import Box, Finding, Pixels, Severity
+from inspector.part import INSIDE, Box, Finding, Pixels, Severity
 from inspector.tools import dates
 from inspector.tools.code_quality import INDICATORS, quality_of
 from inspector.tools.code_search import ReadCode, read_codes, search_codes
@@ -25,7 +25,8 @@ from inspector.tools.pattern import Pattern
 from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out, nearest
 
 SERIAL = "serial"
-"""Label of the finding that carries the part's serial number."""
+"""Label of the finding that carries the part's serial number. Of a case or pallet that is its SSCC;
+the serials in the same picture are those of what is `INSIDE`."""
 
 _FORMATS = {name for name in zxingcpp.BarcodeFormat.__members__ if name not in ("NONE", "All")}
 
@@ -126,12 +127,12 @@ class Code:
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """One finding per code, its symbology as label; then those that are missing; then the
-        serial number, labelled ``serial``."""
+        serial number, labelled ``serial``, or a case's SSCC and the serials ``inside``."""
         step, params = self._step, self._step.params
         area = crop(pixels, step.roi)
         codes = self._codes(area)
         expect = _Expected(params.expect, context) if params.expect else None
-        found, serials, met, why = [], [], expect is None, ""
+        found, serials, units, met, why = [], [], [], expect is None, ""
         for code in codes:
             content, box = code.text, _around(code.corners, step)
             try:
@@ -143,7 +144,9 @@ class Code:
             if params.quality:
                 found += self._quality(area, code, params.quality, box)
             if gs1 and gs1.serial:
-                serials.append(self._finding(SERIAL, gs1.serial, box, ""))
+                serials.append((gs1.serial, box))
+            if gs1 and gs1.sscc:
+                units.append(self._finding(SERIAL, gs1.sscc, box, ""))
             if expect and not met:
                 met, why = expect.holds(content, gs1, self._pattern)
         if len(codes) < params.at_least:
@@ -151,7 +154,8 @@ class Code:
             found.append(self._finding("code", None, None, reason))
         elif not met:
             found.append(self._finding("code", None, None, why or "no code read"))
-        return found + serials
+        label = INSIDE if units else SERIAL
+        return found + units + [self._finding(label, text, box, "") for text, box in serials]
 
     def _quality(self, area: Pixels, code: ReadCode, limits: Limits, box: Box) -> list[Finding]:
         """One finding per indicator that the code has, its value as it was measured."""

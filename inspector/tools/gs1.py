@@ -61,6 +61,8 @@ class Gs1:
     """(17); a day of 00 means the last of the month."""
     serial: str | None = None
     """(21)."""
+    sscc: str | None = None
+    """(00), 18 digits, check digit verified: a case or a pallet."""
 
 
 def parse_gs1(content: str, today: date) -> Gs1:
@@ -83,7 +85,9 @@ def parse_gs1(content: str, today: date) -> Gs1:
         if ai in known and not check_digit_holds(known[ai]):
             raise Gs1Error(f"({ai}) {known[ai]} has a wrong check digit")
     expiry = _date("17", known["17"], today) if "17" in known else None
-    return Gs1(tuple(elements), known.get("01"), known.get("10"), expiry, known.get("21"))
+    return Gs1(
+        tuple(elements), known.get("01"), known.get("10"), expiry, known.get("21"), known.get("00")
+    )
 
 
 def check_digit_holds(number: str) -> bool:

@@ -77,6 +77,7 @@ WRITES = {
     "POST /batches/{id}/release": WHY,
     "POST /batches/{id}/reject": WHY,
     "POST /changeover": {"recipe": "bottle"},
+    "POST /periods": WHY,
     "POST /links": {"relation": "consumed", "batch": "A", "material": "m", "lot": "l"},
     "POST /recalls": {"criteria": {"batches": ["A"]}, **WHY},
     "POST /recalls/{id}/lift": WHY,

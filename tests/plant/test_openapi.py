@@ -1,14 +1,17 @@
-"""The OpenAPI document is true: schemathesis asks what it allows, and what it does not."""
+"""The OpenAPI document is true: schemathesis asks what it allows and what it does not (S1, S16)."""
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from inspector.config import load_station
 from inspector.identity import Role
-
-schemathesis = pytest.importorskip("schemathesis", reason="NO SCHEMATHESIS: the API is not fuzzed")
+from inspector.plant.app import create_app
 
 SHARES = 4
 """Each share of the operations is a test of its own, with its own limit of time."""
@@ -21,10 +24,31 @@ def reviewer(plant: Any) -> Any:
     return plant.client(plant.key("fuzzer", Role.QA, Role.MACHINE))
 
 
-def test_the_document_is_openapi_31_and_open(plant: Any, mes: Any) -> None:
-    reply = plant.client("").get("/openapi.json")
-    assert reply.status == 200 and reply.json["openapi"].startswith("3.1")
-    paths = reply.json["paths"]
+async def asked(app: Any, path: str) -> Any:
+    """What an application that is begun and ended as a server would answers to nobody's GET."""
+    said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    living = asyncio.create_task(
+        app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, said.get, heard.put)
+    )
+    await said.put({"type": "lifespan.startup"})
+    assert (await heard.get())["type"] == "lifespan.startup.complete"
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://station") as nobody:
+        reply = await nobody.get(path)
+    await said.put({"type": "lifespan.shutdown"})
+    assert (await heard.get())["type"] == "lifespan.shutdown.complete"
+    await living
+    return reply.raise_for_status().json()
+
+
+def test_the_document_is_openapi_31_and_open(plants: Any, tmp_path: Path) -> None:
+    """Asked of the interface itself, without its process: a socket adds nothing here."""
+    unstarted = plants(tmp_path)
+    app = create_app(load_station(unstarted.file), unstarted.run)
+    document = asyncio.run(asked(app, "/api/v1/openapi.json"))
+    assert document["openapi"].startswith("3.1")
+    paths = document["paths"]
     assert set(paths) >= {
         "/api/v1/rejects",
         "/api/v1/parts/{id}",
@@ -43,6 +67,9 @@ def test_the_document_is_openapi_31_and_open(plant: Any, mes: Any) -> None:
 def test_nothing_that_is_sent_breaks_it(
     plant: Any, mes: Any, reviewer: Any, positive: bool, share: int
 ) -> None:
+    schemathesis = pytest.importorskip(
+        "schemathesis", reason="NO SCHEMATHESIS: the API is not fuzzed"
+    )
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis import GenerationMode, checks
     from schemathesis.specs.openapi import checks as openapi_checks

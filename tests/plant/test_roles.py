@@ -21,6 +21,7 @@ TAKES = {
     "POST /batches/{id}/release": Action.DISPOSE,
     "POST /batches/{id}/reject": Action.DISPOSE,
     "POST /changeover": Action.CHANGE_OVER,
+    "POST /periods": Action.RESET_COUNTS,
     "POST /links": Action.LINK,
     "POST /recalls": Action.DISPOSE,
     "POST /recalls/{id}/lift": Action.DISPOSE,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from inspector.bus import CommandClient, run_dir
+from inspector.bus import Answer, CommandClient, run_dir
 from inspector.identity import Action, Principal, Role, Users
 from inspector.store import History, verify
 from inspector.trial import Trial, wait_for
@@ -194,7 +194,9 @@ def test_only_the_running_batch_is_closed(trial: Trial, mes: Any) -> None:
     assert wrong.status == 409 and "is closed" in wrong.json["detail"]
     closed = mes.post(f"/batches/{running}/close", None)
     assert closed.status == 200 and closed.json["result"]["batch"] == running
-    resume(trial)
+    assert "closed" in resume(trial).error, "there is nothing to make"
+    assert mes.post("/batches", {"id": "L9050"}).status == 201
+    assert resume(trial).ok
 
 
 def test_a_planned_batch_is_started_and_its_counts_agree(trial: Trial, mes: Any) -> None:
@@ -227,6 +229,32 @@ def test_a_planned_batch_is_started_and_its_counts_agree(trial: Trial, mes: Any)
     assert wait_for(agree, 10)
 
 
+def test_a_person_begins_a_new_period_and_nothing_is_lost(
+    trial: Trial, mes: Any, client_of: Callable[[str, str], Any]
+) -> None:
+    """I1, I9: by REST, once for its key; the line records it under the person's name."""
+    users = Users(trial.data)
+    users.add_user("olga", [Role.OPERATOR], principal=SYSTEM)
+    olga = client_of(mes.url, users.add_key("olga", principal=SYSTEM))
+    batch = mes.get("/status").json["batch"]
+    why = {"reason": "shift", "requester": "olga"}
+    assert mes.post("/periods", why).status == 403
+    begun = olga.post("/periods", why, Idempotency_Key="shift-1")
+    assert begun.status == 201, begun.body
+    assert olga.post("/periods", why, Idempotency_Key="shift-1").json == begun.json
+    assert begun.json["result"]["batch"] == batch
+
+    def periods() -> list[Any]:
+        found = mes.get(f"/batches/{batch}").json["reconciliation"]
+        return [p for p in found["periods"] if p["why"] == "reset: shift"] if found else []
+
+    assert wait_for(periods, 30)
+    (period,) = periods()
+    assert (period["first"], period["principal"]) == (begun.json["result"]["from"], "olga")
+    found = mes.get(f"/batches/{batch}").json
+    assert sum(p["triggers"] for p in found["reconciliation"]["periods"][:-1]) > 0
+
+
 def test_a_running_batch_that_is_rejected_is_stopped_and_isolated(trial: Trial, mes: Any) -> None:
     assert mes.post("/batches", {"id": "BAD"}).status == 201
     begun = newest(mes)
@@ -240,9 +268,10 @@ def test_a_running_batch_that_is_rejected_is_stopped_and_isolated(trial: Trial, 
     assert mes.get("/batches/BAD").json["disposition"]["disposition"] == "hold"
     part = mes.get("/parts?limit=1&batch=BAD").json["items"][0]
     assert part["disposition"]["batch"] == "BAD"
+    assert "on hold" in resume(trial).error
     assert mes.post("/batches/BAD/release", WHY).status == 201
     assert mes.get("/status").json["paused"] is True
-    resume(trial)
+    assert resume(trial).ok
 
 
 def test_a_defect_that_comes_too_often_switches_the_plcs_output(trial: Trial, mes: Any) -> None:
@@ -294,7 +323,8 @@ def test_the_documents_examples_work(trial: Trial, mes: Any) -> None:
         )
         assert ran.returncode == 0, f"{example}\n{ran.stdout.decode()}\n{ran.stderr.decode()}"
     assert b"event: part." in ran.stdout or b"event: batch.begin" in ran.stdout
-    resume(trial)
+    assert mes.post("/batches", {"id": "AFTER"}).status == 201
+    assert resume(trial).ok
 
 
 def test_the_ledger_of_all_this_verifies(trial: Trial, mes: Any) -> None:
@@ -302,13 +332,13 @@ def test_the_ledger_of_all_this_verifies(trial: Trial, mes: Any) -> None:
     assert report.ok, str(report)
     with History(trial.data) as history:
         commands = history.events("command", 100)
-    assert {event.principal for event in commands} <= {"mes", "qa", "rule-dark"}
+    assert {event.principal for event in commands} <= {"mes", "qa", "rule-dark", "erika"}
 
 
-def resume(trial: Trial) -> None:
+def resume(trial: Trial) -> Answer:
     """A person looks, and resumes."""
     client = CommandClient(run_dir(trial.data))
     try:
-        assert client.send(Action.RESUME, {}, QA).ok
+        return client.send(Action.RESUME, {}, QA, 10.0)
     finally:
         client.close()

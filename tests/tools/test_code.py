@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zxingcpp
 
-from inspector.part import Batch, Finding, Pixels
+from inspector.part import INSIDE, Batch, Finding, Pixels
 from inspector.tools.code import Code, CodeStep
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context, Unjudged
@@ -102,6 +102,25 @@ def test_gs1_rules_hold_for_the_right_code_and_its_serial_comes_out() -> None:
 
     assert all(f.ok for f in findings), [f.reason for f in findings]
     assert [f.text for f in findings if f.label == "serial"] == ["SN42"]
+
+
+def test_a_cases_sscc_is_its_serial_and_those_inside_are_not() -> None:
+    codes = [
+        picture(f"https://id.example.org/{path}", "QRCode")
+        for path in ("01/09506000134352/21/SN1", "00/340123450000000017",
+                     "01/09506000134352/21/SN2")
+    ]  # fmt: skip
+    height = max(code.shape[0] for code in codes)
+    row = [
+        cv2.copyMakeBorder(c, 0, height - c.shape[0], 0, 0, cv2.BORDER_CONSTANT, value=255)
+        for c in codes
+    ]
+    found = look(np.hstack(row), gs1=True, at_least=3)
+
+    assert all(finding.ok for finding in found)
+    by = {label: [f.text for f in found if f.label == label] for label in ("serial", INSIDE)}
+    assert by["serial"] == ["340123450000000017"]
+    assert sorted(str(text) for text in by[INSIDE]) == ["SN1", "SN2"]
 
 
 @pytest.mark.parametrize(
