@@ -160,6 +160,26 @@ def retain(
     print(json.dumps(done)) if as_json else print_pairs(title, done)
 
 
+@app.command()
+def archive(
+    data: Data,
+    keep: Annotated[int, typer.Option(min=1000, help="Records that stay in line.db.")] = 1_000_000,
+    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Move old records of a stopped line into a file of their own, where they go on answering.
+
+    Nothing is deleted. The file never changes again; commands and pages find what is in it.
+
+    Example: inspector archive data --keep 1000000
+    """
+    from inspector.store.segments import archive as put_away
+
+    with console.status("copying and checking records"):
+        done = put_away(data, who or os_user(), keep).as_dict()
+    print(json.dumps(done)) if as_json else print_pairs("Archived", done)
+
+
 @app.command("legal-hold")
 def legal_hold(
     data: Data,

@@ -171,6 +171,7 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool) -> Backup:
     moment.mkdir(mode=0o700)
     try:
         _ledgers(data_dir, moment)
+        _segments(data_dir, moment)
         _checkpoint_copies(data_dir, moment)
         for name in _others(data_dir):
             if _is_database(data_dir / name):
@@ -240,7 +241,7 @@ def _ledgers(data_dir: Path, moment: Path) -> None:
                 # go on, only their WAL grows meanwhile.
                 for connection in (desk, line):
                     connection.execute("BEGIN")
-                    connection.execute("SELECT max(position) FROM record").fetchone()
+                    connection.execute("SELECT max(position) FROM main.record").fetchone()
                 if _fit(line, desk):
                     _database_from(line, moment / schema.LINE_FILE)
                     _database_from(desk, moment / schema.DESK_FILE)
@@ -252,11 +253,19 @@ def _ledgers(data_dir: Path, moment: Path) -> None:
     raise StoreError(f"{data_dir}: both ledgers were too busy for a moment of both; try again")
 
 
+def _segments(data_dir: Path, moment: Path) -> None:
+    """What was archived of the line's ledger; its files never change."""
+    with closing(sqlite3.connect(moment / schema.LINE_FILE)) as line:
+        names = [name for _, _, name in schema.segment_files(line)]
+    for name in names:
+        _copy(data_dir / schema.SEGMENTS / name, moment / schema.SEGMENTS / name)
+
+
 def _fit(line: sqlite3.Connection, desk: sqlite3.Connection) -> bool:
     # The desk's moment is taken first, so what it saw of the line is always there; what the line
     # signed of the desk may be younger.
     row = line.execute("SELECT body FROM checkpoint ORDER BY number DESC LIMIT 1").fetchone()
-    newest = desk.execute("SELECT max(position) FROM record").fetchone()[0]
+    newest = desk.execute("SELECT max(position) FROM main.record").fetchone()[0]
     have = 0 if newest is None else newest + 1
     return row is None or read_body(row[0]).desk_size <= have
 
@@ -297,7 +306,7 @@ def _checkpoint_copies(data_dir: Path, moment: Path) -> None:
 
 def _others(data_dir: Path) -> Iterator[str]:
     """Everything in the data folder that is neither ledger nor image nor made anew at a start."""
-    ledgers = {schema.LINE_FILE, schema.DESK_FILE}
+    ledgers = {schema.LINE_FILE, schema.DESK_FILE, schema.SEGMENTS}
     for top in sorted(data_dir.iterdir()):
         if top.name in LEFT_OUT | ledgers:
             continue

@@ -64,6 +64,7 @@ def rebuild_index(data_dir: Path | str) -> int:
     try:
         connection = schema.open_writer(path, busy_s=5.0)
         try:
+            schema.attach_segments(connection, path)
             connection.execute("BEGIN IMMEDIATE")
             database = sqlite_utils.Database(connection)
             for table in schema.LINE_INDEXES:

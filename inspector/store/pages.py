@@ -253,7 +253,7 @@ def tail(
     kinds = ", ".join(f"x'{k:02x}'" for k in (Kind.VERDICT, Kind.GATE, Kind.EVENT, Kind.BATCH))
     found: list[tuple[int, Record]] = []
     with history._bounded(history._line) as line:
-        end = line.execute("SELECT coalesce(max(position), -1) FROM record").fetchone()[0]
+        end = line.execute("SELECT coalesce(max(position), -1) FROM main.record").fetchone()[0]
         upto = min(end, after + 20 * limit)
         rows = line.execute(
             f"SELECT position, body FROM record WHERE position > ? AND position <= ?"

@@ -97,7 +97,7 @@ class History:
     def size(self) -> int:
         """Records in the line's ledger."""
         with self._bounded(self._line) as line:
-            newest = line.execute("SELECT max(position) FROM record").fetchone()[0]
+            newest = line.execute("SELECT max(position) FROM main.record").fetchone()[0]
         return 0 if newest is None else newest + 1
 
     def counts(self, batch: str | None = None, mode: Mode = Mode.AUTO) -> dict[Outcome, int]:

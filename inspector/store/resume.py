@@ -101,7 +101,7 @@ def _read(
             raise StoreDamaged(f"{path}: record {state.tree.size} is not what was stored; {advice}")
         state.tree.append(leaf)
         marks.append(leaf[:MARK_BYTES])
-    newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]
+    newest = connection.execute("SELECT max(position) FROM main.record").fetchone()[0]
     state.size = 0 if newest is None else newest + 1
     if state.size != state.tree.size:
         raise StoreDamaged(
@@ -240,9 +240,9 @@ class Past:
     def unacknowledged(self, limit: int) -> tuple[GateDecision, ...]:
         """The newest gate decisions that no gate has acknowledged, oldest first."""
         rows = self._connection.execute(
-            "SELECT body FROM record WHERE position IN"
+            "SELECT body FROM"
             " (SELECT position FROM unacknowledged ORDER BY position DESC LIMIT ?)"
-            " ORDER BY position",
+            " JOIN record USING (position) ORDER BY position",
             (limit,),
         ).fetchall()
         decisions = [layout.decode_record(body, self._definition) for (body,) in rows]

@@ -25,6 +25,10 @@ from inspector.store.records import Kind
 
 LINE_FILE = "line.db"
 DESK_FILE = "desk.db"
+SEGMENTS = "segments"
+"""Folder of what was archived, one file a segment."""
+SEGMENTS_MAX = 9
+"""SQLite attaches ten files at most."""
 SCHEMA = 1
 
 # `mark` is the first four bytes of the record's leaf hash: it names a record that an accident
@@ -70,6 +74,12 @@ CREATE TABLE event (position INTEGER PRIMARY KEY, kind TEXT);
 CREATE INDEX event_kind ON event (kind);
 """
 )
+
+# What stands in `segment` lies in its file and not here: `attach_segments` puts both together.
+SEGMENT = """
+CREATE TABLE IF NOT EXISTS segment (
+  first INTEGER PRIMARY KEY, last INTEGER NOT NULL, file TEXT NOT NULL, edge BLOB NOT NULL)
+"""
 
 _INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?)"
 _INSERTS = {
@@ -304,8 +314,9 @@ def create_indexes() -> str:
 def open_writer(path: Path, *, busy_s: float) -> sqlite3.Connection:
     """A connection whose COMMIT returns when the disk has it (synchronous=FULL)."""
     connection = sqlite3.connect(
-        path, isolation_level=None, timeout=busy_s, check_same_thread=False
-    )
+        path.resolve().as_uri(), uri=True, isolation_level=None, timeout=busy_s,
+        check_same_thread=False,
+    )  # fmt: skip
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
@@ -346,9 +357,14 @@ def open_reader(path: Path, *, busy_s: float = 1.0) -> sqlite3.Connection:
             check_same_thread=False,
         )
         try:
-            connection.execute("PRAGMA query_only=1")
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            if path.name == LINE_FILE:
+                attach_segments(connection, path)
+            connection.execute("PRAGMA query_only=1")
             return connection
+        except StoreDamaged:
+            connection.close()
+            raise
         except sqlite3.OperationalError as error:
             connection.close()
             last = error
@@ -356,3 +372,36 @@ def open_reader(path: Path, *, busy_s: float = 1.0) -> sqlite3.Connection:
             connection.close()
             raise StoreDamaged(f"{path}: no ledger: {error}") from error
     raise StoreError(f"{path}: cannot be read: {last}")
+
+
+def segment_files(connection: sqlite3.Connection) -> list[tuple[int, int, str]]:
+    """First and last position and file of each archived segment, oldest first."""
+    known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'segment'"
+    if connection.execute(known).fetchone() is None:
+        return []
+    return connection.execute("SELECT first, last, file FROM segment ORDER BY first").fetchall()
+
+
+def attach_segments(connection: sqlite3.Connection, path: Path) -> None:
+    """Lets ``record`` mean the whole chain on this connection to line.db, archived or not.
+
+    A reader asks ``record`` as ever; only where the *newest* position is meant it asks
+    ``main.record``, because SQLite finds no maximum in a view without reading all of it. The newest
+    records are never archived.
+
+    Raises:
+        StoreDamaged: a segment is not where it was put.
+    """
+    arms = ["SELECT position, mark, body FROM main.record"]
+    for number, (first, last, name) in enumerate(segment_files(connection)):
+        file = path.parent / SEGMENTS / Path(str(name)).name
+        if not file.is_file():
+            raise StoreDamaged(
+                f"{file}: records {first} to {last} were archived here; put the file back"
+            )
+        # A segment never changes, so no lock is needed and a read-only disk will do.
+        uri = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
+        connection.execute(f"ATTACH ? AS segment_{number}", (uri,))
+        arms.append(f"SELECT position, mark, body FROM segment_{number}.record")
+    if len(arms) > 1:
+        connection.execute(f"CREATE TEMP VIEW record AS {' UNION ALL '.join(arms)}")

@@ -55,9 +55,10 @@ class LineWalk:
         connection.text_factory = bytearray  # text where a record's bytes should be shows
         try:
             connection.execute("BEGIN")
-            newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]
+            newest = connection.execute("SELECT max(position) FROM main.record").fetchone()[0]
             last = connection.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
-            lowest = connection.execute("SELECT min(position) FROM record").fetchone()[0]
+            first = connection.execute("SELECT position FROM record ORDER BY position LIMIT 1")
+            lowest = next(iter(first.fetchone() or ()), None)
             connection.execute("COMMIT")
             if lowest is not None and lowest < 0:
                 self._report.add(f"line.db record {lowest}", "was added: the first one is 0")

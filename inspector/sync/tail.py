@@ -44,7 +44,7 @@ class Tail:
         if not self._path.is_file():
             return 0
         with self._reading() as connection:
-            newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]
+            newest = connection.execute("SELECT max(position) FROM main.record").fetchone()[0]
         return 0 if newest is None else int(newest) + 1
 
     def read(self, first: int, end: int) -> Iterator[tuple[int, bytes, bytes]]:
