@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from training.hub import cli_measure
+from training.hub.options import HOME, As, Blobs, Database, Home, Json, console, opened
+
 app = typer.Typer(no_args_is_help=True, help="The centre that stations report to.")
-console = Console(stderr=True)
 
 PASSWORD = "HUB_PASSWORD"
-Home = Annotated[Path, typer.Option(help="The centre's folder: its key, and all else by default.")]
-Database = Annotated[
-    str,
-    typer.Option(envvar="HUB_DATABASE", help="postgresql://USER@HOST/NAME; else a file in --home."),
-]
-Blobs = Annotated[
-    str, typer.Option(envvar="HUB_BLOBS", help="s3://bucket/prefix; else a folder in --home.")
-]
-As = Annotated[str, typer.Option("--as", help="Who does it; the centre records it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
-HOME = Path("hub")
-
-
-def _hub(home: Path, database: str, blobs: str) -> Any:
-    from training.hub.hub import open_hub
-
-    return closing(open_hub(home, database, blobs))
 
 
 def _who(who: str) -> str:
@@ -67,7 +50,7 @@ def init(
 
     password = _new_password(admin)
     roles = [Role.ADMIN, Role.ENGINEER, Role.QA]
-    with _hub(home, database, blobs) as hub, hub.engine.begin() as connection:
+    with opened(home, database, blobs) as hub, hub.engine.begin() as connection:
         add_person(connection, admin, roles, password, _who(""), hub.utc_ns())
     console.print(f"{home}: a centre; {admin} may sign in", markup=False)
     console.print(f"keep {home / 'keys' / 'hub.key'} safe: stations know the centre by it")
@@ -107,10 +90,10 @@ def serve(
         given += [f"--certificate={certificate}"] if certificate else []
         given += [f"--private-key={private_key}"] if private_key else []
         given += [f"--client-ca={client_ca}"] if client_ca else []
-        with _hub(home, database, blobs):
+        with opened(home, database, blobs):
             pass  # migrated once, and what is wrong is said once
         raise typer.Exit(serve_many(workers, given))
-    with _hub(home, database, blobs) as hub:
+    with opened(home, database, blobs) as hub:
         run(
             hub,
             host,
@@ -136,7 +119,7 @@ def token(
     """
     from training.hub.enrolment import make_token
 
-    with _hub(home, database, "") as hub, hub.engine.begin() as connection:
+    with opened(home, database, "") as hub, hub.engine.begin() as connection:
         print(make_token(connection, hub.key, _who(who), hub.utc_ns(), station=station, days=days))
 
 
@@ -161,7 +144,7 @@ def person(
     except ValueError as error:
         raise HubError(f"{error}; roles are {', '.join(sorted(set(Role)))}") from None
     password = _new_password(name)
-    with _hub(home, database, "") as hub, hub.engine.begin() as connection:
+    with opened(home, database, "") as hub, hub.engine.begin() as connection:
         add_person(connection, name, roles, password, _who(who), hub.utc_ns())
     console.print(f"{name}: {', '.join(roles)}", markup=False)
 
@@ -178,7 +161,7 @@ def revoke(
     """
     from training.hub.enrolment import revoke as shut_out
 
-    with _hub(home, database, "") as hub, hub.engine.begin() as connection:
+    with opened(home, database, "") as hub, hub.engine.begin() as connection:
         shut_out(connection, station)
     console.print(f"{station}: shut out; a new token lets it in again", markup=False)
 
@@ -192,7 +175,7 @@ def fleet(home: Home = HOME, database: Database = "", as_json: Json = False) -> 
     from training.hub.database import reading
     from training.hub.fleet import fleet as stations
 
-    with _hub(home, database, "") as hub, reading(hub.engine) as connection:
+    with opened(home, database, "") as hub, reading(hub.engine) as connection:
         rows = [row.as_dict() for row in stations(connection, hub.utc_ns())]
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
@@ -227,7 +210,7 @@ def complain(
     from training.hub.complaints import file_complaint
     from training.hub.records import id_of
 
-    with _hub(home, database, "") as hub, hub.engine.begin() as connection:
+    with opened(home, database, "") as hub, hub.engine.begin() as connection:
         number = file_complaint(connection, serial, label, words, _who(who), hub.utc_ns())
         row = connection.execute(
             select(tables.Complaint, tables.Station.name.label("station"))
@@ -265,7 +248,7 @@ def checkpoint(
     from training.hub import tables
     from training.hub.database import HubError, reading
 
-    with _hub(home, database, "") as hub, reading(hub.engine) as connection:
+    with opened(home, database, "") as hub, reading(hub.engine) as connection:
         row = connection.execute(
             select(tables.Checkpoint)
             .join(tables.Station, tables.Station.id == tables.Checkpoint.station_id)
@@ -297,7 +280,7 @@ def reindex(
     from training.hub import tables
     from training.hub.reindex import reindex as make_again
 
-    with _hub(home, database, blobs) as hub, Progress(console=console) as progress:
+    with opened(home, database, blobs) as hub, Progress(console=console) as progress:
         with hub.engine.begin() as connection:
             rows = connection.execute(select(tables.Station.id, tables.Station.name)).all()
         for row in rows:
@@ -313,65 +296,53 @@ def reindex(
 
 
 @app.command()
-def simulate(
-    stations: Annotated[int, typer.Option(min=1, help="Stations, each with its own key.")] = 1000,
-    parts: Annotated[int, typer.Option(min=1, help="Parts of each.")] = 200,
-    segments: Annotated[int, typer.Option(min=1, help="Segments of each.")] = 2,
-    senders: Annotated[int, typer.Option(min=1, help="How many send at once.")] = 8,
+def weeks(
+    home: Home = HOME,
     database: Database = "",
+    drop_before: Annotated[
+        str, typer.Option(help="Let go of weeks that had ended by this day, YYYY-MM-DD.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Simulate a fleet against one hub: verdicts per second and per core, memory per station.
+    """The index by weeks, on PostgreSQL: how large each is; old ones let go in an instant.
 
-    Example: training hub simulate --stations 1000 --json
+    Records, tallies and samples stay; parts of a week let go are found by id or serial again after
+    `training hub reindex`.
+
+    Example: training hub weeks --drop-before 2026-06-01 --home hub
     """
-    from rich.progress import Progress
+    from datetime import date
 
-    from training.hub.simulate import simulate as run
+    from training.hub.database import HubError
+    from training.hub.weeks import let_go
+    from training.hub.weeks import weeks as found
 
-    with (
-        tempfile.TemporaryDirectory(prefix="hub-fleet-") as folder,
-        Progress(console=console) as progress,
-    ):
-        task = progress.add_task("enrolling", total=stations)
-        report = run(
-            Path(folder),
-            stations,
-            parts,
-            segments=segments,
-            senders=senders,
-            database=database,
-            progress=lambda what, done, total: progress.update(
-                task, description=what, completed=done, total=total
-            ),
-        )
-    _show(report, as_json)
-
-
-@app.command()
-def bench(
-    parts: Annotated[
-        int, typer.Option(min=1000, help="Verdicts, each with its gate decision.")
-    ] = 100_000,
-    database: Database = "",
-    as_json: Json = False,
-) -> None:
-    """Measure how fast a station's backlog drains into a centre on this machine.
-
-    Example: training hub bench --parts 100000 --json
-    """
-    from training.hub.bench import bench_ingest
-
-    with tempfile.TemporaryDirectory(prefix="hub-bench-") as folder:
-        report = bench_ingest(Path(folder), parts, database)
-    _show(report, as_json)
-
-
-def _show(report: dict[str, Any], as_json: bool) -> None:
+    try:
+        day = date.fromisoformat(drop_before) if drop_before else None
+    except ValueError:
+        raise HubError(f"--drop-before {drop_before!r} is no day such as 2026-06-01") from None
+    with opened(home, database, "") as hub, hub.engine.begin() as connection:
+        gone = let_go(connection, day) if day else []
+        rows = found(connection)
     if as_json:
-        print(json.dumps(report))
+        print(
+            json.dumps(
+                {
+                    "gone": [str(monday) for monday in gone],
+                    "weeks": [
+                        {"monday": str(w.monday), "verdicts": w.rows, "bytes": w.bytes}
+                        for w in rows
+                    ],
+                }
+            )
+        )
         return
-    table = Table(show_header=False)
-    for name, value in report.items():
-        table.add_row(name, str(value))
+    table = Table("week from", "verdicts, about", "MB")
+    for week in rows:
+        table.add_row(str(week.monday), f"{week.rows:,}", f"{week.bytes / 1e6:,.1f}")
     Console().print(table)
+    if gone:
+        print(f"let go: {', '.join(map(str, gone))}")
+
+
+cli_measure.register(app)

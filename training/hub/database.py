@@ -37,10 +37,7 @@ def open_database(url: str) -> Engine:
     engine = connect(url)
     try:
         with engine.connect() as connection, _alone(connection):
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(migrations(connection), "head")
     except CommandError as error:
         engine.dispose()
         raise HubError(f"{_shown(url)}: of a newer version of this software: {error}") from error
@@ -49,6 +46,14 @@ def open_database(url: str) -> Engine:
         reason = str(getattr(error, "orig", error)).strip()
         raise HubError(f"{_shown(url)}: {reason}") from error
     return engine
+
+
+def migrations(connection: Connection) -> Config:
+    """What alembic's commands need to work on this connection, in its transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
 
 
 def connect(url: str) -> Engine:

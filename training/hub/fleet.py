@@ -125,7 +125,7 @@ def hourly(connection: Connection, station_id: int, utc_ns: int, hours: int = 24
 
 def defects(connection: Connection, station_id: int, since_ns: int) -> list[Any]:
     """``(tool, label, parts)`` of what was wrong most, newest days only."""
-    finding, verdict = tables.Finding, tables.Verdict
+    finding = tables.Finding
     return list(
         connection.execute(
             select(
@@ -133,11 +133,7 @@ def defects(connection: Connection, station_id: int, since_ns: int) -> list[Any]
                 finding.label,
                 func.count(func.distinct(finding.position)).label("parts"),
             )
-            .join(
-                verdict,
-                (verdict.station_id == finding.station_id) & (verdict.position == finding.position),
-            )
-            .where(finding.station_id == station_id, verdict.utc_ns >= since_ns)
+            .where(finding.station_id == station_id, finding.utc_ns >= since_ns)
             .group_by(finding.tool, finding.label)
             .order_by(func.count(func.distinct(finding.position)).desc())
             .limit(20)

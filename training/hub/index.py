@@ -36,9 +36,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "finding": (
         "station_id", "position", "number", "tool", "kind", "label", "view", "severity", "score",
-        "box", "text", "value", "reason",
+        "box", "text", "value", "reason", "utc_ns",
     ),
-    "gate": ("station_id", "stream_at", "sequence", "position", "action", "acknowledged"),
+    "gate": (
+        "station_id", "stream_at", "sequence", "position", "action", "acknowledged", "utc_ns",
+    ),
     "tally": ("station_id", "hour", "context", "outcome", "parts"),
     "batch": (
         "station_id", "position", "batch", "action", "principal", "product", "recipe", "utc_ns",
@@ -60,14 +62,24 @@ REVIEW = "review"
 class Rows:
     """What one segment adds to the index."""
 
-    def __init__(self, station_id: int, lookup: Callable[[int], Definition | None]) -> None:
-        """``lookup`` gives definitions of earlier segments by position, or None."""
+    def __init__(
+        self,
+        station_id: int,
+        lookup: Callable[[int], Definition | None],
+        before: Callable[[], int],
+    ) -> None:
+        """``lookup`` gives definitions of earlier segments by position, or None; ``before`` the
+        instant of the last verdict of earlier segments, or 0."""
         self.tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in COLUMNS}
         self.fresh: dict[int, Definition] = {}
         """Definitions of this segment, by position."""
         self.newest_utc_ns = 0
+        self.hours: set[int] = set()
+        """Every hour since 1970 in which a row of `weeks.SLICED` lies."""
         self._station = station_id
         self._earlier = lookup
+        self._before = before
+        self._last: int | None = None
         self._tally: dict[tuple[int, int, int], int] = {}
 
     def add_all(self, ledger: str, first: int, records: Sequence[bytes]) -> None:
@@ -84,6 +96,7 @@ class Rows:
         except (RecordError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
             raise RecordError(f"record {position}: {error}") from error
         self.tables["tally"] = [(self._station, *key, n) for key, n in self._tally.items()]
+        self.hours.update(hour for hour, _, _ in self._tally)
 
     def definition(self, position: int) -> Definition:
         """Raises RecordError if there is none at this position."""
@@ -98,8 +111,11 @@ class Rows:
             self._verdict(position, record)
         elif kind == Kind.GATE:
             stream, sequence, action, heard = gate_keys(record)
+            if self._last is None:  # its verdict is in an earlier segment
+                self._last = self._before()
+                self.hours.add(self._last // HOUR_NS)
             self.tables["gate"].append(
-                (self._station, stream, sequence, position, action, int(heard))
+                (self._station, stream, sequence, position, action, int(heard), self._last)
             )
         else:
             self._other(position, record)
@@ -115,10 +131,11 @@ class Rows:
         key = (utc_ns // HOUR_NS, context, outcome)
         self._tally[key] = self._tally.get(key, 0) + 1
         self.newest_utc_ns = max(self.newest_utc_ns, utc_ns)
+        self._last = utc_ns
         if outcome:
-            self._findings(position, record)
+            self._findings(position, utc_ns, record)
 
-    def _findings(self, position: int, record: bytes) -> None:
+    def _findings(self, position: int, utc_ns: int, record: bytes) -> None:
         verdict: Any = decode_record(record, self.definition)
         for number, finding in enumerate(f for f in verdict.findings if not f.ok):
             self.tables["finding"].append(
@@ -136,6 +153,7 @@ class Rows:
                     None if finding.text is None else plain(finding.text),
                     finding.value,
                     plain(finding.reason),
+                    utc_ns,
                 )
             )
 

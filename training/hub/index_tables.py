@@ -1,7 +1,8 @@
 """The tables that index the records of every station: they can be made again from the segments.
 
 Leaves: SQLAlchemy models; `tables` has all others and names these too, `reindex` makes them again.
-A place is (station, position in its ledger).
+A place is (station, position in its ledger). On PostgreSQL verdicts, findings and gate decisions
+lie in a partition for each week (`weeks`), so ``utc_ns`` is part of their keys there.
 """
 
 from __future__ import annotations
@@ -109,6 +110,8 @@ class Finding(Base):
     text: Mapped[str | None] = mapped_column(Text)
     value: Mapped[float | None]
     reason: Mapped[str] = mapped_column(Text)
+    utc_ns: Mapped[int]
+    """Of its verdict."""
 
 
 class Gate(Base):
@@ -122,6 +125,8 @@ class Gate(Base):
     action: Mapped[int] = mapped_column(SmallInteger)
     """0 permit, 1 reject, 2 revoke."""
     acknowledged: Mapped[int] = mapped_column(SmallInteger)
+    utc_ns: Mapped[int]
+    """Of the last verdict before it in the ledger; its own time is a monotonic one."""
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 

@@ -31,6 +31,7 @@ from training.hub.blobs import Blobs
 from training.hub.countersigning import Countersigning, Refused, Sender
 from training.hub.index import Rows
 from training.hub.trees import Trees, tree_of
+from training.hub.weeks import Weeks
 from training.hub.write import write
 
 __all__ = ["Ingest", "Refused", "Sender"]
@@ -61,6 +62,15 @@ _DEFINITION = select(tables.Definition.body).where(
     tables.Definition.station_id == bindparam("at"),
     tables.Definition.position == bindparam("position"),
 )
+_BEFORE = (
+    select(tables.Verdict.utc_ns)
+    .where(
+        tables.Verdict.station_id == bindparam("at"),
+        tables.Verdict.position < bindparam("position"),
+    )
+    .order_by(tables.Verdict.position.desc())
+    .limit(1)
+)
 
 
 class Ingest:
@@ -79,6 +89,7 @@ class Ingest:
         self._countersigning = Countersigning(self._trees, key)
         self._key = key
         self._utc_ns = utc_ns
+        self._weeks = Weeks(engine)
         self._definitions: dict[int, dict[int, Definition]] = {}
 
     def take(self, sender: Sender, content: bytes) -> dict[str, Any]:
@@ -214,13 +225,22 @@ class Ingest:
                 f"{head.ledger} records {head.first} to {here.size - 1} are not those of the root"
                 " that the station signed",
             )
-        rows = Rows(sender.id, self._lookup(connection, sender.id))
+        rows = Rows(
+            sender.id,
+            self._lookup(connection, sender.id),
+            lambda: last_before(connection, sender.id, head.first),
+        )
         try:
             rows.add_all(head.ledger, head.first, records)
         except RecordError as error:
             raise Refused("record", f"{head.ledger} {error}") from error
-        for name, values in rows.tables.items():
-            write(connection, name, values)
+        self._weeks.ready(rows.hours)
+        try:
+            for name, values in rows.tables.items():
+                write(connection, name, values)
+        except Exception:
+            self._weeks.forget()  # perhaps somebody let one go: the station will ask again
+            raise
         connection.execute(
             _ADVANCE,
             {
@@ -251,6 +271,12 @@ class Ingest:
             return found
 
         return lookup
+
+
+def last_before(connection: Connection, station_id: int, position: int) -> int:
+    """The instant of the last verdict before a position of a station's line; 0 where there is
+    none."""
+    return connection.execute(_BEFORE, {"at": station_id, "position": position}).scalar() or 0
 
 
 def _nothing(position: int) -> Definition:

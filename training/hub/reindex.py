@@ -14,7 +14,9 @@ from inspector.store.records import Definition
 from training.hub import tables
 from training.hub.blobs import Blobs
 from training.hub.index import COLUMNS, Rows
+from training.hub.ingest import last_before
 from training.hub.trees import records_of
+from training.hub.weeks import Weeks
 from training.hub.write import write
 
 
@@ -35,6 +37,7 @@ def reindex(
         connection.execute(delete(table).where(table.c.station_id == station_id))
     segment = tables.Segment
     known: dict[int, Definition] = {}
+    weeks = Weeks(connection.engine)
     done = 0
     for ledger in ("line", "desk"):
         rows = connection.execute(
@@ -44,9 +47,14 @@ def reindex(
         ).all()
         for row in rows:
             records = records_of(connection, blobs, station_id, row.digest)
-            made = Rows(station_id, known.get)
+            made = Rows(
+                station_id,
+                known.get,
+                lambda first=row.first: last_before(connection, station_id, first),
+            )
             made.add_all(ledger, row.first, records)
             known.update(made.fresh)
+            weeks.ready(made.hours)
             for name, values in made.tables.items():
                 write(connection, name, values)
             done += len(records)
