@@ -1,4 +1,4 @@
-"""The whole evaluation of a recipe: recipe, parts and a champion enter, figures and a page leave.
+"""The whole evaluation of a recipe: recipe, parts and a champion enter, figures and a report leave.
 
 Thresholds are chosen on the ``val`` split and everything is measured on ``test``, or the parts that
 chose would praise their own choice. Imported by the command line and ``loop``.
@@ -15,7 +15,8 @@ from inspector.recipe import load
 from inspector.tools.onnx import Shelf
 from training.cases import Case, Known, judge, lowered
 from training.figures import compare, curve, figures, thresholds
-from training.report import page, worst
+from training.report import Contents, page, worst
+from training.report_pdf import print_report
 
 Told = Callable[[int], None]
 
@@ -29,8 +30,8 @@ def assess(
     champion: tuple[Path, Path] | None = None,
     threads: int = 2,
     told: Told = lambda done: None,
-) -> tuple[dict[str, Any], str]:
-    """``(report, html)``: what ``recipe_file`` with ``models`` does on ``parts``.
+) -> tuple[dict[str, Any], Contents]:
+    """Figures of what ``recipe_file`` with ``models`` does on ``parts``, and a report's contents.
 
     ``chooses`` are parts to choose thresholds on; ``champion`` is another recipe and its models,
     judged on the same ``parts``.
@@ -75,7 +76,16 @@ def assess(
         "made": report["created"],
     }
     title = f"Evaluation of {report['recipe']}"
-    return report, page(title, facts, found, against, chosen, curves, worst(cases, parts))
+    return report, Contents(title, facts, found, against, chosen, curves, worst(cases, parts))
+
+
+def write(folder: Path, shown: Contents) -> list[Path]:
+    """``report.html`` and ``report.pdf`` in ``folder``; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    html, pdf = folder / "report.html", folder / "report.pdf"
+    html.write_text(page(shown), "utf-8")
+    print_report(pdf, shown)
+    return [html, pdf]
 
 
 def summary(cases: Sequence[Case]) -> dict[str, Any]:

@@ -31,10 +31,9 @@ def evaluate_recipe(
 ) -> dict[str, Any]:
     """Judge held-out parts with a recipe, write the page and tell the figures."""
     from inspector.recipe import read
-    from training.assess import assess
+    from training.assess import assess, write
     from training.cases import of_films, of_snapshot
     from training.dataset.snapshot import open_snapshot
-    from training.report import write
 
     views = read(recipe).views
     if (Path(data) / "film.json").is_file():
@@ -48,15 +47,15 @@ def evaluate_recipe(
         raise ValueError(f"{data}: no held-out part shows the views {', '.join(views)}")
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("judging", total=len(parts))
-        report, html = assess(
+        report, shown = assess(
             recipe, models, parts, chooses=chooses, threads=threads,
             champion=(champion, champion_models or models) if champion else None,
             told=lambda done: progress.update(task, completed=done),
         )  # fmt: skip
     if out is not None:
-        path = write(out / "report.html", html)
+        written = write(out, shown)
         (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
-        console.print(f"wrote {path}")
+        console.print(f"wrote {' and '.join(map(str, written))}")
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
     else:

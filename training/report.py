@@ -1,15 +1,15 @@
 """An evaluation as a page: figures, curves and the worst pictures enter, one HTML file leaves.
 
-Self-contained: pictures and curves are inside, so that it can be filed with the release. Imported
-by the command line and ``loop``.
+Self-contained: pictures and curves are inside, so that it can be filed with the release.
+``report_pdf`` prints the same. Imported by that, ``assess``, the command line and ``loop``.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -32,39 +32,48 @@ svg{border:1px solid #eaeef2;margin:.3rem}.muted{color:#57606a}
 """
 
 
-def page(
-    title: str,
-    facts: Mapping[str, str],
-    figures: Mapping[str, Any],
-    comparison: Mapping[str, Any] | None,
-    thresholds: Mapping[str, Any],
-    curves: Mapping[str, Any],
-    pictures: Sequence[tuple[str, bytes]],
-) -> str:
-    """The report. ``pictures`` are captions and JPEGs."""
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a report shows, on a screen or on paper."""
+
+    title: str
+    facts: Mapping[str, str]
+    figures: Mapping[str, Any]
+    """As `figures.figures` gives them."""
+    comparison: Mapping[str, Any] | None = None
+    """With the champion, as `figures.compare` gives it."""
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    curves: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Sequence[tuple[str, bytes]] = ()
+    """Captions and JPEGs of the worst mistakes."""
+
+
+def page(shown: Contents) -> str:
+    """The report as one HTML file."""
+    title, figures = escape(shown.title), shown.figures
     parts = [
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>"
-        f"<style>{_STYLE}</style><h1>{escape(title)}</h1>",
-        _pairs(facts),
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title>"
+        f"<style>{_STYLE}</style><h1>{title}</h1>",
+        _pairs(shown.facts),
         "<h2>What would have happened</h2>",
         _overall(figures),
         "<h2>Escapes by defect</h2>",
-        _by_defect(figures, comparison),
+        _by_defect(figures, shown.comparison),
     ]
-    if comparison is not None:
-        parts += ["<h2>Against the champion, on the same parts</h2>", _against(comparison)]
-    if thresholds:
-        parts += ["<h2>Thresholds by cost</h2>", _thresholds(thresholds)]
-    if curves:
+    if shown.comparison is not None:
+        parts += ["<h2>Against the champion, on the same parts</h2>", _against(shown.comparison)]
+    if shown.thresholds:
+        parts += ["<h2>Thresholds by cost</h2>", _thresholds(shown.thresholds)]
+    if shown.curves:
         parts += ["<h2>Precision over recall</h2>"]
-        parts += [_curve(name, curve) for name, curve in sorted(curves.items())]
+        parts += [_curve(name, curve) for name, curve in sorted(shown.curves.items())]
     parts += ["<h2>By station, product, batch and light</h2>", _slices(figures["slices"])]
-    if pictures:
+    if shown.pictures:
         parts.append("<h2>The worst</h2>")
         parts += [
             f"<figure><img src='data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'>"
             f"<figcaption>{escape(caption)}</figcaption></figure>"
-            for caption, jpeg in pictures
+            for caption, jpeg in shown.pictures
         ]
     return "\n".join(parts) + "\n"
 
@@ -88,13 +97,6 @@ def worst(
         names = ", ".join(case.defects) or "good"
         found.append((f"{case.name} — {names} — {what}", _drawn(known)))
     return found
-
-
-def write(path: Path, html: str) -> Path:
-    """The page, in ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, "utf-8")
-    return path
 
 
 def _drawn(known: Known) -> bytes:

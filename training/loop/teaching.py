@@ -70,13 +70,12 @@ def teach(story: Story, watch: Watch, snapshot: Any, replay: Any) -> tuple[Path,
 
 def evaluate(story: Story, models: Path, recipe: Path, held: FilmSet) -> dict[str, Any]:
     """The new recipe against the champion on held-out parts; refused when it is not better."""
-    from training.assess import assess
+    from training.assess import assess, write
     from training.cases import of_films
-    from training.report import write
 
     parts = list(of_films(held.folder, date.today()))
-    report, html = assess(recipe, models, parts, champion=(RECIPE, MODELS))
-    write(story.folder / "evaluation" / "report.html", html)
+    report, shown = assess(recipe, models, parts, champion=(RECIPE, MODELS))
+    write(story.folder / "evaluation", shown)
     (story.folder / "evaluation" / "report.json").write_text(json.dumps(report, indent=1))
     found = report["comparison"]["by_defect"]
     worse = [name for name, d in found.items() if d["surely_worse"]]
