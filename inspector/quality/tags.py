@@ -1,8 +1,9 @@
 """Which process tag moves with the defects: a logistic regression, and how sure it is.
 
 Enters: for each part whether it was faulty, and the values of the process tags then. Leaves: the
-effect of each tag as an odds ratio per standard deviation, with its interval and p-value, and the
-one that stands out, if one does. Pure arithmetic: imports nothing of ours; anyone may import it.
+effect of each tag as an odds ratio per standard deviation, with its interval and p-value, the one
+that stands out, if one does, and the share of defects to be expected at other values. Pure
+arithmetic: imports nothing of ours; anyone may import it.
 
 The model is fitted by iteratively reweighted least squares; a slight ridge keeps it finite where a
 tag separates good from bad wholly. Standard errors come from the information matrix (Hosmer,
@@ -44,6 +45,15 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of defective parts that is expected, with its interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class TagModel:
     """The fit."""
 
@@ -53,6 +63,23 @@ class TagModel:
     intercept_error: float
     effects: tuple[Effect, ...]
     """The surest first."""
+    coefficients: tuple[tuple[str, float], ...]
+    """Tag and coefficient per unit, in the order of …"""
+    covariance: tuple[tuple[float, ...], ...]
+    """… the covariance of the intercept and these."""
+
+    def rate(self, tags: Mapping[str, float], confidence: float = 0.95) -> Rate | None:
+        """The share of defects that these values let expect; None where one of them is not told.
+
+        Wald's interval of the logit, taken back to shares (Hosmer, Lemeshow).
+        """
+        if any(name not in tags for name, _ in self.coefficients):
+            return None
+        at = np.array([1.0, *(tags[name] for name, _ in self.coefficients)])
+        logit = self.intercept + sum(c * tags[name] for name, c in self.coefficients)
+        z = NormalDist().inv_cdf(0.5 + confidence / 2)
+        reach = z * math.sqrt(max(0.0, float(at @ np.array(self.covariance) @ at)))
+        return Rate(*(1 / (1 + _exp(-x)) for x in (logit, logit - reach, logit + reach)))
 
     def named(self, level: float = 0.01) -> Effect | None:
         """The tag that moves with the defects; None where none stands out."""
@@ -102,10 +129,14 @@ def tag_model(
         )
     ]  # fmt: skip
     # back to the tags' own units: the intercept is at tags of 0
-    at = np.array([1.0, *(-mean / spread for _, mean, spread in names)])
+    back = np.diag([1.0, *(1 / spread for _, _, spread in names)])
+    back[0, 1:] = [-mean / spread for _, mean, spread in names]
+    own, covariance = back @ beta, back @ covariance @ back.T
     return TagModel(
-        len(y), int(y.sum()), float(at @ beta), math.sqrt(float(at @ covariance @ at)),
+        len(y), int(y.sum()), float(own[0]), math.sqrt(float(covariance[0, 0])),
         tuple(sorted(effects, key=lambda e: (e.p, -abs(math.log(max(e.odds_ratio, 1e-300)))))),
+        tuple((name, float(c)) for (name, _, _), c in zip(names, own[1:], strict=True)),
+        tuple(tuple(float(v) for v in row) for row in covariance),
     )  # fmt: skip
 
 

@@ -53,6 +53,8 @@ def test_the_tag_that_moves_with_the_defects_is_named_in_the_alarm(station: Stat
     last = [body for kind, body in entries if kind == "spc"][-1]
     assert last["moves_with"]["tag"] == "capper pressure"
     assert 1 < last["moves_with"]["low"] < last["moves_with"]["odds_ratio"]
+    expected = last["moves_with"]["expected"]
+    assert 0 < expected["low"] < expected["share"] < expected["high"] < 1
     shown = [b for kind, b in entries if kind == SHOW and b["code"] == "out_of_control"]
     assert "moves with capper pressure" in shown[-1]["detail"]
 

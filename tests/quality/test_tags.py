@@ -22,6 +22,30 @@ def test_the_published_fit_of_the_o_rings() -> None:
     assert model.intercept_error == pytest.approx(7.3786, abs=0.03)
 
 
+def test_the_defect_rate_is_predicted_from_the_tags_as_published() -> None:
+    """At the 31 °F of the last flight; the interval at 65 °F holds what happened about there."""
+    model = tag_model([bool(f) for f in FAILED], {"joint": TEMPERATURE}, least=(20, 5))
+    assert model is not None
+    cold, mild = model.rate({"joint": 31}), model.rate({"joint": 65.0})
+    assert cold is not None and cold.share == pytest.approx(0.9996, abs=2e-4)
+    assert mild is not None and mild.low < 4 / 12 < mild.high and mild.share < cold.share
+    assert model.rate({"other": 1.0}) is None
+
+
+def test_a_predicted_rate_is_the_rate_that_comes_and_its_interval_is_honest() -> None:
+    rng = np.random.default_rng(9)
+    within = 0
+    for _ in range(60):
+        tags = {name: rng.normal(50, 5, 800) for name in ("speed", "pressure")}
+        truth = lambda pressure: 1 / (1 + np.exp(2.2 - 0.16 * (pressure - 50)))  # noqa: E731
+        model = tag_model(list(rng.random(800) < truth(tags["pressure"])), tags)
+        assert model is not None
+        rate = model.rate({"speed": 52.0, "pressure": 58.0})
+        assert rate is not None
+        within += rate.low <= truth(58.0) <= rate.high
+    assert 51 <= within <= 60, "95 of 100 is the promise"
+
+
 def test_the_tag_is_named_among_others_and_its_interval_holds_the_truth() -> None:
     rng = np.random.default_rng(7)
     tags = {name: rng.normal(50, 5, 3000) for name in ("speed", "pressure", "humidity")}
