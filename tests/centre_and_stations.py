@@ -20,7 +20,9 @@ from sqlalchemy import func, select
 from inspector.config import Sync
 from inspector.store import DeskLedger, ImageRecord, LineLedger, signing_key
 from inspector.store.bench import sample_gate, sample_verdict
+from inspector.store.merkle import leaf_hash
 from inspector.store.related import desk_records
+from inspector.store.schema import mark_of
 from inspector.sync.centre import Link
 from inspector.sync.choose import Chooser
 from inspector.sync.enrol import Centre, enrol
@@ -233,3 +235,18 @@ def alarms_here(data: Path) -> list[tuple[str, str]]:
     """Code and detail of every alarm that sync recorded at the desk."""
     records = desk_records(data, "sync.alarm")
     return [(record.body["code"], record.body["detail"]) for record in records]
+
+
+def change_record(data: Path, position: int, *, mend_mark: bool) -> None:
+    """Flips a bit of a record's last time."""
+    connection = sqlite3.connect(data / "line.db", timeout=30.0)
+    body = bytearray(
+        connection.execute("SELECT body FROM record WHERE position = ?", (position,)).fetchone()[0]
+    )
+    body[30] ^= 1
+    mark = mark_of(leaf_hash(bytes(body)))
+    connection.execute("UPDATE record SET body = ? WHERE position = ?", (bytes(body), position))
+    if mend_mark:
+        connection.execute("UPDATE record SET mark = ? WHERE position = ?", (mark, position))
+    connection.commit()
+    connection.close()

@@ -18,6 +18,7 @@ from centre_and_stations import Served, Site, count
 
 from inspector.bus import run_dir
 from inspector.config import ConfigError, load_station
+from inspector.store import retain, verify
 from inspector.store.bench import sample_verdict
 from inspector.sync import process
 from inspector.sync.choose import nearness
@@ -67,6 +68,48 @@ def test_the_process_goes_on_until_it_is_told_to_end(
         thread.join(10)
     assert not thread.is_alive() and told[-1] == ""
     assert max(b - a for a, b in pairwise(beats[1:])) < 10
+
+
+def test_images_go_by_rule_while_the_process_runs(
+    centre: Served, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every ``retain_every_s`` what the centre has acknowledged and the rules no longer keep is let
+    go; what it has not acknowledged stays, however old (I8)."""
+    in_a_year = time.time_ns() + 365 * 86_400_000_000_000
+    runs: list[int] = []
+
+    def then(data: Path, rules: Any, who: str) -> Any:
+        done = retain(data, rules, who, utc_ns=in_a_year)
+        runs.append(done.files)
+        return done
+
+    monkeypatch.setattr(process, "retain", then)
+    path = station_file(
+        tmp_path, centre.url, every_s=0.05, retry_s=1, cpu_share=1.0, retain_every_s=0.05,
+        acknowledge_s=0.001, samples="{per_hour: 0}",
+    )  # fmt: skip
+    path.write_text(
+        path.read_text()
+        + "store: {retention: {pass_days: 1, reject_days: 1, error_days: 1, reviewed_days: 1}}\n"
+    )
+    site.inspect(50, pictures=True)
+    station = load_station(path)
+    assert station.sync is not None
+    ending = threading.Event()
+    thread = threading.Thread(
+        target=process.loop, args=(station, station.sync, ending, lambda: None, lambda _: None)
+    )
+    thread.start()
+    try:
+        wait_for(lambda: len(runs) >= 2, 60)
+        assert len(list((site.data / "images").rglob("*.jpg"))) == 50  # nobody has acknowledged
+        site.enrol(centre)
+        wait_for(lambda: sum(runs) == 50, 60)
+    finally:
+        ending.set()
+        thread.join(30)
+    assert not list((site.data / "images").rglob("*.jpg"))
+    assert count(centre, tables.Verdict) == 50 and verify(site.data).ok
 
 
 def test_one_sync_at_a_time(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from centre_and_stations import (
     Site,
     alarms_at,
     alarms_here,
+    change_record,
     count,
     records_at,
     records_here,
@@ -81,7 +82,7 @@ def test_a_tail_that_was_cut_is_found_on_both_sides(centre: Served, site: Site) 
 def test_a_record_that_was_changed_is_named_and_not_sent(centre: Served, site: Site) -> None:
     site.enrol(centre)
     site.inspect(100)
-    change(site.data, 40, mend_mark=False)
+    change_record(site.data, 40, mend_mark=False)
     done = site.rounds(centre.url).round()
     assert done.troubles == ["line.db record 40 was changed: it does not fit the mark beside it"]
     assert alarms_at(centre) == alarms_here(site.data) == [("changed", done.troubles[0])]
@@ -91,7 +92,7 @@ def test_a_record_that_was_changed_is_named_and_not_sent(centre: Served, site: S
 def test_a_forger_who_mends_the_mark_is_named_by_the_checkpoint(centre: Served, site: Site) -> None:
     site.enrol(centre)
     site.inspect(100)
-    change(site.data, 40, mend_mark=True)
+    change_record(site.data, 40, mend_mark=True)
     done = site.rounds(centre.url).round()
     assert done.troubles == ["line.db record 40 was changed since it was signed"]
     assert count(centre, tables.Segment) == 0
@@ -102,7 +103,7 @@ def test_the_centre_finds_a_change_that_the_station_hides(
 ) -> None:
     site.enrol(centre)
     site.inspect(100)
-    change(site.data, 40, mend_mark=True)
+    change_record(site.data, 40, mend_mark=True)
     monkeypatch.setattr(rounds_module.Rounds, "_check", lambda *_: None)  # it looks away
     done = site.rounds(centre.url).round()
     assert "are not those that were signed" in done.troubles[0]
@@ -116,7 +117,7 @@ def test_a_history_that_was_rewritten_is_a_fork(centre: Served, site: Site) -> N
     site.inspect(100)
     site.rounds(centre.url).round()
     site.close()
-    change(site.data, 40, mend_mark=True)
+    change_record(site.data, 40, mend_mark=True)
     (site.data / "sync.db").unlink()
     done = site.rounds(centre.url).round()
     assert "are others than those that the centre acknowledged" in done.troubles[0]
@@ -142,10 +143,50 @@ def test_a_gap_is_refused_by_name(centre: Served, site: Site) -> None:
     assert refused.value.code == "gap" and alarms_at(centre)[0][0] == "gap"
 
 
+def test_a_gap_is_an_alarm_on_both_sides(
+    centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old back-up of the centre is restored between its word and the station's next segment."""
+    from inspector.store import signing_key
+    from inspector.sync.centre import Link
+    from inspector.sync.receipt import Receipt
+    from inspector.sync.segment import unpack
+    from training.hub.index import COLUMNS
+
+    site.enrol(centre)
+    site.inspect(60)
+    site.rounds(centre.url).round()
+    site.close()
+    site.inspect(60)
+    key, send, restored = signing_key(site.data).public_key(), Link.segment, []
+
+    def segment(link: Link, content: bytes) -> tuple[Receipt, dict[int, bytes]]:
+        if not restored and unpack(content, key)[0].ledger == "line":
+            restored.append(True)
+            every = tables.Base.metadata.tables
+            with centre.hub.engine.begin() as connection:
+                for name in (*COLUMNS, "segment", "checkpoint"):
+                    connection.execute(every[name].delete())
+                connection.execute(every["ledger"].update().values(size=0, edge=b"", root=b""))
+        return send(link, content)
+
+    monkeypatch.setattr(Link, "segment", segment)
+    done = site.rounds(centre.url).round()
+    assert "are missing: the next one here is 0" in done.troubles[0]
+    assert "gap" in {code for code, _ in alarms_at(centre)}
+    assert "gap" in {code for code, _ in alarms_here(site.data)}
+    assert site.announced  # at the line's screen
+    site.close()
+    site.rounds(centre.url).round()  # the next round begins where the centre now is
+    site.rounds(centre.url).round()
+    assert records_at(centre, site.name) == records_here(site.data)
+    assert count(centre, tables.Verdict) == 120
+
+
 def test_an_alarm_is_recorded_once_however_often_it_is_met(centre: Served, site: Site) -> None:
     site.enrol(centre)
     site.inspect(60)
-    change(site.data, 10, mend_mark=False)
+    change_record(site.data, 10, mend_mark=False)
     rounds = site.rounds(centre.url)
     for _ in range(3):
         rounds.round()
@@ -232,24 +273,6 @@ def cut(data: Path, keep: int) -> None:
     connection.close()
     copies = data / "checkpoints/line.jsonl"
     copies.write_text(copies.read_text().splitlines(keepends=True)[0])
-
-
-def change(data: Path, position: int, *, mend_mark: bool) -> None:
-    """Flips a bit of a record's last time."""
-    from inspector.store.merkle import leaf_hash
-    from inspector.store.schema import mark_of
-
-    connection = sqlite3.connect(data / "line.db")
-    body = bytearray(
-        connection.execute("SELECT body FROM record WHERE position = ?", (position,)).fetchone()[0]
-    )
-    body[30] ^= 1
-    mark = mark_of(leaf_hash(bytes(body)))
-    connection.execute("UPDATE record SET body = ? WHERE position = ?", (bytes(body), position))
-    if mend_mark:
-        connection.execute("UPDATE record SET mark = ? WHERE position = ?", (mark, position))
-    connection.commit()
-    connection.close()
 
 
 def _newest(data: Path) -> int:
