@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from training import cli_assess, cli_dataset, cli_release, cli_surface
+from training import cli_assess, cli_dataset, cli_read, cli_release, cli_surface
 from training.hub import cli as hub
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ cli_assess.register(app)
 app.add_typer(cli_surface.app)
 app.add_typer(hub.app, name="hub")
 fit.command("anomaly")(cli_surface.fit_anomaly)
+fit.command("read")(cli_read.fit_read)
 console = Console(stderr=True)
 
 Data = Annotated[Path | None, typer.Option(help="Data folder: images/ and labels/ (YOLO txt).")]
@@ -212,64 +213,13 @@ fit.command("classify")(_fit_shapes("classify"))
 fit.command("segment")(_fit_shapes("segment"))
 
 
-@fit.command("read")
-def fit_read(
-    run: Run,
-    name: Annotated[
-        str,
-        typer.Argument(help="A data set with lines of print, or dot-read; else rendered ones."),
-    ] = "",
-    home: cli_dataset.Home = cli_dataset.HOME,
-    epochs: Epochs = None,
-    models: Models = Path("models"),
-    version: Annotated[str, typer.Option(help="Version of the model written.")] = "1",
-    threads: Threads = 2,
-) -> None:
-    """Train the reader of one line of print, and export it with its measured card.
-
-    ``dot-read`` is the reader of dot-matrix and ink-jet strips of any length: rendered ones, too.
-    It begins as the ``line-read`` of ``--models``.
-
-    Example: training fit read --run runs/line-read
-    """
-    from dataclasses import replace
-
-    import torch
-
-    from training import dot_read, line_read
-    from training.export import export_reader
-    from training.read import fit_reader
-
-    torch.set_num_threads(threads)
-    if name == dot_read.NAME:
-        from training import cli_fit
-
-        console.print(f"wrote {cli_fit.dots(run, epochs, models, version, _command(name))}")
-        return
-    schedule = line_read.SCHEDULE
-    if epochs is not None:
-        schedule = replace(schedule, epochs=epochs)
-    if name:
-        from training.cli_fit import lines as lines_of
-
-        lines, measured = lines_of(name, home)
-    else:
-        lines = line_read.render(line_read.LINES, "train")
-        measured = line_read.render(line_read.HELD_OUT, "held_out")
-    net = fit_reader(lines, measured, run, schedule, min(64, len(lines)))
-    called = name.partition("/")[0] or line_read.NAME
-    path = models / called / version / "model.onnx"
-    told = f"{name}, with its own lines" if name else line_read.TRAINED_ON
-    console.print(f"wrote {export_reader(net, measured, path, _command(called), told)}")
-
-
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A recipe (.yaml), or models/<name>/<version>.")],
     data: Annotated[str, typer.Argument(help="A data set, a film set, or images/ and labels/.")],
     champion: Annotated[Path | None, typer.Option(help="Recipe to compare with.")] = None,
     champion_models: Annotated[Path | None, typer.Option(help="Its models' folder.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for report.html and .json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.html, .pdf, .json.")] = None,
     models: Models = Path("models"),
     home: cli_dataset.Home = cli_dataset.HOME,
     threads: Threads = 2,

@@ -70,7 +70,9 @@ def detect(
     if arch != "own":
         from training.ultralytics import fit_ultralytics
 
-        return fit_ultralytics(arch, lesson, run, schedule, models, version, command, track)
+        cards = fit_ultralytics(arch, lesson, run, schedule, models, version, command, track)
+        track.end({"cards": [str(card) for card in cards]})
+        return cards
     wanted = _size(size) if size != "320x320" else None
     plan = plan_of(lesson, how, schedule, wanted)
     pictures, measured = plan.pictures(run)

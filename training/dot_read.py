@@ -118,15 +118,21 @@ def place_one(line: Pixels) -> Pixels:
     return place([line])[0]
 
 
-def begun_with(path: Path | None) -> Recogniser:
+def begun_with(
+    path: Path | None, net: Recogniser | None = None, shown: Sequence[Pixels] = ()
+) -> Recogniser:
     """A net that answers as the exported reader at ``path`` does; without one, untrained.
 
     The export's convolutions hold their normalisation. It is taken out again, so that the net can
-    go on learning with one: each channel is normalised by what it gives on some strips.
+    go on learning with one: each channel is normalised by what it gives on ``shown``, lines as high
+    as the input and all equally wide; by default on some strips. ``net`` is of this reader's form
+    unless it is given. Raises ``ValueError`` if there is no reader at ``path``.
     """
-    net = Recogniser(along=ALONG)
+    net = net or Recogniser(along=ALONG)
     if path is None:
         return net
+    if not path.exists():
+        raise ValueError(f"{path} is not there: give a reader's folder, such as models/line-read/1")
     stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
     stored = {name.removeprefix("net."): torch.tensor(v) for name, v in stored.items()}
     net.eval()
@@ -140,15 +146,18 @@ def begun_with(path: Path | None) -> Recogniser:
             nn.init.zeros_(norm.weight)
             continue
         bias = stored.get(f"{name}.conv.bias", stored.get(f"{name}.conv.weight_bias"))
-        assert bias is not None
+        if bias is None or weight.shape != conv.weight.shape:
+            raise ValueError(f"{path} is no reader of this form: {name} is another layer there")
         conv.weight.data.copy_(weight)
         norm.bias.data.copy_(bias)
         fused.append((conv, norm, bias))
     for name in ("gather", "say"):
         part = getattr(net, name)
+        if f"{name}.weight" not in stored:
+            raise ValueError(f"{path} is no reader of this form: it has no layer {name}")
         part.weight.data.copy_(stored[f"{name}.weight"])
         part.bias.data.copy_(stored[f"{name}.bias"])
-    strips = place([line.pixels for line in render(96, "train", SEED + 1)])
+    strips = np.stack(shown) if shown else place([x.pixels for x in render(96, "train", SEED + 1)])
     seen: dict[nn.Module, Tensor] = {}
     hooks = [
         conv.register_forward_hook(lambda part, _, out: seen.__setitem__(part, out.detach()))

@@ -296,6 +296,7 @@ def export_reader(
     trained_on: str = line_read.TRAINED_ON,
     wide: bool = False,
     lineage: Mapping[str, Any] | None = None,
+    license: str = "Apache-2.0",
 ) -> Path:
     """Write the reader to ``path``; its card's path. With ``wide`` a line may be of any length."""
     whole = ReadLine(net).eval()
@@ -307,7 +308,7 @@ def export_reader(
     return write_card(
         path,
         task="recognise",
-        license="Apache-2.0",
+        license=license,
         trained_on=trained_on,
         command=command,
         metrics=measure_reader(path, held_out, put),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from inspector.part import Pixels
 from training import parallel
 from training.evaluate import Share, wilson
-from training.fit import Schedule, fit, seed_everything
+from training.fit import Schedule, Tell, fit, seed_everything
 from training.pictures import PAD
 from training.recogniser import HEIGHT, WIDTH, ReadLine, Recogniser, decode_line, encode
 
@@ -84,15 +84,24 @@ def fit_reader(
     folder: Path,
     schedule: Schedule,
     batch: int = 64,
+    *,
+    net: Recogniser | None = None,
+    again: int = 1,
+    tell: Tell = lambda step, figures: None,
 ) -> Recogniser:
-    """Train on ``lines``, telling the share of ``held_out`` lines read exactly as it goes."""
+    """Train on ``lines``, telling the share of ``held_out`` lines read exactly as it goes.
+
+    Each epoch shows every line ``again`` times, each time varied otherwise. ``net`` is what to
+    begin from; a run that was stopped goes on where it was in any case.
+    """
     seed_everything(schedule.seed)
     ctc = nn.CTCLoss(zero_infinity=True)
     targets = [encode(line.text) for line in lines]
 
     def batches(epoch: int) -> Iterator[Any]:
         rng = np.random.default_rng((schedule.seed, epoch))
-        order = parallel.share(rng.permutation(len(lines)))
+        order = np.concatenate([rng.permutation(len(lines)) for _ in range(again)])
+        order = parallel.share(order)
         for i in range(0, len(order) - batch + 1, batch):
             chosen = order[i : i + batch]
             pixels = np.stack([vary_line(lines[j].pixels, rng) for j in chosen])
@@ -115,8 +124,8 @@ def fit_reader(
         assert isinstance(net, Recogniser)
         return exact(read_lines(net, held_out), held_out).value
 
-    steps = len(lines) // parallel.size() // batch
-    return fit(Recogniser(), batches, steps, loss, measure, folder, schedule)
+    steps = again * len(lines) // parallel.size() // batch
+    return fit(net or Recogniser(), batches, steps, loss, measure, folder, schedule, tell)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from training import parallel
 from training.card import sha256, write_card
-from training.dataset.row import Row
+from training.dataset.row import COMPLAINT, Row
 from training.detector import Shape
 from training.evaluate import wilson
 from training.export import CALIBRATED_ON, Difference, quantise, to_onnx
@@ -56,7 +56,7 @@ def classes_for(task: Task, lesson: Lesson) -> tuple[str, ...]:
     """A classifier's begin with what a good part is called; a segmenter's are defects alone."""
     defects = sorted({
         x.label for s in lesson.snapshots for r in s.of(view=lesson.view) for x in r.labels
-        if x.defect
+        if x.defect and x.source != COMPLAINT and (task == "classify" or x.box is not None)
     })  # fmt: skip
     return (GOOD, *defects) if task == "classify" else tuple(defects)
 
@@ -66,6 +66,8 @@ def taught(task: Task, lesson: Lesson, shape: Shape, *splits: str) -> list[Taugh
     found = []
     for snapshot in lesson.snapshots:
         for row in snapshot.of(*splits, view=lesson.view):
+            if not (row.placed if task == "segment" else _told(row)):
+                continue
             whole = picture_of(snapshot.picture(row), row, lesson)
             picture = letterbox(whole, shape.height, shape.width)
             mask = _mask(row, lesson, whole, shape) if task == "segment" else np.zeros(0, np.uint8)
@@ -197,6 +199,11 @@ def _whole(net: nn.Module) -> nn.Module:
         return Classify(net).eval()
     assert isinstance(net, Segmenter)
     return Segment(net).eval()
+
+
+def _told(row: Row) -> bool:
+    """Whether somebody has looked at this very picture: a customer knows the part alone."""
+    return all(label.source != COMPLAINT for label in row.labels)
 
 
 def _kind(row: Row, classes: Sequence[str]) -> int:

@@ -60,11 +60,12 @@ def classes_of(snapshots: Sequence[Snapshot], start: Path | None, view: str) -> 
 
 
 def pictures_of(lesson: Lesson, *splits: str) -> list[Picture]:
-    """The lesson's pictures of these splits."""
+    """The lesson's pictures of these splits, as far as every defect in them has its place."""
     return [
         picture_of(snapshot.picture(row), row, lesson)
         for snapshot in lesson.snapshots
         for row in snapshot.of(*splits, view=lesson.view)
+        if row.placed
     ]
 
 

@@ -7,6 +7,7 @@ URI is given. A tracking server that is away never stops a training. Imported by
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -71,5 +72,8 @@ def _mlflow(uri: str) -> Any:
             "a tracking URI is given but MLflow is not installed: `pip install mlflow`, or leave "
             "it out; runs are tracked in plain files in any case"
         ) from None
+    # its client asks seven times, waiting longer and longer: minutes in which nothing is learned
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
     mlflow.set_tracking_uri(uri)
     return mlflow

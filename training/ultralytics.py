@@ -2,27 +2,36 @@
 
 ultralytics is AGPL-3.0, and its authors claim that licence for weights trained with it as well: so
 it is never imported unless asked for by name, says so first, and nothing that we ship comes from
-it. Enters a lesson; leaves a model with its card, in fp32. Imported by ``cli_fit`` alone.
+it. Enters a lesson; leaves a model like ours, in fp32: pixels in, the same answers as in torch or
+no model, a card with its measured figures. Imported by ``cli_fit`` alone.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 from ruamel.yaml import YAML
 
-from training.card import sha256
+from inspector.part import Pixels
+from training.card import write_card
+from training.export import Difference
 from training.fit import Schedule
-from training.pictures import Picture
+from training.measure import look_with, measure_detector, run, session
+from training.pictures import Picture, letterbox
 from training.teach import Lesson, lineage, pictures_of, shape_for
 
 console = Console(stderr=True)
+PARITY_PICTURES, SEEN = 8, 0.25
+BOX_PX, SCORE = 2.0, 0.02
+"""How far a box and its score may lie apart in torch and in the model."""
 WARNING = (
     "ultralytics is AGPL-3.0: who runs a model trained with it in a product or over a network must "
     "offer that product's source, or buy their licence. Our own network (--arch own) has no such "
@@ -66,13 +75,71 @@ def fit_ultralytics(
         project=str(run), name="ultralytics", exist_ok=True, seed=schedule.seed, nbs=8, batch=8,
         optimizer="AdamW", lr0=schedule.rate, plots=False, verbose=False, fliplr=0.0, mosaic=0.0,
     )  # fmt: skip
-    figures = {k: float(v) for k, v in getattr(found, "results_dict", {}).items()}
+    known = getattr(found, "results_dict", {})
+    figures = {k.replace("(", "_").replace(")", ""): float(v) for k, v in known.items()}
     track(schedule.epochs, figures)
     exported = Path(net.export(format="onnx", nms=True, imgsz=(shape.height, shape.width)))
     path = models / lesson.name / version / "model.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(exported.read_bytes())
-    return [_card(path, lesson, schedule, command, arch, figures)]
+    onnx.save(fed_with_pixels(onnx.load(exported)), path)
+    held = pictures_of(lesson, "val", "test")
+    measured = [letterbox(p, shape.height, shape.width) for p in held]
+    difference = _check(net, path, [p.pixels for p in measured[:PARITY_PICTURES]])
+    card = write_card(
+        path, task="detect", license="AGPL-3.0 (ultralytics)",
+        trained_on=", ".join(s.ref for s in lesson.snapshots), command=command,
+        metrics=measure_detector(look_with(path), measured, lesson.classes),
+        difference=difference, classes=lesson.classes,
+        lineage={"architecture": arch, **lineage(lesson, None, schedule)},
+    )  # fmt: skip
+    return [card]
+
+
+def fed_with_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with uint8 ``[1, H, W, 3]``, BGR, as its input, as every model of ours."""
+    graph = model.graph
+    inner = graph.input[0]
+    _, channels, height, width = (d.dim_value for d in inner.type.tensor_type.shape.dim)
+    assert channels == 3
+    pixels = helper.make_tensor_value_info("images_u8", TensorProto.UINT8, [1, height, width, 3])
+    scale = numpy_helper.from_array(np.array(1 / 255, np.float32), "pixel_scale")
+    turned = numpy_helper.from_array(np.array([2, 1, 0], np.int64), "bgr_to_rgb")
+    nodes = [
+        helper.make_node("Cast", ["images_u8"], ["pixels_f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels_f", "pixel_scale"], ["pixels_scaled"]),
+        helper.make_node("Gather", ["pixels_scaled", "bgr_to_rgb"], ["pixels_rgb"], axis=3),
+        helper.make_node("Transpose", ["pixels_rgb"], [inner.name], perm=[0, 3, 1, 2]),
+    ]
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+    graph.initializer.extend([scale, turned])
+    del graph.input[:]
+    graph.input.append(pixels)
+    return model
+
+
+def _check(net: Any, path: Path, pixels: Sequence[Pixels]) -> float:
+    """The largest difference of a score between their torch and the exported model.
+
+    Raises ``Difference`` when one of them sees what the other does not: then nothing is released.
+    """
+    model, worst = session(path), 0.0
+    for image in pixels:
+        side = (image.shape[0], image.shape[1])
+        answer = net.predict(image, imgsz=side, conf=SEEN / 2, verbose=False)[0].boxes
+        ours = np.column_stack(
+            [answer.xyxy.cpu().numpy(), answer.conf.cpu().numpy(), answer.cls.cpu().numpy()]
+        )
+        theirs = run(model, image[None])[0]
+        for first, second in ((ours, theirs), (theirs, ours)):
+            for row in first[first[:, 4] >= SEEN]:
+                twins = second[(second[:, 5] == row[5]) & (second[:, 4] >= SEEN / 2)]
+                gap = np.abs(twins[:, :5] - row[:5])
+                fine = (gap[:, :4].max(1) <= BOX_PX) & (gap[:, 4] <= SCORE) if len(twins) else None
+                if fine is None or not fine.any():
+                    raise Difference(f"{path}: torch and ONNX disagree about {row.tolist()}")
+                worst = max(worst, float(gap[fine, 4].min()))
+    return worst
 
 
 def _written(lesson: Lesson, folder: Path) -> Path:
@@ -100,22 +167,3 @@ def _lines(picture: Picture) -> str:
         x1, y1, x2, y2 = box.tolist()
         lines.append(f"{label} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}")
     return "\n".join(lines) + "\n"
-
-
-def _card(
-    path: Path, lesson: Lesson, schedule: Schedule, command: str, arch: str,
-    figures: dict[str, float],
-) -> Path:  # fmt: skip
-    import json
-
-    card: dict[str, Any] = {
-        "name": path.parent.parent.name, "version": path.parent.name, "task": "detect",
-        "sha256": sha256(path), "license": "AGPL-3.0 (ultralytics)", "command": command,
-        "input": {"dtype": "float32", "layout": "NCHW", "colour": "RGB", "scale": 1 / 255},
-        "letterbox": {"pad": 114, "align": "centre"},
-        "output": {"format": "end-to-end"}, "classes": list(lesson.classes),
-        "metrics": figures, "lineage": {"architecture": arch, **lineage(lesson, None, schedule)},
-    }  # fmt: skip
-    target = path.with_name("card.json")
-    target.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-    return target

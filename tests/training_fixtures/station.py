@@ -39,8 +39,13 @@ def make_station(
     name: str = "s1",
     picture: Callable[[int], Pixels] = draw,
     reviewed: bool = True,
+    findings: Callable[[int, Outcome], tuple[Finding, ...]] = lambda _, outcome: found(outcome),
+    lot: str = "L1",
 ) -> Path:
-    """Each fifth part is rejected; anna confirms all of them, and finds one escape per batch."""
+    """Each fifth part is rejected; anna confirms all of them, and finds one escape per batch.
+
+    ``picture`` and ``findings`` give what a part looked like and what was found, by its number.
+    """
     with (
         LineLedger.open(folder, station=name) as ledger,
         ImageArchive(folder, pass_image_every=1, reserve_mb=0) as archive,
@@ -49,13 +54,13 @@ def make_station(
         for number in range(1, batches * parts + 1):
             batch = f"B-{(number - 1) // parts}"
             if (number - 1) % parts == 0:
-                ledger.add_batch(Batch(batch, "bottle", "r", {"lot": "L1"}), "begin", "line")
+                ledger.add_batch(Batch(batch, "bottle", "r", {"lot": lot}), "begin", "line")
             outcome = Outcome.REJECT if number % 5 == 0 else Outcome.PASS
             base = sample_verdict(number)
             verdict = replace(
                 base, station=name, batch=batch, outcome=outcome, recipe="r@1",
                 reasons=("scratch",) if outcome is Outcome.REJECT else (),
-                findings=found(outcome),
+                findings=findings(number, outcome),
                 times=replace(base.times, utc_ns=1_800_000_000_000_000_000 + number * 10**9),
             )  # fmt: skip
             ledger.add_verdict(verdict)

@@ -21,7 +21,14 @@ from inspector.store.layout import decode_record
 from inspector.store.merkle import leaf_hash
 from inspector.store.records import BatchChange, Definition
 from training.dataset.alike import alike, print_of
-from training.dataset.labels import Review, Truth, joined, review_of, truth_of
+from training.dataset.labels import (
+    Review,
+    Truth,
+    complaint_of,
+    joined,
+    review_of,
+    truth_of,
+)
 from training.dataset.row import Draft, Row
 from training.dataset.snapshot import SnapshotError, decode
 from training.dataset.split import split
@@ -208,6 +215,11 @@ def _of_hub(connection: Any, blobs: Any, wanted: Wanted) -> Iterator[_Source]:
         }  # fmt: skip
         with suppress(KeyError, TypeError, ValueError):
             reviews[r.station_id, bytes(r.part)].append(review_of(body, r.principal, r.utc_ns))
+    for c in connection.execute(
+        select(*t.Complaint.__table__.columns).where(t.Complaint.part.is_not(None))
+    ):
+        word = complaint_of(c.label, c.made_by, c.made_utc_ns)
+        reviews[c.station_id, bytes(c.part)].append(word)
     lots = {
         (b.station_id, b.batch): b
         for b in connection.execute(

@@ -80,6 +80,12 @@ def _remarks(rows: Sequence[Row], labels: dict[str, dict[str, int]]) -> list[str
     for split in SPLITS:
         if not any(r.split == split for r in rows):
             found.append(f"the {split} split is empty")
+    unplaced = sum(not row.placed for row in rows)
+    if unplaced:
+        found.append(
+            f"{unplaced} pictures are of parts with a defect that nobody has marked: they measure,"
+            " and teach no detector and no segmenter"
+        )
     stations = {r.station for r in rows if r.split == "train"}
     unseen = {r.station for r in rows if r.split == "test"} - stations
     if unseen:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.part import Box, Finding
-from training.dataset.row import REVIEW, STATION, Label
+from training.dataset.row import COMPLAINT, REVIEW, STATION, Label
 
 SAME_PLACE_IOU = 0.6
 SURE = 0.5
@@ -69,6 +69,17 @@ def review_of(body: Mapping[str, Any], principal: str, at: int) -> Review:
         principal, str(body["decision"]), str(body["outcome"]), str(body.get("view", "")),
         tuple(labels), at, bool(body.get("sample")),
     )  # fmt: skip
+
+
+UNNAMED = "unmarked"
+"""A defect of which the customer did not say what it is."""
+
+
+def complaint_of(label: str, principal: str, at: int) -> Review:
+    """What a customer found is a word about the part too: it is no good one. In which view the
+    defect lies, and where, nobody has said yet."""
+    labels = (Label(label or UNNAMED, source=COMPLAINT),)
+    return Review(principal, COMPLAINT, "reject", "", labels, at)
 
 
 def truth_of(reviews: Sequence[Review], trust: Mapping[str, float] | None = None) -> Truth | None:

@@ -11,8 +11,8 @@ from typing import Any
 from inspector.part import Box
 
 SPLITS = ("train", "val", "test")
-REVIEW, STATION, GIVEN = "review", "station", "given"
-"""Who a label is from: a person at QA, the station's own model, another tool's file."""
+REVIEW, STATION, GIVEN, COMPLAINT = "review", "station", "given", "complaint"
+"""Who a label is from: a person at QA, the station's own model, another tool's file, a customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,12 @@ class Row:
     def group(self) -> str:
         """What must stay together when splitting."""
         return f"{self.station}/{self.batch}"
+
+    @property
+    def placed(self) -> bool:
+        """Whether every defect that it is known to show has its place. A picture with one that has
+        none would teach a detector that the defect is nothing."""
+        return all(label.box is not None for label in self.labels if label.defect)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
