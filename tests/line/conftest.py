@@ -60,6 +60,8 @@ class Plc:
         self.counts_per_ms = 0
         """Of a belt that runs: the encoder and the PLC's clock then follow the machine's."""
         self.on_belt: list[tuple[int, int]] = []
+        self.contrary = False
+        """The gate does the opposite of what it was told."""
         self.port = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: ModbusTcpServer | None = None
@@ -133,11 +135,16 @@ class Plc:
     def _run_belt(self) -> None:
         now_ms = time.monotonic_ns() // 1_000_000
         gone = [part for part, at_ms in self.on_belt if now_ms - at_ms > 1000]
+        fresh = [part for part in gone if part > self.status.gate_part]
+        permitted = self.permits() if StationBit.READY in self.bits and fresh else set()
+        rejects = sum((part in permitted) == self.contrary for part in fresh)
         self.status = replace(
             self.status,
             encoder=now_ms * self.counts_per_ms & 0xFFFF_FFFF,
             plc_ms=now_ms & 0xFFFF_FFFF,
             gate_part=max([self.status.gate_part, *gone]),
+            rejects_commanded=self.status.rejects_commanded + rejects,
+            rejects_confirmed=self.status.rejects_confirmed + rejects,
         )
 
     def permits(self) -> set[int]:

@@ -337,6 +337,28 @@ def test_a_raw_command_cannot_break_a_batchs_life(plc, station) -> None:
     until(lambda: len(refused()) == 9)
 
 
+@pytest.mark.slow
+def test_a_gate_that_does_otherwise_than_it_was_told_is_an_alarm(plc, station) -> None:
+    """I1, I2: a part that was permitted and is rejected, one that was refused and goes through."""
+    plc.contrary = True
+
+    def told(what: str) -> bool:
+        return any(e.body["code"] == "count_mismatch" and what in e.body["detail"]
+                   for e in station.events("alarm"))  # fmt: skip
+
+    # A line that was held up may not be sure of this part, but of one that comes later it is.
+    end = time.monotonic() + 60
+    while not told("and nobody had refused"):
+        assert time.monotonic() < end
+        station.parts(3)
+        time.sleep(0.3)
+    while not told("and the gate let"):
+        assert time.monotonic() < end
+        assert station.command(Action.REJECT, OPERATOR, part=station.part(), reason="dropped").ok
+        assert station.command(Action.ACKNOWLEDGE_ALARM, OPERATOR).ok
+        time.sleep(0.3)
+
+
 def test_rejects_in_a_row_stop_the_line_until_a_person_has_looked(plc, station) -> None:
     assert station.command(Action.CHANGE_OVER, recipe="dark").ok
     station.parts(5)
