@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.tools.onnx import LINE_PX, probe, probe_answer
+from inspector.tools.contract import LINE_PX, probe, probe_answer
 from training.measure import run, session
 from training.pictures import PAD
 
@@ -43,7 +43,7 @@ def write_card(
     """``card.json`` beside ``path`` (``models/<name>/<version>/model.onnx``); returns its path.
 
     Its ``parity`` lets another machine ask whether the model computes there what it computed here:
-    the answers to two probe pictures, see :func:`inspector.tools.onnx.probe`. ``form`` is the
+    the answers to two probe pictures, see :func:`inspector.tools.contract.probe`. ``form`` is the
     output's format, by default the task's usual one.
     """
     model = session(path)

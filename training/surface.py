@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from inspector.tools.onnx import SURFACE_PX, probe, probe_answer
+from inspector.tools.contract import SURFACE_PX, probe, probe_answer
 from training.card import sha256
 from training.export import Difference
 from training.measure import run, session

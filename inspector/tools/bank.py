@@ -1,17 +1,14 @@
 """What ``anomaly`` was taught: a digest in a recipe goes in, the checked judges come out.
 
-A bank lies beside the recipe, ``anomaly/<sha256>.bank``, named by the SHA-256 of the file: the
-recipe's digest covers it, and a changed one is refused (I7). The file is zstd over a line of JSON
-and the arrays that it lists, little-endian, one after the other: nothing in it is executed, and the
-same teaching makes the same bytes. Imported by ``anomaly`` and by who teaches.
+A bank lies beside the recipe, ``anomaly/<sha256>.bank`` (``kept``). The file is zstd over a line of
+JSON and the arrays that it lists, little-endian, one after the other: nothing in it is executed,
+and the same teaching makes the same bytes. Imported by ``anomaly`` and by who teaches.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,12 +18,12 @@ import numpy as np
 import zstandard
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 
-from inspector.tools.card import Card, ModelError
+from inspector.tools.card import Card
+from inspector.tools.kept import Kind, digest_of, folder_of
 from inspector.tools.likeness import Member
 from inspector.tools.texture import Source
 
-FOLDER = "anomaly"
-DIGITS = 64
+FILES = Kind("anomaly", ".bank", "a bank")
 SCHEMA = "inspector-bank/1"
 MOST_BYTES = 256 << 20
 """A bank that says it unpacks to more is none."""
@@ -90,42 +87,29 @@ class TaughtBank:
     def bank(self) -> Bank:
         """Raises ``ModelError`` when its file was not looked for."""
         if self._bank is None:
-            what = "was read without the folder of its recipe; load the recipe from its file"
-            raise ModelError(f"anomaly/{self.digest[:12]}", what)
+            raise FILES.not_looked_for(self.digest)
         return self._bank
 
     @classmethod
     def of(cls, bank: Bank) -> TaughtBank:
         """A bank from memory, as it comes back from its file."""
         data = packed(bank)
-        return cls(hashlib.sha256(data).hexdigest(), unpacked(data))
+        return cls(digest_of(data), unpacked(data))
 
 
 def keep_bank(bank: Bank, recipes: Path) -> str:
     """Writes ``bank`` for the recipes in a folder; the digest to name it by. Raises ``OSError``."""
-    data = packed(bank)
-    digest = hashlib.sha256(data).hexdigest()
-    path = recipes / FOLDER / f"{digest}.bank"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(data)
-    draft.replace(path)
-    return digest
+    return FILES.keep(packed(bank), recipes)
 
 
 def read_bank(digest: str, recipes: Path) -> TaughtBank:
     """The bank beside the recipes in a folder. Raises ``ValueError``: what is wrong with it."""
-    path = recipes / FOLDER / f"{digest}.bank"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}); copy it there") from None
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise ValueError(f"{path} was changed: its digest is another; copy it again")
+    data = FILES.read(digest, recipes)
     try:
         return TaughtBank(digest, unpacked(data))
     except ValueError as error:
-        raise ValueError(f"{path} is no bank of this version ({error}); teach it again") from None
+        why = f"is no bank of this version ({error}); teach it again"
+        raise FILES.wrong(digest, recipes, why) from None
 
 
 def packed(bank: Bank) -> bytes:
@@ -270,11 +254,8 @@ def _check(bank: Bank) -> None:
 def _found(value: Any, info: ValidationInfo) -> TaughtBank:
     if isinstance(value, TaughtBank):
         return value
-    text = value.lower() if isinstance(value, str) else ""
-    if len(text) != DIGITS or set(text) - set("0123456789abcdef"):
-        raise ValueError("a bank is named by its SHA-256, 64 hex digits")
-    folder = info.context.get("folder") if isinstance(info.context, dict) else None
-    return read_bank(text, folder) if folder else TaughtBank(text)
+    digest, folder = FILES.named(value), folder_of(info)
+    return read_bank(digest, folder) if folder else TaughtBank(digest)
 
 
 def _digest_of(bank: TaughtBank) -> str:

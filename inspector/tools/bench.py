@@ -16,7 +16,8 @@ import numpy as np
 
 from inspector.part import Batch, Pixels
 from inspector.tools.card import BUILT_IN, ModelError
-from inspector.tools.onnx import SURFACES, Bound, Shelf, recorded
+from inspector.tools.contract import SURFACES
+from inspector.tools.onnx import Bound, Shelf, recorded
 
 RUNS = 60
 WARM = 5

@@ -1,7 +1,7 @@
 """A model's card: ``card.json`` goes in, what the model eats, gives and knows comes out.
 
 The card lies beside its model in ``models/<name>/<version>/``; without a card, or with one that
-does not fit, a model is not run (I7). Imported by ``tools/onnx.py`` and the tools.
+does not fit, a model is not run (I7). Imported by ``tools/contract.py`` and the tools.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Probe(_Part):
 
     seed: int
     answer: tuple[float, ...]
-    """Ten numbers, see ``probe_answer`` in ``tools/onnx.py``."""
+    """Ten numbers, see ``probe_answer`` in ``tools/contract.py``."""
 
 
 class Parity(_Part):

@@ -17,9 +17,10 @@ from inspector.part import Finding, Pixels, Severity
 from inspector.tools.calibration import CalibrationName
 from inspector.tools.card import ModelError
 from inspector.tools.classify import input_shape
+from inspector.tools.contract import INSTANCES
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.masks import Spot, instances, maps_of, spots, spread
-from inspector.tools.onnx import INSTANCES, Shelf
+from inspector.tools.onnx import Shelf
 from inspector.tools.outline import Form, form_of
 from inspector.tools.place import Place, Points
 from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out, nearest

@@ -14,7 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from inspector.tools.card import BUILT_IN, ModelError
-from inspector.tools.onnx import Shelf, probe
+from inspector.tools.contract import probe
+from inspector.tools.onnx import Shelf
 
 Make = Callable[..., Path]
 

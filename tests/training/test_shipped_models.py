@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from inspector.part import Batch
-from inspector.tools.onnx import Shelf, probe
+from inspector.tools.contract import probe
+from inspector.tools.onnx import Shelf
 from inspector.tools.read import Read, ReadStep
 from inspector.tools.step import Context
 from training import bottle_cap, bottle_line, dot_read, line_read
