@@ -110,9 +110,9 @@ class Judge:
     escapes: Counter[str] = field(default_factory=Counter)
     latency: Spread = field(default_factory=Spread)
     last: dict[str, list[dict[str, Any]]] = field(
-        default_factory=lambda: {"escapes": [], "false_rejects": []}
+        default_factory=lambda: {"escapes": [], "false_rejects": [], "unjudged_passed": []}
     )
-    """The newest ten escapes and false rejects, for whoever looks for the cause."""
+    """The newest ten of each that should not be, for whoever looks for the cause."""
     first_ns: int | None = None
     last_ns: int = 0
     """First and newest trigger."""
@@ -180,6 +180,7 @@ class Judge:
             self.counts["revoked_passed"] += 1
         elif passed and not (part and part.permitted):
             self.counts["unjudged_passed"] += 1
+            self._remember("unjudged_passed", item, number, part, labels)
         if passed and part and part.permitted and part.action is not Action.PERMIT:
             self.counts["revoked_passed"] += 1
         if passed and part and part.reason is GateReason.BYPASS:
