@@ -60,6 +60,21 @@ class Calendar(Settings):
         begun = [name for at, name in starts if at <= now]
         return begun[-1] if begun else starts[-1][1]
 
+    def stretches(self, shift: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
+        """When ``shift`` ran between two moments, UTC ns, oldest first; never, where it is none."""
+        zone, found = ZoneInfo(self.timezone), []
+        starts = sorted((time.fromisoformat(at), name) for name, at in self.shifts.items())
+        day = self._local(from_ns).date() - timedelta(days=1)
+        while starts and day <= self._local(to_ns).date():
+            begins = [datetime.combine(day, at, zone) for at, _ in starts]
+            begins.append(datetime.combine(day + timedelta(days=1), starts[0][0], zone))
+            for i, (_, name) in enumerate(starts):
+                begin, end = (int(b.timestamp()) * 1_000_000_000 for b in begins[i : i + 2])
+                if name == shift and begin < to_ns and end > from_ns:
+                    found.append((max(begin, from_ns), min(end, to_ns)))
+            day += timedelta(days=1)
+        return found
+
     def _local(self, utc_ns: int) -> datetime:
         moment = datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC)
         return moment.astimezone(ZoneInfo(self.timezone))

@@ -33,6 +33,7 @@ from inspector.tools.code import SERIAL
 from inspector.tools.follow import as_taught, in_frame, place_of
 from inspector.tools.logic import Rule, check_follow, check_rules, settle, tolerate
 from inspector.tools.onnx import Shelf
+from inspector.tools.place import Place
 from inspector.tools.step import Context, Step, Tool, Unjudged, is_left_out, nearest
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ else:
         reduce(or_, (tool.Step for tool in TOOLS.values())), Field(discriminator="kind")
     ]
 
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+"""BCP 47 primary tag."""
 _APPROVAL = "inspector-recipe-approval/1"
 _WORST_FIRST = {Severity.CRITICAL: 0, Severity.MAJOR: 1, Severity.MINOR: 2}
 
@@ -62,6 +65,9 @@ class RecipeFile(Settings):
     """Which steps must hold together; a step that none names must hold by itself."""
     limits: dict[Severity, Annotated[int, Field(ge=1)]] = Field({}, exclude_if=is_left_out)
     """How many parts of a batch may pass though they have a finding of this severity."""
+    words: dict[Language, dict[str, str]] = Field({}, exclude_if=is_left_out)
+    """How pages call its labels, steps and reasons in another language, as in
+    ``zh: {cap missing: 缺少瓶盖}``. The record holds them as they are written above."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> RecipeFile:
@@ -119,10 +125,17 @@ class Recipe:
         ]
         self.areas = tuple(_area([s for s in steps if s.view == view]) for view in file.views)
         """By view: what of the frame the steps look at; None is all of it."""
+        self.places: Mapping[str, Place] = {}
+        """Where the newest part was found, by what ``follow`` calls it."""
         self._leaders = {s.follow: s.follow.partition("/")[::2] for s in steps if s.follow}
         self._turned: dict[str, Pixels] = {}
         digests = (d for _, tool in self._tools for d in tool.model_digests)
         self.model_digests: tuple[str, ...] = tuple(dict.fromkeys(digests))
+
+    @property
+    def tools(self) -> Sequence[tuple[Step, Tool]]:
+        """Its steps in order, each with its tool."""
+        return self._tools
 
     def warm_up(self) -> None:
         """Runs every model once, so that the first part is as fast as the others."""
@@ -145,6 +158,7 @@ class Recipe:
         """
         started = time.perf_counter_ns()
         context = Context(batch, today, clock_synced)
+        self.places = context.places
         findings: list[Finding] = []
         errors: list[str] = []
         views: dict[str, Pixels] = {}

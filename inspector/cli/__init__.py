@@ -16,6 +16,7 @@ from inspector.cli import (
     bench,
     bench_pages,
     genealogy,
+    heat,
     ledger,
     measuring,
     people,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(station.app)
 vision.recipe.add_typer(recipes.app)
+vision.recipe.add_typer(heat.app)
 app.add_typer(vision.app)
 app.add_typer(people.app)
 app.add_typer(ledger.app)

@@ -17,14 +17,15 @@ from inspector.identity import Action, Principal, authorise
 from inspector.part import Disposition
 from inspector.plant.access import PROBLEMS, Key, Someone, Viewer
 from inspector.plant.desk import Desk
-from inspector.plant.genealogy import run_said, unit_said
+from inspector.plant.genealogy import run_said
 from inspector.plant.linkwords import RecallCriteria, RecallSaid, RecallState, RecallWords
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import now, replied, runs_said
+from inspector.plant.rejects import now, replied
 from inspector.plant.requests import Done, Once
 from inspector.plant.selection import runs_of, utc_ns
 from inspector.plant.words import DisposeSaid, Selection, Why
-from inspector.quality.stopping import Stopped, stop_all
+from inspector.quality.recalling import NOTHING_STOPPED, recall
+from inspector.quality.stopping import stop_all
 from inspector.store import DeskRecord, History
 from inspector.store.holds import Run
 from inspector.store.recalls import (
@@ -38,8 +39,6 @@ from inspector.store.recalls import (
     recall_record,
     units_affected,
 )
-
-UNITS_SAID = 200
 
 
 def router(desk: Desk) -> APIRouter:
@@ -145,31 +144,20 @@ def _recalled(desk: Desk, who: Principal, asked: RecallWords) -> Done:
             raise Problem(422, "too-many-parts", str(error)) from None
     if not found.batches and not found.runs:
         raise Problem(404, "nothing-affected", "no part answers to these criteria")
-    stopped = Stopped(False, False, (), "")
+    stopped = NOTHING_STOPPED
     if not asked.drill:
         stopped = stop_all(desk, desk.heartbeat, who, found, asked.reason)
-    units = units_affected(desk.genealogy, found)
-    sent = sorted({unit.shipped.destination for unit in units if unit.shipped})
-    answer = RecallSaid(
-        id=str(uuid4()),
-        at=now(),
+    made = recall(
+        found,
+        units_affected(desk.genealogy, found),
+        asked.criteria.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        asked.reason,
+        asked.requester,
+        stopped,
         drill=asked.drill,
-        disposition=None if asked.drill else Disposition.HOLD,
-        batches=list(found.batches),
-        runs=[run_said(run) for run in found.runs],
-        parts=found.parts,
-        units=[unit_said(unit) for unit in units[:UNITS_SAID]],
-        units_total=len(units),
-        destinations=sent[:UNITS_SAID],
-        gate=runs_said(stopped.runs),
-        paused=stopped.paused,
-        detail=stopped.detail,
     )
-    kind, record = recall_record(found, asked.reason, asked.requester, drill=asked.drill)
-    record["criteria"] = asked.criteria.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True
-    )
-    return Done(kind, 201, answer.model_dump(mode="json"), record)
+    answer = RecallSaid.model_validate(made.answer)
+    return Done(made.kind, 201, answer.model_dump(mode="json"), made.record)
 
 
 def _record(desk: Desk, id: UUID) -> DeskRecord:

@@ -1,18 +1,20 @@
 """Figures of a stretch of time: how many parts, what was wrong, where, and how sure.
 
-Enters: a reader of the ledger, a period, a batch or none. Leaves: counts per slice of the period
-from the indexes alone, and findings of an even sample of its parts. Web and quality may import it.
+Enters: a reader of the ledger, stretches of time, batches or none. Leaves: counts per slice of the
+period from the indexes alone, and findings of an even sample of its parts. Web and quality may
+import it.
 
 A part's id begins with its time (UUIDv7), so a period is a range of the index of ids, and its
-faulty parts are a range of positions: a week of parts costs as much as an hour of them.
+faulty parts are ranges of positions: a week of parts costs as much as an hour of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from sqlite3 import Connection
 
 from inspector.part import Mode, Outcome, Verdict
 from inspector.store import schema
@@ -22,7 +24,9 @@ from inspector.store.records import OUTCOMES, Kind
 SAMPLE = 400
 """Parts whose findings are looked at; each costs some 30 µs."""
 FAULTY_MAX = 2000
-_ALL = (0, 1 << 62)
+Span = tuple[int, int]
+"""First and last position."""
+_REJECT, _ERROR = OUTCOMES.index(Outcome.REJECT), OUTCOMES.index(Outcome.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,8 @@ class Slice:
     parts: int = 0
     rejected: int = 0
     errors: int = 0
-    first: int = -1
-    """Positions of the first and the last verdict; -1 where there was none."""
-    last: int = -1
+    spans: tuple[Span, ...] = ()
+    """Positions of its verdicts, oldest first."""
 
     @property
     def passed(self) -> int:
@@ -66,101 +69,164 @@ class Period:
         return sum(s.errors for s in self.slices)
 
     @property
-    def span(self) -> tuple[int, int]:
-        """Positions of its first and last verdict; (0, -1), an empty range, if it has none."""
-        held = [s for s in self.slices if s.parts]
-        return (held[0].first, held[-1].last) if held else (0, -1)
+    def spans(self) -> tuple[Span, ...]:
+        """Positions of its verdicts, oldest first; what lies side by side is one span."""
+        joined: list[Span] = []
+        for first, last in sorted(span for s in self.slices for span in s.spans):
+            if joined and first <= joined[-1][1] + 1:
+                joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+            else:
+                joined.append((first, last))
+        return tuple(joined)
 
 
-def period(history: History, from_ns: int, to_ns: int, slices: int, batch: str = "") -> Period:
-    """The parts that triggered from ``from_ns`` (included) to ``to_ns`` (not), UTC ns.
+def period(
+    history: History,
+    stretches: Sequence[tuple[int, int]],
+    slices: int,
+    batches: Collection[str] | None = None,
+    view: str = "",
+) -> Period:
+    """The parts that triggered within ``stretches``, cut into about as many ``slices``.
 
-    With ``batch`` only what was recorded while that batch had parts. Raises ``QueryTimeout``.
+    Args:
+        stretches: from (included) to (not), UTC ns, oldest first.
+        batches: only what was recorded while one of these had parts.
+        view: only those are rejected in which this camera saw what is wrong.
+
+    Raises ``QueryTimeout``.
     """
-    edges = [from_ns + (to_ns - from_ns) * i // slices for i in range(slices + 1)]
+    total = sum(end - begin for begin, end in stretches)
     with history._bounded(history._line) as line:
-        low, high = _ALL
-        if batch:
-            row = line.execute(
-                "SELECT min(first), max(last) FROM tally WHERE batch = ?", (batch,)
-            ).fetchone()
-            low, high = row if row[0] is not None else (0, -1)
+        within = None if batches is None else [s for b in batches for s in _batch_span(line, b)]
+        shapes = _shapes(history, line, view) if view else None
         made = []
-        for begin, end in pairwise(edges):
-            parts, first, last = line.execute(
-                "SELECT count(*), min(position), max(position) FROM part"
-                " WHERE prefix >= ? AND prefix < ? AND position BETWEEN ? AND ?",
-                (_prefix(begin), _prefix(end), low, high),
-            ).fetchone()
-            counts: Counter[Outcome] = Counter()
-            if parts:
-                for outcome, count in line.execute(
-                    "SELECT outcome, count(*) FROM faulty WHERE position BETWEEN ? AND ?"
-                    " GROUP BY outcome",
-                    (first, last),
-                ):
-                    counts[OUTCOMES[outcome]] = count
-            made.append(
-                Slice(
-                    begin, end, parts, counts[Outcome.REJECT], counts[Outcome.ERROR],
-                    -1 if first is None else first, -1 if last is None else last,
-                )
-            )  # fmt: skip
+        for begin, end in stretches:
+            count = max(1, round(slices * (end - begin) / total)) if total else 1
+            edges = [begin + (end - begin) * i // count for i in range(count + 1)]
+            made += [_slice(line, a, b, within, shapes) for a, b in pairwise(edges)]
         return Period(tuple(made))
 
 
+def _slice(
+    line: Connection, begin: int, end: int, within: Sequence[Span] | None,
+    shapes: Sequence[int] | None,
+) -> Slice:  # fmt: skip
+    times = (_prefix(begin), _prefix(end))
+    first, last = line.execute(
+        "SELECT min(position), max(position) FROM part WHERE prefix >= ? AND prefix < ?", times
+    ).fetchone()
+    if first is None:
+        return Slice(begin, end)
+    spans = [(first, last)]
+    if within is not None:
+        cut = [(max(first, a), min(last, b)) for a, b in within]
+        spans = sorted({(a, b) for a, b in cut if a <= b})
+    parts = rejected = errors = 0
+    held = []
+    for span in spans:
+        (count,) = line.execute(
+            "SELECT count(*) FROM part WHERE prefix >= ? AND prefix < ?"
+            " AND position BETWEEN ? AND ?",
+            (*times, *span),
+        ).fetchone()
+        if not count:
+            continue
+        held.append(span)
+        parts += count
+        bad = dict(
+            line.execute(
+                "SELECT outcome, count(*) FROM faulty WHERE position BETWEEN ? AND ?"
+                " GROUP BY outcome",
+                span,
+            ).fetchall()
+        )
+        errors += bad.get(_ERROR, 0)
+        rejected += bad.get(_REJECT, 0) if shapes is None else _seen(line, shapes, span)
+    return Slice(begin, end, parts, rejected, errors, tuple(held))
+
+
+def _batch_span(line: Connection, batch: str) -> list[Span]:
+    first, last = line.execute(
+        "SELECT min(first), max(last) FROM tally WHERE batch = ?", (batch,)
+    ).fetchone()
+    return [] if first is None else [(first, last)]
+
+
+def _shapes(history: History, line: Connection, view: str) -> list[int]:
+    """The kinds of defect that a camera has seen."""
+    found = line.execute("SELECT DISTINCT shape FROM defect").fetchall()
+    return [s for (s,) in found if not view or str(history._definition(s).value[4]) == view]
+
+
+def _seen(line: Connection, shapes: Sequence[int], span: Span) -> int:
+    """Rejected parts with a defect of one of these shapes."""
+    if not shapes:
+        return 0
+    places = ",".join("?" * len(shapes))
+    (count,) = line.execute(
+        "SELECT count(DISTINCT d.position) FROM defect d JOIN faulty f ON f.position = d.position"
+        f" WHERE d.shape IN ({places}) AND d.position BETWEEN ? AND ? AND f.outcome = ?",
+        (*shapes, *span, _REJECT),
+    ).fetchone()
+    return int(count)
+
+
 def pareto(
-    history: History, span: tuple[int, int], view: str = "", limit: int = 12
+    history: History, spans: Sequence[Span], view: str = "", limit: int = 12
 ) -> tuple[tuple[str, int], ...]:
     """How many faulty parts had each label among what was wrong, most frequent first.
 
     Args:
-        span: positions, as `Period.span`.
+        spans: positions, as `Period.spans`.
         view: only what was seen by this camera.
     """
     counts: Counter[str] = Counter()
     with history._bounded(history._line) as line:
-        shapes = line.execute("SELECT DISTINCT shape FROM defect").fetchall()
-        for (shape,) in shapes:
-            value = history._definition(shape).value
-            label, seen_by = str(value[2]), str(value[4])
-            if view and seen_by != view:
-                continue
-            (count,) = line.execute(
-                "SELECT count(*) FROM defect WHERE shape = ? AND position BETWEEN ? AND ?",
-                (shape, *span),
-            ).fetchone()
-            if count:
+        for shape in _shapes(history, line, view):
+            label = str(history._definition(shape).value[2])
+            for span in spans:
+                (count,) = line.execute(
+                    "SELECT count(*) FROM defect WHERE shape = ? AND position BETWEEN ? AND ?",
+                    (shape, *span),
+                ).fetchone()
                 counts[label] += count
-    return tuple(counts.most_common(limit))
+    return tuple((label, count) for label, count in counts.most_common(limit) if count)
 
 
-def faulty(history: History, span: tuple[int, int], limit: int = FAULTY_MAX) -> tuple[Verdict, ...]:
-    """The newest faulty parts between two positions, newest first."""
+def faulty(history: History, spans: Sequence[Span], limit: int = FAULTY_MAX) -> tuple[Verdict, ...]:
+    """The newest faulty parts in ``spans`` of positions, newest first."""
+    positions: list[int] = []
     with history._bounded(history._line) as line:
-        rows = line.execute(
-            "SELECT position FROM faulty WHERE position BETWEEN ? AND ?"
-            " ORDER BY position DESC LIMIT ?",
-            (*span, limit),
-        ).fetchall()
-        return _verdicts(history, [position for (position,) in rows])
+        for span in reversed(spans):
+            rows = line.execute(
+                "SELECT position FROM faulty WHERE position BETWEEN ? AND ?"
+                " ORDER BY position DESC LIMIT ?",
+                (*span, limit - len(positions)),
+            ).fetchall()
+            positions += [position for (position,) in rows]
+        return _verdicts(history, positions)
 
 
 def sample(history: History, found: Period, count: int = SAMPLE) -> tuple[Verdict, ...]:
     """Production parts of the period, evenly spread over them, at most ``count``, oldest first."""
-    low, high = found.span
+    spans = found.spans
+    total = sum(last - first + 1 for first, last in spans)
     with history._bounded(history._line) as line:
         positions = set()
-        for i in range(count):
-            row = line.execute(
-                "SELECT position FROM record WHERE position BETWEEN ? AND ?"
-                f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}' ORDER BY position LIMIT 1",
-                (low + (high - low) * i // count, high),
-            ).fetchone()
-            if row is None:
-                break
-            positions.add(row[0])
-        verdicts = _verdicts(history, sorted(positions))
+        for first, last in spans:
+            size = last - first + 1
+            share = max(1, count * size // total)
+            for i in range(share):
+                row = line.execute(
+                    "SELECT position FROM record WHERE position BETWEEN ? AND ?"
+                    f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}' ORDER BY position LIMIT 1",
+                    (first + size * i // share, last),
+                ).fetchone()
+                if row is None:
+                    break
+                positions.add(row[0])
+        verdicts = _verdicts(history, sorted(positions)[:count])
     return tuple([verdict for verdict in verdicts if verdict.mode is Mode.AUTO])
 
 

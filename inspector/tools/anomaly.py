@@ -75,6 +75,10 @@ class Anomaly:
         self._bank = step.params.bank.bank
         self._look = Look(self._bank, shelf)
         self.model_digests: tuple[str, ...] = self._look.digests
+        self.seen: Map | None = None
+        """How unlike good ones each cell of the newest picture was, for who shows it."""
+        self.area = (0, 0)
+        """Width and height of what it was seen in."""
 
     def warm_up(self) -> None:
         """Looks at a plain picture of the size that was taught."""
@@ -89,6 +93,7 @@ class Anomaly:
         another shape than theirs."""
         area = crop(pixels, self._step.roi)
         seen = self._look.map_of(area)
+        self.seen, self.area = seen, (area.shape[1], area.shape[0])
         raw = worst(seen)
         if not math.isfinite(raw):
             raise Unjudged("the surface's distance from good ones is not a number")
@@ -120,6 +125,13 @@ class Anomaly:
             sides = [f"{w}x{h}" for h, w in (area.shape[:2], self._bank.size[::-1])]
             raise Unjudged(f"the picture is {sides[0]}, {sides[1]} was taught", found)
         return found
+
+    def scores(self) -> Map | None:
+        """The newest picture's cells on the scale of a part's score; None before the first one."""
+        if self.seen is None:
+            return None
+        x = (self.seen - self._bank.limit) / self._bank.scale
+        return np.asarray(0.5 * (1 + x / (1 + np.abs(x))), np.float32)
 
     def _raw_at(self, score: float) -> float:
         """The inverse of the bank's score."""

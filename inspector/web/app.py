@@ -18,7 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from inspector.config import Station
-from inspector.web import access, history, live, login, operator, pictures, steps
+from inspector.web import access, heat, history, live, login, operator, pictures, steps
 from inspector.web.desk import Desk
 from inspector.web.door import DESK, Door
 from inspector.web.feed import FRESH_S, Feed
@@ -85,6 +85,7 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     app.include_router(pictures.router(desk))
     app.include_router(history.router(desk))
     app.include_router(review.build(desk, sessions))
+    app.include_router(heat.router(desk))
     dashboards.build(desk, sessions)
     app.include_router(lot.build(desk, sessions, feed))
     app.include_router(audit.build(desk, sessions))

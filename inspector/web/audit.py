@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -23,6 +23,7 @@ from inspector.store.readable import iso_utc
 from inspector.web.access import May
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown, button, icon, page, table
+from inspector.web.moments import moment_of
 from inspector.web.sessions import Session, Sessions
 
 PATH = "/audit"
@@ -93,19 +94,10 @@ def _asked(who: str, what: str, text: str, since: str, until: str, people: bool)
         who=who.strip(),
         what=what,
         text=text,
-        from_ns=_day(since) or 0,
-        to_ns=_day(until, 1) or Asked().to_ns,
+        from_ns=moment_of(since) or 0,
+        to_ns=moment_of(until, 1) or Asked().to_ns,
         people=people,
     )
-
-
-def _day(text: str, later: int = 0) -> int | None:
-    """The beginning of a day, ``later`` days on, in the station's time zone; UTC ns."""
-    try:
-        day = datetime.fromisoformat(text).date() + timedelta(days=later)
-    except (ValueError, OverflowError):
-        return None
-    return int(datetime.combine(day, time()).astimezone().timestamp() * 1e9)
 
 
 def _search(shown: Shown, query: dict[str, str], all: bool, known: tuple[str, ...]) -> None:

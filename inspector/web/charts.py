@@ -31,7 +31,7 @@ def stacked(
 ) -> str:
     """Bars of several kinds over each other; ``looks`` are the kinds' classes, from below."""
     top = max((sum(bar.values) for bar in bars), default=0)
-    plot = _Plot(width, height, 0, _round_up(max(4.0, top)))
+    plot = _Plot(width, height, 0, round_up(max(4.0, top)))
     step = plot.width / max(1, len(bars))
     drawn = [plot.axis()]
     for i, bar in enumerate(bars):
@@ -78,7 +78,7 @@ def control(
 ) -> str:  # fmt: skip
     """A control chart: points, centre, limits that may step, and the points where a rule spoke."""
     finite = [v for v in [*values, *upper] if math.isfinite(v)]
-    plot = _Plot(width, height, 0, _round_up(max(finite, default=1.0) * 1.05))
+    plot = _Plot(width, height, 0, round_up(max(finite, default=1.0) * 1.05))
     count = max(1, len(values))
 
     def x(i: float) -> float:
@@ -171,7 +171,7 @@ class _Plot:
         return "".join(lines)
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """A round number that is not less, and whose quarters are round too."""
     if value <= 0:
         return 1.0

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import cycle
 from typing import Any
 from urllib.parse import urlencode
@@ -35,6 +34,7 @@ from inspector.store.query import History
 from inspector.web import charts, panels
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown, icon, page
+from inspector.web.moments import moment_of
 from inspector.web.panels import legend, none, panel, put
 from inspector.web.pictures import address
 from inspector.web.sessions import Sessions
@@ -42,6 +42,8 @@ from inspector.web.sessions import Sessions
 PATH, WALL = "/dashboards", "/wall"
 PERIODS = ("hour", "shift", "day", "week", "from")
 SLICES = 48
+CHANGES = 1000
+"""Beginnings and ends of batches among which products are looked for; each costs some 30 µs."""
 TURN_S = 12.0
 """How long the big screen shows a panel; it reads the ledger anew at each turn."""
 SCORED_MAX = 4
@@ -55,8 +57,20 @@ class Asked:
     period: str = "shift"
     since: str = ""
     until: str = ""
+    product: str = ""
+    shift: str = ""
     batch: str = ""
     view: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What can be chosen."""
+
+    batches: tuple[str, ...] = ()
+    """The newest ones, newest first."""
+    products: tuple[str, ...] = ()
+    """What has been made here, the newest first."""
 
 
 @dataclass(slots=True)
@@ -78,13 +92,13 @@ def build(desk: Desk, sessions: Sessions) -> None:
 
     @page(desk, sessions, PATH, word="nav.dashboards", icon="dashboard", action=Action.VIEW)
     async def dashboards(
-        shown: Shown, period: str = "shift", since: str = "", until: str = "", batch: str = "",
-        view: str = "",
+        shown: Shown, period: str = "shift", since: str = "", until: str = "", product: str = "",
+        shift: str = "", batch: str = "", view: str = "",
     ) -> None:  # fmt: skip
-        asked = Asked(period, since, until, batch, view)
+        asked = Asked(period, since, until, product, shift, batch, view)
         _style()
-        batches, board = await anyio.to_thread.run_sync(lambda: _read(desk, asked))
-        _filters(shown, asked, batches, [camera.name for camera in desk.station.cameras])
+        known, board = await anyio.to_thread.run_sync(lambda: _read(desk, asked))
+        _filters(shown, asked, known)
         if board is None or not board.found.parts:
             ui.html(f'<p class="empty">{shown.word("board.none")}</p>', sanitize=False)
             return
@@ -94,8 +108,11 @@ def build(desk: Desk, sessions: Sessions) -> None:
                 put(draw(shown, board))
 
     @page(desk, sessions, WALL, word="nav.wall", icon="zoom", action=Action.VIEW)
-    async def wall(shown: Shown, period: str = "shift", batch: str = "", view: str = "") -> None:
-        asked = Asked(period, batch=batch, view=view)
+    async def wall(
+        shown: Shown, period: str = "shift", since: str = "", until: str = "", product: str = "",
+        shift: str = "", batch: str = "", view: str = "",
+    ) -> None:  # fmt: skip
+        asked = Asked(period, since, until, product, shift, batch, view)
         _style()
         turns = cycle(PANELS)
         screen = ui.element("div").classes("wall rows")
@@ -134,38 +151,41 @@ def span_of(desk: Desk, asked: Asked, now_ns: int) -> tuple[int, int]:
         while same(begin - hour // 4) == same(now_ns) and now_ns - begin < 24 * hour:
             begin -= hour // 4
         return begin - begin % (hour // 4), now_ns
-    since, until = _moment(asked.since), _moment(asked.until, 1)
+    since, until = moment_of(asked.since), moment_of(asked.until, 1)
     if asked.period == "from" and since is not None:
         end = min(now_ns, until or now_ns)
         return since, end if end > since else now_ns
     return now_ns - hour, now_ns
 
 
-def _moment(text: str, later_days: int = 0) -> int | None:
-    """A day, or a day and a time, by the station's clock; an end's day counts whole."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if len(text) <= 10:
-        when += timedelta(days=later_days)
-    return int(when.astimezone().timestamp() * 1e9)
-
-
-def _read(desk: Desk, asked: Asked) -> tuple[list[str], Board | None]:
-    """The newest batches' names, and the board; None where no line has run here."""
+def _read(desk: Desk, asked: Asked) -> tuple[Known, Board | None]:
+    """What can be chosen, and the board; None where no line has run here."""
     try:
         with desk.history() as history:
-            batches = [b.id for b in history.batches(30)]
-            return batches, _board(desk, history, asked)
+            made = _made(history)
+            batches = tuple(b.id for b in history.batches(30))
+            known = Known(batches, tuple(dict.fromkeys(filter(None, made.values()))))
+            return known, _board(desk, history, asked, made)
     except StoreError:
-        return [], None
+        return Known(), None
 
 
-def _board(desk: Desk, history: History, asked: Asked) -> Board:
-    found = period(history, *span_of(desk, asked, time.time_ns()), SLICES, asked.batch)
+def _made(history: History) -> dict[str, str]:
+    """The product of each of the newest batches, the newest first."""
+    changes = history.batch_changes(CHANGES)
+    return {c.id: c.product for c in reversed(changes) if c.action == "begin"}
+
+
+def _board(desk: Desk, history: History, asked: Asked, made: Mapping[str, str]) -> Board:
+    span = span_of(desk, asked, time.time_ns())
+    stretches = desk.station.calendar.stretches(asked.shift, *span) if asked.shift else [span]
+    batches = [asked.batch] if asked.batch else None
+    if asked.product:
+        mine = [batch for batch, product in made.items() if product == asked.product]
+        batches = [b for b in mine if asked.batch in ("", b)]
+    found = period(history, stretches, SLICES, batches, asked.view)
     view = asked.view or desk.station.cameras[0].name
-    bad = faulty(history, found.span)
+    bad = faulty(history, found.spans)
     places = [
         ((f.box[0] + f.box[2]) / 2, (f.box[1] + f.box[3]) / 2)
         for verdict in bad
@@ -177,7 +197,7 @@ def _board(desk: Desk, history: History, asked: Asked) -> Board:
     picture, size = _picture(desk, history, found, view)
     return Board(
         found,
-        pareto(history, found.span, asked.view),
+        pareto(history, found.spans, asked.view),
         places,
         picture,
         size,
@@ -191,7 +211,8 @@ def _picture(desk: Desk, history: History, found: Period, view: str) -> tuple[st
     """The newest kept picture of a view in the period, and its size in pixels."""
     import cv2
 
-    for part in history.last(200, faulty=True, before=found.span[1] + 1):
+    newest = found.spans[-1][1] if found.spans else -1
+    for part in history.last(200, faulty=True, before=newest + 1):
         image = next((i for i in part.images if i.view == view), None)
         where = image and address(part, view)
         pixels = cv2.imread(str(desk.data / image.path)) if image else None
@@ -200,8 +221,9 @@ def _picture(desk: Desk, history: History, found: Period, view: str) -> tuple[st
     return "", (0, 0)
 
 
-def _filters(shown: Shown, asked: Asked, batches: list[str], views: list[str]) -> None:
+def _filters(shown: Shown, asked: Asked, known: Known) -> None:
     """A plain form: the view stands in the address, so that it can be sent to a colleague."""
+    station = shown.desk.station
     with ui.element("form").classes("search").props(f'method="get" action="/desk{PATH}"'):
         _choice(
             shown.word("board.period"), "period", asked.period,
@@ -212,15 +234,17 @@ def _filters(shown: Shown, asked: Asked, batches: list[str], views: list[str]) -
                 ui.html(f"<span>{shown.word(f'board.{name}')}</span>", sanitize=False)
                 field = ui.element("input")
                 field._props |= {"type": "date", "name": name, "value": value}
-        known = batches if asked.batch in ("", *batches) else [asked.batch, *batches]
-        _choice(
-            shown.word("board.batch"), "batch", asked.batch,
-            [("", shown.word("board.batch.all")), *((b, b) for b in known)],
-        )  # fmt: skip
-        _choice(
-            shown.word("board.view"), "view", asked.view,
-            [("", shown.word("board.view.all")), *((v, v) for v in views)],
-        )  # fmt: skip
+        for name, value, options in (
+            ("shift", asked.shift, list(station.calendar.shifts)),
+            ("product", asked.product, list(known.products)),
+            ("batch", asked.batch, list(known.batches)),
+            ("view", asked.view, [camera.name for camera in station.cameras]),
+        ):
+            if not options and not value:
+                continue
+            said = [(one, one) for one in ([] if value in ("", *options) else [value]) + options]
+            every = ("", shown.word(f"board.{name}.all"))
+            _choice(shown.word(f"board.{name}"), name, value, [every, *said])
         with ui.element("button").classes("button main").props('type="submit"'):
             icon("search")
             ui.html(f"<span>{shown.word('board.show')}</span>", sanitize=False)
@@ -254,7 +278,7 @@ def _tiles(shown: Shown, board: Board) -> str:
         (f"{good / found.parts:.2%}", "board.yield"),
         (f"{found.rejected:,}", "board.rejected"),
         (f"{found.errors:,}", "board.errors"),
-        (worst[0].replace("_", " ") if worst else "–", "board.worst"),
+        (shown.said(worst[0]) if worst else "–", "board.worst"),
     ]
     return panels.tiles(shown, tiles)
 
@@ -269,22 +293,24 @@ def _heat(shown: Shown, board: Board) -> str:
 def _scores(shown: Shown, board: Board) -> str:
     found = sorted(board.scores.items(), key=lambda item: (-len(item[1][1]), -len(item[1][0])))
     drawn = "".join(
-        f"<h2>{html.escape(shown.word('board.scores', label.replace('_', ' ')))}</h2>"
-        + charts.histogram((("pass", good), ("reject", bad)), 0.0, 1.0, label, height=120)
+        f"<div><h2>{html.escape(shown.word('board.scores', shown.said(label)))}</h2>"
+        + charts.histogram((("pass", good), ("reject", bad)), 0.0, 1.0, label, height=180)
+        + "</div>"
         for label, (good, bad) in found[:SCORED_MAX]
     )
     key = legend(shown, (("pass", "board.good"), ("reject", "board.bad")))
-    return panel("", drawn or none(shown, "board.none"), "", key)
+    inner = f'<div class="pair">{drawn}</div>' if drawn else none(shown, "board.none")
+    return panel("", inner, "wide", key)
 
 
 def _latency(shown: Shown, board: Board) -> str:
     title = shown.word("board.latency", len(board.latencies))
     if not board.latencies:
-        return panel(title, none(shown, "board.none"), "")
+        return panel(title, none(shown, "board.none"), "narrow")
     ordered = sorted(board.latencies)
-    high = max(20.0, ordered[int(len(ordered) * 0.99)] * 1.2)
-    drawn = charts.histogram((("plain", ordered),), 0.0, high, title, unit=" ms", height=240)
-    return panel(title, drawn, "")
+    high = charts.round_up(max(20.0, ordered[int(len(ordered) * 0.99)] * 1.1))
+    drawn = charts.histogram((("plain", ordered),), 0.0, high, title, unit=" ms", height=440)
+    return panel(title, drawn, "narrow")
 
 
 PANELS: tuple[Callable[[Shown, Board], str], ...] = (

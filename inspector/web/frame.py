@@ -24,6 +24,7 @@ from inspector.web.access import NotSignedIn, session_of
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
 from inspector.web.login import theme_of
+from inspector.web.said import label, words_of
 from inspector.web.sessions import Sessions
 from inspector.web.templates_of import ICONS, TEMPLATES
 from inspector.web.words import LANGUAGES, WORDS, language_of
@@ -74,6 +75,11 @@ class Shown:
         for index, value in enumerate(values):
             text = text.replace(f"{{{index}}}", str(value))
         return text
+
+    def said(self, text: str) -> str:
+        """A label, reason or refusal of the record, in the page's language."""
+        own = words_of(self.desk.station.recipes).get(self.language, {})
+        return label(self.language, text, own)
 
     def who(self, action: Action) -> Principal:
         """Who acts on this page now; ask before every action, for the page may be hours old.

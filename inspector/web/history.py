@@ -23,6 +23,7 @@ from inspector.web.desk import Desk
 from inspector.web.frame import Entry, add_entry, entries
 from inspector.web.login import theme_of
 from inspector.web.pictures import address
+from inspector.web.said import given, label, words_of
 from inspector.web.sessions import Session
 from inspector.web.templates_of import PAGES
 from inspector.web.words import WORDS, language_of
@@ -39,6 +40,7 @@ def router(desk: Desk) -> APIRouter:
 
     def shown(request: Request, who: Session, page: str, **more: Any) -> Response:
         language = language_of(request)
+        own = words_of(desk.station.recipes).get(language, {})
         context = {
             "station": desk.station,
             "language": language,
@@ -48,6 +50,8 @@ def router(desk: Desk) -> APIRouter:
             "entries": entries(who.principal),
             "here": "/batches",
             "facts": False,
+            "said": given(desk.station.recipes),
+            "in_words": lambda text: label(language, text, own),
         }
         return PAGES.TemplateResponse(request, page, context | more)
 
@@ -88,8 +92,7 @@ def router(desk: Desk) -> APIRouter:
             "batch.html",
             heading=id,
             batch=row,
-            defects=[(name.replace("_", " "), n, round(100 * n / most)) for name, n in
-                     list(defects.items())[:12]],
+            defects=[(name, n, round(100 * n / most)) for name, n in list(defects.items())[:12]],
             parts=[_part(part) for part in parts],
             older=next_page,
             events=events,

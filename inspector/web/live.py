@@ -20,6 +20,7 @@ from inspector.web.feed import FRESH_S, Feed, Page
 from inspector.web.frame import entries
 from inspector.web.login import theme_of
 from inspector.web.metrics import exposition
+from inspector.web.said import given
 from inspector.web.sessions import Session
 from inspector.web.templates_of import PAGES
 from inspector.web.words import WORDS, language_of
@@ -54,6 +55,7 @@ def router(desk: Desk, feed: Feed) -> APIRouter:
                 "entries": entries(session.principal if session else None),
                 "here": "/",
                 "facts": True,
+                "said": given(station.recipes),
             },
         )
 

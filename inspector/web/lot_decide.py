@@ -140,10 +140,10 @@ def _way(
             note.text = await anyio.to_thread.run_sync(_now_refused, shown, id, step)
             return
         except (IdentityError, StoreError, NoAnswer) as error:
-            note.text = str(error)
+            note.text = shown.said(str(error))
             return
         if detail:
-            note.text = shown.word("lot.partly", detail)
+            note.text = shown.word("lot.partly", shown.said(detail))
         else:
             ui.navigate.reload()
 

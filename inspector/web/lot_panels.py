@@ -6,8 +6,9 @@ Enters: a `Lot`. Leaves: panels on the page. ``lot`` imports this.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nicegui import ui
 
@@ -55,7 +56,7 @@ def tiles(shown: Shown, lot: Lot) -> str:
         (f"{counts[Outcome.PASS]:,}{target}", "passed"),
         (f"{counts[Outcome.REJECT]:,}", "board.rejected"),
         (f"{counts[Outcome.ERROR]:,}", "board.errors"),
-        (worst[0].replace("_", " ") if worst else "–", "board.worst"),
+        (shown.said(worst[0]) if worst else "–", "board.worst"),
     )
     return panels.tiles(shown, tiles)
 
@@ -88,7 +89,7 @@ def _counts(shown: Shown, facts: Facts) -> str:
         for word, n, off in rows
     )
     said = "".join(
-        f'<p class="differs">{html.escape(difference)}</p>'
+        f'<p class="differs">{html.escape(shown.said(difference))}</p>'
         for difference in facts.differences or ()
     )
     return f'<table class="table"><tbody>{drawn}</tbody></table>{said}'
@@ -112,7 +113,7 @@ def evidence(shown: Shown, lot: Lot) -> None:
             (
                 f"{shown.word('lot.attempt', sheet['attempt'])}:"
                 f" {shown.word('lot.passed' if sheet['passed'] else 'lot.failed')}",
-                "; ".join(f"{step['name']} {step['detail']}".strip() for step in sheet["steps"]),
+                "; ".join(_step(shown, step) for step in sheet["steps"]),
                 ", ".join(shown.word("lot.signed_by", s.name) for s in signed)
                 or shown.word("lot.unsigned"),
             )
@@ -125,8 +126,10 @@ def evidence(shown: Shown, lot: Lot) -> None:
             (
                 shown.moment(int(c.body.get("at_utc_ns") or c.utc_ns)),
                 shown.word(f"lot.result.{c.body['result']}"),
-                "; ".join(f"{p['name']}: {p['result']}" for p in c.body["parts"])
-                or str(c.body["why"]),
+                "; ".join(
+                    f"{shown.said(p['name'])}: {shown.word('lot.result.' + p['result'])}"
+                    for p in c.body["parts"]
+                ) or shown.said(str(c.body["why"])),
                 str(c.body.get("asked_by") or ""),
             )
             for c in facts.challenges
@@ -134,12 +137,12 @@ def evidence(shown: Shown, lot: Lot) -> None:
     )  # fmt: skip
     _listed(
         shown, "deviations", (when, shown.word("lot.event"), detail, who),
-        [(shown.moment(at), _event(shown, what), said, by)
+        [(shown.moment(at), _event(shown, what), shown.said(said), by)
          for at, what, said, by in reversed(facts.deviations)],
     )  # fmt: skip
     _listed(
         shown, "signatures", (when, who, shown.word("lot.meaning"), shown.word("lot.of")),
-        [(shown.moment(s.utc_ns), s.name, s.meaning, s.kind.replace("_", " "))
+        [(shown.moment(s.utc_ns), s.name, shown.said(s.meaning), shown.said(s.kind))
          for s in reversed(facts.signatures)],
     )  # fmt: skip
     _listed(
@@ -155,6 +158,13 @@ def evidence(shown: Shown, lot: Lot) -> None:
         ],
         "whole",
     )  # fmt: skip
+
+
+def _step(shown: Shown, step: Mapping[str, Any]) -> str:
+    """A step of a first article, as the operator's page calls it."""
+    name, _, which = str(step["name"]).partition(": ")
+    word = shown.word("step.seeded", shown.said(which)) if which else shown.word(f"step.{name}")
+    return f"{word} {shown.said(str(step['detail']))}".strip()
 
 
 def _event(shown: Shown, what: str) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from urllib.parse import urlencode
 
 import anyio.to_thread
@@ -19,6 +18,7 @@ from nicegui import ui
 
 from inspector.bus import NoAnswer
 from inspector.identity import Action, IdentityError
+from inspector.quality.recalling import Recall, recall
 from inspector.quality.stopping import Heard, stop_all
 from inspector.store import StoreError
 from inspector.store.genealogy import Genealogy, Unit
@@ -30,13 +30,13 @@ from inspector.store.recalls import (
     UnknownCriterion,
     affected,
     as_csv,
-    recall_record,
     units_affected,
 )
 from inspector.store.signatures import Signature, Subject
 from inspector.web import panels, signing
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown, button, icon, table
+from inspector.web.moments import moment_of
 from inspector.web.panels import put
 
 WAYS = ("batch", "lot", "defect", "time")
@@ -64,7 +64,7 @@ class Wanted:
         if self.by == "defect" and self.defect:
             return Criteria(batches=(batch,), defect=self.defect)
         if self.by == "time":
-            begin, end = _moment(self.since), _moment(self.until)
+            begin, end = moment_of(self.since) or 0, moment_of(self.until) or 0
             return Criteria(span=(begin, end)) if 0 < begin < end else None
         return Criteria(batches=(batch,)) if self.by == "batch" else None
 
@@ -117,7 +117,7 @@ def show(
         if wanted.by and hit is None and wanted.by == "time" and wanted.since + wanted.until:
             _note(shown.word("recall.time.needed"))
         elif hit is not None and hit.found is None:
-            _note(shown.word("recall.unknown", hit.why))
+            _note(shown.word("recall.unknown", shown.said(hit.why)))
         elif hit is not None and hit.found is not None:
             if not hit.found.parts:
                 ui.label(shown.word("recall.nothing")).classes("empty")
@@ -135,7 +135,7 @@ def _form(
     if by == "lot":
         fields.append(_select(shown, "lot", lots, wanted.lot))
     if by == "defect":
-        fields.append(_select(shown, "defect", [(d, d.replace("_", " ")) for d in defects],
+        fields.append(_select(shown, "defect", [(d, shown.said(d)) for d in defects],
                               wanted.defect))  # fmt: skip
     if by == "time":
         fields += [
@@ -243,10 +243,9 @@ def _acts(shown: Shown, batch: str, wanted: Wanted, hit: Hit, beat: Heard) -> No
     async def record_drill() -> None:
         who = shown.who(Action.DISPOSE)
         if text := why():
-            kind, body = recall_record(found, text, who.id, drill=True)
-            body["criteria"] = _said(batch, wanted)
-            await anyio.to_thread.run_sync(shown.desk.record, kind, body, who)
-            tell("recall.drill.done")
+            made = recall(found, hit.units, _said(batch, wanted), text, who.id, drill=True)
+            await anyio.to_thread.run_sync(shown.desk.record, made.kind, made.body, who)
+            tell("recall.drill.done", made.answer["id"])
 
     async def hold_all() -> None:
         shown.who(Action.DISPOSE)
@@ -261,17 +260,17 @@ def _acts(shown: Shown, batch: str, wanted: Wanted, hit: Hit, beat: Heard) -> No
         if signature is None:
             return
         try:
-            detail = await anyio.to_thread.run_sync(_held, shown, batch, wanted, found, text,
+            made = await anyio.to_thread.run_sync(_held, shown, batch, wanted, found, text,
                                                     signature, beat)  # fmt: skip
         except (IdentityError, StoreError, NoAnswer) as error:
-            tell("recall.unknown", error, bad=True)
+            tell("recall.unknown", shown.said(str(error)), bad=True)
             return
-        if detail is None:
+        if made is None:
             tell("recall.changed", bad=True)
-        elif detail:
-            tell("lot.partly", detail, bad=True)
+        elif made.answer["detail"]:
+            tell("lot.partly", shown.said(made.answer["detail"]), bad=True)
         else:
-            tell("recall.done")
+            tell("recall.done", made.answer["id"])
 
     drill.on("click", record_drill)
     hold.on("click", hold_all)
@@ -295,8 +294,9 @@ def reason_field(shown: Shown, name: str) -> Callable[[], str]:
 def _held(
     shown: Shown, batch: str, wanted: Wanted, found: Affected, reason: str, signature: Signature,
     beat: Heard,
-) -> str | None:  # fmt: skip
-    """Hold it. What did not go well; None: it is no longer what was signed, and nothing is held."""
+) -> Recall | None:  # fmt: skip
+    """Hold it; None: it is no longer what was signed, and nothing is held. What did not go well
+    is the answer's ``detail``."""
     who = shown.who(Action.DISPOSE)
     again = search(shown.desk, batch, wanted)
     if again is None or again.found is None:
@@ -304,10 +304,12 @@ def _held(
     if (again.found.batches, again.found.runs) != (found.batches, found.runs):
         return None
     stopped = stop_all(shown.desk, beat, who, found, reason)
-    kind, body = recall_record(again.found, reason, signature.name)
-    body |= {"criteria": _said(batch, wanted), "signature": signature.position}
-    shown.desk.record(kind, body, who)
-    return stopped.detail if stopped.running or stopped.gate == "unknown" else ""
+    if not stopped.running and stopped.gate != "unknown":
+        # a line that is away stops nobody from holding what is not on it
+        stopped = replace(stopped, detail="")
+    made = recall(again.found, again.units, _said(batch, wanted), reason, signature.name, stopped)
+    shown.desk.record(made.kind, made.body | {"signature": signature.position}, who)
+    return made
 
 
 def _said(batch: str, wanted: Wanted) -> dict[str, str]:
@@ -321,11 +323,3 @@ def _address(batch: str, wanted: Wanted) -> str:
 
 def _note(text: str) -> None:
     ui.label(text).classes("note bad").props('role="alert"')
-
-
-def _moment(text: str) -> int:
-    """A time by the station's clock, UTC ns; 0 where it is none."""
-    try:
-        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1e9)
-    except (ValueError, OverflowError):
-        return 0

@@ -42,9 +42,9 @@ def _tick(shown: Shown, at_ns: int, days: bool) -> str:
 
 
 def pareto(shown: Shown, counted: Sequence[tuple[str, int]]) -> str:
-    """What was wrong, most frequent first."""
+    """What was wrong, most frequent first, in the page's language."""
     title = shown.word("board.pareto")
-    rows = [(label.replace("_", " "), count) for label, count in counted]
+    rows = [(shown.said(label), count) for label, count in counted]
     if not rows:
         return panel(title, none(shown, "board.no_defect"), "narrow")
     return panel(title, charts.pareto(rows, title), "narrow")

@@ -27,7 +27,9 @@ from inspector.store.reviews import KIND, Decision, Label, Opinion, Review, Revi
 from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown, page
+from inspector.web.moments import moment_of
 from inspector.web.pictures import address
+from inspector.web.said import script
 from inspector.web.sessions import Session, Sessions
 from inspector.web.words import WORDS
 from inspector.web.words_review import EN
@@ -39,6 +41,7 @@ SEARCHED = 4000
 NEAR = 0.7
 """A passed part whose least certain finding scores below this was a near miss."""
 THUMB = (200, 150)
+FOR_EVER = 1 << 62
 Id = Annotated[str, PathParameter(pattern=r"^[0-9a-f-]{32,36}$")]
 Kind = Literal["reject", "error", "near", "override", "second"]
 
@@ -72,6 +75,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     async def review(shown: Shown) -> None:
         ui.add_head_html('<link rel="stylesheet" href="/static/review.css">')
         words = {key: WORDS[shown.language][key] for key in EN}
+        ui.add_body_html(script(desk.station.recipes))
         catalogue = json.dumps({"words": {shown.language: words}, "cameras": [
             camera.name for camera in desk.station.cameras]}).replace("<", "\\u003c")  # fmt: skip
         ui.add_body_html(
@@ -87,16 +91,24 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         batch: Annotated[str, Query(max_length=64)] = "",
         label: Annotated[str, Query(max_length=64)] = "",
         view: Annotated[str, Query(max_length=64)] = "",
+        since: Annotated[str, Query(max_length=32)] = "",
+        until: Annotated[str, Query(max_length=32)] = "",
+        below: Annotated[float | None, Query(ge=0, le=1)] = None,
         before: Annotated[int | None, Query(ge=0)] = None,
     ) -> dict[str, Any]:
         with desk.history() as history:
             found, more = _found(history, reviews, who, kind, batch or None, before)
-            shown = [
+            begin, end = moment_of(since) or 0, moment_of(until, 1) or FOR_EVER
+            if found and found[-1].verdict.times.utc_ns < begin:
+                more = None  # what comes next is older
+            rows = [
                 _row(part, reviews)
                 for part in found
-                if (not label or any(f.label == label for f in part.verdict.findings if not f.ok))
+                if begin <= part.verdict.times.utc_ns < end
+                and (not label or any(f.label == label for f in part.verdict.findings if not f.ok))
                 and (not view or any(f.view == view for f in part.verdict.findings if not f.ok))
             ]
+            shown = [row for row in rows if below is None or row["score"] <= below]
             return {"parts": shown, "next": more}
 
     @routes.get("/labels")

@@ -102,7 +102,7 @@ async def ask(
                 put, desk, shown.request, given, subject, english, action
             )
         except (IdentityError, StoreError) as error:
-            wrong.text = str(error)
+            wrong.text = shown.said(str(error))
             secret.value = ""
             return
         dialog.submit(signature)

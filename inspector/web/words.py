@@ -1,7 +1,7 @@
 """Every word on the pages, in every language: one catalogue, each language complete.
 
 ``WORDS[language][key]``; an alarm has ``alarm.CODE`` (what happened), ``mend.CODE`` (what to do).
-Words about a product (labels, reasons) come from its recipe and are shown as they are written.
+What the record says of a part (labels, reasons) is put into a page's language by `said`.
 """
 
 from __future__ import annotations

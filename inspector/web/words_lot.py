@@ -149,10 +149,10 @@ EN = {
     "recall.places": "Destinations",
     "recall.runs": "Parts of other batches",
     "recall.drill": "Record as a drill",
-    "recall.drill.done": "The drill is on record. Nothing is held.",
+    "recall.drill.done": "The drill is on record as recall {0}. Nothing is held.",
     "recall.hold": "Hold all of it",
     "recall.signs": "Hold all that is affected: {0} parts, {1} units. {2}",
-    "recall.done": "All of it is on hold.",
+    "recall.done": "All of it is on hold: recall {0}.",
     "recall.changed": "More has become affected meanwhile. Look again, then sign.",
 }
 ZH = {
@@ -301,9 +301,9 @@ ZH = {
     "recall.places": "目的地",
     "recall.runs": "其他批次的工件",
     "recall.drill": "记录为演练",
-    "recall.drill.done": "演练已记录，未扣留任何工件。",
+    "recall.drill.done": "演练已记录为召回 {0}，未扣留任何工件。",
     "recall.hold": "全部扣留",
     "recall.signs": "扣留全部受影响的工件：{0} 件，{1} 个包装单元。{2}",
-    "recall.done": "已全部扣留。",
+    "recall.done": "已全部扣留：召回 {0}。",
     "recall.changed": "受影响的范围已扩大。请重新查看后再签名。",
 }

@@ -38,7 +38,7 @@ def verdicts(history: History) -> list[Verdict]:
 def test_slices_hold_every_part_once(
     history: History, verdicts: list[Verdict], now_ns: int
 ) -> None:
-    found = period(history, now_ns - 7 * HOUR_NS, now_ns + HOUR_NS, 16)
+    found = period(history, [(now_ns - 7 * HOUR_NS, now_ns + HOUR_NS)], 16)
 
     assert (found.parts, found.errors) == (PARTS, 0)
     assert found.rejected == sum(v.outcome is Outcome.REJECT for v in verdicts)
@@ -49,7 +49,7 @@ def test_slices_hold_every_part_once(
 
 
 def test_an_hour_is_a_sixth_of_six(history: History, now_ns: int) -> None:
-    found = period(history, now_ns - HOUR_NS, now_ns + 1_000_000, 4)
+    found = period(history, [(now_ns - HOUR_NS, now_ns + 1_000_000)], 4)
 
     assert abs(found.parts - PARTS // 6) <= 1
 
@@ -57,31 +57,60 @@ def test_an_hour_is_a_sixth_of_six(history: History, now_ns: int) -> None:
 def test_labels_are_counted_in_the_period_only(
     history: History, verdicts: list[Verdict], now_ns: int
 ) -> None:
-    found = period(history, now_ns - HOUR_NS, now_ns + HOUR_NS, 4)
+    found = period(history, [(now_ns - HOUR_NS, now_ns + HOUR_NS)], 4)
     since = now_ns - HOUR_NS
     expected = Counter(
         f.label for v in verdicts if v.times.utc_ns >= since for f in v.findings if not f.ok
     )
 
-    assert dict(pareto(history, found.span)) == dict(expected)
-    assert pareto(history, found.span, view="code") == ()
-    assert len(faulty(history, found.span)) == sum(expected.values())
+    assert dict(pareto(history, found.spans)) == dict(expected)
+    assert pareto(history, found.spans, view="code") == ()
+    assert len(faulty(history, found.spans)) == sum(expected.values())
 
 
 def test_a_period_without_parts_is_empty_everywhere(history: History) -> None:
-    found = period(history, 0, HOUR_NS, 3)
+    found = period(history, [(0, HOUR_NS)], 3)
 
-    assert (found.parts, found.span) == (0, (0, -1))
-    assert pareto(history, found.span) == () and faulty(history, found.span) == ()
+    assert (found.parts, found.spans) == (0, ())
+    assert pareto(history, found.spans) == () and faulty(history, found.spans) == ()
     assert sample(history, found) == ()
 
 
 def test_another_batch_has_none_of_it(history: History, now_ns: int) -> None:
-    assert period(history, now_ns - 7 * HOUR_NS, now_ns, 4, batch="other").parts == 0
+    whole = [(now_ns - 7 * HOUR_NS, now_ns + HOUR_NS)]
+    assert period(history, whole, 4, ["other"]).parts == 0
+    assert period(history, whole, 4, []).parts == 0
+    assert period(history, whole, 4, ["other", "L2417A"]).parts == PARTS
+
+
+def test_stretches_with_gaps_hold_what_lies_in_them_alone(
+    history: History, verdicts: list[Verdict], now_ns: int
+) -> None:
+    """Such as one shift of a week."""
+    stretches = [(now_ns - k * HOUR_NS, now_ns - (k - 1) * HOUR_NS) for k in (5, 3)]
+    found = period(history, stretches, 8)
+    inside = [v for v in verdicts if any(a <= v.times.utc_ns < b for a, b in stretches)]
+    wrong = Counter(f.label for v in inside for f in v.findings if not f.ok)
+
+    assert len(found.slices) == 8
+    assert abs(found.parts - len(inside)) <= 2
+    assert abs(sum(dict(pareto(history, found.spans)).values()) - wrong.total()) <= 2
+    assert abs(len(faulty(history, found.spans)) - wrong.total()) <= 2
+
+
+def test_a_cameras_rejects_are_those_in_which_it_saw_what_is_wrong(
+    history: History, now_ns: int
+) -> None:
+    whole = [(now_ns - 7 * HOUR_NS, now_ns + HOUR_NS)]
+    everybody = period(history, whole, 4)
+
+    assert period(history, whole, 4, view="side").rejected == everybody.rejected > 0
+    blind = period(history, whole, 4, view="code")
+    assert (blind.rejected, blind.parts) == (0, everybody.parts)
 
 
 def test_a_sample_is_spread_over_the_period(history: History, now_ns: int) -> None:
-    found = period(history, now_ns - 6 * HOUR_NS, now_ns + 1_000_000, 6)
+    found = period(history, [(now_ns - 6 * HOUR_NS, now_ns + 1_000_000)], 6)
     looked = sample(history, found, 60)
 
     assert 55 <= len(looked) <= 60

@@ -20,7 +20,8 @@ from inspector.identity import Principal, Role, Users
 from inspector.web.sessions import How, Sessions
 
 LINE = Path(__file__).parent / "line_on_show.py"
-STATION = """
+MODELS = Path(__file__).parents[2] / "models"
+STATION = f"models: {MODELS}\n" + """
 station: BOT-L3-01
 line: Filling 3
 site: Hamburg
@@ -28,6 +29,7 @@ data: data
 recipes: [bottle.yaml]
 cameras: [{name: side, serial: V001}]
 batch: {id: L2417A}
+calendar: {shifts: {day: "06:00", night: "18:00"}}
 web:
   port: %d
   oidc:

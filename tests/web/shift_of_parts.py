@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,13 @@ def forget_shift(data: Path) -> None:
 
 def write_shift(
     data: Path, parts: int = 3000, hours: float = 6.0, batch: str = "L2417A", now_ns: int = 0,
-    closed: bool = False,
+    closed: bool = False, all_bad: bool = False, products: Sequence[str] = ("04012345123456",),
 ) -> None:  # fmt: skip
-    """``parts`` verdicts over the last ``hours``; 2 % are rejects, in the last sixth 12 %."""
+    """``parts`` verdicts over the last ``hours``; 2 % are rejects, in the last sixth 12 %.
+
+    With several ``products`` each has a batch of its own, one after the other: ``batch``,
+    ``batch-2`` …
+    """
     forget_shift(data)
     noise = np.random.default_rng(5)
     pixels = noise.integers(40, 200, (480, 640, 3), np.uint8)
@@ -45,18 +50,26 @@ def write_shift(
         LineLedger.open(data, station="BOT-L3-01") as ledger,
         ImageArchive(data, reserve_mb=0) as archive,
     ):
-        made = Batch(batch, "04012345123456", "bottle", {"lot": batch})
-        ledger.add_batch(made, "begin", "line")
+        made = [
+            Batch(f"{batch}-{i + 1}" if i else batch, product, "bottle", {"lot": batch})
+            for i, product in enumerate(products)
+        ]
+        running = -1
         for number in range(1, parts + 1):
+            if running != (now := (number - 1) * len(made) // parts):
+                if running >= 0:
+                    ledger.add_batch(made[running], "end", "line")
+                ledger.add_batch(made[now], "begin", "line")
+                running = now
             utc_ns = now_ns - (parts - number) * step
             late = number > parts * 5 // 6
-            bad = noise.random() < (0.12 if late else 0.02)
-            verdict = _verdict(number, utc_ns, batch, bad, noise)
+            bad = noise.random() < (0.12 if late else 0.02) or all_bad
+            verdict = _verdict(number, utc_ns, made[running].id, bad, noise)
             if bad and number > parts - 60:
                 archive.offer(verdict, {"side": pixels})
             ledger.add_verdict(verdict)
         if closed:
-            ledger.add_batch(made, "end", "line")
+            ledger.add_batch(made[running], "end", "line")
         for image in archive.close():
             ledger.add_image(image)
 

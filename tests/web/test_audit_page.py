@@ -17,7 +17,7 @@ def deeds(web: Any) -> Any:
     """More than a page of them, by two people."""
     with DeskLedger.open(web.data) as desk:
         desk.add_all(
-            [("review", {"part": f"P{n}", "verdict": "=danger()"}, "mei") for n in range(130)]
+            [("review", {"part": f"P{n}", "verdict": "=danger()"}, "nina") for n in range(130)]
         )
         desk.add("disposition", {"disposition": "hold", "reason": "<b>loose</b> cap"}, "jonas")
     return web
@@ -33,7 +33,7 @@ def auditor(deeds: Any, page: Any) -> Any:
 
 
 def test_the_newest_deeds_are_shown_and_older_ones_follow(deeds: Any, auditor: Any) -> None:
-    auditor.goto(f"{deeds.url}desk/audit?what=review")
+    auditor.goto(f"{deeds.url}desk/audit?what=review&who=nina")
     rows = auditor.locator("tbody tr")
     auditor.wait_for_selector("text=P129")
     assert rows.count() == 100
@@ -58,7 +58,7 @@ def test_a_search_stands_in_the_address_and_finds(deeds: Any, auditor: Any) -> N
 
 def test_the_export_is_what_was_searched_and_harms_no_spreadsheet(deeds: Any) -> None:
     with deeds.client(Role.AUDITOR, name="ulla") as client:
-        answer = client.get("/audit.csv?what=review&who=mei")
+        answer = client.get("/audit.csv?what=review&who=nina")
         assert answer.headers["content-disposition"].startswith("attachment; filename=")
         rows = list(csv.DictReader(io.StringIO(answer.text.lstrip("\ufeff"))))
         assert len(rows) == 130

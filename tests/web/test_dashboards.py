@@ -52,6 +52,50 @@ def test_the_panels_show_the_period_that_the_address_names(
     assert figure(signed_in, "Rejected") < week
 
 
+@pytest.fixture
+def products(web: Any, shift: None) -> Iterator[None]:
+    """It has made water, then juice; afterwards it is as it was."""
+    write_shift(web.data, 1200, products=("Water", "Juice"))
+    yield
+    write_shift(web.data)
+
+
+def test_filters_by_product_shift_and_camera_stand_in_the_address(
+    web: Any, signed_in: Any, products: None
+) -> None:
+    """(S12)"""
+    base = f"{web.url}desk/dashboards?period=week"
+    signed_in.goto(base)
+    assert figure(signed_in, "Parts") == 1200
+    whole = figure(signed_in, "Rejected")
+    signed_in.select_option("select[name=product]", "Juice")
+    signed_in.locator("form.search button").click()
+    signed_in.wait_for_url("**product=Juice**")
+    assert figure(signed_in, "Parts") == 600
+    juice = figure(signed_in, "Rejected")
+    assert signed_in.locator("select[name=product]").input_value() == "Juice"
+    assert signed_in.locator("select[name=period]").input_value() == "week"
+    signed_in.goto(f"{base}&product=Water")
+    assert figure(signed_in, "Parts") == 600
+    assert figure(signed_in, "Rejected") == whole - juice
+    shifts = signed_in.locator("select[name=shift] option").all_inner_texts()
+    assert shifts == ["All shifts", "day", "night"]
+    counted = []
+    for shift in ("day", "night"):
+        signed_in.goto(f"{base}&shift={shift}")
+        signed_in.locator(".tile, .empty").first.wait_for()
+        none = signed_in.get_by_text("No part in this period").count()
+        counted.append(0 if none else figure(signed_in, "Parts"))
+    assert sum(counted) == 1200, "each part is of one shift"
+    signed_in.goto(f"{base}&view=side")
+    assert figure(signed_in, "Rejected") == whole
+    signed_in.goto(f"{base}&view=side&product=Juice&shift=none")
+    signed_in.get_by_text("No part in this period").wait_for()
+    signed_in.goto(f"{web.url}desk/wall?period=week&product=Juice")
+    signed_in.locator(".wall svg.chart").first.wait_for()
+    assert figure(signed_in, "Parts") == 600
+
+
 def test_a_period_without_parts_says_so(web: Any, signed_in: Any, shift: None) -> None:
     signed_in.goto(f"{web.url}desk/dashboards?period=from&since=2020-01-01&until=2020-01-02")
 

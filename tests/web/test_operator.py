@@ -8,129 +8,26 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from trial.conftest import LENIENT, coded_parts
+from web.axe import violations
+from web.demo_station import (
+    Station,
+    coded_parts,
+    enter_pin,
+    press,
+    screen,
+    sign,
+    station,
+)
 
 from inspector.bus import run_dir
-from inspector.config import Web
-from inspector.identity import Principal, Role, Users
-from inspector.store import DeskLedger
-from inspector.store.audit import Asked, trail
-from inspector.trial import Plan, Trial, running, wait_for
-from inspector.web.sessions import How, Sessions
 
-__all__ = ["coded_parts"]
+__all__ = ["coded_parts", "screen", "station"]
 pytestmark = pytest.mark.slow
 """A whole station starts, and each flow waits for its parts."""
-
-ADMIN = Principal("setup", frozenset({Role.ADMIN}))
-MES = Principal("mes", frozenset({Role.MACHINE}))
-QUALITY = {
-    "line_clearance": True,
-    "first_article": {"golden_parts": 2},
-    "challenge": {"seeded": [{"name": "no code", "label": ""}]},
-}
-
-
-class Station:
-    """A demo station with people, and what the desk knows of their deeds."""
-
-    def __init__(self, trial: Trial) -> None:
-        self.trial, self.data = trial, trial.data
-        self.url = trial.page().rstrip("/")
-        users = Users(trial.data)
-        users.add_user("anna", [Role.OPERATOR], pin="2580", principal=ADMIN)
-        users.add_user("qin", [Role.QA], pin="3690", principal=ADMIN)
-        self._sessions = Sessions(trial.data, users, Web())
-
-    def token(self, user: str, *roles: Role) -> str:
-        """A session of somebody who signed in a moment ago."""
-        return self._sessions.begin(Principal(user, frozenset(roles)), How.PIN, "127.0.0.1")
-
-    def plan(self, id: str, order: str, target: int) -> None:
-        """What the MES would plan."""
-        body = {
-            "action": "plan", "batch": id, "product": "Water 0.5 l", "recipe": "coded",
-            "texts": {}, "order": order, "target": target,
-        }  # fmt: skip
-        with DeskLedger.open(self.data) as desk:
-            desk.add("batch", body, MES.id)
-
-    def did(self, who: str, what: str) -> list[dict[str, Any]]:
-        """What ``who`` did of kind ``what``, the newest first."""
-        return [d.details for d in trail(self.data, Asked(who=who, what=what), limit=20).deeds]
-
-
-@pytest.fixture(scope="module")
-def station(
-    coded_parts: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Station]:
-    """Four coded parts a second, one in twelve bad."""
-    coded = coded_parts("GGGGGGGGGGGB" * 5)
-    plan = Plan(
-        coded.films,
-        tmp_path_factory.mktemp("operator"),
-        rate=4.0,
-        recipes=(coded.recipe, coded.juice),
-        page=0,
-        station=LENIENT | {"quality": QUALITY},
-    )
-    with running(plan) as trial:
-        assert wait_for(trial.page, 60.0), trial.log()
-        assert wait_for(lambda: trial.report().get("triggers", 0) > 3, 60.0), trial.log()
-        yield Station(trial)
-
-
-@pytest.fixture
-def screen(browser: Any, station: Station) -> Iterator[Callable[..., Any]]:
-    """Opens the live page; ``screen("anna")`` with anna signed in."""
-    contexts: list[Any] = []
-    errors: list[str] = []
-
-    def opened(user: str = "", path: str = "/", **more: Any) -> Any:
-        settings = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB"} | more
-        context = browser.new_context(color_scheme="dark", **settings)
-        contexts.append(context)
-        context.set_default_timeout(15_000)
-        if user:
-            role = Role.QA if user == "qin" else Role.OPERATOR
-            cookie = {"name": "inspector", "value": station.token(user, role), "url": station.url}
-            context.add_cookies([cookie])
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(station.url + path)
-        if path == "/":
-            page.wait_for_selector("body[data-link=live]")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-def press(page: Any, *names: str) -> None:
-    """Touch these, one after the other, as they come up."""
-    for name in names:
-        page.locator(name).first.click()
-
-
-def enter_pin(page: Any, user: str, pin: str) -> None:
-    page.locator(f".tile:has-text('{user}')").click()
-    for digit in pin:
-        page.locator(f".keys .button:text-is('{digit}')").click()
-    page.locator(".keys .button.main").click()
-
-
-def sign(page: Any, user: str, pin: str) -> None:
-    """Fill in a signature and give it."""
-    page.locator(".signature select").select_option(user)
-    page.locator(".signature input").fill(pin)
-    page.locator("dialog footer .button").last.click()
 
 
 def test_nothing_is_done_without_a_person_and_a_pin_is_enough(
@@ -221,6 +118,27 @@ def test_scanning_an_orders_code_changes_over(station: Station, screen: Callable
     assert page.locator(".recipes .tile").count() == 2
 
 
+def test_a_picture_of_the_list_changes_over_and_a_batch_is_ended(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    page = screen("anna")
+    press(page, "#do-change", ".recipes .tile:has-text('coded-juice')")
+    page.locator("dialog input[name=id]").fill("J300")
+    press(page, "dialog footer .main")
+    page.wait_for_selector("#batch:text-is('J300')")
+    page.wait_for_selector("#recipe:has-text('coded-juice@')")
+    page.keyboard.press("Escape")
+    press(page, "#do-start", "dialog footer .button >> nth=0", "dialog footer .danger")
+    page.wait_for_selector("#verdict[data-outcome=paused]")
+    assert station.did("anna", "command")[0]["command"] == "end_batch"
+    station.plan("L400", "4712", 100)
+    press(page, "#do-start", ".orders .tile:has-text('4712')", "dialog footer .main")
+    page.wait_for_selector("#batch:text-is('L400')")
+    page.keyboard.press("Escape")
+    press(page, "#do-pause", "dialog .main")
+    page.wait_for_selector("#verdict:not([data-outcome=paused])")
+
+
 def test_an_alarm_says_who_has_seen_it(station: Station, screen: Callable[..., Any]) -> None:
     page, other = screen("anna"), screen()
     page.wait_for_selector("#alarm:not([hidden])")
@@ -289,28 +207,6 @@ def test_a_batchs_history_is_read_on_a_phone(station: Station, screen: Callable[
     assert page.evaluate("[...document.images].every((i) => i.complete ? i.naturalWidth : true)")
 
 
-@pytest.mark.parametrize("path", ["/", "/login", "/batches", "/batch/L100", "/desk/audit"])
-def test_every_page_speaks_chinese(station: Station, screen: Callable[..., Any], path: str) -> None:
-    page = screen("qin", path, locale="zh-CN")
-    page.wait_for_timeout(200)
-    assert page.locator("html").get_attribute("lang") == "zh-Hans"
-    english = page.evaluate("""() => [...document.querySelectorAll("[data-word]")]
-      .filter((n) => n.checkVisibility() && !/[\\u4e00-\\u9fff]|^PLC$/.test(n.textContent))
-      .map((n) => n.dataset.word)""")
-    assert english == []
-
-
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-@pytest.mark.parametrize("path", ["/", "/login", "/batches", "/batch/L100", "/desk/audit"])
-def test_an_accessibility_check_finds_nothing(
-    station: Station, screen: Callable[..., Any], path: str, scheme: str
-) -> None:
-    page = screen("qin", path, bypass_csp=True)
-    page.emulate_media(color_scheme=scheme)
-    page.wait_for_timeout(600 if path.startswith("/desk") else 200)
-    assert violations(page) == []
-
-
 @pytest.mark.parametrize(
     "button", ["#do-start", "#do-change", "#do-mode", "#do-help", "#do-pause", "#station"]
 )
@@ -328,19 +224,6 @@ def test_an_accessibility_check_finds_nothing_in_the_dialogs(
                    n.getBoundingClientRect().height])
       .filter(([, w, h]) => w < 64 || h < 64)""")
     assert small == []
-
-
-def violations(page: Any) -> list[str]:
-    """What axe-core finds of WCAG 2.2 A and AA, and of a contrast of 7:1."""
-    axe = pytest.importorskip("axe_playwright_python.base", reason="NO AXE: not checked")
-    page.evaluate(Path(axe.AXE_FILE_PATH).read_text())
-    found = page.evaluate("""() => axe.run(document, { runOnly: { type: "tag",
-      values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "wcag2aaa"] } })""")
-    return [
-        f"{v['id']}: {node['target']} {node['failureSummary'][:200]}"
-        for v in found["violations"]
-        for node in v["nodes"]
-    ]
 
 
 def test_killing_the_whole_station_leaves_no_verdict_on_a_screen(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_parts import keep_parts
+from surfaces import scratched, surface
 from web.shift_of_parts import forget_shift, write_shift
 
 from inspector.identity import Role
+from inspector.part import Batch
+from inspector.recipe import load
 from inspector.store import History
 from inspector.store.reviews import Decision, Reviews
 
@@ -106,6 +113,63 @@ def test_a_box_is_drawn_on_the_picture_in_its_own_pixels(web: Any, review: Any) 
     assert abs((x2 - x1) - 80 / scale) < 4
 
 
+def test_a_polygon_is_drawn_point_by_point(web: Any, review: Any) -> None:
+    bad = faulty(web)[0]
+    until(lambda: review.locator("canvas.loupe").get_attribute("data-shown"))
+    review.get_by_role("button", name="Draw a polygon").click()
+    box = review.locator("canvas.loupe").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for dx, dy in ((-40, -30), (40, -30)):
+        review.mouse.click(x + dx, y + dy, delay=20)
+    review.mouse.dblclick(x, y + 40)
+    review.locator(".says select").select_option("low_fill")
+    review.get_by_role("button", name="Relabel").click()
+    said = until(
+        lambda: (r := newest(web, str(bad.part_id))) and r.opinion.labels
+        and r.opinion.labels[0].polygon and r
+    )  # fmt: skip
+    (label,) = said.opinion.labels
+    assert label.label == "low_fill" and label.box is None
+    assert len(set(label.polygon)) == 3
+    scale = min(box["width"] / 640, box["height"] / 480)
+    assert abs(label.polygon[1][0] - label.polygon[0][0] - 80 / scale) < 4
+
+
+def test_filters_by_time_and_score_stand_in_the_address(web: Any, review: Any) -> None:
+    review.goto(f"{web.url}desk/review?below=0.6")
+    review.locator(".detail h2", has_text="#").wait_for()
+    assert review.locator("input[name=below]").input_value() == "0.6"
+    review.locator("input[name=below]").fill("0.5")
+    review.locator("input[name=below]").blur()
+    review.wait_for_url("**below=0.5**")
+    bad = faulty(web)
+    with web.client(Role.QA, name="qin") as client:
+
+        def scores(query: str) -> list[float]:
+            found = client.get(f"/review/parts?{query}").json()["parts"]
+            return [part["score"] for part in found]
+
+        everything = scores("")
+        assert len(everything) == len(bad)
+        assert scores("below=0.5") == [score for score in everything if score <= 0.5] != everything
+        assert scores("since=2020-01-01&until=2020-01-02") == []
+        assert scores("since=2020-01-01") == everything
+        assert scores("until=2020-01-01T10:00") == []
+        assert client.get("/review/parts?below=7").status_code == 422
+
+
+def test_two_reviewers_agreement_is_told(web: Any, review: Any) -> None:
+    """Cohen's κ over what both have judged."""
+    with web.client(Role.QA, name="mei") as mei, web.client(Role.QA, name="qin") as qin:
+        for bad in faulty(web)[5:9]:
+            body = {"decision": "confirm", "outcome": "reject"}
+            for client in (mei, qin):
+                assert client.post(f"/review/part/{bad.part_id}", json=body).status_code == 200
+    review.get_by_label("Agreement with").fill("mei")
+    review.get_by_role("button", name="Compare").click()
+    review.get_by_text("4 parts both judged, 4 alike").wait_for()
+
+
 def test_a_second_opinion_is_another_persons(web: Any, review: Any) -> None:
     review.get_by_role("button", name="Ask for a second opinion").click()
     review.get_by_text("Recorded").wait_for()
@@ -123,6 +187,111 @@ def test_only_what_is_seen_is_in_the_page(review: Any) -> None:
     gallery.evaluate("node => { node.scrollTop = node.scrollHeight; }")
     until(lambda: review.locator(".cell").count() > 0)
     assert review.locator(".cell").count() < 80
+
+
+@pytest.fixture
+def many(web: Any, shift: None) -> Iterator[None]:
+    """Ten thousand rejects; afterwards it is as it was."""
+    write_shift(web.data, 10_000, all_bad=True)
+    yield
+    write_shift(web.data, 1500)
+
+
+@pytest.mark.slow
+def test_ten_thousand_rejects_scroll_with_only_what_is_seen_in_the_page(
+    web: Any, page: Any, many: None
+) -> None:
+    """Each portion comes while the one before is scrolled; the last part opens like the first."""
+    token, _ = web.session(Role.QA, name="qin")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.goto(f"{web.url}desk/review")
+    page.locator(".cell[aria-pressed=true]").wait_for()
+    page.evaluate("""() => {
+      window.most = 0;
+      new MutationObserver(() => {
+        window.most = Math.max(window.most, document.querySelectorAll(".cell").length);
+      }).observe(document.querySelector(".sheet"), { childList: true });
+    }""")
+    known = page.locator(".count")
+    end = time.monotonic() + 120
+    while "10,000" not in known.inner_text():
+        assert time.monotonic() < end, known.inner_text()
+        page.locator(".gallery").evaluate("node => { node.scrollTop = node.scrollHeight; }")
+        page.wait_for_timeout(20)
+    gallery = page.locator(".gallery")
+    for share in (0.5, 0.0, 0.9, 0.2, 1.0):
+        gallery.evaluate("(node, at) => { node.scrollTop = node.scrollHeight * at; }", share)
+        page.wait_for_function("""() => {
+          const box = document.querySelector(".gallery").getBoundingClientRect();
+          return [...document.querySelectorAll(".cell")].some((cell) => {
+            const at = cell.getBoundingClientRect();
+            return at.top >= box.top && at.bottom <= box.bottom;
+          });
+        }""")
+    page.locator(".cell", has_text=re.compile(r"#1(?!\d)")).click()
+    page.locator(".detail h2", has_text="#1 ·").wait_for()
+    assert page.evaluate("window.most") < 150
+
+
+@pytest.fixture
+def plates(web: Any, shift: None) -> Iterator[None]:
+    """The station has judged a good and two scratched plates by a bank of good ones; afterwards it
+    is as it was."""
+    from inspector.teach import teach_anomaly
+    from inspector.tools.bank import keep_bank
+    from inspector.tools.onnx import Shelf
+
+    models = Path(__file__).parents[2] / "models"
+    recipe: Path = web.data.parent / "bottle.yaml"
+    forget_shift(web.data)
+    bank = teach_anomaly([surface(i) for i in range(12)], Shelf(models)).bank
+    recipe.write_text(
+        "name: plate\nviews: [side]\ntools:\n- {name: surface, kind: anomaly,"
+        f" params: {{bank: {keep_bank(bank, recipe.parent)}}}}}\n"
+    )
+    pictures = [surface(50), *(scratched(surface(n), (90, 40), (120, 70)) for n in (60, 61))]
+    keep_parts(web.data, load(recipe, models), pictures, Batch("P1", "plate", "plate"))
+    yield
+    recipe.unlink()
+    shutil.rmtree(recipe.parent / "anomaly")
+    write_shift(web.data, 1500)
+
+
+@pytest.mark.slow
+def test_a_heat_map_lies_over_the_picture_on_and_off(web: Any, page: Any, plates: None) -> None:
+    token, _ = web.session(Role.QA, name="qin")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.set_default_timeout(60_000)
+    page.goto(f"{web.url}desk/review")
+    canvas = page.locator("canvas.loupe")
+    page.locator("canvas.loupe[data-shown^='/picture/']").wait_for()
+    drawn = "(node) => node.toDataURL()"
+    page.keyboard.press("o")
+    plain = canvas.evaluate(drawn)
+    page.get_by_role("button", name="Heat map").click()
+    page.locator("canvas.loupe[data-heat='1']").wait_for()
+    hot = canvas.evaluate(drawn)
+    assert hot != plain
+    page.keyboard.press("h")
+    page.locator("canvas.loupe[data-heat='0']").wait_for()
+    assert canvas.evaluate(drawn) == plain
+    page.keyboard.press("h")
+    page.locator("canvas.loupe[data-heat='1']").wait_for()
+    first = page.locator(".detail h2").inner_text()
+    page.keyboard.press("j")
+    page.locator(".detail h2", has_text="#2").wait_for()
+    page.locator("canvas.loupe[data-heat='1']").wait_for()
+    assert page.locator(".detail h2").inner_text() != first, "it stays on for the next part"
+    bad = faulty(web)[0]
+    with web.client(Role.QA, name="qin") as client:
+        (heat,) = client.get(f"/review/heat/{bad.part_id}", timeout=60).json()
+    assert max(heat["cells"]) > heat["threshold"] and heat["view"] == "side"
+
+
+def test_a_part_without_such_a_step_offers_no_heat_map(web: Any, review: Any) -> None:
+    assert review.get_by_role("button", name="Heat map").count() == 0
+    with web.client(Role.OPERATOR, name="anna") as client:
+        assert client.get(f"/review/heat/{faulty(web)[0].part_id}").status_code == 403
 
 
 def test_it_speaks_chinese(web: Any, review: Any) -> None:

@@ -2,6 +2,7 @@
 
 import { act, icon, make, on, put, word } from "./frame.js";
 import { asPerson, button, note, open, said, signature } from "./dialog.js";
+import { inWords } from "./said.js";
 import { desk, status, watch } from "./status.js";
 
 const CLEARANCE = 4; // Lines of the list; the words are `clearance.0` …
@@ -93,7 +94,7 @@ function article() {
     sheet.dialog.querySelector("footer").hidden = !passed;
     if (!found) return;
     const failed = found.failed && !passed;
-    put(state, passed ? word("article.passed") : failed ? word("article.failed", found.failed) : word("article.attempt", found.attempt));
+    put(state, passed ? word("article.passed") : failed ? word("article.failed", inWords(found.failed)) : word("article.attempt", found.attempt));
     state.dataset.state = passed ? "ok" : failed ? "fault" : "waiting";
     const drawn = JSON.stringify([document.documentElement.lang, found.steps]);
     if (list.drawn === drawn) return;
@@ -109,14 +110,14 @@ function article() {
 
 function step({ name, state, detail }) {
   const [kind, which] = name.split(": ");
-  const text = kind === "seeded" ? word("step.seeded", which) : word(`step.${kind}`);
+  const text = kind === "seeded" ? word("step.seeded", inWords(which)) : word(`step.${kind}`);
   const sign = { ok: "ok", failed: "fault", waiting: "waiting", none: "absent" }[state] ?? "waiting";
   return make(
     "li",
     { data: { state } },
     icon(sign),
     make("b", {}, text),
-    make("span", {}, [word(`step.${state}`), detail].filter(Boolean).join(" · ")),
+    make("span", {}, [word(`step.${state}`), inWords(detail)].filter(Boolean).join(" · ")),
   );
 }
 

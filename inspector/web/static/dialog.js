@@ -2,6 +2,7 @@
 
 import { act, ask, icon, make, may, person, put, word } from "./frame.js";
 import { keypad, tiles } from "./keypad.js";
+import { inWords } from "./said.js";
 
 // A dialog with a heading, its content and its buttons; `close()` takes it away.
 export function open(heading, content, buttons = [], kind = "") {
@@ -38,7 +39,7 @@ export function because(failed) {
   if (["no_station", "no_line", "wrong_secret"].includes(failed.code)) return word(`failed.${failed.code}`);
   if (failed.code === "locked_out") return word("sign_in.locked", failed.message.match(/\d+/)?.[0] ?? "30");
   if (failed.code === "forbidden") return word("failed.forbidden", person.user ?? "–");
-  return failed.message || failed.code || word("failed.no_station");
+  return inWords(failed.message) || failed.code || word("failed.no_station");
 }
 
 // Have somebody who may do `action` sign in if need be, then do `what`; `line` says what failed.

@@ -1,6 +1,7 @@
 // A gallery of any length: only what is seen is in the page, so ten thousand parts scroll like ten.
 
 import { make } from "./frame.js";
+import { labelled } from "./said.js";
 
 const CELL = { width: 150, height: 148 }; // in CSS pixels, gaps included
 const AHEAD = 2; // rows kept above and below the window
@@ -65,7 +66,7 @@ export class Gallery {
       ? make("img", { src: part.thumb, alt: "", decoding: "async", width: 140, height: 105 })
       : make("span", { className: "blank" }, "–");
     const cell = make("button", { className: "cell", type: "button", ariaLabel: this.title(part) },
-      picture, make("b", {}, `#${part.number}`), make("span", {}, (part.label || part.outcome).replaceAll("_", " ")));
+      picture, make("b", {}, `#${part.number}`), make("span", {}, labelled(part.label || part.outcome)));
     cell.dataset.outcome = part.outcome;
     cell.dataset.said = part.said ?? "";
     cell.setAttribute("aria-pressed", String(index === this.at));

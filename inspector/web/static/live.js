@@ -9,6 +9,7 @@
 
 import { byId, known, number, on, put, word } from "./frame.js";
 import { draw, drawNear } from "./picture.js";
+import { inWords } from "./said.js";
 import { remember, seen } from "./strip.js";
 import { showDesk, showStatus } from "./status.js";
 import "./actions.js";
@@ -257,7 +258,7 @@ function render() {
   put("word", name);
   byId("word").toggleAttribute("data-long", name.length > 8);
   const more = known(`${what}.more`) ? word(`${what}.more`) : "";
-  put("why", name ? [...new Set(judged?.reasons ?? [])].join(" · ") || more : "");
+  put("why", name ? [...new Set(judged?.reasons ?? [])].map(inWords).join(" · ") || more : "");
   put("which", name ? which(judged, what) : "");
   if (now_link === "live") showStatus(status);
 }

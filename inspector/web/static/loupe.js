@@ -10,6 +10,8 @@ export class Loupe {
     this.findings = [];
     this.drawn = [];
     this.overlay = true;
+    this.heat = false;
+    this.heats = []; // of the picture, see `heat.js`
     this.tool = ""; // "", "box", "polygon"
     this.open = null; // the shape that is being drawn
     this.held = null;
@@ -24,6 +26,7 @@ export class Loupe {
 
   show(url, findings) {
     this.findings = findings;
+    this.heats = [];
     this.drawn = [];
     this.open = null;
     this.sight.whole();
@@ -85,6 +88,15 @@ export class Loupe {
   }
 
   over(pen) {
+    const warm = this.heat ? this.heats : [];
+    this.sight.canvas.dataset.heat = String(warm.length);
+    for (const { image, matrix } of warm) {
+      pen.save();
+      pen.transform(...matrix);
+      pen.imageSmoothingEnabled = true;
+      pen.drawImage(image, 0, 0);
+      pen.restore();
+    }
     if (this.overlay) {
       for (const finding of this.findings) {
         if (finding.box) this.sight.outline(pen, finding, finding.ok ? "--mark-normal" : "--mark-defect", 2, finding.ok ? [4, 4] : []);

@@ -1,5 +1,7 @@
 // A part's pictures with its findings drawn over them: a part and a canvas enter.
 
+import { labelled } from "./said.js";
+
 // The view with the worst finding; where all is well, or pictures follow each other too fast to
 // change places, the one of the station's first camera.
 function mainView(part, order, steady) {
@@ -130,7 +132,7 @@ function name(pen, item, taken, box, line) {
   const { finding } = item;
   const size = (finding.ok ? 13 : 16) * line;
   const weight = finding.ok ? 400 : 700;
-  const text = (finding.ok ? "" : "✕ ") + (finding.text || finding.label.replaceAll("_", " "));
+  const text = (finding.ok ? "" : "✕ ") + (finding.text || labelled(finding.label));
   const [w, h, gap] = [Math.min(width(pen, text, size, weight), box.w), size * 1.6, 4 * line];
   const places = [
     [item.x, item.y - h - gap],

@@ -2,7 +2,9 @@
 
 import { Failed, act, byId, icon, make, moment, number, on } from "./frame.js";
 import { Gallery } from "./gallery.js";
+import { drawn } from "./heat.js";
 import { Loupe } from "./loupe.js";
+import { inWords, labelled, unit } from "./said.js";
 
 const given = JSON.parse(byId("review-words").textContent);
 const words = Object.values(given.words)[0];
@@ -13,7 +15,7 @@ function say(key, ...values) {
 }
 
 const address = new URL(location.href);
-const asked = Object.fromEntries(["kind", "batch", "label", "view"].map((name) => [name, address.searchParams.get(name) ?? ""]));
+const asked = Object.fromEntries(["kind", "batch", "label", "view", "since", "until", "below"].map((name) => [name, address.searchParams.get(name) ?? ""]));
 if (!KINDS.includes(asked.kind)) asked.kind = "reject";
 let labels = [];
 let part = null;
@@ -27,7 +29,7 @@ const count = make("span", { className: "count" });
 const gallery = new Gallery(make("div", { className: "gallery", tabIndex: 0 }), {
   chosen: (row) => open(row.id),
   more,
-  title: (row) => `#${row.number} ${row.label || row.outcome}`,
+  title: (row) => `#${row.number} ${labelled(row.label || row.outcome)}`,
 });
 const canvas = make("canvas", { className: "loupe" });
 const loupe = new Loupe(canvas, () => tools());
@@ -56,6 +58,7 @@ function sign(name, key, action) {
 }
 
 const overlay = sign("zoom", "overlay", () => toggle());
+const warm = sign("heat", "heat", () => heat(!loupe.heat));
 const box = sign("box", "draw", () => take("box"));
 const polygon = sign("polygon", "shape", () => take("polygon"));
 const erase = sign("delete", "clear", () => loupe.erase());
@@ -63,6 +66,26 @@ const erase = sign("delete", "clear", () => loupe.erase());
 function toggle() {
   loupe.overlay = !loupe.overlay;
   tools();
+  loupe.draw();
+}
+
+// The part's map: made by the station when it is asked for, once.
+async function heat(wanted) {
+  loupe.heat = wanted;
+  tools();
+  loupe.draw();
+  if (!wanted || !part) return;
+  const mine = part;
+  note.textContent = say("heat.making");
+  try {
+    mine.heats ??= await read(`/review/heat/${mine.id}`);
+    if (part !== mine) return;
+    const name = mine.views[view]?.name;
+    loupe.heats = mine.heats.filter((one) => one.view === name).map(drawn);
+    note.textContent = loupe.heats.length ? "" : say("heat.none");
+  } catch (failed) {
+    if (part === mine) note.textContent = failed.message;
+  }
   loupe.draw();
 }
 
@@ -74,6 +97,8 @@ function take(tool) {
 
 function tools() {
   overlay.setAttribute("aria-pressed", String(loupe.overlay));
+  warm.setAttribute("aria-pressed", String(loupe.heat));
+  warm.hidden = !part?.findings.some((finding) => finding.kind === "anomaly");
   box.setAttribute("aria-pressed", String(loupe.tool === "box"));
   polygon.setAttribute("aria-pressed", String(loupe.tool === "polygon"));
   erase.disabled = loupe.drawn.length === 0;
@@ -82,8 +107,14 @@ function tools() {
 function choice(name, options) {
   const select = make("select", { name });
   for (const [value, text] of options) select.append(make("option", { value, selected: value === asked[name] }, text));
-  select.addEventListener("change", () => {
-    asked[name] = select.value;
+  return filter(name, select);
+}
+
+// A field of the filters: what stands in it is in the address and is looked for at once.
+function filter(name, field) {
+  field.addEventListener("change", () => {
+    if (!field.reportValidity()) return;
+    asked[name] = field.value;
     for (const [key, value] of Object.entries(asked)) {
       if (value) address.searchParams.set(key, value);
       else address.searchParams.delete(key);
@@ -91,12 +122,15 @@ function choice(name, options) {
     history.replaceState(null, "", address);
     restart();
   });
-  return make("label", { className: "field" }, make("span", {}, say(name)), select);
+  return make("label", { className: "field" }, make("span", {}, say(name)), field);
 }
 
 async function read(path) {
   const answer = await fetch(path);
-  if (!answer.ok) throw new Failed(answer.status, "", await answer.text());
+  if (!answer.ok) {
+    const { error } = await answer.json().catch(() => ({}));
+    throw new Failed(answer.status, "", inWords(error ?? String(answer.status)));
+  }
   return answer.json();
 }
 
@@ -157,20 +191,21 @@ function show() {
   }));
   const name = part.views[view]?.name;
   loupe.show(part.views[view]?.picture ?? null, part.findings.filter((finding) => finding.view === name));
-  canvas.setAttribute("aria-label", part.reasons.join("; ") || part.outcome);
+  canvas.setAttribute("aria-label", part.reasons.map(inWords).join("; ") || labelled(part.outcome));
   const beside = [["golden", part.golden], ["previous", part.previous]];
   side.replaceChildren(...beside.map(([key, url]) =>
     make("figure", {}, url ? make("img", { src: url, alt: say(key), loading: "lazy" }) : make("span", { className: "blank" }, say("none_kept")), make("figcaption", {}, say(key)))));
   findings.replaceChildren(...part.findings.map((finding) => {
-    const value = finding.text ?? (finding.value === null ? "" : `${number(finding.value, 2)} ${finding.unit ?? ""}`);
-    const row = make("li", {}, icon(finding.ok ? "ok" : "reject"), make("b", {}, finding.label.replaceAll("_", " ")),
-      make("span", {}, [value, finding.reason].filter(Boolean).join(" · ")), make("i", {}, number(finding.score, 2)));
+    const value = finding.text ?? (finding.value === null ? "" : `${number(finding.value, 2)} ${unit(finding.unit)}`.trim());
+    const row = make("li", {}, icon(finding.ok ? "ok" : "reject"), make("b", {}, labelled(finding.label)),
+      make("span", {}, [value, inWords(finding.reason)].filter(Boolean).join(" · ")), make("i", {}, number(finding.score, 2)));
     row.dataset.ok = finding.ok;
     return row;
   }));
-  if (!part.findings.length) findings.replaceChildren(...part.reasons.map((text) => make("li", {}, icon("error"), make("b", {}, text))));
+  if (!part.findings.length) findings.replaceChildren(...part.reasons.map((text) => make("li", {}, icon("error"), make("b", {}, inWords(text)))));
   history_();
   tools();
+  if (loupe.heat && !warm.hidden) heat(true);
 }
 
 function history_() {
@@ -204,7 +239,7 @@ async function decide(decision) {
     note.textContent = say("saved");
     if (decision === "confirm") gallery.choose(gallery.at + 1);
   } catch (failed) {
-    note.textContent = failed.message || String(failed.status);
+    note.textContent = inWords(failed.message) || String(failed.status);
   }
 }
 
@@ -216,6 +251,7 @@ function key(event) {
   else if (pressed === " ") decide("confirm");
   else if (pressed === "b") take("box");
   else if (pressed === "o") toggle();
+  else if (pressed === "h" && !warm.hidden) heat(!loupe.heat);
   else if (/^[1-9]$/.test(pressed) && labels[pressed - 1]) defect.value = labels[pressed - 1];
   else return;
   event.preventDefault();
@@ -235,20 +271,23 @@ async function begin() {
   const known = await read("/review/labels").catch(() => ({ labels: [], batches: [] }));
   labels = known.labels;
   for (const [index, label] of labels.entries()) {
-    defect.append(make("option", { value: label }, `${index < 9 ? `${index + 1}  ` : ""}${label.replaceAll("_", " ")}`));
+    defect.append(make("option", { value: label }, `${index < 9 ? `${index + 1}  ` : ""}${labelled(label)}`));
   }
   const filters = make("form", { className: "search" },
     choice("kind", KINDS.map((kind) => [kind, say(`kind.${kind}`)])),
     choice("batch", [["", say("batch.all")], ...known.batches.map((id) => [id, id])]),
-    choice("label", [["", say("label.all")], ...labels.map((label) => [label, label.replaceAll("_", " ")])]),
+    choice("label", [["", say("label.all")], ...labels.map((label) => [label, labelled(label)])]),
     choice("view", [["", say("view.all")], ...given.cameras.map((name) => [name, name])]),
+    filter("since", make("input", { name: "since", type: "date", value: asked.since })),
+    filter("until", make("input", { name: "until", type: "date", value: asked.until })),
+    filter("below", make("input", { name: "below", type: "number", min: 0, max: 1, step: 0.01, value: asked.below })),
     count);
   const other = make("input", { type: "text", maxLength: 64, ariaLabel: say("agreement") });
   const kappa = make("output", {});
   const agreement = make("div", { className: "agreement" }, make("label", { className: "field" }, make("span", {}, say("agreement")), other),
     button("checks", "agreement.show", () => compare(other.value.trim(), kappa)), kappa);
   detail.append(
-    make("header", {}, heading, make("div", { className: "views" }, views, overlay, sign("fit", "fit", () => loupe.fit()), box, polygon, erase)),
+    make("header", {}, heading, make("div", { className: "views" }, views, overlay, warm, sign("fit", "fit", () => loupe.fit()), box, polygon, erase)),
     canvas,
     make("div", { className: "says" },
       make("label", { className: "field" }, make("span", {}, say("label")), defect),

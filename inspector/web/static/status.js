@@ -2,6 +2,7 @@
 
 import { act, byId, clock, icon, known, make, number, put, word } from "./frame.js";
 import { asPerson, button, open } from "./dialog.js";
+import { inWords } from "./said.js";
 
 const DASH = "–";
 
@@ -76,7 +77,7 @@ function station() {
   const use = box.querySelector("use");
   if (use.getAttribute("href") !== `#i-${state}`) use.setAttribute("href", `#i-${state}`);
   put("station-word", worst ? nameOf(worst) : word("station.ok"));
-  put("station-more", worst ? [word(`state.${worst.state}`), worst.detail].filter(Boolean).join(" · ") : word("health"));
+  put("station-more", worst ? [word(`state.${worst.state}`), inWords(worst.detail)].filter(Boolean).join(" · ") : word("health"));
 }
 
 function nameOf(item) {
@@ -91,7 +92,7 @@ function stationDialog() {
       { data: { state: item.state } },
       icon(item.state),
       make("b", {}, nameOf(item)),
-      make("span", {}, [word(`state.${item.state}`), item.detail].filter(Boolean).join(" · ")),
+      make("span", {}, [word(`state.${item.state}`), inWords(item.detail)].filter(Boolean).join(" · ")),
     ),
   );
   const p99 = number(status.latency_ms.p99, 1);
@@ -108,7 +109,7 @@ function sorted() {
 
 function what(alarm) {
   const code = known(`alarm.${alarm.code}`) ? alarm.code : "other";
-  return { name: word(`alarm.${code}`) + (alarm.detail ? ` (${alarm.detail})` : ""), mend: word(`mend.${code}`) };
+  return { name: word(`alarm.${code}`) + (alarm.detail ? ` (${inWords(alarm.detail)})` : ""), mend: word(`mend.${code}`) };
 }
 
 function alarms() {

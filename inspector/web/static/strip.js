@@ -4,6 +4,7 @@
 import { act, byId, make, on, put, word } from "./frame.js";
 import { asPerson, note, open, said } from "./dialog.js";
 import { draw, drawNear } from "./picture.js";
+import { inWords, labelled, unit } from "./said.js";
 
 const { views } = JSON.parse(byId("catalogue").textContent).settings;
 const KEPT = 8;
@@ -59,17 +60,16 @@ function item(part) {
     { type: "button" },
     part.thumb,
     make("b", {}, `#${part.number}`),
-    make("span", { title: part.reasons[0] ?? "" }, part.reasons[0] ?? word(part.outcome)),
+    why(part),
   );
   button.onclick = () => enlarge(part);
   const made = make("li", { id: `${which}-${part.part_id}`, data: { outcome: part.outcome } }, button);
   return made;
 }
 
-// UCUM as people write it.
-function unit(code) {
-  const known = { 1: "", Cel: "°C", "{px}": "px", "{px}2": "px²", mm2: "mm²", deg: "°" };
-  return known[code] ?? code ?? "";
+function why(part) {
+  const text = inWords(part.reasons[0]) || word(part.outcome);
+  return make("span", { title: text }, text);
 }
 
 function enlarge(part) {
@@ -78,9 +78,9 @@ function enlarge(part) {
   const worst = [...part.findings].sort((a, b) => a.ok - b.ok);
   for (const finding of worst) {
     const value = finding.value === undefined ? finding.text ?? "" : `${finding.value.toPrecision(4)} ${unit(finding.unit)}`;
-    const state = finding.ok ? word("part.as_it_should") : finding.reason || word("reject");
+    const state = finding.ok ? word("part.as_it_should") : inWords(finding.reason) || word("reject");
     findings.append(
-      make("li", { data: { ok: finding.ok } }, make("b", {}, finding.label.replaceAll("_", " ")), make("span", {}, [value, state].filter(Boolean).join(" · "))),
+      make("li", { data: { ok: finding.ok } }, make("b", {}, labelled(finding.label)), make("span", {}, [value, state].filter(Boolean).join(" · "))),
     );
   }
   const line = note();
@@ -109,5 +109,8 @@ for (const button of document.querySelectorAll("[data-strip]")) {
     paint();
   };
 }
-on("language", paint);
+on("language", () => {
+  byId("rejects").replaceChildren();
+  paint();
+});
 paint();

@@ -1,0 +1,55 @@
+// What the record says in English, in the page's language: the twin of `inspector/web/said.py`, with
+// the rows that the page has brought along.
+
+import { byId, language } from "./frame.js";
+
+const DEPTH = 6;
+const KEPT = 1000; // Sentences remembered: a page says the same ones ten times a second.
+const given = JSON.parse(byId("said")?.textContent ?? "{}");
+const ready = new Map();
+const memory = new Map();
+
+function rows() {
+  if (!ready.has(language)) {
+    ready.set(language, (given.rows?.[language] ?? []).map(([pattern, text, kept, weak]) =>
+      ({ pattern: new RegExp(`^${pattern}$`, "s"), text, kept, weak })));
+  }
+  return ready.get(language);
+}
+
+function look(text, depth) {
+  const plain = text.replaceAll("_", " ");
+  const words = given.words?.[language] ?? {};
+  const known = words[text] || words[plain] || given.exact?.[language]?.[plain];
+  if (known || !depth) return known || text;
+  for (const row of rows()) {
+    const found = row.pattern.exec(text);
+    if (!found) continue;
+    const before = found.slice(1);
+    const parts = before.map((part, index) => (row.kept.includes(index) ? part : look(part, depth - 1)));
+    if (row.weak && parts.every((part, index) => part === before[index])) continue;
+    return row.text.replace(/\{(\d)#?\}/g, (_, index) => parts[index]);
+  }
+  return text;
+}
+
+export function inWords(text) {
+  if (!text) return "";
+  const key = `${language} ${text}`;
+  if (!memory.has(key)) {
+    if (memory.size >= KEPT) memory.clear();
+    memory.set(key, look(text, DEPTH));
+  }
+  return memory.get(key);
+}
+
+// A label, without underscores where it is not known.
+export function labelled(text) {
+  const found = inWords(text);
+  return found === text ? (text ?? "").replaceAll("_", " ") : found;
+}
+
+// UCUM as people write it.
+export function unit(code) {
+  return given.units?.[language]?.[code] ?? code ?? "";
+}
