@@ -54,7 +54,18 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     import nicegui
     from nicegui import ui
 
-    from inspector.web import audit, cameras, dashboards, gate, lot, models, recipes, review, system
+    from inspector.web import (
+        audit,
+        cameras,
+        dashboards,
+        gate,
+        lot,
+        models,
+        recipes,
+        review,
+        system,
+        teach,
+    )
 
     feed = Feed(run)
     desk = Desk(station, run, lambda: feed.age_s < FRESH_S, file)
@@ -90,8 +101,9 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     app.include_router(lot.build(desk, sessions, feed))
     app.include_router(audit.build(desk, sessions))
     app.include_router(recipes.build(desk, sessions))
+    app.include_router(teach.build(desk, sessions))
     app.include_router(cameras.build(desk, sessions))
-    models.build(desk, sessions, feed)
+    app.include_router(models.build(desk, sessions, feed))
     gate.build(desk, sessions, feed)
     system.build(desk, sessions, feed)
     ui.run_with(

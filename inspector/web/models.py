@@ -1,17 +1,22 @@
-"""Models: which releases are on this machine, which of them judges, what they did in shadow.
+"""Models: what the centre offers, what is on this machine, which of them judges, how each did.
 
-A person enters who activates or takes back; releases with their parity and shadow figures leave, a
-signature, and the line's answer. Releases themselves are known by ``inspector release list``, which
-runs as an `errand`; only the line puts one into service, and only one that holds on this machine
-(I7). `app` makes the page.
+A person enters who activates or takes back; offers, releases with their parity and shadow figures,
+parts judged otherwise in shadow leave, a signature, and the line's answer. Releases themselves are
+known by ``inspector release list`` and ``offered``, which run as `errand`; only the line puts one
+into service, and only one that holds on this machine (I7). `app` makes the page.
 """
 
 from __future__ import annotations
 
 import html
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
+import anyio
 import anyio.to_thread
+from fastapi import APIRouter, HTTPException
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
 from nicegui import ui
 
 from inspector.bus import BusError
@@ -19,59 +24,77 @@ from inspector.identity import Action, IdentityError
 from inspector.store import StoreError
 from inspector.store.signatures import Subject
 from inspector.web import signing
-from inspector.web.access import Refused
+from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
 from inspector.web.errand import answer_of
 from inspector.web.feed import Feed
 from inspector.web.frame import Shown, button, page, table
-from inspector.web.sessions import Sessions
+from inspector.web.sessions import Session, Sessions
 
 PATH = "/models"
 MEANING = "meaning.responsible"
+LOOK_S = 2.0
 PATIENCE_S = 60.0
 """A release is proven on its parity set before the line answers."""
 SEEN = frozenset({"champion", "waiting", "before", "shadow", "installed", "undone"})
+OTHERWISE = 12
+"""Parts that are pictured of those which a shadow judged otherwise."""
+Digest = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}$")]
 
 
-def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
-    """The page ``/desk/models``."""
+def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
+    """The page ``/desk/models``, and the pictures of parts judged otherwise in shadow."""
+    routes = APIRouter()
+
+    @routes.get("/models/shadow/{digest}.jpg")
+    def picture(
+        digest: Digest, who: Annotated[Session, May(Action.INSTALL_RELEASE)]
+    ) -> FileResponse:
+        path = desk.data / "shadow" / f"{digest}.jpg"
+        if not path.is_file():
+            raise HTTPException(404)
+        return FileResponse(path, headers={"Cache-Control": "private, max-age=86400"})
 
     @page(desk, sessions, PATH, word="nav.models", icon="model", action=Action.INSTALL_RELEASE)
     async def models(shown: Shown) -> None:
         ui.add_head_html('<link rel="stylesheet" href="/static/engineer.css">')
-        status = feed.status if desk.alive() else {}
-        running = str(status.get("recipe") or "–")
-
-        async def back() -> None:
-            await _order(shown, wrong, {"do": "rollback"})
-
         with ui.element("section").classes("card group"):
             ui.html(f"<h2>{shown.word('models.runs')}</h2>", sanitize=False)
-            ui.html(f'<p class="large">{html.escape(running)}</p>', sanitize=False)
+            lost = ui.label("").classes("note bad")
+            now = ui.element("div").classes("group")
             wrong = ui.label("").classes("note bad").props('role="alert"')
-            with ui.element("div").classes("ways"):
-                button(shown.word("models.rollback"), "back", back)
-        with ui.element("section").classes("card group"):
-            ui.html(f"<h2>{shown.word('models.releases')}</h2>", sanitize=False)
-            rows = ui.element("div").classes("rows")
-            with rows:
-                ui.label(shown.word("models.looking")).classes("soft")
+        known: list[Any] = []
+
+        async def look() -> None:
+            status = feed.status if desk.alive() else {}
+            lost.text = "" if status else shown.word("gate.lost")
+            running = str(status.get("recipe") or (known[0] if known else ""))
+            back = await anyio.to_thread.run_sync(_way_back, shown, running.partition("@")[0])
+            if known != [running, back]:
+                known[:] = running, back
+                _runs(shown, now, running, back, wrong)
+
+        await look()
+        ui.timer(LOOK_S, look)
+        offers = _card(shown, "models.offered")
+        rows = _card(shown, "models.releases")
 
         async def fill() -> None:
-            try:
-                found = await anyio.to_thread.run_sync(_releases, desk)
-            except Refused as error:
-                found, why = [], str(error)
-            else:
-                why = shown.word("models.none")
-            rows.clear()
-            with rows:
-                if not found:
-                    ui.label(why).classes("soft")
-                for one in found:
-                    _release(shown, one, wrong)
+            async with anyio.create_task_group() as both:
+                both.start_soon(_fill, shown, offers, lambda: _told(desk), _offers)
+                both.start_soon(
+                    _fill, shown, rows, lambda: _releases(desk),
+                    lambda shown, found: _installed(shown, found, wrong),
+                )  # fmt: skip
 
         ui.timer(0.05, fill, once=True)  # a page that is not sent within 3 s is given up
+        otherwise = await anyio.to_thread.run_sync(_otherwise, desk)
+        with ui.element("section").classes("card group"):
+            ui.html(f"<h2>{shown.word('models.otherwise')}</h2>", sanitize=False)
+            if otherwise:
+                ui.html(_parts(shown, otherwise), sanitize=False)
+            else:
+                ui.label(shown.word("models.otherwise.none")).classes("soft")
         with ui.element("section").classes("card group"):
             ui.html(f"<h2>{shown.word('models.past')}</h2>", sanitize=False)
             past = await anyio.to_thread.run_sync(_past, shown)
@@ -83,6 +106,88 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
             else:
                 ui.label(shown.word("models.past.none")).classes("soft")
 
+    return routes
+
+
+def _runs(
+    shown: Shown, now: ui.element, running: str, back: tuple[str, str] | None, wrong: ui.label
+) -> None:
+    """What judges, and the way back from it."""
+    now.clear()
+    with now:
+        ui.html(f'<p class="large">{html.escape(running or "–")}</p>', sanitize=False)
+        if back is None:
+            ui.label(shown.word("models.rollback.none")).classes("soft")
+            return
+        word, title = back
+        with ui.element("div").classes("ways"):
+            button(
+                shown.word(word, title), "back",
+                lambda: _order(shown, wrong, {"do": "rollback"}, title),
+            )  # fmt: skip
+
+
+def _card(shown: Shown, word: str) -> ui.element:
+    """A card whose rows come when their command has answered."""
+    with ui.element("section").classes("card group"):
+        ui.html(f"<h2>{shown.word(word)}</h2>", sanitize=False)
+        rows = ui.element("div").classes("rows")
+        with rows:
+            ui.label(shown.word("models.looking")).classes("soft")
+    return rows
+
+
+async def _fill(shown: Shown, rows: ui.element, ask: Any, show: Any) -> None:
+    try:
+        found = await anyio.to_thread.run_sync(ask)
+    except Refused as error:
+        rows.clear()
+        with rows:
+            ui.label(str(error)).classes("soft")
+        return
+    rows.clear()
+    with rows:
+        show(shown, found)
+
+
+# --- what the centre offers ---
+
+
+def _told(desk: Desk) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = answer_of(["release", "offered", _file(desk), "--json"])
+    return found
+
+
+def _offers(shown: Shown, found: Mapping[str, Any] | None) -> None:
+    plan = shown.desk.station.releases
+    if not found:
+        said = shown.word("models.offered.by_hand")
+        if plan is not None and plan.source:
+            said = shown.word("models.offered.never", plan.channel, plan.source)
+        ui.label(said).classes("soft")
+        return
+    when = shown.moment(int(found["utc_ns"]))
+    ui.label(shown.word("models.offered.asked", found["channel"], found["source"], when)).classes(
+        "soft"
+    )
+    if found["why"]:
+        ui.label(str(found["why"])).classes("note bad")
+    elif not found["offers"]:
+        ui.label(shown.word("models.offered.nothing")).classes("soft")
+    for one in found["offers"]:
+        facts = [shown.word("models.number", one["number"]), str(one["why"])]
+        _row(shown, one["release"], f"offer.{one['state']}", facts)
+
+
+# --- what is on this machine ---
+
+
+def _installed(shown: Shown, found: Sequence[dict[str, Any]], wrong: ui.label) -> None:
+    if not found:
+        ui.label(shown.word("models.none")).classes("soft")
+    for one in found:
+        _release(shown, one, wrong)
+
 
 def _release(shown: Shown, one: dict[str, Any], wrong: ui.label) -> None:
     stage = one["stage"] if one["stage"] in SEEN else "installed"
@@ -93,35 +198,45 @@ def _release(shown: Shown, one: dict[str, Any], wrong: ui.label) -> None:
             shown.word("models.parity", parity["parts"], shown.number(parity["p99_ms"], 1))
         )
     if tally:
-        facts.append(shown.word("models.shadow", tally["disagreed"], tally["judged"]))
+        facts.append(
+            shown.word(
+                "models.shadow", tally["disagreed"], tally["judged"], tally.get("errors", 0),
+                shown.number(tally.get("p99_ms"), 1),
+            )
+        )  # fmt: skip
     with ui.element("div").classes("release"):
-        ui.html(
-            f"<span><b>{html.escape(one['release'])}</b>"
-            f'<span class="stage" data-stage="{stage}">{shown.word(f"models.stage.{stage}")}</span>'
-            f"<span>{html.escape(' · '.join(facts))}</span></span>",
-            sanitize=False,
-        )
+        _row(shown, one["release"], f"stage.{stage}", facts, "span")
         if stage in ("champion", "waiting"):
             return
         for at in ("batch", "part"):
             order = {"do": "activate", "release": one["digest"], "at": at}
             button(
                 shown.word(f"models.activate.{at}"), "start" if at == "part" else "clock",
-                lambda order=order: _order(shown, wrong, order, one),
+                lambda order=order: _order(shown, wrong, order, one["release"]),
             )  # fmt: skip
 
 
-async def _order(
-    shown: Shown, wrong: ui.label, order: dict[str, str],
-    release: dict[str, Any] | None = None,
-) -> None:  # fmt: skip
+def _row(shown: Shown, release: str, state: str, facts: Sequence[str], tag: str = "div") -> None:
+    """A release, what it is doing, and what is known of it."""
+    said = " · ".join(html.escape(fact) for fact in facts if fact)
+    inner = (
+        f"<span><b>{html.escape(release)}</b>"
+        f'<span class="stage" data-stage="{html.escape(state.partition(".")[2])}">'
+        f"{shown.word(f'models.{state}')}</span><span>{said}</span></span>"
+    )
+    if tag == "div":
+        inner = f'<div class="release"><div>{inner}</div></div>'
+    ui.html(inner, sanitize=False)
+
+
+async def _order(shown: Shown, wrong: ui.label, order: dict[str, str], title: str) -> None:
     """Signed, then asked of the line."""
     desk = shown.desk
     shown.who(Action.INSTALL_RELEASE)
-    title = release["release"] if release else shown.word("models.before")
-    what = shown.word("models.signs.activate" if release else "models.signs.rollback", title)
+    what = shown.word(f"models.signs.{order['do']}", title)
     subject = Subject.of("release", title, dict(order))
-    signature = await signing.ask(shown, subject, MEANING, Action.INSTALL_RELEASE, what)
+    with wrong.parent_slot or wrong:  # the row that was touched may be drawn anew meanwhile
+        signature = await signing.ask(shown, subject, MEANING, Action.INSTALL_RELEASE, what)
     if signature is None:
         return
     wrong.text = shown.word("models.working")
@@ -140,10 +255,14 @@ async def _order(
     ui.navigate.to(PATH)
 
 
-def _releases(desk: Desk) -> list[dict[str, Any]]:
+def _file(desk: Desk) -> str:
     if desk.file is None:
         raise Refused("the pages do not know the station's file; start them by `inspector run`")
-    rows: list[dict[str, Any]] = answer_of(["release", "list", str(desk.file), "--json"])
+    return str(desk.file)
+
+
+def _releases(desk: Desk) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = answer_of(["release", "list", _file(desk), "--json"])
     parity: dict[str, dict[str, Any]] = {}
     try:
         with desk.history() as history:
@@ -155,6 +274,58 @@ def _releases(desk: Desk) -> list[dict[str, Any]]:
     except StoreError:
         pass  # no line has run here yet; the releases are shown without their figures
     return [row | {"parity": parity.get(row["digest"])} for row in reversed(rows)]
+
+
+# --- parts judged otherwise in shadow, and what was before ---
+
+
+def _otherwise(desk: Desk) -> list[dict[str, Any]]:
+    """The newest parts that a shadow judged otherwise, with the record's time."""
+    try:
+        with desk.history() as history:
+            found = history.desk("shadow", OTHERWISE)
+    except StoreError:
+        return []
+    return [dict(record.body) | {"utc_ns": record.utc_ns} for record in found]
+
+
+def _parts(shown: Shown, found: Sequence[Mapping[str, Any]]) -> str:
+    """A picture of each, and both verdicts."""
+    cells = []
+    for one in found:
+        was, now = (shown.word(f"recipes.{one.get(key)}") for key in ("outcome", "shadow_outcome"))
+        said = shown.word("models.otherwise.part", one.get("sequence"), was, now)
+        why = "; ".join(str(reason) for reason in one.get("shadow_reasons") or ())
+        image = next((i for i in one.get("images") or () if i.get("sha256")), None)
+        source = f"/models/shadow/{image['sha256']}.jpg" if image else ""
+        drawn = f'<img src="{html.escape(source)}" alt="" loading="lazy">' if image else ""
+        cells.append(
+            f"<figure>{drawn}<figcaption><b>{html.escape(said)}</b>"
+            f"<span>{html.escape(str(one.get('release') or ''))}</span>"
+            f"<span>{html.escape(why)}</span></figcaption></figure>"
+        )
+    return f'<div class="otherwise">{"".join(cells)}</div>'
+
+
+def _way_back(shown: Shown, recipe: str) -> tuple[str, str] | None:
+    """What a roll-back of ``recipe`` does, a word of the catalogue, and to which release; None
+    where there is nothing to go back from."""
+    try:
+        with shown.desk.history() as history:
+            changes = [e for e in history.events("release", 200) if e.body.get("recipe") == recipe]
+            waits = [
+                e for e in history.events("release_pending", 50) if e.body.get("recipe") == recipe
+            ]
+    except StoreError:
+        return None
+    since_ns = changes[0].utc_ns if changes else 0
+    if waits and waits[0].body.get("digest") and waits[0].utc_ns > since_ns:
+        return "models.withdraw", str(waits[0].body.get("release"))
+    chain = list(changes[0].body.get("chain", ())) if changes else []
+    if len(chain) < 2:
+        return None
+    names = {e.body.get("digest"): str(e.body.get("release") or "") for e in changes}
+    return "models.rollback", names.get(chain[-2]) or shown.word("models.base")
 
 
 def _past(shown: Shown) -> list[list[str]]:

@@ -2,8 +2,9 @@
 
 A recipe's name enters by the address; its tools, pictures and versions leave, and a draft that
 somebody else signs. ``static/recipes.js`` is the page's life, `recipetext` knows the file, and what
-needs the tools is an `errand`: ``inspector recipe check``, ``retry`` and ``adopt``. `app` makes the
-page. A draft judges no part of the line's: only what was signed goes into service (I7).
+needs the tools is an `errand`: ``inspector recipe check``, ``retry``, ``step`` and ``adopt``. What
+is added is made from a good part's kept picture, so that it is right for it from the beginning.
+`app` makes the page. What was signed alone goes into service (I7).
 """
 
 from __future__ import annotations
@@ -12,25 +13,24 @@ import difflib
 import html
 import json
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import anyio.to_thread
 from fastapi import APIRouter
-from fastapi import Path as PathParameter
 from nicegui import ui
 from pydantic import BaseModel, Field
 
-from inspector.config import ConfigError, Station, read_yaml
 from inspector.identity import Action
+from inspector.part import PartId
 from inspector.store import StoreError
 from inspector.store import recipes as kept
-from inspector.store.files import write_whole
 from inspector.store.pages import parts_of
-from inspector.web import recipetext, signing
+from inspector.web import drafts, recipetext, signing
 from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
+from inspector.web.drafts import Name
 from inspector.web.errand import Errand, answer_of
 from inspector.web.frame import Shown, button, page
 from inspector.web.pictures import address
@@ -39,13 +39,12 @@ from inspector.web.words import WORDS
 from inspector.web.words_recipes import EN
 
 PATH = "/recipes"
-KIND = "recipe"
-"""What the desk's records of this page are."""
 LOOKED, SHOWN = 600, 24
 """Parts that are gone through for pictures to draw on, and those that are offered."""
 FLIPS_MAX = 120
 LAST = 500
-Name = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+LEADS = frozenset({"align", "illumination"})
+"""Kinds of which a new tool comes first: others follow it, or are worth nothing without it."""
 
 
 class Change(BaseModel):
@@ -66,6 +65,23 @@ class Again(Given):
     """… and on how many parts it is tried."""
 
     last: int = Field(LAST, ge=1, le=10_000)
+
+
+class Added(Given):
+    """… and a tool that looks at a place of a good part's picture for what it will expect."""
+
+    kind: str = Field(pattern=r"^[a-z]{2,20}$")
+    tool: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+    view: str = Field(max_length=64)
+    roi: tuple[int, int, int, int]
+    part: UUID
+    model: str = Field("", pattern=r"^$|^[a-z0-9._-]+/[a-z0-9._-]+$")
+
+
+class Removed(Given):
+    """… and a tool that goes."""
+
+    tool: str = Field(max_length=64)
 
 
 class Trying:
@@ -107,7 +123,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
     @page(desk, sessions, PATH, word="nav.recipes", icon="recipe", action=Action.READ_AUDIT)
     async def recipes(shown: Shown, recipe: str = "", against: str = "") -> None:
-        known = await anyio.to_thread.run_sync(names_of, station)
+        known = await anyio.to_thread.run_sync(drafts.names_of, station)
         name = recipe if recipe in known else next(iter(known), "")
         ui.add_head_html('<link rel="stylesheet" href="/static/recipes.css">')
         if not name:
@@ -128,14 +144,14 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
     @routes.get("/{name}")
     def one(name: Name, who: Annotated[Session, May(Action.READ_AUDIT)]) -> dict[str, Any]:
-        text, is_draft = _text_of(desk, name)
+        text, is_draft = drafts.text_of(desk, name)
         return {
             "name": name,
-            "base": _sha(text),
+            "base": drafts.sha(text),
             "draft": is_draft,
             "revision": recipetext.revision_of(text),
             "steps": recipetext.steps_of(text),
-            "parts": _pictures(desk, name),
+            "parts": pictures_of(desk, name),
         }
 
     @routes.get("/{name}/retry")
@@ -146,9 +162,9 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     def retry(
         name: Name, given: Again, who: Annotated[Session, May(Action.EDIT_RECIPE)]
     ) -> dict[str, Any]:
-        origin = _origin(desk, name)
+        origin = drafts.origin_of(desk, name)
         trial = desk.data / "drafts" / ".trial" / f"{name}.yaml"
-        _write(trial, _with(desk, name, given))
+        drafts.write(trial, _with(desk, name, given))
         trying.begin(
             name,
             ["recipe", "retry", str(trial), "--data", str(desk.data), "--last", str(given.last),
@@ -161,47 +177,43 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     def save(
         name: Name, given: Given, who: Annotated[Session, May(Action.EDIT_RECIPE)]
     ) -> dict[str, Any]:
-        origin = _origin(desk, name)
         text = _with(desk, name, given)
-        used = [r.revision or 0 for r in kept.revisions(desk.data, name)]
-        used.append(recipetext.revision_of(_read(origin)))
-        text = recipetext.with_revision(text, max(used) + 1)
-        trial = desk.data / "drafts" / ".checked" / f"{name}.yaml"
-        _write(trial, text)
-        answer_of(
-            ["recipe", "check", str(trial), "--beside", str(origin), "--models",
-             str(station.models), "--json"]
-        )  # fmt: skip
-        body = {
-            "action": "draft", "name": name, "file_sha256": _sha(text), "revision": max(used) + 1,
-            "changes": [{"place": c.place, "value": c.value} for c in given.changes],
-        }  # fmt: skip
-        desk.record(KIND, body, who.principal)
-        _write(kept.draft_path(desk.data, name), text)
-        return {"revision": max(used) + 1}
+        return {"revision": drafts.keep(desk, name, text, who.principal, _changes(given))}
+
+    @routes.get("/{name}/kinds")
+    def kinds(name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = answer_of(
+            ["recipe", "kinds", "--models", str(station.models), "--json"]
+        )
+        return found
+
+    @routes.post("/{name}/tools")
+    def add(
+        name: Name, given: Added, who: Annotated[Session, May(Action.EDIT_RECIPE)]
+    ) -> dict[str, Any]:
+        text = _with(desk, name, given)
+        step = _step(desk, name, given)
+        text = recipetext.with_step(text, step, first=given.kind in LEADS)
+        what = _changes(given) | {"added": step}
+        return {"revision": drafts.keep(desk, name, text, who.principal, what)}
+
+    @routes.post("/{name}/tools/remove")
+    def remove(
+        name: Name, given: Removed, who: Annotated[Session, May(Action.EDIT_RECIPE)]
+    ) -> dict[str, Any]:
+        text = recipetext.without_step(_with(desk, name, given), given.tool)
+        what = _changes(given) | {"removed": given.tool}
+        return {"revision": drafts.keep(desk, name, text, who.principal, what)}
 
     return routes
-
-
-def names_of(station: Station) -> dict[str, Path]:
-    """The station's recipes that can be read at all, in the station file's order, by name."""
-    found: dict[str, Path] = {}
-    for path in station.recipes:
-        try:
-            name = read_yaml(path).get("name")
-        except (ConfigError, AttributeError):
-            continue
-        if isinstance(name, str):
-            found[name] = path
-    return found
 
 
 async def _versions(shown: Shown, name: str, origin: Path, against: str) -> None:
     """What is in service, the draft, and every revision before; what differs; who may sign."""
     desk = shown.desk
     draft = kept.draft_path(desk.data, name)
-    text, is_draft = await anyio.to_thread.run_sync(_text_of, desk, name)
-    current = await anyio.to_thread.run_sync(_read, origin)
+    text, is_draft = await anyio.to_thread.run_sync(drafts.text_of, desk, name)
+    current = await anyio.to_thread.run_sync(drafts.read, origin)
     revisions = await anyio.to_thread.run_sync(kept.revisions, desk.data, name)
     wrong = ui.label("").classes("note bad").props('role="alert"')
 
@@ -210,7 +222,7 @@ async def _versions(shown: Shown, name: str, origin: Path, against: str) -> None
 
     async def discard() -> None:
         who = shown.who(Action.EDIT_RECIPE)
-        desk.record(KIND, {"action": "discard", "name": name}, who)
+        desk.record(drafts.KIND, {"action": "discard", "name": name}, who)
         draft.unlink(missing_ok=True)
         leave()
 
@@ -234,8 +246,8 @@ async def _versions(shown: Shown, name: str, origin: Path, against: str) -> None
         who = shown.who(Action.EDIT_RECIPE)
         older = revision.path.read_text()
         body = {"action": "take", "name": name, "digest": revision.digest}
-        desk.record(KIND, body, who)
-        _write(draft, older)
+        desk.record(drafts.KIND, body, who)
+        drafts.write(draft, older)
         leave()
 
     with ui.element("section").classes("versions card"):
@@ -243,8 +255,8 @@ async def _versions(shown: Shown, name: str, origin: Path, against: str) -> None
         with ui.element("ul").classes("revisions"):
             if is_draft:
                 with ui.element("li").classes("draft"):
-                    _said(shown.word("recipes.draft", recipetext.revision_of(text)),
-                          shown.word("recipes.draft.more", _author(desk, name)))  # fmt: skip
+                    by = shown.word("recipes.draft.more", drafts.author_of(desk, name))
+                    _said(shown.word("recipes.draft", recipetext.revision_of(text)), by)
                     if shown.may(Action.APPROVE_RECIPE):
                         button(shown.word("recipes.approve"), "sign", approve).classes("main")
                     if shown.may(Action.EDIT_RECIPE):
@@ -299,16 +311,6 @@ def _diff(shown: Shown, word: str, before: str, after: str) -> None:
     )
 
 
-def _author(desk: Desk, name: str) -> str:
-    """Who wrote the draft, as the desk's newest record of it says."""
-    try:
-        with desk.history() as history:
-            found = history.desk(KIND, limit=200)
-    except StoreError:
-        return "–"
-    return next((r.principal for r in found if r.body.get("name") == name), "–")
-
-
 def _adopt(desk: Desk, name: str, origin: Path, position: int) -> None:
     draft = kept.draft_path(desk.data, name)
     answer_of(
@@ -318,25 +320,35 @@ def _adopt(desk: Desk, name: str, origin: Path, position: int) -> None:
     draft.unlink(missing_ok=True)
 
 
-def _text_of(desk: Desk, name: str) -> tuple[str, bool]:
-    """The draft's text, if there is one, else what is in service; and whether it is a draft."""
-    draft = kept.draft_path(desk.data, name)
-    if draft.is_file():
-        return _read(draft), True
-    return _read(_origin(desk, name)), False
+def _changes(given: Given) -> dict[str, Any]:
+    """What is recorded of them."""
+    return {"changes": [{"place": c.place, "value": c.value} for c in given.changes]}
 
 
-def _origin(desk: Desk, name: str) -> Path:
-    path = names_of(desk.station).get(name)
-    if path is None:
-        raise Refused(f"this station has no recipe {name}")
-    return path
+def _step(desk: Desk, name: str, given: Added) -> dict[str, Any]:
+    """The new tool, as ``inspector recipe step`` makes it from a kept picture."""
+    with desk.history() as history:
+        part = history.part(PartId(given.part))
+    images = part.images if part else ()
+    image = next((i for i in images if i.view == given.view or len(images) == 1), None)
+    if image is None:
+        raise Refused(f"no picture of this part by camera {given.view} is kept; take another one")
+    words = ["--model", given.model] if given.model else []
+    several = len(recipetext.views_of(drafts.text_of(desk, name)[0])) > 1
+    words += ["--view", given.view] if several else []
+    step: dict[str, Any] = answer_of(
+        ["recipe", "step", given.kind, "--name", given.tool,
+         "--roi", ",".join(map(str, given.roi)), "--picture", str(desk.data / image.path),
+         "--beside", str(drafts.origin_of(desk, name)), "--models", str(desk.station.models),
+         *words, "--json"]
+    )  # fmt: skip
+    return step
 
 
 def _with(desk: Desk, name: str, given: Given) -> str:
     """The text that the person saw, with what they changed."""
-    text, _ = _text_of(desk, name)
-    if _sha(text) != given.base:
+    text, _ = drafts.text_of(desk, name)
+    if drafts.sha(text) != given.base:
         raise Refused("somebody has changed this recipe since; load the page again")
     return recipetext.changed(
         text,
@@ -347,7 +359,7 @@ def _with(desk: Desk, name: str, given: Given) -> str:
     )
 
 
-def _pictures(desk: Desk, name: str) -> list[dict[str, Any]]:
+def pictures_of(desk: Desk, name: str) -> list[dict[str, Any]]:
     """The newest parts of a recipe of which pictures are kept."""
     try:
         with desk.history() as history:
@@ -364,19 +376,3 @@ def _pictures(desk: Desk, name: str) -> list[dict[str, Any]]:
         }
         for p in mine[:SHOWN]
     ]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{path} cannot be read: {error}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
-
-
-def _sha(text: str) -> str:
-    return sha256(text.encode()).hexdigest()

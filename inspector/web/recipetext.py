@@ -7,7 +7,7 @@ known. The recipe page imports this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -35,7 +35,7 @@ def steps_of(text: str) -> list[dict[str, Any]]:
     of kind ``roi``.
     """
     found = document(text)
-    views = found.get("views") or ["image"]
+    views = views_of(text)
     return [
         {
             "name": str(step.get("name", index)),
@@ -51,11 +51,52 @@ def steps_of(text: str) -> list[dict[str, Any]]:
     ]
 
 
+def views_of(text: str) -> list[str]:
+    """The cameras whose pictures it needs."""
+    return [str(view) for view in document(text).get("views") or ["image"]]
+
+
 def changed(text: str, changes: Sequence[tuple[Place, Any]]) -> str:
     """``text`` with values put in their places. Raises ``Refused`` for a place that is none."""
     found = document(text)
     for place, value in changes:
         _put(found, place, value)
+    return yamltext.written(found, text)
+
+
+def with_step(text: str, step: Mapping[str, Any], *, first: bool = False) -> str:
+    """``text`` with one more tool, the last one or the first. One of the same name and kind gives
+    its place, and keeps what the new one does not say; None takes a setting away. Raises
+    ``Refused`` for a name that is taken.
+    """
+    found = document(text)
+    tools = found["tools"]
+    known = next((old for old in tools if old.get("name") == step["name"]), None)
+    if known is None:
+        said = {key: value for key, value in step.items() if value is not None}
+        tools.insert(0 if first else len(tools), _written(said))
+    elif known.get("kind") != step["kind"]:
+        raise Refused(f"a tool is named `{step['name']}` already; take another name")
+    else:
+        for key, value in step.items():
+            if value is None:
+                known.pop(key, None)
+            elif isinstance(value, Mapping) and isinstance(known.get(key), CommentedMap):
+                known[key].update(value)
+            elif key == ROI and _roi(known.get(ROI)) is not None:
+                _put_roi(known, ROI, list(value))
+            else:
+                known[key] = _written(value)
+    return yamltext.written(found, text)
+
+
+def without_step(text: str, name: str) -> str:
+    """``text`` without the tool of this name. Raises ``Refused`` where there is none."""
+    found = document(text)
+    index = next((i for i, old in enumerate(found["tools"]) if old.get("name") == name), None)
+    if index is None:
+        raise Refused(f"the recipe has no tool {name} any more; load it again")
+    del found["tools"][index]
     return yamltext.written(found, text)
 
 
@@ -135,6 +176,22 @@ def _fields(node: Any, place: Place, name: str) -> Iterator[dict[str, Any]]:
             yield {"name": title, "place": where, "roi": _roi(value)}
         elif isinstance(value, CommentedMap | CommentedSeq):
             yield from _fields(value, where, title if title != "params" else "")
+
+
+def _written(value: Any, depth: int = 0) -> Any:
+    """A value as people write it: a tool's settings one a line, small things in one."""
+    if isinstance(value, Mapping):
+        made = CommentedMap((key, _written(item, depth + 1)) for key, item in value.items())
+        plain = all(not isinstance(item, Mapping | list) for item in value.values())
+        if depth > 1 and len(made) < 6 and plain:
+            made.fa.set_flow_style()
+        return made
+    if isinstance(value, list):
+        listed = CommentedSeq(_written(item, depth + 1) for item in value)
+        if all(not isinstance(item, Mapping | list) for item in value):
+            listed.fa.set_flow_style()
+        return listed
+    return value
 
 
 def _roi(value: Any) -> list[int] | None:

@@ -1,4 +1,4 @@
-"""The station as a machine: health, disk, processes, certificates, people, a back-up of its data.
+"""The station as a machine: health, disk, processes, log, certificates, people, a back-up.
 
 The heartbeat, the run directory and the data folder enter; a page leaves on which an engineer backs
 up and lets OPC UA clients in, and an administrator makes, changes and disables users. Each of these
@@ -22,6 +22,7 @@ from nicegui import ui
 
 from inspector.config import Station
 from inspector.identity import Action, IdentityError, Principal, Role
+from inspector.web import logtail
 from inspector.web.access import Refused
 from inspector.web.desk import Desk
 from inspector.web.errand import Errand
@@ -43,7 +44,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
     """The page ``/desk/system``."""
 
     @page(desk, sessions, PATH, word="nav.system", icon="system", action=Action.CONFIGURE)
-    async def system(shown: Shown) -> None:
+    async def system(shown: Shown, process: str = "", level: str = "info") -> None:
         ui.add_head_html('<link rel="stylesheet" href="/static/engineer.css">')
         now = ui.html("", sanitize=False).style("display: contents")
 
@@ -54,6 +55,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
 
         look()
         ui.timer(LOOK_S, look)
+        logtail.panel(shown, f"/desk{PATH}", process, level)
         if shown.may(Action.MANAGE_USERS):
             _people(shown)
         _certificates(shown)

@@ -19,6 +19,7 @@ from inspector.web import (
     words_recipes,
     words_review,
     words_system,
+    words_teach,
 )
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
@@ -289,6 +290,7 @@ ROOMS = (
     words_cameras,
     words_engineer,
     words_system,
+    words_teach,
     words_dashboards,
     words_review,
     words_lot,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from spotted_parts import RECIPE, write_tiles
+from web.shift_of_parts import forget_shift
 
 from inspector.identity import Role
+from inspector.store import History
 from inspector.store.recipes import draft_path, revisions
 
 SLOW_MS = 25_000
@@ -25,9 +28,9 @@ def tiles(web: Any) -> Iterator[Path]:
     write_tiles(web.data, recipe)
     yield recipe
     recipe.unlink()
-    for name in ("line.db", "line.db-wal", "line.db-shm", "images", "drafts", "recipes"):
-        path = web.data / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    forget_shift(web.data)
+    for name in ("drafts", "recipes"):
+        shutil.rmtree(web.data / name, ignore_errors=True)
 
 
 @pytest.fixture
@@ -90,22 +93,97 @@ def test_a_limit_is_tuned_on_the_newest_parts_saved_and_signed(
     assert draft_path(web.data, "tile").read_text() == RECIPE, "roll-back is the older text"
 
 
+def drag(page: Any, start: tuple[int, int], end: tuple[int, int], size: tuple[int, int]) -> None:
+    """With the pointer over the picture, in its pixels."""
+    box = page.locator("canvas.areas").bounding_box()
+    scale = min(box["width"] / size[0], box["height"] / size[1])
+    left = box["x"] + (box["width"] - size[0] * scale) / 2
+    top = box["y"] + (box["height"] - size[1] * scale) / 2
+    page.mouse.move(left + start[0] * scale, top + start[1] * scale)
+    page.mouse.down()
+    page.mouse.move(left + end[0] * scale, top + end[1] * scale, steps=4)
+    page.mouse.up()
+
+
 @pytest.mark.slow
 def test_an_area_is_moved_on_the_picture(web: Any, page: Any, recipe: Path) -> None:
     sign_in(web, page, Role.ENGINEER, "erik")
-    canvas = page.locator("canvas.areas").bounding_box()
-    scale = min(canvas["width"] / 240, canvas["height"] / 160)
-    left = canvas["x"] + (canvas["width"] - 240 * scale) / 2
-    top = canvas["y"] + (canvas["height"] - 160 * scale) / 2
 
-    page.mouse.move(left + 220 * scale, top + 80 * scale)
-    page.mouse.down()
-    page.mouse.move(left + 180 * scale, top + 80 * scale, steps=4)
-    page.mouse.up()
+    drag(page, (220, 80), (180, 80), (240, 160))
     page.get_by_role("button", name="Save as draft").click()
 
     page.locator(".revisions .draft").wait_for()
     assert "roi: [20, 20, 180, 140]" in draft_path(web.data, "tile").read_text()
+
+
+@pytest.mark.slow
+def test_an_area_is_drawn_on_the_live_picture_in_pixels_of_the_whole_frame(
+    web: Any, page: Any, line: Callable[..., Any], recipe: Path
+) -> None:
+    line("--rate", "8")
+    sign_in(web, page, Role.ENGINEER, "erik")
+    page.locator("select[name=picture]").select_option("live")
+    page.locator("canvas.areas[data-shown=live]").wait_for()
+
+    drag(page, (220, 80), (600, 80), (640, 480))
+    page.locator("select[name=picture]").select_option("0")
+    page.locator("canvas.areas[data-shown^='/picture/']").wait_for()
+    page.get_by_role("button", name="Save as draft").click()
+
+    page.locator(".revisions .draft").wait_for()
+    draft = draft_path(web.data, "tile").read_text()
+    (right,) = re.findall(r"roi: \[20, 20, (\d+), 140\]", draft)
+    assert abs(int(right) - 600) <= 2
+
+
+@pytest.mark.slow
+def test_a_tool_is_added_from_a_good_part_tuned_and_taken_out(
+    web: Any, page: Any, recipe: Path
+) -> None:
+    sign_in(web, page, Role.ENGINEER, "erik")
+    page.get_by_role("button", name="Add a tool").click()
+    page.locator("select[name=kind]").select_option("count")
+    page.get_by_text("As many pieces as this part has.").wait_for()
+    assert page.locator("input[name=tool]").input_value() == "count"
+    page.get_by_role("button", name="Add to the draft").click()
+
+    page.locator(".tools button[aria-pressed=true]", has_text="count").wait_for()
+    draft = draft_path(web.data, "tile").read_text()
+    assert "  - name: count\n    kind: count\n    roi: [60, 40, 180, 120]\n" in draft
+    assert "exactly: 1" in draft and "revision: 2" in draft
+    assert "area: [300, 100000]        # square pixels, measured on forty tiles" in draft
+    page.locator(".outcome[data-running=false]").wait_for()
+    assert page.locator(".numbers input[name=exactly]").input_value() == "1"
+    assert recipe.read_text() == RECIPE, "a draft is not in service"
+
+    page.get_by_role("button", name="Take this tool out").click()
+    page.locator(".tools li", has_text="count").wait_for(state="detached")
+    assert draft_path(web.data, "tile").read_text() == RECIPE.replace("revision: 1", "revision: 2")
+
+    page.expected_errors = ("409",)
+    page.get_by_role("button", name="Take this tool out").click()
+    page.locator(".note", has_text="a recipe without tools would pass everything").wait_for()
+    with History(web.data) as history:
+        deeds = [r for r in history.desk("recipe", 20) if r.body.get("action") == "draft"]
+    assert (deeds[0].body["removed"], deeds[1].body["added"]["kind"]) == ("count", "count")
+    assert {deed.principal for deed in deeds[:2]} == {"erik"}
+
+
+@pytest.mark.slow
+def test_a_tool_that_would_reject_its_own_part_is_not_made(
+    web: Any, page: Any, recipe: Path
+) -> None:
+    sign_in(web, page, Role.ENGINEER, "erik", "zh")
+    page.expected_errors = ("409",)
+    page.get_by_role("button", name="添加工具").click()
+    page.locator("select[name=kind]").select_option("code")
+    page.get_by_role("button", name="添加到草稿").click()
+
+    page.locator(".note", has_text="it would reject this part").wait_for()
+
+    assert not draft_path(web.data, "tile").exists()
+    page.locator("select[name=kind]").select_option("anomaly")
+    assert page.get_by_role("link", name="去示教").get_attribute("href").endswith("recipe=tile")
 
 
 def test_what_is_no_recipe_is_not_saved(web: Any, recipe: Path) -> None:

@@ -1,7 +1,8 @@
-"""The system page in a real browser: people, certificates, a back-up. (I9)"""
+"""The system page in a real browser: people, certificates, the log, a back-up. (I9)"""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from web.shift_of_parts import forget_shift
 
+from inspector import logs
 from inspector.identity import IdentityError, Role
 from inspector.store import LineLedger
 
@@ -38,14 +41,33 @@ def clients(web: Any) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def sign_in(web: Any, page: Any, role: Role, language: str = "en") -> Any:
+def says(web: Any, process: str, level: str, event: str, **more: Any) -> None:
+    """``process`` of the station says something, as all of them do."""
+    folder = logs.folder(web.run)
+    folder.mkdir(exist_ok=True)
+    stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    said = {"timestamp": stamp, "level": level, "process": process, "event": event, **more}
+    with (folder / f"{process}.jsonl").open("a") as file:
+        file.write(json.dumps(said) + "\n")
+
+
+@pytest.fixture
+def spoken(web: Any) -> Iterator[None]:
+    """The line has warned and sync has noted something; afterwards nobody ever has."""
+    says(web, "line", "warning", "frames are late", camera="side", late_ms=41)
+    says(web, "sync", "info", "sent", records=120)
+    yield
+    shutil.rmtree(logs.folder(web.run))
+
+
+def sign_in(web: Any, page: Any, role: Role, language: str = "en", query: str = "") -> Any:
     token, _ = web.session(role, name="ada")
     page.context.add_cookies([
         {"name": "inspector", "value": token, "url": web.url},
         {"name": "language", "value": language, "url": web.url},
     ])  # fmt: skip
     page.set_default_timeout(20_000)
-    page.goto(f"{web.url}desk/system")
+    page.goto(f"{web.url}desk/system{query}")
     page.locator(".signals li").first.wait_for()
     return page
 
@@ -91,6 +113,34 @@ def test_processes_and_health_are_live_in_chinese(
     page.locator(".signals li[data-state=warning]", has_text="store").wait_for()
 
 
+def test_the_log_is_live_and_shown_by_process_and_level(web: Any, page: Any, spoken: None) -> None:
+    sign_in(web, page, Role.ENGINEER)
+    rows = page.locator(".log tbody tr")
+    rows.nth(1).wait_for()
+    assert "sent records=120" in rows.first.inner_text(), "the newest stands first"
+
+    page.locator(".log select[name=level]").select_option("warning")
+    rows.nth(1).wait_for(state="detached")
+    assert "frames are late camera=side late_ms=41" in rows.first.inner_text()
+    says(web, "line", "critical", "broke", exception="Traceback\n  <script>ZeroDivisionError")
+    page.locator(".log tr[data-level=critical] pre", has_text="<script>Zero").wait_for()
+
+    page.locator(".log select[name=process]").select_option("sync")
+    page.locator(".log .empty").wait_for()
+    page.wait_for_url("**/desk/system?process=sync&level=warning")
+
+
+def test_a_log_is_sent_on_by_its_address_and_speaks_chinese(
+    web: Any, page: Any, spoken: None
+) -> None:
+    sign_in(web, page, Role.ENGINEER, "zh", "?process=line&level=warning")
+
+    row = page.locator(".log tbody tr")
+    row.wait_for()
+    assert row.count() == 1 and "警告" in row.inner_text()
+    assert page.locator(".log select[name=process]").input_value() == "line"
+
+
 @pytest.mark.slow
 def test_a_back_up_is_made_and_verified(web: Any, page: Any, tmp_path: Path) -> None:
     LineLedger.open(web.data, station="BOT-L3-01").close()
@@ -105,5 +155,4 @@ def test_a_back_up_is_made_and_verified(web: Any, page: Any, tmp_path: Path) -> 
 
     page.get_by_text("Backed up and verified").wait_for()
     assert (tmp_path / "copy").is_dir()
-    for path in web.data.glob("line.db*"):
-        path.unlink()
+    forget_shift(web.data)

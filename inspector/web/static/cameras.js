@@ -1,11 +1,10 @@
-// A camera as the line shows it, and what it can be set to. The picture is the line's display feed,
-// reduced to 960 pixels: focus and exposure are compared with themselves, not between cameras.
+// A camera as the line shows it, and what it can be set to. The picture is reduced to 960 pixels:
+// focus and exposure are compared with themselves, not between cameras.
 
 import { Failed, act, byId, icon, make, number } from "./frame.js";
+import { watch } from "./livefeed.js";
 
 const given = JSON.parse(byId("cameras-given").textContent);
-const HEADER = 24;
-const RECONNECT_MS = 800;
 const MEASURE_MS = 200; // A person turns a lens no faster.
 const WHITE = 250;
 const BLACK = 5;
@@ -43,35 +42,6 @@ const count = make("span", { className: "soft" });
 const note = make("p", { className: "note", role: "status" });
 
 // --- the live picture ---
-
-function connect() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}/ws/live`);
-  socket.binaryType = "arraybuffer";
-  socket.onmessage = (event) => take(event.data, socket);
-  socket.onclose = () => setTimeout(connect, RECONNECT_MS);
-}
-
-async function take(data, socket) {
-  const view = new DataView(data);
-  if (view.getUint8(2) !== 1) return;
-  const topic = String.fromCharCode(view.getUint8(0), view.getUint8(1));
-  if (!["VP", "VR"].includes(topic)) return;
-  let start = HEADER + view.getUint32(4, true);
-  const part = JSON.parse(new TextDecoder().decode(new Uint8Array(data, HEADER, start - HEADER)));
-  try {
-    const only = part.views.length === 1;
-    for (const one of part.views) {
-      if (one.name === given.name || only) {
-        const jpeg = new Blob([new Uint8Array(data, start, one.bytes)], { type: "image/jpeg" });
-        show(await createImageBitmap(jpeg));
-      }
-      start += one.bytes;
-    }
-  } finally {
-    if (socket.readyState === WebSocket.OPEN) socket.send("drawn");
-  }
-}
 
 function show(image) {
   waiting.hidden = true;
@@ -238,7 +208,7 @@ async function begin(root) {
       make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: say("features") },
         make("table", { className: "table" }, make("thead", {}, make("tr", {}, ...["features", "value", "range", "in_file"].map((key) => make("th", {}, say(key))))), list))));
   told();
-  connect();
+  watch(() => given.name, show);
   try {
     const answer = await read(`/cameras/${given.name}/features`);
     rows = answer.features;

@@ -66,7 +66,7 @@ export function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name === "data") Object.assign(node.dataset, value);
-    else if (name.startsWith("aria") || name === "role") node.setAttribute(name, value);
+    else if (name.startsWith("aria") || name === "role") node.setAttribute(name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`), value);
     else node[name] = value;
   }
   node.append(...children.filter((child) => child !== null && child !== undefined));

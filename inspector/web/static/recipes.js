@@ -1,8 +1,9 @@
-// The recipe editor: tools on the left, a kept picture with their areas, numbers on the right, and
-// below what the change does to the newest parts.
+// The recipe editor: tools on the left, a kept or the live picture with their areas, numbers on the
+// right, and below what the change does to the newest parts.
 
 import { Failed, act, byId, icon, make, number, on } from "./frame.js";
-import { Areas } from "./roi.js";
+import { Areas, LIVE, corners } from "./roi.js";
+import { begun, form } from "./toolform.js";
 
 const given = JSON.parse(byId("recipes-given").textContent);
 const SETTLE_MS = 700; // After the last change, before parts are judged again.
@@ -12,9 +13,10 @@ const changes = new Map(); // place as JSON → value
 let known = null;
 let chosen = 0; // the tool
 let field = null; // place of the area that is drawn, as JSON
-let part = 0;
+let part = 0; // of the kept ones; LIVE is the line's
 let view = "";
 let flip = null; // the flipped part that is looked at
+let adding = null; // the tool that is being made
 let settling = 0;
 let turn = 0;
 
@@ -38,7 +40,12 @@ function choice(key, options, value, chosen_) {
 const note = make("p", { className: "note", role: "status" });
 const tools = make("ol", { className: "tools" });
 const canvas = make("canvas", { className: "areas", role: "img" });
-const areas = new Areas(canvas, (box) => box ? change(field, box) : show());
+const areas = new Areas(canvas, (box) => {
+  if (box && adding) adding.box = box;
+  else if (box) change(field, box);
+  if (adding || !box) show();
+});
+const empty = make("p", { className: "empty" }, say("no_picture"));
 const numbers = make("div", { className: "numbers" });
 const bar = make("div", { className: "bar" });
 const outcome = make("section", { className: "outcome card" });
@@ -47,6 +54,7 @@ const undo = button("back", "undo", () => {
   changes.clear();
   changed();
 });
+const more = button("start", "add", () => add());
 const last = make("input", { type: "number", min: 1, max: 10000, value: 500, name: "last" });
 const again = button("change", "retry", () => retry());
 
@@ -95,16 +103,23 @@ function show() {
   areas.boxes = known.steps.flatMap((one, index) => {
     if (one.view !== view || one.follow) return [];
     return areasOf(one).map(({ name, place, box }) => ({
-      name, box: value(place, box), chosen: index === chosen && place === field, fixed: !given.edit,
+      name, box: value(place, box), chosen: !adding && index === chosen && place === field, fixed: !given.edit,
     })).filter((area) => area.box || area.chosen);
   });
+  if (adding) areas.boxes.push({ name: adding.tool, box: adding.box, chosen: true, fixed: false });
   const looked = flip ? flip.parts : known.parts[part];
   areas.findings = flip ? flip.findings.filter((one) => one.view === view) : [];
   const pictures = looked?.pictures ?? {};
-  areas.show(pictures[view] ?? Object.values(pictures)[0] ?? "");
+  const live = part === LIVE && !flip;
+  if (live) areas.live(() => view);
+  else areas.show(pictures[view] ?? Object.values(pictures)[0] ?? "");
   areas.draw();
-  canvas.setAttribute("aria-label", `${say("picture")} ${looked ? `#${looked.number}` : ""}`);
-  if (numbers.dataset.step !== `${chosen}` || !numbers.contains(document.activeElement)) fields(step);
+  canvas.hidden = !live && !looked;
+  empty.hidden = !canvas.hidden;
+  canvas.setAttribute("aria-label", `${say("picture")} ${live ? say("live") : looked ? `#${looked.number}` : ""}`);
+  if (adding) describe();
+  else if (numbers.dataset.step !== `${chosen}` || !numbers.contains(document.activeElement)) fields(step);
+  more.disabled = !given.edit || !known.parts.length;
   save.disabled = undo.disabled = !given.edit || changes.size === 0;
 }
 
@@ -112,14 +127,15 @@ function fields(step) {
   numbers.dataset.step = `${chosen}`;
   const rows = [make("h2", {}, step.name)];
   if (step.follow) rows.push(make("p", { className: "soft" }, say("follows", step.follow)));
-  for (const area of areasOf(step)) rows.push(corners(step, area));
+  for (const area of areasOf(step)) rows.push(place(step, area));
   const tuned = step.fields.filter((one) => !one.roi);
   for (const one of tuned) rows.push(tune(one));
   if (!tuned.length) rows.push(make("p", { className: "soft" }, say("no_numbers")));
+  if (given.edit) rows.push(button("delete", "remove", () => remove(step)));
   numbers.replaceChildren(...rows);
 }
 
-function corners(step, area) {
+function place(step, area) {
   const box = value(area.place, area.box);
   const title = area.name === step.name ? say("roi") : area.name;
   const legend = make("legend", {}, title);
@@ -128,15 +144,7 @@ function corners(step, area) {
   if (!box) {
     set.append(make("p", { className: "soft" }, say("whole")));
   } else {
-    for (const [index, name] of ["x1", "y1", "x2", "y2"].entries()) {
-      const input = make("input", { type: "number", min: 0, step: 1, value: box[index], disabled: !given.edit, ariaLabel: `${title} ${name}` });
-      input.addEventListener("change", () => {
-        const next = [...value(area.place, area.box)];
-        next[index] = Math.round(input.valueAsNumber);
-        if (next.every(Number.isFinite)) change(area.place, next);
-      });
-      set.append(input);
-    }
+    set.append(...corners(title, () => value(area.place, area.box), !given.edit, (next) => change(area.place, next)));
   }
   if (given.edit && !step.follow && (!box || area.place !== field)) {
     const draw = button("edit", box ? "roi" : "draw", () => {
@@ -175,6 +183,7 @@ function tune(one) {
 
 function choose(index) {
   chosen = index;
+  adding = null;
   const step = known.steps[index];
   if (view !== step.view) flip = null;
   view = step.view;
@@ -184,15 +193,68 @@ function choose(index) {
 }
 
 function head() {
-  const pictures = known.parts.map((one, index) => [String(index), `#${one.number} · ${say(one.outcome)}`]);
+  const pictures = [...known.parts.map((one, index) => [String(index), `#${one.number} · ${say(one.outcome)}`]), [LIVE, say("live")]];
   bar.replaceChildren(
     choice("recipe", given.names.map((name) => [name, name]), given.name, (name) => location.assign(`/desk/recipes?recipe=${name}`)),
-    choice("picture", pictures.length ? pictures : [["", say("no_picture")]], String(part), (index) => {
-      part = Number(index);
+    choice("picture", known.parts.length ? pictures : [["", say("no_picture")], ...pictures], String(part), (index) => {
+      part = index === LIVE ? LIVE : Number(index);
       flip = null;
       show();
     }),
     make("label", { className: "field short" }, make("span", {}, say("last")), last), again, undo, save);
+}
+
+// --- tools that come and go ---
+
+async function add() {
+  flip = null;
+  adding = begun(known.steps, areas.sight);
+  show();
+  try {
+    adding.kinds = adding.kinds ?? (await read(`/recipes/${given.name}/kinds`));
+  } catch (failed) {
+    note.textContent = failed.message;
+    adding = null;
+  }
+  show();
+}
+
+function cancel() {
+  adding = null;
+  numbers.dataset.step = "";
+  show();
+}
+
+function describe() {
+  const sign = `add ${adding.kind} ${Boolean(adding.kinds)}`;
+  const held = numbers.contains(document.activeElement) ? document.activeElement.name : null;
+  if (held !== null && numbers.dataset.step === sign) return;
+  numbers.dataset.step = sign;
+  numbers.replaceChildren(...form(adding, { say, recipe: given.name, add: put, cancel, changed: show }));
+  if (held) numbers.querySelector(`[name="${held}"]`)?.focus();
+}
+
+async function put() {
+  const { kind, tool, model, box } = adding;
+  const from = known.parts[part] ?? known.parts[0];
+  await rewrite("tools", { kind, tool, model, view, roi: box, part: from.id }, tool);
+}
+
+async function remove(step) {
+  await rewrite("tools/remove", { tool: step.name }, "");
+}
+
+// The draft is another one afterwards, so the page is read anew, with what it does to the parts.
+async function rewrite(what, more_, tool) {
+  clearTimeout(settling);
+  turn += 1; // what the newest parts say of the draft before is of no use any more
+  note.textContent = say("making");
+  try {
+    await act(`/recipes/${given.name}/${what}`, { ...wish(), ...more_ });
+    location.assign(`/desk/recipes?recipe=${given.name}&tool=${tool}`);
+  } catch (failed) {
+    note.textContent = failed.message || String(failed.status);
+  }
 }
 
 // --- the newest parts, judged again ---
@@ -282,11 +344,11 @@ async function begin(root) {
   known.views = new Set(known.steps.map((one) => one.view)).size;
   head();
   outcome.hidden = true;
-  const side = make("section", { className: "side" }, make("h2", { className: "away" }, say("tools")), tools);
-  const empty = known.parts.length ? null : make("p", { className: "empty" }, say("no_picture"));
+  const side = make("section", { className: "side" }, make("h2", { className: "away" }, say("tools")), tools, given.edit ? more : null);
   root.replaceChildren(bar, note, make("div", { className: "work" }, side, make("div", { className: "stage" }, canvas, empty), numbers), outcome);
-  if (empty) canvas.hidden = true;
-  choose(0);
+  const tool = new URLSearchParams(location.search).get("tool");
+  choose(Math.max(0, known.steps.findIndex((one) => one.name === tool)));
+  if (tool !== null && known.draft) retry();
 }
 
 // NiceGUI puts its own part of the page in place after this module has run.

@@ -1,11 +1,15 @@
 // Areas on a picture, drawn and moved: a picture and named boxes enter, the box that was changed
 // leaves. Boxes are whole pixels of the picture, right and bottom outside, as a recipe has them.
 
+import { make } from "./frame.js";
+import { watch } from "./livefeed.js";
 import { Sight, token } from "./sight.js";
 
 const GRIP = 14; // CSS pixels around a corner or an edge that take hold of it
 const HANDLE = 5;
 const LEAST = 4; // pixels of the picture
+
+export const LIVE = "live";
 
 export class Areas {
   constructor(canvas, changed) {
@@ -14,6 +18,7 @@ export class Areas {
     this.boxes = []; // { name, box, chosen, fixed }
     this.findings = [];
     this.held = null;
+    this.leave = null; // ends the live picture
     this.sight = new Sight(canvas, (pen) => this.over(pen), {
       down: (point) => this.down(point),
       move: (point) => this.move(point),
@@ -22,7 +27,19 @@ export class Areas {
   }
 
   show(url) {
+    this.leave?.();
+    this.leave = null;
     this.sight.show(url);
+  }
+
+  // The line's pictures by the camera that `wanted()` names, until another one is shown. They stand
+  // still under a finger that draws.
+  live(wanted) {
+    this.sight.stream(LIVE);
+    this.leave ??= watch(wanted, (image, { width, height }) => {
+      if (this.held) image.close();
+      else this.sight.put(image, width, height);
+    });
   }
 
   draw() {
@@ -99,4 +116,17 @@ export class Areas {
       }
     }
   }
+}
+
+// The four sides of a box as fields, for who has no pointer: `box()` is what it is now.
+export function corners(title, box, disabled, changed) {
+  return ["x1", "y1", "x2", "y2"].map((name, index) => {
+    const input = make("input", { type: "number", min: 0, step: 1, value: box()[index], disabled, ariaLabel: `${title} ${name}` });
+    input.addEventListener("change", () => {
+      const next = [...box()];
+      next[index] = Math.round(input.valueAsNumber);
+      if (next.every(Number.isFinite)) changed(next);
+    });
+    return input;
+  });
 }

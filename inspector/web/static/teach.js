@@ -1,0 +1,283 @@
+// Teaching from the last good parts: which parts and where on them, how far it is, and what came
+// out: every part's score, heat maps of those most unlike the others, a draft.
+
+import { Failed, act, byId, icon, make, number } from "./frame.js";
+import { Areas, LIVE, corners } from "./roi.js";
+
+const given = JSON.parse(byId("teach-given").textContent);
+const LOOK_MS = 400;
+const LIMIT = 0.5;
+const BINS = 40;
+
+let known = null;
+let result = null;
+let view = "";
+let roi = null;
+let part = 0; // of the kept ones; LIVE is the line's
+let tool = "";
+let heat = true;
+let out = new Set(); // parts that are no good ones, by id
+
+function say(key, ...values) {
+  return values.reduce((text, value, index) => text.replace(`{${index}}`, value), given.words[`teach.${key}`] ?? key);
+}
+
+function button(name, text, action, kind = "") {
+  const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, text));
+  made.addEventListener("click", action);
+  return made;
+}
+
+function choice(key, options, value, chosen) {
+  const select = make("select", { name: key }, ...options.map(([option, text]) => make("option", { value: option, selected: option === value }, text)));
+  select.addEventListener("change", () => chosen(select.value));
+  return make("label", { className: "field" }, make("span", {}, say(key)), select);
+}
+
+function input(key, value, more) {
+  const made = make("input", { type: "number", name: key, value, ...more });
+  return [make("label", { className: "field short" }, make("span", {}, say(key)), made), made];
+}
+
+const note = make("p", { className: "note bad", role: "alert" });
+const canvas = make("canvas", { className: "areas", role: "img" });
+const areas = new Areas(canvas, (box) => {
+  if (box) roi = box;
+  show();
+});
+const empty = make("p", { className: "empty" }, say("no_picture"));
+const place = make("fieldset", { className: "field corners" });
+const progress = make("div", { className: "progress", role: "status" });
+const outcome = make("section", { className: "outcome card" });
+const [lastField, last] = input("last", 50, { min: 8, max: 200, step: 1 });
+const [shareField, share] = input("share", 1, { min: 0.1, max: 20, step: 0.1 });
+const product = make("select", { name: "product" });
+const teach = button("teach", say("begin"), () => begin(), "main");
+const stop = button("close", say("stop"), () => act(`/teach/${given.name}/stop`).catch(tell));
+
+function tell(failed) {
+  note.textContent = failed.message || String(failed.status);
+}
+
+async function read(path) {
+  const answer = await fetch(path);
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Failed(answer.status, said.code ?? "", said.error ?? String(answer.status));
+  return said;
+}
+
+// --- what is asked for ---
+
+function show() {
+  const looked = known.parts[part];
+  areas.boxes = [{ name: say("area"), box: roi, chosen: true, fixed: false }];
+  if (part === LIVE) areas.live(() => view);
+  else areas.show(looked?.pictures[view] ?? Object.values(looked?.pictures ?? {})[0] ?? "");
+  areas.draw();
+  canvas.hidden = part !== LIVE && !looked;
+  empty.hidden = !canvas.hidden;
+  canvas.setAttribute("aria-label", `${say("picture")} ${part === LIVE ? say("live") : looked ? `#${looked.number}` : ""}`);
+  if (place.contains(document.activeElement)) return;
+  const whole = button("fit", say("whole"), () => {
+    roi = null;
+    show();
+  });
+  whole.disabled = !roi;
+  const title = make("legend", {}, say("area"));
+  const said = roi ? corners(say("area"), () => roi, false, (box) => {
+    roi = box;
+    show();
+  }) : [make("p", { className: "soft" }, say("draw"))];
+  place.replaceChildren(title, ...said, whole);
+}
+
+function head() {
+  const pictures = [...known.parts.map((one, index) => [String(index), `#${one.number} · ${say(one.outcome)}`]), [LIVE, say("live")]];
+  product.replaceChildren(make("option", { value: "" }, say("every")), ...known.products.map((one) => make("option", { value: one }, one)));
+  return make("div", { className: "bar" },
+    choice("recipe", given.names.map((name) => [name, name]), given.name, (name) => location.assign(`/desk/teach?recipe=${name}`)),
+    known.views.length > 1 ? choice("view", known.views.map((name) => [name, name]), view, (name) => {
+      view = name;
+      show();
+    }) : null,
+    choice("picture", known.parts.length ? pictures : [["", say("none")], ...pictures], String(part), (index) => {
+      part = index === LIVE ? LIVE : Number(index);
+      show();
+    }),
+    make("label", { className: "field" }, make("span", {}, say("product")), product),
+    lastField, shareField, teach);
+}
+
+async function begin() {
+  note.textContent = "";
+  const wish = {
+    view, roi, last: Number(last.value), product: product.value, false_reject: Number(share.value) / 100, without: [...out],
+  };
+  try {
+    await act(`/teach/${given.name}`, wish);
+    await follow();
+  } catch (failed) {
+    tell(failed);
+  }
+}
+
+// --- how far it is ---
+
+async function follow() {
+  teach.disabled = true;
+  outcome.hidden = true;
+  progress.hidden = false;
+  let now = { running: true };
+  while (now.running) {
+    now = await read(`/teach/${given.name}/now`);
+    const what = now.what ? say(`step.${now.what.replaceAll(" ", "_").replaceAll("-", "_")}`) : say("starting");
+    const bar = make("progress", { max: Math.max(1, now.total ?? 1), value: now.done ?? 0, ariaLabel: say("progress") });
+    progress.replaceChildren(make("p", {}, now.total ? say("of", what, number(now.done), number(now.total)) : what), bar, stop);
+    if (now.running) await new Promise((done) => setTimeout(done, LOOK_MS));
+  }
+  teach.disabled = false;
+  progress.hidden = true;
+  note.textContent = now.error;
+  result = now.result ?? null;
+  judge();
+  if (result) outcome.scrollIntoView({ block: "start" });
+}
+
+// --- what came out ---
+
+function judge() {
+  outcome.hidden = !result;
+  if (!result) return;
+  const { false_reject: wrong, good, selfmade } = result.report;
+  const percent = (value) => `${number(100 * value, 1)} %`;
+  const name = make("input", { type: "text", name: "tool", value: tool, pattern: "[a-z][a-z0-9_\\-]*", required: true });
+  name.setAttribute("list", "taught");
+  name.addEventListener("change", () => {
+    tool = name.value;
+  });
+  const facts = [
+    [say("rejected"), say("rejected.of", number(wrong.seen), number(wrong.of))],
+    [say("interval"), say("interval.from", percent(wrong.interval95[0]), percent(wrong.interval95[1]))],
+    [say("wanted"), percent(wrong.wanted)],
+    [say("selfmade"), say("selfmade.of", number(selfmade.found), number(selfmade.of), number(selfmade.auroc, 3))],
+  ];
+  outcome.replaceChildren(
+    make("div", { className: "counts" },
+      make("h2", {}, say("taught", number(good))),
+      make("dl", { className: "facts" }, ...facts.map(([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, value)))),
+      make("label", { className: "field" }, make("span", {}, say("tool")), name),
+      make("datalist", { id: "taught" }, ...known.taught.map((one) => make("option", { value: one.name }))),
+      button("ok", say("keep"), () => keep(name), "main"),
+      make("p", { className: "soft" }, say("keep.more"))),
+    make("div", {}, make("h2", {}, say("scores")), histogram(), gallery()));
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function draw(tag, attributes, text = "") {
+  const node = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.textContent = text;
+  return node;
+}
+
+// Good parts stand on the axis, self-made defects hang from it: two kinds, told without colour.
+function histogram() {
+  const [width, middle, tall, left] = [720, 96, 76, 8];
+  const counts = (scores) => scores.reduce((all, score) => {
+    all[Math.min(BINS - 1, Math.max(0, Math.floor(score * BINS)))] += 1;
+    return all;
+  }, new Array(BINS).fill(0));
+  const [good, made] = [counts(result.parts.map((one) => one.score)), counts(result.selfmade)];
+  const step = (width - 2 * left) / BINS;
+  const picture = draw("svg", { viewBox: `0 0 ${width} 200`, class: "histogram", role: "img", "aria-label": say("scores.more") });
+  const bars = (values, look, up) => values.forEach((many, bin) => {
+    const high = (many / Math.max(1, ...values)) * tall;
+    if (many) picture.append(draw("rect", { class: look, x: left + bin * step + 1, y: up ? middle - high : middle, width: step - 2, height: high }));
+  });
+  bars(good, "good", true);
+  bars(made, "made", false);
+  picture.append(draw("path", { class: "axis", d: `M${left} ${middle}H${width - left}` }));
+  const limit = left + LIMIT * (width - 2 * left);
+  picture.append(draw("path", { class: "limit", d: `M${limit} 12V184` }));
+  picture.append(draw("text", { x: left, y: 14 }, say("scores.good", number(result.parts.length))));
+  picture.append(draw("text", { x: left, y: 194 }, say("scores.made", number(result.selfmade.length))));
+  picture.append(draw("text", { x: limit + 6, y: 14 }, say("limit")));
+  return picture;
+}
+
+function gallery() {
+  const toggle = button("zoom", say("heat"), () => {
+    heat = !heat;
+    judge();
+  });
+  toggle.setAttribute("aria-pressed", String(heat));
+  const again = button("teach", say("again", number(out.size)), () => begin());
+  again.disabled = !out.size;
+  const cells = result.parts.slice(0, result.shown).map(cell);
+  return make("div", {},
+    make("header", {}, make("h2", {}, say("unlike")), toggle, again),
+    make("p", { className: "soft" }, say("unlike.more")),
+    make("div", { className: "held" }, ...cells));
+}
+
+function cell(one, index) {
+  const bad = one.score >= LIMIT;
+  const source = (layer) => `/teach/${given.name}/picture/${index}.${layer}?${result.bank.slice(0, 12)}`;
+  const said = say("part", number(one.number), number(one.score, 2));
+  const leave = button("close", say("leave"), () => {
+    if (!out.delete(one.id)) out.add(one.id);
+    judge();
+  });
+  leave.setAttribute("aria-pressed", String(out.has(one.id)));
+  leave.setAttribute("aria-label", `${say("leave")} #${one.number}`);
+  const layers = [make("img", { src: source("jpg"), alt: said, loading: "lazy" })];
+  if (heat) layers.push(make("img", { src: source("png"), alt: "", className: "heat", loading: "lazy" }));
+  const made = make("figure", {}, make("div", { className: "layers" }, ...layers),
+    make("figcaption", {}, icon(bad ? "reject" : "pass"), make("span", {}, said)), leave);
+  made.dataset.bad = bad;
+  return made;
+}
+
+async function keep(name) {
+  if (!name.reportValidity()) return;
+  tool = name.value;
+  note.textContent = "";
+  try {
+    await act(`/teach/${given.name}/draft`, { tool });
+    location.assign(`/desk/recipes?recipe=${given.name}&tool=${tool}`);
+  } catch (failed) {
+    tell(failed);
+  }
+}
+
+async function start(root) {
+  try {
+    known = await read(`/teach/${given.name}`);
+  } catch (failed) {
+    root.replaceChildren(make("p", { className: "empty" }, failed.message));
+    return;
+  }
+  result = known.result;
+  const before = result?.asked;
+  view = known.views.includes(before?.view) ? before.view : known.views[0];
+  roi = before?.roi ?? known.taught[0]?.roi ?? null;
+  tool = known.taught[0]?.name ?? "surface";
+  if (before) [last.value, share.value] = [before.last, 100 * before.false_reject];
+  if (!known.parts.length) part = LIVE;
+  const side = make("section", { className: "numbers" }, make("h2", {}, say("what")), make("p", { className: "soft" }, say("what.more")), place, progress);
+  root.replaceChildren(head(), note, make("div", { className: "work" }, make("div", { className: "stage" }, canvas, empty), side), outcome);
+  if (before?.product) product.value = before.product;
+  progress.hidden = true;
+  show();
+  judge();
+  if (known.now.running) follow().catch(tell);
+}
+
+// NiceGUI puts its own part of the page in place after this module has run.
+const waiting = setInterval(() => {
+  const root = byId("teach");
+  if (!root) return;
+  clearInterval(waiting);
+  start(root);
+}, 30);

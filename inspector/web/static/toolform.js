@@ -1,0 +1,84 @@
+// The form of a tool that is added to a recipe: its kind, its name, its model and where it looks.
+// The station makes the tool from a good part's picture, so that it fits from the beginning.
+
+import { icon, make } from "./frame.js";
+import { corners } from "./roi.js";
+
+const TAUGHT = "anomaly";
+let kinds = null; // asked once a page
+
+// A tool that nobody has described yet: in the middle of the picture, or of a VGA one.
+export function begun(steps, sight) {
+  const [width, height] = [sight.width || 640, sight.height || 480];
+  const box = [width / 4, height / 4, (3 * width) / 4, (3 * height) / 4].map(Math.round);
+  return {
+    box, model: "", kind: "", tool: "", named: false, steps,
+    get kinds() {
+      return kinds;
+    },
+    set kinds(found) {
+      kinds = found;
+      take(this, found[0].kind);
+    },
+  };
+}
+
+function take(adding, kind) {
+  adding.kind = kind;
+  adding.model = kinds.find((one) => one.kind === kind)?.models[0] ?? "";
+  if (adding.named) return;
+  const taken = adding.steps.map((one) => one.name);
+  adding.tool = kind;
+  for (let number = 2; taken.includes(adding.tool); number += 1) adding.tool = `${kind}-${number}`;
+}
+
+export function form(adding, { say, recipe, add, cancel, changed }) {
+  const title = make("h2", {}, say("add"));
+  const close = button("close", say("cancel"), cancel);
+  if (!adding.kinds) return [title, make("p", { className: "soft", role: "status" }, say("looking")), close];
+  const able = adding.kinds.filter((one) => one.models.length || !one.needs_model);
+  const options = [...able.map((one) => one.kind), TAUGHT];
+  const rows = [title, select("kind", say("kind"), options.map((kind) => [kind, say(`kind.${kind}`)]), adding.kind, (kind) => {
+    take(adding, kind);
+    changed();
+  })];
+  rows.push(make("p", { className: "soft" }, say(`about.${adding.kind}`)));
+  if (adding.kind === TAUGHT) {
+    const way = make("a", { className: "button main", href: `/desk/teach?recipe=${recipe}` }, icon("teach"), make("span", {}, say("teach")));
+    return [...rows, way, close];
+  }
+  const name = make("input", { type: "text", name: "tool", value: adding.tool, pattern: "[a-z][a-z0-9_\\-]*", required: true });
+  name.addEventListener("change", () => {
+    if (!name.reportValidity()) return;
+    adding.tool = name.value;
+    adding.named = true;
+    changed();
+  });
+  rows.push(make("label", { className: "field" }, make("span", {}, say("name")), name));
+  const { models } = adding.kinds.find((one) => one.kind === adding.kind);
+  if (models.length) {
+    rows.push(select("model", say("model"), models.map((ref) => [ref, ref]), adding.model, (ref) => {
+      adding.model = ref;
+    }));
+  }
+  const legend = make("legend", {}, say("roi"));
+  rows.push(make("fieldset", { className: "field corners" }, legend, ...corners(say("roi"), () => adding.box, false, (box) => {
+    adding.box = box;
+    changed();
+  })));
+  const done = button("ok", say("add.do"), add, "main");
+  rows.push(make("p", { className: "soft" }, say("from_part")), done, close);
+  return rows;
+}
+
+function button(name, text, action, kind = "") {
+  const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, text));
+  made.addEventListener("click", action);
+  return made;
+}
+
+function select(name, text, options, value, chosen) {
+  const made = make("select", { name }, ...options.map(([key, label]) => make("option", { value: key, selected: key === value }, label)));
+  made.addEventListener("change", () => chosen(made.value));
+  return make("label", { className: "field" }, make("span", {}, text), made);
+}

@@ -1,0 +1,130 @@
+"""A tool is taught from the last good parts that a station has made. (S8, S9)"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import cv2
+import numpy as np
+import pytest
+from kept_parts import keep_parts
+from surfaces import scratched, surface
+from typer.testing import CliRunner
+
+from inspector.cli import app
+from inspector.part import Batch, Outcome, PartId, Pixels
+from inspector.recipe import load
+from inspector.store import DeskLedger, History
+from inspector.store.reviews import Decision, Opinion, add_review
+from inspector.teach import TeachError
+from inspector.teach.parts import Asked, good_parts, teach_parts
+
+MODELS = Path(__file__).parents[2] / "models"
+RECIPE = """\
+name: plate
+views: [side]
+tools:
+  - name: bright
+    kind: blob
+    params: {threshold: {tone: bright, method: fixed, level: 235}, area: [5, 100000]}
+"""
+GOOD, SCRATCHED = 14, 3
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a station that has made fourteen good plates, then three with a scratch."""
+    folder = tmp_path_factory.mktemp("plates")
+    (folder / "plate.yaml").write_text(RECIPE)
+    plates = [np.dstack([surface(n, (96, 64))] * 3) for n in range(GOOD + SCRATCHED)]
+    plates[GOOD:] = [scratched(p, (10, 30), (80, 34)) for p in plates[GOOD:]]
+    made(folder / "data", folder / "plate.yaml", plates)
+    return folder / "data"
+
+
+def made(data: Path, recipe: Path, pictures: Sequence[Pixels]) -> None:
+    """The line has judged a part of each picture, and kept them all."""
+    keep_parts(data, load(recipe), pictures, Batch("P1", "plate", "plate"))
+
+
+def asked(**more: Any) -> Asked:
+    return Asked("plate", "side", **more)
+
+
+def numbers(station: Path, **more: Any) -> list[int]:
+    return [part.verdict.sequence for part in good_parts(station, asked(**more))]
+
+
+def review(station: Path, number: int, outcome: Outcome) -> PartId:
+    with History(station) as history, DeskLedger.open(station) as desk:
+        part = next(p for p in history.last(50) if p.verdict.sequence == number)
+        id = part.verdict.part_id
+        opinion = Opinion(id, Decision.OVERRIDE, outcome, reason="looked at it")
+        add_review(desk, history, opinion, "qin")
+    return id
+
+
+def test_good_is_what_passed_newest_first(station: Path) -> None:
+    assert numbers(station)[:3] == [14, 13, 12]
+    assert numbers(station, product="plate") == numbers(station)
+    assert numbers(station, product="another") == []
+
+
+def test_a_review_says_what_is_good(tmp_path: Path) -> None:
+    (tmp_path / "plate.yaml").write_text(RECIPE)
+    plates = [np.dstack([surface(n, (96, 64))] * 3) for n in range(4)]
+    plates[3] = scratched(plates[3], (10, 30), (80, 34))
+    data = tmp_path / "data"
+    made(data, tmp_path / "plate.yaml", plates)
+    assert numbers(data) == [3, 2, 1]
+
+    review(data, 2, Outcome.REJECT)
+    review(data, 4, Outcome.PASS)
+
+    assert numbers(data) == [4, 3, 1], "an escape is no good part, a false reject is one"
+
+
+def test_who_has_looked_leaves_a_part_out(station: Path) -> None:
+    with History(station) as history:
+        part = next(p for p in history.last(50) if p.verdict.sequence == 14)
+    assert numbers(station, without=frozenset({str(part.verdict.part_id)}))[:2] == [13, 12]
+
+
+def test_too_few_good_parts_are_told_with_what_to_do(station: Path, tmp_path: Path) -> None:
+    with pytest.raises(TeachError, match=r"(?s)0 good parts of another .*pass_image_every"):
+        teach_parts(station, asked(product="another"), tmp_path, MODELS)
+    with pytest.raises(TeachError, match="8 to 200 parts teach, not 7"):
+        teach_parts(station, asked(last=7), tmp_path, MODELS)
+    with pytest.raises(TeachError, match=r"reaches outside .* draw it anew"):
+        teach_parts(station, asked(roi=(0, 0, 500, 10)), tmp_path, MODELS)
+
+
+@pytest.mark.slow
+def test_a_station_is_taught_by_a_command(station: Path, tmp_path: Path) -> None:
+    out = tmp_path / "taught"
+    told = CliRunner().invoke(
+        app,
+        ["teach", "parts", "--data", str(station), "--recipe", "plate", "--view", "side",
+         "--last", "12", "--roi", "8,8,88,56", "--out", str(out), "--models", str(MODELS),
+         "--json"],
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    *progress, last = [json.loads(row) for row in told.stdout.splitlines()]
+    result = last["result"]
+
+    assert progress[-1]["done"] == progress[-1]["total"]
+    assert json.loads((out / "result.json").read_text()) == result
+    assert (out / "anomaly" / f"{result['bank']}.bank").is_file()
+    scores = [part["score"] for part in result["parts"]]
+    assert scores == sorted(scores, reverse=True) and len(scores) == 12
+    wrong = result["report"]["false_reject"]
+    assert wrong["seen"] == sum(score >= 0.5 for score in scores)
+    assert 0 <= wrong["interval95"][0] <= wrong["interval95"][1] <= 1
+    assert UUID(result["parts"][0]["id"])
+    picture = cv2.imread(str(out / "0.jpg"))
+    heat = cv2.imread(str(out / "0.png"), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (48, 80, 3) and heat.shape == (48, 80, 4)
