@@ -93,6 +93,8 @@ class AlarmCode(StrEnum):
     MAINTENANCE = "maintenance"
     CENTRE = "centre"
     """What was sent to the centre, or should be, does not agree with what it has."""
+    ON_HOLD = "on_hold"
+    """Parts that have passed the gate were put on hold and are to be looked for."""
     COMMANDS_REFUSED = "commands_refused"
     OTHER = "other"
 

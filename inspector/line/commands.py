@@ -47,7 +47,7 @@ CHALLENGE_MAX = 100
 """Parts that one challenge test may have."""
 ANNOUNCED = (
     AlarmCode.CHALLENGE_DUE, AlarmCode.CHALLENGE_FAILED, AlarmCode.DRIFT,
-    AlarmCode.OUT_OF_CONTROL, AlarmCode.MAINTENANCE, AlarmCode.CENTRE,
+    AlarmCode.OUT_OF_CONTROL, AlarmCode.MAINTENANCE, AlarmCode.CENTRE, AlarmCode.ON_HOLD,
 )  # fmt: skip
 """What another process of the station may have the line show."""
 

@@ -35,6 +35,7 @@ from inspector.plant.access import PROBLEMS, Viewer
 from inspector.plant.desk import Desk
 from inspector.plant.door import Door, Keys
 from inspector.plant.etag import Etag
+from inspector.plant.holding import Holding
 from inspector.plant.outbox import Outbox
 from inspector.plant.packing import Packing
 from inspector.plant.rejects import now
@@ -62,6 +63,7 @@ def create_app(station: Station, run: Path) -> ASGIApp:
         at_work = [asyncio.create_task(hooks.run())]
         if rules:
             at_work.append(asyncio.create_task(Rules(desk, rules, outbox).run()))
+        at_work.append(asyncio.create_task(Holding(desk).run()))
         if packs:
             at_work.append(asyncio.create_task(Packing(desk, packs, outbox).run()))
         yield

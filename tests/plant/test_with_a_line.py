@@ -150,6 +150,21 @@ def test_a_range_is_told_apart_at_the_gate(mes: Any) -> None:
     assert covered == list(range(1, last + 1))
 
 
+def test_parts_that_have_passed_are_shown_to_the_operator(trial: Trial, mes: Any) -> None:
+    """Until somebody says that they have been looked for."""
+
+    def shown() -> list[Any]:
+        return [a for a in mes.get("/status").json["alarms"] if a["code"] == "on_hold"]
+
+    assert mes.post("/rejects", {"sequence": {"number": 3}, **WHY}).json["gate"] == "passed"
+    assert wait_for(shown, 20) and shown()[0]["detail"].endswith(": overfilled"), shown()
+    assert shown()[0]["stops"] is False
+    client = CommandClient(run_dir(trial.data))
+    assert client.send(Action.ACKNOWLEDGE_ALARM, {"code": "on_hold"}, QA, 10.0).ok
+    client.close()
+    assert wait_for(lambda: not shown(), 20), shown()
+
+
 def test_the_line_answers_a_reject_within_its_takt(
     mes: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -332,7 +347,14 @@ def test_the_ledger_of_all_this_verifies(trial: Trial, mes: Any) -> None:
     assert report.ok, str(report)
     with History(trial.data) as history:
         commands = history.events("command", 100)
-    assert {event.principal for event in commands} <= {"mes", "qa", "rule-dark", "erika"}
+    assert {event.principal for event in commands} <= {
+        "mes",
+        "qa",
+        "rule-dark",
+        "erika",
+        "olga",
+        "plant",
+    }
 
 
 def resume(trial: Trial) -> Answer:
