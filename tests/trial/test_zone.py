@@ -77,8 +77,8 @@ def test_each_trouble_lost_the_zone_and_nothing_else_did(troubled: Any) -> None:
 
 
 def test_every_part_of_each_run_of_the_counter_has_its_verdict(troubled: Any, coded: Any) -> None:
-    auditor, _, _ = troubled
-    auditor.check(coded, in_order=False, late_revokes=len(ACTS))
+    auditor, _, by_flap = troubled
+    auditor.check(coded, in_order=False, late_revokes=len(ACTS), by_flap=by_flap)
     assert len(auditor.streams) == 2, auditor.streams
     for stream in auditor.streams:
         numbers = sorted(auditor.by_number(stream))
