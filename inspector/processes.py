@@ -117,7 +117,7 @@ def run(path: Path, until: Callable[[], bool] = lambda: False) -> int:
     if refusal := _in_a_child(lambda: _check(station)):
         raise CannotRun(refusal)
     runs = run_dir(station.data)
-    sole = _sole(runs / "station.lock", station.data)
+    alone = sole(station.data)
     logs.keep(logs.folder(runs), "station")
     ending = False
 
@@ -139,14 +139,14 @@ def run(path: Path, until: Callable[[], bool] = lambda: False) -> int:
             _stop(child)
         for number, handler in before.items():
             signal.signal(number, handler)
-        os.close(sole)
+        os.close(alone)
     return sum(child.restarts for child in children)
 
 
-def _sole(path: Path, data: Path) -> int:
+def sole(data: Path) -> int:
     """The lock of a data folder's one station, an open file. A second station would take the
     first one's sockets and signs of life away. Raises ``CannotRun``."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(run_dir(data) / "station.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

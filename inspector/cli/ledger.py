@@ -167,16 +167,21 @@ def archive(
     who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Move old records of a stopped line into a file of their own, where they go on answering.
+    """Move old records of a stopped station into a file of their own, where they go on answering.
 
     Nothing is deleted. The file never changes again; commands and pages find what is in it.
 
     Example: inspector archive data --keep 1000000
     """
+    from inspector.processes import sole
     from inspector.store.segments import archive as put_away
 
-    with console.status("copying and checking records"):
-        done = put_away(data, who or os_user(), keep).as_dict()
+    alone = sole(data)  # a page or an interface that has the ledger open would miss what is moved
+    try:
+        with console.status("copying and checking records"):
+            done = put_away(data, who or os_user(), keep).as_dict()
+    finally:
+        os.close(alone)
     print(json.dumps(done)) if as_json else print_pairs("Archived", done)
 
 

@@ -6,6 +6,7 @@ One ledger is asked all that can be asked of it, twice archived, and asked again
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.part import Batch
+from inspector.processes import sole
 from inspector.store import (
     DeskLedger,
     DuplicateVerdict,
@@ -251,7 +253,11 @@ def test_a_back_up_holds_the_segments_too(data: Path, tmp_path: Path) -> None:
         assert history.by_serial("S5")
 
 
-def test_the_command_archives(data: Path) -> None:
+def test_the_command_archives_where_no_station_runs(data: Path) -> None:
+    alone = sole(data)
+    refused = CliRunner().invoke(app, ["archive", str(data), "--keep", "1000"])
+    assert "stop it first" in str(refused.exception)
+    os.close(alone)
     ran = CliRunner().invoke(app, ["archive", str(data), "--keep", "1000", "--json"])
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.output)["file"].startswith("segments/")
