@@ -29,7 +29,7 @@ from inspector.store.pages import newest
 log = structlog.get_logger()
 
 ME = Principal("plant", frozenset({Role.SYSTEM}))
-LOOK_S = 0.5
+LOOK_S = 1.0
 RECENT_NS = 600_000_000_000
 """A part is looked for as long as it may still stand behind the gate; then it is with the goods."""
 SHOWN = 3
