@@ -44,19 +44,19 @@ Models = Annotated[Path, typer.Option(help="Folder of models to write to.")]
 
 def _plan(name: str, data: Path | None, classes: str, held_out: str, size: str) -> Any:
     """A shipped model's plan, or one for the caller's own data."""
-    from training import bottle_cap, bottle_line
+    from training import bottle_cap, bottle_line, bottle_pack
     from training.augment import Variation
     from training.detector import Shape
     from training.fit import Schedule
     from training.pictures import read_yolo, split
     from training.plan import Plan
 
-    for plan in (bottle_cap.PLAN, bottle_line.PLAN):
+    for plan in (bottle_cap.PLAN, bottle_line.PLAN, bottle_pack.PLAN):
         if plan.name == name:
             return plan
     if data is None or not classes or not held_out:
         raise typer.BadParameter(
-            f"{name!r} is no shipped plan (bottle-cap, bottle-line): "
+            f"{name!r} is no shipped plan (bottle-cap, bottle-line, bottle-pack): "
             "give --data, --classes and --held-out for your own"
         )
     width, height = map(int, size.split("x"))
@@ -176,7 +176,7 @@ def _fit_shapes(task: str) -> Any:
     """The command ``fit classify`` or ``fit segment``."""
 
     def command(
-        name: Annotated[str, typer.Argument(help="A data set.")],
+        name: Annotated[str, typer.Argument(help="A data set, or a shipped plan.")],
         run: Run,
         model: Annotated[str, typer.Option(help="The model's name; else the set's.")] = "",
         view: Annotated[str, typer.Option(help="Which view to look at.")] = "",
@@ -193,9 +193,16 @@ def _fit_shapes(task: str) -> Any:
         threads: Threads = 2,
         home: cli_dataset.Home = cli_dataset.HOME,
     ) -> None:
-        from training.cli_fit import shapes
+        from training import cli_fit
+        from training.bottle_shapes import PLANS
 
-        for card in shapes(
+        if name in PLANS and PLANS[name].task == task and not (home / name).is_dir():
+            for card in cli_fit.shipped_shapes(
+                name, run, epochs, models, version, threads, _command(name)
+            ):
+                console.print(f"wrote {card}")
+            return
+        for card in cli_fit.shapes(
             task, name, run, model, view, roi, policy, epochs, rate, models, version, threads,
             tracking, home, size,
         ):  # fmt: skip
@@ -253,7 +260,9 @@ def evaluate(
 
 def _command(name: str) -> str:
     """How to make the model again: the script for a shipped one, else what was typed."""
-    if name in ("bottle-cap", "bottle-line", "line-read", "dot-read"):
+    from training.bottle_shapes import PLANS
+
+    if name in ("bottle-cap", "bottle-line", "bottle-pack", "line-read", "dot-read", *PLANS):
         return f"scripts/train-models {name}"
     return " ".join(["training", *sys.argv[1:]])
 

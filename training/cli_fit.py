@@ -150,6 +150,31 @@ def shapes(
     return cards
 
 
+def shipped_shapes(
+    name: str, run: Path, epochs: int | None, models: Path, version: str, threads: int, command: str
+) -> list[Path]:
+    """Fit and export one of the shipped classifiers and segmenters of rendered parts."""
+    import torch
+
+    from training.bottle_shapes import PLANS
+    from training.shapes_fit import export_shapes, fit_shapes
+
+    torch.set_num_threads(threads)
+    plan = PLANS[name]
+    schedule = replace(plan.schedule, epochs=epochs or plan.schedule.epochs)
+    learn, held = plan.rendered("train"), plan.rendered("held_out")
+    console.print(f"{name}: {len(learn)} pictures to learn from, {len(held)} held out")
+    net = fit_shapes(plan.task, plan.shape, learn, held, plan.how, run, schedule, plan.batch)
+    made = {
+        "roi": list(plan.roi), "seed": schedule.seed, "epochs": schedule.epochs,
+        "rate": schedule.rate, "learned_from": len(learn), **plan.how.as_dict(),
+    }  # fmt: skip
+    return export_shapes(
+        plan.task, name, net, learn, held, models, version, command, plan.trained_on, made,
+        plan.license,
+    )  # fmt: skip
+
+
 def dots(run: Path, epochs: int | None, models: Path, version: str, command: str) -> Path:
     """Fit and export the reader of dot-matrix and ink-jet strips; its card's path."""
     from training import dot_read

@@ -145,6 +145,7 @@ def export_shapes(
     command: str,
     trained_on: str,
     lineage: dict[str, Any],
+    license: str = "unlicensed: set by the data's owner",
 ) -> list[Path]:
     """Writes ``name`` and its ``-int8`` twin; the cards' paths. Raises ``Difference``."""
     shape = net.shape
@@ -185,7 +186,7 @@ def export_shapes(
             }
         cards.append(
             write_card(
-                file, task=task, license="unlicensed: set by the data's owner",
+                file, task=task, license=license,
                 trained_on=trained_on, command=command, difference=difference, lineage=history,
                 metrics=_figures(task, found, held_out, shape.classes), classes=shape.classes,
                 form="softmax" if task == "classify" else "masks",
