@@ -7,6 +7,7 @@ others compute, the figures are printed and only the counts are asserted.
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from centre_and_stations import Served, count, serving
+from centre_and_stations import Served, alarms_at, alarms_here, change_record, count, serving
 
 from inspector.config import load_station
-from inspector.store import verify
+from inspector.display import AlarmCode
+from inspector.store import History, verify
 from inspector.sync.enrol import enrol
 from inspector.trial import Plan, running, wait_for
 from training.hub import tables
@@ -46,6 +48,47 @@ def test_the_line_does_not_notice(tmp_path: Path, coded: Any) -> None:
     print(f"p99 without {p99[False]}, with sync {p99[True]} ms, load {load:.1f}")
     if load < QUIET:
         assert with_it <= 1.1 * without + 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_refusal_is_an_alarm_at_the_line_at_the_desk_and_at_the_centre(
+    tmp_path: Path, coded: Any, watch: Any
+) -> None:
+    """A record that the centre has acknowledged is changed on the running station's disk (I4): the
+    line goes on, and whoever looks at either side is told."""
+    hub = open_hub(tmp_path / "hub")
+    station = {
+        "clock": "trusted", "stop.rejects_in_a_row": 0, "plc.timeout_ms": 1000, "station": "ST-1",
+        "store.reserve_mb": 0, "store.stop_mb": 0,
+    }  # fmt: skip
+    with serving(hub) as served:
+        station["sync"] = {"hub": served.url, "every_s": 0.5, "retry_s": 1}
+        plan = Plan(coded.films, tmp_path / "line", 10.0, 0, (coded.recipe,), station=station)
+        with running(plan) as trial:
+            seen = watch(trial)
+            seen.passes()
+            enrol(load_station(trial.station_file), served.url, served.token(), None)
+            seen.until(lambda: count(served, tables.Verdict) > 20, "nothing reaches the centre")
+            change_record(trial.data, 20, mend_mark=True)
+            before = trial.pids()
+            (trial.data / "sync.db").unlink()  # it reads the whole ledger again
+            os.kill(before["sync"], signal.SIGKILL)
+
+            def screened() -> list[str]:
+                with History(trial.data) as history:
+                    events = history.events("alarm", 1000)
+                return [str(e.body["code"]) for e in events]
+
+            seen.until(lambda: alarms_at(served), "the centre does not know")
+            seen.until(lambda: alarms_here(trial.data), "the desk does not know")
+            seen.until(lambda: AlarmCode.CENTRE in screened(), "the line does not know")
+            assert {code for code, _ in alarms_at(served)} == {"fork"}
+            assert {code for code, _ in alarms_here(trial.data)} == {"fork"}
+            seen.passes()  # the line goes on
+            assert trial.pids()["line"] == before["line"]
+            seen.finish()
+    hub.close()
 
 
 def _run(folder: Path, coded: Any, served: Served | None, name: str) -> dict[str, Any]:
