@@ -128,13 +128,15 @@ def run(path: Path, until: Callable[[], bool] = lambda: False) -> int:
     before = {s: signal.signal(s, end) for s in (signal.SIGINT, signal.SIGTERM)}
     children = [_Child(p, Beat(runs / f"{p.name}.beat")) for p in table(station)]
     # In a thread, and not waited for: a stalled disk must not hold up the watch over the line.
-    threading.Thread(target=_shorten_wal, args=(station.data,), daemon=True).start()
+    over = threading.Event()
+    threading.Thread(target=_shorten_wal, args=(station.data, over), daemon=True).start()
     try:
         while not ending and not until():
             for child in children:
                 _tend(child, path, runs)
             time.sleep(0.05)
     finally:
+        over.set()
         for child in reversed(children):
             _stop(child)
         for number, handler in before.items():
@@ -184,9 +186,8 @@ def _in_a_child(work: Callable[[], None]) -> str:
     return refusal.decode("utf-8", "replace")
 
 
-def _shorten_wal(data: Path) -> None:
-    while True:
-        time.sleep(SHORTEN_S)
+def _shorten_wal(data: Path, over: threading.Event) -> None:
+    while not over.wait(SHORTEN_S):
         with contextlib.suppress(StoreError):  # not begun yet, or a disk that fails: the line tells
             shorten_wal(data)
 

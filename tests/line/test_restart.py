@@ -1,0 +1,59 @@
+"""What a line that starts again owes: a verdict for every part that the PLC counted (I1, I2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.line.restart import gap_before, parts_of, undecided
+from inspector.store import LineLedger
+from inspector.store.bench import sample_gate, sample_verdict
+
+STREAM = "plc-0000002a"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[LineLedger]:
+    with LineLedger.open(tmp_path, station="s1") as opened:
+        opened.add_event("stream_opened", "line", stream=STREAM, authority="plc", counter=0)
+        yield opened
+
+
+def record(ledger: LineLedger, *numbers: int) -> None:
+    for number in numbers:
+        ledger.add_verdict(sample_verdict(number, stream=STREAM))
+    ledger.commit()
+
+
+def test_a_part_that_was_under_way_before_the_first_verdict_is_not_forgotten(
+    ledger: LineLedger,
+) -> None:
+    """Parts 2 and 4 were decided before the kill, 1 and 3 were not; 1 is below all that has one."""
+    record(ledger, 2, 4)
+    gap = gap_before(ledger, STREAM, 5)
+    assert list(gap.numbers) == [1, 3, 5]
+    assert gap.recorded == 4 and gap.unobserved == 3
+
+
+def test_a_stream_without_a_verdict_owes_one_to_every_part(ledger: LineLedger) -> None:
+    ledger.commit()
+    gap = gap_before(ledger, STREAM, 3)
+    assert list(gap.numbers) == [1, 2, 3]
+    assert gap.recorded == 0 and gap.unobserved == 3
+
+
+def test_a_stream_that_is_whole_owes_nothing(ledger: LineLedger) -> None:
+    record(ledger, 1, 2, 3)
+    assert list(gap_before(ledger, STREAM, 3).numbers) == []
+
+
+def test_a_verdict_whose_decision_is_not_on_record_is_undecided(ledger: LineLedger) -> None:
+    verdicts = [sample_verdict(number, stream=STREAM) for number in (1, 2, 3)]
+    for verdict in verdicts:
+        ledger.add_verdict(verdict)
+    ledger.add_gate(sample_gate(verdicts[1]))
+    ledger.commit()
+    assert undecided(ledger, STREAM, 3) == [1, 3]
+    assert parts_of(ledger, STREAM, (2, 9)) == {2: verdicts[1].part_id}
