@@ -172,6 +172,7 @@ class Hook:
         self._server.server_close()
 
 
+@pytest.mark.slow
 def test_webhooks_over_a_cable_that_is_cut_arrive_all_of_them_signed_and_in_order(
     tmp_path: Path, full_plant: Any
 ) -> None:

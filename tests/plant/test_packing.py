@@ -75,6 +75,7 @@ def test_what_the_second_station_read_is_traced_at_the_first(stations: tuple[Any
     assert mes.get("/trace?serial=S30").json["units"] == []
 
 
+@pytest.mark.slow
 def test_a_first_station_that_is_away_is_told_when_it_is_back(stations: tuple[Any, Any]) -> None:
     made, packs = stations
     follows(packs)
