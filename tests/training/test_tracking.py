@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -66,7 +67,8 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         assert listens, (tmp_path / "mlflow.log").read_text()
         yield url, process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -80,10 +82,14 @@ def training(folder: Path, uri: str) -> subprocess.Popen[str]:
 
 
 def go_on(process: subprocess.Popen[str]) -> str:
-    """The next line of its output, then leave to go on."""
+    """What it says next, MLflow's own words aside; then leave to go on."""
     assert process.stdin is not None and process.stdout is not None
-    said = process.stdout.readline().strip()
-    if not said.startswith("ended"):
+    said = ""
+    for line in process.stdout:
+        if line.startswith(("told ", "ended")):
+            said = line.strip()
+            break
+    if said.startswith("told"):
         process.stdin.write("\n")
         process.stdin.flush()
     return said
@@ -96,9 +102,9 @@ def test_a_run_is_on_the_server_as_it_is_in_the_files(
     server: tuple[str, subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     url, _ = server
-    process = training(tmp_path / "run-1", url)
-    assert [go_on(process) for _ in range(4)] == ["told 1", "told 2", "told 3", "ended"]
-    assert process.wait(120) == 0
+    with training(tmp_path / "run-1", url) as process:
+        assert [go_on(process) for _ in range(4)] == ["told 1", "told 2", "told 3", "ended"]
+        assert process.wait(120) == 0
     # asked by another client than the one that wrote
     with httpx.Client(base_url=f"{url}/api/2.0/mlflow", trust_env=False) as api:
         experiment = api.get(
@@ -128,11 +134,11 @@ def test_a_server_that_goes_away_stops_no_training(
     server: tuple[str, subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     url, mlflow = server
-    process = training(tmp_path / "run-1", url)
-    assert go_on(process) == "told 1"
-    os.killpg(mlflow.pid, signal.SIGKILL)
-    mlflow.wait()
-    assert [go_on(process) for _ in range(3)] == ["told 2", "told 3", "ended"]
-    assert process.wait(120) == 0
+    with training(tmp_path / "run-1", url) as process:
+        assert go_on(process) == "told 1"
+        os.killpg(mlflow.pid, signal.SIGKILL)
+        mlflow.wait()
+        assert [go_on(process) for _ in range(3)] == ["told 2", "told 3", "ended"]
+        assert process.wait(120) == 0
     assert len((tmp_path / "run-1" / "metrics.jsonl").read_text().splitlines()) == 3
     assert json.loads((tmp_path / "run-1" / "results.json").read_text())["cards"]
