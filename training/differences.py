@@ -30,7 +30,7 @@ from training.evaluate import iou, wilson
 from training.fit import Schedule, fit
 from training.measure import run, session
 from training.pictures import Picture
-from training.shapes import Classifier, Classify
+from training.shapes import Classifier, ClassifyTurned
 
 SIDE = 64
 """Pixels that each of the two views is high and wide."""
@@ -114,7 +114,7 @@ def export_namer(
     between torch and ONNX. ``card`` is its licence, origin, command and lineage. Raises
     ``export.Difference``."""
     classes = net.shape.classes
-    whole = Classify(net).eval()
+    whole = ClassifyTurned(net).eval()
     export.to_onnx(whole, torch.zeros(1, SIDE, 2 * SIDE, 3, dtype=torch.uint8), path, "scores")
     model = session(path)
     pictures = [shown(t.seen, t.golden, t.difference, SIDE)[None] for t in held_out]
@@ -146,7 +146,7 @@ def export_namer(
 
 def _scores(net: nn.Module, rows: Sequence[Told]) -> NDArray[np.float32]:
     assert isinstance(net, Classifier)
-    whole = Classify(net).eval()
+    whole = ClassifyTurned(net).eval()
     pictures = np.stack([shown(t.seen, t.golden, t.difference, SIDE) for t in rows])
     with torch.no_grad():
         parts = [whole(torch.from_numpy(pictures[i : i + 64])) for i in range(0, len(rows), 64)]

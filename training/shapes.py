@@ -87,6 +87,26 @@ class Classify(nn.Module):
         return self.net(images.permute(0, 3, 1, 2).float() * (1 / 255)).softmax(-1)
 
 
+class ClassifyTurned(nn.Module):
+    """uint8 ``[N, S, k·S, 3]`` to ``[N, C]``, for what has no up and no left: the mean over eight
+    ways of laying each of the k square views beside each other."""
+
+    def __init__(self, net: Classifier):
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.permute(0, 3, 1, 2).float() * (1 / 255)
+        views = x.split(x.shape[2], 3)
+        lain = []
+        for mirrored in (False, True):
+            sides = [v.flip(3) if mirrored else v for v in views]
+            for quarters in range(4):
+                lain.append(torch.cat([torch.rot90(v, quarters, (2, 3)) for v in sides], 3))
+        scores = self.net(torch.cat(lain, 0)).softmax(-1)
+        return scores.reshape(len(lain), -1, scores.shape[1]).mean(0)
+
+
 class Segment(nn.Module):
     """uint8 BGR ``[1, H, W, 3]`` to ``[1, C, H / 4, W / 4]``: each class by itself (sigmoid)."""
 

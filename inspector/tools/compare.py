@@ -72,7 +72,8 @@ class Params(Settings):
     """How far around a difference conductors are followed to name it."""
     model: str = Field("", exclude_if=is_left_out)
     """``name/version`` of a classifier of differences: it names each one, or says that it is good
-    and then it is none. Make the other limits sensitive: it sees only what they let through."""
+    and then it is none. Make the other limits sensitive: it sees only what they let through. With
+    ``traces``, what that rule calls it counts beside what the model sees."""
     good_from: float = Field(NOT_SURE, gt=0, le=1, exclude_if=lambda share: share == NOT_SURE)
     """A difference is none from this score of the model's class ``good`` on. 1 dismisses hardly
     any."""
@@ -170,19 +171,20 @@ class Compare:
         area = crop(pixels, self._step.roi)
         seen, place, differences = self.differences(area)
         named = None
-        if self._step.params.traces and not self._namer:
+        if self._step.params.traces:
             named = _Traces(seen, self._golden, self._step.params)
         busy = _busy(seen, self._step.params.tolerance)
         found = []
         for one in differences[:MOST_BOXES]:
             # Thick ones are surely there, of thin ones area tells which.
             score = (one.thick + one.area / (one.area + 100)) / (one.thick + 2)
+            rule = named(one.x, one.y, one.spot) if named else ""
             if self._namer:
-                label, score, good = self._namer(seen, self._golden, one)
+                label, score, good = self._namer(seen, self._golden, one, rule)
                 if good >= self._step.params.good_from:
                     continue
             elif named:
-                label = named(one.x, one.y, one.spot)
+                label = rule
             else:
                 h, w = one.spot.shape
                 cut = (slice(one.y, one.y + h), slice(one.x, one.x + w))

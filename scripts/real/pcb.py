@@ -81,7 +81,12 @@ def truth_of(board: Path) -> Picture:
 def tool_for(board: Path, params: dict[str, Any], shelf: Shelf) -> Compare:
     """``compare`` with the board's own template."""
     template = cv2.imread(str(board.with_name(board.name.replace("_test", "_template"))), 0)
-    golden = Golden.of(np.ascontiguousarray(template, np.uint8))
+    return tool_of(np.ascontiguousarray(template, np.uint8), params, shelf)
+
+
+def tool_of(template: Pixels, params: dict[str, Any], shelf: Shelf) -> Compare:
+    """``compare`` with a template."""
+    golden = Golden.of(template)
     step = CompareStep(name="board", kind="compare", params=Params(golden=(golden,), **params))
     return Compare(step, shelf)
 
@@ -143,6 +148,8 @@ def main() -> None:
     either = options.add_mutually_exclusive_group()
     either.add_argument("--alone", action="store_true", help="compare without its classifier")
     either.add_argument("--choose", action="store_true", help="the first 40 pairs only")
+    either.add_argument("--known", action="store_true", help="the pairs that were chosen on")
+    options.add_argument("--models", type=Path, default=ROOT / "models")
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
     boards = pairs(Path(given.data) / "pcb")
@@ -154,8 +161,9 @@ def main() -> None:
         return
     known = set(learned_from(boards))
     params = PARAMS if given.alone else {**SENSITIVE, "model": MODEL}
-    report = _measured([b for b in boards if b not in known], params)
-    report["not_reported"] = f"{len(known)} pairs that were learned from"
+    wanted = [b for b in boards if (b in known) == given.known]
+    report = _measured(wanted, params, given.models)
+    report["not_reported"] = f"{len(boards) - len(wanted)} further pairs"
     print(json.dumps(report, indent=None if given.json else 1))
 
 
@@ -164,8 +172,10 @@ def _grid() -> Iterator[dict[str, int]]:
         yield {"edge_px": edge, "area_px": area, "thick_px": thick}
 
 
-def _measured(boards: Sequence[Path], params: dict[str, Any]) -> dict[str, Any]:
-    shelf = Shelf(ROOT / "models", threads=1)
+def _measured(
+    boards: Sequence[Path], params: dict[str, Any], models: Path = ROOT / "models"
+) -> dict[str, Any]:
+    shelf = Shelf(models, threads=1)
     answers = [found_on(board, params, shelf) for board in boards]
     report = figures([f for f, _ in answers], [truth_of(b) for b in boards])
     report["cpu_ms_median"] = round(float(np.median([ms for _, ms in answers])), 1)

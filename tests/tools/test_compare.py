@@ -241,6 +241,30 @@ def test_what_the_model_says_is_good_is_no_difference(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scores", "label"),
+    [
+        ({"good": 0.2, "open": 0.5, "mousebite": 0.3}, "mousebite"),  # what the rule says counts …
+        ({"good": 0.2, "open": 0.79, "mousebite": 0.01}, "open"),  # … beside what the model sees
+    ],
+)
+def test_what_a_rule_calls_a_fault_of_conductors_counts_beside_the_model(
+    tmp_path: Path, scores: dict[str, float], label: str
+) -> None:
+    shelf = namer(tmp_path, **scores)
+
+    judged = named(tmp_path, shelf, plate(foreign=True), ", traces: dark")
+
+    assert labels(judged) == [label]
+    assert judged.findings[0].score is not None and 0.5 < judged.findings[0].score <= 0.8
+
+
+def test_the_rule_has_no_say_in_whether_it_is_a_fault(tmp_path: Path) -> None:
+    shelf = namer(tmp_path, good=0.6, open=0.3, mousebite=0.1)
+
+    assert named(tmp_path, shelf, plate(foreign=True), ", traces: dark").outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
     ("scores", "side", "params", "said"),
     [
         ({"fault": 0.5, "chip": 0.5}, (64, 128), "", "no class `good`"),
