@@ -182,6 +182,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
     @routes.get("/{name}/kinds")
     def kinds(name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]) -> list[dict[str, Any]]:
+        drafts.origin_of(desk, name)
         found: list[dict[str, Any]] = answer_of(
             ["recipe", "kinds", "--models", str(station.models), "--json"]
         )

@@ -12,8 +12,12 @@ from typing import Any
 import pytest
 from release.centre import Centre
 
+from inspector import logs
+from inspector.bus import run_dir
 from inspector.identity import Action, Principal, Role
 from inspector.release import install
+from inspector.release.offered import State
+from inspector.release.offered import told as told_of
 from inspector.release.stage import Stage, standings
 from inspector.store.query import History
 from inspector.trial import Plan, Trial, running
@@ -73,6 +77,8 @@ def told(
         seen.until(lambda: trial.pids().get("line") not in (None, facts["killed"]), "no line")
         seen.passes(10)
         facts["stages"] = {s.release.title: s.stage for s in standings(trial.data)}
+        facts["offered"] = told_of(trial.data)
+        facts["logs"] = {path.stem for path in logs.folder(run_dir(trial.data)).glob("*.jsonl")}
         seen.finish()
         return audit(trial), facts
 
@@ -120,6 +126,18 @@ def test_a_release_takes_over_between_two_parts_and_never_a_batch_by_halves(told
 def test_the_way_back_takes_less_than_five_seconds(told: Any) -> None:
     _, facts = told
     assert facts["back"]["took_s"] < 5
+
+
+def test_what_the_channel_had_is_told(told: Any) -> None:
+    _, facts = told
+    (offer,) = facts["offered"].offers
+    assert facts["offered"].channel == "canary"
+    assert (offer.release, offer.state) == ("coded/2", State.HERE)
+
+
+def test_every_process_has_kept_what_it_said(told: Any) -> None:
+    _, facts = told
+    assert facts["logs"] >= {"station", "line", "releases"}
 
 
 def test_who_may_not_is_refused_and_what_is_not_there_is_said(told: Any) -> None:

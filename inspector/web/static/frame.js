@@ -228,6 +228,9 @@ function tick() {
   }
 }
 
+// A page's own place scrolls, so whoever has only keys must come to it, whatever is in it.
+byId("app")?.setAttribute("tabindex", "0");
+
 if (catalogue) speak();
 if (!document.body.classList.contains("alone")) {
   ask();

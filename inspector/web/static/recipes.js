@@ -96,7 +96,7 @@ function show() {
   const step = known.steps[chosen];
   tools.replaceChildren(...known.steps.map((one, index) => {
     const made = make("button", { className: "button", type: "button" }, make("b", {}, one.name), make("span", {}, [one.kind, known.views > 1 ? one.view : ""].filter(Boolean).join(" · ")));
-    made.setAttribute("aria-pressed", String(index === chosen));
+    made.setAttribute("aria-pressed", String(!adding && index === chosen));
     made.addEventListener("click", () => choose(index));
     return make("li", {}, made);
   }));
