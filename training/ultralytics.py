@@ -9,6 +9,7 @@ no model, a card with its measured figures. Imported by ``cli_fit`` alone.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ console = Console(stderr=True)
 PARITY_PICTURES, SEEN = 8, 0.25
 BOX_PX, SCORE = 2.0, 0.02
 """How far a box and its score may lie apart in torch and in the model."""
+_KEPT: list[Any] = []
+"""Operators that live as long as this process."""
 WARNING = (
     "ultralytics is AGPL-3.0: who runs a model trained with it in a product or over a network must "
     "offer that product's source, or buy their licence. Our own network (--arch own) has no such "
@@ -60,6 +63,7 @@ def fit_ultralytics(
     console.print(WARNING, style="yellow")
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
     try:
+        _mend_torchvision()
         from ultralytics import YOLO, settings
     except ImportError:
         raise NoUltralytics(
@@ -140,6 +144,32 @@ def _check(net: Any, path: Path, pixels: Sequence[Pixels]) -> float:
                     raise Difference(f"{path}: torch and ONNX disagree about {row.tolist()}")
                 worst = max(worst, float(gap[fine, 4].min()))
     return worst
+
+
+def _mend_torchvision() -> None:
+    """Where torchvision's compiled operators do not load (its build is for another torch), the one
+    that a detector needs is made of ultralytics' own."""
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError:
+        for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        operators = torch.library.Library("torchvision", "FRAGMENT")
+        _KEPT.append(operators)
+        operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+        def nms(boxes: Any, scores: Any, iou: float) -> Any:
+            from ultralytics.utils.nms import TorchNMS
+
+            return TorchNMS.nms(boxes, scores, iou)
+
+        operators.impl("nms", nms, "CPU")
+        import torchvision
+    if not torchvision.extension._has_ops():
+        torchvision.extension._has_ops = lambda: True
 
 
 def _written(lesson: Lesson, folder: Path) -> Path:
