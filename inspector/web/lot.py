@@ -208,7 +208,7 @@ def _head(shown: Shown, lot: Lot) -> None:
     )
     about = [
         ("product", facts.product or lot.plan.product), ("recipe", lot.recipe),
-        *((name, text) for name, text in facts.texts.items() if text),
+        *((shown.said(name), text) for name, text in facts.texts.items() if text),
         ("history.began", shown.moment(facts.began_ns, False) if facts.began_ns else ""),
         ("history.ended",
          shown.moment(facts.ended_ns, False) if facts.ended_ns and lot.life.ended else ""),

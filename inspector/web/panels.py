@@ -16,6 +16,9 @@ from inspector.store.figures import Period
 from inspector.web import charts
 from inspector.web.frame import Shown
 
+LONG = 8
+"""Characters of a figure that stand in a tile at full size."""
+
 
 def over_time(shown: Shown, found: Period) -> str:
     """Parts in slices of a period, by outcome."""
@@ -75,12 +78,16 @@ def panel(title: str, drawn: str, width: str, key: str = "") -> str:
 
 
 def tiles(shown: Shown, values: Sequence[tuple[str, str]]) -> str:
-    """Figures in a row: each a text and the key of its name; what begins with no digit is smaller,
-    so that a word has room."""
+    """Figures in a row: each a text and the key of its name; what begins with no digit, or is
+    long, is smaller, so that it has room."""
+
+    def size(value: str) -> str:
+        return "" if value[:1].isdigit() and len(value) <= LONG else ' class="words"'
+
     return (
         '<div class="tiles">'
         + "".join(
-            f'<div class="tile"><b{"" if value[:1].isdigit() else " class=words"}>'
+            f'<div class="tile"><b{size(value)}>'
             f"{html.escape(value)}</b><span>{shown.word(word)}</span></div>"
             for value, word in values
         )
