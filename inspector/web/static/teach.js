@@ -213,10 +213,9 @@ function gallery() {
   });
   toggle.setAttribute("aria-pressed", String(heat));
   const again = button("teach", say("again", number(out.size)), () => begin());
-  again.disabled = !out.size;
   const cells = result.parts.slice(0, result.shown).map(cell);
   return make("div", {},
-    make("header", {}, make("h2", {}, say("unlike")), toggle, again),
+    make("header", {}, make("h2", {}, say("unlike")), toggle, out.size ? again : null),
     make("p", { className: "soft" }, say("unlike.more")),
     make("div", { className: "held" }, ...cells));
 }
