@@ -31,10 +31,11 @@ class Share:
     def value(self) -> float:
         return self.hits / self.n if self.n else float("nan")
 
-    def as_dict(self) -> dict[str, float | int | list[float]]:
-        """As a card holds it."""
+    def as_dict(self) -> dict[str, float | int | list[float] | None]:
+        """As a card holds it: JSON knows no NaN, a share of nothing is null."""
         interval = [round(self.low, 5), round(self.high, 5)]
-        return {"value": round(self.value, 5), "n": self.n, "interval95": interval}
+        value = round(self.value, 5) if self.n else None
+        return {"value": value, "n": self.n, "interval95": interval}
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> Share:
