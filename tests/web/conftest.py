@@ -21,7 +21,9 @@ from inspector.web.sessions import How, Sessions
 
 LINE = Path(__file__).parent / "line_on_show.py"
 MODELS = Path(__file__).parents[2] / "models"
-STATION = f"models: {MODELS}\n" + """
+STATION = (
+    f"models: {MODELS}\n"
+    + """
 station: BOT-L3-01
 line: Filling 3
 site: Hamburg
@@ -39,6 +41,7 @@ web:
     name: Plant account
     roles: {plant-qa: [qa], plant-engineering: [engineer]}
 """
+)
 ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 PEOPLE = {
     "anna": (Role.OPERATOR, "2580", None),
