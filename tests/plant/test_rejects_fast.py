@@ -138,6 +138,7 @@ def test_the_interval_of_a_growth_holds_what_is_true() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_line_does_not_feel_the_rejects(
     lines: Any,
     client_of: Any,

@@ -118,6 +118,27 @@ def test_scanning_an_orders_code_changes_over(station: Station, screen: Callable
     assert page.locator(".recipes .tile").count() == 2
 
 
+def test_a_picture_of_the_list_changes_over_and_a_batch_is_ended(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    page = screen("anna")
+    press(page, "#do-change", ".recipes .tile:has-text('coded-juice')")
+    page.locator("dialog input[name=id]").fill("J300")
+    press(page, "dialog footer .main")
+    page.wait_for_selector("#batch:text-is('J300')")
+    page.wait_for_selector("#recipe:has-text('coded-juice@')")
+    page.keyboard.press("Escape")
+    press(page, "#do-start", "dialog footer .button >> nth=0", "dialog footer .danger")
+    page.wait_for_selector("#verdict[data-outcome=paused]")
+    assert station.did("anna", "command")[0]["command"] == "end_batch"
+    station.plan("L400", "4712", 100)
+    press(page, "#do-start", ".orders .tile:has-text('4712')", "dialog footer .main")
+    page.wait_for_selector("#batch:text-is('L400')")
+    page.keyboard.press("Escape")
+    press(page, "#do-pause", "dialog .main")
+    page.wait_for_selector("#verdict:not([data-outcome=paused])")
+
+
 def test_an_alarm_says_who_has_seen_it(station: Station, screen: Callable[..., Any]) -> None:
     page, other = screen("anna"), screen()
     page.wait_for_selector("#alarm:not([hidden])")

@@ -217,9 +217,10 @@ function link() {
 
 function state(now) {
   if (!status) return "connecting";
+  // Whatever a paused line says of a part, the gate diverts it: no verdict may hide that.
+  if (status.paused) return "paused";
   if (fast) {
     if (held) return held.outcome;
-    if (status.paused) return "paused";
     if (!status.ready) return "not_ready";
     if (!status.running) return "stopped";
     const flows = status.since_part_ms >= 0 && status.since_part_ms < WAITING_MS;
@@ -228,9 +229,8 @@ function state(now) {
   }
   if (shown && (now < shown.until || now - shown.at < WAITING_MS)) {
     if (shown.outcome !== "pass" && now < shown.until) return shown.outcome;
-    if (!status.paused && status.ready) return shown.outcome;
+    if (status.ready) return shown.outcome;
   }
-  if (status.paused) return "paused";
   if (!status.ready) return "not_ready";
   return status.running ? "waiting" : "stopped";
 }
