@@ -107,6 +107,8 @@ def screen(browser: Any, station: Station) -> Iterator[Callable[..., Any]]:
         page.goto(station.url + path)
         if path == "/":
             page.wait_for_selector("body[data-link=live]")
+            if user:  # who is there is asked for by itself, after the page
+                page.wait_for_selector(f"#person-name[data-user='{user}']")
         return page
 
     yield opened
