@@ -368,7 +368,7 @@ def open_reader(path: Path, *, busy_s: float = 1.0) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             connection.close()
             last = error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:  # it quotes what it cannot read
             connection.close()
             raise StoreDamaged(f"{path}: no ledger: {error}") from error
     raise StoreError(f"{path}: cannot be read: {last}")

@@ -16,6 +16,7 @@ from inspector.store.checkpoint import COPY_FILE, Signed, check, copy_bytes, dig
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.keys import PUBLIC_NAME, public_key
 from inspector.store.report import Problem, Report
+from inspector.store.tags import FILE as TAGS_FILE
 from inspector.store.tags import walk_tags
 from inspector.store.walk import LineWalk
 from inspector.store.walk_desk import DeskWalk
@@ -57,7 +58,10 @@ def verify(
             walk.run()
         except (sqlite3.Error, StoreError, OSError, UnicodeError, OverflowError) as error:
             report.add(walk.where, f"cannot be read any further: {error}")
-    walk_tags(data_dir, report)
+    try:
+        walk_tags(data_dir, report)
+    except (sqlite3.Error, StoreError, OSError, ValueError, TypeError, LookupError) as error:
+        report.add(TAGS_FILE, f"cannot be checked against what the desk has sealed: {error}")
     _conclude(report, held)
     return report
 

@@ -212,6 +212,18 @@ def test_any_byte_of_any_desk_record_changed_is_found_and_named(
             assert _first(report).startswith(f"desk.db record {position}: ")
 
 
+@pytest.mark.parametrize("name", ["line.db", "desk.db"])
+def test_a_table_whose_words_are_no_text_is_named(store: Path, tmp_path: Path, name: str) -> None:
+    """SQLite quotes the words in its message, and Python cannot read them."""
+    with _tampered(store, tmp_path) as (folder, line):
+        line.close()
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content.replace(b"CREATE TABLE ", b"CREATE TABL\xe5 "))
+        report = verify(folder)
+        assert not report.ok
+        assert any(name in str(finding) for finding in report.problems), report
+
+
 @settings(QUICK, max_examples=25)
 @given(data=st.data())
 def test_any_byte_of_the_file_itself_is_answered_in_words(
