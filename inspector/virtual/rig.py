@@ -261,7 +261,11 @@ class Rig:
                 yield from (i % len(films) for i in order)
                 continue
             if order == "shuffled":
+                last = films[-1]
                 self._random.shuffle(films)
+                if films[0] == last and len(films) > 1:
+                    # No two parts give the very same picture: a camera that does is frozen.
+                    films[0], films[-1] = films[-1], films[0]
             yield from films
 
     def _insert(self, x_mm: float, film: int) -> None:
