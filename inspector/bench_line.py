@@ -147,7 +147,7 @@ MODELS = "models"
 
 def _spent(trial: Trial) -> dict[tuple[str, str], float]:
     """Processor seconds by process and thread. The models' runs are a thread of their own here:
-    onnxruntime's threads, and what the line's loop says it has spent in them."""
+    onnxruntime's threads, and what the line's judges say they have spent in them."""
     spent: dict[tuple[str, str], float] = {}
     for process, pid in trial.pids().items():
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -165,7 +165,7 @@ def _spent(trial: Trial) -> dict[tuple[str, str], float]:
             ticks = int(fields[11]) + int(fields[12])
             spent[key] = spent.get(key, 0.0) + ticks / TICKS_PER_S
     runs_s = _figure(trial, "model_cpu_seconds_total")
-    spent["line", "loop"] -= runs_s
+    spent["line", "judge"] -= runs_s
     spent["line", MODELS] = spent.get(("line", MODELS), 0.0) + runs_s
     return spent
 
@@ -276,7 +276,7 @@ def _asking(port: int) -> Iterator[Callable[[], None]]:
     gate.show(StationBit.READY, 0)
 
     def ask() -> None:
-        gate.alive()
+        gate.alive(time.monotonic_ns())
         gate.take()
 
     try:

@@ -260,8 +260,11 @@ class Station(Settings):
     """Recipes that are preloaded; the first one runs. Change-over chooses among them."""
     require_approval: bool = False
     """Refuse recipes that no one has approved with ``inspector recipe approve``."""
-    threads: int = Field(2, ge=1, le=64)
-    """Threads of each model's session."""
+    judges: int = Field(2, ge=1, le=16)
+    """Parts that are judged side by side. ``judges`` times ``threads`` is best the number of
+    cores: many small models want judges, a large one threads."""
+    threads: int = Field(1, ge=1, le=64)
+    """Threads that one model's run is spread over."""
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     """onnxruntime execution providers, in order of preference."""
     cameras: list[Camera] = Field(min_length=1)

@@ -110,37 +110,64 @@ class Judgement:
     each."""
 
 
+class _Tools:
+    """The tools of a recipe, in its order, for one part at a time: each owns the buffers that its
+    model is bound to."""
+
+    def __init__(self, steps: Sequence[Step], shelf: Shelf) -> None:
+        self.pairs: list[tuple[Step, Tool]] = [
+            (step, TOOLS[step.kind](step, shelf)) for step in steps
+        ]
+        self._turned: dict[str, Pixels] = {}
+
+    def look(self, step: Step, tool: Tool, pixels: Pixels, context: Context) -> list[Finding]:
+        """What a step finds, in the frame's pixels, whatever it follows."""
+        if not step.follow or not step.turned_back:
+            return tool.look(pixels, context)
+        place = context.places[step.follow]
+        picture = as_taught(pixels, place, step.roi, self._turned.get(step.name))
+        if place.box is None:
+            self._turned[step.name] = picture
+        try:
+            found = tool.look(picture, context)
+        except Unjudged as error:
+            raise Unjudged(str(error), in_frame(error.findings, place)) from None
+        if step.name in context.places:
+            context.places[step.name] = place.after(context.places[step.name])
+        return in_frame(found, place)
+
+
 class Recipe:
-    """A recipe made ready. Not thread-safe: its tools own the buffers their models are bound to."""
+    """A recipe made ready. As many threads may judge by it at once as its shelf has ``judges``."""
 
     def __init__(self, file: RecipeFile, shelf: Shelf) -> None:
         """Raises ``ModelError`` when a model must not run."""
         self.file = file
         self.name, self.revision, self.views = file.name, file.revision, file.views
+        self.limits = file.limits
         self.digest = digest_of(file)
         only = file.views[0]
         steps = [s if s.view else s.model_copy(update={"view": only}) for s in file.tools]
-        self._tools: list[tuple[Step, Tool]] = [
-            (step, TOOLS[step.kind](step, shelf)) for step in steps
-        ]
+        self._sets = tuple(_Tools(steps, shelf) for _ in range(shelf.judges))
+        self._free = list(self._sets)
         self.areas = tuple(_area([s for s in steps if s.view == view]) for view in file.views)
         """By view: what of the frame the steps look at; None is all of it."""
         self.places: Mapping[str, Place] = {}
         """Where the newest part was found, by what ``follow`` calls it."""
         self._leaders = {s.follow: s.follow.partition("/")[::2] for s in steps if s.follow}
-        self._turned: dict[str, Pixels] = {}
-        digests = (d for _, tool in self._tools for d in tool.model_digests)
+        digests = (d for _, tool in self.tools for d in tool.model_digests)
         self.model_digests: tuple[str, ...] = tuple(dict.fromkeys(digests))
 
     @property
     def tools(self) -> Sequence[tuple[Step, Tool]]:
-        """Its steps in order, each with its tool."""
-        return self._tools
+        """Its steps in order, each with its tool: those that judge where nobody else does."""
+        return self._sets[-1].pairs
 
     def warm_up(self) -> None:
         """Runs every model once, so that the first part is as fast as the others."""
-        for _, tool in self._tools:
-            tool.warm_up()
+        for tools in self._sets:
+            for _, tool in tools.pairs:
+                tool.warm_up()
 
     def judge(
         self,
@@ -156,8 +183,20 @@ class Recipe:
         recipe's limits let nothing through. Never raises for what a frame holds: what cannot be
         judged is an error. A recipe with one view takes a single frame of whatever name.
         """
+        tools = self._free.pop()
+        try:
+            return self._judge(tools, frames, Context(batch, today, clock_synced), tolerated)
+        finally:
+            self._free.append(tools)
+
+    def _judge(
+        self,
+        tools: _Tools,
+        frames: Mapping[str, Pixels],
+        context: Context,
+        tolerated: Mapping[Severity, int] | None,
+    ) -> Judgement:
         started = time.perf_counter_ns()
-        context = Context(batch, today, clock_synced)
         self.places = context.places
         findings: list[Finding] = []
         errors: list[str] = []
@@ -172,14 +211,14 @@ class Recipe:
             else:
                 views[view] = pixels
         silent: dict[str, str] = {}
-        for step, tool in self._tools:
+        for step, tool in tools.pairs:
             if step.view not in views:
                 continue
             if step.follow and step.follow not in context.places:
                 silent[step.name] = step.follow
                 continue
             try:
-                found = self._look(step, tool, views[step.view], context)
+                found = tools.look(step, tool, views[step.view], context)
                 findings += found
                 for place, (leader, label) in self._leaders.items():
                     if leader == step.name and place not in context.places:
@@ -198,22 +237,6 @@ class Recipe:
         elif all(f.ok for f in findings):  # what could not look must not end in a pass
             errors += lost
         return _judgement(findings, errors, started, spent)
-
-    def _look(self, step: Step, tool: Tool, pixels: Pixels, context: Context) -> list[Finding]:
-        """What a step finds, in the frame's pixels, whatever it follows."""
-        if not step.follow or not step.turned_back:
-            return tool.look(pixels, context)
-        place = context.places[step.follow]
-        picture = as_taught(pixels, place, step.roi, self._turned.get(step.name))
-        if place.box is None:
-            self._turned[step.name] = picture
-        try:
-            found = tool.look(picture, context)
-        except Unjudged as error:
-            raise Unjudged(str(error), in_frame(error.findings, place)) from None
-        if step.name in context.places:
-            context.places[step.name] = place.after(context.places[step.name])
-        return in_frame(found, place)
 
 
 def load(

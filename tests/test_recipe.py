@@ -159,7 +159,7 @@ def test_scores_that_are_not_numbers_are_an_error(tmp_path: Path) -> None:
 
 def test_a_tool_that_breaks_makes_an_error_that_names_it(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, ONE_VIEW)
-    recipe._tools[0][1]._runs = None  # type: ignore[attr-defined]
+    recipe.tools[0][1]._runs = None  # type: ignore[attr-defined]
 
     judged = recipe.judge({"x": level(200)}, BATCH, TODAY)
 

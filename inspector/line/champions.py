@@ -265,7 +265,9 @@ def _chains(station: Station) -> dict[str, list[str]]:
 
 def _make_ready(station: Station, name: str, gently: bool = True) -> _Ready:
     pause: Callable[[float], None] = _give_way if gently else lambda spent_s: None
-    loaded = load_release(station.data, name, station.threads, station.providers, pause)
+    loaded = load_release(
+        station.data, name, station.threads, station.providers, pause, station.judges
+    )
     return _Ready(loaded.installed.digest, loaded.installed.title, loaded.recipe)
 
 

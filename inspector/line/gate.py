@@ -68,8 +68,9 @@ class Gate(Protocol):
     def show(self, bits: StationBit, mode: int) -> None:
         """What the station reports: its bits, and the index of its mode."""
 
-    def alive(self) -> None:
-        """The line's loop has come round; without this *ready* and the heartbeat drop."""
+    def alive(self, at_ns: int) -> None:
+        """The line's loop came round, and its judges did not hang, at ``at_ns`` (monotonic); when
+        that is too long ago *ready* and the heartbeat drop."""
 
     def take(self) -> list[GateEvent]:
         """What happened since the last call, oldest first. Never blocks."""
@@ -87,6 +88,7 @@ class Gate(Protocol):
 REMEMBERED = 4096
 """Parts whose decision or refusal is kept: far more than fit between eye and gate."""
 HUNG_NS = 600_000_000
-"""A line whose loop has not come round for this long is not judging. The slowest judgement that
-ships, finding and reading a date on a whole pack, takes 180 ms on a quiet machine."""
+"""A line whose loop has not come round for this long is not judging; nor is one whose judge has
+been at one part for it. The slowest judgement that ships, finding and reading a date on a whole
+pack, takes 180 ms on a quiet machine."""
 NEVER_NS = 1 << 62

@@ -8,6 +8,7 @@ own modules, cameras, store, display, registers, config and part.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters, Reconciler
 from inspector.line.gate import Gate, Link, Seen, Told
 from inspector.line.inputs import Inputs
+from inspector.line.judges import Judges
 from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
 from inspector.line.outputs import Outputs
@@ -105,6 +107,7 @@ class Line:
             station.station, gate, ledger, archive, display, receiver, self.alarms, self.stop,
             self.counters, self.clock, offers,
         )  # fmt: skip
+        self.judges = Judges(station.judges)
         self.paused = False
         self.stream = ""
         self.run: int | None = None
@@ -279,50 +282,53 @@ class Line:
         mode = self.plan.mode(number, self.modes.now.mode)
         return Part(self.stream, number, 0, 0, mode, self.plan.at(number).batch.id)
 
-    def judge_next(self) -> bool:
-        """Judge the oldest part whose pictures are all there; whether there was one."""
-        candidate = self.matching.complete()
-        if candidate is None:
-            return False
-        part, began_ns = candidate.part, time.monotonic_ns()
-        if part.mode is Mode.BYPASS:
-            return False
-        if not candidate.triggered:
-            # The trigger is not in the last block; the answer will be there before the verdict.
-            self.gate.hurry()
-        elif began_ns + self._judge_ns > part.deadline_ns:
-            candidate.doubt = f"{LATE}: no time to judge it"
-            return True
-        planned = self.plan.at(part.sequence)
-        pixels = {
-            view: self.receiver.develop(part.frames[view], area)
-            for view, area in zip(planned.views, planned.recipe.areas, strict=True)
-        }
-        utc_ns = time.time_ns()
-        synced = self.clock.synced(began_ns)
-        try:
-            candidate.judgement = planned.recipe.judge(
-                pixels, planned.batch, self.clock.today(utc_ns), synced, self.tolerated.so_far(part)
-            )
-        except Exception as error:  # a recipe that breaks must not take the line with it
-            log.exception("recipe failed", recipe=planned.title)
-            candidate.doubt = f"the recipe failed: {type(error).__name__}: {error}"
-            self.alarms.happened(AlarmCode.RECIPE, candidate.doubt)
-        if candidate.judgement is not None and candidate.judgement.serial is not None:
-            self.serials.ask(part.id, candidate.judgement.serial)
-        if not all(self.receiver.still_valid(frame) for frame in part.frames.values()):
-            candidate.doubt = "a picture was overwritten while it was judged"
-        if not candidate.certain:
-            self.take_gate()  # the answer to the hurry above, which to ask for again costs a wake
-        if not candidate.certain:
-            self.gate.hurry()
-        candidate.judged_ns = time.monotonic_ns()
-        spent = candidate.judged_ns - began_ns
-        self._judge_ns += (spent - self._judge_ns) // 8
-        self.counters.stages["judge"].add(spent)
-        newest = max(frame.host_ns for frame in part.frames.values())
-        self.counters.stages["wait"].add(max(0, began_ns - newest))
-        return True
+    def give_to_judges(self) -> None:
+        """Have the oldest parts judged whose pictures are all there."""
+        while self.judges.free and (candidate := self.matching.complete()) is not None:
+            part, now_ns = candidate.part, time.monotonic_ns()
+            if part.mode is Mode.BYPASS:
+                return
+            planned = self.plan.at(part.sequence)
+            if planned.recipe.limits and self.judges.under_way:
+                return  # what the part before it uses up of the batch's limits must be known
+            if not candidate.triggered:
+                # The trigger is not in the last block; it will be there before the verdict.
+                self.gate.hurry()
+            elif now_ns + self._judge_ns > part.deadline_ns:
+                candidate.doubt = f"{LATE}: no time to judge it"
+                continue
+            pixels = {
+                view: self.receiver.develop(part.frames[view], area)
+                for view, area in zip(planned.views, planned.recipe.areas, strict=True)
+            }
+            judge = functools.partial(
+                planned.recipe.judge, pixels, planned.batch, self.clock.today(time.time_ns()),
+                self.clock.synced(now_ns), self.tolerated.so_far(part),
+            )  # fmt: skip
+            self.judges.give(candidate, judge)
+            newest = max(frame.host_ns for frame in part.frames.values())
+            self.counters.stages["wait"].add(max(0, now_ns - newest))
+
+    def take_judged(self) -> None:
+        """All that the judges have said. A part that was concluded meanwhile stays as it is."""
+        for judged in self.judges.take():
+            candidate, part = judged.candidate, judged.candidate.part
+            spent = judged.ended_ns - judged.began_ns
+            self._judge_ns += (spent - self._judge_ns) // 8
+            self.counters.stages["judge"].add(spent)
+            if isinstance(judged.judgement, Exception):
+                error, title = judged.judgement, self.plan.at(part.sequence).title
+                log.error("recipe failed", recipe=title, exc_info=error)
+                candidate.doubt = f"the recipe failed: {type(error).__name__}: {error}"
+                self.alarms.happened(AlarmCode.RECIPE, candidate.doubt)
+                continue
+            candidate.judgement = judged.judgement
+            if judged.judgement.serial is not None:
+                self.serials.ask(part.id, judged.judgement.serial)
+            if not all(self.receiver.still_valid(frame) for frame in part.frames.values()):
+                candidate.doubt = "a picture was overwritten while it was judged"
+            elif not candidate.certain:
+                self.gate.hurry()
 
     def decide(self) -> None:
         """Conclude every part that can be concluded now."""
@@ -391,6 +397,7 @@ class Line:
         """Drop *ready*, then make durable what there is. What is undecided stays so: the next
         start finds it missing."""
         self.gate.close()
+        self.judges.close()
         self.serials.close()
         for event in self.gate.take():
             if isinstance(event, Told):

@@ -183,9 +183,10 @@ class Candidate:
     """The authority has counted it."""
     doubt: str = ""
     """Why its frames may not be its own; empty when all is well."""
+    given: bool = False
+    """It is with a judge, or has been."""
     judgement: Any = None
     """What the recipe said, or None."""
-    judged_ns: int = 0
     begun_ns: int = 0
     """When its first frame or its trigger came, for parts that never get the other."""
 
@@ -282,9 +283,9 @@ class Matching:
         return 0 if offset is None else _edge(frame) + offset
 
     def complete(self) -> Candidate | None:
-        """The oldest part whose views are all there and which is not judged yet."""
+        """The oldest part whose views are all there and which no judge has got yet."""
         for number, candidate in self.parts.items():
-            if candidate.judgement is None and not candidate.doubt:
+            if not candidate.given and not candidate.doubt:
                 frames = candidate.part.frames
                 if frames and all(view in frames for view in self._views_of(number)):
                     return candidate

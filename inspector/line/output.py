@@ -101,9 +101,9 @@ class OutputGate:
             self._ready = StationBit.READY in bits
             self._lock.notify()
 
-    def alive(self) -> None:
-        """The line's loop has come round."""
-        self._alive_ns = time.monotonic_ns()
+    def alive(self, at_ns: int) -> None:
+        """The line was judging at this time."""
+        self._alive_ns = at_ns
 
     def take(self) -> list[GateEvent]:
         """What was told since the last call."""
@@ -186,7 +186,7 @@ class NoGate:
     def show(self, bits: StationBit, mode: int) -> None:
         pass
 
-    def alive(self) -> None:
+    def alive(self, at_ns: int) -> None:
         pass
 
     def take(self) -> list[GateEvent]:

@@ -126,8 +126,8 @@ class PlcGate:
     def show(self, bits: StationBit, mode: int) -> None:
         self._bits, self._mode = bits, mode
 
-    def alive(self) -> None:
-        self._alive_ns = time.monotonic_ns()
+    def alive(self, at_ns: int) -> None:
+        self._alive_ns = at_ns
 
     def take(self) -> list[GateEvent]:
         with self._lock:

@@ -82,7 +82,8 @@ def main(path: Path, run: Path | None = None) -> None:
     commands = Commands(line, server, recipes, champions)
     calls = int(server.socket.get(zmq.FD))
     poller = select.poll()
-    for source in (line.receiver, line.gate, calls):
+    judged = line.judges.fileno()
+    for source in (line.receiver, line.gate, judged, calls):
         poller.register(source, select.POLLIN)
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and thread.native_id is not None:
@@ -105,21 +106,19 @@ def main(path: Path, run: Path | None = None) -> None:
                 commands.take()
                 # Its descriptor tells of news only: what was left must be asked for.
                 more = bool(int(server.socket.get(zmq.EVENTS)) & zmq.POLLIN)
-            judged = line.judge_next()
-            if judged:
-                # While it judged, the trigger, other frames and acknowledgements have come.
-                line.take_frames()
-                line.take_gate()
+            if judged in called:
+                line.take_judged()
+            line.give_to_judges()
             line.decide()
-            show(line)
-            beat.beat()
+            if show(line):
+                beat.beat()
             now = time.monotonic()
             if now >= beat_due:
                 beat_due = now + HEARTBEAT_S
                 look_around(line)
                 if line.display.heard(Topic.STATUS):
                     line.display.beat(status(line, time.monotonic_ns()))
-            if now >= tidy_due and not judged:
+            if now >= tidy_due and not line.judges.under_way:
                 tidy_due = now + TIDY_S
                 gc.collect(1)
     finally:
@@ -132,7 +131,7 @@ def main(path: Path, run: Path | None = None) -> None:
 
 def load_recipes(station: Station) -> dict[str, Recipe]:
     """Every recipe of the station, loaded and warm, by name; the first one runs."""
-    shelf = Shelf(station.models, station.threads, station.providers)
+    shelf = Shelf(station.models, station.threads, station.providers, station.judges)
     recipes: dict[str, Recipe] = {}
     for path in station.recipes:
         if station.require_approval:

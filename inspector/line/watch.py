@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from inspector.display import AlarmCode
+from inspector.line.gate import HUNG_NS
 from inspector.line.inputs import FINE
 from inspector.line.modes import INDEX
 from inspector.part import Mode
@@ -59,12 +60,13 @@ def ready(line: Line) -> bool:
     return mode is Mode.BYPASS or line.heard_ns.keys() >= set(line.plan.newest.views)
 
 
-def show(line: Line) -> None:
-    """Tell the gate how the station is, and that its loop comes round."""
+def show(line: Line) -> bool:
+    """Tell the gate how the station is, and that its loop comes round and its judges judge.
+    False once they do not: who does not beat is killed and started again."""
     if line.inputs.fresh:
         heed(line)
-    mode = line.mode
-    outputs = line.outputs.bits(time.monotonic_ns())
+    mode, now_ns = line.mode, time.monotonic_ns()
+    outputs = line.outputs.bits(now_ns)
     state = (ready(line), mode is Mode.BYPASS, bool(line.stop.why), line.alarmed, mode, outputs)
     if state != line.shown:
         line.shown = state
@@ -72,7 +74,9 @@ def show(line: Line) -> None:
         for is_set, bit in zip(state, BITS, strict=False):
             bits |= bit if is_set else StationBit(0)
         line.gate.show(bits, INDEX[mode])
-    line.gate.alive()
+    since_ns = line.judges.since_ns(now_ns)
+    line.gate.alive(since_ns)
+    return now_ns - since_ns < HUNG_NS
 
 
 def heed(line: Line) -> None:

@@ -140,6 +140,7 @@ def load_release(
     threads: int = 2,
     providers: Sequence[str] = ("CPUExecutionProvider",),
     pause: Callable[[float], None] = lambda spent_s: None,
+    judges: int = 1,
 ) -> Loaded:
     """The release ``name``, checked again from its signatures to its parity set, and warm.
 
@@ -147,7 +148,7 @@ def load_release(
     """
     one = find(data, name)
     check_signatures(one.release, data)
-    return _load(one, threads, providers, pause)
+    return _load(one, threads, providers, pause, judges)
 
 
 def remove(data: Path, keep: Collection[str], principal: str) -> list[str]:
@@ -169,11 +170,12 @@ def _load(
     threads: int,
     providers: Sequence[str],
     pause: Callable[[float], None] = lambda spent_s: None,
+    judges: int = 1,
 ) -> Loaded:
     manifest, title = one.release.manifest, one.title
     try:
         # A shelf of its own: a model of the same name and version elsewhere is never taken for it.
-        shelf = Shelf(one.folder / "models", threads, providers)
+        shelf = Shelf(one.folder / "models", threads, providers, judges)
         recipe = load(one.folder / manifest.recipe, shelf)
     except (ConfigError, ModelError) as error:
         raise ReleaseRefused(title, f"does not run here: {error}") from None

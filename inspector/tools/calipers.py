@@ -27,6 +27,11 @@ STEP = 0.5
 """Pixels from one sample of a profile to the next: at 1.0 the parabola is off by up to 0.04 px."""
 SIGMA = 1.2
 """Smoothing in pixels."""
+AGREE_PX = 1.0
+"""Calipers this far from a line may still have seen it: beyond what noise, a rough edge and a bend
+do, and nearer than two edges that the smoothing tells apart."""
+PAIRED = 24
+"""Points at most that are paired for a first line: 276 pairs cost 0.05 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +106,26 @@ def edges(
     return starts + place[:, None] * along, found
 
 
-def fit_line(points: Points, taught: Floats) -> Line:
+def agreeing(points: Points) -> Floats:
+    """Which of (n, 2) points, in pixels, lie on the line through two of them that goes through
+    most: 1 or 0. A fit that begins with these is not pulled between two edges, where none is."""
+    spread = points[:: math.ceil(len(points) / PAIRED)]
+    one, other = np.triu_indices(len(spread), 1)
+    arm = spread[other] - spread[one]
+    length = np.hypot(arm[:, 0], arm[:, 1])
+    arm, start = arm[length > 0] / length[length > 0, None], spread[one][length > 0]
+    if not len(arm):
+        return np.ones(len(points))
+    normal = np.stack([-arm[:, 1], arm[:, 0]], 1)
+    off: Floats = normal @ points.T - (normal * start).sum(1)[:, None]
+    agree = np.clip(1 - np.square(off / AGREE_PX), 0, None)
+    return np.asarray(agree[np.argmax(agree.sum(1))] > 0, np.float64)
+
+
+def fit_line(points: Points, taught: Floats, weight: Floats | None = None) -> Line:
     """The line through (n, 2) points, n >= 2, outliers weighed down (Tukey); it runs the way that
-    ``taught``, a direction, does."""
-    weight = np.ones(len(points))
+    ``taught``, a direction, does. ``weight``, (n,), is what each counts at first."""
+    weight = np.ones(len(points)) if weight is None else weight
     middle, along = points.mean(0), taught
     for _ in range(8):
         total = weight.sum()

@@ -18,7 +18,16 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.calibration import CalibrationName
-from inspector.tools.calipers import Circle, Line, Polarity, Which, edges, fit_circle, fit_line
+from inspector.tools.calipers import (
+    Circle,
+    Line,
+    Polarity,
+    Which,
+    agreeing,
+    edges,
+    fit_circle,
+    fit_line,
+)
 from inspector.tools.card import ModelError
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place, Points
@@ -244,13 +253,14 @@ class Measure:
         return points[seen] if seen.sum() >= needed else None
 
     def _fitted(self, feature: Feature, points: Points, place: Place) -> Fitted | None:
+        at_first = agreeing(points) if isinstance(feature, EdgeLine) else None
         if self._camera:
             points = self._camera.to_mm(points)
         if isinstance(feature, EdgePoint):
             return np.asarray(points[0])
         if isinstance(feature, EdgeCircle):
             return fit_circle(points)
-        return fit_line(points, self._direction(place, feature.start, feature.end))
+        return fit_line(points, self._direction(place, feature.start, feature.end), at_first)
 
     def _judged(
         self, value: Value, found: Mapping[str, tuple[Fitted, Box]], place: Place

@@ -7,10 +7,10 @@ them, so a run allocates nothing. Imported by the tools and by ``recipe``.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,22 @@ from inspector.tools.contract import (
 _DTYPES = {"uint8": np.uint8, "float32": np.float32, "float16": np.float16}
 
 
-@dataclass(slots=True)
 class Spent:
     """Processor time of this process's model runs, in the threads that asked for them; what
     onnxruntime's own threads add to it, the kernel tells."""
 
-    ns: int = 0
+    def __init__(self) -> None:
+        self._of_thread: dict[int, int] = {}
+
+    def add(self, ns: int) -> None:
+        """The calling thread has spent this much."""
+        thread = threading.get_ident()
+        self._of_thread[thread] = self._of_thread.get(thread, 0) + ns
+
+    @property
+    def ns(self) -> int:
+        """All threads together."""
+        return sum(list(self._of_thread.values()))
 
 
 spent = Spent()
@@ -89,7 +99,7 @@ class Bound:
         """Runs the model on ``input``; the answer is ``output``, overwritten by the next run."""
         began_ns = time.thread_time_ns()
         self._run(self._binding)
-        spent.ns += time.thread_time_ns() - began_ns
+        spent.add(time.thread_time_ns() - began_ns)
         if not self._fixed:
             answers = self._binding.copy_outputs_to_cpu()
             self.output, self.prototypes = answers[0], answers[-1]
@@ -132,7 +142,7 @@ class Model:
         """Runs the model on an input of any shape, its output newly allocated."""
         began_ns = time.thread_time_ns()
         answer: NDArray[Any] = self.session.run([self._output], {self._input: tensor})[0]
-        spent.ns += time.thread_time_ns() - began_ns
+        spent.add(time.thread_time_ns() - began_ns)
         return answer
 
     def metadata(self, key: str) -> str:
@@ -163,16 +173,19 @@ def recorded() -> Iterator[list[tuple[Model, NDArray[Any]]]]:
 
 
 class Shelf:
-    """The models of one process, opened once each. ``threads`` are those of every session."""
+    """The models of one process, opened once each. ``threads`` are those of every session;
+    ``judges`` says how many parts its recipes judge side by side, each with tools of its own."""
 
     def __init__(
         self,
         models: Path,
         threads: int = 2,
         providers: Sequence[str] = ("CPUExecutionProvider",),
+        judges: int = 1,
     ) -> None:
         self.models = Path(models)
         self.threads = threads
+        self.judges = judges
         self.providers = tuple(providers)
         self._open: dict[str, Model] = {}
 

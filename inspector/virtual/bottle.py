@@ -94,8 +94,13 @@ class RenderedPart(NamedTuple):
     with its colour), ``lines`` [{name, text, view, box, legible}]."""
 
 
-def render_part(seed: int | np.random.Generator, spec: PartSpec | None = None) -> RenderedPart:
-    """Make one part and take its two pictures. The same seed and spec give the same bytes.
+def render_part(
+    seed: int | np.random.Generator, spec: PartSpec | None = None, take: int = 0
+) -> RenderedPart:
+    """Make one part and take its two pictures. The same seed, spec and take give the same bytes.
+
+    Another ``take`` is the very same part once more: it stands elsewhere, under other light, and
+    the sensors count other photons, as a gauge study wants it.
 
     Raises ValueError for an unknown defect or for two that exclude each other.
     """
@@ -105,6 +110,8 @@ def render_part(seed: int | np.random.Generator, spec: PartSpec | None = None) -
     # one stream for each thing, so that a defect in one leaves the others as they would have been
     streams = np.random.SeedSequence(root).spawn(9)
     batch, paper, level, crumb, lid, dirt, stand, close, harm = map(np.random.default_rng, streams)
+    if take:
+        stand, close = map(np.random.default_rng, np.random.SeedSequence((root, take)).spawn(2))
     setup = spec.setup or draw_setup(batch, spec.product, spec.split)
     textures = TEXTURES_TRAIN if spec.split == "train" else TEXTURES_HELD_OUT
     has = set(spec.defects)

@@ -17,6 +17,7 @@ from inspector.bus import NoAnswer
 from inspector.identity import Action, Forbidden, IdentityError, LockedOut, Unauthenticated
 from inspector.identity import authorise as _authorise
 from inspector.store import StoreError
+from inspector.web.said import said
 from inspector.web.sessions import Session
 from inspector.web.words import WORDS, language_of
 
@@ -72,18 +73,24 @@ def install(app: FastAPI) -> None:
 
 
 def answer(request: Request, error: Exception) -> Response:
-    """What somebody gets who ran into ``error``."""
+    """What somebody gets who ran into ``error``, in their page's language."""
     status, code = next((s, c) for kind, s, c in _STATUS if isinstance(error, kind))
     page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    why = told(request, str(error))
     if page and isinstance(error, NotSignedIn):
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(path, safe='')}", 303)
     if page:
-        return HTMLResponse(_page(request, code, str(error)), status)
+        return HTMLResponse(_page(request, code, why), status)
     headers = {"Retry-After": str(max(1, round(error.seconds)))} if isinstance(
         error, LockedOut
     ) else {}  # fmt: skip
-    return JSONResponse({"error": str(error), "code": code}, status, headers)
+    return JSONResponse({"error": why, "code": code}, status, headers)
+
+
+def told(request: Request, why: str) -> str:
+    """Why something was refused, in the language of who asked."""
+    return said(language_of(request), why, {})
 
 
 def _page(request: Request, code: str, why: str) -> str:

@@ -72,7 +72,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
                 try:
                     found = await anyio.to_thread.run_sync(_discover, desk.station)
                 except Refused as error:
-                    found, why = [], str(error)
+                    found, why = [], shown.why(error)
                 else:
                     why = shown.word("cameras.none")
                 rows.clear()

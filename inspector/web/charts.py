@@ -24,6 +24,8 @@ class Bar:
     """Under the axis; empty for most."""
     title: str
     values: tuple[float, ...]
+    at: float = 0.5
+    """Where its label stands under it: 0 is its left edge, 1 its right one."""
 
 
 def stacked(
@@ -46,7 +48,7 @@ def stacked(
                 )
             base += value
         if bar.label:
-            drawn.append(_text(x + step / 2, height - 8, bar.label, "tick middle"))
+            drawn.append(_text(x + step * bar.at, height - 8, bar.label, "tick middle"))
     return _svg(width, height, drawn, caption)
 
 

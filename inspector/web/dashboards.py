@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle
 from typing import Any
 from urllib.parse import urlencode
@@ -33,6 +33,7 @@ from inspector.store.figures import (
 from inspector.store.query import History
 from inspector.web import charts, panels
 from inspector.web.desk import Desk
+from inspector.web.door import DESK
 from inspector.web.frame import Shown, icon, page
 from inspector.web.moments import moment_of
 from inspector.web.panels import legend, none, panel, put
@@ -107,7 +108,10 @@ def build(desk: Desk, sessions: Sessions) -> None:
             for draw in PANELS:
                 put(draw(shown, board))
 
-    @page(desk, sessions, WALL, word="nav.wall", icon="zoom", action=Action.VIEW)
+    @page(
+        desk, sessions, WALL, word="nav.wall", icon="zoom", action=Action.VIEW,
+        under=f"{DESK}{PATH}",
+    )  # fmt: skip
     async def wall(
         shown: Shown, period: str = "shift", since: str = "", until: str = "", product: str = "",
         shift: str = "", batch: str = "", view: str = "",
@@ -224,7 +228,7 @@ def _picture(desk: Desk, history: History, found: Period, view: str) -> tuple[st
 def _filters(shown: Shown, asked: Asked, known: Known) -> None:
     """A plain form: the view stands in the address, so that it can be sent to a colleague."""
     station = shown.desk.station
-    with ui.element("form").classes("search").props(f'method="get" action="/desk{PATH}"'):
+    with ui.element("form").classes("search").props(f'method="get" action="{DESK}{PATH}"'):
         _choice(
             shown.word("board.period"), "period", asked.period,
             [(name, shown.word(f"board.period.{name}")) for name in PERIODS],
@@ -248,11 +252,18 @@ def _filters(shown: Shown, asked: Asked, known: Known) -> None:
         with ui.element("button").classes("button main").props('type="submit"'):
             icon("search")
             ui.html(f"<span>{shown.word('board.show')}</span>", sanitize=False)
+        chosen = {name: value for name, value in asdict(asked).items() if value}
+        _way(shown, "zoom", "nav.wall", f"{DESK}{WALL}?{urlencode(chosen)}")
         if asked.batch:
-            with ui.element("a").classes("button") as whole:
-                icon("batches")
-                ui.html(f"<span>{shown.word('lot.all')}</span>", sanitize=False)
-            whole._props["href"] = f"/desk/batch?{urlencode({'id': asked.batch})}"
+            _way(shown, "batches", "lot.all", f"{DESK}/batch?{urlencode({'id': asked.batch})}")
+
+
+def _way(shown: Shown, sign: str, word: str, address: str) -> None:
+    """A button that leads to another page."""
+    with ui.element("a").classes("button") as way:
+        icon(sign)
+        ui.html(f"<span>{shown.word(word)}</span>", sanitize=False)
+    way._props["href"] = address
 
 
 def _choice(word: str, name: str, value: str, options: list[tuple[str, str]]) -> None:

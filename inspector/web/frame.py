@@ -24,7 +24,7 @@ from inspector.web.access import NotSignedIn, session_of
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
 from inspector.web.login import theme_of
-from inspector.web.said import label, words_of
+from inspector.web.said import label, said, words_of
 from inspector.web.sessions import Sessions
 from inspector.web.templates_of import ICONS, TEMPLATES
 from inspector.web.words import LANGUAGES, WORDS, language_of
@@ -78,8 +78,15 @@ class Shown:
 
     def said(self, text: str) -> str:
         """A label, reason or refusal of the record, in the page's language."""
-        own = words_of(self.desk.station.recipes).get(self.language, {})
-        return label(self.language, text, own)
+        return label(self.language, text, self._own())
+
+    def _own(self) -> Mapping[str, str]:
+        """What the recipes' authors have named, in the page's language."""
+        return words_of(self.desk.station.recipes).get(self.language, {})
+
+    def why(self, error: object) -> str:
+        """Why something was refused, in the page's language; what it names stays as it is."""
+        return said(self.language, str(error), self._own())
 
     def who(self, action: Action) -> Principal:
         """Who acts on this page now; ask before every action, for the page may be hours old.

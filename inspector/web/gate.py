@@ -52,9 +52,9 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
                         lambda: desk.ask(Action.TEST_PULSE, {}, who)
                     )
                 except (BusError, IdentityError) as error:
-                    said.text = str(error)
+                    said.text = shown.why(error)
                     return
-                said.text = shown.word("gate.pulse.done") if answer.ok else answer.error
+                said.text = shown.word("gate.pulse.done") if answer.ok else shown.why(answer.error)
 
             button(shown.word("gate.pulse.do"), "gate", pulse)
         now = ui.html("", sanitize=False).style("display: contents")

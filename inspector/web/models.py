@@ -143,7 +143,7 @@ async def _fill(shown: Shown, rows: ui.element, ask: Any, show: Any) -> None:
     except Refused as error:
         rows.clear()
         with rows:
-            ui.label(str(error)).classes("soft")
+            ui.label(shown.why(error)).classes("soft")
         return
     rows.clear()
     with rows:
@@ -171,11 +171,11 @@ def _offers(shown: Shown, found: Mapping[str, Any] | None) -> None:
         "soft"
     )
     if found["why"]:
-        ui.label(str(found["why"])).classes("note bad")
+        ui.label(shown.why(found["why"])).classes("note bad")
     elif not found["offers"]:
         ui.label(shown.word("models.offered.nothing")).classes("soft")
     for one in found["offers"]:
-        facts = [shown.word("models.number", one["number"]), str(one["why"])]
+        facts = [shown.word("models.number", one["number"]), shown.why(one["why"])]
         _row(shown, one["release"], f"offer.{one['state']}", facts)
 
 
@@ -247,10 +247,10 @@ async def _order(shown: Shown, wrong: ui.label, order: dict[str, str], title: st
             lambda: desk.ask(Action.INSTALL_RELEASE, args, who, PATIENCE_S)
         )
     except (BusError, IdentityError, StoreError) as error:
-        wrong.text = str(error)
+        wrong.text = shown.why(error)
         return
     if not answer.ok:
-        wrong.text = answer.error
+        wrong.text = shown.why(answer.error)
         return
     ui.navigate.to(PATH)
 
@@ -295,7 +295,7 @@ def _parts(shown: Shown, found: Sequence[Mapping[str, Any]]) -> str:
     for one in found:
         was, now = (shown.word(f"recipes.{one.get(key)}") for key in ("outcome", "shadow_outcome"))
         said = shown.word("models.otherwise.part", one.get("sequence"), was, now)
-        why = "; ".join(str(reason) for reason in one.get("shadow_reasons") or ())
+        why = "; ".join(shown.said(str(reason)) for reason in one.get("shadow_reasons") or ())
         image = next((i for i in one.get("images") or () if i.get("sha256")), None)
         source = f"/models/shadow/{image['sha256']}.jpg" if image else ""
         drawn = f'<img src="{html.escape(source)}" alt="" loading="lazy">' if image else ""

@@ -7,30 +7,36 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from datetime import datetime
 
 from nicegui import ui
 
 from inspector.quality.charts import p_chart
 from inspector.quality.rules import signals
-from inspector.store.figures import Period
+from inspector.store.figures import Period, Slice
 from inspector.web import charts
 from inspector.web.frame import Shown
 
+SECOND = 10**9
+STEPS = (60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+         2_592_000)  # fmt: skip
+"""Seconds between two ticks of an axis of time."""
+TICKS_MAX = 8
 LONG = 8
 """Characters of a figure that stand in a tile at full size."""
 
 
 def over_time(shown: Shown, found: Period) -> str:
     """Parts in slices of a period, by outcome."""
-    slices = found.slices
-    days = slices[-1].to_ns - slices[0].from_ns > 36 * 3600 * 10**9
+    marks = ticks(found.slices)
     bars = [
         charts.Bar(
-            _tick(shown, s.from_ns, days) if i % 8 == 0 else "",
+            said := _tick(shown, marks[i]) if i in marks else "",
             f"{shown.moment(s.from_ns, seconds=False)}: {s.passed} / {s.rejected} / {s.errors}",
             (s.passed, s.rejected, s.errors),
+            (marks[i] - s.from_ns) / (s.to_ns - s.from_ns) if said else 0.5,
         )
-        for i, s in enumerate(slices)
+        for i, s in enumerate(found.slices)
     ]
     title = shown.word("board.over_time")
     entries = (("pass", "board.good"), ("reject", "board.rejected"), ("error", "board.errors"))
@@ -38,10 +44,29 @@ def over_time(shown: Shown, found: Period) -> str:
     return panel(title, drawn, "wide", legend(shown, entries))
 
 
-def _tick(shown: Shown, at_ns: int, days: bool) -> str:
-    """A moment under an axis: its day where the axis is days long, else its time."""
+def ticks(slices: Sequence[Slice]) -> dict[int, int]:
+    """Round moments of the station's own time under slices of time, UTC ns by a slice's index: full
+    hours, quarters, days, as many as there is room for."""
+    if not slices:
+        return {}
+    length = sum(s.to_ns - s.from_ns for s in slices)
+    step = next((s for s in STEPS if length <= TICKS_MAX * s * SECOND), STEPS[-1]) * SECOND
+    found = {}
+    for i, one in enumerate(slices):
+        offset = datetime.fromtimestamp(one.from_ns / SECOND).astimezone().utcoffset()
+        ahead = int(offset.total_seconds()) * SECOND if offset else 0
+        round_ns = -(-(one.from_ns + ahead) // step) * step - ahead
+        if round_ns < one.to_ns:
+            found[i] = round_ns
+    return found
+
+
+def _tick(shown: Shown, at_ns: int) -> str:
+    """A round moment under an axis: at midnight the day, else the time."""
     day, _, clock = shown.moment(at_ns, seconds=False).rpartition(" ")
-    return day.rsplit(" ", 1)[0] if days and shown.language == "en" else day if days else clock
+    if clock != "00:00":
+        return clock
+    return day.rpartition(" ")[0] if shown.language == "en" else day.partition("年")[2]
 
 
 def pareto(shown: Shown, counted: Sequence[tuple[str, int]]) -> str:
@@ -57,7 +82,10 @@ def control(shown: Shown, found: Period) -> str:
     """The share of rejected parts in a period's slices, with limits and where a rule spoke."""
     held = [s for s in found.slices if s.parts - s.errors > 0]
     title = shown.word("board.spc", len(held))
-    if not found.rejected or len(held) < 2:
+    if len(held) < 2:
+        said = shown.word("board.spc.one", f"{found.rejected:,}", f"{found.parts:,}")
+        return panel(title, f'<p class="none">{html.escape(said)}</p>', "wide")
+    if not found.rejected:
         return panel(title, none(shown, "board.no_defect"), "wide")
     chart = p_chart([s.rejected for s in held], [s.parts - s.errors for s in held])
     marks: dict[int, str] = {}

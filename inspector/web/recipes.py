@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import anyio.to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from nicegui import ui
 from pydantic import BaseModel, Field
 
@@ -28,12 +28,13 @@ from inspector.store import StoreError
 from inspector.store import recipes as kept
 from inspector.store.pages import parts_of
 from inspector.web import drafts, recipetext, signing
-from inspector.web.access import May, Refused
+from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
 from inspector.web.drafts import Name
 from inspector.web.errand import Errand, answer_of
 from inspector.web.frame import Shown, button, page
 from inspector.web.pictures import address
+from inspector.web.said import script
 from inspector.web.sessions import Session, Sessions
 from inspector.web.words import WORDS
 from inspector.web.words_recipes import EN
@@ -130,6 +131,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
             ui.html(f'<p class="empty">{shown.word("recipes.none")}</p>', sanitize=False)
             return
         words = {key: WORDS[shown.language][key] for key in EN}
+        ui.add_body_html(script(station.recipes))
         given = {
             "name": name, "names": list(known), "words": words,
             "edit": shown.may(Action.EDIT_RECIPE),
@@ -155,8 +157,13 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         }
 
     @routes.get("/{name}/retry")
-    def how_far(name: Name, who: Annotated[Session, May(Action.READ_AUDIT)]) -> dict[str, Any]:
-        return trying.now() if trying.name == name else {"running": False, "flips": []}
+    def how_far(
+        request: Request, name: Name, who: Annotated[Session, May(Action.READ_AUDIT)]
+    ) -> dict[str, Any]:
+        if trying.name != name:
+            return {"running": False, "error": "", "flips": []}
+        now = trying.now()
+        return now | {"error": told(request, now["error"])}
 
     @routes.post("/{name}/retry")
     def retry(
@@ -239,7 +246,7 @@ async def _versions(shown: Shown, name: str, origin: Path, against: str) -> None
         try:
             await anyio.to_thread.run_sync(_adopt, desk, name, origin, signature.position)
         except (Refused, StoreError) as error:
-            wrong.text = str(error)
+            wrong.text = shown.why(error)
             return
         leave()
 

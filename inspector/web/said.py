@@ -2,9 +2,9 @@
 same in Chinese leaves, and whatever is not known as it was written.
 
 The record itself is never translated (I3). Two catalogues are asked: the recipe's own ``words`` for
-what its author has named, and `words_reasons` and `words_refusals` for the sentences of the code.
-A sentence may hold others: each part of it is looked up by itself. ``static/said.js`` does the same
-with the same rows in the browser; the page brings them along by `script`.
+what its author has named, and `words_reasons`, `words_refusals` and `words_raised` for the code's
+sentences. A sentence may hold others: each part of it is looked up by itself. ``static/said.js``
+does the same with the same rows in the browser; the page brings them along by `script`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from inspector.config import ConfigError, read_yaml
 from inspector.display import AlarmCode
-from inspector.web import words_reasons, words_refusals
+from inspector.web import words_raised, words_reasons, words_refusals
 from inspector.web.words import WORDS
 
 DEPTH = 6
@@ -29,12 +29,14 @@ ROWS: Mapping[str, Sequence[tuple[str, str]]] = {
         *words_reasons.TOOLS, *words_reasons.LABELS, *words_reasons.RECIPE, *words_reasons.LINE,
         *words_reasons.GATE, *words_refusals.COMMANDS, *words_refusals.BATCHES,
         *words_refusals.PEOPLE, *words_refusals.DESK, *words_refusals.SIGNED,
-        *words_refusals.QUALITY,
+        *words_refusals.QUALITY, *words_raised.PAGES, *words_raised.ACCOUNTS, *words_raised.TAUGHT,
+        *words_raised.RELEASES, *words_raised.CAMERAS, *words_raised.REVIEWS,
     )
 }  # fmt: skip
 """By language; the code's own, English, needs none."""
 
 _PLACE = re.compile(r"\{(\d)(#?)\}")
+_CODE = re.compile(r"`([^`]*)`")
 Words = Mapping[str, str]
 
 
@@ -68,11 +70,17 @@ def exact(language: str) -> Mapping[str, str]:
     if language not in ROWS:
         return {}
     alarms = {code.replace("_", " "): WORDS[language][f"alarm.{code}"] for code in AlarmCode}
-    return alarms | {en: text for en, text in ROWS[language] if not _PLACE.search(en)}
+    plain = {en.replace("_", " "): text for en, text in ROWS[language]}
+    return alarms | {en: text for en, text in plain.items() if not _PLACE.search(en)}
 
 
-def said(language: str, text: str, words: Words, depth: int = DEPTH) -> str:
-    """``text`` in ``language``; ``words`` are the recipes' own."""
+def said(language: str, text: str, words: Words) -> str:
+    """``text`` in ``language``; ``words`` are the recipes' own. What the record puts between
+    backticks stands between quotation marks, as people write it."""
+    return _CODE.sub("“\\1”", _said(language, text, words, DEPTH))
+
+
+def _said(language: str, text: str, words: Words, depth: int) -> str:
     plain = text.replace("_", " ")
     known = words.get(text) or words.get(plain) or exact(language).get(plain)
     if known or not depth:
@@ -82,7 +90,7 @@ def said(language: str, text: str, words: Words, depth: int = DEPTH) -> str:
         if found is None:
             continue
         parts = [
-            part if i in row.kept else said(language, part, words, depth - 1)
+            part if i in row.kept else _said(language, part, words, depth - 1)
             for i, part in enumerate(found.groups())
         ]
         if row.weak and parts == list(found.groups()):

@@ -134,7 +134,7 @@ def _people(shown: Shown) -> None:
             body = {"action": what, "user": user}
             await anyio.to_thread.run_sync(lambda: shown.desk.record("user", body, who))
         except IdentityError as error:
-            wrong.text = str(error)
+            wrong.text = shown.why(error)
             return
         show()
 
@@ -273,7 +273,7 @@ def _backup(shown: Shown) -> None:
             try:
                 await anyio.to_thread.run_sync(errand.wait, BACKUP_S)
             except Refused as error:
-                said.text = str(error)
+                said.text = shown.why(error)
                 return
             body = {"action": "backup", "folder": str(target), "done": rows[-1] if rows else {}}
             await anyio.to_thread.run_sync(lambda: shown.desk.record("backup", body, who))

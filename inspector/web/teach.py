@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import anyio.to_thread
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from nicegui import ui
@@ -27,7 +27,7 @@ from inspector.identity import Action
 from inspector.store import StoreError
 from inspector.store.files import write_whole
 from inspector.web import drafts, recipetext
-from inspector.web.access import May, Refused
+from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
 from inspector.web.drafts import Name
 from inspector.web.errand import Errand
@@ -146,8 +146,11 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         }
 
     @routes.get("/{name}/now")
-    def now(name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]) -> dict[str, Any]:
+    def now(
+        request: Request, name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]
+    ) -> dict[str, Any]:
         said = teaching.now(name)
+        said = said | {"error": told(request, said["error"])}
         return said | ({} if said["running"] else {"result": _result(desk, name)})
 
     @routes.post("/{name}")

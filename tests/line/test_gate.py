@@ -25,7 +25,7 @@ class Desk:
         self.events: list[GateEvent] = []
 
     def told(self) -> list[Told]:
-        self.gate.alive()
+        self.gate.alive(time.monotonic_ns())
         self.events += self.gate.take()
         return [e for e in self.events if isinstance(e, Told)]
 
@@ -120,7 +120,7 @@ def test_the_heartbeat_counts_while_the_line_judges_and_stops_when_it_hangs(plc,
     seen = len(plc.heartbeats)
     until(lambda: len(plc.heartbeats) > seen + 3)
     assert set(plc.heartbeats[seen:]) == {stopped}
-    desk.gate.alive()
+    desk.gate.alive(time.monotonic_ns())
     until(lambda: StationBit.READY in plc.bits)
 
 

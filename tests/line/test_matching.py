@@ -102,6 +102,7 @@ class Line:
 
     def _decide(self, at_ms: float, waiting: dict[int, float], timeout_ms: float) -> None:
         while (candidate := self.matching.complete()) is not None:
+            candidate.given = True
             candidate.judgement = object()
         for number, candidate in list(self.matching.parts.items()):
             if candidate.judgement is not None and candidate.certain:

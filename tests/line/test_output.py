@@ -30,7 +30,7 @@ class Output:
 
         self.gate = OutputGate(noted, lead_ns=20 * MS, window_ns=40 * MS, hung_ns=300 * MS)
         self.gate.show(StationBit.READY, 0)
-        self.gate.alive()
+        self.gate.alive(time.monotonic_ns())
 
     @property
     def level(self) -> str:
@@ -55,11 +55,13 @@ def output(tmp_path: Path) -> Iterator[Output]:
     output.gate.close()
 
 
-def until(condition: Callable[[], object], alive: Callable[[], None] = lambda: None) -> None:
+def until(
+    condition: Callable[[], object], alive: Callable[[int], None] = lambda at_ns: None
+) -> None:
     end = time.monotonic() + 3
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
-        alive()
+        alive(time.monotonic_ns())
         time.sleep(0.002)
 
 

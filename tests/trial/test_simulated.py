@@ -115,6 +115,7 @@ class Simulation:
         while (candidate := self.matching.complete()) is not None:
             films = {int(f.pixels[0, 0]) for f in candidate.part.frames.values()}
             assert len(films) == 1, "pictures of two parts were put together"
+            candidate.given = True
             candidate.judgement = films.pop()
         for number, candidate in list(self.matching.parts.items()):
             late = self.now_ns - candidate.part.trigger_ns > TIMEOUT_NS

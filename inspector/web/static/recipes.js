@@ -3,6 +3,7 @@
 
 import { Failed, act, byId, icon, make, number, on } from "./frame.js";
 import { Areas, LIVE, corners } from "./roi.js";
+import { inWords } from "./said.js";
 import { begun, form } from "./toolform.js";
 
 const given = JSON.parse(byId("recipes-given").textContent);
@@ -310,7 +311,7 @@ function thumb(one) {
   const bad = one.findings.find((finding) => !finding.ok)?.view;
   const shown = pictures[bad] ?? pictures[view] ?? Object.values(pictures)[0];
   const said = say("flip", `#${one.number}`, say(one.was), say(one.now));
-  const made = make("button", { className: "flip", type: "button", title: one.reasons.join("; ") },
+  const made = make("button", { className: "flip", type: "button", title: one.reasons.map(inWords).join("; ") },
     make("img", { src: shown, alt: said, loading: "lazy" }),
     make("span", {}, `#${one.number}`), make("span", { className: "way" }, icon(one.was), icon("next"), icon(one.now)));
   made.dataset.now = one.now;

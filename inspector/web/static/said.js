@@ -38,7 +38,7 @@ export function inWords(text) {
   const key = `${language} ${text}`;
   if (!memory.has(key)) {
     if (memory.size >= KEPT) memory.clear();
-    memory.set(key, look(text, DEPTH));
+    memory.set(key, look(text, DEPTH).replace(/`([^`]*)`/g, "“$1”"));
   }
   return memory.get(key);
 }

@@ -2,7 +2,7 @@
 
 import { act, byId, clock, icon, known, make, number, put, word } from "./frame.js";
 import { asPerson, button, open } from "./dialog.js";
-import { inWords } from "./said.js";
+import { inWords, labelled } from "./said.js";
 
 const DASH = "–";
 
@@ -109,7 +109,8 @@ function sorted() {
 
 function what(alarm) {
   const code = known(`alarm.${alarm.code}`) ? alarm.code : "other";
-  return { name: word(`alarm.${code}`) + (alarm.detail ? ` (${inWords(alarm.detail)})` : ""), mend: word(`mend.${code}`) };
+  const detail = labelled(alarm.detail);
+  return { name: word(`alarm.${code}`) + (detail ? ` (${detail})` : ""), mend: word(`mend.${code}`) };
 }
 
 function alarms() {
