@@ -79,14 +79,15 @@ def recipe_of(tmp_path: Path) -> Callable[..., Recipe]:
     picture given by that name."""
     from inspector.recipe import load
     from inspector.tools.golden import keep_golden
+    from inspector.tools.onnx import Shelf
 
-    def make(tools: str, **goldens: Pixels) -> Recipe:
+    def make(tools: str, judges: int = 1, **goldens: Pixels) -> Recipe:
         folder = tmp_path / "recipes"
         folder.mkdir(exist_ok=True)
         for name, pixels in goldens.items():
             tools = tools.replace(f"{{{name}}}", keep_golden(pixels, folder))
         path = folder / "trial.yaml"
         path.write_text(f"name: trial\n{textwrap.dedent(tools)}")
-        return load(path, models=ROOT / "models")
+        return load(path, models=Shelf(ROOT / "models", judges=judges))
 
     return make

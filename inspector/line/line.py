@@ -316,6 +316,8 @@ class Line:
             spent = judged.ended_ns - judged.began_ns
             self._judge_ns += (spent - self._judge_ns) // 8
             self.counters.stages["judge"].add(spent)
+            if self.matching.parts.get(part.sequence) is not candidate:
+                continue
             if isinstance(judged.judgement, Exception):
                 error, title = judged.judgement, self.plan.at(part.sequence).title
                 log.error("recipe failed", recipe=title, exc_info=error)
