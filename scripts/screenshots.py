@@ -1,19 +1,26 @@
 """Pictures of every page, at both sizes, while the virtual line runs: `scripts/screenshots`.
 
-Every page of the navigation is taken by itself, so that a new one is not forgotten; the operator's
-dialogs and a batch's history on a phone are taken by hand. ``scripts/screenshots NAME …`` takes
-those alone whose name begins so.
+Every page of the navigation is taken, so that a new one is not forgotten; the operator's dialogs
+and what stands on an engineer's page while somebody works are `screenshot_scenes`.
+``scripts/screenshots NAME …`` takes those alone whose name begins so. ``--out FOLDER`` leaves the
+docs as they are, ``--locale zh-CN`` and ``--scheme dark`` take all of them so, to be looked at.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from screenshot_scenes import shoot
 
 from inspector.config import Web
 from inspector.identity import Principal, Role, Users
@@ -24,66 +31,119 @@ from inspector.web.sessions import How, Sessions
 
 DOCS = Path(__file__).parent.parent / "docs" / "pictures"
 SIZES = {"": (1280, 800), "-1920": (1920, 1080)}
+PHONE = {"": (390, 844)}
 ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 EVERYBODY = frozenset({Role.OPERATOR, Role.QA, Role.ENGINEER, Role.ADMIN})
-SETTLE_MS = 2500
+LARGEST = 200_000
+"""Bytes of a picture: a repository is cloned by people who never look at most of them."""
+PATIENCE_MS = 60_000
+SETTLE_MS = 900
+"""After what was waited for: pictures decode, charts are laid out."""
+
+Act = Callable[[Page], Any]
 
 
 class Studio:
     """A browser before a running station."""
 
-    def __init__(self, browser: Browser, trial: Trial, wanted: list[str]) -> None:
-        self._browser, self._wanted = browser, wanted
+    def __init__(self, browser: Browser, trial: Trial, asked: argparse.Namespace) -> None:
+        self._browser, self._asked = browser, asked
         self.url = trial.page().rstrip("/")
-        users = Users(trial.data)
-        self._sessions = Sessions(trial.data, users, Web())
+        self.data = trial.data
+        self.lot = f"{trial.plan.films.product}-{trial.plan.films.lot}"
+        self._sessions = Sessions(trial.data, Users(trial.data), Web())
+        self._contexts: dict[tuple[str, str, str], BrowserContext] = {}
 
     def take(
         self,
         name: str,
         path: str = "/",
-        act: Callable[[Page], None] | None = None,
+        act: Act | None = None,
         *,
+        ready: str = "",
+        again: Act | None = None,
         user: str = "anna",
         sizes: dict[str, tuple[int, int]] = SIZES,
         locale: str = "en-GB",
         scheme: str = "light",
-        whole: bool = False,
     ) -> None:
-        """``docs/pictures/NAME.png`` and its larger sister; ``act`` is done before."""
-        if self._wanted and not any(name.startswith(start) for start in self._wanted):
+        """``NAME.png`` and its larger sister: the page at ``path`` when ``ready`` is there and
+        ``act`` is done; ``again`` is waited for before each of them."""
+        wanted = self._asked.names
+        if wanted and not any(name.startswith(start) for start in wanted):
             return
-        for suffix, (width, height) in sizes.items():
-            context = self._browser.new_context(
-                viewport={"width": width, "height": height}, locale=locale, color_scheme=scheme
-            )
-            if user:
-                principal = Principal(user, EVERYBODY)
-                token = self._sessions.begin(principal, How.OIDC, "screenshots")
-                context.add_cookies([{"name": "inspector", "value": token, "url": self.url}])
-            page = context.new_page()
+        context = self._context(user, self._asked.locale or locale, self._asked.scheme or scheme)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        width, height = next(iter(sizes.values()))
+        page.set_viewport_size({"width": width, "height": height})
+        try:
             page.goto(self.url + path)
-            page.wait_for_timeout(SETTLE_MS)
+            if path.startswith("/desk"):
+                page.wait_for_function("window.socket && window.socket.connected")
+            if ready:
+                page.wait_for_selector(ready)
             if act is not None:
                 act(page)
-                page.wait_for_timeout(700)
-            page.screenshot(path=DOCS / f"{name}{suffix}.png", full_page=whole)
-            print(DOCS / f"{name}{suffix}.png")
-            context.close()
+            for suffix, (width, height) in sizes.items():
+                page.set_viewport_size({"width": width, "height": height})
+                page.wait_for_timeout(SETTLE_MS)
+                if again is not None:
+                    again(page)
+                self._keep(page, f"{name}{suffix}.png")
+        except Exception as error:  # the others are taken all the same
+            self._asked.failed.append(name)
+            print(f"{name}: {error}", file=sys.stderr)
+            with suppress(Exception):
+                page.screenshot(path=self._asked.out / f"{name}.failed.png")
+        finally:
+            page.close()
 
     def pages(self) -> list[str]:
         """Every page of the navigation."""
-        context = self._browser.new_context()
-        token = self._sessions.begin(Principal("anna", EVERYBODY), How.OIDC, "screenshots")
-        context.add_cookies([{"name": "inspector", "value": token, "url": self.url}])
-        page = context.new_page()
+        page = self._context("anna", "en-GB", "light").new_page()
         page.goto(self.url)
         found = page.eval_on_selector_all(".nav a", "a => a.map((e) => e.getAttribute('href'))")
-        context.close()
+        page.close()
         return [str(path) for path in found]
+
+    def _context(self, user: str, locale: str, scheme: str) -> BrowserContext:
+        key = (user, locale, scheme)
+        if key not in self._contexts:
+            context = self._browser.new_context(locale=locale, color_scheme=scheme)
+            if user:
+                token = self._sessions.begin(Principal(user, EVERYBODY), How.OIDC, "screenshots")
+                context.add_cookies([{"name": "inspector", "value": token, "url": self.url}])
+            self._contexts[key] = context
+        return self._contexts[key]
+
+    def _keep(self, page: Page, name: str) -> None:
+        path = self._asked.out / name
+        path.write_bytes(small(page.screenshot()))
+        print(path, flush=True)
+
+
+def small(png: bytes) -> bytes:
+    """``png`` with a palette, of as many colours as `LARGEST` allows."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    for colours in (256, 160, 96, 64, 40, 24):
+        out = io.BytesIO()
+        few = image.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few.save(out, "png", optimize=True)
+        if out.tell() <= LARGEST:
+            break
+    return out.getvalue()
 
 
 def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("names", nargs="*")
+    options.add_argument("--out", type=Path, default=DOCS)
+    options.add_argument("--locale", default="")
+    options.add_argument("--scheme", choices=("", "light", "dark"), default="")
+    asked = options.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    asked.failed = []
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     if browser_path is None:
         sys.exit("screenshots: no Chromium here; install it (apt install chromium)")
@@ -100,7 +160,12 @@ def main() -> None:
             recipes=recipes,
             order="shuffled",
             page=0,
-            station={"clock": "trusted", "stop.rejects_in_a_row": 0},
+            station={
+                "clock": "trusted",
+                "stop.rejects_in_a_row": 0,
+                "store.pass_image_every": 4,
+                "quality": QUALITY,
+            },
         )
         with running(plan) as trial, sync_playwright() as play:
             if not wait_for(trial.page, 60.0) or not wait_for(
@@ -109,8 +174,19 @@ def main() -> None:
                 sys.exit((trial.plan.folder / "station.log").read_text())
             people(trial)
             browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-            shoot(Studio(browser, trial, sys.argv[1:]), trial)
+            shoot(Studio(browser, trial, asked))
             browser.close()
+    if asked.failed:
+        sys.exit(f"screenshots: not taken: {', '.join(asked.failed)}")
+
+
+QUALITY = {
+    "subgroup": 100,
+    "line_clearance": True,
+    "first_article": {"golden_parts": 3},
+    "challenge": {"seeded": [{"name": "no cap", "label": "cap missing"}], "every_minutes": 60},
+}
+"""What the operator's guided steps are about."""
 
 
 def people(trial: Trial) -> None:
@@ -140,41 +216,6 @@ def people(trial: Trial) -> None:
              "order": "4500126", "texts": {}, **batch},
             "mes",
         )  # fmt: skip
-
-
-def shoot(studio: Studio, trial: Trial) -> None:
-    def held(page: Page) -> None:
-        page.wait_for_selector("#verdict[data-outcome=reject]", timeout=60_000)
-
-    def touch(*names: str) -> Callable[[Page], None]:
-        def touched(page: Page) -> None:
-            for name in names:
-                page.locator(name).first.click()
-                page.wait_for_timeout(900)
-
-        return touched
-
-    running = "#verdict[data-outcome=running]"
-    studio.take("live", act=held)
-    studio.take("live-running", act=lambda page: page.wait_for_selector(running) and None,
-                scheme="dark")  # fmt: skip
-    studio.take("live-zh", act=held, locale="zh-CN", sizes={"": SIZES[""]})
-    studio.take("login", "/login", user="", sizes={"": SIZES[""]})
-    studio.take("part", act=touch("#rejects button"))
-    studio.take("start-batch", act=touch("#do-start"), sizes={"": SIZES[""]})
-    studio.take("change-over", act=touch("#do-change"))
-    studio.take("modes", act=touch("#do-mode"), sizes={"": SIZES[""]})
-    studio.take("bypass", act=touch("#do-mode", "dialog .choices .button >> nth=3"),
-                sizes={"": SIZES[""]})  # fmt: skip
-    batch = f"/batch/{trial.plan.films.product}-{trial.plan.films.lot}"
-    studio.take("batch", batch)
-    studio.take("batch-phone", batch, sizes={"": (390, 844)})
-    studio.take("batch-phone-zh", batch, sizes={"": (390, 844)}, locale="zh-CN", scheme="dark")
-    lot = f"/desk/batch?id={trial.plan.films.product}-{trial.plan.films.lot}&by=batch"
-    studio.take("lot", lot)
-    for path in studio.pages():
-        if path != "/":
-            studio.take(path.rstrip("/").rsplit("/", 1)[1], path)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from inspector.part import Outcome, Verdict
 
 KIND = "first_article"
 """Of the desk's records and of the signature under them."""
+UNITS = {"1": "", "Cel": "°C", "{px}": "px", "{px}2": "px²", "mm2": "mm²", "deg": "°"}
+"""UCUM units as people write them; another one is written as it is."""
 
 
 class State(StrEnum):
@@ -223,7 +225,7 @@ class Article:
         else:
             step.state = State.FAILED if wrong else State.OK
             step.detail = wrong or "; ".join(
-                f"{label} {fmean(found):.4g} {unit}".rstrip()
+                f"{label} {fmean(found):.4g} {UNITS.get(unit, unit)}".rstrip()
                 for (_, label, unit), found in sorted(values.items())
             )
         return step

@@ -20,6 +20,7 @@ from inspector.web.desk import Desk
 from inspector.web.feed import Feed
 from inspector.web.frame import Shown, button, page
 from inspector.web.sessions import Sessions
+from inspector.web.words import WORDS
 
 PATH = "/gate"
 LOOK_S = 0.5
@@ -85,9 +86,9 @@ def drawing(shown: Shown, status: Mapping[str, Any]) -> str:
         if key in figures
     )
     health = "".join(
-        f'<li data-state="{h["state"]}">{_sign(h["state"])}<b>{html.escape(str(h["name"]))}</b>'
-        f"<span>{shown.word('state.' + h['state'])}</span><span>{html.escape(str(h['detail']))}"
-        "</span></li>"
+        f'<li data-state="{h["state"]}">{_sign(h["state"])}<b>{html.escape(called(shown, h))}</b>'
+        f"<span>{shown.word('state.' + h['state'])}</span>"
+        f"<span>{html.escape(shown.why(h['detail']))}</span></li>"
         for h in status.get("health") or ()
         if h["kind"] in ("plc", "gate")
     )
@@ -98,6 +99,14 @@ def drawing(shown: Shown, status: Mapping[str, Any]) -> str:
         f'<section class="card group"><h2>{shown.word("gate.counters")}</h2>'
         f'<div class="tiles">{counts}</div></section>'
     )
+
+
+def called(shown: Shown, health: Mapping[str, Any]) -> str:
+    """The name of what a heartbeat tells the health of."""
+    if health["kind"] == "camera":
+        return f"{shown.word('health.camera')} {health['name']}"
+    key = f"health.{health['kind']}"
+    return shown.word(key) if key in WORDS[shown.language] else str(health["name"])
 
 
 def _signal(shown: Shown, name: str, on: bool) -> str:

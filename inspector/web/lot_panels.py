@@ -164,7 +164,8 @@ def _step(shown: Shown, step: Mapping[str, Any]) -> str:
     """A step of a first article, as the operator's page calls it."""
     name, _, which = str(step["name"]).partition(": ")
     word = shown.word("step.seeded", shown.said(which)) if which else shown.word(f"step.{name}")
-    return f"{word} {shown.said(str(step['detail']))}".strip()
+    said = shown.said(str(step["detail"]))
+    return f"{word}: {said}" if said else word
 
 
 def _event(shown: Shown, what: str) -> str:

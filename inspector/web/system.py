@@ -28,6 +28,7 @@ from inspector.web.desk import Desk
 from inspector.web.errand import Errand
 from inspector.web.feed import Feed
 from inspector.web.frame import Shown, button, page, roles_of, table
+from inspector.web.gate import called
 from inspector.web.sessions import Sessions
 
 PATH = "/system"
@@ -64,7 +65,13 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
 
 def _state(shown: Shown, status: Mapping[str, Any]) -> str:
     health = "".join(
-        _row(shown, h["state"], str(h["name"]), shown.word(f"state.{h['state']}"), str(h["detail"]))
+        _row(
+            shown,
+            h["state"],
+            called(shown, h),
+            shown.word(f"state.{h['state']}"),
+            shown.why(h["detail"]),
+        )
         for h in status.get("health") or ()
     )
     disk = shutil.disk_usage(shown.desk.data)

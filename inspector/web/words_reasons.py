@@ -300,6 +300,8 @@ JOINTS = (
     ("{0} · {1}", "{0} · {1}"),
     ("{0}, {1}", "{0}、{1}"),
     ("{0} and {1}", "{0} 和 {1}"),
+    ("{0} {1#} {2}", "{0} {1} {2}"),
+    ("{0} {1#}", "{0} {1}"),
 )
 """What joins sentences and labels; taken only where one of the two is known by itself."""
 

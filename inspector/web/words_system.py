@@ -8,7 +8,7 @@ EN = {
     "did.backup": "Back-up",
     "did.opcua_client": "OPC UA client",
     "system.health": "Health",
-    "system.disk": "disk",
+    "system.disk": "Disk",
     "system.free": "{0} of {1} GB free",
     "system.processes": "Processes",
     "system.beat": "{0} s ago",

@@ -200,7 +200,7 @@ def test_what_is_no_recipe_is_not_saved(web: Any, recipe: Path) -> None:
     )
 
     assert answer.status_code == 409
-    assert "`area` is [smallest, largest]" in answer.json()["error"]
+    assert "“area” is [smallest, largest]" in answer.json()["error"]
     assert stale.status_code == outside.status_code == 409
     assert not draft_path(web.data, "tile").exists()
     client.close()

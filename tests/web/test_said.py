@@ -43,11 +43,24 @@ SOURCES = [
     *sorted((INSPECTOR / "tools").glob("*.py")),
     INSPECTOR / "recipe.py",
     *(INSPECTOR / "line" / f"{name}.py" for name in (
-        "alarms", "commands", "inputs", "line", "matching", "modes", "refeed", "releasing",
-        "tracking", "watch",
+        "alarms", "atgate", "commands", "inputs", "line", "matching", "modbus", "modes", "periods",
+        "plcgate", "refeed", "releasing", "tracking", "watch",
+    )),
+    *(INSPECTOR / "cameras" / f"{name}.py" for name in (
+        "devices", "features", "genicam", "inputs",
     )),
     *(INSPECTOR / "quality" / f"{name}.py" for name in ("challenge", "first_article")),
 ]  # fmt: skip
+RAISING = [
+    *sorted((INSPECTOR / "web").glob("*.py")), *sorted((INSPECTOR / "teach").glob("*.py")),
+    *sorted((INSPECTOR / "release").glob("*.py")), *sorted((INSPECTOR / "cameras").glob("*.py")),
+    *sorted((INSPECTOR / "line").glob("*.py")), *sorted((INSPECTOR / "quality").glob("*.py")),
+    *(INSPECTOR / f"{name}.py" for name in ("draft", "heat", "identity", "newstep", "retry")),
+    *(INSPECTOR / "store" / f"{name}.py" for name in (
+        "holds", "recipes", "reviews", "signatures",
+    )),
+]  # fmt: skip
+"""What these refuse is told on a page: by the page itself, or by a command that it has run."""
 OUTSIDE = {
     "bench.py", "bench_kinds.py", "bank.py", "card.py", "contract.py", "difference.py",
     "golden.py", "kept.py", "likeness.py", "onnx.py", "pattern.py",
@@ -79,6 +92,19 @@ PIECES = {
     # what is no reason: said while a recipe is loaded, and beside a period
     "{} was taught on {} channels, there are {}", "from the record before this one until now",
     "tool `{}` follows `{}`, no tool of its view above it",
+    # `atgate`: who, then what became of them; `devices`, `features`, `inputs`: what was asked for
+    "was refused, and the gate let it pass", "were refused, and the gate let them pass",
+    "was rejected at the gate, and nobody had refused it",
+    "were rejected at the gate, and nobody had refused them",
+    "part {} {}", "parts {} {}", "without a number", "{} parts {} {}", "a part {} {}",
+    "of parts {}", "one {} {}", "{} to {}",
+    "serial {}, user_id {}", ", ip {}", "no camera has", "{} cameras have",
+    "{}: {} {}; there are: {}", "; did you mean {}?", "did you mean {}? ",
+    "{}: has no {}; {}it has {}", "{} is not {}", " {}",
+    # `parts`: how many teach; `bundle`, `newstep`: what another's sentence begins with
+    "{}, not {}", "{}: {}: {}", "Value error, ",
+    "{} good parts{} by recipe {} have a kept picture of {}, {} are needed; let the line run, and"
+    " have the station file keep pictures of more passes (`store.pass_image_every`)",
     # what is no sentence
     "DD MMM YYYY", "DD MMM YY", "DD MMM", "recipe failed",
 }  # fmt: skip
@@ -110,6 +136,18 @@ WHOLE = (
     "lot `L24`: 3 days ahead, at least 5 must be",
     "expiry 2026-01-01: 9 days ahead, at most 5 may be",
     "DataMatrix: modulation 0.20, at least 0.4 must be", "no date found",
+    "side: no camera has serial 12, ip 10.0.0.7; there are: none",
+    "side: 2 cameras have serial 12; there are: 12, 12",
+    "side: no such feature; did you mean side?", "side: 7 is outside 1 … 5 mm",
+    "side: 7 is not 0 + n·2; try 6 or 8", "side: 7 is none of code", "side: a whole number",
+    "side: 7 is not a whole number", "side: has no code; it has left, right",
+    "side: has no code; did you mean left? it has left, right",
+    "8 to 200 parts teach, not 3", "part 7: a picture of 3x3 is too small to have a surface; draw"
+    " it anew",
+    "3 good parts by recipe cap have a kept picture of side, 8 are needed; let the line run, and"
+    " have the station file keep pictures of more passes (`store.pass_image_every`)",
+    "3 good parts of cap by recipe cap have a kept picture of side, 8 are needed; let the line"
+    " run, and have the station file keep pictures of more passes (`store.pass_image_every`)",
 )  # fmt: skip
 
 
@@ -158,10 +196,27 @@ def test_every_sentence_of_the_code_is_in_the_catalogue(path: Path) -> None:
     assert missing == [], "give each a row in words_reasons.py or words_refusals.py"
 
 
+@pytest.mark.parametrize("path", RAISING, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_every_refusal_of_the_code_is_in_the_catalogue(path: Path) -> None:
+    raised = [
+        sentence
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Raise) and node.exc is not None
+        for sentence in sentences(node)
+    ]
+    missing = [
+        sentence
+        for sentence in dict.fromkeys(raised)
+        if sentence not in PIECES
+        and not CHINESE.search(said("zh", sentence.replace("{}", "7"), {}))
+    ]
+    assert missing == [], "give each a row in words_raised.py or words_refusals.py"
+
+
 @pytest.mark.parametrize("text", WHOLE)
 def test_a_sentence_that_is_put_together_is_translated_to_its_end(text: str) -> None:
     spoken = said("zh", text, OWN)
-    names = r"`[^`]*`|ΔE|L\* a\* b\*|DataMatrix|px|mm|deg|side|code|cap-colour|left|right"
+    names = r"“[^”]*”|IP|ΔE|L\* a\* b\*|DataMatrix|px|mm|deg|side|code|cap-colour|left|right"
     rest = re.sub(names, "", spoken)
 
     assert CHINESE.search(spoken)
@@ -205,7 +260,7 @@ def test_every_unit_of_the_tools_is_written_as_people_write_it() -> None:
 
 def test_what_was_read_and_what_is_not_known_stay_as_they_are() -> None:
     assert said("zh", "lot reads `no code read`, must be `late by 3 ms`", {}) == (
-        "批号读作 `no code read`，应为 `late by 3 ms`"
+        "批号读作 “no code read”，应为 “late by 3 ms”"
     )
     for own in ("salt and pepper", "part damaged", "Kappe fehlt; 3 Stück", "no cap"):
         assert said("zh", own, {}) == own

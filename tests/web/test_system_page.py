@@ -110,7 +110,7 @@ def test_processes_and_health_are_live_in_chinese(
     sign_in(web, page, Role.ENGINEER, "zh")
 
     page.locator(".signals li", has_text="web").filter(has_text="秒前").wait_for()
-    page.locator(".signals li[data-state=warning]", has_text="store").wait_for()
+    page.locator(".signals li[data-state=warning]", has_text="存储").wait_for()
 
 
 def test_the_log_is_live_and_shown_by_process_and_level(web: Any, page: Any, spoken: None) -> None:

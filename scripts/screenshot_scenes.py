@@ -1,0 +1,172 @@
+"""What stands on each page when its picture is taken: the operator's dialogs, a part being looked
+at, a recipe being tuned, a tool being taught, a batch awaiting its signatures.
+
+Enters: the studio of `screenshots`. Leaves: its pictures. Scenes that change what the line does
+come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import Page
+
+if TYPE_CHECKING:
+    from screenshots import Studio
+
+SMALL = {"": (1280, 800)}
+PHONE = {"": (390, 844)}
+RUNS, HELD = "#verdict[data-outcome=running]", "#verdict[data-outcome=reject]"
+READY = {
+    "/batches": ".lots li",
+    "/desk/review": ".detail h2:has-text('#')",
+    "/desk/dashboards": "svg.chart",
+    "/desk/wall": ".wall svg.chart",
+    "/desk/audit": "tbody tr",
+    "/desk/cameras": ".features table",
+    "/desk/gate": "[data-signal]",
+    "/desk/system": ".log tr",
+}
+"""What a page of the navigation is waited for; the others are scenes of their own."""
+SCENES = ("/", "/desk/recipes", "/desk/teach", "/desk/models")
+
+
+def touch(*names: str) -> Callable[[Page], None]:
+    """Touch these, one after the other, as they come up."""
+
+    def touched(page: Page) -> None:
+        for name in names:
+            page.locator(name).first.click()
+
+    return touched
+
+
+def wait(selector: str) -> Callable[[Page], Any]:
+    return lambda page: page.wait_for_selector(selector)
+
+
+def both(*acts: Callable[[Page], Any]) -> Callable[[Page], None]:
+    def done(page: Page) -> None:
+        for act in acts:
+            act(page)
+
+    return done
+
+
+def shoot(studio: Studio) -> None:
+    look(studio)
+    for path in studio.pages():
+        if path not in SCENES:
+            studio.take(path.rsplit("/", 1)[1], path, ready=READY.get(path, "main"))
+    work(studio)
+    dialogs(studio)
+    steps(studio)
+    studio.take("lost", act=lose, ready=RUNS)
+
+
+def look(studio: Studio) -> None:
+    """What is looked at and not touched."""
+    studio.take("live", again=wait(HELD))
+    studio.take("live-running", again=wait(RUNS), scheme="dark")
+    studio.take("live-zh", again=wait(HELD), locale="zh-CN", sizes=SMALL)
+    studio.take("login", "/login", user="")
+    studio.take("login-password", "/login", touch("[data-do=other], #other"), user="")
+    batch = f"/batch/{studio.lot}"
+    studio.take("batch", batch, ready=".gallery li")
+    studio.take("batch-phone", batch, ready=".gallery li", sizes=PHONE)
+    studio.take("batch-phone-zh", batch, ready=".gallery li", sizes=PHONE, locale="zh-CN",
+                scheme="dark")  # fmt: skip
+    studio.take("lot", f"/desk/batch?id={studio.lot}&by=batch", ready="#recall .tile")
+    studio.take("lot-trace", f"/desk/batch?id={studio.lot}&by=batch", ready="#recall .tile",
+                again=lambda page: page.eval_on_selector("#trace", "n => n.scrollIntoView()"))  # fmt: skip
+
+
+def work(studio: Studio) -> None:
+    """An engineer's pages while somebody works."""
+    studio.take("recipes", "/desk/recipes?recipe=bottle-line", tune, ready=".tools .button")
+    studio.take("recipes-add", "/desk/recipes?recipe=bottle-line", add, ready=".tools .button")
+    studio.take("teach", "/desk/teach?recipe=bottle-line", teach, ready=".teach canvas")
+    studio.take("models", "/desk/models", ready=".card .rows:not(:has-text('…'))")
+
+
+def tune(page: Page) -> None:
+    page.locator(".tools .button", has_text="print-there").click()
+    page.locator(".numbers input[type=number]").nth(4).wait_for()
+    field = page.locator("input[name='at least']")
+    field.fill("30")
+    page.wait_for_selector(".outcome[data-running=false]")
+
+
+def add(page: Page) -> None:
+    page.locator(".recipes canvas[data-shown^='/picture/']").wait_for()
+    page.locator(".side > .button").click()
+    page.locator("select[name=kind]").wait_for()
+
+
+def teach(page: Page) -> None:
+    page.locator(".teach canvas[data-shown^='/picture/']").wait_for()
+    page.locator("input[name=last]").fill("12")
+    page.locator(".bar .button.main").click()
+    page.wait_for_selector(".outcome .held figure img", timeout=170_000)
+
+
+def lose(page: Page) -> None:
+    """The station's page as it is when nothing is heard any more."""
+    page.context.set_offline(True)
+    page.evaluate("window.dispatchEvent(new Event('offline'))")
+    page.route("**/*", lambda route: route.abort())
+    page.wait_for_selector("body[data-link=lost]", state="attached")
+
+
+def dialogs(studio: Studio) -> None:
+    """What the operator's buttons open."""
+    shown = "dialog[open]"
+    for name, act in {
+        "part": touch("#rejects button"),
+        "pause": touch("#do-pause"),
+        "start-batch": both(touch("#do-start"), wait(".orders .tile"), touch(".orders .tile")),
+        "end-batch": touch("#do-start", "dialog footer .button"),
+        "change-over": both(touch("#do-change"), wait(".recipes img")),
+        "change-over-batch": touch("#do-change", ".recipes .tile >> nth=1"),
+        "modes": touch("#do-mode"),
+        "bypass": touch("#do-mode", "dialog .choices .button >> nth=3"),
+        "checks": touch("#do-checks"),
+        "challenge": touch("#do-checks", "dialog .choices .button"),
+        "help": touch("#do-help"),
+        "station": touch("#station"),
+        "person": touch("#person"),
+    }.items():
+        studio.take(name, act=act, again=wait(shown), ready=RUNS)
+    studio.take("sign-in", act=touch("#person"), again=wait(".tile"), ready=RUNS, user="")
+    studio.take("pin", act=touch("#person", ".tile"), again=wait(".keys"), ready=RUNS, user="")
+    studio.take(
+        "help-called", act=touch("#do-help", "dialog .choices .button >> nth=1"),
+        again=wait("#help-bar:not([hidden])"), ready=RUNS, sizes=SMALL,
+    )  # fmt: skip
+
+
+def steps(studio: Studio) -> None:
+    """A planned batch is started, cleared, and tried by its first article."""
+    start = both(
+        touch("#do-start", ".orders .tile", "dialog footer .main"),
+        wait("#do-checks[data-due]"),
+    )
+    studio.take("unsigned", act=start, again=wait("#alarm:not([hidden])"), ready=RUNS)
+    waits = "#do-checks[data-due]"
+    studio.take("alarms", act=touch("#alarm-all"), again=wait("dialog[open]"), ready=waits)
+    studio.take("clearance", act=touch("#do-checks"), again=wait(".ticks"), ready=waits)
+    studio.take("first-article", act=cleared, again=wait(".steps li"), ready=waits)
+
+
+def cleared(page: Page) -> None:
+    """Line clearance signed; what follows it comes by itself."""
+    page.locator("#do-checks").click()
+    page.wait_for_selector(".ticks, .steps")
+    ticks = page.locator(".ticks input")
+    for index in range(ticks.count()):
+        ticks.nth(index).check()
+    page.locator(".signature select").select_option("anna")
+    page.locator(".signature input").fill("2580")
+    page.locator("dialog footer .button").last.click()
+    page.wait_for_selector(".steps li")
