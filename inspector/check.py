@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inspector.approval import approval_of
 from inspector.config import ConfigError, Problem, Station
 from inspector.line.changeover import views_at
-from inspector.recipe import approval_of, read
+from inspector.recipe import read
 from inspector.store import signing_key
 from inspector.tools.card import Card, built_in, find_model, model_bytes
 from inspector.tools.onnx import Shelf

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inspector.approval import approve
 from inspector.config import ConfigError, Problem, load_yaml
 from inspector.identity import Action, Forbidden, Users, authorise
-from inspector.recipe import Recipe, RecipeFile, approve, digest_of, read
+from inspector.recipe import Recipe, RecipeFile, digest_of, read
 from inspector.store import StoreError, signing_key
 from inspector.store import recipes as kept
 from inspector.store.files import write_whole

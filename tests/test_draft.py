@@ -11,11 +11,11 @@ import pytest
 from spotted_parts import RECIPE, write_tiles
 from typer.testing import CliRunner
 
+from inspector.approval import approval_of, load_approved
 from inspector.cli import app
 from inspector.config import ConfigError
 from inspector.draft import adopt
 from inspector.identity import Action, Forbidden, Principal, Role, Users, authorise
-from inspector.recipe import approval_of, load_approved
 from inspector.store import StoreError, signing_key
 from inspector.store.recipes import draft_path, revision_path, revisions, subject
 from inspector.store.signatures import sign

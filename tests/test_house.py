@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cameras": {*GROUND, "beat", "logs"},
     "tools": GROUND,
     "recipe": {*GROUND, "tools"},
+    "approval": {*GROUND, "tools", "recipe"},
     "store": GROUND,
     "release": {
         *GROUND,
@@ -62,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "logs",
         "cameras",
         "recipe",
+        "approval",
         "store",
         "bus",
         "display",

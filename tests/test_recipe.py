@@ -1,11 +1,8 @@
-"""A recipe's file, its judgement whatever the frame holds, and its approval."""
+"""A recipe's file, and its judgement whatever the frame holds."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,15 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnx import TensorProto, helper, numpy_helper
+from level_model import ONE_VIEW, level, put_model, write
 
 from inspector.config import ConfigError
 from inspector.part import Batch, Outcome
-from inspector.recipe import Recipe, approve, load, load_approved, read
+from inspector.recipe import Recipe, load, read
 from inspector.tools import TOOLS
 from inspector.tools.card import ModelError
 from inspector.tools.onnx import Shelf
@@ -30,51 +26,6 @@ ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "station_configs" / "recipes").glob("*.yaml"))
 TODAY = date(2026, 11, 23)
 BATCH = Batch("B1", texts={"lot": "L2417A", "date": "16 NOV 26"})
-
-
-def put_model(models: Path, bias: float = 0.0) -> None:
-    """A detector of ``thing`` whose one box is the frame and whose score is the mean level / 255.
-
-    ``bias`` is added to the score: NaN makes a broken model.
-    """
-    rows = np.zeros((1, 2, 6), np.float32)
-    rows[0, 0, 2:4] = 32
-    gain = np.zeros((1, 2, 6), np.float32)
-    gain[0, 0, 4] = 1 / 255
-    shift = np.zeros((1, 2, 6), np.float32)
-    shift[0, 0, 4] = bias
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["floats"], ["mean"], keepdims=0),
-            helper.make_node("Mul", ["mean", "gain"], ["score"]),
-            helper.make_node("Add", ["score", "rows"], ["boxes"]),
-            helper.make_node("Add", ["boxes", "shift"], ["detections"]),
-        ],
-        "g",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, (1, 32, 32, 3))],
-        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, (1, 2, 6))],
-        [
-            numpy_helper.from_array(rows, "rows"),
-            numpy_helper.from_array(gain, "gain"),
-            numpy_helper.from_array(shift, "shift"),
-        ],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    data = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
-    folder = models / "level" / "1"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(data)
-    card = {
-        "name": "level",
-        "version": "1",
-        "task": "detect",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "input": {"dtype": "uint8"},
-        "output": {"format": "end-to-end"},
-        "classes": ["thing", "other"],
-    }
-    (folder / "card.json").write_text(json.dumps(card))
 
 
 TWO_VIEWS = """
@@ -92,29 +43,10 @@ tools:
     params: {model: level/1, threshold: 0.3, defects: {thing: critical}}
 """
 
-ONE_VIEW = """
-name: one
-tools:
-  - name: bright
-    kind: detect
-    roi: [0, 0, 16, 16]
-    params: {model: level/1, threshold: 0.1, counts: [{label: thing, exactly: 1}]}
-"""
-
-
-def write(folder: Path, text: str, name: str = "r.yaml") -> Path:
-    path = folder / name
-    path.write_text(text)
-    return path
-
 
 def recipe_of(folder: Path, text: str, bias: float = 0.0) -> Recipe:
     put_model(folder, bias)
     return load(write(folder, text), models=folder, threads=1)
-
-
-def level(value: int) -> np.ndarray:
-    return np.full((24, 32, 3), value, np.uint8)
 
 
 def test_a_good_part_passes(tmp_path: Path) -> None:
@@ -322,101 +254,6 @@ def test_recipes_of_one_shelf_share_their_sessions(tmp_path: Path) -> None:
         assert one.judge({"x": level(200)}, BATCH, TODAY).outcome == Outcome.PASS
         both = {"side": level(200), "top": level(0)}
         assert two.judge(both, BATCH, TODAY).outcome == Outcome.PASS
-
-
-@dataclass(frozen=True, slots=True)
-class Anna:
-    """Stands for a principal of ``inspector.identity``."""
-
-    id: str = "anna"
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """A recipe that anna approved."""
-
-    draft: Path
-    kept: Path
-    data: Path
-    models: Path
-    key: Ed25519PrivateKey
-
-    def load(self) -> Recipe:
-        return load_approved(self.draft, self.key.public_key(), self.data, self.models, 1)
-
-
-@pytest.fixture
-def approved(tmp_path: Path) -> Approved:
-    key, data, models = Ed25519PrivateKey.generate(), tmp_path / "data", tmp_path / "models"
-    put_model(models)
-    draft = write(tmp_path, ONE_VIEW)
-    kept = approve(draft, Anna(), key, data, models)
-    return Approved(draft, kept, data, models, key)
-
-
-def test_an_approved_recipe_loads_and_is_kept_whole(approved: Approved) -> None:
-    recipe = approved.load()
-
-    assert approved.kept == approved.data / "recipes" / "one" / f"{recipe.digest}.yaml"
-    assert approved.kept.read_bytes() == approved.draft.read_bytes()
-    signed = json.loads(approved.kept.with_suffix(".json").read_text())
-    assert signed["statement"]["principal"] == "anna"
-
-
-def test_the_kept_revision_loads_by_itself(approved: Approved) -> None:
-    key = approved.key.public_key()
-
-    assert load_approved(approved.kept, key, approved.data, approved.models).name == "one"
-
-
-def test_an_edited_recipe_is_a_draft(approved: Approved) -> None:
-    write(approved.draft.parent, ONE_VIEW.replace("0.1", "0.05"))
-
-    with pytest.raises(ConfigError, match=r"is a draft.*inspector recipe approve"):
-        approved.load()
-
-
-@pytest.mark.parametrize("member", ["name", "revision", "digest", "file_sha256", "principal"])
-def test_a_forged_statement_is_refused(approved: Approved, member: str) -> None:
-    path = approved.kept.with_suffix(".json")
-    signed = json.loads(path.read_text())
-    signed["statement"][member] = "mallory"
-    path.write_text(json.dumps(signed))
-
-    with pytest.raises(ConfigError, match="damaged or not by this station's key"):
-        approved.load()
-
-
-def test_a_tampered_revision_file_is_refused(approved: Approved) -> None:
-    approved.kept.write_text(approved.kept.read_text() + "# harmless\n")
-
-    with pytest.raises(ConfigError, match="not the file that was approved"):
-        approved.load()
-
-
-def test_another_stations_approval_is_refused(approved: Approved) -> None:
-    other = Ed25519PrivateKey.generate().public_key()
-
-    with pytest.raises(ConfigError, match="not by this station's key"):
-        load_approved(approved.draft, other, approved.data, approved.models)
-
-
-def test_an_approval_of_another_recipe_does_not_serve(approved: Approved) -> None:
-    changed = write(approved.draft.parent, ONE_VIEW.replace("0.1", "0.2"), "s.yaml")
-    digest = load(changed, approved.models).digest
-    stolen = approved.kept.with_name(f"{digest}.yaml")
-    shutil.copy(changed, stolen)
-    shutil.copy(approved.kept.with_suffix(".json"), stolen.with_suffix(".json"))
-
-    with pytest.raises(ConfigError, match="not the file that was approved"):
-        load_approved(changed, approved.key.public_key(), approved.data, approved.models)
-
-
-def test_other_models_than_the_approved_ones_are_refused(approved: Approved) -> None:
-    put_model(approved.models, bias=0.001)
-
-    with pytest.raises(ConfigError, match="models are not those that were approved"):
-        approved.load()
 
 
 def test_images_are_judged_off_line_as_on_the_line(tmp_path: Path) -> None:

@@ -187,8 +187,8 @@ def recipe_approve(
 
     Example: inspector recipe approve my-product.yaml --station station.yaml --as anna
     """
+    from inspector.approval import approve
     from inspector.config import load_station
-    from inspector.recipe import approve
     from inspector.store.keys import signing_key
 
     loaded = load_station(station)

@@ -20,6 +20,7 @@ import structlog
 import zmq
 
 from inspector import logs
+from inspector.approval import load_approved
 from inspector.beat import Beat, Ending
 from inspector.bus import CommandServer, run_dir
 from inspector.cameras.messages import frames_endpoint
@@ -40,7 +41,7 @@ from inspector.line.releasing import awaiting
 from inspector.line.report import status
 from inspector.line.watch import look_around, show
 from inspector.part import Batch
-from inspector.recipe import load, load_approved
+from inspector.recipe import load
 from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError, signing_key
 from inspector.tools.onnx import Shelf
