@@ -15,7 +15,7 @@ from inspector.config import ConfigError
 from inspector.part import Batch, Outcome, Pixels
 from inspector.recipe import Judgement, Recipe
 from inspector.tools.calibration import Board, Calibration, save_calibration
-from inspector.tools.calipers import fit_circle, fit_line
+from inspector.tools.calipers import agreeing, fit_circle, fit_line
 from inspector.virtual.bottle import BOTTLE_LINE, PartSpec, draw_setup, render_part
 
 RecipeOf = Callable[..., Recipe]
@@ -181,6 +181,16 @@ def test_fits_hold_against_a_quarter_of_outliers() -> None:
     along = fit_line(line, np.array([1.0, 0])).along
     assert math.degrees(math.atan2(along[1], along[0])) == pytest.approx(26.565, abs=0.2)
     assert fit_circle(np.stack([np.arange(9.0), np.arange(9.0)], 1)) is None
+
+
+def test_a_line_lies_on_the_edge_that_most_calipers_see() -> None:
+    """Two fifths of the calipers see a second edge: the line is not pulled between the two."""
+    rng = np.random.default_rng(4)
+    points = np.stack([np.arange(20.0) * 3, rng.normal(0, 0.05, 20)], 1)
+    points[12:, 1] += 6
+    line = fit_line(points, np.array([1.0, 0]), agreeing(points))
+    at_the_second = (57 - line.point[0]) * line.along[1] / line.along[0] + line.point[1]
+    assert abs(line.point[1]) < 0.1 and abs(at_the_second) < 0.3
 
 
 def test_caps_on_the_virtual_line_repeat_to_a_tenth_of_a_pixel(recipe_of: RecipeOf) -> None:
