@@ -40,7 +40,7 @@ RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 FOLLOW_UP_NS = 1_000_000
 """The least wait before looking again for an acknowledgement that the answer did not hold."""
 STAND_IN_NS = 40_000_000
-"""A loop that has not taken for this long judges something slow: the keeper takes in its place."""
+"""A loop that has not taken for this long does something slow: the keeper takes in its place."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class PlcGate:
     Whoever has something to say sends it, from his own thread: waking another to do it costs more
     than the exchange. A permit leaves from the thread that learnt of the commit, the answers are
     taken by the loop. The *keeper*, a thread of its own, opens the link, and stands in for the loop
-    while that is away in a long judgement.
+    while that is away for long.
     """
 
     def __init__(self, plc: Plc, hung_ns: int = HUNG_NS) -> None:
