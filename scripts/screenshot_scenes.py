@@ -22,9 +22,8 @@ READY = {
     "/batches": ".lots li",
     "/desk/review": ".detail h2:has-text('#')",
     "/desk/dashboards": "svg.chart",
-    "/desk/wall": ".wall svg.chart",
     "/desk/audit": "tbody tr",
-    "/desk/cameras": ".features table",
+    "/desk/cameras": "canvas.picture:not([hidden])",
     "/desk/gate": "[data-signal]",
     "/desk/system": ".log tr",
 }
@@ -46,6 +45,10 @@ def wait(selector: str) -> Callable[[Page], Any]:
     return lambda page: page.wait_for_selector(selector)
 
 
+def down_to(selector: str) -> Callable[[Page], Any]:
+    return lambda page: page.eval_on_selector(selector, "node => node.scrollIntoView()")
+
+
 def both(*acts: Callable[[Page], Any]) -> Callable[[Page], None]:
     def done(page: Page) -> None:
         for act in acts:
@@ -65,13 +68,26 @@ def shoot(studio: Studio) -> None:
     studio.take("lost", act=lose, ready=RUNS)
 
 
+def released(studio: Studio) -> None:
+    """The batch's line clearance and first article signed, so that the line is in production."""
+    page = studio.open("anna")
+    page.goto(studio.url)
+    page.wait_for_selector("#do-checks[data-due]")
+    cleared(page)
+    page.wait_for_selector(".state[data-state=ok]", timeout=120_000)
+    signed(page)
+    page.wait_for_selector("#fact-mode[data-mode=auto]")
+    page.close()
+
+
 def look(studio: Studio) -> None:
     """What is looked at and not touched."""
     studio.take("live", again=wait(HELD))
     studio.take("live-running", again=wait(RUNS), scheme="dark")
     studio.take("live-zh", again=wait(HELD), locale="zh-CN", sizes=SMALL)
     studio.take("login", "/login", user="")
-    studio.take("login-password", "/login", touch("[data-do=other], #other"), user="")
+    studio.take("login-password", "/login", touch(".ask .button:not(.tile)"),
+                again=wait("input[type=password]"), user="")  # fmt: skip
     batch = f"/batch/{studio.lot}"
     studio.take("batch", batch, ready=".gallery li")
     studio.take("batch-phone", batch, ready=".gallery li", sizes=PHONE)
@@ -79,22 +95,23 @@ def look(studio: Studio) -> None:
                 scheme="dark")  # fmt: skip
     studio.take("lot", f"/desk/batch?id={studio.lot}&by=batch", ready="#recall .tile")
     studio.take("lot-trace", f"/desk/batch?id={studio.lot}&by=batch", ready="#recall .tile",
-                again=lambda page: page.eval_on_selector("#trace", "n => n.scrollIntoView()"))  # fmt: skip
+                again=down_to("#trace"))  # fmt: skip
 
 
 def work(studio: Studio) -> None:
     """An engineer's pages while somebody works."""
+    studio.take("wall", "/desk/wall?period=hour", ready=".wall svg.chart", scheme="dark")
     studio.take("recipes", "/desk/recipes?recipe=bottle-line", tune, ready=".tools .button")
     studio.take("recipes-add", "/desk/recipes?recipe=bottle-line", add, ready=".tools .button")
-    studio.take("teach", "/desk/teach?recipe=bottle-line", teach, ready=".teach canvas")
-    studio.take("models", "/desk/models", ready=".card .rows:not(:has-text('…'))")
+    studio.take("teach", "/desk/teach?recipe=bottle-line", draw, ready=".teach canvas")
+    studio.take("teach-result", "/desk/teach?recipe=bottle-line", teach, ready=".teach canvas",
+                again=down_to(".outcome"))  # fmt: skip
+    studio.take("models", "/desk/models", ready=".release .button")
 
 
 def tune(page: Page) -> None:
     page.locator(".tools .button", has_text="print-there").click()
-    page.locator(".numbers input[type=number]").nth(4).wait_for()
-    field = page.locator("input[name='at least']")
-    field.fill("30")
+    page.locator("input[name=at_least]").fill("30")
     page.wait_for_selector(".outcome[data-running=false]")
 
 
@@ -104,8 +121,20 @@ def add(page: Page) -> None:
     page.locator("select[name=kind]").wait_for()
 
 
-def teach(page: Page) -> None:
+def draw(page: Page) -> None:
+    """The area of the label."""
     page.locator(".teach canvas[data-shown^='/picture/']").wait_for()
+    page.locator("canvas.areas").scroll_into_view_if_needed()
+    box = page.locator("canvas.areas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.38, box["y"] + box["height"] * 0.4)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.62, box["y"] + box["height"] * 0.78, steps=4)
+    page.mouse.up()
+
+
+def teach(page: Page) -> None:
+    draw(page)
     page.locator("input[name=last]").fill("12")
     page.locator(".bar .button.main").click()
     page.wait_for_selector(".outcome .held figure img", timeout=170_000)
@@ -166,7 +195,12 @@ def cleared(page: Page) -> None:
     ticks = page.locator(".ticks input")
     for index in range(ticks.count()):
         ticks.nth(index).check()
+    if ticks.count():
+        signed(page)
+    page.wait_for_selector(".steps li")
+
+
+def signed(page: Page) -> None:
     page.locator(".signature select").select_option("anna")
     page.locator(".signature input").fill("2580")
     page.locator("dialog footer .button").last.click()
-    page.wait_for_selector(".steps li")

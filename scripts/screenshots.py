@@ -20,7 +20,8 @@ from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from screenshot_scenes import shoot
+from screenshot_release import installed
+from screenshot_scenes import released, shoot
 
 from inspector.config import Web
 from inspector.identity import Principal, Role, Users
@@ -34,6 +35,7 @@ SIZES = {"": (1280, 800), "-1920": (1920, 1080)}
 PHONE = {"": (390, 844)}
 ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 EVERYBODY = frozenset({Role.OPERATOR, Role.QA, Role.ENGINEER, Role.ADMIN})
+LOT = "L9449R"
 LARGEST = 200_000
 """Bytes of a picture: a repository is cloned by people who never look at most of them."""
 PATIENCE_MS = 60_000
@@ -50,7 +52,7 @@ class Studio:
         self._browser, self._asked = browser, asked
         self.url = trial.page().rstrip("/")
         self.data = trial.data
-        self.lot = f"{trial.plan.films.product}-{trial.plan.films.lot}"
+        self.lot = LOT
         self._sessions = Sessions(trial.data, Users(trial.data), Web())
         self._contexts: dict[tuple[str, str, str], BrowserContext] = {}
 
@@ -69,12 +71,9 @@ class Studio:
     ) -> None:
         """``NAME.png`` and its larger sister: the page at ``path`` when ``ready`` is there and
         ``act`` is done; ``again`` is waited for before each of them."""
-        wanted = self._asked.names
-        if wanted and not any(name.startswith(start) for start in wanted):
+        if not self.wants(name):
             return
-        context = self._context(user, self._asked.locale or locale, self._asked.scheme or scheme)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page = self.open(user, self._asked.locale or locale, self._asked.scheme or scheme)
         width, height = next(iter(sizes.values()))
         page.set_viewport_size({"width": width, "height": height})
         try:
@@ -99,9 +98,20 @@ class Studio:
         finally:
             page.close()
 
+    def wants(self, name: str) -> bool:
+        """Whether the picture of this name is asked for."""
+        names = self._asked.names
+        return not names or any(name.startswith(start) for start in names)
+
+    def open(self, user: str, locale: str = "en-GB", scheme: str = "light") -> Page:
+        """An empty page of ``user``'s."""
+        page = self._context(user, locale, scheme).new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        return page
+
     def pages(self) -> list[str]:
         """Every page of the navigation."""
-        page = self._context("anna", "en-GB", "light").new_page()
+        page = self.open("anna")
         page.goto(self.url)
         found = page.eval_on_selector_all(".nav a", "a => a.map((e) => e.getAttribute('href'))")
         page.close()
@@ -161,6 +171,10 @@ def main() -> None:
             order="shuffled",
             page=0,
             station={
+                "line": "Filling 2",
+                "site": "Hamburg",
+                "batch.id": LOT,
+                "batch.product": "Valdoro still 0.5 l",
                 "clock": "trusted",
                 "stop.rejects_in_a_row": 0,
                 "store.pass_image_every": 4,
@@ -174,7 +188,11 @@ def main() -> None:
                 sys.exit((trial.plan.folder / "station.log").read_text())
             people(trial)
             browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-            shoot(Studio(browser, trial, asked))
+            studio = Studio(browser, trial, asked)
+            released(studio)
+            if studio.wants("models"):
+                installed(trial)
+            shoot(studio)
             browser.close()
     if asked.failed:
         sys.exit(f"screenshots: not taken: {', '.join(asked.failed)}")
@@ -204,7 +222,7 @@ def people(trial: Trial) -> None:
         ("L9452R", "4500128", "Valdoro still 0.5 l", "bottle-line", 24_000),
         ("J0231A", "4500131", "Apple juice 0.5 l", "juice-line", 8_000),
     )
-    batch = {"batch": f"{trial.plan.films.product}-{trial.plan.films.lot}", "target": 5000}
+    batch = {"batch": LOT, "target": 5000}
     with DeskLedger.open(trial.data) as desk:
         for id, order, product, recipe, target in orders:
             body = {"action": "plan", "batch": id, "order": order, "product": product,

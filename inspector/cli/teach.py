@@ -118,21 +118,49 @@ def teach_parts(
     false_reject: Annotated[
         float, typer.Option(help="Share of good parts that may be rejected.")
     ] = 0.01,
+    follow: Annotated[
+        str, typer.Option(help="The `align` step that finds the part; the ROI is on its golden "
+                               "picture. Takes --text.")
+    ] = "",
+    text: Annotated[
+        Path | None, typer.Option(help="The recipe, or a draft of it, that has the `align` step.")
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="Of a draft: the recipe beside which golden pictures lie.")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also train a small network on self-made defects, in this folder (minutes; needs "
+            "the extra `training`), and keep what is better; the same folder resumes it."
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How long, instead of the plan's 36.")
+    ] = None,
     models: Models = MODELS,
     threads: Threads = 1,
     as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Teach from the last good parts that a station has made, with a heat map of each.
 
     With --json a line now and then that says how far it is, then the result.
 
     Example: inspector teach parts --data data --recipe tile --view side --out taught
     """
+    from inspector.teach import TeachError
+    from inspector.teach.follow import leader_named
     from inspector.teach.parts import Asked, teach_parts
+    from inspector.tools.onnx import Shelf
 
+    leader = None
+    if follow:
+        if text is None:
+            raise TeachError("--follow names a step: give its recipe with --text")
+        leader = leader_named(follow, text, beside or text, Shelf(models, threads))
     asked = Asked(
         recipe, view, last, box(roi) if roi else None, product, frozenset(without or ()),
-        false_reject,
+        false_reject, leader, run, epochs,
     )  # fmt: skip
     with _said() if as_json else _bar() as told:
         result = teach_parts(data, asked, out, models, threads, told)

@@ -66,6 +66,8 @@ class Taught:
     """Which good picture each was."""
     maps: tuple[list[Map], list[Map], list[Map]] = ([], [], [])
     """What members that did not know it say of each good, spoilt and bad picture, together."""
+    judged: tuple[int, ...] | None = None
+    """Of which good pictures those are: all of them, or those that a network did not know."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,16 +5,16 @@ out. Imported by ``teach``.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from inspector.config import ConfigError
+from inspector.config import ConfigError, load_yaml
 from inspector.part import Batch, Pixels
-from inspector.recipe import read
+from inspector.recipe import RecipeFile, read
 from inspector.teach.pictures import TeachError
 from inspector.tools.align import Align, AlignStep
 from inspector.tools.follow import as_taught
@@ -36,23 +36,34 @@ class Leader:
         self, pictures: Sequence[Pixels], shelf: Shelf, roi: Roi | None
     ) -> list[Pixels]:
         """Each part as it was taught, cut to ``roi``. Raises ``TeachError`` where none is found."""
-        tool = Align(self.step.model_copy(update={"view": self.view}), shelf)
+        turned = self.eye(shelf, roi)
         out = []
         for number, pixels in enumerate(pictures):
-            context = Context(Batch("teach"), date.today())
             try:
-                found = tool.look(pixels, context)
-                place = context.places.get(self.step.name)
-                if place is None or not all(f.ok for f in found):
-                    why = "; ".join(f.reason for f in found if not f.ok) or "the part is not found"
-                    raise Unjudged(why)
-                out.append(crop(as_taught(pixels, place, roi, None), roi))
+                out.append(turned(pixels))
             except Unjudged as error:
                 what = f"picture {number + 1} of {len(pictures)}, by name: {error}"
                 raise TeachError(
                     f"{what}; take it out, or mend step `{self.step.name}` of {self.path}"
                 ) from None
         return out
+
+    def eye(self, shelf: Shelf, roi: Roi | None) -> Callable[[Pixels], Pixels]:
+        """What turns one part's picture back, and cuts it; it raises ``Unjudged`` where the part is
+        not found."""
+        tool = Align(self.step.model_copy(update={"view": self.view}), shelf)
+
+        def turned(pixels: Pixels) -> Pixels:
+            context = Context(Batch("teach"), date.today())
+            found = tool.look(pixels, context)
+            place = context.places.get(self.step.name)
+            if place is None or not all(f.ok for f in found):
+                raise Unjudged(
+                    "; ".join(f.reason for f in found if not f.ok) or "the part is not found"
+                )
+            return crop(as_taught(pixels, place, roi, None), roi)
+
+        return turned
 
     def yaml(self) -> str:
         """The step as it stands in its recipe."""
@@ -82,6 +93,18 @@ def leader_of(path: Path, shelf: Shelf) -> Leader:
     if found[0].follow:
         raise TeachError(f"step `{found[0].name}` of {path} follows another; follow one that leads")
     return Leader(found[0], path, file.views[0])
+
+
+def leader_named(name: str, text: Path, beside: Path, shelf: Shelf) -> Leader:
+    """The ``align`` step ``name`` of the recipe in ``text``, a draft maybe, whose golden pictures
+    lie beside ``beside``. Raises ``TeachError`` or ``ConfigError``."""
+    file = load_yaml(text, RecipeFile, shelf=shelf, folder=beside.parent)
+    step = next((s for s in file.tools if s.name == name), None)
+    if not isinstance(step, AlignStep):
+        raise TeachError(f"recipe {file.name} has no `align` step {name} to follow")
+    if step.follow:
+        raise TeachError(f"step `{name}` of {text} follows another; follow one that leads")
+    return Leader(step, text, step.view or file.views[0])
 
 
 def is_taught(path: Path, step: str) -> bool:

@@ -24,7 +24,9 @@ from inspector.store.pages import parts_of
 from inspector.store.query import PartHistory
 from inspector.store.reviews import Decision, Reviews
 from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, LEAST_GOOD, MOST_GOOD, teach_anomaly
+from inspector.teach.follow import Leader
 from inspector.teach.pictures import Progress, TeachError
+from inspector.teach.thorough import add_network
 from inspector.tools.anomaly import Map, worst
 from inspector.tools.bank import Bank, keep_bank
 from inspector.tools.onnx import Shelf
@@ -59,6 +61,12 @@ class Asked:
     without: frozenset[str] = frozenset()
     """Parts that are left out, by id: somebody has looked, and they are not good."""
     false_reject: float = FALSE_REJECT
+    follow: Leader | None = None
+    """The ``align`` step by which each part is turned back first; the ROI is on its golden
+    picture."""
+    run: Path | None = None
+    """Folder of the training of a network that judges too (``--thorough``)."""
+    epochs: int | None = None
 
 
 def teach_parts(
@@ -75,30 +83,38 @@ def teach_parts(
     unlike the others with their heat maps (``0.jpg``, ``0.png`` …) and ``result.json``. Raises
     ``TeachError``, ``ModelError``, ``StoreError`` or ``OSError``.
     """
-    parts, pictures = _seen(data, asked, progress)
+    shelf = Shelf(models, threads)
+    parts, pictures = _seen(data, asked, shelf, progress)
     taught = teach_anomaly(
         pictures,
-        Shelf(models, threads),
+        shelf,
         backbones=(BACKBONE,),
         false_reject=asked.false_reject,
         progress=progress,
     )
+    if asked.run is not None:
+        taught = add_network(
+            taught, pictures, [], asked.run, shelf, asked.false_reject, progress, asked.epochs
+        )
     out.mkdir(parents=True, exist_ok=True)
     bank = taught.bank
     digest = keep_bank(bank, out)
-    scores = [bank.score(worst(m)) for m in taught.maps[0]]
-    order = sorted(range(len(parts)), key=lambda i: -scores[i])
+    judged = taught.judged if taught.judged is not None else range(len(parts))
+    maps = dict(zip(judged, taught.maps[0], strict=True))
+    scores = {i: bank.score(worst(m)) for i, m in maps.items()}
+    order = sorted(scores, key=lambda i: -scores[i])
     for number, i in enumerate(order[:SHOWN]):
         _draw(out / f"{number}.jpg", pictures[i], None, bank)
-        _draw(out / f"{number}.png", pictures[i], taught.maps[0][i], bank)
+        _draw(out / f"{number}.png", pictures[i], maps[i], bank)
     result = {
         "bank": digest,
         "view": asked.view,
         "roi": asked.roi,
+        "follow": asked.follow.step.name if asked.follow else "",
         "size": list(bank.size),
         "report": taught.report,
         "parts": [_row(parts[i], scores[i]) for i in order],
-        "shown": min(SHOWN, len(parts)),
+        "shown": min(SHOWN, len(order)),
         "selfmade": [round(bank.score(worst(m)), 4) for m in taught.maps[1]],
     }
     write_whole(out / RESULT, json.dumps(result, ensure_ascii=False).encode())
@@ -133,26 +149,39 @@ def good_parts(data: Path, asked: Asked) -> Iterator[PartHistory]:
                 return
 
 
-def _seen(data: Path, asked: Asked, progress: Progress) -> tuple[list[PartHistory], list[Pixels]]:
+def _seen(
+    data: Path, asked: Asked, shelf: Shelf, progress: Progress
+) -> tuple[list[PartHistory], list[Pixels]]:
     """The parts that teach and what lies under the ROI of each. A picture that a disk has damaged
-    is left out; one of another size than the ROI was drawn for is a mistake."""
+    is left out, and one in which the step that is followed does not find the part; one of another
+    size than the ROI was drawn for is a mistake."""
     if not LEAST_GOOD <= asked.last <= MOST_GOOD:
         what = f"{LEAST_GOOD} to {MOST_GOOD} parts teach"
         raise TeachError(f"{what}, not {asked.last}")
     parts: list[PartHistory] = []
     pictures: list[Pixels] = []
+    turned = asked.follow.eye(shelf, asked.roi) if asked.follow else None
+    missed = ""
     for part in good_parts(data, asked):
         pixels, _ = read_image(data / _picture(part, asked.view))
         if pixels is None:
             continue
         try:
-            pictures.append(crop(pixels, asked.roi))
+            pictures.append(turned(pixels) if turned else crop(pixels, asked.roi))
         except Unjudged as error:
+            if turned is not None:
+                missed = missed or f"part {part.verdict.sequence}: {error}"
+                continue
             raise TeachError(f"part {part.verdict.sequence}: {error}; draw it anew") from None
         parts.append(part)
         progress("finding good parts", len(parts), asked.last)
         if len(parts) == asked.last:
             break
+    if len(parts) < LEAST_GOOD and missed and asked.follow:
+        raise TeachError(
+            f"step `{asked.follow.step.name}` finds the part in {len(parts)} good pictures, "
+            f"{LEAST_GOOD} are needed; {missed}"
+        )
     if len(parts) < LEAST_GOOD:
         of = f" of {asked.product}" if asked.product else ""
         raise TeachError(

@@ -91,25 +91,25 @@ def add_network(
         [taught.maps[1][i] for i in own],
         list(taught.maps[2]),
     ]
-    ways: dict[str, tuple[Bank, list[Scores]]] = {
-        "members": (taught.bank, _scores(of_members)),
-        "network": (replace(taught.bank, members=(), learnt=learnt), _scores(of_network)),
-        "both": (
-            replace(taught.bank, learnt=learnt),
-            _scores([_sums(a, b) for a, b in zip(of_members, of_network, strict=True)]),
-        ),
+    of_both = [_sums(a, b) for a, b in zip(of_members, of_network, strict=True)]
+    ways: dict[str, tuple[Bank, list[list[Map]]]] = {
+        "members": (taught.bank, of_members),
+        "network": (replace(taught.bank, members=(), learnt=learnt), of_network),
+        "both": (replace(taught.bank, learnt=learnt), of_both),
     }
-    figures = {name: _figure(scores) for name, (_, scores) in ways.items()}
+    figures = {name: _figure(_scores(maps)) for name, (_, maps) in ways.items()}
     margin = BETTER if len(bad) else UNPROVEN
     able = [name for name in figures if len(bad) or name != "network"]
     best = max(able, key=lambda name: figures[name] - (0 if name == "members" else margin))
-    bank, scores = ways[best]
+    bank, maps = ways[best]
     if best == "members":
         report = dict(taught.report)
     else:
+        scores = _scores(maps)
         bank = with_limit(bank, scores[0], false_reject)
         report = report_of(bank, scores[0], scores[1], scores[2], false_reject)
         report["compared"] = taught.report["compared"]
+        taught = replace(taught, maps=(maps[0], maps[1], maps[2]), judged=tuple(held))
     report["thorough"] = {
         "kept": best,
         "auroc_held_back": {k: round(v, 4) for k, v in figures.items()},

@@ -7,6 +7,7 @@ known. The recipe page imports this.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,15 @@ def steps_of(text: str) -> list[dict[str, Any]]:
         for index, step in enumerate(found["tools"])
         if isinstance(step, CommentedMap)
     ]
+
+
+def golden_of(text: str, name: str) -> str:
+    """The digest of the golden picture of the tool of this name; empty where it has none."""
+    for step in document(text)["tools"]:
+        if isinstance(step, CommentedMap) and step.get("name") == name:
+            digest = str((step.get("params") or {}).get("golden") or "")
+            return digest if re.fullmatch(r"[0-9a-f]{64}", digest) else ""
+    return ""
 
 
 def views_of(text: str) -> list[str]:

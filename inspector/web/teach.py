@@ -1,6 +1,7 @@
 """Teaching at the station: the last good parts enter, a draft with an ``anomaly`` tool leaves.
 
-An engineer chooses recipe, camera, area and parts; ``inspector teach parts`` learns from them as an
+An engineer chooses recipe, camera, area and parts, the `align` step that turns each part back
+first, and whether a network is trained too; ``inspector teach parts`` learns from them as an
 `errand`, one at a time, while the page shows how far it is. Then every part's score, the heat maps
 of those most unlike the others and the share of good parts that would be rejected are looked at,
 and what is good is kept as a draft that quality approves (I7). ``static/teach.js`` is the page's
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -26,6 +28,7 @@ from pydantic import BaseModel, Field
 from inspector.identity import Action
 from inspector.store import StoreError
 from inspector.store.files import write_whole
+from inspector.store.recipes import draft_path
 from inspector.web import drafts, recipetext
 from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
@@ -55,7 +58,14 @@ class Wish(BaseModel):
     roi: tuple[int, int, int, int] | None = None
     product: str = Field("", max_length=200)
     false_reject: float = Field(0.01, ge=0.001, le=0.2)
+    follow: str = Field("", pattern=r"^$|^[a-z][a-z0-9_-]{0,62}$")
+    """The `align` step that finds the part; the ROI is then on its golden picture."""
+    thorough: bool = False
+    """Whether a network of the product's own is trained too."""
     without: list[UUID] = Field([], max_length=200)
+
+
+Step = Annotated[str, PathParameter(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
 class Kept(BaseModel):
@@ -132,12 +142,22 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         text, _ = drafts.text_of(desk, name)
         steps = recipetext.steps_of(text)
         return {
+            "leaders": [
+                {
+                    "name": step["name"],
+                    "view": step["view"],
+                    "golden": f"/teach/{name}/golden/{step['name']}.png",
+                }
+                for step in steps
+                if step["kind"] == "align" and not step["follow"]
+            ],
+            "thorough": all(find_spec(needed) for needed in ("torch", "training")),
             "views": recipetext.views_of(text),
             "taken": [step["name"] for step in steps if step["kind"] != "anomaly"],
             "taught": [
-                {"name": step["name"], "view": step["view"], "roi": step["roi"]}
+                {key: step[key] for key in ("name", "view", "roi", "follow")}
                 for step in steps
-                if step["kind"] == "anomaly" and not step["follow"]
+                if step["kind"] == "anomaly"
             ],
             "products": _products(desk, name),
             "parts": pictures_of(desk, name),
@@ -188,6 +208,17 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
             raise HTTPException(404)
         return FileResponse(path)
 
+    @routes.get("/{name}/golden/{step}.png")
+    def golden(
+        name: Name, step: Step, who: Annotated[Session, May(Action.EDIT_RECIPE)]
+    ) -> FileResponse:
+        text, _ = drafts.text_of(desk, name)
+        digest = recipetext.golden_of(text, step)
+        path = drafts.origin_of(desk, name).parent / "golden" / f"{digest}.png"
+        if not digest or not path.is_file():
+            raise HTTPException(404)
+        return FileResponse(path)
+
     @routes.post("/{name}/draft")
     def keep(
         name: Name, kept: Kept, who: Annotated[Session, May(Action.EDIT_RECIPE)]
@@ -214,6 +245,12 @@ def _words(desk: Desk, name: str, wish: Wish, folder: Path) -> list[str]:
         "--last", str(wish.last), "--false-reject", str(wish.false_reject), "--out", str(folder),
         "--models", str(desk.station.models), "--product", wish.product, "--json",
     ]  # fmt: skip
+    if wish.follow:
+        draft, origin = draft_path(desk.data, name), drafts.origin_of(desk, name)
+        text = draft if draft.is_file() else origin
+        words += ["--follow", wish.follow, "--text", str(text), "--beside", str(origin)]
+    if wish.thorough:  # apart from the result, so that what was stopped goes on where it was
+        words += ["--run", str(desk.data / "teaching" / ".networks" / name)]
     if wish.roi:
         words += ["--roi", ",".join(map(str, wish.roi))]
     for part in wish.without:
@@ -228,6 +265,7 @@ def _step(text: str, tool: str, result: Mapping[str, Any]) -> dict[str, Any]:
         "name": tool,
         "kind": "anomaly",
         **({"view": result["view"]} if several else {}),
+        "follow": result.get("follow") or None,
         "roi": result["roi"],
         "params": {"bank": result["bank"], "threshold": THRESHOLD},
     }

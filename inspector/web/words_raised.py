@@ -124,6 +124,16 @@ TAUGHT = (
     ("{0} is there and is no recipe; name another file", "{0} 已存在且不是配方；请换一个文件"),
     ("the training in {0} ended with status {1}: {2}; the same command resumes it",
      "{0} 中的训练以状态 {1} 结束：{2}；再次执行同一命令可继续"),
+    ("--thorough needs `{0}`, which is not installed here; run `pip install"
+     " 'inspector[training]'`, or teach without it",
+     "深度示教需要 `{0}`，本机未安装；请运行 `pip install 'inspector[training]'`，或不用深度示教"),
+    ("recipe {0} has no `align` step {1} to follow", "配方 {0} 没有可跟随的定位工具 {1}"),
+    ("{0} has no `align` step to follow; add one, or teach without it",
+     "{0} 没有可跟随的定位工具；请添加，或不跟随"),
+    ("step `{0}` finds the part in {1#} good pictures, {2} are needed; {3}",
+     "`{0}` 在 {1} 张良品图像中找到工件，需要 {2} 张；{3}"),
+    ("--follow names a step: give its recipe with --text",
+     "--follow 指定了工具：请用 --text 给出其配方"),
     ("{0} is no recipe's digest", "{0} 不是配方的摘要"),
     ("{0} is no recipe's name", "{0} 不是配方名称"),
 )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from kept_parts import keep_parts
 from surfaces import scratched, surface
+from teach.test_thorough import brightness, silent
 from typer.testing import CliRunner
 
 from inspector.cli import app
@@ -20,8 +21,12 @@ from inspector.part import Batch, Outcome, PartId, Pixels
 from inspector.recipe import load
 from inspector.store import DeskLedger, History
 from inspector.store.reviews import Decision, Opinion, add_review
-from inspector.teach import TeachError
+from inspector.teach import TeachError, thorough
+from inspector.teach import parts as parts_room
+from inspector.teach.follow import leader_named
 from inspector.teach.parts import Asked, good_parts, teach_parts
+from inspector.tools.golden import keep_golden
+from inspector.tools.onnx import Shelf
 
 MODELS = Path(__file__).parents[2] / "models"
 RECIPE = """\
@@ -128,3 +133,88 @@ def test_a_station_is_taught_by_a_command(station: Path, tmp_path: Path) -> None
     picture = cv2.imread(str(out / "0.jpg"))
     heat = cv2.imread(str(out / "0.png"), cv2.IMREAD_UNCHANGED)
     assert picture.shape == (48, 80, 3) and heat.shape == (48, 80, 4)
+
+
+def anywhere(number: int) -> Pixels:
+    """A plate with a notch and a hole that lies elsewhere each time, on a dark belt."""
+    plate = np.full((64, 88), 170, np.uint8)
+    plate += surface(number, (88, 64)) // 8
+    plate[:20, :30] = 40
+    cv2.circle(plate, (62, 40), 9, 40, -1)
+    picture = np.full((128, 168), 40, np.uint8)
+    x, y = 12 + number * 7 % 50, 10 + number * 5 % 40
+    picture[y : y + 64, x : x + 88] = plate
+    return np.dstack([picture] * 3)
+
+
+def followed(folder: Path, beside: Path) -> Path:
+    """A recipe whose `align` step finds such a plate; its golden picture lies beside ``beside``."""
+    digest = keep_golden(anywhere(0), beside.parent)
+    text = f"""\
+name: plate
+views: [side]
+tools:
+  - name: place
+    kind: align
+    params: {{golden: {digest}, part: [12, 10, 100, 74]}}
+"""
+    path = folder / "plate.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def scattered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A station whose parts lie anyhow; the recipe is ``plate.yaml`` beside its data."""
+    folder = tmp_path_factory.mktemp("scattered")
+    recipe = followed(folder, folder / "plate.yaml")
+    made(folder / "data", recipe, [anywhere(n) for n in range(10)])
+    return folder
+
+
+def test_parts_that_lie_anyhow_are_turned_back_first(scattered: Path, tmp_path: Path) -> None:
+    """(S8) By a draft's `align` step, whose golden picture lies beside the recipe in service."""
+    origin = scattered / "plate.yaml"
+    draft = followed(tmp_path, origin)
+    leader = leader_named("place", draft, origin, Shelf(MODELS))
+    wanted = asked(last=8, roi=(44, 32, 68, 68), follow=leader)
+
+    _, pictures = parts_room._seen(scattered / "data", wanted, Shelf(MODELS), silent)
+
+    still = [abs(p.astype(int) - pictures[0]).max() for p in pictures]
+    assert len(pictures) == 8 and {p.shape for p in pictures} == {(36, 24, 3)}
+    assert max(still) <= 40, "each shows the same place of the plate, its surface alone differs"
+
+
+def test_what_cannot_be_followed_is_told(scattered: Path, tmp_path: Path) -> None:
+    origin, shelf = scattered / "plate.yaml", Shelf(MODELS)
+    with pytest.raises(TeachError, match="plate has no `align` step lead to follow"):
+        leader_named("lead", origin, origin, shelf)
+    other = tmp_path / "data"
+    plates = [np.dstack([surface(n, (168, 128))] * 3) for n in range(8)]
+    (tmp_path / "plate.yaml").write_text(RECIPE)
+    made(other, tmp_path / "plate.yaml", plates)
+    leader = leader_named("place", origin, origin, shelf)
+    with pytest.raises(TeachError, match=r"`place` finds the part in 0 good pictures, 8 are need"):
+        teach_parts(other, asked(follow=leader), tmp_path / "out", MODELS)
+
+
+@pytest.mark.slow
+def test_a_network_is_trained_too_where_it_is_asked_for(
+    scattered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training is left out, as in ``test_thorough``: the network is one that sees nothing. Who
+    was not shown to it is told apart, and what is followed stands in the result."""
+    monkeypatch.setattr(thorough, "train", lambda *given: brightness(tmp_path))
+    monkeypatch.setattr(thorough, "UNPROVEN", -1.0)
+    origin = scattered / "plate.yaml"
+    leader = leader_named("place", origin, origin, Shelf(MODELS))
+    wanted = asked(last=8, roi=(40, 24, 96, 70), follow=leader, run=tmp_path / "run")
+
+    result = teach_parts(scattered / "data", wanted, tmp_path / "out", MODELS)
+
+    assert result["follow"] == "place"
+    told = result["report"]["thorough"]
+    assert told["kept"] == "both" and told["held_back"]["good"] == 2
+    assert len(result["parts"]) == result["shown"] == 2, "the network knew the other six"
+    assert (tmp_path / "out" / "1.png").is_file() and not (tmp_path / "out" / "2.png").exists()

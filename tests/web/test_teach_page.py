@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from kept_parts import keep_parts
 from surfaces import surface
+from teach.test_teach_parts import anywhere
 from web.shift_of_parts import forget_shift
 from web.test_recipes_page import drag
 
@@ -19,6 +20,7 @@ from inspector.part import Batch
 from inspector.recipe import load
 from inspector.store import History
 from inspector.store.recipes import draft_path
+from inspector.tools.golden import keep_golden
 
 SLOW_MS = 60_000
 """Teaching takes seconds on a machine of its own; here six people's tests run beside it."""
@@ -33,6 +35,14 @@ tools:
     params:
       threshold: {tone: bright, method: fixed, level: 250}
       area: [40, 100000]      # a scratch
+"""
+FOLLOWED = """\
+name: plate
+views: [side]
+tools:
+  - name: place
+    kind: align
+    params: {golden: %s, part: [12, 10, 100, 74]}
 """
 PARTS = 14
 
@@ -152,3 +162,69 @@ def test_what_was_never_taught_is_not_saved(web: Any, plates: Path) -> None:
     assert (nothing.status_code, unknown.status_code, few.status_code) == (409, 409, 422)
     assert client.get("/teach/plate/picture/0.png").status_code == 404
     client.close()
+
+
+@pytest.fixture
+def scattered(web: Any, plates: Path) -> Iterator[Path]:
+    """Afterwards the plates lie still again: these parts lie elsewhere each time, and the recipe
+    has a tool that finds them."""
+    before = plates.read_text()
+    digest = keep_golden(anywhere(0), plates.parent)
+    plates.write_text(FOLLOWED % digest)
+    for name in ("drafts", "teaching"):
+        shutil.rmtree(web.data / name, ignore_errors=True)
+    forget_shift(web.data)
+    parts = [anywhere(n) for n in range(10)]
+    keep_parts(web.data, load(plates), parts, Batch("P2", "Plate 12", "plate"))
+    yield plates
+    plates.write_text(before)
+    shutil.rmtree(plates.parent / "golden")
+
+
+def test_the_picture_of_a_tool_that_may_be_followed_is_shown(web: Any, scattered: Path) -> None:
+    client = web.client(Role.ENGINEER, name="erik")
+    (leader,) = client.get("/teach/plate").json()["leaders"]
+
+    picture = client.get(leader["golden"])
+
+    assert (leader["name"], leader["view"]) == ("place", "side")
+    assert picture.status_code == 200 and picture.content[:4] == b"\x89PNG"
+    assert client.get("/teach/plate/golden/other.png").status_code == 404
+    client.close()
+
+
+@pytest.mark.slow
+def test_a_taught_tool_follows_parts_that_lie_anyhow(web: Any, page: Any, scattered: Path) -> None:
+    sign_in(web, page)
+    page.locator("select[name=follow]").select_option("place")
+    page.locator("canvas[data-shown='/teach/plate/golden/place.png']").wait_for()
+    drag(page, (44, 30), (92, 66), (168, 128))
+    page.locator("input[name=last]").fill("8")
+    page.locator(".bar").get_by_role("button", name="Teach").click()
+    page.locator(".teach .outcome h2", has_text="Taught from 8 good parts").wait_for()
+
+    page.locator("input[name=tool]").fill("brushed")
+    page.get_by_role("button", name="Save as draft").click()
+
+    page.locator(".revisions .draft").wait_for()
+    draft = draft_path(web.data, "plate").read_text()
+    assert "name: brushed\n    kind: anomaly\n    follow: place\n" in draft
+    page.locator(".numbers", has_text="place").wait_for()
+
+
+@pytest.mark.slow
+def test_a_network_is_trained_too_and_can_be_given_up(web: Any, page: Any, scattered: Path) -> None:
+    pytest.importorskip("torch", reason="NO TORCH: training at the station is not tested")
+    sign_in(web, page)
+    page.locator("input[name=last]").fill("8")
+    page.locator("input[name=thorough]").check()
+    page.locator(".bar").get_by_role("button", name="Teach").click()
+
+    page.locator(".teach .progress", has_text="Training on self-made defects").wait_for()
+    page.get_by_role("button", name="Stop").click()
+
+    page.locator(".teach .progress").wait_for(state="hidden")
+    assert page.locator(".note.bad").inner_text() == ""
+    with History(web.data) as history:
+        deeds = [r.body["action"] for r in history.desk("teach", 2)]
+    assert deeds == ["stop", "begin"]

@@ -13,6 +13,7 @@ let known = null;
 let result = null;
 let view = "";
 let roi = null;
+let lead = ""; // the align step that turns each part back first
 let part = 0; // of the kept ones; LIVE is the line's
 let tool = "";
 let heat = true;
@@ -50,6 +51,8 @@ const place = make("fieldset", { className: "field corners" });
 const progress = make("div", { className: "progress", role: "status" });
 const outcome = make("section", { className: "outcome card" });
 const [lastField, last] = input("last", 50, { min: 8, max: 200, step: 1 });
+const thorough = make("input", { type: "checkbox", name: "thorough" });
+const thoroughField = make("label", { className: "field check" }, thorough, make("span", {}, say("thorough")));
 const [shareField, share] = input("share", 1, { min: 0.1, max: 20, step: 0.1 });
 const product = make("select", { name: "product" });
 const teach = button("teach", say("begin"), () => begin(), "main");
@@ -71,12 +74,14 @@ async function read(path) {
 function show() {
   const looked = known.parts[part];
   areas.boxes = [{ name: say("area"), box: roi, chosen: true, fixed: false }];
-  if (part === LIVE) areas.live(() => view);
+  const leader = known.leaders.find((one) => one.name === lead);
+  if (leader) areas.show(leader.golden);
+  else if (part === LIVE) areas.live(() => view);
   else areas.show(looked?.pictures[view] ?? Object.values(looked?.pictures ?? {})[0] ?? "");
   areas.draw();
-  canvas.hidden = part !== LIVE && !looked;
+  canvas.hidden = !leader && part !== LIVE && !looked;
   empty.hidden = !canvas.hidden;
-  canvas.setAttribute("aria-label", `${say("picture")} ${part === LIVE ? say("live") : looked ? `#${looked.number}` : ""}`);
+  canvas.setAttribute("aria-label", leader ? say("golden", lead) : `${say("picture")} ${part === LIVE ? say("live") : looked ? `#${looked.number}` : ""}`);
   if (place.contains(document.activeElement)) return;
   const whole = button("fit", say("whole"), () => {
     roi = null;
@@ -111,7 +116,8 @@ function head() {
 async function begin() {
   note.textContent = "";
   const wish = {
-    view, roi, last: Number(last.value), product: product.value, false_reject: Number(share.value) / 100, without: [...out],
+    view, roi, last: Number(last.value), product: product.value, false_reject: Number(share.value) / 100, follow: lead,
+    thorough: thorough.checked, without: [...out],
   };
   try {
     await act(`/teach/${given.name}`, wish);
@@ -119,6 +125,24 @@ async function begin() {
   } catch (failed) {
     tell(failed);
   }
+}
+
+// A part that stands anyhow is turned back first: then the area is on the picture of that step.
+function leaders() {
+  if (!known.leaders.length) return null;
+  const options = [["", say("follow.none")], ...known.leaders.map((one) => [one.name, one.name])];
+  const more = make("p", { className: "soft" });
+  const explain = () => {
+    more.textContent = say(lead ? "follow.more" : "follow.still");
+  };
+  explain();
+  const chosen = choice("follow", options, lead, (name) => {
+    [lead, roi] = [name, null];
+    view = known.leaders.find((one) => one.name === name)?.view ?? view;
+    explain();
+    show();
+  });
+  return make("div", { className: "field" }, chosen, more);
 }
 
 // --- how far it is ---
@@ -148,7 +172,7 @@ async function follow() {
 function judge() {
   outcome.hidden = !result;
   if (!result) return;
-  const { false_reject: wrong, good, selfmade } = result.report;
+  const { false_reject: wrong, good, selfmade, thorough: network } = result.report;
   const percent = (value) => `${number(100 * value, 1)} %`;
   const name = make("input", { type: "text", name: "tool", value: tool, pattern: "[a-z][a-z0-9_\\-]*", required: true });
   name.setAttribute("list", "taught");
@@ -160,6 +184,7 @@ function judge() {
     [say("interval"), say("interval.from", percent(wrong.interval95[0]), percent(wrong.interval95[1]))],
     [say("wanted"), percent(wrong.wanted)],
     [say("selfmade"), say("selfmade.of", number(selfmade.found), number(selfmade.of), number(selfmade.auroc, 3))],
+    ...(network ? [[say("network"), say(`network.${network.kept}`)]] : []),
   ];
   outcome.replaceChildren(
     make("div", { className: "counts" },
@@ -260,11 +285,17 @@ async function start(root) {
   result = known.result;
   const before = result?.asked;
   view = known.views.includes(before?.view) ? before.view : known.views[0];
-  roi = before?.roi ?? known.taught[0]?.roi ?? null;
-  tool = known.taught[0]?.name ?? "surface";
+  const taught = known.taught[0];
+  const led = (name) => (known.leaders.some((one) => one.name === name) ? name : "");
+  lead = led(before ? before.follow : taught?.follow);
+  roi = before ? before.roi : (taught?.roi ?? null);
+  thorough.checked = Boolean(known.thorough && before?.thorough);
+  thorough.disabled = !known.thorough;
+  tool = taught?.name ?? "surface";
   if (before) [last.value, share.value] = [before.last, 100 * before.false_reject];
   if (!known.parts.length) part = LIVE;
-  const side = make("section", { className: "numbers" }, make("h2", {}, say("what")), make("p", { className: "soft" }, say("what.more")), place, progress);
+  const side = make("section", { className: "numbers" }, make("h2", {}, say("what")), make("p", { className: "soft" }, say("what.more")), leaders(), place,
+    thoroughField, make("p", { className: "soft" }, say(known.thorough ? "thorough.more" : "thorough.none")), progress);
   root.replaceChildren(head(), note, make("div", { className: "work" }, make("div", { className: "stage" }, canvas, empty), side), outcome);
   if (before?.product) product.value = before.product;
   progress.hidden = true;
