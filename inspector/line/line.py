@@ -306,8 +306,6 @@ class Line:
                 self.clock.synced(now_ns), self.tolerated.so_far(part),
             )  # fmt: skip
             self.judges.give(candidate, judge)
-            newest = max(frame.host_ns for frame in part.frames.values())
-            self.counters.stages["wait"].add(max(0, now_ns - newest))
 
     def take_judged(self) -> None:
         """All that the judges have said. A part that was concluded meanwhile stays as it is."""
@@ -316,6 +314,8 @@ class Line:
             spent = judged.ended_ns - judged.began_ns
             self._judge_ns += (spent - self._judge_ns) // 8
             self.counters.stages["judge"].add(spent)
+            newest = max(frame.host_ns for frame in part.frames.values())
+            self.counters.stages["wait"].add(max(0, judged.began_ns - newest))
             if self.matching.parts.get(part.sequence) is not candidate:
                 continue
             if isinstance(judged.judgement, Exception):
