@@ -82,9 +82,9 @@ def released(studio: Studio) -> None:
 
 def look(studio: Studio) -> None:
     """What is looked at and not touched."""
-    studio.take("live", again=wait(HELD))
-    studio.take("live-running", again=wait(RUNS), scheme="dark")
-    studio.take("live-zh", again=wait(HELD), locale="zh-CN", sizes=SMALL)
+    studio.take("live", act=calm, again=wait(HELD))
+    studio.take("live-running", act=calm, again=wait(RUNS), scheme="dark")
+    studio.take("live-zh", act=calm, again=wait(HELD), locale="zh-CN", sizes=SMALL)
     studio.take("login", "/login", user="")
     studio.take("login-password", "/login", touch(".ask .button:not(.tile)"),
                 again=wait("input[type=password]"), user="")  # fmt: skip
@@ -166,11 +166,11 @@ def dialogs(studio: Studio) -> None:
         "station": touch("#station"),
         "person": touch("#person"),
     }.items():
-        studio.take(name, act=act, again=wait(shown), ready=RUNS)
+        studio.take(name, act=both(calm, act), again=wait(shown), ready=RUNS)
     studio.take("sign-in", act=touch("#person"), again=wait(".tile"), ready=RUNS, user="")
     studio.take("pin", act=touch("#person", ".tile"), again=wait(".keys"), ready=RUNS, user="")
     studio.take(
-        "help-called", act=touch("#do-help", "dialog .choices .button >> nth=1"),
+        "help-called", act=both(calm, touch("#do-help", "dialog .choices .button >> nth=1")),
         again=wait("#help-bar:not([hidden])"), ready=RUNS, sizes=SMALL,
     )  # fmt: skip
 
@@ -178,7 +178,8 @@ def dialogs(studio: Studio) -> None:
 def steps(studio: Studio) -> None:
     """A planned batch is started, cleared, and tried by its first article."""
     start = both(
-        touch("#do-start", ".orders .tile", "dialog footer .main"),
+        come,
+        touch("#do-start", ".orders .tile:has-text('4500127')", "dialog footer .main"),
         wait("#do-checks[data-due]"),
     )
     studio.take("unsigned", act=start, again=wait("#alarm:not([hidden])"), ready=RUNS)
@@ -186,6 +187,22 @@ def steps(studio: Studio) -> None:
     studio.take("alarms", act=touch("#alarm-all"), again=wait("dialog[open]"), ready=waits)
     studio.take("clearance", act=touch("#do-checks"), again=wait(".ticks"), ready=waits)
     studio.take("first-article", act=cleared, again=wait(".steps li"), ready=waits)
+
+
+def come(page: Page) -> None:
+    """Whoever was called for has come."""
+    if page.locator("#help-come").is_visible():
+        page.locator("#help-come").click()
+        page.wait_for_selector("#help-bar", state="hidden")
+
+
+def calm(page: Page) -> None:
+    """Somebody has seen the alarms: a machine that draws pictures as well is late now and then."""
+    page.wait_for_selector("#caption:not([hidden])")
+    for _ in range(4):
+        if page.locator("#alarm-acknowledge").is_visible():
+            page.locator("#alarm-acknowledge").click()
+            page.wait_for_timeout(500)
 
 
 def cleared(page: Page) -> None:

@@ -166,7 +166,7 @@ def main() -> None:
         plan = Plan(
             films,
             folder / "trial",
-            rate=4.0,
+            rate=3.0,
             recipes=recipes,
             order="shuffled",
             page=0,

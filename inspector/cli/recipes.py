@@ -112,6 +112,26 @@ def recipe_adopt(
     print(json.dumps({"kept": str(path)})) if as_json else console.print(f"approved: {path}")
 
 
+@app.command("unsaid")
+def recipe_unsaid(recipe: RecipeFile, as_json: Json = False) -> None:
+    """List the numbers that a recipe leaves at their defaults, with what each means.
+
+    Example: inspector recipe unsaid my-product.yaml --json
+    """
+    from inspector.unsaid import unsaid
+
+    found = unsaid(recipe)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    rows = [
+        {"tool": step["name"], "setting": one["name"], "default": one["value"], "help": one["help"]}
+        for step in found
+        for one in step["settings"]
+    ]
+    print_rows("Left unsaid", rows)
+
+
 @app.command("kinds")
 def recipe_kinds(models: Models = MODELS, as_json: Json = False) -> None:
     """List the kinds of tool that `inspector recipe step` makes, and the models that each may have.

@@ -53,6 +53,10 @@ class Change(BaseModel):
 
     place: list[str | int] = Field(min_length=3, max_length=12)
     value: bool | float | tuple[int, int, int, int]
+    new: bool = False
+    """Whether the text leaves it unsaid so far."""
+    whole: list[float] = Field([], max_length=4)
+    """The row of defaults in which a new number stands."""
 
 
 class Given(BaseModel):
@@ -186,6 +190,19 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     ) -> dict[str, Any]:
         text = _with(desk, name, given)
         return {"revision": drafts.keep(desk, name, text, who.principal, _changes(given))}
+
+    @routes.get("/{name}/unsaid")
+    def unsaid(
+        name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]
+    ) -> list[dict[str, Any]]:
+        draft, origin = kept.draft_path(desk.data, name), drafts.origin_of(desk, name)
+        text = draft if draft.is_file() else origin
+        found: list[dict[str, Any]] = answer_of(["recipe", "unsaid", str(text), "--json"])
+        return [
+            setting | {"place": ["tools", index, *setting["place"]]}
+            for index, step in enumerate(found)
+            for setting in step["settings"]
+        ]
 
     @routes.get("/{name}/kinds")
     def kinds(name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]) -> list[dict[str, Any]]:
@@ -363,7 +380,9 @@ def _with(desk: Desk, name: str, given: Given) -> str:
         [
             (c.place, list(c.value) if isinstance(c.value, tuple) else c.value)
             for c in given.changes
+            if not c.new
         ],
+        [(c.place, c.value, c.whole) for c in given.changes if c.new],
     )
 
 

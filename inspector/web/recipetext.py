@@ -66,11 +66,18 @@ def views_of(text: str) -> list[str]:
     return [str(view) for view in document(text).get("views") or ["image"]]
 
 
-def changed(text: str, changes: Sequence[tuple[Place, Any]]) -> str:
-    """``text`` with values put in their places. Raises ``Refused`` for a place that is none."""
+def changed(
+    text: str,
+    changes: Sequence[tuple[Place, Any]],
+    fresh: Sequence[tuple[Place, Any, Sequence[float]]] = (),
+) -> str:
+    """``text`` with values put in their places; ``fresh`` ones are in none yet, with the row of
+    defaults that each stands in. Raises ``Refused`` for a place that is none."""
     found = document(text)
     for place, value in changes:
         _put(found, place, value)
+    for place, value, whole in fresh:
+        _say(found, place, value, whole)
     return yamltext.written(found, text)
 
 
@@ -141,6 +148,46 @@ def _put(found: CommentedMap, place: Place, value: Any) -> None:
     except (KeyError, IndexError, TypeError):
         name = ".".join(map(str, place))
         raise Refused(f"the recipe has no {name} any more; load it again") from None
+
+
+def _say(found: CommentedMap, place: Place, value: Any, whole: Sequence[float]) -> None:
+    """Write down what was left at its default."""
+    name = ".".join(map(str, place))
+    gone = Refused(f"the recipe has no {name} any more; load it again")
+    if len(place) < 4 or place[0] != "tools" or place[2] != "params" or isinstance(value, list):
+        raise Refused("only what stands under `tools` is changed here")
+    *path, last = place
+    row = isinstance(last, int)
+    if row:
+        path, key = path[:-1], path[-1]
+    else:
+        key = last
+    node: Any = found
+    try:
+        for part in path:
+            if isinstance(node, CommentedMap) and isinstance(part, str):
+                node = node.setdefault(part, CommentedMap())
+            else:
+                node = node[part]
+        if not isinstance(node, CommentedMap) or not isinstance(key, str):
+            raise TypeError("no settings")
+        if not row:
+            node[key] = _plain(value)
+            return
+        if key not in node:
+            numbers = CommentedSeq(_plain(one) for one in whole)
+            numbers.fa.set_flow_style()
+            node[key] = numbers
+        node[key][last] = _plain(value)
+    except (KeyError, IndexError, TypeError):
+        raise gone from None
+
+
+def _plain(value: bool | float) -> bool | int | float:
+    """A number as people write it."""
+    if isinstance(value, bool):
+        return value
+    return int(value) if float(value).is_integer() else value
 
 
 def _put_roi(node: Any, key: str | int, value: list[int]) -> None:

@@ -36,6 +36,8 @@ ROWS: Mapping[str, Sequence[tuple[str, str]]] = {
 """By language; the code's own, English, needs none."""
 
 _PLACE = re.compile(r"\{(\d)(#?)\}")
+QUOTED = {"zh": "“\\1”"}
+"""How a language puts a text between quotation marks; the others as English does."""
 _CODE = re.compile(r"`([^`]*)`")
 Words = Mapping[str, str]
 
@@ -77,7 +79,7 @@ def exact(language: str) -> Mapping[str, str]:
 def said(language: str, text: str, words: Words) -> str:
     """``text`` in ``language``; ``words`` are the recipes' own. What the record puts between
     backticks stands between quotation marks, as people write it."""
-    return _CODE.sub("“\\1”", _said(language, text, words, DEPTH))
+    return _CODE.sub(QUOTED.get(language, '"\\1"'), _said(language, text, words, DEPTH))
 
 
 def _said(language: str, text: str, words: Words, depth: int) -> str:

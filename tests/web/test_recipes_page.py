@@ -93,6 +93,26 @@ def test_a_limit_is_tuned_on_the_newest_parts_saved_and_signed(
     assert draft_path(web.data, "tile").read_text() == RECIPE, "roll-back is the older text"
 
 
+@pytest.mark.slow
+def test_what_the_recipe_leaves_unsaid_is_tuned_as_well(web: Any, page: Any, recipe: Path) -> None:
+    sign_in(web, page, Role.ENGINEER, "erik")
+    page.get_by_role("button", name="More settings").click()
+    roundest = page.locator(".numbers input[name='round 1']")
+    roundest.wait_for()
+    assert roundest.input_value() == "1"
+    assert "1 is a circle" in page.locator(".numbers").inner_text(), "what it means"
+    roundest.fill("0.5")
+
+    page.locator(".outcome[data-running=false]").wait_for()
+    assert page.locator(".flip[data-now=pass]").count() >= 3, (
+        "what is squarer than that counts no more"
+    )
+    page.get_by_role("button", name="Save as draft").click()
+    page.locator(".revisions .draft").wait_for()
+    assert "round: [0, 0.5]" in draft_path(web.data, "tile").read_text()
+    page.locator(".numbers input[name='round 1']").wait_for()
+
+
 def drag(page: Any, start: tuple[int, int], end: tuple[int, int], size: tuple[int, int]) -> None:
     """With the pointer over the picture, in its pixels."""
     box = page.locator("canvas.areas").bounding_box()
@@ -200,7 +220,7 @@ def test_what_is_no_recipe_is_not_saved(web: Any, recipe: Path) -> None:
     )
 
     assert answer.status_code == 409
-    assert "“area” is [smallest, largest]" in answer.json()["error"]
+    assert '"area" is [smallest, largest]' in answer.json()["error"]
     assert stale.status_code == outside.status_code == 409
     assert not draft_path(web.data, "tile").exists()
     client.close()

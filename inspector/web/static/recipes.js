@@ -11,6 +11,7 @@ const SETTLE_MS = 700; // After the last change, before parts are judged again.
 const LOOK_MS = 500;
 
 const changes = new Map(); // place as JSON → value
+const unsaid = new Map(); // place as JSON → a setting that the text leaves at its default
 let known = null;
 let chosen = 0; // the tool
 let field = null; // place of the area that is drawn, as JSON
@@ -76,7 +77,10 @@ function changed() {
 }
 
 function wish() {
-  return { base: known.base, changes: [...changes].map(([place, to]) => ({ place: JSON.parse(place), value: to })) };
+  return { base: known.base, changes: [...changes].map(([place, to]) => {
+    const fresh = unsaid.get(place);
+    return { place: JSON.parse(place), value: to, ...(fresh ? { new: true, whole: fresh.whole } : {}) };
+  }) };
 }
 
 async function read(path) {
@@ -132,6 +136,7 @@ function fields(step) {
   const tuned = step.fields.filter((one) => !one.roi);
   for (const one of tuned) rows.push(tune(one));
   if (!tuned.length) rows.push(make("p", { className: "soft" }, say("no_numbers")));
+  if (given.edit) rows.push(...rest(step));
   if (given.edit) rows.push(button("delete", "remove", () => remove(step)));
   numbers.replaceChildren(...rows);
 }
@@ -164,7 +169,7 @@ function tune(one) {
   const yes = typeof one.value === "boolean";
   const input = yes
     ? make("input", { type: "checkbox", checked: now, disabled: !given.edit })
-    : make("input", { type: "number", step: "any", value: now, disabled: !given.edit });
+    : make("input", { type: "number", step: "any", value: now ?? "", placeholder: now === null ? "–" : "", disabled: !given.edit });
   input.name = one.name;
   const label = make("label", { className: yes ? "field check" : "field" }, ...(yes ? [input] : []), make("span", {}, one.name.replaceAll("_", " ")), ...(yes ? [] : [input]));
   const mark = () => {
@@ -172,14 +177,38 @@ function tune(one) {
   };
   input.addEventListener(yes ? "change" : "input", () => {
     const to = yes ? input.checked : input.valueAsNumber;
-    if (!yes && !Number.isFinite(to)) return;
-    if (to === one.value) changes.delete(place);
+    const none = one.value === null && !Number.isFinite(to);
+    if (!yes && !none && !Number.isFinite(to)) return;
+    if (none || to === one.value) changes.delete(place);
     else changes.set(place, to);
     mark();
     changed();
   });
   mark();
   return label;
+}
+
+// What the text leaves unsaid is asked for when somebody wants to see it.
+function rest(step) {
+  if (!known.unsaid) {
+    return [button("recipe", "unsaid", async () => {
+      try {
+        known.unsaid = await read(`/recipes/${given.name}/unsaid`);
+      } catch (failed) {
+        note.textContent = failed.message;
+        return;
+      }
+      for (const one of known.unsaid) unsaid.set(JSON.stringify(one.place), one);
+      fields(known.steps[chosen]);
+    })];
+  }
+  const mine = known.unsaid.filter((one) => one.place[1] === step.place[1]);
+  if (!mine.length) return [make("p", { className: "soft" }, say("unsaid.none"))];
+  return [make("h3", {}, say("unsaid.title")), ...mine.map((one) => {
+    const made = tune(one);
+    if (one.help) made.append(make("small", { className: "soft" }, one.help));
+    return made;
+  })];
 }
 
 function choose(index) {

@@ -38,7 +38,7 @@ export function inWords(text) {
   const key = `${language} ${text}`;
   if (!memory.has(key)) {
     if (memory.size >= KEPT) memory.clear();
-    memory.set(key, look(text, DEPTH).replace(/`([^`]*)`/g, "“$1”"));
+    memory.set(key, look(text, DEPTH).replace(/`([^`]*)`/g, language === "zh" ? "“$1”" : '"$1"'));
   }
   return memory.get(key);
 }

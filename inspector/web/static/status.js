@@ -1,6 +1,6 @@
 // Facts, figures, alarms and the station's state: a heartbeat enters, and what the desk says.
 
-import { act, byId, clock, icon, known, make, number, put, word } from "./frame.js";
+import { act, byId, clock, icon, known, language, make, number, put, word } from "./frame.js";
 import { asPerson, button, open } from "./dialog.js";
 import { inWords, labelled } from "./said.js";
 
@@ -109,7 +109,9 @@ function sorted() {
 
 function what(alarm) {
   const code = known(`alarm.${alarm.code}`) ? alarm.code : "other";
-  const detail = labelled(alarm.detail);
+  // what a line waits for is a list of names; all else is a sentence
+  const needs = alarm.code === "unsigned" ? (alarm.detail ?? "").split(" ").filter(Boolean) : [];
+  const detail = needs.length ? new Intl.ListFormat(language).format(needs.map(labelled)) : labelled(alarm.detail);
   return { name: word(`alarm.${code}`) + (detail ? ` (${detail})` : ""), mend: word(`mend.${code}`) };
 }
 
