@@ -8,7 +8,6 @@ Imports the nouns and the bus; the line, plant and web import it.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import struct
 import time
@@ -248,7 +247,7 @@ class Display:
         ]
         body = _shown(verdict) | {
             "views": views,
-            "counts": dataclasses.asdict(counts),
+            "counts": _fields(counts),
             "product": product,
         }
         self._send(pack(topic, verdict.sequence, now, body, pictures.values()))
@@ -258,7 +257,13 @@ class Display:
         """Publish the heartbeat; call it every ``HEARTBEAT_S``. Whether anybody listens."""
         if not self.heard(Topic.STATUS):
             return False
-        self._send(pack(Topic.STATUS, 0, self._clock(), dataclasses.asdict(status)))
+        # `dataclasses.asdict` copies every figure by itself: three times what all of this costs.
+        body = _fields(status) | {
+            "counts": _fields(status.counts),
+            "health": [_fields(one) for one in status.health],
+            "alarms": [_fields(one) for one in status.alarms],
+        }
+        self._send(pack(Topic.STATUS, 0, self._clock(), body))
         return True
 
     def close(self) -> None:
@@ -325,6 +330,11 @@ def subscriber(run: Path, topic: str, context: zmq.Context[Any], conflate: bool 
     socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
     socket.connect(endpoint(run, "display"))
     return socket
+
+
+def _fields(noun: Any) -> dict[str, Any]:
+    """The fields of a dataclass, as they are."""
+    return {name: getattr(noun, name) for name in noun.__dataclass_fields__}
 
 
 def pack(

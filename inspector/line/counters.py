@@ -26,6 +26,7 @@ SETTLE_NS = 2_000_000_000
 """A difference that lasts this long is one; a shorter one is parts under way."""
 RECENT = 3000
 """Latencies kept for percentiles: a minute at 50 parts/s."""
+SORTED_NS = 1_000_000_000
 
 
 class Histogram:
@@ -61,6 +62,8 @@ class Counters:
     """What each camera said of itself last."""
     recent_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     arrivals_ns: deque[int] = field(default_factory=lambda: deque(maxlen=1024))
+    _sorted_ns: int = -SORTED_NS
+    _percentiles: dict[str, float] = field(default_factory=dict)
 
     def triggered(self, trigger_ns: int) -> None:
         """A part was counted by the authority."""
@@ -88,14 +91,15 @@ class Counters:
             of[Outcome.NOT_INSPECTED],
         )  # fmt: skip
 
-    def percentiles(self) -> dict[str, float]:
-        """Trigger to acknowledged decision, in ms; empty without parts."""
-        ordered = sorted(self.recent_ms)
-        if not ordered:
-            return {}
-        last = len(ordered) - 1
-        named = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-        return {name: round(ordered[round(last * q)], 2) for name, q in named.items()}
+    def percentiles(self, now_ns: int) -> dict[str, float]:
+        """Trigger to acknowledged decision, in ms; empty without parts. Sorted once a second."""
+        if now_ns >= self._sorted_ns + SORTED_NS:
+            self._sorted_ns = now_ns
+            ordered = sorted(self.recent_ms)
+            last = len(ordered) - 1
+            named = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0} if ordered else {}
+            self._percentiles = {n: round(ordered[round(last * q)], 2) for n, q in named.items()}
+        return self._percentiles
 
     def rate(self, now_ns: int) -> tuple[float, float]:
         """Parts per second and ms per part over the last ten seconds."""

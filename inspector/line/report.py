@@ -41,7 +41,7 @@ def status(line: Line, now_ns: int) -> Status:
         counts=counters.batch(batch.id),
         parts_per_s=round(per_s, 2),
         takt_ms=round(takt_ms, 2),
-        latency_ms=counters.percentiles(),
+        latency_ms=counters.percentiles(now_ns),
         deadline_ms=round(travel.gate_mm / travel.speed_mm_s * 1e3 - travel.lead_ms, 1)
         if station.plc
         else 0.0,

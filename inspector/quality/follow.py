@@ -206,11 +206,10 @@ class Follower:
                 self._tags[name] = indicator.value
         return entries
 
-    def state(self) -> dict[str, Any]:
-        """For pages."""
+    def asked(self) -> dict[str, Any]:
+        """Of the state, what somebody at the line waits for: first article and challenge."""
         article = self.article
         return {
-            "position": self._position,
             "first_article": None if article is None else {
                 "id": article.id, "batch": article.batch, "attempt": article.attempt,
                 "passed": article.passed or article.id in self._passed,
@@ -219,6 +218,11 @@ class Follower:
                           for s in article.steps()],
             },
             "challenge": self.challenges.state() if self.challenges else None,
+        }  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """For pages."""
+        return self.asked() | {
             "spc": self.charts.state() if self.charts else None,
             "drift": self.drift.state() if self.drift else None,
             "health": self.health.state(),

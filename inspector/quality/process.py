@@ -50,6 +50,9 @@ PICTURE_S = 2.0
 """How often a picture is asked for: the line encodes none for us in between."""
 RETRY_S = 5.0
 STATE_S = 0.5
+"""How often the state of a first article or a challenge is written, if it is another …"""
+CHARTS_S = 2.0
+"""… and how often the charts' is: 50 kB, that cost as much as following the parts does."""
 ME = Principal("quality", frozenset({Role.SYSTEM}))
 
 
@@ -85,7 +88,8 @@ class Watching:
         self._at = -1
         self._follower: Follower | None = None
         self._written = b""
-        self._due = dict.fromkeys(("figures", "health", "release", "state"), 0.0)
+        self._asked: dict[str, Any] = {}
+        self._due = dict.fromkeys(("figures", "health", "release", "state", "charts"), 0.0)
         self._shown: dict[str, str] = {}
         self._awaits = ""
         self._printing: list[subprocess.Popen[bytes]] = []
@@ -233,6 +237,10 @@ class Watching:
         if now < self._due["state"] or self._follower is None:
             return
         self._due["state"] = now + STATE_S
+        asked = self._follower.asked()
+        if asked == self._asked and now < self._due["charts"]:
+            return
+        self._due["charts"], self._asked = now + CHARTS_S, asked
         text = json.dumps(self._follower.state(), default=str).encode()
         if text != self._written:
             self._written = text
