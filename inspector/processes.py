@@ -41,6 +41,8 @@ REFUSED_S = 1.0
 START_S = 60.0
 """A process must beat for the first time within this; model loading on a slow disk is in it. On
 two cores at load 20 a start took more than 20 s, and killing it only made the next one later."""
+AWAY_S = 1.0
+"""A supervisor that has not come round for this long itself blames nobody for it."""
 STOP_S = 5.0
 SHORTEN_S = 2.0
 """How often the ledger's WAL is moved into its database: at 50 parts/s it grows by 0.9 MB/s."""
@@ -130,10 +132,14 @@ def run(path: Path, until: Callable[[], bool] = lambda: False) -> int:
     # In a thread, and not waited for: a stalled disk must not hold up the watch over the line.
     over = threading.Event()
     threading.Thread(target=_shorten_wal, args=(station.data, over), daemon=True).start()
+    looked = awake = time.monotonic()
     try:
         while not ending and not until():
+            now = time.monotonic()
+            awake = awake if now - looked < AWAY_S else now
+            looked = now
             for child in children:
-                _tend(child, path, runs)
+                _tend(child, path, runs, awake)
             time.sleep(0.05)
     finally:
         over.set()
@@ -192,8 +198,8 @@ def _shorten_wal(data: Path, over: threading.Event) -> None:
             shorten_wal(data)
 
 
-def _tend(child: _Child, path: Path, runs: Path) -> None:
-    """Start, watch or bury one process."""
+def _tend(child: _Child, path: Path, runs: Path, awake: float) -> None:
+    """Start, watch or bury one process. ``awake``: since when we have come round ourselves."""
     now = time.monotonic()
     name = child.process.name
     if child.popen is None:
@@ -202,9 +208,8 @@ def _tend(child: _Child, path: Path, runs: Path) -> None:
         return
     status = child.popen.poll()
     if status is None:
-        age = child.beat.age_s()
-        silent = now - child.started > START_S if age is None else age > child.process.beat_limit_s
-        if silent:
+        if _hangs(child, now, awake):
+            age = child.beat.age_s()
             log.error("process hangs, killing it", process=name, beat_age_s=age)
             child.popen.kill()
         elif child.failures and now - child.started > GOOD_S:
@@ -217,6 +222,15 @@ def _tend(child: _Child, path: Path, runs: Path) -> None:
     child.restarts += 1
     child.popen, child.due = None, now + wait
     log.error("process ended, starting it again", process=name, status=status, in_s=wait)
+
+
+def _hangs(child: _Child, now: float, awake: float) -> bool:
+    """Whether a process has been silent for too long, and not only because nobody on this machine
+    came round: a virtual machine that is moved, a laptop that slept."""
+    age = child.beat.age_s()
+    if age is None:
+        return now - child.started > START_S
+    return min(age, now - awake) > child.process.beat_limit_s
 
 
 def _start(child: _Child, path: Path, runs: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the supervisor does besides starting and watching: the write-ahead log stays short (I8)."""
+"""Whom the supervisor takes to hang, and how it keeps the write-ahead log short. (I8, S18)"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from inspector import processes
+from inspector.beat import Beat
 from inspector.store import LineLedger
 from inspector.store.bench import sample_verdict
 from inspector.store.schema import LINE_FILE
@@ -42,3 +43,28 @@ def test_the_log_of_a_ledger_that_is_written_all_day_is_used_again(
         finally:
             over.set()
             care.join()
+
+
+def test_who_is_silent_hangs_but_not_while_nobody_came_round(tmp_path: Path) -> None:
+    """A virtual machine that stands still for a minute wakes up whole: nothing is killed."""
+    process = processes.Process("line", "inspector.line.process", beat_limit_s=5.0)
+    child = processes._Child(process, Beat(tmp_path / "line.beat"))
+    now = time.monotonic()
+    child.started = now - 600
+    child.beat.beat()
+    assert not processes._hangs(child, now, awake=now - 600)
+
+    child.beat._instant.value = time.monotonic_ns() - 60_000_000_000
+    assert processes._hangs(child, now, awake=now - 600)
+    assert not processes._hangs(child, now, awake=now - 4)
+    assert processes._hangs(child, now, awake=now - 6)
+
+
+def test_who_never_began_hangs_once_its_start_has_taken_too_long(tmp_path: Path) -> None:
+    process = processes.Process("line", "inspector.line.process")
+    child = processes._Child(process, Beat(tmp_path / "line.beat"))
+    now = time.monotonic()
+    child.started = now - processes.START_S + 1
+    assert not processes._hangs(child, now, awake=now - 600)
+    child.started = now - processes.START_S - 1
+    assert processes._hangs(child, now, awake=now - 600)
