@@ -81,7 +81,7 @@ def worked(web: Any) -> Iterator[None]:
 
 def add_a_tool(page: Any) -> None:
     page.locator(".recipes canvas[data-shown^='/picture/']").wait_for()
-    page.get_by_role("button", name="Add a tool").click()
+    page.locator(".side > .button").click()
     page.locator("select[name=kind]").wait_for()
 
 
@@ -93,6 +93,35 @@ PAGES: dict[str, Callable[[Any], None]] = {
     "system": lambda page: page.locator(".log tr[data-level=critical]").wait_for(),
     "teach": lambda page: page.locator(".held figure").first.wait_for(),
 }
+
+
+ENGLISH = """() => [...document.querySelectorAll("[data-word], .nav span, h1, h2, h3, legend,"
+  + " .field > span, button span, th, dt, label")]
+  .filter((n) => n.checkVisibility() && /[A-Za-z]{4,}/.test(n.textContent)
+    && !/[\\u4e00-\\u9fff]/.test(n.textContent)
+    && !/^(English|erik|roles)$|[A-Z]\\d|plate|bright|area \\d|threshold|level|side|AUROC/
+      .test(n.textContent.trim()))
+  .map((n) => n.dataset.word ?? n.textContent)"""
+"""What is said in English on a page: the names that people and files gave are theirs."""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_of_the_engineer_speaks_chinese(
+    web: Any, browser: Any, worked: None, line: Callable[..., Any], name: str
+) -> None:
+    line("--rate", "2")
+    context = browser.new_context(locale="zh-CN")
+    context.set_default_timeout(SLOW_MS)
+    token, _ = web.session(Role.ENGINEER, Role.ADMIN, name="erik")
+    context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page = context.new_page()
+    page.goto(f"{web.url}desk/{name}")
+    PAGES[name](page)
+
+    english = page.evaluate(ENGLISH)
+
+    context.close()
+    assert english == []
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
