@@ -207,7 +207,10 @@ class Compare:
         if place is not None:
             size = (seen.shape[1], seen.shape[0])
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            seen = cv2.warpAffine(seen, place.matrix, size, flags=flags)
+            # What lies beyond the picture is not black: that would be conductors, or a gap.
+            seen = cv2.warpAffine(
+                seen, place.matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+            )
             inside = np.full(area.shape[:2], 255, np.uint8)
             judged = judged & cv2.warpAffine(
                 inside, place.matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
@@ -220,6 +223,16 @@ class Compare:
         off &= judged
         if not cv2.countNonZero(off):
             return seen, place, []
+        if params.traces is None:
+            return seen, place, self._pieces(off)
+        # A conductor's fault adds copper or takes some: the two beside each other are two faults.
+        darker = _exceeds(self._golden, seen)
+        found = [*self._pieces(off & darker), *self._pieces(off & ~darker)]
+        return seen, place, sorted(found, key=lambda one: -one.area)
+
+    def _pieces(self, off: Any) -> list[Difference]:
+        """What is out of range (255), piece by piece, largest first."""
+        params = self._step.params
         joined = cv2.morphologyEx(off, cv2.MORPH_CLOSE, self._join) if params.join_px else off
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
         areas = np.bincount(labels[off > 0], minlength=count)
@@ -234,7 +247,7 @@ class Compare:
                 cut = (slice(y, y + h), slice(x, x + w))
                 spot = (labels[cut] == n) & (off[cut] > 0)
                 found.append(Difference(x, y, spot, int(areas[n]), float(thick[n])))
-        return seen, place, found
+        return found
 
     def _settled(self, seen: Pixels) -> Place | None:
         """Where the golden picture lies in the part's; None where it need not be moved."""

@@ -189,6 +189,45 @@ def test_faults_of_conductors_are_named_by_what_they_join_and_cut(
     assert trace_fault(seen, golden, seen ^ golden, 4) == name
 
 
+def test_a_gap_that_cuts_a_corner_off_is_an_open_and_a_crumb_in_a_bite_is_none() -> None:
+    pad = np.zeros((60, 60), bool)
+    pad[20:, 20:] = True
+    cut, bitten = pad.copy(), pad.copy()
+    for n in range(16):
+        cut[34 - n : 38 - n, 20 + n] = False
+    bitten[20:32, 30:42] = False
+    bitten[24:29, 33:38] = True
+
+    assert trace_fault(cut, pad, cut ^ pad, 4) == "open"
+    assert trace_fault(bitten, pad, bitten ^ pad, 4) == "mousebite"
+    assert trace_fault(~cut, ~pad, cut ^ pad, 4) == "short"
+
+
+def test_copper_too_much_beside_copper_too_little_is_two_faults(recipe_of: RecipeOf) -> None:
+    board = np.full((120, 160), 250, np.uint8)
+    board[40:80, 10:150] = 5
+    spoilt = board.copy()
+    spoilt[72:76, 60:70] = 250
+    spoilt[80:86, 62:68] = 5
+    recipe = recipe_of(PLATE % ", traces: dark, join_px: 5, tolerance: 90", good=board)
+
+    assert sorted(labels(judge(recipe, spoilt))) == ["pin-hole", "spur"]
+
+
+@pytest.mark.parametrize("side", ["left", "top"])
+def test_what_lies_beyond_a_board_that_stands_askew_is_no_copper(
+    recipe_of: RecipeOf, side: str
+) -> None:
+    board = np.full((160, 160), 250, np.uint8)
+    for at in range(8, 160, 30):
+        board[at : at + 9, at // 4 :] = 5
+        board[:, at : at + 9] = 5
+    moved = seen(board, x=2.4 * (side == "left"), y=2.4 * (side == "top"))
+    recipe = recipe_of(PLATE % ", traces: dark, tolerance: 90, edge_px: 1, area_px: 6", good=board)
+
+    assert judge(recipe, moved).outcome is Outcome.PASS
+
+
 def test_real_boards_faults_are_found_and_named(recipe_of: RecipeOf, real_data: Path) -> None:
     board = real_data / "pcb" / "00041006_test.jpg"
     template = cv2.imread(str(board).replace("_test", "_template"), 0)
@@ -258,10 +297,25 @@ def test_what_a_rule_calls_a_fault_of_conductors_counts_beside_the_model(
     assert judged.findings[0].score is not None and 0.5 < judged.findings[0].score <= 0.8
 
 
-def test_the_rule_has_no_say_in_whether_it_is_a_fault(tmp_path: Path) -> None:
+def test_a_rule_has_no_say_in_whether_a_bite_is_a_fault(tmp_path: Path) -> None:
     shelf = namer(tmp_path, good=0.6, open=0.3, mousebite=0.1)
 
     assert named(tmp_path, shelf, plate(foreign=True), ", traces: dark").outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(("good", "outcome"), [(0.8, Outcome.REJECT), (0.9, Outcome.PASS)])
+def test_what_joins_two_conductors_is_hardly_a_rough_edge(
+    tmp_path: Path, good: float, outcome: Outcome
+) -> None:
+    shelf = namer(tmp_path, good=good, short=0.95 - good, spur=0.05)
+    joined = plate()
+    joined[128:150, 150:156] = 40
+    joined[105:112, 150:156] = 40
+    joined[30:112, 150:156] = 40
+
+    judged = named(tmp_path, shelf, joined, ", traces: dark")
+
+    assert judged.outcome is outcome
 
 
 @pytest.mark.parametrize(
