@@ -18,7 +18,7 @@ from inspector.config import Settings
 from inspector.part import INSIDE, Box, Finding, Pixels, Severity
 from inspector.tools import dates
 from inspector.tools.code_quality import INDICATORS, quality_of
-from inspector.tools.code_search import ReadCode, read_codes, search_codes
+from inspector.tools.code_search import WEAK, ReadCode, read_codes, search_codes
 from inspector.tools.gs1 import Gs1, Gs1Error, parse_gs1
 from inspector.tools.onnx import Shelf
 from inspector.tools.pattern import Pattern
@@ -90,8 +90,9 @@ class Params(Settings):
     try_harder: bool = True
     """Also looks for turned, inverted and small codes; off saves time where codes stand upright."""
     persistent: bool = Field(False, exclude_if=is_left_out)
-    """Where fewer than ``at_least`` were read, looks again: at the picture calmed, enlarged, evenly
-    lit, and at strips across whatever is striped. Takes up to 20 times as long, but only then."""
+    """Where fewer than ``at_least`` were read without doubt, looks again: at the picture calmed,
+    enlarged, evenly lit, and at strips across whatever is striped, their blur undone. Takes up to
+    40 times as long, but only then."""
 
     @field_validator("formats")
     @classmethod
@@ -184,7 +185,8 @@ class Code:
         harder = params.try_harder
         found = read_codes(area, self._formats, rotate=harder, downscale=harder, invert=harder)
         wanted = max(1, params.at_least)
-        if params.persistent and len(found) < wanted:
+        sure = sum(code.symbology not in WEAK for code in found)
+        if params.persistent and sure < wanted:
             found = search_codes(area, self._formats, found, wanted)
         return found
 

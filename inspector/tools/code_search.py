@@ -8,8 +8,7 @@ same picture always gives the same answer. Imported by ``tools/code.py``.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,24 +18,19 @@ import zxingcpp
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
+from inspector.tools.code_strips import Matrix, strips
 
-Matrix = NDArray[np.float64]
-
-LOCATE_SIDE = 640
-"""Stripes are looked for in a picture whose longer side is reduced to this, in pixels."""
 LARGEST = 1.3e6
 """Pixels above which a picture is not enlarged: there a code of some size has enough of them."""
-STRIPED = 0.55
-"""Coherence of the gradient from which a place is striped: 1 is one direction only."""
-STRIPS = 4
-"""Striped places that are tried."""
 MATRIX = {
     "Aztec", "AztecCode", "AztecRune", "DataMatrix", "MaxiCode", "MicroQRCode", "PDF417",
     "CompactPDF417", "MicroPDF417", "QRCode", "QRCodeModel1", "QRCodeModel2", "RMQRCode",
 }  # fmt: skip
 """Symbologies with Reed-Solomon error correction."""
-ACROSS = 48
-"""Rows of a strip, in pixels of its own."""
+WEAK = {
+    "ITF", "UPCE", "Codabar", "Code39", "Code39Std", "Code39Ext", "DataBarLtd", "DataBarLimited",
+}  # fmt: skip
+"""Bars without a check digit, or so few that parts of another code pass for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +87,17 @@ def search_codes(
 ) -> list[ReadCode]:
     """``known`` and what other views show, until there are ``wanted``.
 
-    A 1D code counts when two views say the same: it has one check digit at most, and part of an
-    ITF code is a shorter one. Matrix codes correct their errors and say so.
+    A 1D code counts when two views say the same: it has one check digit at most. Of the `WEAK`
+    ones, also of those in ``known``, four must, and more than say another thing of that place; part
+    of an ITF code is a shorter one, so the longer counts. Matrix codes correct their errors and say
+    so.
     """
-    found = list(known)
-    seen = {(code.symbology, code.text) for code in known}
-    once: set[tuple[str, str]] = set()
+    found = [code for code in known if code.symbology not in WEAK]
+    doubted = {(code.symbology, code.text): [code] for code in known if code.symbology in WEAK}
+    seen = {(code.symbology, code.text) for code in found}
     for view in views(picture):
+        if len(found) >= wanted:
+            break
         whole = not view.bars
         for code in read_codes(
             view.pixels, formats, coarse=view.coarse, rotate=whole, downscale=whole, invert=whole
@@ -107,16 +105,42 @@ def search_codes(
             key = code.symbology, code.text
             if key in seen:
                 continue
-            if code.symbology in MATRIX or key in once:
+            corners = code.corners @ view.to_picture[:, :2].T + view.to_picture[:, 2]
+            height, width = picture.shape[:2]
+            np.clip(corners, 0, (width, height), out=corners)
+            told = doubted.setdefault(key, [])
+            told.append(ReadCode(*key, corners))
+            needed = 1 if key[0] in MATRIX else 4 if key[0] in WEAK else 2
+            if len(told) >= needed and not _outdone(told, doubted, found):
                 seen.add(key)
-                corners = code.corners @ view.to_picture[:, :2].T + view.to_picture[:, 2]
-                height, width = picture.shape[:2]
-                np.clip(corners, 0, (width, height), out=corners)
-                found.append(ReadCode(*key, corners))
-            once.add(key)
-        if len(found) >= wanted:
-            break
+                found.append(told[-1])
     return found
+
+
+def _outdone(
+    told: Sequence[ReadCode],
+    doubted: Mapping[tuple[str, str], Sequence[ReadCode]],
+    found: Sequence[ReadCode],
+) -> bool:
+    """Whether a weak reading gives way to another one of the same place."""
+    code = told[-1]
+    if code.symbology not in WEAK:
+        return False
+    if any(_same_place(code, other) for other in found):
+        return True
+    rivals = (of for of in doubted.values() if of[-1].text != code.text)
+    return any(
+        _same_place(code, of[-1]) and (len(of) >= len(told) or code.text in of[-1].text)
+        for of in rivals
+    )
+
+
+def _same_place(one: ReadCode, other: ReadCode) -> bool:
+    """Whether the boxes around two codes overlap by a third of the smaller."""
+    boxes = [(code.corners.min(0), code.corners.max(0) + 1) for code in (one, other)]
+    low, high = np.maximum(boxes[0][0], boxes[1][0]), np.minimum(boxes[0][1], boxes[1][1])
+    shared = float(np.prod(np.maximum(high - low, 0)))
+    return shared > min(float(np.prod(b - a)) for a, b in boxes) / 3
 
 
 def views(picture: Pixels) -> Iterator[View]:
@@ -125,8 +149,9 @@ def views(picture: Pixels) -> Iterator[View]:
     same = np.eye(2, 3)
     calm = cv2.normalize(cv2.medianBlur(grey, 3), np.empty_like(grey), 0, 255, cv2.NORM_MINMAX)
     yield View(_bytes(cv2.GaussianBlur(calm, (0, 0), 0.8)), same)
-    for strip in strips(_bytes(grey)):
-        yield from strip
+    for place in strips(_bytes(grey)):
+        for strip in place:
+            yield View(strip.pixels, strip.to_picture, bars=True)
     if grey.size <= LARGEST:
         # The middle of a pixel is at whole coordinates in both.
         half = np.array([(0.5, 0, -0.25), (0, 0.5, -0.25)])
@@ -136,65 +161,6 @@ def views(picture: Pixels) -> Iterator[View]:
         soft = cv2.GaussianBlur(large, (0, 0), 3)
         yield View(_bytes(cv2.addWeighted(large, 3, soft, -2, 0)), half)
     yield View(_bytes(cv2.createCLAHE(4, (8, 8)).apply(grey)), same)
-
-
-def strips(grey: Pixels) -> Iterator[Iterator[View]]:
-    """For each striped place, the largest first, its upright strips."""
-    height, width = grey.shape
-    scale = min(1.0, LOCATE_SIDE / max(height, width))
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), 0.8).astype(np.float32)
-    dx, dy = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-    around = (19, 19)
-    xx, yy, xy = (cv2.blur(p, around) for p in (dx * dx, dy * dy, dx * dy))
-    energy = xx + yy
-    coherence = np.sqrt((xx - yy) ** 2 + 4 * xy**2) / (energy + 1e-3)
-    strong = energy > max(0.04 * float(np.percentile(energy, 99)), 60.0)
-    mask = np.asarray(strong & (coherence > STRIPED), np.uint8)
-    mask = _bytes(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
-    count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask)
-    order = sorted(range(1, count), key=lambda i: -int(stats[i, cv2.CC_STAT_AREA]))
-    for number in order[:STRIPS]:
-        ys, xs = np.nonzero(numbers == number)
-        if len(xs) < 300:
-            return
-        weight = numbers == number
-        a, b, c = (float(p[weight].sum()) for p in (xx, yy, xy))
-        turn = 0.5 * math.atan2(2 * c, a - b)
-        points = np.stack([xs, ys], 1) / scale
-        yield _strips_of(grey, points, np.array([math.cos(turn), math.sin(turn)]))
-
-
-def _strips_of(grey: Pixels, points: NDArray[Any], along: NDArray[Any]) -> Iterator[View]:
-    """Upright strips of the place that ``points`` (n, 2) cover; ``along`` leads across its bars."""
-    aside = np.array([-along[1], along[0]])
-    across, beside = points @ along, points @ aside
-    low, high = np.percentile(across, (0.5, 99.5))
-    near, far = np.percentile(beside, (5, 95))
-    quiet = 0.12 * (high - low) + 12  # a code is not read without the bare margin beside it
-    low, high = low - quiet, high + quiet
-    scale = 3.0 if high - low < 700 else 2.0
-    width = max(16, round((high - low) * scale))
-    for middle, reach in ((0.5, 0.6), (0.5, 0.2), (0.2, 0.2), (0.8, 0.2)):
-        centre = near + middle * (far - near)
-        half = max(2.0, reach * (far - near) / 2)
-        step = 2 * half / ACROSS
-        start = low * along + (centre - half) * aside
-        matrix = np.stack([along / scale, aside * step, start], 1)
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        strip = cv2.warpAffine(
-            grey, matrix, (width, ACROSS), flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-        profile = strip.astype(np.float32).mean(0)
-        soft = cv2.GaussianBlur(profile[None], (0, 0), 2.2 * scale / 2)[0]
-        wide = cv2.blur(profile[None], (int(40 * scale) | 1, 1))[0]
-        for sharpened in (profile, profile + 1.5 * (profile - soft)):
-            even = sharpened - wide
-            spread = float(np.percentile(np.abs(even), 90)) or 1.0
-            level = np.clip(128 + even * (100 / spread), 0, 255).astype(np.uint8)
-            yield View(np.ascontiguousarray(np.tile(level, (ACROSS, 1))), matrix, bars=True)
-        if middle == reach - 0.1:
-            yield View(_bytes(strip), matrix, bars=True)
 
 
 def _corners(position: Any) -> NDArray[np.float64]:

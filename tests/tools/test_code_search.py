@@ -13,7 +13,8 @@ import zxingcpp
 from inspector.offline import read_image
 from inspector.part import Batch, Pixels
 from inspector.tools.code import Code, CodeStep
-from inspector.tools.code_search import strips, views
+from inspector.tools.code_search import ReadCode, _outdone, search_codes, views
+from inspector.tools.code_strips import strips
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context
 
@@ -67,6 +68,28 @@ def test_two_codes_are_looked_for_until_both_are_read() -> None:
     found = code(persistent=True, at_least=2).look(pair, CONTEXT)
 
     assert {f.text for f in found} == {CONTENT, "96385074"}
+
+
+@pytest.mark.parametrize(("symbology", "content"), [("EAN13", CONTENT), ("Code128", "AB12CD")])
+def test_a_code_out_of_focus_is_made_sharp_and_read(symbology: str, content: str) -> None:
+    """Blurred by a standard deviation of most of a bar's width: a plain reading sees grey."""
+    soft = cv2.GaussianBlur(photo(symbology, content, 8, 0.75, 0.9), (0, 0), 1.6)
+
+    assert code(persistent=False).look(soft, CONTEXT)[0].text is None
+    assert [f.text for f in code(persistent=True).look(soft, CONTEXT)] == [content]
+
+
+def test_part_of_a_code_is_not_taken_for_a_shorter_one() -> None:
+    """ITF has no check digit: what a slanting scan line sees of it reads as a code of its own."""
+    whole = ReadCode("ITF", "8520035890", np.array([(0, 0), (90, 0), (90, 40), (0, 40)], float))
+    part = ReadCode("ITF", "5890", np.array([(50, 0), (90, 0), (90, 40), (50, 40)], float))
+    picture = photo("ITF", "8520035890", 4, 0.8, 1.0)
+
+    found = search_codes(picture, zxingcpp.barcode_formats_from_str(""), [part], 1)
+
+    assert [code.text for code in found] == ["8520035890"]
+    assert not _outdone([whole] * 4, {("ITF", "5890"): [part]}, [])
+    assert _outdone([part] * 4, {("ITF", "8520035890"): [whole]}, [])
 
 
 def test_stripes_that_are_no_code_are_no_code() -> None:
