@@ -58,7 +58,8 @@ SWITCH_S = 2e-4
 """How long a thread may keep the others waiting for the lock: the default of 5 ms is a quarter of
 a part's time at 50 parts/s."""
 TIDY_S = 10.0
-"""How often garbage is collected, by hand and between parts: the collector itself is off."""
+"""How often garbage is collected, by hand and between parts, or twice as late where there is never
+a moment between them: the collector itself is off."""
 
 
 def main(path: Path, run: Path | None = None) -> None:
@@ -119,7 +120,7 @@ def main(path: Path, run: Path | None = None) -> None:
                 look_around(line)
                 if line.display.heard(Topic.STATUS):
                     line.display.beat(status(line, time.monotonic_ns()))
-            if now >= tidy_due and not line.judges.under_way:
+            if now >= tidy_due + TIDY_S * bool(line.judges.under_way):
                 tidy_due = now + TIDY_S
                 gc.collect(1)
     finally:
