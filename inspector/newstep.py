@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from inspector.part import Batch, Finding, Pixels
+from inspector.teach.follow import leader_named
 from inspector.tools import TOOLS
 from inspector.tools.card import ModelError, read_card
 from inspector.tools.golden import keep_golden
@@ -38,6 +39,8 @@ EVERYWHERE = frozenset({"align", "measure"})
 """Kinds whose step looks at the whole picture: the area is the part's, or what is measured."""
 OF_THE_CAMERA = frozenset({"matrix", "encoding", "white_l"})
 """Settings of a colour camera, which are left as they are until somebody calibrates it."""
+LEADERS = frozenset({"align", "illumination"})
+"""Kinds that look at the picture as it is: others follow them, or they are beside the part."""
 TASKS = ("detect", "classify", "segment")
 """Kinds that need a model, each of the task of its name."""
 
@@ -60,6 +63,17 @@ class Asked:
     recipes: Path
     """Folder of the recipe: golden pictures lie beside it."""
     model: str = ""
+    follow: str = ""
+    """The `align` step that it follows; ``pixels`` are turned back by it already."""
+
+
+def turned_back(pixels: Pixels, step: str, text: Path, beside: Path, shelf: Shelf) -> Pixels:
+    """The part as the `align` step of a recipe, or of a draft in ``text``, was taught it. Raises
+    ``NewStepError`` where it is not found, ``TeachError`` or ``ConfigError`` for no such step."""
+    try:
+        return leader_named(step, text, beside, shelf).eye(shelf, None)(pixels)
+    except Unjudged as error:
+        raise NewStepError(f"{error}; take another part's picture") from None
 
 
 def kinds(models: Path) -> list[dict[str, Any]]:
@@ -82,6 +96,8 @@ def new_step(kind: str, asked: Asked) -> dict[str, Any]:
     """The step as it stands in a recipe. Raises ``NewStepError``, ``ModelError`` or ``OSError``."""
     if kind not in _MAKERS:
         raise NewStepError(f"no step of kind {kind!r} is made so; {nearest(kind, _MAKERS)}")
+    if asked.follow and kind in LEADERS:
+        raise NewStepError(f"no other step leads {kind}; add it without one")
     if kind in TASKS and not asked.model:
         raise NewStepError(f"a {kind} step needs a model of task `{kind}`; name one")
     try:
@@ -102,6 +118,8 @@ def new_step(kind: str, asked: Asked) -> dict[str, Any]:
     step = _step(kind, asked, params, roi)
     written = _plain_numbers(json.loads(step.model_dump_json(exclude_none=True)))
     head = {key: written[key] for key in ("name", "kind", "view", "roi") if written.get(key)}
+    if asked.follow:
+        head["follow"] = asked.follow
     settings = {
         key: value for key, value in written["params"].items()
         if value not in ([], {}, "") and key not in OF_THE_CAMERA

@@ -102,6 +102,8 @@ def work(studio: Studio) -> None:
     """An engineer's pages while somebody works."""
     studio.take("wall", "/desk/wall?period=hour", ready=".wall svg.chart", scheme="dark")
     studio.take("recipes", "/desk/recipes?recipe=bottle-line", tune, ready=".tools .button")
+    studio.take("recipes-flips", "/desk/recipes?recipe=bottle-line", tune, ready=".tools .button",
+                again=down_to(".outcome"))  # fmt: skip
     studio.take("recipes-add", "/desk/recipes?recipe=bottle-line", add, ready=".tools .button")
     studio.take("teach", "/desk/teach?recipe=bottle-line", draw, ready=".teach canvas")
     studio.take("teach-result", "/desk/teach?recipe=bottle-line", teach, ready=".teach canvas",

@@ -136,9 +136,12 @@ class Studio:
 def small(png: bytes) -> bytes:
     """``png`` with a palette, of as many colours as `LARGEST` allows."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    for colours in (256, 160, 96, 64, 40, 24):
+    for colours in (256, 160, 112, 80, 56, 40, 24):
         out = io.BytesIO()
-        few = image.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        # maximum coverage keeps the rare colours: a small sign's green, a strip's amber
+        few = image.quantize(
+            colours, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
+        )
         few.save(out, "png", optimize=True)
         if out.tell() <= LARGEST:
             break
@@ -225,8 +228,9 @@ def people(trial: Trial) -> None:
     batch = {"batch": LOT, "target": 5000}
     with DeskLedger.open(trial.data) as desk:
         for id, order, product, recipe, target in orders:
+            printed = {"lot": id, "date": trial.plan.films.date}
             body = {"action": "plan", "batch": id, "order": order, "product": product,
-                    "recipe": recipe, "target": target, "texts": {"lot": id}}  # fmt: skip
+                    "recipe": recipe, "target": target, "texts": printed}  # fmt: skip
             desk.add("batch", body, "mes")
         desk.add(
             "batch",

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from teach.test_teach_parts import anywhere, followed
 from typer.testing import CliRunner
 
 from inspector.cli import app
@@ -120,3 +121,37 @@ def test_the_command_makes_a_step_for_a_machine(part: Pixels, tmp_path: Path) ->
     assert json.loads(told.stdout)["params"]["exactly"] == 2
     rows = {row["kind"]: row["models"] for row in json.loads(known.stdout)}
     assert "bottle-line/1" in rows["detect"] and rows["blob"] == []
+
+
+@pytest.mark.parametrize("kind", ["blob", "count", "colour", "compare", "measure"])
+def test_a_step_that_follows_passes_parts_that_lie_elsewhere(kind: str, tmp_path: Path) -> None:
+    """Made from the fifth part, by a command, as the page does it; it judges all of them."""
+    recipe = followed(tmp_path, tmp_path / "plate.yaml")
+    cv2.imwrite(str(tmp_path / "part.png"), anywhere(5))
+    told = CliRunner().invoke(
+        app,
+        ["recipe", "step", kind, "--name", "hole", "--picture", str(tmp_path / "part.png"),
+         "--roi", "58,34,92,66", "--follow", "place", "--beside", str(recipe),
+         "--models", str(MODELS), "--json"],
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    step = json.loads(told.stdout)
+    assert step["follow"] == "place"
+
+    recipe.write_text(changed_by(recipe.read_text(), step))
+    taught = load(recipe, MODELS)
+    for number in range(0, 10, 3):
+        judged = taught.judge({"side": anywhere(number)}, Batch("B"), date(2026, 11, 25))
+        assert judged.outcome is Outcome.PASS, (number, judged.reasons)
+
+
+def changed_by(text: str, step: dict[str, Any]) -> str:
+    from inspector.web.recipetext import with_step
+
+    return with_step(text, step)
+
+
+def test_what_leads_follows_nothing(tmp_path: Path) -> None:
+    asked = Asked("new", "", CORNER, anywhere(0), Shelf(MODELS, 1), tmp_path, follow="place")
+    with pytest.raises(NewStepError, match="no other step leads illumination"):
+        new_step("illumination", asked)

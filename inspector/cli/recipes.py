@@ -153,6 +153,15 @@ def recipe_step(
     beside: Annotated[Path, typer.Option(help="The recipe that it is for.")],
     view: Annotated[str, typer.Option(help="Camera, where the recipe has several.")] = "",
     model: Annotated[str, typer.Option(help="name/version, for kinds that need one.")] = "",
+    follow: Annotated[
+        str,
+        typer.Option(
+            help="The `align` step that finds the part; the ROI is on its golden picture."
+        ),
+    ] = "",
+    text: Annotated[
+        Path | None, typer.Option(help="A draft of the recipe that has the `align` step.")
+    ] = None,
     models: Models = MODELS,
     as_json: Json = False,
 ) -> None:
@@ -161,13 +170,16 @@ def recipe_step(
     Example: inspector recipe step count --name caps --picture good.jpg --roi 20,20,220,140
     --beside my-product.yaml
     """
-    from inspector.newstep import Asked, NewStepError, new_step
+    from inspector.newstep import Asked, NewStepError, new_step, turned_back
     from inspector.offline import read_image
     from inspector.tools.onnx import Shelf
 
     pixels, flaw = read_image(picture)
     if pixels is None:
         raise NewStepError(flaw)
-    asked = Asked(name, view, box(roi), pixels, Shelf(models, 1), beside.parent, model)
+    shelf = Shelf(models, 1)
+    if follow:
+        pixels = turned_back(pixels, follow, text or beside, beside, shelf)
+    asked = Asked(name, view, box(roi), pixels, shelf, beside.parent, model, follow)
     step = new_step(kind, asked)
     print(json.dumps(step, ensure_ascii=False)) if as_json else print_pairs(name, step)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException
@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse
 
 from inspector.identity import Action
 from inspector.part import Outcome, PartId
-from inspector.store import History
+from inspector.store import History, StoreError
 from inspector.store.pages import parts_of
 from inspector.store.query import PartHistory
 from inspector.web.access import May
@@ -23,6 +23,8 @@ from inspector.web.sessions import Session
 
 LOOKED = 400
 """Parts of a batch in which a picture is looked for."""
+SEARCHED, SHOWN = 600, 24
+"""Parts that are gone through for pictures to draw on, and those that are offered."""
 
 
 def router(desk: Desk) -> APIRouter:
@@ -71,3 +73,22 @@ def newest_of(history: History, recipe: str) -> str | None:
             if best is not None:
                 return address(best)
     return None
+
+
+def pictures_of(desk: Desk, name: str) -> list[dict[str, Any]]:
+    """The newest parts of a recipe of which pictures are kept."""
+    try:
+        with desk.history() as history:
+            parts, _ = parts_of(history, limit=SEARCHED)
+    except StoreError:
+        return []
+    mine = [p for p in parts if p.images and p.verdict.recipe.rpartition("@")[0] == name]
+    return [
+        {
+            "id": str(p.verdict.part_id),
+            "number": p.verdict.sequence,
+            "outcome": str(p.verdict.outcome),
+            "pictures": {i.view: address(p, i.view) for i in p.images},
+        }
+        for p in mine[:SHOWN]
+    ]

@@ -26,22 +26,19 @@ from inspector.identity import Action
 from inspector.part import PartId
 from inspector.store import StoreError
 from inspector.store import recipes as kept
-from inspector.store.pages import parts_of
 from inspector.web import drafts, recipetext, signing
 from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
 from inspector.web.drafts import Name
 from inspector.web.errand import Errand, answer_of
 from inspector.web.frame import Shown, button, page
-from inspector.web.pictures import address
+from inspector.web.pictures import pictures_of
 from inspector.web.said import script
 from inspector.web.sessions import Session, Sessions
 from inspector.web.words import WORDS
 from inspector.web.words_recipes import EN
 
 PATH = "/recipes"
-LOOKED, SHOWN = 600, 24
-"""Parts that are gone through for pictures to draw on, and those that are offered."""
 FLIPS_MAX = 120
 LAST = 500
 LEADS = frozenset({"align", "illumination"})
@@ -81,6 +78,8 @@ class Added(Given):
     roi: tuple[int, int, int, int]
     part: UUID
     model: str = Field("", pattern=r"^$|^[a-z0-9._-]+/[a-z0-9._-]+$")
+    follow: str = Field("", pattern=r"^$|^[a-z][a-z0-9_-]{0,62}$")
+    """The `align` step that finds the part; the ROI is then on its golden picture."""
 
 
 class Removed(Given):
@@ -361,6 +360,10 @@ def _step(desk: Desk, name: str, given: Added) -> dict[str, Any]:
     words = ["--model", given.model] if given.model else []
     several = len(recipetext.views_of(drafts.text_of(desk, name)[0])) > 1
     words += ["--view", given.view] if several else []
+    if given.follow:
+        draft, origin = kept.draft_path(desk.data, name), drafts.origin_of(desk, name)
+        text = draft if draft.is_file() else origin
+        words += ["--follow", given.follow, "--text", str(text)]
     step: dict[str, Any] = answer_of(
         ["recipe", "step", given.kind, "--name", given.tool,
          "--roi", ",".join(map(str, given.roi)), "--picture", str(desk.data / image.path),
@@ -384,22 +387,3 @@ def _with(desk: Desk, name: str, given: Given) -> str:
         ],
         [(c.place, c.value, c.whole) for c in given.changes if c.new],
     )
-
-
-def pictures_of(desk: Desk, name: str) -> list[dict[str, Any]]:
-    """The newest parts of a recipe of which pictures are kept."""
-    try:
-        with desk.history() as history:
-            parts, _ = parts_of(history, limit=LOOKED)
-    except StoreError:
-        return []
-    mine = [p for p in parts if p.images and p.verdict.recipe.rpartition("@")[0] == name]
-    return [
-        {
-            "id": str(p.verdict.part_id),
-            "number": p.verdict.sequence,
-            "outcome": str(p.verdict.outcome),
-            "pictures": {i.view: address(p, i.view) for i in p.images},
-        }
-        for p in mine[:SHOWN]
-    ]

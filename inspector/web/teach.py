@@ -35,7 +35,7 @@ from inspector.web.desk import Desk
 from inspector.web.drafts import Name
 from inspector.web.errand import Errand
 from inspector.web.frame import Shown, page
-from inspector.web.recipes import pictures_of
+from inspector.web.pictures import pictures_of
 from inspector.web.sessions import Session, Sessions
 from inspector.web.words import WORDS
 from inspector.web.words_teach import EN

@@ -100,7 +100,7 @@ function areasOf(step) {
 function show() {
   const step = known.steps[chosen];
   tools.replaceChildren(...known.steps.map((one, index) => {
-    const made = make("button", { className: "button", type: "button" }, make("b", {}, one.name), make("span", {}, [one.kind, known.views > 1 ? one.view : ""].filter(Boolean).join(" · ")));
+    const made = make("button", { className: "button", type: "button" }, make("b", {}, one.name), make("span", {}, [given.words[`recipes.kind.${one.kind}`] ?? one.kind, known.views > 1 ? one.view : ""].filter(Boolean).join(" · ")));
     made.setAttribute("aria-pressed", String(!adding && index === chosen));
     made.addEventListener("click", () => choose(index));
     return make("li", {}, made);
@@ -112,14 +112,18 @@ function show() {
     })).filter((area) => area.box || area.chosen);
   });
   if (adding) areas.boxes.push({ name: adding.tool, box: adding.box, chosen: true, fixed: false });
+  if (adding) adding.view = view;
+  const golden = adding?.follow ? `/teach/${given.name}/golden/${adding.follow}.png` : "";
+  if (golden) areas.boxes = areas.boxes.slice(-1);
   const looked = flip ? flip.parts : known.parts[part];
   areas.findings = flip ? flip.findings.filter((one) => one.view === view) : [];
   const pictures = looked?.pictures ?? {};
   const live = part === LIVE && !flip;
-  if (live) areas.live(() => view);
+  if (golden) areas.show(golden);
+  else if (live) areas.live(() => view);
   else areas.show(pictures[view] ?? Object.values(pictures)[0] ?? "");
   areas.draw();
-  canvas.hidden = !live && !looked;
+  canvas.hidden = !golden && !live && !looked;
   empty.hidden = !canvas.hidden;
   canvas.setAttribute("aria-label", `${say("picture")} ${live ? say("live") : looked ? `#${looked.number}` : ""}`);
   if (adding) describe();
@@ -265,9 +269,9 @@ function describe() {
 }
 
 async function put() {
-  const { kind, tool, model, box } = adding;
+  const { kind, tool, model, box, follow } = adding;
   const from = known.parts[part] ?? known.parts[0];
-  await rewrite("tools", { kind, tool, model, view, roi: box, part: from.id }, tool);
+  await rewrite("tools", { kind, tool, model, view, follow, roi: box, part: from.id }, tool);
 }
 
 async function remove(step) {

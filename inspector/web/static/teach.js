@@ -129,7 +129,6 @@ async function begin() {
 
 // A part that stands anyhow is turned back first: then the area is on the picture of that step.
 function leaders() {
-  if (!known.leaders.length) return null;
   const options = [["", say("follow.none")], ...known.leaders.map((one) => [one.name, one.name])];
   const more = make("p", { className: "soft" });
   const explain = () => {

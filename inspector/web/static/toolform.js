@@ -5,6 +5,7 @@ import { icon, make } from "./frame.js";
 import { corners } from "./roi.js";
 
 const TAUGHT = "anomaly";
+const LEADERS = ["align", "illumination"]; // They look at the picture as it is.
 let kinds = null; // asked once a page
 
 // A tool that nobody has described yet: in the middle of the picture, or of a VGA one.
@@ -12,7 +13,7 @@ export function begun(steps, sight) {
   const [width, height] = [sight.width || 640, sight.height || 480];
   const box = [width / 4, height / 4, (3 * width) / 4, (3 * height) / 4].map(Math.round);
   return {
-    box, model: "", kind: "", tool: "", named: false, steps,
+    box, model: "", kind: "", tool: "", named: false, steps, follow: "",
     get kinds() {
       return kinds;
     },
@@ -59,6 +60,16 @@ export function form(adding, { say, recipe, add, cancel, changed }) {
   if (models.length) {
     rows.push(select("model", say("model"), models.map((ref) => [ref, ref]), adding.model, (ref) => {
       adding.model = ref;
+    }));
+  }
+  // Where parts lie anyhow: the area is on the picture of the tool that turns them back.
+  const leaders = adding.steps.filter((one) => one.kind === "align" && !one.follow && one.view === adding.view);
+  if (LEADERS.includes(adding.kind)) adding.follow = "";
+  else if (leaders.length) {
+    const ways = [["", say("follow.none")], ...leaders.map((one) => [one.name, one.name])];
+    rows.push(select("follow", say("follow"), ways, adding.follow, (name_) => {
+      adding.follow = name_;
+      changed();
     }));
   }
   const legend = make("legend", {}, say("roi"));
