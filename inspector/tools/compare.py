@@ -257,9 +257,9 @@ class Compare:
         match = self._shape.settle(seen, Place(np.eye(2, 3)))
         if match is None:
             return None
-        height, width = seen.shape[:2]
-        corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
-        moved = np.abs(match.place.points(corners) - corners).max()
+        # Where there is no edge, how far it moved is not known and does not matter.
+        edges = self._shape.edges
+        moved = np.abs(match.place.points(edges) - edges).max()
         # One that seems further off than it can be is no such part: it is compared as it stands.
         return match.place if 0.05 < moved <= 2 * limit else None
 

@@ -93,6 +93,11 @@ class Shape:
         self._span = (math.radians(turn_deg), scale)
         self._turned = list(self._templates(turn_deg, scale))
 
+    @property
+    def edges(self) -> Points:
+        """(n, 2): the points of the golden picture that a match rests on."""
+        return self._levels[-1].points
+
     def find(self, pixels: Pixels, roi: Roi | None = None) -> Match | None:
         """The best match in ``pixels`` (under ``roi``); None where there is nothing alike at all.
 

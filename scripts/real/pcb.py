@@ -48,8 +48,8 @@ PARAMS = {
     "settle_px": 6,
     "light": False,
 }
-"""Chosen on the first 40 pairs; ``settle_px`` on those of ``learned_from``, of which one stands 6.6 px
-off (what is settled by up to twice as much is trusted)."""
+"""Chosen on the first 40 pairs; ``settle_px``, twice which is trusted, on those of
+``learned_from``: one of them stands 6.6 px off."""
 MODEL = "pcb-fault/1"
 SENSITIVE = {**PARAMS, "area_px": 6, "thick_px": 1, "edge_px": 1}
 """With a classifier: of the 951 faults learned from, one lacks a difference that overlaps it; twice

@@ -228,6 +228,20 @@ def test_what_lies_beyond_a_board_that_stands_askew_is_no_copper(
     assert judge(recipe, moved).outcome is Outcome.PASS
 
 
+def test_a_board_with_copper_at_one_end_alone_is_settled_by_it(recipe_of: RecipeOf) -> None:
+    board = np.full((400, 400), 250, np.uint8)
+    board[300:320, 60:330], board[340:370, 100:380] = 5, 5
+    stretched = np.array([(1.0, 0, 0), (0, 1.03, -0.03 * 400)])  # its empty end by 12 px
+    part = cv2.warpAffine(board, stretched, (400, 400), borderMode=cv2.BORDER_REPLICATE)
+    recipe = recipe_of(
+        PLATE % ", traces: dark, tolerance: 90, settle_px: 2, edge_px: 1", good=board
+    )
+
+    assert judge(recipe, part.astype(np.uint8)).outcome is Outcome.PASS
+    part[288:300, 150:160] = 5
+    assert labels(judge(recipe, part.astype(np.uint8))) == ["spur"]
+
+
 def test_real_boards_faults_are_found_and_named(recipe_of: RecipeOf, real_data: Path) -> None:
     board = real_data / "pcb" / "00041006_test.jpg"
     template = cv2.imread(str(board).replace("_test", "_template"), 0)
