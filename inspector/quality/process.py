@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ from inspector.quality import first_article, health, signing
 from inspector.quality.errors import QualityError
 from inspector.quality.follow import Follower
 from inspector.quality.looks import archived, looks_of
+from inspector.quality.sheets import Sheets
 from inspector.store import DeskLedger, History, StoreError
 from inspector.store.cursor import records_after
 from inspector.store.tags import FILE as TAGS
@@ -92,7 +92,7 @@ class Watching:
         self._due = dict.fromkeys(("figures", "health", "release", "state", "charts"), 0.0)
         self._shown: dict[str, str] = {}
         self._awaits = ""
-        self._printing: list[subprocess.Popen[bytes]] = []
+        self._sheets = Sheets(self._data)
         self._owed: list[tuple[Action, dict[str, Any]]] = []
 
     def turn(self, utc_ns: int) -> bool:
@@ -108,6 +108,7 @@ class Watching:
             self._do(self._follower.at(utc_ns))
             self._listen(utc_ns)
         self._tell()
+        self._sheets.turn()
         self._show(utc_ns)
         return len(records) == PORTION
 
@@ -173,7 +174,7 @@ class Watching:
             self._do([(health.KIND, body)])
         awaits = str(status.body.get("awaits") or "")
         if self._awaits and awaits != self._awaits and signing.article(self._data, self._awaits):
-            self._print(self._awaits)  # once more: its signature is on it now
+            self._sheets.want(self._awaits)  # once more: its signature is on it now
         self._awaits = awaits
         if awaits and now >= self._due["release"]:
             self._due["release"] = now + RETRY_S
@@ -200,7 +201,7 @@ class Watching:
                 desk.add(kind, body, ME.id)
                 log.info("recorded", kind=kind, what=str(body)[:200])
                 if kind == first_article.KIND:
-                    self._print(str(body["id"]))
+                    self._sheets.want(str(body["id"]))
 
     def _announce(self, code: str, detail: str, on: bool = True, stop: bool = False) -> None:
         if not stop and self._shown.get(code, "") == (detail if on else ""):
@@ -220,17 +221,6 @@ class Watching:
             if not answer.ok:
                 log.error("the line refuses", action=str(action), why=answer.error)
             self._owed.pop(0)
-
-    def _print(self, id: str) -> None:
-        """The sheet of a first article as a PDF, in a process of its own."""
-        out = self._data / "sheets"
-        out.mkdir(exist_ok=True)
-        self._printing = [child for child in self._printing if child.poll() is None]
-        self._printing.append(subprocess.Popen(
-            [sys.executable, "-m", "inspector.quality.sheet", str(self._data), id,
-             str(out / f"first-article-{id}.pdf")],
-            stdin=subprocess.DEVNULL, preexec_fn=lambda: os.nice(10),
-        ))  # fmt: skip
 
     def _show(self, utc_ns: int) -> None:
         now = time.monotonic()
