@@ -3,7 +3,9 @@
 import { make } from "./frame.js";
 import { labelled } from "./said.js";
 
-const CELL = { width: 150, height: 148 }; // in CSS pixels, gaps included
+const CELL = 9.375; // rem: the least width of a cell, its gap included; what is left over widens all
+const FRAME = 10; // pixels of a cell's width that are no picture
+const TEXT = 2.7; // rem below the picture
 const AHEAD = 2; // rows kept above and below the window
 const NEAR_END = 40; // rows before the end at which more is asked for
 
@@ -35,16 +37,23 @@ export class Gallery {
     this.draw();
   }
 
-  get columns() {
-    return Math.max(1, Math.floor(this.root.clientWidth / CELL.width));
+  // How many stand side by side, and each one's width and height in pixels.
+  measure() {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const columns = Math.max(1, Math.floor(this.root.clientWidth / (CELL * rem)));
+    const width = Math.floor(this.root.clientWidth / columns) || CELL * rem;
+    const height = Math.round(0.75 * (width - FRAME) + TEXT * rem);
+    return { columns, width, height };
   }
 
   draw() {
-    const columns = this.columns;
+    const { columns, width, height } = this.measure();
     const rows = Math.ceil(this.parts.length / columns);
-    this.sheet.style.height = `${rows * CELL.height}px`;
-    const first = Math.max(0, Math.floor(this.root.scrollTop / CELL.height) - AHEAD) * columns;
-    const seen = Math.ceil(this.root.clientHeight / CELL.height) + 2 * AHEAD;
+    this.sheet.style.height = `${rows * height}px`;
+    this.sheet.style.setProperty("--cell-width", `${width}px`);
+    this.sheet.style.setProperty("--cell-height", `${height}px`);
+    const first = Math.max(0, Math.floor(this.root.scrollTop / height) - AHEAD) * columns;
+    const seen = Math.ceil(this.root.clientHeight / height) + 2 * AHEAD;
     const last = Math.min(this.parts.length, first + seen * columns);
     for (const [index, cell] of this.cells) {
       if (index < first || index >= last) {
@@ -54,16 +63,16 @@ export class Gallery {
     }
     for (let index = first; index < last; index += 1) {
       const cell = this.cells.get(index) ?? this.cell(index);
-      cell.style.transform = `translate(${(index % columns) * CELL.width}px, ${Math.floor(index / columns) * CELL.height}px)`;
+      cell.style.transform = `translate(${(index % columns) * width}px, ${Math.floor(index / columns) * height}px)`;
     }
-    const row = Math.floor((this.root.scrollTop + this.root.clientHeight) / CELL.height);
+    const row = Math.floor((this.root.scrollTop + this.root.clientHeight) / height);
     if (rows - row < NEAR_END) this.more();
   }
 
   cell(index) {
     const part = this.parts[index];
     const picture = part.thumb
-      ? make("img", { src: part.thumb, alt: "", decoding: "async", width: 140, height: 105 })
+      ? make("img", { src: part.thumb, alt: "", decoding: "async" })
       : make("span", { className: "blank" }, "–");
     const cell = make("button", { className: "cell", type: "button", ariaLabel: this.title(part) },
       picture, make("b", {}, `#${part.number}`), make("span", {}, labelled(part.label || part.outcome)));
@@ -80,9 +89,10 @@ export class Gallery {
     if (index < 0 || index >= this.parts.length) return;
     this.cells.get(this.at)?.setAttribute("aria-pressed", "false");
     this.at = index;
-    const top = Math.floor(index / this.columns) * CELL.height;
+    const { columns, height } = this.measure();
+    const top = Math.floor(index / columns) * height;
     if (top < this.root.scrollTop) this.root.scrollTop = top;
-    const bottom = top + CELL.height - this.root.clientHeight;
+    const bottom = top + height - this.root.clientHeight;
     if (bottom > this.root.scrollTop) this.root.scrollTop = bottom;
     this.draw();
     this.cells.get(index)?.setAttribute("aria-pressed", "true");

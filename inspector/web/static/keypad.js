@@ -6,7 +6,7 @@ import { icon, make, word } from "./frame.js";
 export function keypad(done) {
   let pin = "";
   let busy = false;
-  const dots = make("p", { className: "dots", ariaLive: "polite" });
+  const dots = make("p", { className: "dots", role: "status" });
   const note = make("p", { className: "note bad", role: "alert" });
   const keys = make("div", { className: "keys" });
   const draw = () => {
