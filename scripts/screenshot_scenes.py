@@ -113,8 +113,9 @@ def work(studio: Studio) -> None:
 
 def tune(page: Page) -> None:
     page.locator(".tools .button", has_text="print-there").click()
+    page.locator("input[name=last]").fill("100")
     page.locator("input[name=at_least]").fill("30")
-    page.wait_for_selector(".outcome[data-running=false]")
+    page.wait_for_selector(".outcome[data-running=false]", timeout=170_000)
 
 
 def add(page: Page) -> None:
@@ -173,7 +174,7 @@ def dialogs(studio: Studio) -> None:
     studio.take("pin", act=touch("#person", ".tile"), again=wait(".keys"), ready=RUNS, user="")
     studio.take(
         "help-called", act=both(calm, touch("#do-help", "dialog .choices .button >> nth=1")),
-        again=wait("#help-bar:not([hidden])"), ready=RUNS, sizes=SMALL,
+        again=wait("#help-bar:not([hidden])"), ready=RUNS,
     )  # fmt: skip
 
 

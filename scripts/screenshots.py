@@ -94,7 +94,7 @@ class Studio:
             self._asked.failed.append(name)
             print(f"{name}: {error}", file=sys.stderr)
             with suppress(Exception):
-                page.screenshot(path=self._asked.out / f"{name}.failed.png")
+                page.screenshot(path=Path(tempfile.gettempdir()) / f"{name}.failed.png")
         finally:
             page.close()
 
