@@ -23,7 +23,7 @@ from inspector.quality.agreement import wilson
 from inspector.teach.pictures import Progress, TeachError
 from inspector.tools.anomaly import Map, on_grid, worst
 from inspector.tools.bank import Bank
-from inspector.tools.likeness import Member, Way, fit_member, quiet
+from inspector.tools.likeness import Member, Way, fit_member, quiet, usual_of
 from inspector.tools.onnx import Shelf
 from inspector.tools.selfmade import spoilt
 from inspector.tools.texture import (
@@ -132,11 +132,10 @@ def teach_anomaly(
     judged = []
     for number, (source, way) in enumerate(plan):
         progress("comparing ways to look", number, len(plan))
-        judged.append(_judge(source, way, seen, owners, seed))
+        judged.append(_judge(source, way, seen, owners, still, seed))
     progress("comparing ways to look", len(plan), len(plan))
     chosen = choose(judged)
-    fixed = any(j.member.way == "placed" for j in chosen)
-    bank = Bank(size=size, fixed=fixed, colour=colour, members=tuple(j.member for j in chosen))
+    bank = Bank(size=size, fixed=still, colour=colour, members=tuple(j.member for j in chosen))
     maps = (
         _together([j.good for j in chosen]),
         _together([j.spoilt for j in chosen]),
@@ -253,8 +252,9 @@ def student_t(share: float, freedom: int) -> float:
 
 
 def _judge(
-    source: Source, way: Way, seen: Sequence[Sequence[Grids]], owners: Sequence[int], seed: int
-) -> _Judged:
+    source: Source, way: Way, seen: Sequence[Sequence[Grids]], owners: Sequence[int], still: bool,
+    seed: int,
+) -> _Judged:  # fmt: skip
     """A candidate, fitted on all good pictures, judged by its like that knew a part of them."""
     good, made, bad = ([g[source.name].astype(np.float32) for g in part] for part in seen)
     folds = min(FOLDS, len(good))
@@ -270,6 +270,14 @@ def _judge(
                 raw_made[i] = member.distances(made[i])
     whole = fit_member(source, way, good, seed)
     raw_bad = [whole.distances(g) for g in bad]
+    if still:
+        # What is usual at a place is told to each good picture by the others alone.
+        total, many = np.sum(raw_good, axis=0), len(raw_good)
+        without = [usual_of((total - m) / (many - 1)) for m in raw_good]
+        raw_good = [m - u for m, u in zip(raw_good, without, strict=True)]
+        raw_made = [m - without[i] for m, i in zip(raw_made, owners, strict=True)]
+        whole = replace(whole, usual=usual_of(total / many))
+        raw_bad = [m - whole.usual for m in raw_bad]
     worsts = np.array([worst(m) for m in raw_good])
     centre = float(np.median(worsts))
     spread = max(float(worsts.std()), 0.01)

@@ -123,6 +123,8 @@ def packed(bank: Bank) -> bytes:
             "axes": member.axes.astype(WHOLE),
             "bank": member.bank.astype(HALF),
         }
+        if member.usual.size:
+            kept["usual"] = member.usual.astype(HALF)
         arrays += kept.values()
         members.append(
             {
@@ -164,7 +166,7 @@ def unpacked(data: bytes) -> Bank:
         members, at = [], 0
         for item in head["members"]:
             kept = {}
-            for name in ("mean", "axes", "bank"):
+            for name in ("mean", "axes", "bank", *(["usual"] if "usual" in item["arrays"] else [])):
                 kind, shape = item["arrays"][name]
                 kept[name], at = _array(rest, at, kind, shape)
             source = item["source"]
@@ -238,11 +240,13 @@ def _check(bank: Bank) -> None:
             and member.mean.ndim == (3 if member.way == "placed" else 1)
             and (member.bank.ndim == 2 and (member.bank.shape[1] == axes) == nearest)
             and (len(member.bank) > 0) == nearest
+            and member.usual.ndim == 2
+            and (bank.fixed or not member.usual.size)
         )
         if not fits:
             raise ValueError(f"the arrays of {member.name} do not fit together")
         numbers += [member.centre, member.spread]
-        arrays = (member.mean, member.axes, member.bank)
+        arrays = (member.mean, member.axes, member.bank, member.usual)
         if not all(np.isfinite(a).all() for a in arrays) or member.spread <= 0:
             raise ValueError(f"{member.name} holds what is no number")
     if bank.learnt is not None:

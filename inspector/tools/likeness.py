@@ -14,7 +14,7 @@ Imported by ``anomaly`` and by who teaches.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import cv2
@@ -36,6 +36,8 @@ BANK = 1000
 """Good cells that ``nearest`` keeps."""
 ROWS = 12_000
 """Good cells that a covariance is estimated from, and a bank chosen among."""
+USUAL_CELLS = 0.7
+"""By how much the map of what is usual is smoothed: a few good pictures make it."""
 ROWS_AT_ONCE = 256
 """So that their distances from the bank, 1 MB, stay in the processor's cache."""
 
@@ -57,6 +59,9 @@ class Member:
     them."""
     spread: float = 1.0
     """Their standard deviation."""
+    usual: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """``(rows, columns)``: by how much more (or less) good pictures differ at that place than
+    elsewhere; empty where parts do not stand still."""
 
     @property
     def name(self) -> str:
@@ -78,8 +83,11 @@ class Member:
         return np.asarray(np.log(even), np.float32)
 
     def normal(self, grid: Grid) -> Floats:
-        """The same in standard deviations of good pictures."""
-        return (self.distances(grid) - np.float32(self.centre)) / np.float32(self.spread)
+        """How much farther than is usual at its place, in standard deviations of good pictures."""
+        far = self.distances(grid)
+        if self.usual.size:
+            far = far - self.usual
+        return (far - np.float32(self.centre)) / np.float32(self.spread)
 
 
 def quiet() -> None:
@@ -116,6 +124,12 @@ def fit_member(source: Source, way: Way, grids: Sequence[Grid], seed: int = 0) -
     # Half-whitened: faint directions count more than they do in the pictures, and less than noise.
     axes = (vectors / values**0.25)[:, -AXES:].astype(np.float32)
     return Member(source, way, mean, axes, _core(centred @ axes, BANK, rng))
+
+
+def usual_of(mean: Floats) -> Floats:
+    """What is usual at each place, from the mean of good pictures' distances: 0 on average."""
+    even = cv2.GaussianBlur(mean, (0, 0), USUAL_CELLS)
+    return np.asarray(even - even.mean(), np.float32)
 
 
 def _eigen(centred: Floats) -> tuple[Any, Any]:

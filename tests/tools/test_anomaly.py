@@ -19,8 +19,9 @@ from inspector.recipe import Judgement, Recipe, load
 from inspector.teach import Taught, teach_anomaly
 from inspector.tools.anomaly import worst
 from inspector.tools.bank import Bank, keep_bank, packed, unpacked
+from inspector.tools.likeness import Member, fit_member, usual_of
 from inspector.tools.onnx import Shelf
-from inspector.tools.texture import same_scale, working_size
+from inspector.tools.texture import Source, same_scale, working_size
 from inspector.virtual.bottle import PartSpec, render_part
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -130,6 +131,30 @@ def test_the_same_teaching_makes_the_same_bank_and_a_file_gives_it_back(taught: 
     again = teach_anomaly([surface(i) for i in range(12)], Shelf(MODELS))
     assert packed(again.bank) == packed(taught.bank)
     assert packed(unpacked(packed(taught.bank))) == packed(taught.bank)
+
+
+def test_a_place_where_good_parts_differ_much_is_measured_by_how_much_they_do(
+    taught: Taught,
+) -> None:
+    rng = np.random.default_rng(3)
+    good = [rng.normal(0, 1, (4, 8, 10)).astype(np.float32) for _ in range(40)]
+    for grid in good:
+        grid[:, 5:7, 1:3] *= 5
+    member = fit_member(Source(""), "placed", good)
+    mean = np.mean([member.distances(g) for g in good], axis=0)
+    told = replace(member, usual=usual_of(mean))
+    faulty = good[0].copy()
+    faulty[:, 1:3, 7:9] += 3
+
+    def at(judge: Member) -> tuple[bool, bool]:
+        row, column = np.unravel_index(judge.normal(faulty).argmax(), (8, 10))
+        return bool(row < 4), bool(column > 5)
+
+    assert at(member) == (False, False) and at(told) == (True, True)
+    kept = unpacked(packed(replace(taught.bank, members=(told,)))).members[0]
+    assert np.allclose(kept.usual, told.usual, atol=2e-3)
+    with pytest.raises(ValueError, match="do not fit together"):
+        unpacked(packed(replace(taught.bank, members=(replace(told, usual=mean[0]),))))
 
 
 def test_the_recipes_digest_covers_the_bank(made: Callable[..., Recipe], taught: Taught) -> None:
