@@ -25,7 +25,7 @@ from inspector.config import ConfigError, Problem, Settings, load_yaml
 from inspector.part import Area, Batch, Finding, Outcome, Pixels, Severity
 from inspector.tools import TOOLS
 from inspector.tools.code import SERIAL
-from inspector.tools.follow import as_taught, in_frame, place_of
+from inspector.tools.follow import as_taught, boxes_of, in_frame, place_of, places_of
 from inspector.tools.logic import Rule, check_follow, check_rules, settle, tolerate
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
@@ -116,6 +116,17 @@ class _Tools:
 
     def look(self, step: Step, tool: Tool, pixels: Pixels, context: Context) -> list[Finding]:
         """What a step finds, in the frame's pixels, whatever it follows."""
+        if not step.every:
+            return self._look(step, tool, pixels, context)
+        first, found = context.places.get(step.follow), []
+        for place in places_of(context.boxes[step.follow], step.every, pixels.shape):
+            context.places[step.follow] = place
+            found += self._look(step, tool, pixels, context)
+        context.places.pop(step.follow, None)
+        context.places.update({step.follow: first} if first else {})
+        return found
+
+    def _look(self, step: Step, tool: Tool, pixels: Pixels, context: Context) -> list[Finding]:
         if not step.follow or not step.turned_back:
             return tool.look(pixels, context)
         place = context.places[step.follow]
@@ -208,13 +219,15 @@ class Recipe:
         for step, tool in tools.pairs:
             if step.view not in views:
                 continue
-            if step.follow and step.follow not in context.places:
+            if step.follow and step.follow not in (context.boxes if step.every else context.places):
                 silent[step.name] = step.follow
                 continue
             try:
                 found = tools.look(step, tool, views[step.view], context)
                 findings += found
                 for place, (leader, label) in self._leaders.items():
+                    if leader == step.name:
+                        context.boxes[place] = boxes_of(found, label)
                     if leader == step.name and place not in context.places:
                         box = place_of(found, label)
                         context.places.update({place: box} if box else {})

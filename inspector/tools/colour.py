@@ -16,7 +16,7 @@ from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.deltae import Floats, delta_e_2000, lab_of, linear_of
 from inspector.tools.follow import as_taught
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop
+from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out
 
 CLIPPED = 0.02
 """Share of pixels at 255 from which a colour is over-exposed and not known."""
@@ -53,6 +53,9 @@ class Params(Settings):
     """Whether the camera applies sRGB's gamma or gives light as it is."""
     matrix: tuple[Row, Row, Row] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     """From the camera's linear RGB, white made good, to sRGB's; each row adds up to 1."""
+    clipped: float | None = Field(None, gt=0, le=1, exclude_if=is_left_out)
+    """Share of over-exposed pixels from which a colour is not known; 0.02 when left out. More may
+    be where it is only asked whether something is white at all."""
 
 
 class ColourStep(Step):
@@ -121,7 +124,7 @@ class Colour:
             for channel in (2, 1, 0)
         ]
         total = area.shape[0] * area.shape[1]
-        if max(float(c[255]) for c in counts) > CLIPPED * total:
+        if max(float(c[255]) for c in counts) > (self._step.params.clipped or CLIPPED) * total:
             raise Unjudged(f"{what} is over-exposed; shorten the exposure")
         return np.array([float(c @ self._light) / total for c in counts])
 

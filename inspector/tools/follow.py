@@ -7,15 +7,18 @@ Its findings are put back into the frame's pixels. Imported by ``recipe`` and ``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from inspector.part import Finding, Outline, Pixels
+from inspector.part import Box, Finding, Outline, Pixels
 from inspector.tools.place import Place
 from inspector.tools.step import Roi, Unjudged
+
+EDGE_PX = 2
+"""A box that comes nearer to the frame's edge may be cut by it."""
 
 
 def place_of(findings: Iterable[Finding], label: str = "") -> Place | None:
@@ -30,6 +33,23 @@ def place_of(findings: Iterable[Finding], label: str = "") -> Place | None:
             size = (math.ceil(box[2]) - x, math.ceil(box[3]) - y)
             return Place(np.array([(1.0, 0.0, x), (0.0, 1.0, y)]), size, box)
     return None
+
+
+def boxes_of(findings: Iterable[Finding], label: str = "") -> tuple[Box, ...]:
+    """The boxes of all findings that are in order (and have ``label``, if given)."""
+    return tuple(f.box for f in findings if f.ok and f.box and label in ("", f.label))
+
+
+def places_of(
+    boxes: Iterable[Box], size: tuple[int, int], frame: tuple[int, ...]
+) -> Iterator[Place]:
+    """Each box that lies in the (h, w) frame whole, brought to ``size``, width and height."""
+    width, height = size
+    for x1, y1, x2, y2 in boxes:
+        inside = min(x1, y1, frame[1] - x2, frame[0] - y2) >= EDGE_PX
+        if inside and x2 - x1 >= 1 and y2 - y1 >= 1:
+            across, down = (x2 - x1) / width, (y2 - y1) / height
+            yield Place(np.array([(across, 0.0, x1), (0.0, down, y1)]), size)
 
 
 def as_taught(pixels: Pixels, place: Place, roi: Roi | None, spare: Pixels | None) -> Pixels:

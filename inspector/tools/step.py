@@ -10,12 +10,12 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from inspector.config import Settings
-from inspector.part import Batch, Finding, Pixels, Severity
+from inspector.part import Batch, Box, Finding, Pixels, Severity
 from inspector.tools.place import Place
 
 
@@ -57,6 +57,18 @@ class Step(Settings):
     """An earlier step of this view, or ``step/label``. An ``align`` step: this one sees the part as
     it was taught, however it stands. Any other: this one looks at the box of its first finding
     that is in order, and its ROIs count from that box's corner."""
+    every: tuple[int, int] | None = Field(None, exclude_if=is_left_out)
+    """Width and height: this step looks at each box that the followed one found in order, brought
+    to this size, in which its ROIs count. Boxes that the frame's edge cuts are left to the frame
+    that shows them whole; where there is none, there is nothing to judge."""
+
+    @model_validator(mode="after")
+    def _every_of_something(self) -> Self:
+        if self.every and not self.follow:
+            raise ValueError("`every` needs `follow`: the step whose boxes are looked at")
+        if self.every and not all(4 <= side <= 2000 for side in self.every):
+            raise ValueError("`every` is a width and a height of 4 to 2000 px")
+        return self
 
     def looks_at(self) -> Sequence[Roi | None]:
         """The places whose pixels it reads; None, as for every kind that says nothing else, is the
@@ -74,6 +86,8 @@ class Context:
     """False: rules about dates cannot be judged."""
     places: dict[str, Place] = field(default_factory=dict)
     """Where steps found this part so far, by what ``follow`` calls them."""
+    boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)
+    """All boxes found in order, by what ``follow`` calls them."""
 
 
 class Tool(Protocol):
