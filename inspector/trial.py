@@ -6,6 +6,7 @@ leave. The world process judges; nothing here does. Only the command line and te
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import os
@@ -31,6 +32,7 @@ from inspector.virtual.world import control
 CONFIGS = Path(__file__).parent.parent / "station_configs"
 PITCH_MM = 50.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_LIBC, _PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 
 
 class TrialError(Exception):
@@ -215,6 +217,7 @@ class Trial:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
 
     def _world_settings(self) -> dict[str, Any]:
@@ -290,6 +293,11 @@ def memory_of_tree(pid: int) -> dict[str, float]:
     """``{rss, pss, anonymous}`` of a process and its children in MiB, films left out."""
     each = [memory_mb(p) for p in (pid, *_children(pid))]
     return {name: sum(one[name] for one in each) for name in _MEMORY}
+
+
+def _end_with_parent() -> None:
+    """Whoever is killed in the middle of a trial leaves no line running for ever."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def memory_mb(pid: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from inspector.trial import CONFIGS, Plan, Trial, running
@@ -154,3 +155,30 @@ def test_a_process_that_cannot_run_says_why_in_one_line_and_does_not_storm(hinde
     )
     # A line takes a second to start and waits one at least: a storm would be dozens.
     assert 2 <= len(lines) <= 6, lines
+
+
+LEFT_ALONE = """
+import sys, time
+from pathlib import Path
+from inspector.trial import Plan, Trial
+from inspector.virtual.film import FilmSet
+trial = Trial(Plan(FilmSet.open(sys.argv[1]), Path(sys.argv[2])))
+trial.start_world()
+print(trial.world.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_whoever_is_killed_in_the_middle_of_a_trial_leaves_nothing_running(
+    films: Any, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", LEFT_ALONE, str(films.folder), str(tmp_path / "trial")]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with driver:
+        assert driver.stdout is not None
+        world = psutil.Process(int(driver.stdout.readline()))
+        assert world.is_running()
+        driver.kill()
+
+    world.wait(60)
+    assert not world.is_running()
