@@ -49,7 +49,9 @@ SOURCES = [
     *(INSPECTOR / "cameras" / f"{name}.py" for name in (
         "devices", "features", "genicam", "inputs",
     )),
-    *(INSPECTOR / "quality" / f"{name}.py" for name in ("challenge", "first_article")),
+    *(INSPECTOR / "quality" / f"{name}.py" for name in (
+        "challenge", "first_article", "follow", "health", "rules", "spc",
+    )),
 ]  # fmt: skip
 RAISING = [
     *sorted((INSPECTOR / "web").glob("*.py")), *sorted((INSPECTOR / "teach").glob("*.py")),
@@ -85,7 +87,7 @@ PIECES = {
     # `ocv`: what follows the character; `gs1`: what follows the symbology
     "{} was never taught", "{} does not stand where it was taught",
     # texts of a step's detail
-    "; ", ", ", " ", "{}: {}, becomes the reference",
+    "; moves with {}", "; ", ", ", " ", "{}: {}, becomes the reference",
     " (not read as such: {}; the recipe checked it)",
     "{} {} {}", "seeded: {}",
     "{} `{}`: {}", "not sure: {}", "no {} ({})",
@@ -142,6 +144,9 @@ WHOLE = (
     "side: 7 is not 0 + n·2; try 6 or 8", "side: 7 is none of code", "side: a whole number",
     "side: 7 is not a whole number", "side: has no code; it has left, right",
     "side: has no code; did you mean left? it has left, right",
+    "gate_response: Check the PLC's cycle time and its network.",
+    "focus side: Clean the lens and check its lock ring.", "cap width: 9 on a side",
+    "cap width: +3.1 σ", "cap width: 1 beyond 3σ; moves with cap",
     "8 to 200 parts teach, not 3", "part 7: a picture of 3x3 is too small to have a surface; draw"
     " it anew",
     "3 good parts by recipe cap have a kept picture of side, 8 are needed; let the line run, and"
@@ -216,7 +221,7 @@ def test_every_refusal_of_the_code_is_in_the_catalogue(path: Path) -> None:
 @pytest.mark.parametrize("text", WHOLE)
 def test_a_sentence_that_is_put_together_is_translated_to_its_end(text: str) -> None:
     spoken = said("zh", text, OWN)
-    names = r"“[^”]*”|IP|ΔE|L\* a\* b\*|DataMatrix|px|mm|deg|side|code|cap-colour|left|right"
+    names = r"“[^”]*”|IP|PLC|ΔE|L\* a\* b\*|DataMatrix|px|mm|deg|side|code|cap-colour|left|right"
     rest = re.sub(names, "", spoken)
 
     assert CHINESE.search(spoken)
