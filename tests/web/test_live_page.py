@@ -311,3 +311,15 @@ def test_everything_fits_the_screen(
     if width >= 900:
         assert sizes["tall"] <= height
         assert sizes["foot"]["bottom"] <= height
+
+
+def test_the_operators_page_runs_no_script_but_our_own(web: Any, line: Line, page: Any) -> None:
+    line("--rate", "20")
+    open_live(page, web.url)
+    scripts = page.evaluate("""() => [...new Set([
+      ...performance.getEntriesByType("resource").map((entry) => entry.name),
+      ...[...document.scripts].map((script) => script.src)])]
+      .filter((name) => /\\.m?js(\\?|$)/.test(name))""")
+
+    assert len(scripts) >= 5
+    assert [name for name in scripts if not name.startswith(f"{web.url}static/")] == []
