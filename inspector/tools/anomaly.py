@@ -41,6 +41,9 @@ WORST_CELLS = 4
 """The worst place is the mean of this many cells and that of the worst ``WORST_SHARE``: a crack is
 few cells, a stain is many."""
 WORST_SHARE = 0.01
+WORST_MOST = 24
+"""Of a large picture that share would be more cells than a small defect has by far. The surfaces
+that the share was chosen on have no more than these."""
 MOST_BOXES = 10
 """Places shown of one part."""
 Map = NDArray[np.float32]
@@ -243,7 +246,7 @@ def worst(seen: Map) -> float:
     """How bad the worst place of a map is."""
     flat = seen.reshape(-1)
     few = min(WORST_CELLS, flat.size)
-    share = max(few, int(flat.size * WORST_SHARE))
+    share = max(few, min(int(flat.size * WORST_SHARE), WORST_MOST))
     top = np.partition(flat, flat.size - share)[-share:]
     best = np.partition(top, share - few)[-few:]
     return float(0.5 * best.mean() + 0.5 * top.mean())

@@ -228,6 +228,15 @@ def test_the_worst_place_is_few_cells_and_many() -> None:
     assert worst(np.zeros((1, 1), np.float32)) == 0
 
 
+def test_a_small_defect_of_a_large_picture_counts_as_it_would_in_a_smaller_one() -> None:
+    rng = np.random.default_rng(8)
+    large = rng.normal(0, 1, (100, 120)).astype(np.float32)
+    spoilt = large.copy()
+    spoilt[40:43, 60:63] = 6
+
+    assert worst(spoilt) > worst(large) + 1.5
+
+
 NECK = Path(__file__).parents[2] / "station_configs" / "recipes" / "bottle-neck.yaml"
 
 
