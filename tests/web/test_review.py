@@ -72,6 +72,19 @@ def test_the_newest_reject_is_open_and_keys_walk_and_confirm(web: Any, review: A
     review.locator(".detail h2", has_text=f"#{bad[1].sequence}").wait_for()
 
 
+def test_the_golden_part_and_the_one_before_stand_beside_it(web: Any, review: Any) -> None:
+    """… and what was found is drawn over the picture or not."""
+    review.locator(".beside figure").nth(1).wait_for()
+    assert review.locator(".beside figcaption").all_inner_texts() == [
+        "A good part", "The part before",
+    ]  # fmt: skip
+    assert review.locator(".beside img, .beside .blank").count() == 2
+    overlay = review.get_by_role("button", name="Overlay")
+    shown = overlay.get_attribute("aria-pressed")
+    overlay.click()
+    until(lambda: overlay.get_attribute("aria-pressed") != shown)
+
+
 def test_an_override_needs_its_reason_and_is_a_record_of_its_own(web: Any, review: Any) -> None:
     bad = faulty(web)[0]
     review.get_by_role("button", name="Override").click()
