@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from inspector.tools.agree import agreed, by_neighbours, likelihoods
+from inspector.tools.agree import agreed, by_neighbours, by_words, likelihoods
 from inspector.tools.recognise import NOTHING, Look, Reading
 
-CHARS = "AB05SUV 12"
+CHARS = "AB05SUV 12E"
 INDEX = {char: i + 1 for i, char in enumerate(CHARS)}
 
 
@@ -45,6 +45,13 @@ def test_a_texts_likelihood_is_the_sum_over_all_its_paths() -> None:
 def test_the_surer_counts_where_two_differ() -> None:
     assert agreed([look("AV1", other={1: ("U", 0.45)}), look("AU1", 0.99)]).text == "AU1"
     assert agreed([look("AU1", 0.99), look("AV1", other={1: ("U", 0.45)})]).text == "AU1"
+
+
+def test_a_word_that_coders_print_is_meant_and_a_number_stays_what_it_was_read_as() -> None:
+    assert by_words("BEST BEF0RE 18 0CT 2029") == "BEST BEFORE 18 OCT 2029"
+    assert by_words("L079 80S5 V0ID") == "L079 80S5 V0ID"
+    assert agreed([look("U5E", 0.9, other={1: ("S", 0.05)})]).text == "USE"
+    assert agreed([look("VS5", 0.9, other={1: ("5", 0.05)})]).text == "VS5"
 
 
 def test_characters_of_one_and_spaces_of_the_other() -> None:
