@@ -5,6 +5,7 @@ One station and one browser for all of it; each test leaves the line running as 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -24,7 +25,6 @@ from web.demo_station import (
 )
 
 from inspector.bus import run_dir
-from inspector.trial import wait_for
 
 __all__ = ["coded_parts", "screen", "station"]
 pytestmark = pytest.mark.slow
@@ -241,6 +241,26 @@ def test_an_accessibility_check_finds_nothing_in_the_dialogs(
     nothing_against(page)
 
 
+def cleared(page: Any) -> None:
+    """The line's clearance signed, as often as it takes: a busy line may answer too late, and a
+    page that hears no heartbeat closes what is open."""
+    from playwright.sync_api import TimeoutError as Late
+
+    end = time.monotonic() + 120
+    page.set_default_timeout(5_000)
+    while not page.locator(".steps li").count():
+        assert time.monotonic() < end, "the first article does not come up"
+        with contextlib.suppress(Late):
+            page.keyboard.press("Escape")
+            press(page, "#do-checks")
+            page.wait_for_selector(".ticks, .steps li")
+            if page.locator(".ticks").count():
+                for index in range(4):
+                    page.locator(".ticks input").nth(index).check()
+                sign(page, "anna", "2580")
+                page.wait_for_selector(".steps li")
+
+
 def looked_at(screen: Callable[..., Any], button: str, shown: str) -> None:
     """On a page of its own: while axe-core looks, a page hears no heartbeat and closes what is
     open."""
@@ -271,20 +291,15 @@ def test_an_accessibility_check_finds_nothing_in_what_awaits_signatures(
 ) -> None:
     """Alarms, line clearance and the first article of a batch that nobody has signed for yet."""
     station.plan("L101", "4801", 500)
-    page = screen("anna")
+    page = screen("anna", bypass_csp=True)
     press(page, "#do-start", ".orders .tile:has-text('4801')", "dialog footer .main")
     page.wait_for_selector("#batch:text-is('L101')")
     page.wait_for_selector("#do-checks[data-due]")
     looked_at(screen, "#alarm-all", "dialog .alarms li")
     looked_at(screen, "#do-checks", ".ticks")
 
-    before = len(station.did("anna", "signature"))
-    press(page, "#do-checks")
-    for index in range(4):
-        page.locator(".ticks input").nth(index).check()
-    sign(page, "anna", "2580")
-    assert wait_for(lambda: len(station.did("anna", "signature")) > before, 30.0)
-    looked_at(screen, "#do-checks", ".steps li")
+    cleared(page)
+    nothing_against(page)
 
 
 def test_killing_the_whole_station_leaves_no_verdict_on_a_screen(
