@@ -40,7 +40,8 @@ def boards_of(pcb: ModuleType, real_data: Path) -> list[Path]:
 
 
 def judge(pcb: ModuleType, board: Pixels, template: Pixels, folder: Path) -> Judgement:
-    given = {"golden": [keep_golden(template, folder)], "model": pcb.MODEL, **pcb.SENSITIVE}
+    asked = {"model": pcb.MODEL, "good_from": pcb.GOOD_FROM, **pcb.SENSITIVE}
+    given = {"golden": [keep_golden(template, folder)], **asked}
     file = folder / "pcb.yaml"
     file.write_text(
         f"name: pcb\ntools: [{{name: board, kind: compare, params: {json.dumps(given)}}}]\n"
