@@ -7,8 +7,10 @@ the pages may not import, is done this way. Pages of the engineer import this.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +44,7 @@ class Errand:
             stdout=subprocess.PIPE,
             stderr=self._said,
             text=True,
+            process_group=0,
             env=os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
         )
         self._thread = threading.Thread(target=self._follow, name=f"errand {words[0]}", daemon=True)
@@ -53,9 +56,10 @@ class Errand:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End it; what it has done so far stays."""
+        """End it and what it has started itself; what it has done so far stays."""
         self._stopped = True
-        self._process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
 
     def wait(self, seconds: float) -> None:
         """Until it has ended. Raises ``Refused`` with its sentence, or when it takes too long."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from kept_parts import keep_parts
 from surfaces import surface
@@ -225,6 +227,13 @@ def test_a_network_is_trained_too_and_can_be_given_up(web: Any, page: Any, scatt
 
     page.locator(".teach .progress").wait_for(state="hidden")
     assert page.locator(".note.bad").inner_text() == ""
+    folder = str(web.data / "teaching" / ".networks")
+    end = time.monotonic() + 30
+    while any(
+        folder in " ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])
+    ):
+        assert time.monotonic() < end, "the training goes on"
+        time.sleep(0.1)
     with History(web.data) as history:
         deeds = [r.body["action"] for r in history.desk("teach", 2)]
     assert deeds == ["stop", "begin"]
