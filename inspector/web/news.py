@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from inspector.quality.process import state as quality_state
 from inspector.store import History, StoreError
 from inspector.store.batches import Batches
 from inspector.store.cursor import newest_desk
+from inspector.store.signatures import Signatures
 from inspector.web.desk import Desk
 from inspector.web.feed import Feed
 
@@ -39,6 +41,7 @@ class News:
         self._said: dict[str, Any] | None = None
         self._batch: tuple[str, int | None, str] = ("", None, "")
         self._batches: Batches | None = None
+        self._signatures: Signatures | None = None
 
     def called(self, who: str, reason: str) -> None:
         """Somebody calls for help."""
@@ -66,6 +69,8 @@ class News:
         """Let go of the files."""
         if self._batches is not None:
             self._batches.close()
+        if self._signatures is not None:
+            self._signatures.close()
 
     def _recall(self) -> None:
         with History(self._desk.data) as history:
@@ -84,6 +89,7 @@ class News:
             "help": self._help,
             "target": self._batch[1],
             "order": self._batch[2],
+            "signed": self._signed(str(status.get("awaits") or ""), status.get("needs") or ()),
             "article": quality.get("first_article") or quality.get("article"),
             "challenge": quality.get("challenge"),
             "can": {
@@ -93,6 +99,14 @@ class News:
                                   self._desk.station.quality.challenge),
             },
         }  # fmt: skip
+
+    def _signed(self, awaits: str, needs: Sequence[str]) -> list[str]:
+        """Of what the line awaits, what it has: it is told once all of it is signed."""
+        if not awaits:
+            return []
+        if self._signatures is None:
+            self._signatures = Signatures(self._desk.data)
+        return [kind for kind in needs if self._signatures.of(kind, awaits)]
 
     def _target(self, id: str) -> tuple[int | None, str]:
         if self._batches is None:

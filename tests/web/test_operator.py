@@ -300,6 +300,10 @@ def test_an_accessibility_check_finds_nothing_in_what_awaits_signatures(
 
     cleared(page)
     nothing_against(page)
+    page.close()
+
+    # what is signed is not asked for again, whoever comes back to it
+    looked_at(screen, "#do-checks", ".steps li")
 
 
 def test_killing_the_whole_station_leaves_no_verdict_on_a_screen(

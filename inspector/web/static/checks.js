@@ -10,7 +10,7 @@ const CLEARANCE = 4; // Lines of the list; the words are `clearance.0` …
 let shown = null; // The steps of the first article on the screen, so that they follow the line.
 
 export function checks() {
-  const needs = status?.needs ?? [];
+  const needs = (status?.needs ?? []).filter((kind) => !desk.signed.includes(kind));
   if (needs.includes("line_clearance")) clearance();
   else if (needs.includes("first_article")) article();
   else overview();
@@ -87,6 +87,8 @@ function article() {
     send.click();
   };
   const sheet = open(`${word("checks.article")} · ${status?.batch ?? ""}`, [make("p", {}, word("article.more")), state, list, form, line], [send], "wide");
+  // The list may be longer than the screen, and nothing in it takes the focus: keys scroll it so.
+  sheet.body.tabIndex = 0;
   const follow = () => {
     const found = desk.article;
     const passed = Boolean(found?.passed);

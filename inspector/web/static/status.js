@@ -7,7 +7,7 @@ import { inWords, labelled } from "./said.js";
 const DASH = "–";
 
 export let status = null;
-export let desk = { help: null, target: null, order: "", article: null, challenge: null, can: {} };
+export let desk = { help: null, target: null, order: "", signed: [], article: null, challenge: null, can: {} };
 
 const watchers = [];
 
