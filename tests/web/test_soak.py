@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from trial.conftest import LENIENT
 
 from inspector.config import Web
 from inspector.identity import Principal, Role, Users
@@ -37,7 +38,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """The demo's bottles at 25 a second, judged by the shipped models."""
     folder = tmp_path_factory.mktemp("soak")
     films = render_set("bottle-line", 11, 100, folder / "films")
-    settings = {"clock": "trusted", "stop.rejects_in_a_row": 0, "plc.timeout_ms": 1000} | DAY
+    settings = LENIENT | DAY
     plan = Plan(films, folder, RATE, order="shuffled", page=0, station=settings)
     with running(plan) as trial:
         assert wait_for(trial.page, 60.0), trial.log()
