@@ -98,7 +98,7 @@ def test_a_model_without_its_file_is_refused_by_name(folder: Path) -> None:
 
 
 def test_a_draft_is_refused_where_approval_is_required(folder: Path) -> None:
-    edit(folder / "station.yaml", "threads: 2", "threads: 2\nrequire_approval: true")
+    edit(folder / "station.yaml", "judges: 2", "judges: 2\nrequire_approval: true")
     assert_refused(run(folder), "bottle-line.yaml", "inspector recipe approve")
 
 
