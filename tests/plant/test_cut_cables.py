@@ -7,6 +7,7 @@ own in ``test_opcua_foreign.py``, MQTT and Sparkplug in ``test_mqtt.py``, the Mo
 
 from __future__ import annotations
 
+import contextlib
 import base64
 import json
 import shutil
@@ -85,7 +86,8 @@ def test_half_a_request_does_nothing(plant: Any, mes: Any, cable: PatchCable) ->
     with socket.create_connection(("127.0.0.1", cable.port), 5) as half:
         half.sendall((head + body[: len(body) // 2]).encode())
         cable.cut()
-        assert half.recv(100) == b""
+        with contextlib.suppress(ConnectionResetError):  # so ends what had not been read yet
+            assert half.recv(100) == b""
     cable.mend()
     assert mes.get("/status").status == 200
     with History(plant.data) as history:
