@@ -7,8 +7,8 @@ own in ``test_opcua_foreign.py``, MQTT and Sparkplug in ``test_mqtt.py``, the Mo
 
 from __future__ import annotations
 
-import contextlib
 import base64
+import contextlib
 import json
 import shutil
 import socket
