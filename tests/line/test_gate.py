@@ -170,7 +170,8 @@ def test_a_plc_that_counts_anew_never_gets_a_permit_of_its_former_run(plc, desk)
     desk.decide(3)  # still for the former run: the line has not heard of the new one
     until(lambda: plc.run_seen == 0xCAFE)
     desk.decide(1, run=0xCAFE)
-    until(lambda: plc.permits() == {1})
+    until(lambda: any(t.run == 0xCAFE and t.acknowledged_ns for t in desk.told()))
+    assert plc.permits() == {1}
     assert [d.part for d in plc.obeyed] == [1]
     assert {t.part: bool(t.acknowledged_ns) for t in desk.told() if t.run == 0xBEEF} == {
         1: True, 2: False, 3: False,
