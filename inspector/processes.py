@@ -263,10 +263,15 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
+def end_with_parent(word: signal.Signals) -> None:
+    """Between fork and exec: have the kernel send ``word`` to this process once its parent dies."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, word)
+
+
 def _die_with_parent() -> None:
     """A killed supervisor must not leave a line behind that writes the ledger beside the next one.
 
     The terminal's Ctrl-C goes to the supervisor alone, which ends its children in order.
     """
     os.setpgid(0, 0)
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)

@@ -118,12 +118,15 @@ class _Tools:
         """What a step finds, in the frame's pixels, whatever it follows."""
         if not step.every:
             return self._look(step, tool, pixels, context)
-        first, found = context.places.get(step.follow), []
+        first = context.places.get(step.follow)
+        found: list[Finding] = []
         for place in places_of(context.boxes[step.follow], step.every, pixels.shape):
             context.places[step.follow] = place
             found += self._look(step, tool, pixels, context)
-        context.places.pop(step.follow, None)
-        context.places.update({step.follow: first} if first else {})
+        if first is None:
+            context.places.pop(step.follow, None)
+        else:
+            context.places[step.follow] = first
         return found
 
     def _look(self, step: Step, tool: Tool, pixels: Pixels, context: Context) -> list[Finding]:

@@ -6,7 +6,7 @@ leave. The world process judges; nothing here does. Only the command line and te
 
 from __future__ import annotations
 
-import ctypes
+import functools
 import io
 import json
 import os
@@ -26,13 +26,13 @@ from inspector.bus import Answer, CommandClient, run_dir
 from inspector.config import load_station
 from inspector.identity import Action, Principal
 from inspector.part import Outcome
+from inspector.processes import end_with_parent
 from inspector.virtual.film import FilmSet
 from inspector.virtual.world import control
 
 CONFIGS = Path(__file__).parent.parent / "station_configs"
 PITCH_MM = 50.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_LIBC, _PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 
 
 class TrialError(Exception):
@@ -217,7 +217,8 @@ class Trial:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                # whoever is killed in the middle of a trial leaves no line running for ever
+                preexec_fn=functools.partial(end_with_parent, signal.SIGTERM),
             )
 
     def _world_settings(self) -> dict[str, Any]:
@@ -293,11 +294,6 @@ def memory_of_tree(pid: int) -> dict[str, float]:
     """``{rss, pss, anonymous}`` of a process and its children in MiB, films left out."""
     each = [memory_mb(p) for p in (pid, *_children(pid))]
     return {name: sum(one[name] for one in each) for name in _MEMORY}
-
-
-def _end_with_parent() -> None:
-    """Whoever is killed in the middle of a trial leaves no line running for ever."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def memory_mb(pid: int) -> dict[str, float]:

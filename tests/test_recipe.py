@@ -89,9 +89,11 @@ def test_scores_that_are_not_numbers_are_an_error(tmp_path: Path) -> None:
     assert "not numbers" in judged.reasons[0]
 
 
-def test_a_tool_that_breaks_makes_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_tool_that_breaks_makes_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = recipe_of(tmp_path, ONE_VIEW)
-    recipe.tools[0][1]._runs = None  # type: ignore[attr-defined]
+    monkeypatch.setattr(recipe.tools[0][1], "_runs", None)
 
     judged = recipe.judge({"x": level(200)}, BATCH, TODAY)
 

@@ -66,7 +66,8 @@ def test_what_is_written_down_is_a_recipe_and_the_rest_stays(recipe: Path) -> No
     recipe.write_text(changed(recipe.read_text(), [], fresh))
 
     assert "area: [40, 100000]      # a scratch" in recipe.read_text()
-    spots, light = (step.params for step in load(recipe).file.tools)  # type: ignore[attr-defined]
+    steps: Any = load(recipe).file.tools  # each kind has parameters of its own
+    spots, light = (step.params for step in steps)
     assert (spots.threshold.level, spots.threshold.tone) == (90, "dark")
     assert (spots.long, spots.edge, spots.at_most) == ((1, 12.5), False, 2)
     assert light.spread == 9

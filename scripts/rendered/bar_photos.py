@@ -14,9 +14,6 @@ import argparse
 import json
 import math
 import os
-import time
-from collections import defaultdict
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +23,7 @@ import numpy as np
 import zxingcpp
 from numpy.random import Generator
 
-from inspector.part import Batch, Pixels
-from inspector.recipe import load
+from inspector.part import Pixels
 
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOLOGIES = ("EAN13", "UPCA", "Code128", "EAN8")
@@ -143,27 +139,8 @@ def main() -> None:
     packs = sorted((Path(given.data) / "date_codes" / "images").glob("*"))
     if not packs:
         raise SystemExit(f"no photos of packs in {given.data}; set INSPECTOR_REAL_DATA")
-    recipe = load(ROOT / "station_configs/recipes/any-code.yaml", ROOT / "models")
-    read: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-    wrong, ms = [], []
-    for seed in range(given.first, given.first + given.count):
-        picture, symbology, text, way = photograph(np.random.default_rng((seed, 55)), packs)
-        wanted = text.zfill(13) if symbology == "UPCA" else text
-        plain = any(c.text == wanted for c in zxingcpp.read_barcodes(picture))
-        began = time.process_time()
-        judged = recipe.judge({"image": picture}, Batch("rendered"), date(2026, 1, 1))
-        ms.append((time.process_time() - began) * 1e3)
-        texts = [f.text for f in judged.findings if f.text]
-        if texts and wanted not in texts:
-            wrong.append([symbology, text, texts])
-        for name in ("all photographs", way, symbology):
-            read[name].append((plain, wanted in texts))
-    report: dict[str, Any] = {
-        name: {"of": len(rows), "plain": sum(p for p, _ in rows), "recipe": sum(r for _, r in rows)}
-        for name, rows in sorted(read.items())
-    }
-    report |= {"wrong": wrong, "cpu_ms_median": round(float(np.median(ms)), 1)}
-    report["cpu_ms_p95"] = round(float(np.percentile(ms, 95)), 1)
+    seeds = range(given.first, given.first + given.count)
+    report = codes.compared(photograph(np.random.default_rng((seed, 55)), packs) for seed in seeds)
     print(json.dumps(report, indent=None if given.json else 1))
 
 
