@@ -50,12 +50,16 @@ def origin_of(desk: Desk, name: str) -> Path:
     return path
 
 
-def text_of(desk: Desk, name: str) -> tuple[str, bool]:
-    """The draft's text, if there is one, else what is in service; and whether it is a draft."""
+def path_of(desk: Desk, name: str) -> Path:
+    """The draft's file, if there is one, else that of what is in service."""
     draft = kept.draft_path(desk.data, name)
-    if draft.is_file():
-        return read(draft), True
-    return read(origin_of(desk, name)), False
+    return draft if draft.is_file() else origin_of(desk, name)
+
+
+def text_of(desk: Desk, name: str) -> tuple[str, bool]:
+    """What `path_of` holds, and whether it is a draft."""
+    path = path_of(desk, name)
+    return read(path), path == kept.draft_path(desk.data, name)
 
 
 def author_of(desk: Desk, name: str) -> str:

@@ -194,9 +194,8 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     def unsaid(
         name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]
     ) -> list[dict[str, Any]]:
-        draft, origin = kept.draft_path(desk.data, name), drafts.origin_of(desk, name)
-        text = draft if draft.is_file() else origin
-        found: list[dict[str, Any]] = answer_of(["recipe", "unsaid", str(text), "--json"])
+        text = str(drafts.path_of(desk, name))
+        found: list[dict[str, Any]] = answer_of(["recipe", "unsaid", text, "--json"])
         return [
             setting | {"place": ["tools", index, *setting["place"]]}
             for index, step in enumerate(found)
@@ -361,9 +360,7 @@ def _step(desk: Desk, name: str, given: Added) -> dict[str, Any]:
     several = len(recipetext.views_of(drafts.text_of(desk, name)[0])) > 1
     words += ["--view", given.view] if several else []
     if given.follow:
-        draft, origin = kept.draft_path(desk.data, name), drafts.origin_of(desk, name)
-        text = draft if draft.is_file() else origin
-        words += ["--follow", given.follow, "--text", str(text)]
+        words += ["--follow", given.follow, "--text", str(drafts.path_of(desk, name))]
     step: dict[str, Any] = answer_of(
         ["recipe", "step", given.kind, "--name", given.tool,
          "--roi", ",".join(map(str, given.roi)), "--picture", str(desk.data / image.path),

@@ -28,7 +28,6 @@ from pydantic import BaseModel, Field
 from inspector.identity import Action
 from inspector.store import StoreError
 from inspector.store.files import write_whole
-from inspector.store.recipes import draft_path
 from inspector.web import drafts, recipetext
 from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
@@ -246,8 +245,7 @@ def _words(desk: Desk, name: str, wish: Wish, folder: Path) -> list[str]:
         "--models", str(desk.station.models), "--product", wish.product, "--json",
     ]  # fmt: skip
     if wish.follow:
-        draft, origin = draft_path(desk.data, name), drafts.origin_of(desk, name)
-        text = draft if draft.is_file() else origin
+        text, origin = drafts.path_of(desk, name), drafts.origin_of(desk, name)
         words += ["--follow", wish.follow, "--text", str(text), "--beside", str(origin)]
     if wish.thorough:  # apart from the result, so that what was stopped goes on where it was
         words += ["--run", str(desk.data / "teaching" / ".networks" / name)]

@@ -199,7 +199,7 @@ def test_a_tool_that_would_reject_its_own_part_is_not_made(
     page.locator("select[name=kind]").select_option("code")
     page.get_by_role("button", name="添加到草稿").click()
 
-    page.locator(".note", has_text="it would reject this part").wait_for()
+    page.locator(".note", has_text="它会剔除该工件").wait_for()
 
     assert not draft_path(web.data, "tile").exists()
     page.locator("select[name=kind]").select_option("anomaly")
