@@ -11,7 +11,7 @@ Imported by ``tools`` alone.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -37,6 +37,8 @@ LABELS = (EXTRA, MISSING, CHANGED, *TRACES)
 NOT_SURE = 0.5
 """What ``good_from`` is where a recipe says nothing."""
 
+Margin = Annotated[int, Field(ge=0, le=64)]
+
 MOST_BOXES = 100
 """Findings of one part; beyond, it is another product and a hundred boxes say so."""
 
@@ -59,7 +61,7 @@ class Params(Settings):
     """Differences that are thinner than this everywhere are the play of edges."""
     join_px: int = Field(3, ge=0, le=64)
     """Differences nearer to each other than this are one."""
-    margin_px: int = Field(0, ge=0, le=64)
+    margin_px: Margin = 0
     """How far a finding's box reaches beyond what differs."""
     light: bool = True
     """Makes good for lighter or dimmer light, over the whole picture."""
@@ -79,12 +81,13 @@ class Params(Settings):
     any."""
     severities: dict[str, Severity] = Field({})
     """By label, where it differs from the step's."""
+    margins: dict[str, Margin] = Field({}, exclude_if=is_left_out)
+    """By label, where that differs from ``margin_px``: what grows onto a conductor, or bites into
+    one, goes on where the two pictures are the same."""
 
-    @field_validator("severities")
+    @field_validator("severities", "margins")
     @classmethod
-    def _are_labels(
-        cls, severities: dict[str, Severity], info: ValidationInfo
-    ) -> dict[str, Severity]:
+    def _are_labels(cls, by_label: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         ref, known = info.data.get("model"), LABELS
         shelf = info.context.get("shelf") if isinstance(info.context, dict) else None
         if ref and shelf:
@@ -92,11 +95,11 @@ class Params(Settings):
                 known = tuple(c for c in shelf.card(ref).classes if c != GOOD)
             except ModelError as error:
                 raise ValueError(str(error)) from None
-        for label in severities:
+        for label in by_label:
             # Which labels a model has, only its card tells.
             if label not in known and not (ref and shelf is None):
                 raise ValueError(f"no label `{label}`; {nearest(label, known)}")
-        return severities
+        return by_label
 
     @model_validator(mode="after")
     def _fit_together(self) -> Params:
@@ -189,7 +192,8 @@ class Compare:
                 h, w = one.spot.shape
                 cut = (slice(one.y, one.y + h), slice(one.x, one.x + w))
                 label = _label(one.spot, busy[cut], self._busy[cut])
-            found.append(self._finding(label, one.area, score, self.box(one, place, area.shape)))
+            box = self.box(one, place, area.shape, label)
+            found.append(self._finding(label, one.area, score, box))
         return found
 
     @property
@@ -263,9 +267,13 @@ class Compare:
         # One that seems further off than it can be is no such part: it is compared as it stands.
         return match.place if 0.05 < moved <= 2 * limit else None
 
-    def box(self, one: Difference, place: Place | None, size: tuple[int, ...]) -> Box:
-        """Where a difference lies in the frame, for a part of (height, width) ``size``."""
-        margin, (h, w) = self._step.params.margin_px, one.spot.shape
+    def box(
+        self, one: Difference, place: Place | None, size: tuple[int, ...], label: str = ""
+    ) -> Box:
+        """Where a difference lies in the frame, for a part of (height, width) ``size``, with the
+        margin of its label if it has one already."""
+        params, (h, w) = self._step.params, one.spot.shape
+        margin = params.margins.get(label, params.margin_px)
         x1, y1 = float(one.x - margin), float(one.y - margin)
         box = (x1, y1, float(one.x + w + margin), float(one.y + h + margin))
         if place is not None:

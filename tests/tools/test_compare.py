@@ -129,6 +129,20 @@ def test_severities_go_by_label(recipe_of: RecipeOf) -> None:
         recipe_of(PLATE % ", severities: {foriegn: critical}", good=plate())
 
 
+def test_margins_go_by_label(recipe_of: RecipeOf) -> None:
+    near, far = (
+        judge(recipe_of(PLATE % f", margin_px: 2{given}", good=plate()), plate(foreign=True))
+        for given in ("", ", margins: {foreign: 7, missing: 30}")
+    )
+
+    (x1, y1, x2, y2), box = near.findings[0].box or (0.0, 0.0, 0.0, 0.0), far.findings[0].box
+    assert box == pytest.approx((x1 - 5, y1 - 5, x2 + 5, y2 + 5))
+    with pytest.raises(ConfigError, match="did you mean `foreign`"):
+        recipe_of(PLATE % ", margins: {foriegn: 3}", good=plate())
+    with pytest.raises(ConfigError, match="foreign"):
+        recipe_of(PLATE % ", margins: {foreign: -3}", good=plate())
+
+
 def test_a_picture_of_another_size_is_an_error(recipe_of: RecipeOf) -> None:
     judged = judge(recipe_of(PLATE % "", good=plate()), plate()[:200])
     assert judged.outcome is Outcome.ERROR and "320x200" in judged.reasons[0]
