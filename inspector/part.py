@@ -114,6 +114,8 @@ class Frame:
     """Exposure start on the camera's clock."""
     host_ns: int
     """When the host received the frame."""
+    exposed_ns: int = 0
+    """Exposure start on the host's monotonic clock; 0 where the camera's clock cannot be read."""
 
 
 INSIDE = "inside"

@@ -11,7 +11,6 @@ binding keeps Python's lock while it waits, so each camera has a process of its 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -21,14 +20,13 @@ import numpy as np
 from genicam import gentl
 
 from inspector.cameras import features
+from inspector.cameras.clock import CameraClock
 from inspector.cameras.devices import GENTL_ERRORS, enumerate_devices, open_device, select
 from inspector.cameras.formats import FORMATS
 from inspector.cameras.inputs import Inputs
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
 from inspector.config import Camera
 
-_CLOCKS = ("timestamp_ns", "timestamp")
-"""Where a buffer may tell its time; a producer need not know the first."""
 _CHUNKS = ("FrameID", "Timestamp", "CounterValue", "ExposureTime")
 
 
@@ -43,7 +41,6 @@ class GenicamCamera:
         self._last_frame_id = -1
         self._last_edge = -1, -1
         self._chunk_size = -1
-        self._clock: str | None = None
         self._views: dict[int, Any] = {}
         self._harvester = enumerate_devices([config.producer])
         self._acquirer: Any = None
@@ -71,6 +68,7 @@ class GenicamCamera:
         self._inputs = Inputs(nodes, config.signals) if config.signals else None
         acquirer.num_buffers = config.buffers
         acquirer.start()
+        self._clock = CameraClock(nodes, acquirer.device.module)
         self._stream = acquirer.data_streams[0].module
         (self._event,) = acquirer._new_buffer_event_monitor_dict.values()
         self._edge_node = self._chunk_of_edges(nodes)
@@ -103,7 +101,7 @@ class GenicamCamera:
             frame_id = buffer.frame_id
             if not buffer.is_complete():
                 return self._bad("incomplete", "only part of the picture came", frame_id, -1)
-            device_ns, edge = self._timestamp_ns(buffer), self._edge(buffer)
+            device_ns, edge = self._clock.ns(buffer), self._edge(buffer)
             width, height = buffer.width, buffer.height
             if (width, height) != (self._width, self._height):
                 message = f"{width}×{height} came instead of {self._width}×{self._height}"
@@ -116,7 +114,8 @@ class GenicamCamera:
         self._count(frame_id, edge)
         assert self._form is not None
         self._counters.frames += 1
-        return Shot(data, width, height, self._form.code, frame_id, edge, device_ns)
+        exposed_ns = self._clock.here(device_ns)
+        return Shot(data, width, height, self._form.code, frame_id, edge, device_ns, exposed_ns)
 
     def _edge(self, buffer: Any) -> int:
         """The camera's count of trigger edges at this picture, from its chunk; -1 without one.
@@ -137,12 +136,6 @@ class GenicamCamera:
         self._chunk_size = size
         edge: int = node.value
         return edge
-
-    def _timestamp_ns(self, buffer: Any) -> int:
-        """Exposure start on the camera's clock; where it has none, the host's now."""
-        if self._clock is None:
-            self._clock = next((name for name in _CLOCKS if _has(buffer, name)), "")
-        return int(getattr(buffer, self._clock)) if self._clock else time.monotonic_ns()
 
     def _pixels(self, buffer: Any) -> Any:
         """The picture's bytes: a view of the buffer, or a copy where its lines are padded."""
@@ -212,6 +205,7 @@ class GenicamCamera:
                 answer["temperature_c"] = temperature
         except GENTL_ERRORS as error:
             raise CameraLost(f"does not answer: {features.first_line(error)}") from error
+        self._clock.look()
         with suppress(*GENTL_ERRORS):
             self._counters.underruns = int(self._stream.num_underrun)
         return answer | asdict(self._counters)
@@ -281,13 +275,6 @@ def _enable_chunks(nodes: Any) -> None:
 
 def _pixel_format(nodes: Any) -> int:
     return int(nodes.PixelFormat.get_int_value())
-
-
-def _has(buffer: Any, name: str) -> bool:
-    with suppress(gentl.NotAvailableException, gentl.NotImplementedException):
-        getattr(buffer, name)
-        return True
-    return False
 
 
 def _optional(buffer: Any, name: str) -> int:

@@ -81,6 +81,7 @@ class Descriptor(NamedTuple):
     edge: int
     """-1 when the camera has no edge counter."""
     device_ns: int
+    exposed_ns: int
     host_ns: int
     width: int
     height: int
@@ -90,14 +91,14 @@ class Descriptor(NamedTuple):
     """Bytes of pixels."""
 
 
-_DESCRIPTOR = struct.Struct("=IHHQQqQQIIII")
+_DESCRIPTOR = struct.Struct("=IHHQQqQQQIIII")
 _FRAME, _EVENT, _NAME = b"F"[0], b"E"[0], b"N"[0]
 MESSAGE_MAX = 1 << 18
 """Bytes. The longest is an event with a camera's whole node map: compressed, some 20 kB."""
 
 
 def pack_frame(descriptor: Descriptor) -> bytes:
-    """A picture's message: 61 bytes."""
+    """A picture's message: 69 bytes."""
     return b"F" + _DESCRIPTOR.pack(*descriptor)
 
 

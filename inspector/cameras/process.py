@@ -160,6 +160,7 @@ def drain(
                         shot.frame_id,
                         shot.edge,
                         shot.device_ns,
+                        shot.exposed_ns,
                         now_ns,
                         shot.width,
                         shot.height,

@@ -165,7 +165,7 @@ class FrameReceiver:
                 {"frame_id": d.frame_id, "edge": None if d.edge < 0 else d.edge},
             )
         edge = None if d.edge < 0 else d.edge
-        frame = Frame(camera.view, pixels, d.frame_id, edge, d.device_ns, d.host_ns)
+        frame = Frame(camera.view, pixels, d.frame_id, edge, d.device_ns, d.host_ns, d.exposed_ns)
         if self._develop:
             camera.develop(frame, None)
         return frame

@@ -25,7 +25,9 @@ class CameraRefused(Exception):
 class Shot:
     """One picture, borrowed from the camera until ``Source.give_back`` (I6)."""
 
-    __slots__ = ("data", "device_ns", "edge", "frame_id", "height", "pixel_format", "width")
+    __slots__ = (
+        "data", "device_ns", "edge", "exposed_ns", "frame_id", "height", "pixel_format", "width",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Shot:
         frame_id: int,
         edge: int,
         device_ns: int,
+        exposed_ns: int = 0,
     ) -> None:
         self.data = data
         """Flat bytes in ``pixel_format``, without padding."""
@@ -47,6 +50,9 @@ class Shot:
         self.edge = edge
         """Edges of the trigger line so far, -1 where they are not counted."""
         self.device_ns = device_ns
+        """Exposure start on the camera's clock, …"""
+        self.exposed_ns = exposed_ns
+        """… and on the host's monotonic one; 0 where that is not known."""
 
 
 @dataclass(slots=True)

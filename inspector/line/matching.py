@@ -5,11 +5,11 @@ camera's edge count. Leaves: parts whose views are all there, and what could not
 Imports part and ``line/tracking.py`` (the clock map); the line imports it.
 
 A camera counts trigger edges from when it was opened, the PLC counts parts from when it started.
-The difference, the *offset*, is one constant per camera. It is found by host time: a frame comes
-after its trigger, by less than half the way to the next one. Then every single part is checked
-between the two devices' own clocks, which no load on this machine can disturb: trigger and
-exposure must lie apart by what they always lie apart. What fails is in doubt: an error, never a
-pass.
+The difference, the *offset*, is one constant per camera. It is found by host time: a frame is
+exposed after its trigger, by less than half the way to the next one; of a camera that does not
+tell when that was, it must have come by then. Then every single part is checked between the two
+devices' own clocks, which no load on this machine can disturb: trigger and exposure must lie apart
+by what they always lie apart. What fails is in doubt: an error, never a pass.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Alignment:
         self._shots.clear()
 
     def shot(self, edge: int, device_ns: int, host_ns: int) -> bool:
-        """A frame came. False if its counters began anew, so what was known of it is void."""
+        """A frame came that was exposed at ``host_ns`` or, where the camera does not tell, came
+        then. False if its counters began anew, so what was known of it is void."""
         steady = edge > self._edge and device_ns > self._device_ns
         if not steady:
             self.reset()
@@ -268,7 +269,8 @@ class Matching:
     def frame(self, frame: Frame) -> None:
         """A camera delivered ``frame``; it is placed at once if its camera is aligned."""
         view = frame.view
-        if not self.alignments[view].shot(_edge(frame), _device_ns(frame), frame.host_ns):
+        exposed_ns = frame.exposed_ns or frame.host_ns
+        if not self.alignments[view].shot(_edge(frame), _device_ns(frame), exposed_ns):
             self._distrust(view, "the camera counts anew")
         if not self._by_time and self.alignments[view].offset is None:
             lacking = (n for n, c in self.parts.items() if view not in c.part.frames)

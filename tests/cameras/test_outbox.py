@@ -11,7 +11,7 @@ from inspector.cameras.outbox import Outbox
 from inspector.cameras.receiver import FrameReceiver
 
 LOST = CameraEvent("side", EventKind.LOST, "unplugged")
-PLACE = Descriptor(1, 0, 0, 2, 1, 1, 1, 1, 8, 8, 0x01080001, 64)
+PLACE = Descriptor(1, 0, 0, 2, 1, 1, 1, 1, 1, 8, 8, 0x01080001, 64)
 
 
 def heard(receiver: FrameReceiver) -> CameraEvent:

@@ -127,6 +127,17 @@ class TestFaults:
         assert frame.edge == 1
         assert frame.host_ns - frame.device_ns >= 150_000_000
 
+    def test_a_delayed_picture_says_when_it_was_exposed(
+        self, run_camera: Start, camera_bench: Any
+    ) -> None:
+        """By its camera's clock, which was compared with ours: the way here has no part in it."""
+        line = run_camera(CODE)
+        before_ns = time.monotonic_ns()
+        camera_bench.wire.pulse(1, Fault.DELAY, 150)
+        after_ns = time.monotonic_ns()
+        frame = line.frame()
+        assert before_ns <= frame.exposed_ns <= frame.host_ns - 150_000_000 + (after_ns - before_ns)
+
     @pytest.mark.parametrize("fault", [Fault.DISCONNECT, Fault.VANISH])
     def test_a_lost_camera_is_an_alarm_within_two_seconds_and_resumes_by_itself(
         self, run_camera: Start, camera_bench: Any, fault: Fault

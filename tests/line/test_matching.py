@@ -27,6 +27,8 @@ class Camera:
     frame_id: int = 0
     misses: set[int] = field(default_factory=set)
     """Parts whose edge it counts without a picture."""
+    told: bool = False
+    """Its clock can be read, so that a frame says when it was exposed."""
 
 
 class Line:
@@ -63,7 +65,7 @@ class Line:
             frame = Frame(
                 camera.view, NO_PIXELS, camera.frame_id + 1_000_000 * self.lives[camera.view],
                 camera.edge, int((at_ms + 0.1 + camera.clock_ms) * MS),
-                int((at_ms + delay_ms) * MS),
+                int((at_ms + delay_ms) * MS), int((at_ms + 0.1) * MS) if camera.told else 0,
             )  # fmt: skip
             self.truth[camera.view, frame.frame_id] = self.counter if count else -1
             self.events.append((at_ms + delay_ms, 1, frame))
@@ -159,6 +161,22 @@ def test_in_the_middle_of_a_run_it_aligns_after_a_few_frames_and_loses_none() ->
     line.play()
     assert list(line.complete) == list(range(501, 531))
     assert not line.wrong
+
+
+@pytest.mark.parametrize(("pitch_ms", "way_ms"), [(5, 4.0), (5, 40.0), (20, 45.0)])
+def test_a_picture_that_is_long_under_way_is_known_by_when_it_was_exposed(
+    pitch_ms: int, way_ms: float
+) -> None:
+    """A picture of 5 megapixels needs 45 ms for its cable: more than a part's time."""
+    line = Line(counter=500, pitch_ms=pitch_ms)
+    line.cameras[0].told = True
+    for i in range(40):
+        line.part(1000 + i * pitch_ms, way_ms)
+    for i in range(80 + 4 * pitch_ms):
+        line.poll(700 + i * 10)
+    line.play()
+    assert not line.wrong
+    assert list(line.complete) == list(range(501, 541))
 
 
 @pytest.mark.parametrize("pitch_ms", [20, 50, 200])

@@ -1,0 +1,110 @@
+"""When a picture was exposed, by the camera's clock and by ours."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+from genicam.genapi import EAccessMode, EInterfaceType, GenericException
+
+from inspector.cameras.clock import CameraClock
+
+SECOND = 1_000_000_000
+
+
+class Node:
+    """One feature of a node map, by what reads, writes or runs it."""
+
+    def __init__(self, mode: Any, value: Any = None, run: Any = None) -> None:
+        self.node = SimpleNamespace(
+            get_access_mode=lambda: mode, principal_interface_type=EInterfaceType.intfIInteger
+        )
+        self._value, self._run = value, run
+
+    def execute(self) -> None:
+        self._run()
+
+    def get_value(self, verify: bool = False, ignore_cache: bool = False) -> Any:
+        return self._value()
+
+
+class OldCamera:
+    """A GigE Vision camera of before SFNC 2: ticks of 8 ns that began some time ago."""
+
+    TICKS_PER_S = 125_000_000
+
+    def __init__(self) -> None:
+        self.began_ns = time.monotonic_ns() - 77 * SECOND
+        self.latched = 0
+        self.gone = False
+        self._nodes = {
+            "GevTimestampControlLatch": Node(EAccessMode.WO, run=self._latch),
+            "GevTimestampValue": Node(EAccessMode.RO, lambda: self.latched),
+            "GevTimestampTickFrequency": Node(EAccessMode.RO, lambda: self.TICKS_PER_S),
+        }
+
+    def ticks(self, at_ns: int) -> int:
+        return (at_ns - self.began_ns) * self.TICKS_PER_S // SECOND
+
+    def has_node(self, name: str) -> bool:
+        return name in self._nodes
+
+    def get_node(self, name: str) -> Node:
+        return self._nodes[name]
+
+    def _latch(self) -> None:
+        if self.gone:
+            raise GenericException("no answer")
+        self.latched = self.ticks(time.monotonic_ns())
+
+
+class Buffer:
+    """A picture of a producer that tells ticks and no ns."""
+
+    def __init__(self, ticks: int) -> None:
+        self.timestamp = ticks
+
+    @property
+    def timestamp_ns(self) -> int:
+        from genicam.gentl import NotAvailableException
+
+        raise NotAvailableException("ticks only")
+
+
+DEVICE = SimpleNamespace(timestamp_frequency=OldCamera.TICKS_PER_S)
+
+
+def test_ticks_of_an_older_camera_become_ns_of_ours() -> None:
+    camera = OldCamera()
+    clock = CameraClock(camera, DEVICE)
+    exposed_ns = time.monotonic_ns() - 40_000_000
+    camera_ns = clock.ns(Buffer(camera.ticks(exposed_ns)))
+    assert abs(camera_ns - (exposed_ns - camera.began_ns)) <= 8
+    began_ns = time.monotonic_ns()
+    clock.look()
+    length_ns = time.monotonic_ns() - began_ns
+    assert -16 <= clock.here(camera_ns) - exposed_ns <= length_ns, "late by a look, never early"
+
+
+def test_a_time_from_another_clock_is_not_believed() -> None:
+    camera = OldCamera()
+    clock = CameraClock(camera, DEVICE)
+    now_ns = time.monotonic_ns() - camera.began_ns
+    assert clock.here(now_ns + SECOND) == 0, "no picture is from the future"
+    assert clock.here(now_ns - 60 * SECOND) == 0, "none is a minute under way"
+
+
+def test_a_camera_that_does_not_answer_keeps_what_it_told_and_breaks_nothing() -> None:
+    camera = OldCamera()
+    clock = CameraClock(camera, DEVICE)
+    camera.gone = True
+    clock.look()
+    assert clock.here(time.monotonic_ns() - camera.began_ns) > 0
+
+
+def test_a_camera_without_a_clock_that_can_be_read_says_so() -> None:
+    camera = OldCamera()
+    camera._nodes.clear()
+    clock = CameraClock(camera, DEVICE)
+    assert clock.here(time.monotonic_ns()) == 0
