@@ -18,6 +18,7 @@ from inspector.store.query import History, PartHistory
 from inspector.store.records import (
     OUTCOME_NUMBER,
     BatchChange,
+    Defined,
     DeskRecord,
     Event,
     Kind,
@@ -28,6 +29,8 @@ PORTION = 500
 """Positions that are looked at in one go."""
 FLANK = 64
 """Part numbers beyond a stretch's ends that are looked at too."""
+CONTEXTS = 2000
+"""Newest contexts, a few for each batch, that are gone through for the station's names."""
 SPAN_MAX = 200_000
 """Parts of one span of time: more than two hours at 25 parts/s."""
 
@@ -90,6 +93,17 @@ def streams(history: History) -> tuple[str, ...]:
             "SELECT position FROM definition WHERE what = 0 ORDER BY position"
         ).fetchall()
     return tuple([str(history._definition(position).value[0]) for (position,) in rows])
+
+
+def stations(history: History) -> tuple[str, ...]:
+    """The names under which the station has judged, as its newest contexts have them, sorted: one,
+    and more where it was renamed or took the place of another."""
+    with history._bounded(history._line) as line:
+        rows = line.execute(
+            "SELECT position FROM definition WHERE what = ? ORDER BY position DESC LIMIT ?",
+            (Defined.CONTEXT.value, CONTEXTS),
+        ).fetchall()
+        return tuple(sorted({str(history._definition(position).value[1]) for (position,) in rows}))
 
 
 def last_sequence(history: History, stream: str) -> int:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from inspector.identity import USER_PATTERN, Action
 from inspector.part import Finding, Outcome, PartId, Severity
 from inspector.store import RecordError
-from inspector.store.pages import parts_of
+from inspector.store.pages import parts_of, stations
 from inspector.store.query import History, PartHistory
 from inspector.store.reviews import KIND, Decision, Label, Opinion, Review, Reviews, review_body
 from inspector.web.access import May, Refused
@@ -91,6 +91,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         batch: Annotated[str, Query(max_length=64)] = "",
         label: Annotated[str, Query(max_length=64)] = "",
         view: Annotated[str, Query(max_length=64)] = "",
+        station: Annotated[str, Query(max_length=64)] = "",
         since: Annotated[str, Query(max_length=32)] = "",
         until: Annotated[str, Query(max_length=32)] = "",
         below: Annotated[float | None, Query(ge=0, le=1)] = None,
@@ -107,6 +108,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
                 if begin <= part.verdict.times.utc_ns < end
                 and (not label or any(f.label == label for f in part.verdict.findings if not f.ok))
                 and (not view or any(f.view == view for f in part.verdict.findings if not f.ok))
+                and (not station or part.verdict.station == station)
             ]
             shown = [row for row in rows if below is None or row["score"] <= below]
             return {"parts": shown, "next": more}
@@ -114,8 +116,11 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     @routes.get("/labels")
     def labels(who: Annotated[Session, May(Action.REVIEW)]) -> dict[str, list[str]]:
         with desk.history() as history:
-            batches = [summary.id for summary in history.batches(50)]
-            return {"labels": list(history.defects())[:40], "batches": batches}
+            return {
+                "labels": list(history.defects())[:40],
+                "batches": [summary.id for summary in history.batches(50)],
+                "stations": list(stations(history)),
+            }
 
     @routes.get("/part/{id}")
     def part(id: Id, who: Annotated[Session, May(Action.REVIEW)]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from inspector.part import new_part_id
 from inspector.store import History, LineLedger
 from inspector.store.bench import sample_verdict
 from inspector.store.holds import Run
-from inspector.store.pages import PORTION, runs_between, tail
+from inspector.store.pages import PORTION, runs_between, stations, tail
 
 MS = 1_000_000
 START = 1_790_000_000_000 * MS
@@ -54,3 +54,12 @@ def test_the_tail_goes_on_where_it_ended(filled: Path) -> None:
             found += portion
         assert found == whole
         assert tail(history, end) == ([], end)
+
+
+def test_a_station_that_was_renamed_is_known_by_both_names(tmp_path: Path) -> None:
+    with LineLedger.open(tmp_path, station="s") as ledger:
+        for number, name in enumerate(("filling-2", "filling-1", "filling-2"), 1):
+            ledger.add_verdict(dataclasses.replace(sample_verdict(number), station=name))
+
+    with History(tmp_path) as history:
+        assert stations(history) == ("filling-1", "filling-2")

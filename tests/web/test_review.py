@@ -171,6 +171,21 @@ def test_filters_by_time_and_score_stand_in_the_address(web: Any, review: Any) -
         assert client.get("/review/parts?below=7").status_code == 422
 
 
+def test_a_filter_by_station_stands_in_the_address(web: Any, review: Any) -> None:
+    review.select_option("select[name=station]", "BOT-L3-01")
+    review.wait_for_url("**station=BOT-L3-01**")
+    review.locator(".cell").first.wait_for()
+    review.reload()
+    review.locator(".cell").first.wait_for()
+    assert review.locator("select[name=station]").input_value() == "BOT-L3-01"
+    with web.client(Role.QA, name="qin") as client:
+        of = {
+            name: len(client.get("/review/parts", params={"station": name}).json()["parts"])
+            for name in ("", "BOT-L3-01", "BOT-L3-02")
+        }
+    assert of["BOT-L3-01"] == of[""] == len(faulty(web)) and of["BOT-L3-02"] == 0
+
+
 def test_two_reviewers_agreement_is_told(web: Any, review: Any) -> None:
     """Cohen's κ over what both have judged."""
     with web.client(Role.QA, name="mei") as mei, web.client(Role.QA, name="qin") as qin:

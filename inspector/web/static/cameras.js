@@ -141,14 +141,12 @@ function field(row) {
   }
   input.name = row.name;
   input.setAttribute("aria-label", row.name);
-  input.addEventListener("change", () => {
+  // while it is typed: a button that waits for the field to be left would lose its first touch
+  input.addEventListener("input", () => {
     const to = row.kind === "boolean" ? input.checked : ["integer", "float"].includes(row.kind) ? input.valueAsNumber : input.value;
-    if (!input.checkValidity() || Number.isNaN(to)) {
-      note.textContent = `${row.name}: ${input.validationMessage}`;
-      return;
-    }
-    note.textContent = "";
-    if (to === row.value && !(row.name in saved)) chosen.delete(row.name);
+    const fits = input.checkValidity() && !Number.isNaN(to);
+    note.textContent = fits ? "" : `${row.name}: ${input.validationMessage}`;
+    if (!fits || (to === row.value && !(row.name in saved))) chosen.delete(row.name);
     else chosen.set(row.name, to);
     told();
   });

@@ -15,7 +15,7 @@ function say(key, ...values) {
 }
 
 const address = new URL(location.href);
-const asked = Object.fromEntries(["kind", "batch", "label", "view", "since", "until", "below"].map((name) => [name, address.searchParams.get(name) ?? ""]));
+const asked = Object.fromEntries(["kind", "batch", "label", "view", "station", "since", "until", "below"].map((name) => [name, address.searchParams.get(name) ?? ""]));
 if (!KINDS.includes(asked.kind)) asked.kind = "reject";
 let labels = [];
 let part = null;
@@ -268,7 +268,7 @@ async function compare(who, line) {
 }
 
 async function begin() {
-  const known = await read("/review/labels").catch(() => ({ labels: [], batches: [] }));
+  const known = await read("/review/labels").catch(() => ({ labels: [], batches: [], stations: [] }));
   labels = known.labels;
   for (const [index, label] of labels.entries()) {
     defect.append(make("option", { value: label }, `${index < 9 ? `${index + 1}  ` : ""}${labelled(label)}`));
@@ -278,6 +278,7 @@ async function begin() {
     choice("batch", [["", say("batch.all")], ...known.batches.map((id) => [id, id])]),
     choice("label", [["", say("label.all")], ...labels.map((label) => [label, labelled(label)])]),
     choice("view", [["", say("view.all")], ...given.cameras.map((name) => [name, name])]),
+    choice("station", [["", say("station.all")], ...known.stations.map((name) => [name, name])]),
     filter("since", make("input", { name: "since", type: "date", value: asked.since })),
     filter("until", make("input", { name: "until", type: "date", value: asked.until })),
     filter("below", make("input", { name: "below", type: "number", min: 0, max: 1, step: 0.01, value: asked.below })),
