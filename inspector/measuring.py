@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from pydantic import ValidationError
 
-from inspector.offline import SUFFIXES, read_image
+from inspector.offline import DEPTHS, SUFFIXES, bits_of, read_image
 from inspector.part import Batch, Pixels
 from inspector.recipe import load
 from inspector.tools.calibration import Board, Calibration, calibrate, draw_board, find_corners
@@ -83,9 +83,10 @@ def calibrate_folder(
         raise MeasuringError("no pictures of a board; name them, or a folder of them")
     pictures: dict[str, Pixels] = {}
     without = []
+    bits = bits_of(files) or DEPTHS[-1]
     for number, path in enumerate(files):
         told(number, len(files))
-        pixels, flaw = read_image(path)
+        pixels, flaw = read_image(path, bits)
         if pixels is None:
             raise MeasuringError(f"{flaw}; take it again or leave it out")
         if find_corners(pixels, board) is None:
@@ -184,9 +185,10 @@ def repeated(
     cells: dict[tuple[str, str], list[float]] = {}
     units: set[str] = set()
     ready.warm_up()
+    bits = ready.file.bits or bits_of(path for _, path in files) or DEPTHS[-1]
     for number, (part, path) in enumerate(files):
         told(number, len(files))
-        pixels, flaw = read_image(path)
+        pixels, flaw = read_image(path, bits)
         if pixels is None:
             raise MeasuringError(f"{flaw}; take it again or leave it out")
         judged = ready.judge({ready.views[0]: pixels}, Batch("gauge"), date.today())

@@ -6,7 +6,7 @@ May import recipe, tools, config and part; imported by the command line.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from inspector.recipe import Recipe, load
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 """What is taken from a folder; a file named by itself is tried whatever its name."""
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits of a sensor's values, which files of more than eight bits keep in sixteen."""
 
 
 def inspect_images(
@@ -45,15 +47,17 @@ def inspect_images(
         raise ConfigError(Path(recipe.name), [Problem(None, "views", what)])
     recipe.warm_up()
     batch = Batch("offline", texts=dict(texts or {}))
-    return _judge_all(recipe, list(_images(paths)), batch, today or date.today())
+    images = list(_images(paths))
+    bits = recipe.file.bits or bits_of(images) or DEPTHS[-1]
+    return _judge_all(recipe, images, batch, today or date.today(), bits)
 
 
 def _judge_all(
-    recipe: Recipe, images: Sequence[Path], batch: Batch, today: date
+    recipe: Recipe, images: Sequence[Path], batch: Batch, today: date, bits: int
 ) -> Iterator[dict[str, Any]]:
     for path in images:
         started = time.perf_counter()
-        pixels, flaw = read_image(path)
+        pixels, flaw = read_image(path, bits)
         if pixels is None:
             ms = (time.perf_counter() - started) * 1e3
             outcome, reasons, findings = "error", [flaw], []
@@ -71,9 +75,36 @@ def _judge_all(
         }
 
 
-def read_image(path: Path) -> tuple[Pixels | None, str]:
+def bits_of(images: Iterable[Path]) -> int | None:
+    """How many bits the values of these pictures have, of those files that keep sixteen: the fewest
+    of ``DEPTHS`` that hold the largest value of all; None where there is no such file.
+
+    Of all of them together, so that a dark picture stays darker than a bright one. What cannot be
+    read is passed over."""
+    most = -1
+    for path in images:
+        if most >= 1 << DEPTHS[-2]:
+            break
+        if path.suffix.lower() not in _DEEP:
+            continue
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        if data.startswith(_PNG) and data[24:25] != b"\x10":
+            continue
+        pixels = _decoded(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        if pixels is not None and pixels.dtype == np.uint16:
+            most = max(most, int(pixels.max()))
+    if most < 0:
+        return None
+    return next(bits for bits in DEPTHS if most < 1 << bits)
+
+
+def read_image(path: Path, bits: int = 16) -> tuple[Pixels | None, str]:
     """The picture in ``path``, grey (h, w) if it is stored so, else BGR (h, w, 3); or why not.
 
+    Of ``bits`` that values of a file of sixteen bits have (``bits_of``), the high eight are kept.
     A truncated JPEG or PNG is refused: decoders fill what is missing with grey, and grey passes.
     """
     try:
@@ -85,20 +116,37 @@ def read_image(path: Path) -> tuple[Pixels | None, str]:
     cut = _truncated(data)
     if cut:
         return None, f"{path.name} is truncated: {cut}"
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
-    except cv2.error as error:
-        return None, f"{path.name} cannot be decoded: {str(error).splitlines()[0][:120]}"
-    if pixels is None or pixels.size == 0:
+    pixels = None
+    if bits < DEPTHS[-1] and path.suffix.lower() in _DEEP:
+        deep = _decoded(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        if deep is not None and deep.dtype == np.uint16:
+            pixels = np.minimum(deep >> (bits - 8), 255)
+    if pixels is None:
+        pixels = _decoded(data, cv2.IMREAD_ANYCOLOR)
+    if pixels is None:
         return None, f"{path.name} is no image that can be decoded"
     return np.ascontiguousarray(pixels, np.uint8), ""
+
+
+def _decoded(data: bytes, how: int) -> Any:
+    """What OpenCV makes of a file's bytes; None where it makes nothing of them."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error:
+        return None
+    return None if pixels is None or pixels.size == 0 else pixels
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DEEP = (".png", ".tif", ".tiff", ".pgm", ".ppm")
+"""Files that may keep sixteen bits of a value."""
 
 
 def _truncated(data: bytes) -> str:
     tail = data.rstrip(b"\0")[-64:]
     if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in tail and b"\xff\xd9" not in data[-4096:]:
         return "a JPEG ends with its end marker, this one does not"
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" not in data[-4096:]:
+    if data.startswith(_PNG) and b"IEND" not in data[-4096:]:
         return "a PNG ends with IEND, this one does not"
     return ""
 

@@ -53,6 +53,9 @@ class RecipeFile(Settings):
     """What it is for: the product's name or GTIN."""
     views: tuple[str, ...] = ("image",)
     """The pictures of a part that it needs: camera names of the station."""
+    bits: int | None = Field(None, ge=8, le=16, exclude_if=is_left_out)
+    """How many bits the values in picture files of sixteen have (12: up to 4095), for who judges
+    files; told by the files themselves where it is left out. Cameras say it of their own."""
     tools: tuple[AnyStep, ...]
     """Run in this order."""
     rules: tuple[Rule, ...] = Field((), exclude_if=is_left_out)

@@ -79,13 +79,16 @@ def teach_anomaly(
 
     Example: inspector teach anomaly --good photos/good --out recipes/my-surface.yaml
     """
-    from inspector.teach import MOST_GOOD, read_pictures, teach
+    from inspector.offline import bits_of
+    from inspector.teach import MOST_GOOD, picture_files, read_pictures, teach
 
     place = box(roi) if roi else None
+    files = [*picture_files(good), *(picture_files(defect) if defect else [])]
+    bits = bits_of(files)
     with _bar() as told:
         report = teach(
-            read_pictures(good, MOST_GOOD),
-            read_pictures(defect, MOST_GOOD) if defect else [],
+            read_pictures(good, MOST_GOOD, bits),
+            read_pictures(defect, MOST_GOOD, bits) if defect else [],
             out,
             models=models,
             threads=threads,
@@ -95,6 +98,7 @@ def teach_anomaly(
             backbones=tuple(backbone or ()),
             run=(run or out.with_suffix(".run")) if thorough else None,
             epochs=epochs,
+            bits=bits,
             progress=told,
         )
     if as_json:

@@ -5,7 +5,7 @@ person teaches; long work tells how far it is.
 """
 
 from inspector.teach.anomaly import MOST_GOOD, Taught, teach_anomaly
-from inspector.teach.pictures import Progress, TeachError, read_pictures
+from inspector.teach.pictures import Progress, TeachError, picture_files, read_pictures
 from inspector.teach.recipe import teach, write_recipe
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Progress",
     "Taught",
     "TeachError",
+    "picture_files",
     "read_pictures",
     "teach",
     "teach_anomaly",

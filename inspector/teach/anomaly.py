@@ -20,38 +20,37 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.quality.agreement import wilson
+from inspector.teach.material import LEAST_GOOD, damaged, has_colour, looked_at, usual_size
 from inspector.teach.pictures import Progress, TeachError
 from inspector.tools.anomaly import Map, on_grid, worst
 from inspector.tools.bank import Bank
 from inspector.tools.likeness import Member, Way, fit_member, quiet, usual_of
 from inspector.tools.onnx import Shelf
-from inspector.tools.selfmade import spoilt
 from inspector.tools.texture import (
-    CELL_PX,
     FEATURES,
     HALF_FROM_PX,
     Source,
     Texture,
-    same_scale,
-    stands_alike,
+    finer_of,
     working_size,
 )
 
 BACKBONE = "texture-features/1"
-LEAST_GOOD = 8
-"""Fewer good pictures cannot be split into those that teach and those that test."""
 MOST_GOOD = 200
 FOLDS = 5
-SPOILT = 60
-"""Good pictures that are spoilt for the choice of members; few ones are spoilt twice."""
 FALSE_REJECT = 0.01
 FILTERS_NEAR_BEST = 0.85
 """The filters judge with the network's layers if their AUROC is above one half by this share of
 what the best layer's is. Chosen on six surfaces that were kept for choosing defaults
 (docs/accuracy.md): 0.843 on average; without the filters 0.81, with them always 0.82, the better
 way of each source alone 0.825."""
+LOUDER = 1.0
+"""By so many standard deviations of good pictures must what is seen in a large picture's own size
+stand out more than what the others see: where there is nothing small, it adds little noise."""
 Grids = dict[str, NDArray[np.float16]]
 Scores = NDArray[np.float64]
+Maps = tuple[list[Map], list[Map], list[Map]]
+"""Of each good, spoilt and bad picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +104,8 @@ def teach_anomaly(
     if not 0 < false_reject < 0.5:
         raise TeachError(f"a share of false rejects of {false_reject} is none; give 0.001 to 0.2")
     quiet()
-    size = (int(np.median([p.shape[1] for p in good])), int(np.median([p.shape[0] for p in good])))
-    still = all(stands_alike((p.shape[1], p.shape[0]), size) for p in good)
-    colour = any(_has_colour(p) for p in good)
+    size, still = usual_size(good)
+    colour = any(has_colour(p) for p in good)
     sources = sources_for(shelf, backbones, size)
     texture = Texture(sources, shelf, colour)
 
@@ -115,16 +113,16 @@ def teach_anomaly(
         out = []
         for number, pixels in enumerate(pictures):
             progress(what, number, len(pictures))
-            grids = texture.describe(pixels, _size_of(pixels, size, still))
+            grids = texture.describe(pixels, looked_at(pixels, size, still))
             # Half precision holds them twice over, and two hundred pictures fill the memory.
             out.append({k: v.astype(np.float16) for k, v in grids.items()})
         progress(what, len(pictures), len(pictures))
         return out
 
-    damaged, owners = _spoil(good, seed)
+    made, owners = damaged(good, seed, small=any(s.finer > 1 for s in sources))
     seen = (
         described(good, "looking at good parts"),
-        described(damaged, "looking at self-made defects"),
+        described(made, "looking at self-made defects"),
         described(bad, "looking at defects") if bad else [],
     )
     ways: tuple[Way, ...] = ("placed" if still else "spread", "nearest")
@@ -134,25 +132,23 @@ def teach_anomaly(
         progress("comparing ways to look", number, len(plan))
         judged.append(_judge(source, way, seen, owners, still, seed))
     progress("comparing ways to look", len(plan), len(plan))
-    chosen = choose(judged)
-    bank = Bank(size=size, fixed=still, colour=colour, members=tuple(j.member for j in chosen))
-    maps = (
-        _together([j.good for j in chosen]),
-        _together([j.spoilt for j in chosen]),
-        _together([j.bad for j in chosen]),
-    )
+    members, maps, own_size = _chosen(judged)
+    bank = Bank(size=size, fixed=still, colour=colour, members=members)
     scores = [np.array([worst(m) for m in part]) for part in maps]
     bank = with_limit(bank, scores[0], false_reject)
     report = report_of(bank, scores[0], scores[1], scores[2], false_reject)
     report["compared"] = {j.member.name: round(j.auroc, 4) for j in judged}
-    return Taught(replace(bank, report=report), report, tuple(damaged), tuple(owners), maps)
+    if own_size:
+        report["own_size"] = own_size
+    return Taught(replace(bank, report=report), report, tuple(made), tuple(owners), maps)
 
 
 def sources_for(
     shelf: Shelf, backbones: Sequence[str], size: tuple[int, int]
 ) -> tuple[Source, ...]:
     """What pictures of ``size`` can be described by: the filters, and each backbone's fine and
-    coarse layers, also in half size where there is enough of the picture."""
+    coarse layers, also in half size where there is enough of the picture; of large pictures also
+    filters in about the picture's own size."""
     sources = [Source("")]
     for ref in backbones:
         layers = shelf.open(ref, FEATURES).card.output.layers
@@ -163,13 +159,15 @@ def sources_for(
             sources.append(Source(ref, (fine, last)))
     if min(working_size(*size)) >= HALF_FROM_PX:
         sources += [replace(source, half=True) for source in sources if source.model]
+    if (finer := finer_of(*size)) > 1:
+        sources.append(Source("", finer=finer))
     return tuple(sources)
 
 
 def choose(judged: Sequence[_Judged]) -> list[_Judged]:
     """Those that judge together, the best first: of each layer and size of a network the better
     way, for no figure of self-made defects is sure enough to leave one out; of the filters both."""
-    ranked = sorted(judged, key=lambda j: -j.auroc)
+    ranked = sorted((j for j in judged if j.member.source.finer == 1), key=lambda j: -j.auroc)
     best = ranked[0].auroc - 0.5
     filters = [j for j in ranked if not j.member.source.model]
     if not filters or filters[0].auroc - 0.5 < FILTERS_NEAR_BEST * best:
@@ -287,12 +285,51 @@ def _judge(
         return [((m - centre) / spread).astype(np.float32) for m in maps]
 
     maps = normal(raw_good), normal(raw_made), normal(raw_bad)
-    figures = [np.array([worst(m) for m in part]) for part in maps]
-    figure = auroc(figures[0], figures[1])
-    if len(bad):
-        # A handful of real defects says as much as many self-made ones.
-        figure = 0.5 * figure + 0.5 * auroc(figures[0], figures[2])
-    return _Judged(whole, *maps, figure)
+    return _Judged(whole, *maps, _figure(maps))
+
+
+def _chosen(
+    judged: Sequence[_Judged],
+) -> tuple[tuple[Member, ...], Maps, dict[str, float] | None]:
+    """The members that judge, what they say together of each picture, and how well they tell
+    self-made (and real) defects without and with a look at a large picture's own size, which is
+    kept unless it tells them worse."""
+    chosen = choose(judged)
+    members = tuple(j.member for j in chosen)
+    maps = (
+        _together([j.good for j in chosen]),
+        _together([j.spoilt for j in chosen]),
+        _together([j.bad for j in chosen]),
+    )
+    finer = [j for j in judged if j.member.source.finer > 1]
+    if not finer:
+        return members, maps, None
+    own = max(finer, key=lambda j: j.auroc)
+    scores = np.array([worst(m) for m in maps[0]])
+    middle, wide = float(np.median(scores)), max(float(scores.std()), 0.01)
+    # On the others' scale, and no louder than they are.
+    told = replace(
+        own.member,
+        centre=own.member.centre + own.member.spread * (LOUDER - middle / wide),
+        spread=own.member.spread / wide,
+    )
+    both: Maps = tuple(  # type: ignore[assignment]
+        [np.maximum(m, (o - LOUDER) * wide + middle) for m, o in zip(part, seen, strict=True)]
+        for part, seen in zip(maps, (own.good, own.spoilt, own.bad), strict=True)
+    )
+    without, with_it = _figure(maps), _figure(both)
+    figures = {"without": round(without, 4), "with": round(with_it, 4)}
+    if with_it < without:
+        return members, maps, figures
+    return (*members, told), both, figures
+
+
+def _figure(maps: Maps) -> float:
+    """How well maps tell self-made defects, and real ones if there are some: a handful of those
+    says as much as many self-made ones."""
+    good, made, bad = (np.array([worst(m) for m in part]) for part in maps)
+    figure = auroc(good, made)
+    return 0.5 * figure + 0.5 * auroc(good, bad) if len(bad) else figure
 
 
 def _together(of_each: Sequence[Sequence[Map]]) -> list[Map]:
@@ -302,36 +339,3 @@ def _together(of_each: Sequence[Sequence[Map]]) -> list[Map]:
         shape = max((m.shape for m in maps), key=lambda s: s[0] * s[1])
         fused.append(np.asarray(np.mean([on_grid(m, shape) for m in maps], axis=0), np.float32))
     return fused
-
-
-def _spoil(good: Sequence[Pixels], seed: int) -> tuple[list[Pixels], list[int]]:
-    """Good pictures with self-made defects, and whose each was."""
-    rng = np.random.default_rng(seed)
-    owners = list(range(len(good)))
-    if len(good) > SPOILT:
-        owners = [i * len(good) // SPOILT for i in range(SPOILT)]
-    while len(owners) * 2 <= SPOILT:
-        owners = owners + owners
-    others = [good[int(rng.integers(len(good)))] for _ in owners]
-    # From barely visible to plain: where good parts differ much, only plain ones tell ways apart.
-    strengths = np.exp(rng.uniform(0, 1.8, len(owners)))
-    damaged = [
-        spoilt(good[i], other, rng, float(strength))[0]
-        for i, other, strength in zip(owners, others, strengths, strict=True)
-    ]
-    return damaged, owners
-
-
-def _size_of(pixels: Pixels, taught: tuple[int, int], still: bool) -> tuple[int, int]:
-    height, width = pixels.shape[:2]
-    if min(width, height) < CELL_PX:
-        raise TeachError(f"a picture of {width}x{height} is too small to have a surface")
-    return working_size(*taught) if still else same_scale(width, height, taught)
-
-
-def _has_colour(pixels: Pixels) -> bool:
-    """Whether a picture has colour, and not only three channels."""
-    if pixels.ndim == 2:
-        return False
-    few = pixels[::4, ::4].astype(np.int16)
-    return float(np.ptp(few, axis=2).mean()) > 4

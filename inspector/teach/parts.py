@@ -23,8 +23,9 @@ from inspector.store.files import write_whole
 from inspector.store.pages import parts_of
 from inspector.store.query import PartHistory
 from inspector.store.reviews import Decision, Reviews
-from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, LEAST_GOOD, MOST_GOOD, teach_anomaly
+from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, MOST_GOOD, teach_anomaly
 from inspector.teach.follow import Leader
+from inspector.teach.material import LEAST_GOOD, of_one_shape
 from inspector.teach.pictures import Progress, TeachError
 from inspector.teach.thorough import add_network
 from inspector.tools.anomaly import Map, worst
@@ -85,6 +86,8 @@ def teach_parts(
     """
     shelf = Shelf(models, threads)
     parts, pictures = _seen(data, asked, shelf, progress)
+    kept, left_out = of_one_shape(pictures)
+    parts, pictures = [parts[i] for i in kept], [pictures[i] for i in kept]
     taught = teach_anomaly(
         pictures,
         shelf,
@@ -112,7 +115,7 @@ def teach_parts(
         "roi": asked.roi,
         "follow": asked.follow.step.name if asked.follow else "",
         "size": list(bank.size),
-        "report": taught.report,
+        "report": {**taught.report, **({"left_out": left_out} if left_out else {})},
         "parts": [_row(parts[i], scores[i]) for i in order],
         "shown": min(SHOWN, len(order)),
         "selfmade": [round(bank.score(worst(m)), 4) for m in taught.maps[1]],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from inspector.offline import SUFFIXES, read_image
+from inspector.offline import DEPTHS, SUFFIXES, bits_of, read_image
 from inspector.part import Pixels
 
 Progress = Callable[[str, int, int], None]
@@ -21,21 +21,18 @@ class TeachError(Exception):
     """What cannot be taught from; ``str()`` says what is wrong, where, and how to mend it."""
 
 
-def read_pictures(folder: Path, most: int = 0) -> list[Pixels]:
+def read_pictures(folder: Path, most: int = 0, bits: int | None = None) -> list[Pixels]:
     """The pictures in ``folder`` and below, sorted by name; with ``most``, so many of them, evenly
-    spread. Raises ``TeachError`` when there are none, or when one cannot be read.
+    spread. ``bits`` are those of values in files of sixteen, by default as the folder's files have
+    them. Raises ``TeachError`` when there are none, or when one cannot be read.
     """
-    if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "is not there"
-        raise TeachError(f"{folder} {what}; name a folder of pictures ({', '.join(SUFFIXES)})")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise TeachError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
+    paths = picture_files(folder)
+    bits = bits or bits_of(paths) or DEPTHS[-1]
     if most and len(paths) > most:
         paths = [paths[i * len(paths) // most] for i in range(most)]
     pictures, flaws = [], []
     for path in paths:
-        pixels, flaw = read_image(path)
+        pixels, flaw = read_image(path, bits)
         if pixels is None:
             flaws.append(flaw)
         else:
@@ -48,3 +45,15 @@ def read_pictures(folder: Path, most: int = 0) -> list[Pixels]:
             "whole"
         )
     return pictures
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The picture files in ``folder`` and below, sorted by name. Raises ``TeachError`` when there
+    are none."""
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "is not there"
+        raise TeachError(f"{folder} {what}; name a folder of pictures ({', '.join(SUFFIXES)})")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise TeachError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
+    return paths

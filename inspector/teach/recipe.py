@@ -11,6 +11,7 @@ from inspector.part import Pixels
 from inspector.recipe import name_for, read
 from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, teach_anomaly
 from inspector.teach.follow import Leader, is_taught, leader_of
+from inspector.teach.material import of_one_shape
 from inspector.teach.pictures import Progress, TeachError
 from inspector.teach.thorough import add_network
 from inspector.tools.bank import Bank, keep_bank
@@ -33,18 +34,23 @@ def teach(
     backbones: Sequence[str] = (),
     run: Path | None = None,
     epochs: int | None = None,
+    bits: int | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """Teaches a recipe what lies under ``roi`` in ``good``; what it was measured to do.
 
     With ``follow``, a recipe, the new step follows its ``align`` step. With ``run``, the folder of
     a training, also by a network (``--thorough``), trained for ``epochs`` instead of the plan's.
-    Raises ``TeachError``, ``ConfigError``, ``ModelError`` or ``OSError``.
+    ``bits`` are those of the values in the files that the pictures came from, where these keep
+    sixteen: the recipe says so to who judges others. Good pictures of another shape than nearly
+    all of them are left out. Raises ``TeachError``, ``ConfigError``, ``ModelError`` or ``OSError``.
     """
     next_revision(out)
     shelf = Shelf(models, threads)
     leader = leader_of(follow, shelf) if follow else None
     good, bad = (cut(pictures, roi, leader, shelf) for pictures in (good, bad))
+    kept, left_out = of_one_shape(good)
+    good = [good[i] for i in kept]
     taught = teach_anomaly(
         good,
         shelf,
@@ -55,8 +61,9 @@ def teach(
     )
     if run is not None:
         taught = add_network(taught, good, bad, run, shelf, false_reject, progress, epochs)
-    digest = write_recipe(taught.bank, taught.report, out, roi, leader)
-    return {"recipe": str(out), "bank": digest, **taught.report}
+    report = {**taught.report, **({"left_out": left_out} if left_out else {})}
+    digest = write_recipe(taught.bank, report, out, roi, leader, bits)
+    return {"recipe": str(out), "bank": digest, **report}
 
 
 def cut(
@@ -77,6 +84,7 @@ def write_recipe(
     out: Path,
     roi: Roi | None = None,
     leader: Leader | None = None,
+    bits: int | None = None,
 ) -> str:
     """Writes the recipe ``out`` with one ``anomaly`` step, behind ``leader``; its bank's digest.
 
@@ -94,9 +102,11 @@ def write_recipe(
         f"# Taught from {report['good']} good parts, each judged by what did not know it: "
         f"{share['seen']} rejected",
         f"# (95 %: {low} to {high} % of good parts; {100 * share['wanted']:g} % were asked for).",
+        *([f"# {report['left_out']}."] if "left_out" in report else []),
         f"name: {name_for(out)}",
         f"revision: {revision}",
         *([f"views: [{leader.view}]"] if leader else []),
+        *([f"bits: {bits}    # of the values in picture files of sixteen bits"] if bits else []),
         "tools:",
         *([leader.yaml()] if leader else []),
         f"  - name: {STEP}",

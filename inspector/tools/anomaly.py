@@ -225,13 +225,16 @@ class Network:
 
 
 def fused(members: Iterable[Member], grids: dict[str, Grid], shape: tuple[int, int]) -> Map:
-    """The mean of the members' maps, on a grid of ``shape`` rows and columns."""
-    total = np.zeros(shape, np.float32)
-    count = 0
-    for member in members:
-        total += on_grid(member.normal(grids[member.source.name]), shape)
-        count += 1
-    return np.asarray(total / max(1, count), np.float32)
+    """The mean of the members' maps, on a grid of ``shape`` rows and columns; where one that looks
+    finer sees more than they do, what it sees."""
+    seen: list[tuple[int, Map]] = [
+        (m.source.finer, on_grid(m.normal(grids[m.source.name]), shape)) for m in members
+    ]
+    together = np.mean([s for finer, s in seen if finer == 1], axis=0)
+    for finer, one in seen:
+        if finer > 1:
+            together = np.maximum(together, one)
+    return np.asarray(together, np.float32)
 
 
 def on_grid(values: Map, shape: tuple[int, int]) -> Map:

@@ -27,6 +27,7 @@ FILES = Kind("anomaly", ".bank", "a bank")
 SCHEMA = "inspector-bank/1"
 MOST_BYTES = 256 << 20
 """A bank that says it unpacks to more is none."""
+MOST_FINER = 16
 HALF, WHOLE = np.dtype("<f2"), np.dtype("<f4")
 
 
@@ -172,7 +173,12 @@ def unpacked(data: bytes) -> Bank:
             source = item["source"]
             members.append(
                 Member(
-                    Source(source["model"], tuple(source["channels"]), source["half"]),
+                    Source(
+                        source["model"],
+                        tuple(source["channels"]),
+                        source["half"],
+                        int(source.get("finer", 1)),
+                    ),
                     item["way"],
                     centre=float(item["centre"]),
                     spread=float(item["spread"]),
@@ -231,6 +237,8 @@ def _check(bank: Bank) -> None:
     numbers = [bank.limit, bank.scale]
     if not bank.members and bank.learnt is None:
         raise ValueError("it has no judges")
+    if bank.members and all(m.source.finer > 1 for m in bank.members):
+        raise ValueError("none of its members sees a whole picture")
     for member in bank.members:
         channels, axes = member.axes.shape
         nearest = member.way == "nearest"
@@ -242,6 +250,7 @@ def _check(bank: Bank) -> None:
             and (len(member.bank) > 0) == nearest
             and member.usual.ndim == 2
             and (bank.fixed or not member.usual.size)
+            and 1 <= member.source.finer <= MOST_FINER
         )
         if not fits:
             raise ValueError(f"the arrays of {member.name} do not fit together")

@@ -34,6 +34,11 @@ AXES = 48
 """Principal axes that ``nearest`` compares in."""
 BANK = 1000
 """Good cells that ``nearest`` keeps."""
+FINER_CELLS = 0.6
+"""By how much distances are smoothed where a speck is one or two cells, in place of a whole cell:
+on rendered cast grain it told specks and scratches with an AUROC of 0.9 in place of 0.83."""
+FINER_BANK = 200
+"""The same where the picture has many times as many cells and each says little."""
 ROWS = 12_000
 """Good cells that a covariance is estimated from, and a bank chosen among."""
 USUAL_CELLS = 0.7
@@ -69,7 +74,9 @@ class Member:
         return f"{self.source.name} {self.way}"
 
     def distances(self, grid: Grid) -> Floats:
-        """``(rows, columns)``: the logarithm of how far each cell is from good ones, smoothed."""
+        """``(rows, columns)``: the logarithm of how far each cell is from good ones, smoothed.
+
+        Of a source that is seen finer, the farthest of the cells that lie in one of the others'."""
         rows = _rows(grid - self.mean if self.way == "placed" else grid)
         if self.way != "placed":
             rows = rows - self.mean
@@ -79,8 +86,14 @@ class Member:
         else:
             far = _nearest(seen, self.bank)
         shape = grid.shape[1:]
-        even = cv2.GaussianBlur(np.sqrt(np.maximum(far, 1e-6)).reshape(shape), (0, 0), 1.0)
-        return np.asarray(np.log(even), np.float32)
+        reach = 1.0 if self.source.finer == 1 else FINER_CELLS
+        even = cv2.GaussianBlur(np.sqrt(np.maximum(far, 1e-6)).reshape(shape), (0, 0), reach)
+        far = np.log(even)
+        finer = self.source.finer
+        if finer > 1:
+            parts = far.reshape(shape[0] // finer, finer, shape[1] // finer, finer)
+            far = parts.max(3).max(1)
+        return np.asarray(far, np.float32)
 
     def normal(self, grid: Grid) -> Floats:
         """How much farther than is usual at its place, in standard deviations of good pictures."""
@@ -123,7 +136,8 @@ def fit_member(source: Source, way: Way, grids: Sequence[Grid], seed: int = 0) -
         return Member(source, way, mean, axes.astype(np.float32), np.zeros((0, 0), np.float32))
     # Half-whitened: faint directions count more than they do in the pictures, and less than noise.
     axes = (vectors / values**0.25)[:, -AXES:].astype(np.float32)
-    return Member(source, way, mean, axes, _core(centred @ axes, BANK, rng))
+    size = BANK if source.finer == 1 else FINER_BANK
+    return Member(source, way, mean, axes, _core(centred @ axes, size, rng))
 
 
 def usual_of(mean: Floats) -> Floats:
