@@ -38,7 +38,7 @@ RECIPE = {
 }  # fmt: skip
 
 
-def until(condition: Callable[[], Any], limit_s: float = 15.0) -> Any:
+def until(condition: Callable[[], Any], limit_s: float = 60.0) -> Any:
     end = time.monotonic() + limit_s
     while not (value := condition()):
         assert time.monotonic() < end, "it did not happen in time"
