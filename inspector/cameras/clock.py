@@ -29,6 +29,12 @@ FIRST_LOOKS = 3
 KEPT_NS = 10_000_000_000
 """A look that took less time than the later ones is believed for so long: quartzes drift by less
 than 50 µs a second."""
+UNKNOWN = (
+    gentl.NotAvailableException, gentl.NotImplementedException,
+    gentl.InvalidParameterException, gentl.InvalidValueException,
+)  # fmt: skip
+"""What producers answer to a question that they do not understand: the standard names the first
+two, and not all keep to it."""
 LONGEST_NS = 10_000_000_000
 """No picture is longer under way; who seems to be has its time from another clock."""
 
@@ -104,7 +110,7 @@ class CameraClock:
 
 
 def _has(buffer: Any, name: str) -> bool:
-    with suppress(gentl.NotAvailableException, gentl.NotImplementedException):
+    with suppress(*UNKNOWN):
         getattr(buffer, name)
         return True
     return False

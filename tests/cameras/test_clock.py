@@ -6,7 +6,9 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from genicam.genapi import EAccessMode, EInterfaceType, GenericException
+from genicam.gentl import InvalidParameterException, NotAvailableException
 
 from inspector.cameras.clock import CameraClock
 
@@ -62,24 +64,24 @@ class OldCamera:
 class Buffer:
     """A picture of a producer that tells ticks and no ns."""
 
-    def __init__(self, ticks: int) -> None:
+    def __init__(self, ticks: int, refusal: type[Exception] = NotAvailableException) -> None:
         self.timestamp = ticks
+        self._refusal = refusal
 
     @property
     def timestamp_ns(self) -> int:
-        from genicam.gentl import NotAvailableException
-
-        raise NotAvailableException("ticks only")
+        raise self._refusal("ticks only")
 
 
 DEVICE = SimpleNamespace(timestamp_frequency=OldCamera.TICKS_PER_S)
 
 
-def test_ticks_of_an_older_camera_become_ns_of_ours() -> None:
+@pytest.mark.parametrize("refusal", [NotAvailableException, InvalidParameterException])
+def test_ticks_of_an_older_camera_become_ns_of_ours(refusal: type[Exception]) -> None:
     camera = OldCamera()
     clock = CameraClock(camera, DEVICE)
     exposed_ns = time.monotonic_ns() - 40_000_000
-    camera_ns = clock.ns(Buffer(camera.ticks(exposed_ns)))
+    camera_ns = clock.ns(Buffer(camera.ticks(exposed_ns), refusal))
     assert abs(camera_ns - (exposed_ns - camera.began_ns)) <= 8
     began_ns = time.monotonic_ns()
     clock.look()
