@@ -91,8 +91,8 @@ class Params(Settings):
     """Also looks for turned, inverted and small codes; off saves time where codes stand upright."""
     persistent: bool = Field(False, exclude_if=is_left_out)
     """Where fewer than ``at_least`` were read without doubt, looks again: at the picture calmed,
-    enlarged, evenly lit, and at strips across whatever is striped, their blur undone. Takes up to
-    40 times as long, but only then."""
+    enlarged, evenly lit, at strips across whatever is striped, their blur undone, and at what
+    numbers would look like there. Takes up to 60 times as long, but only then."""
 
     @field_validator("formats")
     @classmethod

@@ -2,7 +2,8 @@
 
 What helps photographed codes: less noise, more pixels, even light; and, for bars, a strip across
 them from where the picture is striped, turned upright and averaged along the bars, which takes
-noise away and no sharpness. How much is tried depends on the picture alone, never on a clock: the
+noise away and no sharpness. A number whose bars run together is told by what it would look like.
+How much is tried depends on the picture alone, never on a clock: the
 same picture always gives the same answer. Imported by ``tools/code.py``.
 """
 
@@ -18,7 +19,8 @@ import zxingcpp
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
-from inspector.tools.code_strips import Matrix, strips
+from inspector.tools.code_digits import read_number
+from inspector.tools.code_strips import TALL, Matrix, strips
 
 LARGEST = 1.3e6
 """Pixels above which a picture is not enlarged: there a code of some size has enough of them."""
@@ -27,10 +29,28 @@ MATRIX = {
     "CompactPDF417", "MicroPDF417", "QRCode", "QRCodeModel1", "QRCodeModel2", "RMQRCode",
 }  # fmt: skip
 """Symbologies with Reed-Solomon error correction."""
+STACKED = {"PDF417", "CompactPDF417", "MicroPDF417"}
+"""Those that are corrected for what is missing too, until nothing is left to tell a wrong one by:
+of 200 rendered photographs, one under a glare gave another text than it had."""
 WEAK = {
     "ITF", "UPCE", "Codabar", "Code39", "Code39Std", "Code39Ext", "DataBarLtd", "DataBarLimited",
 }  # fmt: skip
 """Bars without a check digit, or so few that parts of another code pass for them."""
+
+NUMBERS = {"EAN13", "EAN8", "UPCA"}
+GROUPS = {
+    "All", "AllReadable", "AllLinear", "AllRetail", "AllGS1", "EANUPC", "LinearCodes",
+}  # fmt: skip
+"""zxing-cpp's names of several symbologies that these are among."""
+MISFIT, MARGIN = 0.014, 3.0
+"""How badly a number may explain a band of a striped place at most, and by how much the least sure
+digit must be likelier than any other. Of 180 rendered photographs, wrong numbers that had a right
+check digit fitted by 0.016 and worse and no digit by more than 0.4; right ones by 0.009 and better,
+and by 4.9 and more."""
+CERTAIN = 12.0
+"""The margin from which one band will do; else two must say the same."""
+PLACES = 3
+"""Striped places in which numbers are looked for so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +65,10 @@ class View:
     """Holds 1D codes only."""
     coarse: bool = False
     """Better split into black and white by one level for all than by each place's own."""
+    profile: NDArray[Any] | None = None
+    """Of a strip whose blur was not undone: between ink (0) and paper (1)."""
+    place: int = -1
+    """Number of the striped place that a strip is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +111,21 @@ def search_codes(
 ) -> list[ReadCode]:
     """``known`` and what other views show, until there are ``wanted``.
 
-    A 1D code counts when two views say the same: it has one check digit at most. Of the `WEAK`
-    ones, also of those in ``known``, four must, and more than say another thing of that place; part
-    of an ITF code is a shorter one, so the longer counts. Matrix codes correct their errors and say
-    so.
+    A 1D code counts when two views say the same: it has one check digit at most; so does a
+    `STACKED` one. Of the `WEAK` ones, also of those in ``known``, four must, and more than say
+    another thing of that place; part of an ITF code is a shorter one, so the longer counts. Other
+    matrix codes correct their errors and say so. Where no view helps, numbers are told by their
+    likeness.
     """
     found = [code for code in known if code.symbology not in WEAK]
-    doubted = {(code.symbology, code.text): [code] for code in known if code.symbology in WEAK}
-    seen = {(code.symbology, code.text) for code in found}
+    doubted = {_key(code): [code] for code in known if code.symbology in WEAK}
+    seen = set(map(_key, found))
+    bands: list[View] = []
     for view in views(picture):
         if len(found) >= wanted:
             break
+        if view.profile is not None and view.place < PLACES:
+            bands.append(view)
         whole = not view.bars
         for code in read_codes(
             view.pixels, formats, coarse=view.coarse, rotate=whole, downscale=whole, invert=whole
@@ -105,16 +133,59 @@ def search_codes(
             key = code.symbology, code.text
             if key in seen:
                 continue
-            corners = code.corners @ view.to_picture[:, :2].T + view.to_picture[:, 2]
-            height, width = picture.shape[:2]
-            np.clip(corners, 0, (width, height), out=corners)
             told = doubted.setdefault(key, [])
-            told.append(ReadCode(*key, corners))
-            needed = 1 if key[0] in MATRIX else 4 if key[0] in WEAK else 2
+            told.append(ReadCode(*key, _in_picture(code.corners, view, picture)))
+            sure = key[0] in MATRIX and key[0] not in STACKED
+            needed = 1 if sure else 4 if key[0] in WEAK else 2
             if len(told) >= needed and not _outdone(told, doubted, found):
                 seen.add(key)
                 found.append(told[-1])
+    if len(found) < wanted:
+        found += [code for code in _alike(bands, formats, picture) if _key(code) not in seen]
     return found
+
+
+def _alike(bands: Sequence[View], formats: Any, picture: Pixels) -> list[ReadCode]:
+    """Numbers that explain bands of the strongest striped places, by their likeness."""
+    asked = {name for name in map(_name, formats) if name}
+    if asked and not asked & (NUMBERS | GROUPS):
+        return []
+    once: set[tuple[str, str]] = set()
+    found: dict[tuple[str, str], ReadCode] = {}
+    done: set[int] = set()
+    for view in bands:
+        if view.profile is None or view.place in done:
+            continue
+        number = read_number(view.profile)
+        if number is None or number.misfit > MISFIT or number.margin < MARGIN:
+            continue
+        symbology, text = number.symbology, number.text
+        if asked and not asked & ({symbology} | GROUPS):
+            if "UPCA" not in asked or symbology != "EAN13" or text[0] != "0":
+                continue
+            symbology = "UPCA"
+        key = symbology, text
+        if number.margin >= CERTAIN or key in once:
+            (left, right), tall = sorted(number.ends), TALL
+            corners = np.array([(left, 0), (right, 0), (right, tall), (left, tall)], np.float64)
+            found.setdefault(key, ReadCode(*key, _in_picture(corners, view, picture)))
+            done.add(view.place)
+        once.add(key)
+    return list(found.values())
+
+
+def _name(one: Any) -> str:
+    return str(one.name)
+
+
+def _key(code: ReadCode) -> tuple[str, str]:
+    return code.symbology, code.text
+
+
+def _in_picture(corners: NDArray[np.float64], view: View, picture: Pixels) -> NDArray[np.float64]:
+    at = corners @ view.to_picture[:, :2].T + view.to_picture[:, 2]
+    height, width = picture.shape[:2]
+    return np.clip(at, 0, (width, height))
 
 
 def _outdone(
@@ -149,9 +220,11 @@ def views(picture: Pixels) -> Iterator[View]:
     same = np.eye(2, 3)
     calm = cv2.normalize(cv2.medianBlur(grey, 3), np.empty_like(grey), 0, 255, cv2.NORM_MINMAX)
     yield View(_bytes(cv2.GaussianBlur(calm, (0, 0), 0.8)), same)
-    for place in strips(_bytes(grey)):
+    for number, place in enumerate(strips(_bytes(grey))):
         for strip in place:
-            yield View(strip.pixels, strip.to_picture, bars=True)
+            yield View(
+                strip.pixels, strip.to_picture, bars=True, profile=strip.profile, place=number
+            )
     if grey.size <= LARGEST:
         # The middle of a pixel is at whole coordinates in both.
         half = np.array([(0.5, 0, -0.25), (0, 0.5, -0.25)])

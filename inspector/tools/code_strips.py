@@ -64,6 +64,8 @@ class Strip:
     """Grey."""
     to_picture: Matrix
     """(2, 3): from its pixels to those of the picture."""
+    profile: Floats | None = None
+    """(w,) between ink (0) and paper (1), where no blur was undone."""
 
 
 def strips(grey: Pixels) -> Iterator[Iterator[Strip]]:
@@ -139,9 +141,12 @@ def _strips_of(grey: Pixels, points: Floats, reach: float, along: Floats) -> Ite
         strip = cv2.warpAffine(
             grey, matrix, (width, ROWS), flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
-        for sharp in undone(_straightened(strip, step * scale), [s * scale for s in BLURS]):
+        blurs = [blur * scale for blur in BLURS]
+        sharpened = undone(_straightened(strip, step * scale), blurs)
+        for blur, sharp in zip(blurs, sharpened, strict=True):
             level = np.clip(255 * sharp, 0, 255).astype(np.uint8)
-            yield Strip(np.ascontiguousarray(np.tile(level, (TALL, 1))), matrix)
+            picture = np.ascontiguousarray(np.tile(level, (TALL, 1)))
+            yield Strip(picture, matrix, None if blur else sharp)
         yield Strip(np.ascontiguousarray(np.asarray(strip, np.uint8)), matrix)
 
 

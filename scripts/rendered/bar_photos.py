@@ -3,7 +3,7 @@
 Each seed is one photograph: EAN-13, UPC-A, Code 128 or EAN-8 on a blurred photo of a real pack,
 defocused by a disk of up to 1.35 modules' radius, moved by up to 2.2 modules, of 1 to 3.6 pixels a
 module, far away in 1600×1200, aslant, curved, under a glare. The second look was designed on seeds
-0 to 119. ``plain`` is one reading of the picture.
+0 to 119 and 1000 to 1079. ``plain`` is one reading of the picture.
 
     python scripts/rendered/bar_photos.py [--data DIR] [--from 120] [--count 120] [--json]
 """

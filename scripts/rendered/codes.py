@@ -3,7 +3,7 @@
 Each seed is one photograph of 640×480: one of ten symbologies with random content, lying on a table
 among other things, turned, aslant, blurred, dark, small, wrapped around a bottle, scratched, faint,
 under a glare, or much of that together; some of them no reader can read. Nothing was chosen on
-seeds from 300 on. ``plain`` is the same reader without the recipe's second look.
+seeds from 300 to 499. ``plain`` is the same reader without the recipe's second look.
 
     python scripts/rendered/codes.py [--from 300] [--count 200] [--json]
 """

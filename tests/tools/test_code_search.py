@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import zxingcpp
+from numpy.typing import NDArray
 
 from inspector.offline import read_image
 from inspector.part import Batch, Pixels
@@ -126,3 +127,27 @@ def test_codes_on_real_packs_that_a_plain_reading_misses_are_read(real_data: Pat
 
     assert len(persistent) >= len(plain) + 8
     assert set(persistent.values()) <= {"10058374", "10091760", "03243046", "03243008"}
+
+
+def out_of_focus(radius: float) -> NDArray[np.float32]:
+    y, x = np.mgrid[-4:5, -4:5]
+    disk = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1).astype(np.float32)
+    return np.asarray(disk / disk.sum())
+
+
+@pytest.mark.parametrize(
+    "blur", [out_of_focus(3.25), np.full((1, 6), 1 / 6, np.float32)], ids=["focus", "moved"]
+)
+def test_a_number_whose_bars_run_together_is_told_by_its_likeness(
+    blur: NDArray[np.float32],
+) -> None:
+    """Of 2.7 pixels a bar, out of focus by 1.2 of them in radius, or moved by 2.2."""
+    soft = cv2.filter2D(photo("EAN13", CONTENT, 8, 0.9, 0.9), -1, blur)
+
+    (found,) = code(persistent=True).look(soft, CONTEXT)
+    other = code(persistent=True, formats=["Code128"]).look(soft, CONTEXT)
+    upc = code(persistent=True, formats=["UPCA"]).look(soft, CONTEXT)
+
+    assert (found.label, found.text) == ("EAN13", CONTENT)
+    assert found.box is not None and 150 < found.box[0] < found.box[2] < 490
+    assert [(f.text, f.ok) for f in (*other, *upc)] == [(None, False)] * 2
