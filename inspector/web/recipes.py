@@ -9,11 +9,8 @@ is added is made from a good part's kept picture, so that it is right for it fro
 
 from __future__ import annotations
 
-import difflib
-import html
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -24,18 +21,16 @@ from pydantic import BaseModel, Field
 
 from inspector.identity import Action
 from inspector.part import PartId
-from inspector.store import StoreError
-from inspector.store import recipes as kept
-from inspector.web import drafts, recipetext, signing
+from inspector.web import drafts, recipetext, revisions, settings
 from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
 from inspector.web.drafts import Name
 from inspector.web.errand import Errand, answer_of
-from inspector.web.frame import Shown, button, page
+from inspector.web.frame import Shown, page
 from inspector.web.pictures import pictures_of
-from inspector.web.said import script
+from inspector.web.said import label, script, words_of
 from inspector.web.sessions import Session, Sessions
-from inspector.web.words import WORDS
+from inspector.web.words import WORDS, language_of
 from inspector.web.words_recipes import EN
 
 PATH = "/recipes"
@@ -145,17 +140,19 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
             '<script type="module" src="/static/recipes.js"></script>'
         )
         ui.html('<div id="recipes" class="recipes"></div>', sanitize=False).classes("rows")
-        await _versions(shown, name, known[name], against)
+        await revisions.panel(shown, PATH, name, known[name], against)
 
     @routes.get("/{name}")
-    def one(name: Name, who: Annotated[Session, May(Action.READ_AUDIT)]) -> dict[str, Any]:
+    def one(
+        request: Request, name: Name, who: Annotated[Session, May(Action.READ_AUDIT)]
+    ) -> dict[str, Any]:
         text, is_draft = drafts.text_of(desk, name)
         return {
             "name": name,
             "base": drafts.sha(text),
             "draft": is_draft,
             "revision": recipetext.revision_of(text),
-            "steps": recipetext.steps_of(text),
+            "steps": _titled(desk, request, text),
             "parts": pictures_of(desk, name),
         }
 
@@ -192,12 +189,18 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
     @routes.get("/{name}/unsaid")
     def unsaid(
-        name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]
+        request: Request, name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]
     ) -> list[dict[str, Any]]:
-        text = str(drafts.path_of(desk, name))
-        found: list[dict[str, Any]] = answer_of(["recipe", "unsaid", text, "--json"])
+        path = drafts.path_of(desk, name)
+        found: list[dict[str, Any]] = answer_of(["recipe", "unsaid", str(path), "--json"])
+        title = _titles(desk, request, drafts.read(path))
         return [
-            setting | {"place": ["tools", index, *setting["place"]]}
+            setting
+            | {
+                "place": (place := ["tools", index, *setting["place"]]),
+                "title": title(place),
+                "help": settings.help_of(setting["help"], language_of(request)),
+            }
             for index, step in enumerate(found)
             for setting in step["settings"]
         ]
@@ -231,116 +234,26 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     return routes
 
 
-async def _versions(shown: Shown, name: str, origin: Path, against: str) -> None:
-    """What is in service, the draft, and every revision before; what differs; who may sign."""
-    desk = shown.desk
-    draft = kept.draft_path(desk.data, name)
-    text, is_draft = await anyio.to_thread.run_sync(drafts.text_of, desk, name)
-    current = await anyio.to_thread.run_sync(drafts.read, origin)
-    revisions = await anyio.to_thread.run_sync(kept.revisions, desk.data, name)
-    wrong = ui.label("").classes("note bad").props('role="alert"')
+def _titles(desk: Desk, request: Request, text: str) -> Callable[[list[str | int]], str]:
+    """What a setting of a recipe's ``text`` is called, by its place, in the page's language."""
+    language = language_of(request)
+    own = words_of(desk.station.recipes).get(language, {})
+    tools = recipetext.document(text)["tools"]
 
-    def leave() -> None:
-        ui.navigate.to(f"{PATH}?recipe={name}")
+    def title(place: list[str | int]) -> str:
+        step = tools[place[1]]
+        return settings.title(step, place[2:], language, lambda name: label(language, name, own))
 
-    async def discard() -> None:
-        who = shown.who(Action.EDIT_RECIPE)
-        desk.record(drafts.KIND, {"action": "discard", "name": name}, who)
-        draft.unlink(missing_ok=True)
-        leave()
-
-    async def approve() -> None:
-        signed = draft.read_bytes()
-        what = shown.word("recipes.signs", name, recipetext.revision_of(signed.decode()))
-        signature = await signing.ask(
-            shown, kept.subject(name, signed), "meaning.approved", Action.APPROVE_RECIPE, what
-        )
-        if signature is None:
-            return
-        wrong.text = shown.word("recipes.working")
-        try:
-            await anyio.to_thread.run_sync(_adopt, desk, name, origin, signature.position)
-        except (Refused, StoreError) as error:
-            wrong.text = shown.why(error)
-            return
-        leave()
-
-    def take(revision: kept.Revision) -> None:
-        who = shown.who(Action.EDIT_RECIPE)
-        older = revision.path.read_text()
-        body = {"action": "take", "name": name, "digest": revision.digest}
-        desk.record(drafts.KIND, body, who)
-        drafts.write(draft, older)
-        leave()
-
-    with ui.element("section").classes("versions card"):
-        ui.html(f"<h2>{shown.word('recipes.versions')}</h2>", sanitize=False)
-        with ui.element("ul").classes("revisions"):
-            if is_draft:
-                with ui.element("li").classes("draft"):
-                    by = shown.word("recipes.draft.more", drafts.author_of(desk, name))
-                    _said(shown.word("recipes.draft", recipetext.revision_of(text)), by)
-                    if shown.may(Action.APPROVE_RECIPE):
-                        button(shown.word("recipes.approve"), "sign", approve).classes("main")
-                    if shown.may(Action.EDIT_RECIPE):
-                        button(shown.word("recipes.discard"), "delete", discard)
-            for one in revisions:
-                now = one.path.read_text() == current
-                with ui.element("li"):
-                    _said(
-                        shown.word("recipes.revision", one.revision or "–", one.digest[:12])
-                        + (f" · {shown.word('recipes.in_service')}" if now else ""),
-                        shown.word("recipes.approved", one.who, shown.moment(one.utc_ns))
-                        if one.who
-                        else shown.word("recipes.never_approved"),
-                    )
-                    if not now:
-                        with (
-                            ui.element("a")
-                            .classes("button")
-                            .props(f'href="/desk{PATH}?recipe={name}&against={one.digest}"')
-                        ):
-                            ui.label(shown.word("recipes.compare"))
-                    if not now and shown.may(Action.EDIT_RECIPE):
-                        button(shown.word("recipes.take"), "back",
-                               lambda one=one: take(one))  # fmt: skip
-        older = next((r for r in revisions if r.digest == against), None)
-        if older is not None:
-            _diff(shown, "recipes.differs.older", older.path.read_text(), current)
-        elif is_draft:
-            _diff(shown, "recipes.differs.draft", current, text)
-        ui.label(shown.word("recipes.from_start")).classes("soft")
+    return title
 
 
-def _said(first: str, second: str) -> None:
-    ui.html(
-        f"<span><b>{html.escape(first)}</b><span>{html.escape(second)}</span></span>",
-        sanitize=False,
-    )
-
-
-def _diff(shown: Shown, word: str, before: str, after: str) -> None:
-    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[
-        2:
+def _titled(desk: Desk, request: Request, text: str) -> list[dict[str, Any]]:
+    """The tools of a recipe's ``text``, each field with what it is called."""
+    title = _titles(desk, request, text)
+    return [
+        step | {"fields": [one | {"title": title(one["place"])} for one in step["fields"]]}
+        for step in recipetext.steps_of(text)
     ]
-    drawn = "".join(
-        f'<span class="{ {"+": "plus", "-": "minus", "@": "at"}.get(line[:1], "") }">'
-        f"{html.escape(line)}</span>\n"
-        for line in lines
-    )
-    said = drawn or html.escape(shown.word("recipes.same"))
-    ui.html(
-        f'<h3>{shown.word(word)}</h3><pre class="diff" tabindex="0">{said}</pre>', sanitize=False
-    )
-
-
-def _adopt(desk: Desk, name: str, origin: Path, position: int) -> None:
-    draft = kept.draft_path(desk.data, name)
-    answer_of(
-        ["recipe", "adopt", str(draft), str(origin), "--data", str(desk.data), "--models",
-         str(desk.station.models), "--signed", str(position), "--json"]
-    )  # fmt: skip
-    draft.unlink(missing_ok=True)
 
 
 def _changes(given: Given) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 
 import { Failed, act, byId, icon, make, number, on } from "./frame.js";
 import { Areas, LIVE, corners } from "./roi.js";
-import { inWords } from "./said.js";
+import { inWords, labelled } from "./said.js";
 import { begun, form } from "./toolform.js";
 
 const given = JSON.parse(byId("recipes-given").textContent);
@@ -93,14 +93,14 @@ async function read(path) {
 // --- what is shown ---
 
 function areasOf(step) {
-  const whole = [{ name: step.name, place: JSON.stringify(step.place), box: step.roi }];
-  return [...whole, ...step.fields.filter((one) => one.roi).map((one) => ({ name: one.name, place: JSON.stringify(one.place), box: one.roi }))];
+  const whole = [{ name: labelled(step.name), title: say("roi"), place: JSON.stringify(step.place), box: step.roi }];
+  return [...whole, ...step.fields.filter((one) => one.roi).map((one) => ({ name: one.title, title: one.title, place: JSON.stringify(one.place), box: one.roi }))];
 }
 
 function show() {
   const step = known.steps[chosen];
   tools.replaceChildren(...known.steps.map((one, index) => {
-    const made = make("button", { className: "button", type: "button" }, make("b", {}, one.name), make("span", {}, [given.words[`recipes.kind.${one.kind}`] ?? one.kind, known.views > 1 ? one.view : ""].filter(Boolean).join(" · ")));
+    const made = make("button", { className: "button", type: "button" }, make("b", {}, labelled(one.name)), make("span", {}, [given.words[`recipes.kind.${one.kind}`] ?? one.kind, known.views > 1 ? one.view : ""].filter(Boolean).join(" · ")));
     made.setAttribute("aria-pressed", String(!adding && index === chosen));
     made.addEventListener("click", () => choose(index));
     return make("li", {}, made);
@@ -134,8 +134,8 @@ function show() {
 
 function fields(step) {
   numbers.dataset.step = `${chosen}`;
-  const rows = [make("h2", {}, step.name)];
-  if (step.follow) rows.push(make("p", { className: "soft" }, say("follows", step.follow)));
+  const rows = [make("h2", {}, labelled(step.name))];
+  if (step.follow) rows.push(make("p", { className: "soft" }, say("follows", labelled(step.follow))));
   for (const area of areasOf(step)) rows.push(place(step, area));
   const tuned = step.fields.filter((one) => !one.roi);
   for (const one of tuned) rows.push(tune(one));
@@ -147,7 +147,7 @@ function fields(step) {
 
 function place(step, area) {
   const box = value(area.place, area.box);
-  const title = area.name === step.name ? say("roi") : area.name;
+  const { title } = area;
   const legend = make("legend", {}, title);
   const set = make("fieldset", { className: "field corners" }, legend);
   set.dataset.changed = changes.has(area.place);
@@ -175,7 +175,7 @@ function tune(one) {
     ? make("input", { type: "checkbox", checked: now, disabled: !given.edit })
     : make("input", { type: "number", step: "any", value: now ?? "", placeholder: now === null ? "–" : "", disabled: !given.edit });
   input.name = one.name;
-  const label = make("label", { className: yes ? "field check" : "field" }, ...(yes ? [input] : []), make("span", {}, one.name.replaceAll("_", " ")), ...(yes ? [] : [input]));
+  const label = make("label", { className: yes ? "field check" : "field" }, ...(yes ? [input] : []), make("span", {}, one.title), ...(yes ? [] : [input]));
   const mark = () => {
     label.dataset.changed = changes.has(place);
   };
