@@ -24,6 +24,13 @@ __all__ = ["coded_parts", "screen", "station"]
 
 ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 MES = Principal("mes", frozenset({Role.MACHINE}))
+WHO = {
+    "anna": ({Role.OPERATOR}, How.PIN),
+    "qin": ({Role.QA}, How.PIN),
+    "erik": ({Role.ENGINEER}, How.PASSWORD),
+    "ada": ({Role.ADMIN, Role.ENGINEER}, How.PASSWORD),
+}
+"""Who stands before the screens, and how they have signed in."""
 QUALITY = {
     "line_clearance": True,
     "first_article": {"golden_parts": 2},
@@ -42,9 +49,10 @@ class Station:
         users.add_user("qin", [Role.QA], pin="3690", principal=ADMIN)
         self._sessions = Sessions(trial.data, users, Web())
 
-    def token(self, user: str, *roles: Role) -> str:
-        """A session of somebody who signed in a moment ago."""
-        return self._sessions.begin(Principal(user, frozenset(roles)), How.PIN, "127.0.0.1")
+    def token(self, user: str) -> str:
+        """A session of somebody who signed in a moment ago, at the touchscreen or at a desk."""
+        roles, how = WHO[user]
+        return self._sessions.begin(Principal(user, frozenset(roles)), how, "127.0.0.1")
 
     def plan(self, id: str, order: str, target: int) -> None:
         """What the MES would plan."""
@@ -99,8 +107,7 @@ def screen(browser: Any, station: Station) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         context.set_default_timeout(15_000)
         if user:
-            role = Role.QA if user == "qin" else Role.OPERATOR
-            cookie = {"name": "inspector", "value": station.token(user, role), "url": station.url}
+            cookie = {"name": "inspector", "value": station.token(user), "url": station.url}
             context.add_cookies([cookie])
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -117,6 +124,14 @@ def screen(browser: Any, station: Station) -> Iterator[Callable[..., Any]]:
     assert errors == []
 
 
+def desk(screen: Callable[..., Any], path: str, user: str, **more: Any) -> Any:
+    """A page of the desk, ready to be used."""
+    page = screen(user, path, **more)
+    page.set_default_timeout(30_000)
+    page.wait_for_function("window.socket && window.socket.connected")
+    return page
+
+
 def press(page: Any, *names: str) -> None:
     """Touch these, one after the other, as they come up."""
     for name in names:
@@ -130,8 +145,14 @@ def enter_pin(page: Any, user: str, pin: str) -> None:
     page.locator(".keys .button.main").click()
 
 
+def signed(page: Any, pin: str) -> None:
+    """Give the signature that a page of the desk asks for."""
+    page.locator(".sign input[type=password]").fill(pin)
+    page.locator(".sign .button.main").click()
+
+
 def sign(page: Any, user: str, pin: str) -> None:
-    """Fill in a signature and give it."""
+    """Fill in a signature at the operator's page and give it."""
     page.locator(".signature select").select_option(user)
     page.locator(".signature input").fill(pin)
     page.locator("dialog footer .button").last.click()

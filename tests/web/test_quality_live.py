@@ -18,7 +18,17 @@ from typing import Any
 import httpx
 import pytest
 from web.axe import violations
-from web.demo_station import ADMIN, Station, coded_parts, demo, enter_pin, press, screen
+from web.demo_station import (
+    ADMIN,
+    Station,
+    coded_parts,
+    demo,
+    desk,
+    enter_pin,
+    press,
+    screen,
+    signed,
+)
 
 from inspector.bus import run_dir
 from inspector.config import Web
@@ -65,22 +75,9 @@ def lot(station: Station) -> str:
         return history.batch_changes(1)[0].id
 
 
-def desk(screen: Callable[..., Any], path: str, user: str = "qin", **more: Any) -> Any:
-    """A page of the desk, ready to be used."""
-    page = screen(user, path, **more)
-    page.set_default_timeout(30_000)
-    page.wait_for_function("window.socket && window.socket.connected")
-    return page
-
-
 def newest_is_pictured(station: Station) -> bool:
     with History(station.data) as history:
         return bool(history.last(1, faulty=True)[0].images)
-
-
-def signed(page: Any) -> None:
-    page.locator(".sign input[type=password]").fill(PIN)
-    page.locator(".sign .button.main").click()
 
 
 def test_a_reject_of_the_running_line_is_looked_at_and_overridden(
@@ -88,7 +85,7 @@ def test_a_reject_of_the_running_line_is_looked_at_and_overridden(
 ) -> None:
     # the newest reject's picture may still be on its way to the archive
     assert wait_for(lambda: newest_is_pictured(station), 60.0)
-    page = desk(screen, "/desk/review")
+    page = desk(screen, "/desk/review", "qin")
     page.locator(".detail h2", has_text="#").wait_for()
     page.locator("canvas.loupe[data-shown^='/picture/']").wait_for()
     number = re.search(r"#(\d+)", page.locator(".detail h2").inner_text())
@@ -108,13 +105,13 @@ def test_a_running_batch_is_held_and_the_line_stands_until_it_is_released(
     """Held from quality's page: the line is paused, what stood before the gate is refused, the
     operator's page says so; released, it goes on."""
     live = screen("anna")
-    page = desk(screen, f"/desk/batch?id={lot}", bypass_csp=True)
+    page = desk(screen, f"/desk/batch?id={lot}", "qin", bypass_csp=True)
     page.locator(".life[data-life=running]").wait_for()
     page.locator("input[name=reason]").fill("caps look dull")
     page.locator("[name=step-hold]").click()
     page.locator(".sign input[type=password]").wait_for()
     assert violations(page) == []
-    signed(page)
+    signed(page, PIN)
     live.wait_for_selector("#verdict[data-outcome=paused]")
     page.locator(".life[data-life=on_hold]").wait_for()
     with History(station.data) as history:
@@ -124,7 +121,7 @@ def test_a_running_batch_is_held_and_the_line_stands_until_it_is_released(
     page.wait_for_function("window.socket && window.socket.connected")
     page.locator("input[name=reason]").fill("looked at twenty of them")
     page.locator("[name=step-release]").click()
-    signed(page)
+    signed(page, PIN)
     page.locator(".life[data-life=running]").wait_for()
     press(live, "#do-pause", "dialog .main")
     live.wait_for_selector("#verdict:not([data-outcome=paused])")
@@ -135,10 +132,10 @@ def test_a_recall_at_the_page_has_the_id_by_which_the_mes_finds_it(
 ) -> None:
     """One record, one id: found, exported and lifted by the interface (S14)."""
     live = screen("anna")
-    page = desk(screen, f"/desk/batch?id={lot}&by=batch")
+    page = desk(screen, f"/desk/batch?id={lot}&by=batch", "qin")
     page.locator("input[name=recall-reason]").fill("metal in the caps")
     page.get_by_role("button", name="Hold all of it").click()
-    signed(page)
+    signed(page, PIN)
     note = page.get_by_text("All of it is on hold")
     note.wait_for()
     id = re.findall(r"[0-9a-f-]{36}", note.inner_text())[0]
@@ -168,7 +165,7 @@ def test_a_recall_at_the_page_has_the_id_by_which_the_mes_finds_it(
 def test_a_drill_has_an_id_too_and_holds_nothing(
     station: Station, screen: Callable[..., Any], lot: str
 ) -> None:
-    page = desk(screen, f"/desk/batch?id={lot}&by=batch")
+    page = desk(screen, f"/desk/batch?id={lot}&by=batch", "qin")
     page.locator("input[name=recall-reason]").fill("yearly drill")
     page.get_by_role("button", name="Record as a drill").click()
     note = page.get_by_text("The drill is on record")
@@ -187,7 +184,7 @@ def test_a_drill_has_an_id_too_and_holds_nothing(
 
 
 def test_the_big_screen_shows_one_panel_after_the_other(screen: Callable[..., Any]) -> None:
-    page = desk(screen, "/desk/wall")
+    page = desk(screen, "/desk/wall", "qin")
     page.locator(".wall svg.chart").first.wait_for()
     first = page.locator(".wall .board").inner_text()
     page.wait_for_function(
@@ -201,7 +198,7 @@ def test_the_big_screen_shows_one_panel_after_the_other(screen: Callable[..., An
 def test_what_people_did_is_found_and_exported(
     station: Station, screen: Callable[..., Any]
 ) -> None:
-    page = desk(screen, "/desk/audit?who=qin")
+    page = desk(screen, "/desk/audit?who=qin", "qin")
     page.locator("tbody tr").first.wait_for()
     people = page.locator("tbody tr td:nth-child(2)").all_inner_texts()
     assert set(people) == {"qin"}
