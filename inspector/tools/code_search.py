@@ -1,10 +1,10 @@
 """A picture goes in, the codes on it come out; where too few could be read, other views help.
 
-What helps photographed codes: less noise, more pixels, even light; and, for bars, a strip across
-them from where the picture is striped, turned upright and averaged along the bars, which takes
-noise away and no sharpness. A number whose bars run together is told by what it would look like.
-How much is tried depends on the picture alone, never on a clock: the
-same picture always gives the same answer. Imported by ``tools/code.py``.
+What helps photographed codes: less noise, more pixels, even light; for matrix codes, what may be
+one cut out and enlarged; for bars, a strip across them from where the picture is striped, turned
+upright and averaged along the bars, which takes noise away and no sharpness. A number whose bars
+run together is told by what it would look like. How much is tried depends on the picture alone,
+never on a clock: the same picture always gives the same answer. Imported by ``tools/code.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.code_digits import read_number
+from inspector.tools.code_squares import squares
 from inspector.tools.code_strips import TALL, Matrix, strips
 
 LARGEST = 1.3e6
@@ -42,6 +43,8 @@ GROUPS = {
     "All", "AllReadable", "AllLinear", "AllRetail", "AllGS1", "EANUPC", "LinearCodes",
 }  # fmt: skip
 """zxing-cpp's names of several symbologies that these are among."""
+MIXED = {"All", "AllReadable", "AllCreatable", "AllGS1", "AllIndustrial", "AllMatrix", "AllRetail"}
+"""… and of several that matrix codes are or may be among."""
 MISFIT, MARGIN = 0.014, 3.0
 """How badly a number may explain a band of a striped place at most, and by how much the least sure
 digit must be likelier than any other. Of 180 rendered photographs, wrong numbers that had a right
@@ -121,7 +124,10 @@ def search_codes(
     doubted = {_key(code): [code] for code in known if code.symbology in WEAK}
     seen = set(map(_key, found))
     bands: list[View] = []
-    for view in views(picture):
+    asked = {name for name in map(_name, formats) if name}
+    matrix = not asked or any(name in MATRIX or name in MIXED for name in asked)
+    bars = not asked or any(name not in MATRIX and name != "AllMatrix" for name in asked)
+    for view in views(picture, matrix, bars):
         if len(found) >= wanted:
             break
         if view.profile is not None and view.place < PLACES:
@@ -214,13 +220,16 @@ def _same_place(one: ReadCode, other: ReadCode) -> bool:
     return shared > min(float(np.prod(b - a)) for a, b in boxes) / 3
 
 
-def views(picture: Pixels) -> Iterator[View]:
-    """Views of a picture, (h, w) or (h, w, 3) BGR, in which a code may be readable."""
+def views(picture: Pixels, matrix: bool = True, bars: bool = True) -> Iterator[View]:
+    """Views of a picture, (h, w) or (h, w, 3) BGR, in which a code may be readable, among them
+    places that only a ``matrix`` code, or only ``bars``, could be on."""
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
     same = np.eye(2, 3)
     calm = cv2.normalize(cv2.medianBlur(grey, 3), np.empty_like(grey), 0, 255, cv2.NORM_MINMAX)
     yield View(_bytes(cv2.GaussianBlur(calm, (0, 0), 0.8)), same)
-    for number, place in enumerate(strips(_bytes(grey))):
+    for square in squares(_bytes(grey)) if matrix else ():
+        yield View(square.pixels, square.to_picture, coarse=square.coarse)
+    for number, place in enumerate(strips(_bytes(grey)) if bars else ()):
         for strip in place:
             yield View(
                 strip.pixels, strip.to_picture, bars=True, profile=strip.profile, place=number

@@ -55,7 +55,7 @@ def test_a_dark_and_noisy_code_is_read_whatever_its_direction(turn: float) -> No
 
 
 def test_what_is_read_at_once_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inspector.tools.code_search.views", lambda picture: pytest.fail("looked"))
+    monkeypatch.setattr("inspector.tools.code_search.views", lambda *asked: pytest.fail("looked"))
 
     (found,) = code(persistent=True).look(photo("QRCode", "A-1", 10, 1, 1.0), CONTEXT)
 
