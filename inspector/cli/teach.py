@@ -60,6 +60,15 @@ def teach_anomaly(
     false_reject: Annotated[
         float, typer.Option(help="Share of good parts that may be rejected.")
     ] = 0.01,
+    megapixels: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=1.5,
+            help="What larger pictures are looked at in; judging takes as much longer or shorter. "
+            "What is small is also looked for in their own size.",
+        ),
+    ] = 0.6,
     backbone: Annotated[
         list[str] | None,
         typer.Option(help="Model of task `features` to look with; repeatable."),
@@ -99,6 +108,7 @@ def teach_anomaly(
             run=(run or out.with_suffix(".run")) if thorough else None,
             epochs=epochs,
             bits=bits,
+            megapixels=megapixels,
             progress=told,
         )
     if as_json:

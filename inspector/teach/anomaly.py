@@ -29,6 +29,7 @@ from inspector.tools.onnx import Shelf
 from inspector.tools.texture import (
     FEATURES,
     HALF_FROM_PX,
+    MOST_PX,
     Source,
     Texture,
     finer_of,
@@ -89,13 +90,15 @@ def teach_anomaly(
     *,
     backbones: Sequence[str] = (BACKBONE,),
     false_reject: float = FALSE_REJECT,
+    most_px: int = MOST_PX,
     seed: int = 0,
     progress: Progress = lambda what, done, total: None,
 ) -> Taught:
     """A bank that knows the ``good`` pictures. Deterministic.
 
     ``false_reject`` is the share of good parts that may be rejected. ``backbones`` are models of
-    task ``features``. Raises ``TeachError`` or ``ModelError``.
+    task ``features``. Pictures of more than ``most_px`` are scaled down to that area for all but
+    the filters that look for what is small. Raises ``TeachError`` or ``ModelError``.
     """
     if len(good) < LEAST_GOOD:
         raise TeachError(
@@ -106,14 +109,14 @@ def teach_anomaly(
     quiet()
     size, still = usual_size(good)
     colour = any(has_colour(p) for p in good)
-    sources = sources_for(shelf, backbones, size)
+    sources = sources_for(shelf, backbones, size, most_px)
     texture = Texture(sources, shelf, colour)
 
     def described(pictures: Sequence[Pixels], what: str) -> list[Grids]:
         out = []
         for number, pixels in enumerate(pictures):
             progress(what, number, len(pictures))
-            grids = texture.describe(pixels, looked_at(pixels, size, still))
+            grids = texture.describe(pixels, looked_at(pixels, size, still, most_px))
             # Half precision holds them twice over, and two hundred pictures fill the memory.
             out.append({k: v.astype(np.float16) for k, v in grids.items()})
         progress(what, len(pictures), len(pictures))
@@ -133,7 +136,7 @@ def teach_anomaly(
         judged.append(_judge(source, way, seen, owners, still, seed))
     progress("comparing ways to look", len(plan), len(plan))
     members, maps, own_size = _chosen(judged)
-    bank = Bank(size=size, fixed=still, colour=colour, members=members)
+    bank = Bank(size=size, fixed=still, colour=colour, members=members, most_px=most_px)
     scores = [np.array([worst(m) for m in part]) for part in maps]
     bank = with_limit(bank, scores[0], false_reject)
     report = report_of(bank, scores[0], scores[1], scores[2], false_reject)
@@ -144,7 +147,7 @@ def teach_anomaly(
 
 
 def sources_for(
-    shelf: Shelf, backbones: Sequence[str], size: tuple[int, int]
+    shelf: Shelf, backbones: Sequence[str], size: tuple[int, int], most_px: int = MOST_PX
 ) -> tuple[Source, ...]:
     """What pictures of ``size`` can be described by: the filters, and each backbone's fine and
     coarse layers, also in half size where there is enough of the picture; of large pictures also
@@ -157,9 +160,9 @@ def sources_for(
         sources.append(Source(ref, (0, fine)))
         if fine < last:
             sources.append(Source(ref, (fine, last)))
-    if min(working_size(*size)) >= HALF_FROM_PX:
+    if min(working_size(*size, most_px)) >= HALF_FROM_PX:
         sources += [replace(source, half=True) for source in sources if source.model]
-    if (finer := finer_of(*size)) > 1:
+    if (finer := finer_of(*size, most_px)) > 1:
         sources.append(Source("", finer=finer))
     return tuple(sources)
 

@@ -12,7 +12,7 @@ import numpy as np
 from inspector.part import Pixels
 from inspector.teach.pictures import TeachError
 from inspector.tools.selfmade import Mask, spoilt
-from inspector.tools.texture import CELL_PX, same_scale, stands_alike, working_size
+from inspector.tools.texture import CELL_PX, MOST_PX, same_scale, stands_alike, working_size
 
 SPOILT = 60
 """Good pictures that are spoilt for the choice of members; few ones are spoilt twice."""
@@ -59,12 +59,16 @@ def usual_size(pictures: Sequence[Pixels]) -> tuple[tuple[int, int], bool]:
     return size, all(stands_alike((p.shape[1], p.shape[0]), size) for p in pictures)
 
 
-def looked_at(pixels: Pixels, taught: tuple[int, int], still: bool) -> tuple[int, int]:
+def looked_at(
+    pixels: Pixels, taught: tuple[int, int], still: bool, most_px: int = MOST_PX
+) -> tuple[int, int]:
     """Width and height that a picture is looked at in. Raises ``TeachError`` for too few pixels."""
     height, width = pixels.shape[:2]
     if min(width, height) < CELL_PX:
         raise TeachError(f"a picture of {width}x{height} is too small to have a surface")
-    return working_size(*taught) if still else same_scale(width, height, taught)
+    if still:
+        return working_size(*taught, most_px)
+    return same_scale(width, height, taught, most_px)
 
 
 def has_colour(pixels: Pixels) -> bool:

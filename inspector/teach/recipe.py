@@ -17,6 +17,7 @@ from inspector.teach.thorough import add_network
 from inspector.tools.bank import Bank, keep_bank
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Roi, Unjudged, crop
+from inspector.tools.texture import MOST_PX
 
 STEP = "surface"
 
@@ -35,6 +36,7 @@ def teach(
     run: Path | None = None,
     epochs: int | None = None,
     bits: int | None = None,
+    megapixels: float = MOST_PX / 1e6,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """Teaches a recipe what lies under ``roi`` in ``good``; what it was measured to do.
@@ -42,7 +44,8 @@ def teach(
     With ``follow``, a recipe, the new step follows its ``align`` step. With ``run``, the folder of
     a training, also by a network (``--thorough``), trained for ``epochs`` instead of the plan's.
     ``bits`` are those of the values in the files that the pictures came from, where these keep
-    sixteen: the recipe says so to who judges others. Good pictures of another shape than nearly
+    sixteen: the recipe says so to who judges others. Pictures are looked at in ``megapixels``, and
+    large ones also in their own size for what is small. Good pictures of another shape than nearly
     all of them are left out. Raises ``TeachError``, ``ConfigError``, ``ModelError`` or ``OSError``.
     """
     next_revision(out)
@@ -57,6 +60,7 @@ def teach(
         bad,
         backbones=backbones or (BACKBONE,),
         false_reject=false_reject,
+        most_px=round(megapixels * 1e6),
         progress=progress,
     )
     if run is not None:

@@ -63,7 +63,7 @@ def add_network(
     """
     held = [i for i in range(len(good)) if i % HELD_BACK == HELD_BACK - 1]
     shown = [p for i, p in enumerate(good) if i % HELD_BACK != HELD_BACK - 1]
-    size = working_size(*taught.bank.size)
+    size = working_size(*taught.bank.size, taught.bank.most_px)
     folder = train(shown, size, run, progress, epochs)
     card = read_card(find_model(folder / "models", NAME), NAME)
     data = model_bytes(find_model(folder / "models", NAME) / card.file, card, NAME)
@@ -74,8 +74,8 @@ def add_network(
         for number, pixels in enumerate(pictures):
             progress("judging held-back parts", number, len(pictures))
             height, width = pixels.shape[:2]
-            fixed = taught.bank.fixed
-            at = size if fixed else same_scale(width, height, taught.bank.size)
+            bank = taught.bank
+            at = size if bank.fixed else same_scale(width, height, bank.size, bank.most_px)
             maps.append(network.odds(pixels, at))
         progress("judging held-back parts", len(pictures), len(pictures))
         return maps

@@ -150,7 +150,7 @@ class Look:
         quiet()
         self._bank = bank
         self._texture = Texture(bank.sources, shelf, bank.colour)
-        self._size = working_size(*bank.size)
+        self._size = working_size(*bank.size, bank.most_px)
         self.digests = self._texture.digests
         self._network = None if bank.learnt is None else Network(bank.learnt, shelf)
         if bank.learnt is not None:
@@ -172,7 +172,7 @@ class Look:
             raise Unjudged(f"a picture of {width}x{height} is too small to have a surface")
         if self._bank.fixed:
             return self._size
-        return same_scale(width, height, self._bank.size)
+        return same_scale(width, height, self._bank.size, self._bank.most_px)
 
     def fits(self, pixels: Pixels) -> bool:
         """Whether a part in ``pixels`` can stand as those that were taught."""

@@ -21,13 +21,14 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 from inspector.tools.card import Card
 from inspector.tools.kept import Kind, digest_of, folder_of
 from inspector.tools.likeness import Member
-from inspector.tools.texture import Source
+from inspector.tools.texture import MOST_PX, Source
 
 FILES = Kind("anomaly", ".bank", "a bank")
 SCHEMA = "inspector-bank/1"
 MOST_BYTES = 256 << 20
 """A bank that says it unpacks to more is none."""
 MOST_FINER = 16
+LEAST_AREA, MOST_AREA = 10_000, 16_000_000
 HALF, WHOLE = np.dtype("<f2"), np.dtype("<f4")
 
 
@@ -58,6 +59,8 @@ class Bank:
     colour: bool
     members: tuple[Member, ...]
     learnt: Learnt | None = None
+    most_px: int = MOST_PX
+    """The area that larger pictures are scaled down to, but for members that look finer."""
     limit: float = 1.0
     """The worst place of a picture, in standard deviations, from which it is rejected."""
     scale: float = 1.0
@@ -141,6 +144,7 @@ def packed(bank: Bank) -> bytes:
         "size": list(bank.size),
         "fixed": bank.fixed,
         "colour": bank.colour,
+        "most_px": bank.most_px,
         "members": members,
         "learnt": None if bank.learnt is None else _learnt_head(bank.learnt),
         "limit": bank.limit,
@@ -194,6 +198,7 @@ def unpacked(data: bytes) -> Bank:
             colour=bool(head["colour"]),
             members=tuple(members),
             learnt=learnt,
+            most_px=int(head.get("most_px", MOST_PX)),
             limit=float(head["limit"]),
             scale=float(head["scale"]),
             report=head["report"],
@@ -260,6 +265,8 @@ def _check(bank: Bank) -> None:
             raise ValueError(f"{member.name} holds what is no number")
     if bank.learnt is not None:
         numbers += [bank.learnt.centre, 1 / (bank.learnt.spread or math.nan)]
+    if not LEAST_AREA <= bank.most_px <= MOST_AREA:
+        raise ValueError("it looks at pictures in a size that there is not")
     if not np.isfinite(numbers).all() or bank.scale <= 0 or min(bank.size) < 1:
         raise ValueError("its limits are no numbers")
 

@@ -27,7 +27,8 @@ STRIDE_PX = 32
 FEATURES = "features"
 """The task of a model that gives descriptors."""
 MOST_PX = 600_000
-"""Larger pictures are scaled down to this area: 85 ms of network on two cores."""
+"""Larger pictures are scaled down to this area, unless who teaches wants another: 85 ms of network
+on two cores."""
 LEAST_PX = 96
 """Pictures whose shorter side is below this are scaled up to it: a grid needs cells."""
 ASPECT = 0.05
@@ -69,24 +70,26 @@ class Source:
         return (what or "filters") + size
 
 
-def working_size(width: int, height: int) -> tuple[int, int]:
+def working_size(width: int, height: int, most_px: int = MOST_PX) -> tuple[int, int]:
     """Width and height that pictures of this size are looked at in: their own, where that can be.
 
     The aspect is kept to within half of 32 pixels; nothing is squeezed into a square.
     """
-    return _whole_cells(width, height, _scale(width, height))
+    return _whole_cells(width, height, _scale(width, height, most_px))
 
 
-def same_scale(width: int, height: int, taught: tuple[int, int]) -> tuple[int, int]:
+def same_scale(
+    width: int, height: int, taught: tuple[int, int], most_px: int = MOST_PX
+) -> tuple[int, int]:
     """The same for a picture of any size, at the scale of those that were taught."""
-    scale = min(_scale(*taught), (4 * MOST_PX / (width * height)) ** 0.5)
+    scale = min(_scale(*taught, most_px), (4 * most_px / (width * height)) ** 0.5)
     return _whole_cells(width, height, scale)
 
 
-def finer_of(width: int, height: int) -> int:
+def finer_of(width: int, height: int, most_px: int = MOST_PX) -> int:
     """How many times larger than the working picture pictures of this size can be looked at, so
     that it is about their own size; 1 where the working picture is that already."""
-    columns, rows = working_size(width, height)
+    columns, rows = working_size(width, height, most_px)
     larger = math.sqrt(width * height / (columns * rows))
     if larger < FINER_FROM:
         return 1
@@ -101,8 +104,8 @@ def stands_alike(size: tuple[int, int], taught: tuple[int, int]) -> bool:
     return abs(aspect - 1) <= ASPECT and 0.5 <= size[0] / taught[0] <= 2
 
 
-def _scale(width: int, height: int) -> float:
-    most: float = (MOST_PX / (width * height)) ** 0.5
+def _scale(width: int, height: int, most_px: int) -> float:
+    most: float = (most_px / (width * height)) ** 0.5
     return min(most, max(1.0, LEAST_PX / min(width, height)))
 
 

@@ -124,14 +124,12 @@ def test_small_self_made_defects_are_small_whatever_the_pictures_size() -> None:
     assert len(damaged([surface(n) for n in range(8)], 0, small=True)[0]) == 32
 
 
-def test_a_speck_on_a_large_picture_is_found_and_boxed_in_its_pixels(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_speck_on_a_large_picture_is_found_and_boxed_in_its_pixels() -> None:
     """What is large is set lower, so that the pictures are quickly taught."""
-    monkeypatch.setattr(texture, "MOST_PX", 20_000)
     size, shelf = (320, 240), Shelf(MODELS)
-    assert finer_of(*size) == 2
-    taught = teach_anomaly([surface(n, size) for n in range(8)], shelf)
+    assert finer_of(*size, 20_000) == 2
+    taught = teach_anomaly([surface(n, size) for n in range(8)], shelf, most_px=20_000)
+    assert unpacked(packed(taught.bank)).most_px == 20_000
     assert taught.report["own_size"]["with"] > taught.report["own_size"]["without"]
     assert [m.source.finer for m in taught.bank.members].count(2) == 1
     look = Look(taught.bank, shelf)
