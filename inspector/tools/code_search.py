@@ -47,9 +47,9 @@ MIXED = {"All", "AllReadable", "AllCreatable", "AllGS1", "AllIndustrial", "AllMa
 """… and of several that matrix codes are or may be among."""
 MISFIT, MARGIN = 0.014, 3.0
 """How badly a number may explain a band of a striped place at most, and by how much the least sure
-digit must be likelier than any other. Of 180 rendered photographs, wrong numbers that had a right
-check digit fitted by 0.016 and worse and no digit by more than 0.4; right ones by 0.009 and better,
-and by 4.9 and more."""
+digit must be likelier than any other. On rendered photographs, wrong numbers that had a right check
+digit fitted by 0.016 and worse and had a margin of 0.4 and less; right ones, on eight that no other
+view read, fitted by 0.009 and better and had one of 4.9 and more."""
 CERTAIN = 12.0
 """The margin from which one band will do; else two must say the same."""
 PLACES = 3
