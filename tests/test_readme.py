@@ -54,7 +54,7 @@ def watch(place: Path, command: str) -> None:
             [sys.executable, "-m", *command.split()], cwd=place, stdout=out, stderr=out
         )
     try:
-        for _ in range(400):
+        for _ in range(2400):  # two minutes: a busy machine starts a station slowly
             if "line is up" in log.read_text() and (place / "data/first-camera/line.db").exists():
                 break
             assert station.poll() is None, log.read_text()
@@ -62,7 +62,7 @@ def watch(place: Path, command: str) -> None:
                 station.wait(0.05)
     finally:
         station.send_signal(signal.SIGINT)
-        station.wait(30)
+        station.wait(120)
     assert "line is up" in log.read_text(), log.read_text()
     assert station.returncode == 0
 
