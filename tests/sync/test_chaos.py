@@ -41,7 +41,7 @@ def test_a_cable_that_is_cut_loses_nothing(
 ) -> None:
     monkeypatch.setattr(rounds_module, "RECORDS", SMALL)
     site.enrol(centre)
-    site.inspect(150, pictures=True)
+    site.inspect(80, pictures=True)
     cable = Cable(lambda: int(centre.url.rpartition(":")[2]), sometimes(7, 20_000, never=0.0))
     rounds = site.rounds(f"http://127.0.0.1:{cable.port}", utc_ns=_later)
     drain(rounds)
