@@ -113,8 +113,7 @@ def tile(shown: Shown, shelf: Shelf) -> Pixels:
     if not found:  # a patch that is as it should be says nothing
         for step, _ in recipe.tools:
             if step.kind == shown.kind and step.roi and step.view in ("", view):
-                box = tuple(float(v) for v in step.roi)
-                found.append(Finding(step.name, step.kind, step.name, True, 1.0, box))  # type: ignore[arg-type]
+                found.append(Finding(step.name, step.kind, step.name, box=step.roi))
     for finding in found:
         draw(part, finding, (x1, y1), scale)
     canvas[30 : 30 + size[1], left : left + size[0]] = part

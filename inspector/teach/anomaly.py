@@ -316,10 +316,13 @@ def _chosen(
         centre=own.member.centre + own.member.spread * (LOUDER - middle / wide),
         spread=own.member.spread / wide,
     )
-    both: Maps = tuple(  # type: ignore[assignment]
-        [np.maximum(m, (o - LOUDER) * wide + middle) for m, o in zip(part, seen, strict=True)]
-        for part, seen in zip(maps, (own.good, own.spoilt, own.bad), strict=True)
-    )
+
+    def with_own(part: Sequence[Map], seen: Sequence[Map]) -> list[Map]:
+        return [
+            np.maximum(m, (o - LOUDER) * wide + middle) for m, o in zip(part, seen, strict=True)
+        ]
+
+    both = with_own(maps[0], own.good), with_own(maps[1], own.spoilt), with_own(maps[2], own.bad)
     without, with_it = _figure(maps), _figure(both)
     figures = {"without": round(without, 4), "with": round(with_it, 4)}
     if with_it < without:

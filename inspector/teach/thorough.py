@@ -28,7 +28,7 @@ from inspector.tools.anomaly import Map, Network, on_grid, worst
 from inspector.tools.bank import Bank, Learnt
 from inspector.tools.card import find_model, model_bytes, read_card
 from inspector.tools.onnx import Shelf
-from inspector.tools.texture import same_scale, working_size
+from inspector.tools.texture import working_size
 
 HELD_BACK = 4
 """Every so-manieth good picture is not trained with."""
@@ -74,9 +74,7 @@ def add_network(
         for number, pixels in enumerate(pictures):
             progress("judging held-back parts", number, len(pictures))
             height, width = pixels.shape[:2]
-            bank = taught.bank
-            at = size if bank.fixed else same_scale(width, height, bank.size, bank.most_px)
-            maps.append(network.odds(pixels, at))
+            maps.append(network.odds(pixels, taught.bank.looked_at(width, height)))
         progress("judging held-back parts", len(pictures), len(pictures))
         return maps
 

@@ -30,10 +30,8 @@ from inspector.tools.texture import (
     MOST_BOUND,
     Grid,
     Texture,
-    same_scale,
     scaled,
     stands_alike,
-    working_size,
 )
 
 LABEL = "anomaly"
@@ -150,7 +148,6 @@ class Look:
         quiet()
         self._bank = bank
         self._texture = Texture(bank.sources, shelf, bank.colour)
-        self._size = working_size(*bank.size, bank.most_px)
         self.digests = self._texture.digests
         self._network = None if bank.learnt is None else Network(bank.learnt, shelf)
         if bank.learnt is not None:
@@ -170,9 +167,7 @@ class Look:
         height, width = pixels.shape[:2]
         if min(width, height) < CELL_PX:
             raise Unjudged(f"a picture of {width}x{height} is too small to have a surface")
-        if self._bank.fixed:
-            return self._size
-        return same_scale(width, height, self._bank.size, self._bank.most_px)
+        return self._bank.looked_at(width, height)
 
     def fits(self, pixels: Pixels) -> bool:
         """Whether a part in ``pixels`` can stand as those that were taught."""

@@ -21,7 +21,7 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 from inspector.tools.card import Card
 from inspector.tools.kept import Kind, digest_of, folder_of
 from inspector.tools.likeness import Member
-from inspector.tools.texture import MOST_PX, Source
+from inspector.tools.texture import MOST_PX, Source, same_scale, working_size
 
 FILES = Kind("anomaly", ".bank", "a bank")
 SCHEMA = "inspector-bank/1"
@@ -72,6 +72,12 @@ class Bank:
     def sources(self) -> tuple[Source, ...]:
         """What its members look at, each once."""
         return tuple(dict.fromkeys(m.source for m in self.members))
+
+    def looked_at(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height in which its members look at a picture of this size."""
+        if self.fixed:
+            return working_size(*self.size, self.most_px)
+        return same_scale(width, height, self.size, self.most_px)
 
     def score(self, raw: float) -> float:
         """0..1, 0.5 at the limit; grows with ``raw`` for ever, so that no two saturate alike."""

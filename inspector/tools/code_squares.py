@@ -20,15 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
+from inspector.tools.code_strips import Matrix, slopes_of
 
-Matrix = NDArray[np.float64]
 Patch = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels."""
 
-LOCATE_SIDE = 1600
-"""Places are looked for in a picture whose longer side is reduced to this, in pixels."""
-CELL = 4
-"""Pixels, both ways, whose gradients are taken together."""
+AROUND = 3
+"""Cells, both ways, whose change is taken together."""
 LEVELS = (0.03, 0.1, 0.25)
 """Shares of the strongest change from which a cell changes: a faint code is seen at the first, one
 among other print stands apart at the last."""
@@ -87,21 +85,13 @@ def squares(grey: Pixels) -> Iterator[Square]:
 def places(grey: Pixels) -> list[Patch]:
     """Where a matrix code of some ten to two hundred pixels may be, the most changing place first;
     at most ``PLACES``."""
-    height, width = grey.shape
-    scale = min(1.0, LOCATE_SIDE / max(height, width))
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    if min(small.shape) < 4 * CELL:
+    slopes = slopes_of(grey, AROUND)
+    if slopes is None:
         return []
-    small = small.astype(np.float32)
-    dx, dy = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-    cells = small.shape[1] // CELL, small.shape[0] // CELL
-    xx, yy, xy = (
-        cv2.blur(cv2.resize(p, cells, interpolation=cv2.INTER_AREA), (3, 3))
-        for p in (dx * dx, dy * dy, dx * dy)
-    )
+    (xx, yy, xy), (px, py) = slopes
     # The smaller eigenvalue of the structure tensor: zero on edges and bars, large on squares.
     change = np.asarray((xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2))
-    per_cell = (width / cells[0], height / cells[1])
+    per_cell = float(px), float(py)
     found: dict[Patch, float] = {}
     for level in LEVELS:
         least = max(level * float(np.percentile(change, 99.5)), LEAST_CHANGE)

@@ -25,9 +25,9 @@ Matrix = NDArray[np.float64]
 Floats = NDArray[Any]
 
 LOCATE_SIDE = 1600
-"""Stripes are looked for in a picture whose longer side is reduced to this, in pixels."""
+"""Places are looked for in a picture whose longer side is reduced to this, in pixels."""
 CELL = 4
-"""Pixels, both ways, whose gradients are taken together when stripes are looked for."""
+"""Pixels, both ways, whose gradients are taken together when places are looked for."""
 AROUND = 5
 """Cells, both ways, that must run one way."""
 STRIPED = 0.55
@@ -70,19 +70,10 @@ class Strip:
 
 def strips(grey: Pixels) -> Iterator[Iterator[Strip]]:
     """For each striped place, the strongest first, its upright strips."""
-    height, width = grey.shape
-    scale = min(1.0, LOCATE_SIDE / max(height, width))
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    if min(small.shape) < 2 * CELL:
+    slopes = slopes_of(grey, AROUND, soften=0.8)
+    if slopes is None:
         return
-    small = cv2.GaussianBlur(small, (0, 0), 0.8).astype(np.float32)
-    dx, dy = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-    cells = small.shape[1] // CELL, small.shape[0] // CELL
-    xx, yy, xy = (
-        cv2.blur(cv2.resize(p, cells, interpolation=cv2.INTER_AREA), (AROUND, AROUND))
-        for p in (dx * dx, dy * dy, dx * dy)
-    )
-    per_cell = np.array([width, height]) / cells
+    (xx, yy, xy), per_cell = slopes
     for there in _places(xx, yy, xy):
         ys, xs = np.nonzero(there)
         a, b, c = (float(p[there].sum()) for p in (xx, yy, xy))
@@ -90,6 +81,28 @@ def strips(grey: Pixels) -> Iterator[Iterator[Strip]]:
         points = (np.stack([xs, ys], 1) + 0.5) * per_cell - 0.5
         reach = float(per_cell.max()) / 2
         yield _strips_of(grey, points, reach, np.array([math.cos(turn), math.sin(turn)]))
+
+
+def slopes_of(
+    grey: Pixels, around: int, soften: float = 0.0
+) -> tuple[tuple[Floats, Floats, Floats], Floats] | None:
+    """The structure tensor of a picture's cells, each taken together with ``around`` cells both
+    ways: xx, yy, xy; and pixels per cell, (2,) x, y. None where there are too few pixels."""
+    height, width = grey.shape
+    scale = min(1.0, LOCATE_SIDE / max(height, width))
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    if min(small.shape) < 2 * CELL:
+        return None
+    if soften:
+        small = cv2.GaussianBlur(small, (0, 0), soften)
+    small = small.astype(np.float32)
+    dx, dy = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
+    cells = small.shape[1] // CELL, small.shape[0] // CELL
+    xx, yy, xy = (
+        cv2.blur(cv2.resize(p, cells, interpolation=cv2.INTER_AREA), (around, around))
+        for p in (dx * dx, dy * dy, dx * dy)
+    )
+    return (xx, yy, xy), np.array([width, height]) / cells
 
 
 def _places(xx: Floats, yy: Floats, xy: Floats) -> list[NDArray[np.bool_]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from any_frame import frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -56,28 +57,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return load(path, SHELF)
 
 
-@st.composite
-def frames(draw: st.DrawFn) -> Any:
-    """A surface, or any picture, or what is no picture."""
-    kind = draw(st.sampled_from(["surface", "noise", "plain", "wrong"]))
-    seed = draw(st.integers(0, 99))
-    if kind == "surface":
-        return surface(seed, (96, 64), draw(st.booleans()))
-    size = draw(
-        st.sampled_from([(64, 96), (1, 1), (1, 300), (300, 1), (5, 7), (40, 40), (90, 130)])
-    )
-    shape = draw(st.sampled_from([size, (*size, 3)]))
-    if kind == "plain":
-        return np.full(shape, draw(st.integers(0, 255)), np.uint8)
-    if kind == "noise":
-        return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-    dtype = draw(st.sampled_from([np.float32, np.uint16, np.int8, bool]))
-    other = draw(st.sampled_from([(0, 0), (0, 9, 3), (4,), (4, 4, 4), (2, 3, 3, 3), size]))
-    return np.full(other, np.nan if dtype is np.float32 else 1).astype(dtype)
-
-
 @settings(max_examples=40, deadline=None)
-@given(frames())
+@given(frames(lambda seed: surface(seed, (96, 64), seed % 2 == 1)))
 def test_any_frame_ends_in_a_verdict_and_nothing_breaks(recipe: Recipe, frame: Any) -> None:
     judged = recipe.judge({"image": frame}, Batch("b"), date(2026, 1, 1), True, {})
     assert judged.outcome in (Outcome.PASS, Outcome.REJECT, Outcome.ERROR)

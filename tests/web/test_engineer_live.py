@@ -22,6 +22,7 @@ from release.centre import DAY, Centre
 from scada_line import PASSWORD, client_of
 from surfaces import surface
 from trial.conftest import LENIENT
+from web import people_form
 from web.demo_station import ADMIN, Station, desk, enter_pin, press, screen, signed
 from web.test_recipes_page import drag
 
@@ -326,12 +327,7 @@ def test_a_person_who_is_added_works_at_the_touchscreen_until_disabled(
     station: Station, screen: Callable[..., Any]
 ) -> None:
     page = desk(screen, "/desk/system", "ada")
-    fields = page.locator(".people-block .search")
-    fields.locator("input").nth(0).fill("otto")
-    fields.locator("input").nth(1).fill("8642")
-    fields.locator(".q-select").click()
-    page.locator(".q-menu .q-item").filter(has_text="Operator").click()
-    page.keyboard.press("Escape")
+    people_form.fill(page, "otto", "8642", "Operator")
     page.get_by_role("button", name="Add or change").click()
     otto = page.locator(".people-block .release", has_text="otto")
     otto.wait_for()

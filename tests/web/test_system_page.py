@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from web import people_form
 
 from inspector import logs
 from inspector.identity import IdentityError, Role
@@ -74,12 +75,7 @@ def sign_in(web: Any, page: Any, role: Role, language: str = "en", query: str = 
 
 def test_an_administrator_makes_and_disables_people(web: Any, page: Any) -> None:
     sign_in(web, page, Role.ADMIN)
-    fields = page.locator(".people-block .search")
-    fields.locator("input").nth(0).fill("otto")
-    fields.locator("input").nth(1).fill("8642")
-    fields.locator(".q-select").click()
-    page.locator(".q-menu .q-item").filter(has_text="Operator").click()
-    page.keyboard.press("Escape")
+    people_form.fill(page, "otto", "8642", "Operator")
 
     page.get_by_role("button", name="Add or change").click()
 
