@@ -8,6 +8,7 @@ one, and what a reviewer says of it go to and fro as JSON. ``static/review.js`` 
 from __future__ import annotations
 
 import json
+import time
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -41,6 +42,9 @@ SEARCHED = 4000
 NEAR = 0.7
 """A passed part whose least certain finding scores below this was a near miss."""
 THUMB = (200, 150)
+AWAITED_S = 60.0
+"""For how long a page asks whether the picture of a part that was just judged has come: the line
+never waits for its archive, so a verdict is there before its picture."""
 FOR_EVER = 1 << 62
 Id = Annotated[str, PathParameter(pattern=r"^[0-9a-f-]{32,36}$")]
 Kind = Literal["reject", "error", "near", "override", "second"]
@@ -139,6 +143,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
                 "findings": [_finding(f) for f in verdict.findings],
                 "previous": address(before) if before else None,
                 "golden": _golden(history, found),
+                "awaited": _awaited(found),
                 "reviews": [_said(r) for r in reviews.find(part=verdict.part_id, limit=20)],
             }
 
@@ -280,6 +285,13 @@ def _said(review: Review) -> dict[str, Any]:
             {"label": one.label, "box": one.box, "polygon": one.polygon} for one in opinion.labels
         ],
     }
+
+
+def _awaited(part: PartHistory) -> bool:
+    """Whether a picture of this part may still be on its way to the archive."""
+    missing = {f.view for f in part.verdict.findings if f.view} - {i.view for i in part.images}
+    young = time.time_ns() - part.verdict.times.utc_ns < AWAITED_S * 1e9
+    return young and (bool(missing) or not part.images)
 
 
 def _golden(history: History, part: PartHistory) -> str | None:

@@ -74,6 +74,27 @@ def write_shift(
             ledger.add_image(image)
 
 
+def write_late_reject(data: Path, number: int, batch: str = "L2417A") -> Verdict:
+    """One more reject, of now; its picture is still on its way, see ``write_picture``."""
+    noise = np.random.default_rng(number)
+    verdict = _verdict(number, time.time_ns(), batch, True, noise)
+    with LineLedger.open(data, station="BOT-L3-01") as ledger:
+        ledger.add_verdict(verdict)
+    return verdict
+
+
+def write_picture(data: Path, verdict: Verdict) -> None:
+    """The picture of a part that was judged comes into the archive and on record."""
+    pixels = np.random.default_rng(6).integers(40, 200, (480, 640, 3), np.uint8)
+    with (
+        LineLedger.open(data, station="BOT-L3-01") as ledger,
+        ImageArchive(data, reserve_mb=0) as archive,
+    ):
+        archive.offer(verdict, {"side": pixels})
+        for image in archive.close():
+            ledger.add_image(image)
+
+
 def _verdict(
     number: int, utc_ns: int, batch: str, bad: bool, noise: np.random.Generator
 ) -> Verdict:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kept_parts import keep_parts
 from surfaces import scratched, surface
-from web.shift_of_parts import forget_shift, write_shift
+from web.shift_of_parts import forget_shift, write_late_reject, write_picture, write_shift
 
 from inspector.identity import Role
 from inspector.part import Batch
@@ -70,6 +70,37 @@ def test_the_newest_reject_is_open_and_keys_walk_and_confirm(web: Any, review: A
     assert (said.reviewer, said.opinion.decision) == ("qin", Decision.CONFIRM)
     review.locator(".cell[data-said=confirm]").first.wait_for()
     review.locator(".detail h2", has_text=f"#{bad[1].sequence}").wait_for()
+
+
+@pytest.fixture
+def late(web: Any, shift: None) -> Iterator[Any]:
+    """A reject whose picture is not yet in the archive; afterwards there was none."""
+    yield write_late_reject(web.data, 1501)
+    write_shift(web.data, 1500)
+
+
+def test_a_picture_that_comes_late_is_taken_up_by_the_open_page(
+    web: Any, late: Any, review: Any
+) -> None:
+    """What a person has written meanwhile stays."""
+    assert review.locator(".detail h2").inner_text().startswith("#1501")
+    review.get_by_text("The picture of this part is on its way").wait_for()
+    assert review.locator("canvas.loupe").get_attribute("data-shown") == ""
+    review.locator(".says input[type=text]").fill("a drop of water")
+
+    write_picture(web.data, late)
+
+    review.locator("canvas.loupe[data-shown^='/picture/']").wait_for()
+    review.locator(".cell[aria-pressed=true] img").wait_for()
+    assert review.locator(".views [aria-pressed=true]", has_text="side").count() == 1
+    assert review.locator(".says input[type=text]").input_value() == "a drop of water"
+    assert review.locator(".pane .empty").is_hidden()
+
+
+def test_an_old_part_without_a_picture_says_that_none_is_kept(web: Any, review: Any) -> None:
+    review.locator(".gallery").evaluate("node => { node.scrollTop = node.scrollHeight; }")
+    review.locator(".cell", has=review.locator(".blank")).last.click()
+    review.get_by_text("No picture of this part is kept").wait_for()
 
 
 def test_the_golden_part_and_the_one_before_stand_beside_it(web: Any, review: Any) -> None:

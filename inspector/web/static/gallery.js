@@ -99,6 +99,14 @@ export class Gallery {
     this.chosen(this.parts[index]);
   }
 
+  // The picture of a part that was here without one.
+  picture(id, thumb) {
+    const index = this.parts.findIndex((part) => part.id === id);
+    if (index < 0 || this.parts[index].thumb === thumb) return;
+    this.parts[index].thumb = thumb;
+    this.cells.get(index)?.firstChild.replaceWith(make("img", { src: thumb, alt: "", decoding: "async" }));
+  }
+
   mark(id, said) {
     const index = this.parts.findIndex((part) => part.id === id);
     if (index < 0) return;

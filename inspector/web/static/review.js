@@ -8,6 +8,7 @@ import { inWords, labelled, unit } from "./said.js";
 
 const given = JSON.parse(byId("review-words").textContent);
 const words = Object.values(given.words)[0];
+const AGAIN_MS = 1000; // how often a picture that is on its way is asked for
 const KINDS = ["reject", "error", "near", "override", "second"];
 
 function say(key, ...values) {
@@ -33,6 +34,7 @@ const gallery = new Gallery(make("div", { className: "gallery", tabIndex: 0 }), 
 });
 const canvas = make("canvas", { className: "loupe" });
 const loupe = new Loupe(canvas, () => tools());
+const without = make("p", { className: "empty", role: "status", hidden: true });
 const detail = make("section", { className: "detail" });
 const side = make("div", { className: "beside" });
 const findings = make("ul", { className: "findings" });
@@ -175,22 +177,33 @@ async function open(id) {
   note.textContent = "";
   if (bad && labels.includes(bad.label)) defect.value = bad.label;
   show();
+  follow();
+}
+
+// The line waits for no archive: a part may be here before its picture. What a person has written,
+// drawn or chosen meanwhile stays.
+async function follow() {
+  const mine = part;
+  while (part === mine && mine.awaited) {
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+    if (part !== mine) return;
+    const found = await read(`/review/part/${mine.id}`).catch(() => null);
+    if (part !== mine || found === null) continue;
+    const shown = mine.views[view]?.name;
+    const name = shown ?? mine.findings.find((finding) => !finding.ok)?.view;
+    Object.assign(mine, { views: found.views, awaited: found.awaited });
+    view = Math.max(0, found.views.findIndex((one) => one.name === name));
+    if (found.thumb) gallery.picture(mine.id, found.thumb);
+    offer();
+    if (!shown) picture();
+  }
 }
 
 function show() {
   heading.textContent = `#${part.number} · ${part.batch}${part.serial ? ` · ${part.serial}` : ""}`;
   heading.dataset.outcome = part.outcome;
-  views.replaceChildren(...part.views.map((one, index) => {
-    const made = make("button", { className: "button", type: "button" }, one.name);
-    made.setAttribute("aria-pressed", String(index === view));
-    made.addEventListener("click", () => {
-      view = index;
-      show();
-    });
-    return made;
-  }));
-  const name = part.views[view]?.name;
-  loupe.show(part.views[view]?.picture ?? null, part.findings.filter((finding) => finding.view === name));
+  offer();
+  picture();
   canvas.setAttribute("aria-label", part.reasons.map(inWords).join("; ") || labelled(part.outcome));
   const beside = [["golden", part.golden], ["previous", part.previous]];
   side.replaceChildren(...beside.map(([key, url]) =>
@@ -206,6 +219,27 @@ function show() {
   history_();
   tools();
   if (loupe.heat && !warm.hidden) heat(true);
+}
+
+// Which views there are, and what is said where there is none.
+function offer() {
+  views.replaceChildren(...part.views.map((one, index) => {
+    const made = make("button", { className: "button", type: "button" }, one.name);
+    made.setAttribute("aria-pressed", String(index === view));
+    made.addEventListener("click", () => {
+      view = index;
+      show();
+    });
+    return made;
+  }));
+  without.textContent = say(part.awaited ? "awaited" : "no_picture");
+  without.hidden = Boolean(part.views.length);
+}
+
+// The view that was chosen.
+function picture() {
+  const name = part.views[view]?.name;
+  loupe.show(part.views[view]?.picture ?? null, part.findings.filter((finding) => finding.view === name));
 }
 
 function history_() {
@@ -289,7 +323,7 @@ async function begin() {
     button("checks", "agreement.show", () => compare(other.value.trim(), kappa)), kappa);
   detail.append(
     make("header", {}, heading, make("div", { className: "views" }, views, overlay, warm, sign("fit", "fit", () => loupe.fit()), box, polygon, erase)),
-    canvas,
+    make("div", { className: "pane" }, canvas, without),
     make("div", { className: "says" },
       make("label", { className: "field" }, make("span", {}, say("label")), defect),
       make("label", { className: "field grow" }, make("span", {}, say("reason")), reason),
