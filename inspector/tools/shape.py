@@ -160,7 +160,7 @@ class Shape:
     def _starts(self, dx: Floats, dy: Floats) -> Iterator[Floats]:
         """Coarse places as (2, 3) matrices: first of the part as taught, then of all turns."""
         edges = self._levels[0]
-        strength = np.maximum(cv2.magnitude(dx, dy), np.float32(1e-6))
+        strength = np.maximum(_strength(dx, dy), np.float32(1e-6))
         seen = (strength >= SEEN * edges.strength) / strength
         units: Floats = np.stack([dx * seen, dy * seen], 2)
         units = cv2.blur(units, (3, 3))  # half a step of turn or size off still meets its edge
@@ -296,10 +296,15 @@ def _slopes(grey: Floats, factor: int) -> tuple[Floats, Floats]:
     )
 
 
+def _strength(dx: Floats, dy: Floats) -> Floats:
+    # cv2.magnitude's last digit depends on where in memory a picture happens to lie.
+    return np.sqrt(dx * dx + dy * dy)
+
+
 def _taught(grey: Floats, factor: int, part: Roi) -> _Edges:
     """The edges of the part at a scale, strongest of each neighbourhood first."""
     dx, dy = _slopes(grey, factor)
-    strength = cv2.magnitude(dx, dy)
+    strength = _strength(dx, dy)
     height, width = strength.shape
     x1, y1, x2, y2 = (side / factor for side in part)
     inside: Floats = np.zeros_like(strength)

@@ -61,6 +61,21 @@ def test_turned_scaled_shifted_dimmed_and_noisy_parts_are_found_to_a_tenth_of_a_
     assert np.median(off) < 0.06 and max(off) < 0.2
 
 
+def test_a_part_is_taught_and_found_alike_wherever_its_picture_lies_in_memory(good: Pixels) -> None:
+    small = cv2.resize(good, (320, 240)).astype(np.uint8)
+    answers, held = set(), []
+    for number in range(24):
+        # Nothing but the addresses of what follows changes.
+        held.append(bytearray(16 * (number + 1)))
+        shape = Shape(small)
+        match = shape.settle(small, Place(np.eye(2, 3)))
+        assert match
+        answers.add((shape.edges.tobytes(), match.place.matrix.tobytes(), match.score))
+        held.append(bytearray(160 * 120 * 4 + 16 * number))
+
+    assert len(answers) == 1
+
+
 def test_a_part_hidden_by_a_third_is_found(good: Pixels) -> None:
     shape, rng = Shape(good, PART), np.random.default_rng(4)
     for _ in range(12):
