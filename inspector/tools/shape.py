@@ -298,7 +298,7 @@ def _slopes(grey: Floats, factor: int) -> tuple[Floats, Floats]:
 
 def _strength(dx: Floats, dy: Floats) -> Floats:
     # cv2.magnitude's last digit depends on where in memory a picture happens to lie.
-    return np.sqrt(dx * dx + dy * dy)
+    return np.asarray(np.sqrt(dx * dx + dy * dy))
 
 
 def _taught(grey: Floats, factor: int, part: Roi) -> _Edges:
