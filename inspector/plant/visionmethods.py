@@ -2,7 +2,8 @@
 
 Enters: calls that the OPC UA server has let in. Leaves: commands on the bus in the caller's name,
 one desk record each (I9), and answers after OPC 40100-1: ``Error`` is 0 when it was done, negative
-for the station's own reasons. ``scada.py`` puts it together.
+for the station's own reasons. Who may not is told so before anything else is looked at.
+``scada.py`` puts it together.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import structlog
-from asyncua import ua
+from asyncua import Node, ua
 
 from inspector.bus import NoAnswer
 from inspector.config import ConfigError, read_yaml
@@ -38,7 +39,7 @@ from inspector.plant.visionresults import (
     handle,
     listed,
 )
-from inspector.plant.visionspace import text_of
+from inspector.plant.visionspace import find, text_of
 from inspector.store import DeskLedger, StoreError
 
 log = structlog.get_logger()
@@ -49,7 +50,10 @@ HEARD_S = 1.0
 _STATE = ua.StatusCode(ua.StatusCodes.BadInvalidState)
 _DENIED = ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
 _NOT_HERE = ua.StatusCode(ua.StatusCodes.BadNotSupported)
+_MISSING = ua.StatusCode(ua.StatusCodes.BadArgumentsMissing)
+_TOO_MANY = ua.StatusCode(ua.StatusCodes.BadTooManyArguments)
 _AUTOMATIC = "VisionStateMachine/AutomaticModeStateMachine"
+Does: TypeAlias = "Callable[..., Awaitable[Answered]]"
 
 
 class VisionMethods:
@@ -76,31 +80,42 @@ class VisionMethods:
         """Have the server call these."""
         machine, recipes = "VisionStateMachine", "RecipeManagement"
         configurations, results = "ConfigurationManagement", "ResultManagement"
-        methods: Mapping[str, Callable[..., Awaitable[Answered]]] = {
-            f"{machine}/Halt": self._mover(Method.HALT),
-            f"{machine}/Reset": self._mover(Method.RESET),
-            f"{machine}/SelectModeAutomatic": self._mover(Method.SELECT_AUTOMATIC),
-            f"{machine}/ConfirmAll": self.confirm_all,
-            f"{_AUTOMATIC}/StartSingleJob": self._starter(Method.START_SINGLE),
-            f"{_AUTOMATIC}/StartContinuous": self._starter(Method.START_CONTINUOUS),
-            f"{_AUTOMATIC}/Stop": self._mover(Method.STOP),
-            f"{_AUTOMATIC}/Abort": self._mover(Method.ABORT),
-            f"{_AUTOMATIC}/SimulationMode": self.not_here,
-            f"{recipes}/PrepareRecipe": self.prepare_recipe,
-            f"{recipes}/UnprepareRecipe": self.unprepare_recipe,
-            f"{recipes}/PrepareProduct": self.prepare_product,
-            f"{recipes}/GetRecipeListFiltered": self.list_recipes,
-            f"{recipes}/ReleaseRecipeHandle": self.release_handle,
-            f"{configurations}/GetConfigurationList": self.list_configurations,
-            f"{configurations}/GetConfigurationById": self.get_configuration,
-            f"{configurations}/ActivateConfiguration": self.activate_configuration,
-            f"{configurations}/ReleaseConfigurationHandle": self.release_handle,
-            f"{results}/GetResultById": self._results.by_id,
-            f"{results}/GetResultListFiltered": self._results.filtered,
-            f"{results}/ReleaseResultHandle": self.release_handle,
+        methods: Mapping[str, tuple[Action, Does]] = {
+            f"{machine}/Halt": (Action.PAUSE, self._mover(Method.HALT)),
+            f"{machine}/Reset": (Action.PAUSE, self._mover(Method.RESET)),
+            f"{machine}/SelectModeAutomatic": (
+                Action.PAUSE,
+                self._mover(Method.SELECT_AUTOMATIC),
+            ),
+            f"{machine}/ConfirmAll": (Action.ACKNOWLEDGE_ALARM, self.confirm_all),
+            f"{_AUTOMATIC}/StartSingleJob": (Action.RESUME, self._starter(Method.START_SINGLE)),
+            f"{_AUTOMATIC}/StartContinuous": (
+                Action.RESUME,
+                self._starter(Method.START_CONTINUOUS),
+            ),
+            f"{_AUTOMATIC}/Stop": (Action.PAUSE, self._mover(Method.STOP)),
+            f"{_AUTOMATIC}/Abort": (Action.PAUSE, self._mover(Method.ABORT)),
+            f"{_AUTOMATIC}/SimulationMode": (Action.SET_MODE, self.not_here),
+            f"{recipes}/PrepareRecipe": (Action.CHANGE_OVER, self.prepare_recipe),
+            f"{recipes}/UnprepareRecipe": (Action.PAUSE, self.unprepare_recipe),
+            f"{recipes}/PrepareProduct": (Action.CHANGE_OVER, self.prepare_product),
+            f"{recipes}/GetRecipeListFiltered": (Action.VIEW, self.list_recipes),
+            f"{recipes}/ReleaseRecipeHandle": (Action.VIEW, self.release_handle),
+            f"{configurations}/GetConfigurationList": (Action.VIEW, self.list_configurations),
+            f"{configurations}/GetConfigurationById": (Action.VIEW, self.get_configuration),
+            f"{configurations}/ActivateConfiguration": (
+                Action.CHANGE_OVER,
+                self.activate_configuration,
+            ),
+            f"{configurations}/ReleaseConfigurationHandle": (Action.VIEW, self.release_handle),
+            f"{results}/GetResultById": (Action.VIEW, self._results.by_id),
+            f"{results}/GetResultListFiltered": (Action.VIEW, self._results.filtered),
+            f"{results}/ReleaseResultHandle": (Action.VIEW, self.release_handle),
         }
-        for path, method in methods.items():
-            await self._server.space.link(path, method)
+        space = self._server.space
+        for path, (action, does) in methods.items():
+            inputs = await _inputs(await find(space.root, path))
+            await space.link(path, _guarded(action, inputs, does))
 
     def close(self) -> None:
         """Let go of the desk's ledger."""
@@ -129,6 +144,8 @@ class VisionMethods:
                 "",
             )
             wanted = wanted or self._recipe_of(product)
+            if not server.vision.may(method):
+                return _STATE
             if wanted and wanted != self._recipe_now():
                 changed = await self._change_over(wanted)
                 if changed is not DONE:
@@ -165,12 +182,11 @@ class VisionMethods:
         vision = self._server.vision
         if not vision.may(method):
             return _STATE
+        asked: int | ua.StatusCode = DONE
         if method in RESUMES:
             asked = await self._ask(Action.RESUME, {"reason": f"OPC UA {method} {why}".strip()})
         elif method in PAUSES and not vision.facts.paused and vision.facts.alive:
             asked = await self._ask(Action.PAUSE, {"reason": f"OPC UA {method} {why}".strip()})
-        else:
-            asked = await self._allowed(Action.PAUSE)
         if asked != DONE:
             return asked
         recorded = await self._record(str(method), why)
@@ -277,9 +293,6 @@ class VisionMethods:
 
     async def activate_configuration(self, parent: ua.NodeId, id: ua.Variant) -> Answered:
         """Nothing to do for the one that is active; another is unknown."""
-        allowed = await self._allowed(Action.CHANGE_OVER)
-        if isinstance(allowed, ua.StatusCode):
-            return allowed
         return [error_of(DONE if text_of(id.Value) == self._server.station.station else UNKNOWN)]
 
     def _configuration(self) -> Any:
@@ -315,16 +328,6 @@ class VisionMethods:
             return UNKNOWN
         return await self._ask(Action.CHANGE_OVER, {"recipe": name})
 
-    async def _allowed(self, action: Action) -> int | ua.StatusCode:
-        caller = CALLER.get()
-        try:
-            if caller is None:
-                return _DENIED
-            authorise(caller, action)
-        except Forbidden:
-            return _DENIED
-        return DONE
-
     async def _ask(self, action: Action, args: Mapping[str, Any]) -> int | ua.StatusCode:
         caller = CALLER.get()
         if caller is None:
@@ -354,3 +357,29 @@ class VisionMethods:
         if self._ledger is None:
             self._ledger = DeskLedger.open(self._line.data)
         self._ledger.add("opcua", {"method": method, "why": why[:500]}, principal)
+
+
+async def _inputs(method: Node) -> int:
+    """How many arguments it takes; who takes none may have no such property."""
+    try:
+        return len(await (await find(method, "InputArguments")).read_value() or ())
+    except KeyError:
+        return 0
+
+
+def _guarded(action: Action, inputs: int, does: Does) -> Does:
+    """``does`` for those who may do ``action``, and who give as many ``inputs`` as it takes."""
+
+    async def call(parent: ua.NodeId, *given: ua.Variant) -> Answered:
+        caller = CALLER.get()
+        try:
+            if caller is None:
+                return _DENIED
+            authorise(caller, action)
+        except Forbidden:
+            return _DENIED
+        if len(given) != inputs:
+            return _MISSING if len(given) < inputs else _TOO_MANY
+        return await does(parent, *given)
+
+    return call

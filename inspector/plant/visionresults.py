@@ -6,6 +6,7 @@ Enters: ids and filters as OPC 40100-1 has them. Leaves: answers from the ledger
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -16,6 +17,7 @@ from asyncua import ua
 from inspector.part import PartId, Verdict
 from inspector.plant.desk import Line
 from inspector.plant.opcua import RESULT_STATE, VisionServer, content_of
+from inspector.plant.problems import Problem
 from inspector.plant.visionspace import Space, text_of
 
 DONE, REFUSED, NO_ANSWER, UNKNOWN, NOT_RECORDED = 0, -1, -2, -3, -4
@@ -54,8 +56,8 @@ class VisionResults:
 
     def _fitting(self, state: int, texts: list[str]) -> list[Verdict]:
         _, part, external, internal, *_, job = texts
-        found = []
-        with self._line.history() as history:
+        found: list[Verdict] = []
+        with contextlib.suppress(Problem), self._line.history() as history:  # no ledger, no parts
             for each in history.last(SCAN_MAX):
                 verdict = each.verdict
                 recipe = verdict.recipe.partition("@")[0]
@@ -74,9 +76,10 @@ class VisionResults:
             part = PartId(UUID(id))
         except ValueError:
             return None
-        with self._line.history() as history:
-            found = history.part(part)
-        return found.verdict if found else None
+        with contextlib.suppress(Problem), self._line.history() as history:
+            if (found := history.part(part)) is not None:
+                return found.verdict
+        return None
 
     def _result(self, verdict: Verdict) -> Any:
         space = self._server.space

@@ -282,7 +282,11 @@ def decoded(raw: bytes) -> dict[str, Any]:
     return {"metrics": metrics, "sequence": sequence}
 
 
-def encoded(name: str, value: bool) -> bytes:
-    """A command with one Boolean metric: datatype 11, field 14."""
-    metric = bytes([0x0A, len(name)]) + name.encode() + bytes([0x20, 11, 0x70, int(value)])
+def encoded(name: str, value: bool | str) -> bytes:
+    """A command with one metric: a Boolean (datatype 11, field 14) or a text (12, 15)."""
+    metric = bytes([0x0A, len(name)]) + name.encode()
+    if isinstance(value, bool):
+        metric += bytes([0x20, 11, 0x70, int(value)])
+    else:
+        metric += bytes([0x20, 12, 0x7A, len(value)]) + value.encode()
     return bytes([0x08, 1, 0x12, len(metric)]) + metric

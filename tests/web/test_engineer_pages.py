@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,49 +11,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from obeying_line import Obeying
 from release.centre import Centre
 from web.conftest import ADMIN
 from web.shift_of_parts import forget_shift
 
-from inspector.bus import Command, CommandServer
 from inspector.identity import Action, Role
 from inspector.part import Batch
 from inspector.release import install
 from inspector.release.offered import Entry, Offered, State, tell
 from inspector.store import DeskLedger, LineLedger
 from inspector.store.signatures import given
-
-
-class Obeying:
-    """The line's end of the bus: obeys everything, or refuses it with a sentence."""
-
-    def __init__(self, run: Path) -> None:
-        self.commands: list[Command] = []
-        self.refuses = ""
-        self._server = CommandServer(run)
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._obey)
-        self._thread.start()
-
-    def _obey(self) -> None:
-        while not self._ends.is_set():
-            self._server.socket.poll(20)
-            command = self._server.receive()
-            if command is not None:
-                self.commands.append(command)
-                self._server.answer(command, not self.refuses, self.refuses or {})
-        self._server.close()
-
-    def close(self) -> None:
-        self._ends.set()
-        self._thread.join()
-
-    def next(self) -> Command:
-        until = time.monotonic() + 10
-        while not self.commands:
-            assert time.monotonic() < until, "no command came"
-            time.sleep(0.02)
-        return self.commands.pop(0)
 
 
 @pytest.fixture
