@@ -145,7 +145,7 @@ def test_a_command_is_obeyed_once_in_the_users_name(ear: Ear, scada_trial: Trial
     assert not refused["ok"] and "may not resume" in refused["error"]
     with History(scada_trial.data) as history:
         paused = [e for e in history.events("command", 50) if e.body["command"] == "pause"]
-    assert [e.principal for e in paused] == ["mqtt"]
+    assert [e.principal for e in paused].count("mqtt") == 1, "others pause this line too"
     Users(scada_trial.data).set_roles("mqtt", [Role.OPERATOR], principal=SYSTEM)
     ear.say(f"{ROOT}/command", json.dumps({"id": "c-3", "command": "resume"}))
     until(lambda: [a for a in ear.on(f"{ROOT}/answer") if a["id"] == "c-3" and a["ok"]])
