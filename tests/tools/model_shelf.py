@@ -70,6 +70,37 @@ def painting(
     return _kept(models, "segment", form, nodes, weights, outputs, classes, side, card)
 
 
+def weighing(
+    models: Path,
+    task: str,
+    form: str,
+    weights: np.ndarray,
+    classes: Sequence[str],
+    side: tuple[int, int] = (64, 64),
+) -> Shelf:
+    """A model of one layer: ``weights`` (classes, 4) weigh blue, green, red and 1 at each pixel, of
+    a classifier over the whole picture; what comes out are logits."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["floats", "gain"], ["shares"]),
+        helper.make_node("Transpose", ["shares"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "kernel", "bias"], ["maps"]),
+    ]
+    shape: tuple[int, ...] = (1, len(classes), *side)
+    if task == "classify":
+        nodes.append(helper.make_node("ReduceMean", ["maps"], ["scores"], axes=[2, 3], keepdims=0))
+        shape = (1, len(classes))
+    kept = [
+        numpy_helper.from_array(np.float32(1 / 255), "gain"),
+        numpy_helper.from_array(weights[:, :3, None, None].astype(np.float32), "kernel"),
+        numpy_helper.from_array(weights[:, 3].astype(np.float32), "bias"),
+    ]
+    out = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, shape)
+    return _kept(
+        models, task, form, nodes, kept, [out], classes, side, {"output": {"logits": True}}
+    )
+
+
 def _kept(
     models: Path,
     task: str,
