@@ -101,6 +101,20 @@ def weighing(
     )
 
 
+def inking(models: Path, factor: float) -> Shelf:
+    """A text finder of pictures of any size: a pixel's ink is its mean level times ``factor``."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["grey"], axes=[1], keepdims=1),
+        helper.make_node("Mul", ["grey", "factor"], ["ink"]),
+    ]
+    kept = [numpy_helper.from_array(np.float32(factor), "factor")]
+    out = helper.make_tensor_value_info("ink", TensorProto.FLOAT, (1, 1, "h", "w"))
+    entry = helper.make_tensor_value_info("images", TensorProto.UINT8, (1, 3, "h", "w"))
+    card = {"input": {"layout": "NCHW"}}
+    return _kept(models, "find-text", "db", nodes, kept, [out], [], (0, 0), card, entry)
+
+
 def _kept(
     models: Path,
     task: str,
@@ -111,8 +125,10 @@ def _kept(
     classes: Sequence[str],
     side: tuple[int, int],
     card: dict[str, Any],
+    entry: Any = None,
 ) -> Shelf:
-    entry = helper.make_tensor_value_info("images", TensorProto.UINT8, (1, *side, 3))
+    if entry is None:
+        entry = helper.make_tensor_value_info("images", TensorProto.UINT8, (1, *side, 3))
     graph = helper.make_graph(nodes, "g", [entry], outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.checker.check_model(model)

@@ -12,12 +12,18 @@ import numpy as np
 import pytest
 from any_frame import frames
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from tools.model_shelf import answering, inking
 
 from inspector.part import Batch, Outcome
 from inspector.recipe import Recipe, load
 from inspector.tools import TOOLS
 from inspector.tools.bench_kinds import steps, surfaces
+from inspector.tools.card import ModelError
 from inspector.tools.onnx import Shelf
+from inspector.tools.step import Context, Unjudged
 from inspector.virtual.bottle import PartSpec, render_part
 
 ROOT = Path(__file__).parents[2]
@@ -78,3 +84,84 @@ def test_any_frame_ends_in_a_verdict(recipes: dict[str, Recipe], kind: str, fram
         assert 0 <= finding.score <= 1 and (finding.ok or finding.reason)
         if finding.box is not None:
             assert np.isfinite(finding.box).all()
+
+
+@pytest.mark.parametrize("kind", sorted(LEARNT))
+@settings(max_examples=12, deadline=None)
+@given(roi=st.tuples(*[st.integers(-3, 700)] * 4))
+def test_any_roi_is_refused_when_it_is_written_or_judged_or_unjudged(
+    kind: str, roi: tuple[int, int, int, int]
+) -> None:
+    """Empty, upside down, outside: of the other kinds in ``test_classical_fuzz.py`` and
+    ``test_anomaly_fuzz.py``."""
+    params = YAML(typ="safe").load(LEARNT[kind])
+    if kind == "read":
+        params.pop("lines")  # they have places of their own
+    step = {"name": "one", "kind": kind, "roi": list(roi), "params": params}
+    try:
+        tool = TOOLS[kind](TOOLS[kind].Step.model_validate(step, context={"shelf": SHELF}), SHELF)
+        found = tool.look(render_part(1, PartSpec()).side, Context(Batch("b"), date(2026, 1, 1)))
+    except (ValidationError, Unjudged, ModelError) as error:
+        assert str(error)
+    else:
+        assert all(0 <= f.score <= 1 and (f.ok or f.reason) for f in found)
+
+
+ANSWERS = {
+    "detect": ("end-to-end", (1, 5, 6), ("a", "b"), "{model: m/1, defects: {a: minor}}"),
+    "read": ("ctc", (1, 20, 37), (), "{model: m/1}"),
+    "read, also": ("ctc", (1, 20, 37), (), "{model: m/1, also: m/1, dot_matrix: true}"),
+}
+"""How a model of each kind answers, and a step with it; of ``classify`` and ``segment`` in their
+own tests."""
+
+
+@pytest.mark.parametrize("kind", sorted(ANSWERS))
+@settings(max_examples=25, deadline=None)
+@given(
+    fill=st.sampled_from([np.nan, np.inf, -np.inf, 1e30, -1e30, 0.0, 1.0]),
+    first=st.integers(0, 60),
+    many=st.integers(1, 800),
+    seed=st.integers(0, 9),
+)
+def test_scores_that_are_no_numbers_end_in_findings_or_in_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    fill: float,
+    first: int,
+    many: int,
+    seed: int,
+) -> None:
+    form, shape, classes, params = ANSWERS[kind]
+    answer = np.random.default_rng(seed).uniform(0, 1, shape)
+    answer.ravel()[first : first + many] = fill
+    name, charset = kind.split(",")[0], list("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+    task = "recognise" if name == "read" else name
+    shelf = answering(
+        tmp_path_factory.mktemp("models"), task, form, [answer], classes, charset=charset
+    )
+    step = {"name": "one", "kind": name, "params": YAML(typ="safe").load(params)}
+    try:
+        tool = TOOLS[name](TOOLS[name].Step.model_validate(step, context={"shelf": shelf}), shelf)
+        tool.warm_up()
+        found = tool.look(np.zeros((48, 90, 3), np.uint8), Context(Batch("b"), date(2026, 1, 1)))
+    except Unjudged as error:
+        assert str(error)
+    else:
+        for finding in found:
+            assert 0 <= finding.score <= 1 and (finding.ok or finding.reason)
+            assert finding.box is None or np.isfinite(finding.box).all()
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf, 1e30])
+def test_a_text_finder_that_answers_no_numbers_is_said_to(tmp_path: Path, factor: float) -> None:
+    shelf = inking(tmp_path, factor)
+    step = {"name": "one", "kind": "read", "params": {"find": "m/1"}}
+    tool = TOOLS["read"](TOOLS["read"].Step.model_validate(step, context={"shelf": shelf}), shelf)
+    picture = render_part(1, PartSpec()).side
+    try:
+        found = tool.look(picture, Context(Batch("b"), date(2026, 1, 1)))
+    except Unjudged as error:
+        assert "not numbers" in str(error)
+    else:
+        assert factor == 1e30 and all(f.ok or f.reason for f in found)
