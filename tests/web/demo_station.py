@@ -27,6 +27,7 @@ MES = Principal("mes", frozenset({Role.MACHINE}))
 WHO = {
     "anna": ({Role.OPERATOR}, How.PIN),
     "qin": ({Role.QA}, How.PIN),
+    "mei": ({Role.QA}, How.PIN),
     "erik": ({Role.ENGINEER}, How.PASSWORD),
     "ada": ({Role.ADMIN, Role.ENGINEER}, How.PASSWORD),
 }
@@ -47,6 +48,7 @@ class Station:
         users = Users(trial.data)
         users.add_user("anna", [Role.OPERATOR], pin="2580", principal=ADMIN)
         users.add_user("qin", [Role.QA], pin="3690", principal=ADMIN)
+        users.add_user("mei", [Role.QA], pin="1479", principal=ADMIN)
         self._sessions = Sessions(trial.data, users, Web())
 
     def token(self, user: str) -> str:

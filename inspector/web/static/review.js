@@ -140,6 +140,7 @@ function restart() {
   turn += 1;
   next = null;
   asking = false;
+  count.textContent = "";
   gallery.clear();
   more();
 }
@@ -167,7 +168,14 @@ async function more() {
 }
 
 async function open(id) {
-  const found = await read(`/review/part/${id}`);
+  if (part?.id === id) return; // what was written about it stays
+  let found;
+  try {
+    found = await read(`/review/part/${id}`);
+  } catch (failed) {
+    note.textContent = failed.message;
+    return;
+  }
   if (gallery.parts[gallery.at]?.id !== id) return;
   part = found;
   const bad = part.findings.find((finding) => !finding.ok);
