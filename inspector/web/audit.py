@@ -20,6 +20,7 @@ from nicegui import ui
 from inspector.identity import Action
 from inspector.store.audit import DESK, Asked, Deed, Page, kinds, trail
 from inspector.store.readable import iso_utc
+from inspector.web import days
 from inspector.web.access import May
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown, button, icon, page, table
@@ -113,8 +114,8 @@ def _search(shown: Shown, query: dict[str, str], all: bool, known: tuple[str, ..
                     with option:
                         ui.html(_did(shown, kind) if kind else "–", tag="span", sanitize=True)
         _field(shown, "audit.text", "text", query["text"])
-        _field(shown, "audit.from", "since", query["since"], "date")
-        _field(shown, "audit.to", "until", query["until"], "date")
+        for word, name in (("audit.from", "since"), ("audit.to", "until")):
+            days.put(shown, shown.word(word), name, query[name])
         with ui.element("label").classes("field check"):
             box = ui.element("input")
             box._props |= {"type": "checkbox", "name": "all", "value": "1"}

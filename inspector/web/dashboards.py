@@ -31,7 +31,7 @@ from inspector.store.figures import (
     scores,
 )
 from inspector.store.query import History
-from inspector.web import charts, panels
+from inspector.web import charts, days, panels
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
 from inspector.web.frame import Shown, icon, page
@@ -234,10 +234,7 @@ def _filters(shown: Shown, asked: Asked, known: Known) -> None:
             [(name, shown.word(f"board.period.{name}")) for name in PERIODS],
         )  # fmt: skip
         for name, value in (("since", asked.since), ("until", asked.until)):
-            with ui.element("label").classes("field"):
-                ui.html(f"<span>{shown.word(f'board.{name}')}</span>", sanitize=False)
-                field = ui.element("input")
-                field._props |= {"type": "date", "name": name, "value": value}
+            days.put(shown, shown.word(f"board.{name}"), name, value)
         for name, value, options in (
             ("shift", asked.shift, list(station.calendar.shifts)),
             ("product", asked.product, list(known.products)),

@@ -33,7 +33,7 @@ from inspector.store.recalls import (
     units_affected,
 )
 from inspector.store.signatures import Signature, Subject
-from inspector.web import panels, signing
+from inspector.web import days, panels, signing
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown, button, icon, table
 from inspector.web.moments import moment_of
@@ -64,7 +64,7 @@ class Wanted:
         if self.by == "defect" and self.defect:
             return Criteria(batches=(batch,), defect=self.defect)
         if self.by == "time":
-            begin, end = moment_of(self.since) or 0, moment_of(self.until) or 0
+            begin, end = moment_of(self.since) or 0, moment_of(self.until, 1) or 0
             return Criteria(span=(begin, end)) if 0 < begin < end else None
         return Criteria(batches=(batch,)) if self.by == "batch" else None
 
@@ -139,8 +139,7 @@ def _form(
                               wanted.defect))  # fmt: skip
     if by == "time":
         fields += [
-            f'<label class="field"><span>{shown.word(word)}</span>'
-            f'<input type="datetime-local" name="{name}" value="{html.escape(value)}"></label>'
+            days.field(shown, shown.word(word), name, value, clock=True)
             for word, name, value in (
                 ("recall.from", "since", wanted.since), ("recall.to", "until", wanted.until),
             )

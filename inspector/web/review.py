@@ -25,6 +25,7 @@ from inspector.store import RecordError
 from inspector.store.pages import parts_of, stations
 from inspector.store.query import History, PartHistory
 from inspector.store.reviews import KIND, Decision, Label, Opinion, Review, Reviews, review_body
+from inspector.web import days
 from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown, page
@@ -80,8 +81,12 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         ui.add_head_html('<link rel="stylesheet" href="/static/review.css">')
         words = {key: WORDS[shown.language][key] for key in EN}
         ui.add_body_html(script(desk.station.recipes))
-        catalogue = json.dumps({"words": {shown.language: words}, "cameras": [
-            camera.name for camera in desk.station.cameras]}).replace("<", "\\u003c")  # fmt: skip
+        given = {
+            "words": {shown.language: words},
+            "days": days.words(shown),
+            "cameras": [camera.name for camera in desk.station.cameras],
+        }
+        catalogue = json.dumps(given).replace("<", "\\u003c")
         ui.add_body_html(
             f'<script type="application/json" id="review-words">{catalogue}</script>'
             '<script type="module" src="/static/review.js"></script>'

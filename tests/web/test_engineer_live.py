@@ -246,6 +246,7 @@ def test_a_tool_is_taught_from_the_last_good_parts_and_judges_on_the_line(
         newest = history.last(1)[0].verdict
     assert newest.recipe == taught
     assert "brushed" in {finding.tool for finding in newest.findings}
+    a_heat_map_lies_over(station, screen, taught)
 
     roll_back(station, screen)
 
@@ -418,6 +419,25 @@ def roll_back(station: Station, screen: Callable[..., Any]) -> None:
     page.close()
     approve(screen)
     line_starts_anew(station, screen, "tile@1")
+
+
+def a_heat_map_lies_over(station: Station, screen: Callable[..., Any], recipe: str) -> None:
+    """Quality sees on the picture where a reject differs from what was taught, or not."""
+
+    def rejected() -> bool:
+        with History(station.data) as history:
+            newest = history.last(1, faulty=True)
+        return bool(newest and newest[0].verdict.recipe == recipe and newest[0].images)
+
+    assert wait_for(rejected, SLOW_MS / 1000), station.trial.log()
+    page = desk(screen, "/desk/review", "qin")
+    page.set_default_timeout(SLOW_MS)
+    page.locator("canvas.loupe[data-shown^='/picture/']").wait_for()
+    page.get_by_role("button", name="Heat map").click()
+    page.locator("canvas.loupe[data-heat='1']").wait_for()
+    page.keyboard.press("h")
+    page.locator("canvas.loupe[data-heat='0']").wait_for()
+    page.close()
 
 
 def line_starts_anew(station: Station, screen: Callable[..., Any], recipe: str) -> None:

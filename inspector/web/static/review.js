@@ -1,5 +1,6 @@
 // The review page: a gallery on the left, one part on the right, and what a person says of it.
 
+import { dayField } from "./day.js";
 import { Failed, act, byId, icon, make, moment, number, on } from "./frame.js";
 import { Gallery } from "./gallery.js";
 import { drawn } from "./heat.js";
@@ -124,7 +125,8 @@ function filter(name, field) {
     history.replaceState(null, "", address);
     restart();
   });
-  return make("label", { className: "field" }, make("span", {}, say(name)), field);
+  const day = field.dataset.day;
+  return make("label", { className: day ? "field day" : "field" }, make("span", {}, say(name)), field, day ? icon("calendar") : null);
 }
 
 async function read(path) {
@@ -321,8 +323,8 @@ async function begin() {
     choice("label", [["", say("label.all")], ...labels.map((label) => [label, labelled(label)])]),
     choice("view", [["", say("view.all")], ...given.cameras.map((name) => [name, name])]),
     choice("station", [["", say("station.all")], ...known.stations.map((name) => [name, name])]),
-    filter("since", make("input", { name: "since", type: "date", value: asked.since })),
-    filter("until", make("input", { name: "until", type: "date", value: asked.until })),
+    filter("since", dayField("since", asked.since, given.days)),
+    filter("until", dayField("until", asked.until, given.days)),
     filter("below", make("input", { name: "below", type: "number", min: 0, max: 1, step: 0.01, value: asked.below })),
     count);
   const other = make("input", { type: "text", maxLength: 64, ariaLabel: say("agreement") });
