@@ -27,7 +27,8 @@ READ_BYTES = 64 << 10
 LEVELS = ("debug", "info", "warning", "error", "critical")
 SIGNS = {"warning": "warning", "error": "fault", "critical": "fault"}
 OWN = frozenset({"timestamp", "level", "process", "event", "exception"})
-"""Fields that have a place of their own; all others follow the event."""
+"""Fields that have a place of their own; all others follow the event, and so does another process
+of which this one speaks: its supervisor says which one it has started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,11 @@ def _lines(path: Path, process: str) -> Iterator[Line]:
                 process,
                 level if (level := str(said.get("level"))) in LEVELS else "info",
                 str(said.get("event", "")),
-                tuple((key, str(value)) for key, value in said.items() if key not in OWN),
+                tuple(
+                    (key, str(value))
+                    for key, value in said.items()
+                    if key not in OWN or (key == "process" and value != process)
+                ),
                 str(said.get("exception", "")),
             )
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -49,7 +49,7 @@ def test_signals_are_live_and_a_test_pulse_is_the_lines_to_refuse(
     sign_in(web, page, "gate")
 
     page.locator("[data-signal=air_ok][data-state=ok]").wait_for()
-    assert page.locator("[data-signal=bin_full][data-state=warning]").count() == 1
+    page.locator("[data-signal=bin_full][data-state=warning]").wait_for()
     page.get_by_role("button", name="Give one pulse").click()
     page.get_by_text("The pulse was given.").wait_for()
     command = bus.next()

@@ -137,6 +137,26 @@ def test_an_area_is_moved_on_the_picture(web: Any, page: Any, recipe: Path) -> N
 
 
 @pytest.mark.slow
+def test_an_area_follows_what_is_typed(web: Any, page: Any, recipe: Path) -> None:
+    """… as soon as it is an area; what is none is not taken."""
+    sign_in(web, page, Role.ENGINEER, "erik")
+    right, save = page.get_by_label("Area x2"), page.get_by_role("button", name="Save as draft")
+    right.fill("1")
+    assert save.is_disabled()
+    right.fill("180")
+    page.locator(".corners[data-changed=true]").wait_for()
+    assert save.is_enabled() and right.evaluate("node => node === document.activeElement")
+    page.locator(".outcome[data-running=false]").wait_for()
+    right.fill("18")
+    right.blur()
+    assert right.input_value() == "180"
+    save.click()
+
+    page.locator(".revisions .draft").wait_for()
+    assert "roi: [20, 20, 180, 140]" in draft_path(web.data, "tile").read_text()
+
+
+@pytest.mark.slow
 def test_an_area_is_drawn_on_the_live_picture_in_pixels_of_the_whole_frame(
     web: Any, page: Any, line: Callable[..., Any], recipe: Path
 ) -> None:

@@ -42,13 +42,13 @@ def clients(web: Any) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def says(web: Any, process: str, level: str, event: str, **more: Any) -> None:
-    """``process`` of the station says something, as all of them do."""
+def says(web: Any, who: str, level: str, event: str, **more: Any) -> None:
+    """The process ``who`` of the station says something, as all of them do."""
     folder = logs.folder(web.run)
     folder.mkdir(exist_ok=True)
     stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    said = {"timestamp": stamp, "level": level, "process": process, "event": event, **more}
-    with (folder / f"{process}.jsonl").open("a") as file:
+    said = {"timestamp": stamp, "level": level, "process": who, "event": event, **more}
+    with (folder / f"{who}.jsonl").open("a") as file:
         file.write(json.dumps(said) + "\n")
 
 
@@ -124,6 +124,18 @@ def test_the_log_is_live_and_shown_by_process_and_level(web: Any, page: Any, spo
     page.locator(".log select[name=process]").select_option("sync")
     page.locator(".log .empty").wait_for()
     page.wait_for_url("**/desk/system?process=sync&level=warning")
+
+
+def test_the_log_says_which_process_its_supervisor_has_started(
+    web: Any, page: Any, spoken: None
+) -> None:
+    says(web, "station", "info", "process started", process="camera-side", pid=7)
+    sign_in(web, page, Role.ENGINEER, query="?process=station")
+
+    row = page.locator(".log tbody tr")
+    row.wait_for()
+    assert row.locator("td").nth(1).inner_text() == "station"
+    assert row.locator("td").nth(3).inner_text() == "process started process=camera-side pid=7"
 
 
 def test_a_log_is_sent_on_by_its_address_and_speaks_chinese(

@@ -154,7 +154,10 @@ function place(step, area) {
   if (!box) {
     set.append(make("p", { className: "soft" }, say("whole")));
   } else {
-    set.append(...corners(title, () => value(area.place, area.box), !given.edit, (next) => change(area.place, next)));
+    set.append(...corners(title, () => value(area.place, area.box), !given.edit, (next) => {
+      set.dataset.changed = true;
+      change(area.place, next);
+    }));
   }
   if (given.edit && !step.follow && (!box || area.place !== field)) {
     const draw = button("edit", box ? "roi" : "draw", () => {

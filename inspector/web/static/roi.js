@@ -118,14 +118,18 @@ export class Areas {
   }
 }
 
-// The four sides of a box as fields, for who has no pointer: `box()` is what it is now.
+// The four sides of a box as fields, for who has no pointer: `box()` is what it is now. The area
+// follows what is typed as soon as it is one; what is none when the field is left was not meant.
 export function corners(title, box, disabled, changed) {
   return ["x1", "y1", "x2", "y2"].map((name, index) => {
     const input = make("input", { type: "number", min: 0, step: 1, value: box()[index], disabled, ariaLabel: `${title} ${name}` });
-    input.addEventListener("change", () => {
+    input.addEventListener("input", () => {
       const next = [...box()];
       next[index] = Math.round(input.valueAsNumber);
-      if (next.every(Number.isFinite)) changed(next);
+      if (next[0] >= 0 && next[1] >= 0 && next[2] - next[0] >= LEAST && next[3] - next[1] >= LEAST) changed(next);
+    });
+    input.addEventListener("change", () => {
+      input.value = box()[index];
     });
     return input;
   });
