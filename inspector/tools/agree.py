@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ from inspector.tools.recognise import NOTHING, Look, Reading
 UNKNOWN = 1e-2
 """Probability of what a look sees none of: no single look can rule a text out."""
 NEVER = -1e6
+SPACE = 1.05
+"""A space is at least this many median distances of characters wide, from middle to middle. Of 343
+that were there and read, 98 % have more than 1.17 (one look of three: 1.0); of 26 that were not,
+the widest has 1.03."""
 MIXED = 3
 """Readings that differ by more characters are not mixed."""
 MOST = 24
@@ -48,7 +52,8 @@ def agreed(looks: Sequence[Look]) -> Reading:
     looks = [look for look in looks if look.reading.text.strip()]
     if not looks:
         return NOTHING
-    read = [look.reading.text.strip() for look in looks]
+    readings = [look.reading for look in looks]
+    read = [closed(reading, readings).strip() for reading in readings]
     texts = list(dict.fromkeys(_offered(read)))[:MOST]
     total = np.sum([look.weight * likelihoods(look, texts) for look in looks], axis=0)
     total += [SPELT * sum(map(WORDS.__contains__, INKED.findall(text))) for text in texts]
@@ -80,6 +85,34 @@ def _offered(read: Sequence[str]) -> Iterator[str]:
                 for choice in product(*(dict.fromkeys(pair) for pair in mixed)):
                     characters = iter(choice)
                     yield "".join(c if c == " " else next(characters) for c in one)
+
+
+def closed(reading: Reading, others: Sequence[Reading]) -> str:
+    """The text less the spaces that are none: letters that are set wide are read as words of one
+    letter, but stand no further apart there than elsewhere, and another look sees no space."""
+    text, at = reading.text, reading.at
+    inked = [i for i, char in enumerate(text) if char != " "]
+    if len(at) != len(text) or len(inked) < 4:
+        return text
+    seen = [spaces for count, spaces in map(_spaces, others) if count == len(inked)]
+    gaps = [at[b] - at[a] for a, b in pairwise(inked)]
+    least = SPACE * sorted(gaps)[len(gaps) // 2]
+    kept = [text[: inked[0] + 1]]
+    for number, (a, b) in enumerate(pairwise(inked), start=1):
+        none = gaps[number - 1] < least and any(number not in spaces for spaces in seen)
+        kept.append(text[b] if none else text[a + 1 : b + 1])
+    return "".join((*kept, text[inked[-1] + 1 :]))
+
+
+def _spaces(reading: Reading) -> tuple[int, set[int]]:
+    """How many characters a text has, and after how many of them there are spaces."""
+    count, after = 0, set()
+    for char in reading.text:
+        if char == " ":
+            after.add(count)
+        else:
+            count += 1
+    return count, after
 
 
 def by_words(text: str) -> str:

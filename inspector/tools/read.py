@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
@@ -23,11 +23,15 @@ from inspector.tools.line_rules import Judged, Line, LineRules
 from inspector.tools.ocv import Verifier
 from inspector.tools.onnx import Shelf
 from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, narrowed, softened
+from inspector.tools.rows import Rows
 from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out
 from inspector.tools.text_search import TextSearch
 
 ALIKE = 1.0
 """How much each of two recognisers counts; their ways of preparing a line share it."""
+
+DOUBTED = 0.8
+"""A place is searched for lines when its reading's least certain character is below this."""
 
 
 def _is_any(script: str) -> bool:
@@ -59,9 +63,13 @@ class Params(Settings):
     also: str = Field("", exclude_if=is_left_out)
     """Another recogniser that reads every line at a known place too, as it stands, such as
     ``dot-read/1``, which has learned dots: the reading that both agree on, or the surer, counts."""
+    rows: str = Field("", exclude_if=is_left_out)
+    """A text finder for places that may hold more than their line, such as ``pp-ocrv6/find``: wide
+    margins are cut off, and of lines that stand one above another the one counts that holds by its
+    rules; without rules all do, each in a line of the finding's text."""
     lines: tuple[Line, ...] = (Line(),)
 
-    @field_validator("model", "second", "find", "also")
+    @field_validator("model", "second", "find", "also", "rows")
     @classmethod
     def _has_a_card(cls, model: str, info: ValidationInfo) -> str:
         if model and isinstance(info.context, dict) and (shelf := info.context.get("shelf")):
@@ -88,6 +96,12 @@ class Params(Settings):
                 "with `find` a line has no `arc`, `verify` or `runs`: they need a place"
             )
         return lines
+
+    @model_validator(mode="after")
+    def _has_rows_in_known_places(self) -> Params:
+        if self.rows and (self.find or any(line.verify for line in self.lines)):
+            raise ValueError("`rows` tells known places' lines apart; not with `find` or `verify`")
+        return self
 
 
 class ReadStep(Step):
@@ -130,6 +144,11 @@ class Read:
             sides = (params.side, *params.closer)
             self._search = TextSearch(TextFinder(finder), self._recogniser, sides)
             digests.append(finder.digest)
+        self._rows: Rows | None = None
+        if params.rows:
+            finder = shelf.open(params.rows, "find-text")
+            self._rows = Rows(TextFinder(finder))
+            digests.append(finder.digest)
         self.model_digests = tuple(digests)
         self._rules = {line.name: LineRules(line) for line in params.lines}
         self._verifiers = {
@@ -171,6 +190,8 @@ class Read:
         for line, reading, part in zip(lines, readings, crops, strict=True):
             place = self._place(pixels, line)
             judged = self._rules[line.name].judge(reading, context)
+            if self._rows and reading.weakest < DOUBTED:
+                judged, reading, part = self._row(line, (judged, reading, part), context)
             if self._second and not judged.ok:
                 opinion = self._second.read([part])[0]
                 other = self._rules[line.name].judge(opinion, context)
@@ -180,6 +201,25 @@ class Read:
             if line.name in self._verifiers and reading.at:
                 found += self._characters(line, part, _meant(reading, judged), place)
         return found
+
+    def _row(
+        self, line: Line, whole: tuple[Judged, Reading, Pixels], context: Context
+    ) -> tuple[Judged, Reading, Pixels]:
+        """Of the lines in one place the one that counts, or all of them as one; the place as it was
+        read where no line of it is read more surely."""
+        assert self._rows is not None
+        rules, crops = self._rules[line.name], self._rows.apart(whole[2])
+        if not crops:
+            return whole
+        read = self._best(crops)
+        if not line.ruled:
+            text = "\n".join(reading.text.strip() for reading in read)
+            score = min(reading.score for reading in read)
+            together = Reading(text, score, min(reading.weakest for reading in read))
+            rows = [(rules.judge(together, context), together, crops[0])]
+        else:
+            rows = [(rules.judge(r, context), r, crop) for r, crop in zip(read, crops, strict=True)]
+        return max((whole, *rows), key=lambda row: (row[0].ok, row[0].fits, row[1].weakest))
 
     def _best(self, crops: Sequence[Pixels]) -> list[Reading]:
         """Each line's reading, the surer one where it may be dots; by both recognisers if two

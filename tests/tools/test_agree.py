@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from inspector.tools.agree import agreed, by_neighbours, by_words, likelihoods
+from inspector.tools.agree import agreed, by_neighbours, by_words, closed, likelihoods
 from inspector.tools.recognise import NOTHING, Look, Reading
 
 CHARS = "AB05SUV 12E"
@@ -59,6 +59,22 @@ def test_characters_of_one_and_spaces_of_the_other() -> None:
     drops = look("AB12S", other={4: ("5", 0.3)})
     drops.steps[4, [0, INDEX[" "]]] = 0.8, 0.2
     assert agreed([sees, drops]).text == "AB 12S"
+
+
+def placed(text: str, *at: float) -> Reading:
+    return Reading(text, 0.9, 0.9, tuple(range(len(text))), at)
+
+
+def test_a_space_no_wider_than_what_stands_between_letters_is_none_if_one_look_sees_none() -> None:
+    wide = placed("1 9 AB", 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+    sees_none = placed("19 AB", 0.1, 0.3, 0.5, 0.7, 0.9)
+    assert closed(wide, [wide, sees_none]) == "19 AB"
+    assert closed(wide, [wide]) == "1 9 AB", "in proportional print narrow letters stand so"
+
+
+def test_a_space_that_is_wide_stays_whatever_another_look_sees() -> None:
+    true = placed("19 AB", 0.1, 0.2, 0.3, 0.4, 0.5)
+    assert closed(true, [true, placed("19AB", 0.1, 0.2, 0.4, 0.5)]) == "19 AB"
 
 
 def test_agreed_text_is_as_sure_as_its_surest_look() -> None:

@@ -1,0 +1,89 @@
+"""A place that print is read at goes in, the lines of print in it come out, the topmost first.
+
+Recognisers take all they are shown for one line as high as the picture: wide margins make its
+characters small, and two lines become one that nobody printed. Imported by ``tools/read.py``.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from inspector.part import Box, Pixels
+from inspector.tools.findtext import Line, TextFinder
+
+HEIGHT = 56
+"""Places are scaled down to this height before they are searched: the dots of one line then run
+together, and two lines are still told apart."""
+FULL = 0.6
+"""A line that is at least this share of its place's height is read as it stands."""
+MARGIN = 0.3
+"""What is left above and below a line by its height, at most half way to the next one. Nothing is
+cut off at its ends: of dots that stand apart the finder misses some."""
+LOWEST = 0.4
+"""What is lower than this share of the highest line is a speck, or cut off by the place's edge."""
+
+
+class Rows:
+    """A finder that tells the lines of one place apart."""
+
+    def __init__(self, finder: TextFinder) -> None:
+        self._finder = finder
+
+    def apart(self, place: Pixels) -> list[Pixels]:
+        """A crop of each line; none where its only line fills it or none is found."""
+        if min(place.shape[:2]) < 8:
+            return []
+        side = round(HEIGHT * max(place.shape[1] / place.shape[0], 1))
+        rows = [_around(row) for row in stacked(self._finder.find(place, side))]
+        fills = len(rows) == 1 and rows[0][3] - rows[0][1] >= FULL * place.shape[0]
+        if fills or not rows:
+            return []
+        middles = [(above[3] + below[1]) / 2 for above, below in pairwise(rows)]
+        tops, bottoms = [0.0, *middles], [*middles, float(place.shape[0])]
+        return [
+            _cut(place, box, top, bottom)
+            for box, top, bottom in zip(rows, tops, bottoms, strict=True)
+        ]
+
+
+def stacked(found: list[Line]) -> list[list[Line]]:
+    """The lines of a place, the topmost first, each of one box or of several side by side.
+
+    One box is below another only where it stands under it: the halves of a line that is bent or
+    aslant are not.
+    """
+    rows: list[list[Line]] = []
+    for line in sorted(found, key=lambda one: float(one.corners[:, 1].mean())):
+        for row in rows:
+            if not any(_is_under(line, other) for other in row):
+                row.append(line)
+                break
+        else:
+            rows.append([line])
+    heights = [max(line.size[1] for line in row) for row in rows]
+    return [
+        row for row, height in zip(rows, heights, strict=True) if height >= LOWEST * max(heights)
+    ]
+
+
+def _is_under(line: Line, other: Line) -> bool:
+    a, b = _around([line]), _around([other])
+    beside = min(a[2], b[2]) - max(a[0], b[0])
+    over = min(a[3], b[3]) - max(a[1], b[1])
+    width = min(a[2] - a[0], b[2] - b[0])
+    height = min(line.size[1], other.size[1])
+    return beside > 0.5 * width and over < 0.5 * height
+
+
+def _around(row: list[Line]) -> Box:
+    corners = np.concatenate([line.corners for line in row])
+    (x1, y1), (x2, y2) = corners.min(0).tolist(), corners.max(0).tolist()
+    return x1, y1, x2, y2
+
+
+def _cut(place: Pixels, box: Box, top: float, bottom: float) -> Pixels:
+    spare = MARGIN * (box[3] - box[1])
+    rows = slice(int(max(top, box[1] - spare)), int(min(bottom, box[3] + spare)) + 1)
+    return np.ascontiguousarray(place[rows])

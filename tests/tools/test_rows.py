@@ -1,0 +1,117 @@
+"""A place that holds more than its line: margins are cut off, two lines are two (S3, S4)."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from inspector.part import Batch, Finding, Pixels
+from inspector.recipe import load
+from inspector.tools.findtext import Line
+from inspector.tools.onnx import Shelf
+from inspector.tools.read import Read, ReadStep
+from inspector.tools.rows import stacked
+from inspector.tools.step import Context
+from inspector.virtual import glyphs
+
+ROOT = Path(__file__).parents[2]
+SHELF = Shelf(ROOT / "models", threads=1)
+CONTEXT = Context(Batch("b", texts={"lot": "L0713B"}), date(2026, 11, 26))
+
+
+def dots(text: str, pitch: int = 6) -> Pixels:
+    """A line in 5×7 dots, dark on pale, cut close."""
+    picture = np.full((7 * pitch + 8, 6 * pitch * len(text) + 8), 210, np.uint8)
+    for place, char in enumerate(text):
+        for column, row in glyphs.matrix_dots(char, False):
+            x, y = 4 + (6 * place + column + 0.5) * pitch, 4 + (row + 0.5) * pitch
+            cv2.circle(picture, (round(x), round(y)), round(0.4 * pitch), 40, -1, cv2.LINE_AA)
+    return picture
+
+
+def over(*lines: Pixels, gap: int = 20, around: int = 10) -> Pixels:
+    """Lines one above another, their left ends flush."""
+    widest = max(line.shape[1] for line in lines)
+    parts: list[Pixels] = []
+    for line in lines:
+        wide = np.pad(line, ((0, 0), (0, widest - line.shape[1])), constant_values=210)
+        parts += [np.full((gap, widest), 210, np.uint8), wide]
+    return np.pad(np.concatenate(parts[1:]), around, constant_values=210)
+
+
+def read(picture: Pixels, **line: Any) -> Finding:
+    params = {"script": "ascii", "dot_matrix": True, "also": "dot-read/1", "lines": [line]}
+    step = {"name": "s", "kind": "read", "params": params | {"rows": "pp-ocrv6/find"}}
+    tool = Read(ReadStep.model_validate(step, context={"shelf": SHELF}), SHELF)
+    (found,) = tool.look(picture, CONTEXT)
+    return found
+
+
+TWO = over(dots("EXP 05/11/26"), dots("L0713B"))
+
+
+def test_two_lines_in_one_picture_are_two_in_the_text_of_the_shipped_recipe() -> None:
+    recipe = load(ROOT / "station_configs" / "recipes" / "print-line.yaml", SHELF)
+    (found,) = recipe.judge({"image": TWO}, CONTEXT.batch, CONTEXT.today).findings
+    assert found.text == "EXP 05/11/26\nL0713B"
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ({"pattern": r"L\d{4}\a"}, "L0713B"),
+        ({"expect": "{lot}"}, "L0713B"),
+        ({"date": {"formats": ["DD/MM/YY"]}}, "05/11/26"),
+    ],
+)
+def test_of_two_lines_the_one_counts_that_holds_by_the_rules(
+    rule: dict[str, Any], text: str
+) -> None:
+    found = read(TWO, **rule)
+    assert (found.ok, found.text) == (True, text), found.reason
+
+
+def test_two_lines_of_which_none_holds_are_a_reject() -> None:
+    found = read(TWO, pattern=r"K\d{6}")
+    assert not found.ok and "has not the form" in found.reason
+
+
+def test_a_small_line_in_a_wide_margin_is_read() -> None:
+    line = cv2.resize(dots("LOT 6NK42E"), None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)
+    picture = np.pad(np.asarray(line, np.uint8), ((70, 50), (60, 90)), constant_values=210)
+    assert read(picture, name="line", min_score=0.3).text == "LOT 6NK42E"
+
+
+def line(x1: float, y1: float, x2: float, y2: float) -> Line:
+    return Line(np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float32), 0.9)
+
+
+def test_words_side_by_side_and_the_halves_of_an_aslant_line_are_one_line() -> None:
+    words = [line(0, 0, 90, 20), line(110, 4, 200, 24)]
+    aslant = [line(0, 0, 90, 20), line(95, 18, 200, 40)]
+    assert [len(row) for row in stacked(words)] == [2]
+    assert [len(row) for row in stacked(aslant)] == [2]
+    assert [len(row) for row in stacked([*words, line(0, 30, 150, 50)])] == [2, 1]
+
+
+def test_a_speck_under_a_line_is_no_line() -> None:
+    assert [len(row) for row in stacked([line(0, 0, 90, 20), line(10, 30, 40, 36)])] == [1]
+
+
+@pytest.mark.parametrize(
+    ("params", "what"),
+    [
+        ({"find": "pp-ocrv6/find"}, "known places"),
+        ({"rows": "pp-ocrv6/fnid"}, "pp-ocrv6"),
+    ],
+)
+def test_mistakes_are_named(params: dict[str, Any], what: str) -> None:
+    step = {"name": "s", "kind": "read", "params": {"rows": "pp-ocrv6/find"} | params}
+    with pytest.raises(ValidationError, match=what):
+        ReadStep.model_validate(step, context={"shelf": SHELF})
