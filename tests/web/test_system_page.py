@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from web import people_form
+from web.conftest import ADMIN
 
 from inspector import logs
 from inspector.identity import IdentityError, Role
@@ -85,6 +86,27 @@ def test_an_administrator_makes_and_disables_people(web: Any, page: Any) -> None
     page.locator(".people-block .release", has_text="otto").wait_for(state="detached")
     with pytest.raises(IdentityError):
         web.users.verify_pin("otto", "8642")
+
+
+def test_who_is_disabled_leaves_every_open_page(web: Any, browser: Any) -> None:
+    """A desk's page for the sign-in page, the operator's page for whoever comes next (S16)."""
+    web.users.add_user("karl", [Role.QA], principal=ADMIN)
+    token, _ = web.session(Role.QA, name="karl")
+    context = browser.new_context()
+    context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    desk, live = context.new_page(), context.new_page()
+    for page, path in ((desk, "desk/audit?who=anna"), (live, "")):
+        page.clock.install()
+        page.goto(web.url + path)
+        page.wait_for_selector("#person-name[data-user=karl]")
+
+    web.users.disable("karl", principal=ADMIN)
+    for page in (desk, live):
+        page.clock.fast_forward(5_000)
+
+    desk.wait_for_url("**/login?next=%2Fdesk%2Faudit%3Fwho%3Danna")
+    live.wait_for_selector("#person-name[data-user='']")
+    context.close()
 
 
 def test_an_opc_ua_client_is_let_in(web: Any, page: Any, clients: Path) -> None:

@@ -6,6 +6,7 @@
 
 const catalogue = JSON.parse(byId("catalogue")?.textContent ?? "null");
 const TOUCH_MS = 10000; // How often at most the server is told that somebody is there.
+const LOOK_MS = 3000; // How often the page asks whether its person is signed in still.
 
 export const languages = catalogue?.languages ?? { en: "English", zh: "中文" };
 export let language = document.documentElement.lang.slice(0, 2) === "zh" ? "zh" : "en";
@@ -13,6 +14,7 @@ export let person = { user: null };
 
 const listeners = { language: [], person: [] };
 let touched = -Infinity;
+let looked = 0;
 let ends = null; // When the person is signed out if nothing is touched, on the page's clock.
 
 export function byId(id) {
@@ -126,6 +128,12 @@ export function take(said) {
   ends = said.user ? performance.now() + said.left_s * 1000 : null;
   if (before !== said.user) for (const listener of listeners.person) listener();
   name();
+  if (before && !said.user && !document.body.dataset.page) signIn();
+}
+
+// The operator's page stays, for whoever comes next; any other is nobody's any more.
+function signIn() {
+  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
 function name() {
@@ -190,7 +198,7 @@ const DO = {
     button.setAttribute("aria-expanded", String(open));
   },
   person() {
-    if (!person.user) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    if (!person.user) signIn();
     else leave();
   },
 };
@@ -222,9 +230,10 @@ function tick() {
   if (ends !== null && performance.now() > ends) {
     ends = null;
     take({ ...person, user: null, may: [], csrf: "" });
-    if (!document.body.dataset.page) {
-      location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-    }
+  }
+  if (person.user && performance.now() - looked > LOOK_MS) {
+    looked = performance.now();
+    ask();
   }
 }
 
