@@ -19,6 +19,13 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", DOC, re.DOTALL)
 
 
+def test_every_flow_names_tests_that_there_are() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", DOC)
+    assert len(named) > 40
+    for file, test in named:
+        assert f"\ndef {test}(" in (Path(__file__).parent / file).read_text(), f"{file}::{test}"
+
+
 @pytest.fixture
 def station(tmp_path: Path) -> Any:
     [web] = blocks("yaml")
