@@ -58,13 +58,17 @@ class Params(Settings):
     area_px: int = Field(12, ge=1)
     """Smaller differences are noise."""
     thick_px: int = Field(1, ge=1, le=32)
-    """Differences that are thinner than this everywhere are the play of edges."""
+    """Differences that are thinner than this everywhere are the play of edges; so is what is
+    thinner of others, but within ``join_px`` of where they are thick."""
     join_px: int = Field(3, ge=0, le=64)
     """Differences nearer to each other than this are one."""
     margin_px: Margin = 0
     """How far a finding's box reaches beyond what differs."""
     light: bool = True
     """Makes good for lighter or dimmer light, over the whole picture."""
+    rim_px: int = Field(0, ge=0, le=64, exclude_if=is_left_out)
+    """Differences that come nearer than this to the rim of what is compared are none: what goes on
+    beyond it is not seen. 0 judges them too."""
     ignore: tuple[Roi, ...] = ()
     """Places of the golden picture that may differ: print, a date."""
     traces: Literal["dark", "bright"] | None = None
@@ -155,6 +159,8 @@ class Compare:
             self._judged[max(0, y1 - y) : max(0, y2 - y), max(0, x1 - x) : max(0, x2 - x)] = 0
         join = 2 * params.join_px + 1
         self._join = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (join, join))
+        near = 2 * (params.join_px + params.thick_px // 2) + 1
+        self._near = np.ones((near, near), np.uint8)
         self._busy = _busy(goldens[0], params.tolerance)
 
     def warm_up(self) -> None:
@@ -237,17 +243,24 @@ class Compare:
     def _pieces(self, off: Any) -> list[Difference]:
         """What is out of range (255), piece by piece, largest first."""
         params = self._step.params
+        depth: Any = cv2.distanceTransform(off, cv2.DIST_C, 3)
+        if params.thick_px > 1:
+            # A rough edge that happens to meet a fault would stretch its box.
+            core = (2 * depth - 1 >= params.thick_px).astype(np.uint8) * 255
+            off = off & cv2.dilate(core, self._near)
         joined = cv2.morphologyEx(off, cv2.MORPH_CLOSE, self._join) if params.join_px else off
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
         areas = np.bincount(labels[off > 0], minlength=count)
         areas[0] = 0
-        depth: Any = cv2.distanceTransform(off, cv2.DIST_C, 3)
         thick = np.zeros(count, np.float32)
         np.maximum.at(thick, labels[off > 0], 2 * depth[off > 0] - 1)
+        rim, (height, width) = params.rim_px, off.shape
         found = []
         for n in np.argsort(-areas, kind="stable"):
             if areas[n] >= params.area_px and thick[n] >= params.thick_px:
                 x, y, w, h = (int(v) for v in stats[n, :4])
+                if min(x, y, width - x - w, height - y - h) < rim:
+                    continue
                 cut = (slice(y, y + h), slice(x, x + w))
                 spot = (labels[cut] == n) & (off[cut] > 0)
                 found.append(Difference(x, y, spot, int(areas[n]), float(thick[n])))

@@ -94,6 +94,7 @@ KEYS_ZH: Mapping[str, str] = {
     "quality": "印刷质量",
     "radius": "半径",
     "reach": "搜索范围（像素）",
+    "rim_px": "边缘不判宽度（像素）",
     "roi": "区域",
     "rois": "多个区域",
     "round": "圆度",

@@ -104,6 +104,33 @@ def test_places_to_ignore_are_not_judged(recipe_of: RecipeOf) -> None:
     assert judge(recipe, seen(plate(screw=False))).outcome is Outcome.REJECT
 
 
+def test_a_thin_tail_that_meets_a_fault_stretches_no_box(recipe_of: RecipeOf) -> None:
+    good = np.full((120, 200), 60, np.uint8)
+    part = good.copy()
+    part[50:62, 40:52] = 220
+    part[55:57, 52:150] = 220
+
+    (whole,) = judge(recipe_of(PLATE % ", settle_px: 0", good=good), part).findings
+    thick = recipe_of(PLATE % ", settle_px: 0, thick_px: 7, join_px: 4", good=good)
+    (core,) = judge(thick, part).findings
+
+    assert whole.box and core.box
+    assert whole.box[2] >= 148 and core.box[2] <= 65
+    assert core.box[:2] == whole.box[:2]
+
+
+def test_what_reaches_the_rim_is_none_where_the_rim_is_not_trusted(recipe_of: RecipeOf) -> None:
+    good = np.full((120, 200), 60, np.uint8)
+    part = good.copy()
+    part[50:70, 190:] = 220
+
+    assert labels(judge(recipe_of(PLATE % ", settle_px: 0", good=good), part)) == ["foreign"]
+    trusting_less = recipe_of(PLATE % ", settle_px: 0, rim_px: 1", good=good)
+    assert judge(trusting_less, part).outcome is Outcome.PASS
+    part[50:70, 20:40] = 220
+    assert labels(judge(trusting_less, part)) == ["foreign"]
+
+
 def test_several_golden_pictures_make_the_range_that_good_ones_differ_by(
     recipe_of: RecipeOf,
 ) -> None:
@@ -381,4 +408,4 @@ def test_recipes_without_a_model_keep_their_digest() -> None:
 
     said = Params(**params).model_dump(mode="json")
 
-    assert not {"model", "good_from"} & set(said)
+    assert not {"model", "good_from", "rim_px"} & set(said)
