@@ -89,17 +89,19 @@ def _offered(read: Sequence[str]) -> Iterator[str]:
 
 def closed(reading: Reading, others: Sequence[Reading]) -> str:
     """The text less the spaces that are none: letters that are set wide are read as words of one
-    letter, but stand no further apart there than elsewhere, and another look sees no space."""
+    letter, but stand no further apart there than elsewhere, and most other looks see no space."""
     text, at = reading.text, reading.at
     inked = [i for i, char in enumerate(text) if char != " "]
     if len(at) != len(text) or len(inked) < 4:
         return text
-    seen = [spaces for count, spaces in map(_spaces, others) if count == len(inked)]
+    looks = [_spaces(other) for other in others if other is not reading]
+    seen = [spaces for count, spaces in looks if count == len(inked)]
     gaps = [at[b] - at[a] for a, b in pairwise(inked)]
     least = SPACE * sorted(gaps)[len(gaps) // 2]
     kept = [text[: inked[0] + 1]]
     for number, (a, b) in enumerate(pairwise(inked), start=1):
-        none = gaps[number - 1] < least and any(number not in spaces for spaces in seen)
+        unseen = sum(number not in spaces for spaces in seen)
+        none = gaps[number - 1] < least and 2 * unseen > len(seen)
         kept.append(text[b] if none else text[a + 1 : b + 1])
     return "".join((*kept, text[inked[-1] + 1 :]))
 

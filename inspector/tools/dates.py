@@ -1,6 +1,7 @@
 """Printed text goes in, the date that it says comes out, and whether a rule about it holds.
 
-Formats are written as they are printed: ``DD MMM``, ``DD/MM/YYYY``, ``MMM YYYY``; as codes,
+Formats are written as they are printed: ``DD MMM``, ``DD/MM/YYYY``, ``MMM YYYY``,
+``YYYY年M月D日`` (of one digit where there is one), ``DD MMMM`` (the month's whole name); as codes,
 ``YYJJJ`` (day of the year), ``YYWW`` or ``WWYYE`` (week and weekday after ISO 8601), ``YJJJS`` (the
 year's last digit, a shift's letter). "Today" is always handed in. Imported by
 ``tools/line_rules.py``.
@@ -18,6 +19,11 @@ from inspector.tools.pattern import Pattern
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
+NAMES = (
+    "JANUARY", "FEBRUARY", "MARCH", "APRIL", "MAY", "JUNE", "JULY", "AUGUST", "SEPTEMBER", "SEPT",
+    "OCTOBER", "NOVEMBER", "DECEMBER",
+)  # fmt: skip
+
 FORMATS = (
     "DD MMM YYYY",
     "DD MMM YY",
@@ -32,12 +38,17 @@ FORMATS = (
 )
 """Formats that a date rule without formats of its own takes."""
 
-_FIELDS = re.compile(r"DD|MMM|MM|YYYY|YY|Y|JJJ|WW|E|S|D|.", re.DOTALL)
-_DIGITS_OF = {"DD": 2, "MM": 2, "YY": 2, "YYYY": 4, "Y": 1, "JJJ": 3, "WW": 2, "E": 1, "S": 1}
+_FIELDS = re.compile(r"DD|MMMM|MMM|MM|M|YYYY|YY|Y|JJJ|WW|E|S|D|.", re.DOTALL)
+_DIGITS_OF = {
+    "DD": 2, "D": 1, "MM": 2, "M": 1, "MMM": 3, "YY": 2, "YYYY": 4, "Y": 1, "JJJ": 3, "WW": 2,
+    "E": 1, "S": 1,
+}  # fmt: skip
 _DAY, _MONTH, _CENTURY = "([0-2]\\d|3[01])", "(0\\d|1[0-2])", "(19|20)"
 _PATTERNS = {
     "DD": _DAY,
+    "D": "[1-9]",
     "MM": _MONTH,
+    "M": "[1-9]",
     "MMM": f"({'|'.join(MONTHS)})",
     "YY": "\\d{2}",
     "YYYY": f"{_CENTURY}\\d{{2}}",
@@ -49,10 +60,18 @@ _PATTERNS = {
 }
 
 
+_LONG = {length: [n for n in NAMES if len(n) == length] for length in {len(n) for n in NAMES}}
+_PATTERNS |= {f"MMMM{length}": f"({'|'.join(names)})" for length, names in _LONG.items()}
+_DIGITS_OF |= {f"MMMM{length}": length for length in _LONG}
+"""A month's whole name is as many fields as names have lengths."""
 _WHOLE = (
     {"D", "M"}, {"M", "Y"}, {"D", "M", "Y"}, {"J"}, {"J", "Y"}, {"W", "Y"}, {"W", "Y", "E"},
 )  # fmt: skip
 """Fields that make a date, by their first letters."""
+
+
+Parts = tuple[str, ...]
+"""A format's fields and separators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +93,7 @@ class PrintedDate:
 def parts_of(form: str) -> tuple[str, ...]:
     """The fields and separators of a format. Raises ``ValueError`` when it is not one."""
     parts = tuple(_FIELDS.findall(form))
-    named = [p for p in parts if p in _PATTERNS]
+    named = [p for p in parts if p in _PATTERNS or p == "MMMM"]
     kinds = {p[0] for p in named}
     days = kinds - {"S"}
     if len(kinds) != len(named) or days not in _WHOLE:
@@ -82,10 +101,21 @@ def parts_of(form: str) -> tuple[str, ...]:
             f"`{form}` is no date format; use DD, MM or MMM, YY or YYYY, as in DD MMM YY, or a code"
             " such as YYJJJ, YYWWE, YJJJS"
         )
-    if any(p not in _PATTERNS and p.isalnum() for p in parts):
-        known = ", ".join(_PATTERNS)
+    if any(p not in named and p.isascii() and p.isalnum() for p in parts):
+        known = ", ".join(p for p in _PATTERNS if not p.startswith("MMMM")) + ", MMMM"
         raise ValueError(f"`{form}`: only {known} and separators may stand in it")
     return parts
+
+
+@functools.cache
+def _widths_of(form: str) -> tuple[Parts, ...]:
+    """The format's parts, once for each length that a month's whole name may have."""
+    parts = parts_of(form)
+    if "MMMM" not in parts:
+        return (parts,)
+    return tuple(
+        tuple(f"MMMM{length}" if part == "MMMM" else part for part in parts) for length in _LONG
+    )
 
 
 def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate | None:
@@ -95,18 +125,19 @@ def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate |
     only in a line (or a word group) that is a date as a whole.
     """
     squeezed, origin = _squeeze(text)
-    ordered = sorted(formats, key=lambda f: -length_of(f))
+    widths = [parts for form in formats for parts in _widths_of(form)]
+    ordered = sorted(widths, key=lambda parts: -_length(parts))
     for form in ordered:
-        for start in range(len(squeezed) - length_of(form) + 1):
-            stretch = squeezed[start : start + length_of(form)]
+        for start in range(len(squeezed) - _length(form) + 1):
+            stretch = squeezed[start : start + _length(form)]
             if _pattern(form).matches(stretch) and _stands_alone(
                 squeezed, text, origin, start, form
             ):
                 found = _dated(form, stretch, today, start)
                 if found:
-                    return _as_printed(found, text, origin, form)
+                    return _as_printed(found, text, origin)
     for form in ordered:
-        length = length_of(form)
+        length = _length(form)
         for start in _word_starts(text, origin):
             stop = start + length
             if stop != len(squeezed) and (
@@ -116,7 +147,7 @@ def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate |
             mended = _pattern(form).mend(squeezed[start:stop])
             found = _dated(form, mended, today, start) if mended else None
             if found:
-                return _as_printed(found, text, origin, form)
+                return _as_printed(found, text, origin)
     return None
 
 
@@ -130,15 +161,19 @@ def shortfall(ahead: int, not_before_days: int | None, not_after_days: int | Non
 
 
 @functools.cache
-def _pattern(form: str) -> Pattern:
-    template = "".join(_PATTERNS.get(p, "\\" + p) for p in parts_of(form) if p != " ")
+def _pattern(parts: Parts) -> Pattern:
+    template = "".join(_PATTERNS.get(p, "\\" + p) for p in parts if p != " ")
     return Pattern(template, ignore_case=True)
 
 
-@functools.cache
 def length_of(form: str) -> int:
-    """Characters of a date printed so, spaces not counted."""
-    return sum(3 if p == "MMM" else _DIGITS_OF.get(p, len(p.strip())) for p in parts_of(form))
+    """Characters that a date printed so has at least, spaces not counted."""
+    return min(map(_length, _widths_of(form)))
+
+
+@functools.cache
+def _length(parts: Parts) -> int:
+    return sum(_DIGITS_OF.get(p, len(p.strip())) for p in parts)
 
 
 def _squeeze(text: str) -> tuple[str, list[int]]:
@@ -151,9 +186,10 @@ def _word_starts(text: str, origin: list[int]) -> list[int]:
     return [i for i, at in enumerate(origin) if at == 0 or text[at - 1].isspace()]
 
 
-def _stands_alone(squeezed: str, text: str, origin: list[int], start: int, form: str) -> bool:
-    """A date is no part of a longer number: not ``1|12 NOV``, ``16 NOV 26|5`` or ``12|:30``."""
-    stop = start + length_of(form)
+def _stands_alone(squeezed: str, text: str, origin: list[int], start: int, form: Parts) -> bool:
+    """A date is no part of a longer number: not ``1|12 NOV``, ``16 NOV 26|5``, ``05/2026|/11`` or
+    ``12|:30``."""
+    stop = start + _length(form)
     before, after = squeezed[start - 1 : start], squeezed[stop : stop + 1]
     gap_before = start > 0 and origin[start] > origin[start - 1] + 1
     gap_after = stop < len(origin) and origin[stop] > origin[stop - 1] + 1
@@ -169,6 +205,9 @@ def _stands_alone(squeezed: str, text: str, origin: list[int], start: int, form:
         return False
     if after and not gap_after and (_same_kind(after, last) or after == ":"):
         return False
+    following = squeezed[stop + 1 : stop + 2]
+    if after and not gap_after and after in "./" and last.isdigit() and following.isdigit():
+        return False
     # ``16 NOV 12:30``: the hour is not the year.
     tail = text[origin[stop - 1] + 1 :].lstrip()
     return not (last.isdigit() and tail[:1] == ":")
@@ -178,23 +217,23 @@ def _same_kind(a: str, b: str) -> bool:
     return (a.isdigit() and b.isdigit()) or (a.isalpha() and b.isalpha())
 
 
-def _dated(form: str, stretch: str, today: date, start: int) -> PrintedDate | None:
+def _dated(form: Parts, stretch: str, today: date, start: int) -> PrintedDate | None:
     day = month = year = of_year = week = weekday = None
     shift = ""
     at = 0
-    for part in parts_of(form):
+    for part in form:
         if part == " ":
             continue
-        width = 3 if part == "MMM" else _DIGITS_OF.get(part, 1)
+        width = _DIGITS_OF.get(part, 1)
         piece = stretch[at : at + width]
         at += width
         match part:
-            case "DD":
+            case "DD" | "D":
                 day = int(piece)
-            case "MM":
+            case "MM" | "M":
                 month = int(piece)
-            case "MMM":
-                month = MONTHS.index(piece.upper()) + 1
+            case _ if part.startswith("MMM"):
+                month = MONTHS.index(piece[:3].upper()) + 1
             case "YY":
                 year = 2000 + int(piece)
             case "YYYY":
@@ -258,7 +297,7 @@ def _exact(day: int, month: int, year: int) -> date | None:
         return None
 
 
-def _as_printed(found: PrintedDate, text: str, origin: list[int], form: str) -> PrintedDate:
+def _as_printed(found: PrintedDate, text: str, origin: list[int]) -> PrintedDate:
     """Puts the spaces back: those that were read, not those that the format would have."""
     chars = [found.text[0]]
     for i in range(1, len(found.text)):

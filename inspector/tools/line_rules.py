@@ -91,6 +91,11 @@ class Line(Settings):
         """Whether it says what the line must be; else any line will do."""
         return bool(self.expect or self.pattern or self.date)
 
+    @property
+    def spelt(self) -> str:
+        """The characters that its rules ask for, such as 年 of a date: read whatever the script."""
+        return "".join((self.expect, *(self.date.formats if self.date else ())))
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:

@@ -126,17 +126,18 @@ class Read:
         self._step = step
         params = step.params
         recogniser = shelf.open(params.model, "recognise")
-        self._recogniser = Recogniser(recogniser, params.script)
+        besides = frozenset(char for line in params.lines for char in line.spelt)
+        self._recogniser = Recogniser(recogniser, params.script, besides)
         digests = [recogniser.digest]
         self._second: Recogniser | None = None
         if params.second:
             second = shelf.open(params.second, "recognise")
-            self._second = Recogniser(second, params.script)
+            self._second = Recogniser(second, params.script, besides)
             digests.append(second.digest)
         self._also: Recogniser | None = None
         if params.also:
             also = shelf.open(params.also, "recognise")
-            self._also = Recogniser(also, params.script)
+            self._also = Recogniser(also, params.script, besides)
             digests.append(also.digest)
         self._search: TextSearch | None = None
         if params.find:

@@ -82,8 +82,10 @@ def is_of(script: Script, char: str) -> bool:
 class Recogniser:
     """A CTC model with buffers for the widths and batches that it has met."""
 
-    def __init__(self, model: Model, script: Script = "any") -> None:
-        """``script`` leaves only its characters to choose from."""
+    def __init__(
+        self, model: Model, script: Script = "any", besides: frozenset[str] = frozenset()
+    ) -> None:
+        """``script`` leaves only its characters to choose from, and those ``besides``."""
         self._model = model
         card = model.card
         self._nhwc = card.input.layout == "NHWC"
@@ -107,9 +109,13 @@ class Recogniser:
                 "characters and the blank makes one more: the card belongs to another model",
             )
 
-        self._index = {char: i + 1 for i, char in enumerate(self._charset) if is_of(script, char)}
-        of = [i for i, char in enumerate(self._charset) if is_of(script, char)]
-        self._classes = np.array([0, *(i + 1 for i in of)]) if script != "any" else None
+        self._index = {
+            char: i + 1
+            for i, char in enumerate(self._charset)
+            if is_of(script, char) or char in besides
+        }
+        of = sorted(set(self._index.values()))
+        self._classes = np.array([0, *of]) if script != "any" else None
 
     def bound(self, count: int, width: int) -> tuple[Bound, list[Letterbox]]:
         """The buffers for ``count`` lines of ``width`` input pixels, made when first asked for."""

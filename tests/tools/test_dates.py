@@ -52,6 +52,47 @@ def test_what_is_no_date_is_none(line: str) -> None:
     assert find_date(line, FORMATS, TODAY) is None
 
 
+EVERYWHERE = (
+    *FORMATS, "YYYY.MM.DD", "YYYY/MM/DD", "YYYYMMDD", "YYYY MM DD", "DD MM YYYY", "DD MMMM YYYY",
+    "MMMM YYYY", "MMM DD YYYY", "MMM YYYY", "MM/YYYY", "MM.YYYY", "MM-YYYY", "MM YYYY",
+    "YYYY年MM月DD日", "YYYY年M月DD日", "YYYY年MM月D日", "YYYY年M月D日",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "printed", "day"),
+    [
+        ("BEST BEFORE 12/2026", "12/2026", date(2026, 12, 31)),
+        ("2026.11.05", "2026.11.05", date(2026, 11, 5)),
+        ("2026/11/05 08:30", "2026/11/05", date(2026, 11, 5)),
+        ("05NOV26", "05NOV26", date(2026, 11, 5)),
+        ("EXP 11 2026", "11 2026", date(2026, 11, 30)),
+        ("EXP NOV 2026", "NOV 2026", date(2026, 11, 30)),
+        ("EXP NOV 05 2026", "NOV 05 2026", date(2026, 11, 5)),
+        ("05 NOVEMBER 2026", "05 NOVEMBER 2026", date(2026, 11, 5)),
+        ("BBE 05 May 2026", "05 May 2026", date(2026, 5, 5)),
+        ("BBE SEPT 2026", "SEPT 2026", date(2026, 9, 30)),
+        ("MFG20261105A", "20261105", date(2026, 11, 5)),
+        ("生产日期2026年11月05日", "2026年11月05日", date(2026, 11, 5)),
+        ("2026 年 1 月 5 日", "2026 年 1 月 5 日", date(2026, 1, 5)),
+        ("05 11 2026", "05 11 2026", date(2026, 11, 5)),
+        ("05/11/26", "05/11/26", date(2026, 11, 5)),
+    ],
+)
+def test_dates_as_many_countries_print_them(line: str, printed: str, day: date) -> None:
+    found = find_date(line, EVERYWHERE, TODAY)
+
+    assert found is not None
+    assert (found.text, found.day) == (printed, day)
+
+
+@pytest.mark.parametrize(
+    "line", ["5012026110577", "05/2026/11", "13/2026", "2026年13月05日", "MAYO"]
+)
+def test_numbers_that_only_hold_a_date_are_none(line: str) -> None:
+    assert find_date(line, EVERYWHERE, TODAY) is None
+
+
 def test_a_month_alone_ends_on_its_last_day() -> None:
     found = find_date("EXP 02/2028", ("MM/YYYY",), TODAY)
 

@@ -59,6 +59,40 @@ def test_a_day_of_the_year_around_a_lid_is_held_against_the_shelf_life(
     assert judged.outcome is outcome, judged.reasons
 
 
+def pack(text: str, size: int = 44) -> Pixels:
+    """A pale pack with a line of print and a smaller one under it."""
+    font = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
+    if not font.exists():
+        pytest.skip(f"no Chinese font: {font}")
+    from PIL import Image, ImageDraw, ImageFont
+
+    canvas = Image.new("RGB", (840, 640), (225, 230, 235))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((120, 240), text, font=ImageFont.truetype(str(font), size), fill=(30, 30, 40))
+    draw.text(
+        (120, 420), "500 g  LOT 4711", font=ImageFont.truetype(str(font), 30), fill=(90, 60, 60)
+    )
+    return np.array(canvas)
+
+
+@pytest.mark.parametrize(
+    ("print_", "date_"),
+    [
+        ("BEST BEFORE 12/2026", "12/2026"),
+        ("2026.11.05", "2026.11.05"),
+        ("05NOV26", "05NOV26"),
+        ("EXP 11 2026", "11 2026"),
+        ("USE BY 05 NOVEMBER 2026", "05 NOVEMBER 2026"),
+        ("生产日期 2026年11月05日", "2026年11月05日"),
+        ("20261105 B2", "20261105"),
+    ],
+)
+def test_a_date_is_found_on_a_pack_however_it_is_written(print_: str, date_: str) -> None:
+    (found,) = judge("date-code", pack(print_)).findings
+
+    assert (found.text or "").replace(" ", "") == date_.replace(" ", "")
+
+
 def test_a_chinese_pack_is_read_line_by_line() -> None:
     font = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
     if not font.exists():
