@@ -12,6 +12,7 @@ from typing import Protocol
 from inspector.web import (
     words_cameras,
     words_dashboards,
+    words_deeds,
     words_engineer,
     words_frame,
     words_lot,
@@ -296,6 +297,7 @@ ROOMS = (
     words_system,
     words_teach,
     words_dashboards,
+    words_deeds,
     words_review,
     words_lot,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 EN = {
     "nav.cameras": "Cameras",
-    "did.station_file": "Station file",
     "cameras.camera": "Camera",
     "cameras.waiting": "A picture comes with the next part",
     "cameras.live": "Live picture",
@@ -43,7 +42,6 @@ EN = {
 
 ZH = {
     "nav.cameras": "相机",
-    "did.station_file": "站点文件",
     "cameras.camera": "相机",
     "cameras.waiting": "下一个工件到来时显示图像",
     "cameras.live": "实时图像",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 EN = {
     "nav.recipes": "Recipes",
-    "did.recipe": "Recipe",
     "recipes.none": "No recipe of this station can be read",
     "recipes.recipe": "Recipe",
     "recipes.tools": "Tools",
@@ -96,7 +95,6 @@ EN = {
 
 ZH = {
     "nav.recipes": "配方",
-    "did.recipe": "配方",
     "recipes.none": "本站没有可读取的配方",
     "recipes.recipe": "配方",
     "recipes.tools": "工具",

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 EN = {
     "nav.system": "System",
-    "did.user": "User",
-    "did.backup": "Back-up",
-    "did.opcua_client": "OPC UA client",
     "system.health": "Health",
     "system.disk": "Disk",
     "system.free": "{0} of {1} GB free",
@@ -55,9 +52,6 @@ EN = {
 
 ZH = {
     "nav.system": "系统",
-    "did.user": "用户",
-    "did.backup": "备份",
-    "did.opcua_client": "OPC UA 客户端",
     "system.health": "状态",
     "system.disk": "磁盘",
     "system.free": "可用 {0} GB，共 {1} GB",

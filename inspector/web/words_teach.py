@@ -4,7 +4,6 @@ from __future__ import annotations
 
 EN = {
     "nav.teach": "Teach",
-    "did.teach": "Teaching",
     "teach.recipe": "Recipe",
     "teach.view": "Camera",
     "teach.picture": "Picture",
@@ -76,7 +75,6 @@ EN = {
 
 ZH = {
     "nav.teach": "示教",
-    "did.teach": "示教",
     "teach.recipe": "配方",
     "teach.view": "相机",
     "teach.picture": "图像",

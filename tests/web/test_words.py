@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,67 @@ def test_the_pages_use_only_words_of_the_catalogue() -> None:
 )
 def test_the_browsers_language_is_taken_where_there_is_one(header: str, language: str) -> None:
     assert preferred(header) == language
+
+
+def test_whatever_is_recorded_has_a_name_in_the_audit_trail() -> None:
+    """Every kind of record that the code writes, as far as it says so where it writes it, and
+    every kind that a room's ``KIND`` names."""
+    kinds = written(WEB.parent)
+    assert {"command", "setting", "release_key", "legal_hold", "drift"} <= kinds
+    assert {f"did.{kind}" for kind in kinds} <= set(WORDS["en"])
+
+
+def written(root: Path) -> set[str]:
+    """The kinds of both ledgers' records."""
+    trees = {
+        ".".join(path.relative_to(root.parent).with_suffix("").parts): ast.parse(path.read_text())
+        for path in root.rglob("*.py")
+    }
+    texts = {
+        (module, name): text for module, tree in trees.items() for name, text in constants(tree)
+    }
+    stores = ("inspector.store", "inspector.quality", "inspector.line")
+    found = {
+        text for (module, name), text in texts.items()
+        if name == "KIND" and module.startswith(stores)
+    }  # fmt: skip
+    for module, tree in trees.items():
+        names = {name: text for (where, name), text in texts.items() if where == module}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                names |= {
+                    alias.asname or alias.name: texts[str(node.module), alias.name]
+                    for alias in node.names
+                    if (str(node.module), alias.name) in texts
+                }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and writes(node) and node.args:
+                kind = node.args[0]
+                said = kind.value if isinstance(kind, ast.Constant) else names.get(
+                    ast.unparse(kind), ""
+                )  # fmt: skip
+                found |= {str(said)} - {""}
+    return found
+
+
+def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """A module's names for texts."""
+    for node in tree.body:
+        if not isinstance(node, ast.Assign):
+            continue
+        targets, values = [node.targets[0]], [node.value]
+        if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple):
+            targets, values = list(node.targets[0].elts), list(node.value.elts)
+        for target, value in zip(targets, values, strict=True):
+            if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
+                yield target.id, str(value.value)
+
+
+def writes(call: ast.Call) -> bool:
+    """Whether this puts a record into a ledger."""
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    whose = ast.unparse(call.func.value).rpartition(".")[2].strip("_")
+    return call.func.attr == "add_event" or (
+        call.func.attr in ("add", "record") and whose in ("desk", "ledger")
+    )
