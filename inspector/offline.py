@@ -105,6 +105,7 @@ def read_image(path: Path, bits: int = 16) -> tuple[Pixels | None, str]:
     """The picture in ``path``, grey (h, w) if it is stored so, else BGR (h, w, 3); or why not.
 
     Of ``bits`` that values of a file of sixteen bits have (``bits_of``), the high eight are kept.
+    What a PNG leaves transparent is white, as on paper.
     A truncated JPEG or PNG is refused: decoders fill what is missing with grey, and grey passes.
     """
     try:
@@ -121,6 +122,8 @@ def read_image(path: Path, bits: int = 16) -> tuple[Pixels | None, str]:
         deep = _decoded(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
         if deep is not None and deep.dtype == np.uint16:
             pixels = np.minimum(deep >> (bits - 8), 255)
+    if pixels is None and data.startswith(_PNG) and data[25:26] in (b"\4", b"\6"):
+        pixels = _on_white(data)
     if pixels is None:
         pixels = _decoded(data, cv2.IMREAD_ANYCOLOR)
     if pixels is None:
@@ -135,6 +138,20 @@ def _decoded(data: bytes, how: int) -> Any:
     except cv2.error:
         return None
     return None if pixels is None or pixels.size == 0 else pixels
+
+
+def _on_white(data: bytes) -> Any:
+    """A PNG of which something is transparent, on white; None where nothing is."""
+    layers = _decoded(data, cv2.IMREAD_UNCHANGED)
+    if layers is None or layers.ndim != 3 or layers.shape[2] != 4:
+        return None
+    full = np.iinfo(layers.dtype).max
+    if layers[..., 3].min() == full:
+        return None
+    share = layers[..., 3:].astype(np.float32) / full
+    pixels = np.rint(255 * (layers[..., :3] / np.float32(full) * share + 1 - share))
+    grey = data[25:26] == b"\4"
+    return (pixels[..., 0] if grey else pixels).astype(np.uint8)
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
