@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_the_line_signs_what_the_desk_wrote(tmp_path: Path) -> None:
             desk.add("note", {"n": n}, "user:7")
         ledger.add_verdict(sample_verdict(1))
         ledger.commit()
-    with sqlite3.connect(tmp_path / "desk.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as connection, connection:
         connection.execute("DELETE FROM record WHERE position = 4")
         connection.execute("UPDATE head SET size = 4")
     connection.close()
@@ -91,7 +92,7 @@ def test_the_line_signs_what_the_desk_wrote(tmp_path: Path) -> None:
 def test_a_head_that_does_not_fit_is_not_written_over(tmp_path: Path) -> None:
     with DeskLedger.open(tmp_path) as desk:
         desk.add("note", {}, "user:7")
-        with sqlite3.connect(tmp_path / "desk.db") as connection:
+        with closing(sqlite3.connect(tmp_path / "desk.db")) as connection, connection:
             connection.execute("UPDATE head SET size = 9")
         connection.close()
         with pytest.raises(StoreDamaged, match="verify"):

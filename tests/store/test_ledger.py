@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,7 +226,7 @@ def test_a_closed_ledger_takes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_ledger_whose_tail_was_cut_is_not_continued(filled: Path) -> None:
-    with sqlite3.connect(filled / "line.db") as connection:
+    with closing(sqlite3.connect(filled / "line.db")) as connection, connection:
         connection.execute("DELETE FROM record WHERE position > 50")
         connection.execute("DELETE FROM checkpoint WHERE number > 2")
     connection.close()
@@ -246,7 +247,7 @@ def test_a_ledger_whose_tail_was_cut_is_not_continued(filled: Path) -> None:
 def test_a_ledger_that_contradicts_its_signature_is_not_continued(
     filled: Path, damage: str
 ) -> None:
-    with sqlite3.connect(filled / "line.db") as connection:
+    with closing(sqlite3.connect(filled / "line.db")) as connection, connection:
         connection.execute(damage)
     connection.close()
     with pytest.raises(StoreDamaged):
@@ -260,7 +261,7 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
 
 
 def test_a_lost_shortcut_only_costs_time(filled: Path) -> None:
-    with sqlite3.connect(filled / "line.db") as connection:
+    with closing(sqlite3.connect(filled / "line.db")) as connection, connection:
         connection.execute("UPDATE edge SET edge = zeroblob(64)")
     connection.close()
     with LineLedger.open(filled, station="s1") as ledger:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,7 @@ def test_a_proof_kept_elsewhere_shows_a_tail_that_was_cut(
     assert whole.exit_code == 0, whole.output
     shutil.copytree(store, tmp_path / "cut")
     shutil.rmtree(tmp_path / "cut/checkpoints")
-    with sqlite3.connect(tmp_path / "cut/line.db") as line:
+    with closing(sqlite3.connect(tmp_path / "cut/line.db")) as line, line:
         last = line.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
         line.execute("DELETE FROM checkpoint WHERE number = ?", (last,))
         line.execute("DELETE FROM record WHERE position > 100")

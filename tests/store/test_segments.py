@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def answers(data: Path, folder: Path) -> dict[str, Any]:
 
 def stays(data: Path) -> int:
     """How many records line.db itself holds."""
-    with sqlite3.connect(data / "line.db") as line:
+    with closing(sqlite3.connect(data / "line.db")) as line, line:
         return int(line.execute("SELECT count(*) FROM record").fetchone()[0])
 
 
@@ -204,7 +205,7 @@ def test_nothing_to_archive_is_said(data: Path, tmp_path: Path) -> None:
 
 def test_what_was_never_signed_is_not_archived(data: Path) -> None:
     """A record that was changed stays in line.db, where `verify` names it."""
-    with sqlite3.connect(data / "line.db") as line:
+    with closing(sqlite3.connect(data / "line.db")) as line, line:
         line.execute("UPDATE record SET body = body || x'00' WHERE position = 700")
     size = stays(data)
     with pytest.raises(StoreDamaged, match="record 700 is not what was stored"):
@@ -216,7 +217,7 @@ def test_a_changed_or_missing_segment_is_named(data: Path) -> None:
     done = archive(data, "erika", keep=1000)
     file = data / done.file
     file.chmod(0o600)
-    with sqlite3.connect(file) as segment:
+    with closing(sqlite3.connect(file)) as segment, segment:
         segment.execute("UPDATE record SET body = body || x'00' WHERE position = 700")
     segment.close()
     report = verify(data)

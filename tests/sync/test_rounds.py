@@ -59,8 +59,9 @@ def test_every_checkpoint_is_countersigned_and_the_newest_kept(centre: Served, s
     site.enrol(centre)
     site.inspect(300)
     site.rounds(centre.url).round()
-    signed = sqlite3.connect(site.data / "line.db").execute("SELECT count(*) FROM checkpoint")
-    assert count(centre, tables.Checkpoint) == signed.fetchone()[0]
+    with closing(sqlite3.connect(site.data / "line.db")) as line:
+        ((signed,),) = line.execute("SELECT count(*) FROM checkpoint")
+    assert count(centre, tables.Checkpoint) == signed
     held = held_checkpoint(site.data / "checkpoints/centre.json")
     assert verify(site.data, held=held).as_dict()["ok"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 from centre_and_stations import Served, Site, alarms_at, alarms_here, count
 from sqlalchemy import select
@@ -37,7 +38,7 @@ def test_what_was_sealed_arrives_once(centre: Served, site: Site) -> None:
 def test_a_value_that_was_changed_is_named_and_not_sent(centre: Served, site: Site) -> None:
     site.enrol(centre)
     fill(site, [71.5, 72.25])
-    with sqlite3.connect(site.data / "tags.db") as db:
+    with closing(sqlite3.connect(site.data / "tags.db")) as db, db:
         db.execute("UPDATE sample SET value = 70 WHERE position = 2")
     db.close()
     done = site.rounds(centre.url).round()

@@ -12,6 +12,7 @@ import re
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def test_who_touches_nothing_is_signed_out(station: Station, screen: Callable[..
     page.clock.fast_forward(60_000)
     assert page.locator("#person-name").get_attribute("data-user") == "anna"
     # nobody has touched anything since, for the server as for the page
-    with sqlite3.connect(station.data / "sessions.db", timeout=10) as db:
+    with closing(sqlite3.connect(station.data / "sessions.db", timeout=10)) as db, db:
         db.execute("UPDATE session SET seen = seen - ?", (idle + 1,))
     db.close()
     page.clock.fast_forward((idle + 1) * 1000)
