@@ -16,6 +16,7 @@ from release.centre import Centre
 from web.conftest import ADMIN
 from web.shift_of_parts import forget_shift
 
+from inspector.bus import Command
 from inspector.identity import Action, Role
 from inspector.part import Batch
 from inspector.release import install
@@ -66,6 +67,16 @@ def test_the_gate_speaks_chinese_and_says_when_no_line_is_heard(web: Any, page: 
     page.get_by_text("未收到产线心跳").wait_for()
 
 
+def signed(page: Any, bus: Obeying) -> Command:
+    """What the line is asked for once the signature is given. The page is loaded anew then; a
+    browser that is closed while it loads may never end."""
+    with page.expect_event("load", timeout=60_000):
+        page.locator(".sign .main").click()
+        command = bus.next()
+    page.locator("p.large").wait_for(timeout=60_000)
+    return command
+
+
 @pytest.mark.slow
 def test_a_release_goes_into_service_under_a_signature(
     web: Any, page: Any, bus: Obeying, tmp_path: Path
@@ -79,9 +90,7 @@ def test_a_release_goes_into_service_under_a_signature(
         page.locator(".release").get_by_role("button", name="At once").click()
         page.locator(".sign input").nth(0).fill("erika")
         page.locator(".sign input").nth(1).fill("9513")
-        page.locator(".sign .main").click()
-
-        command = bus.next()
+        command = signed(page, bus)
         assert command.command is Action.INSTALL_RELEASE
         assert command.args["do"] == "activate" and command.args["at"] == "part"
         position = int(str(command.args["why"]).rsplit(" ", 1)[1])
@@ -133,9 +142,7 @@ def test_what_the_centre_offers_and_what_a_shadow_said_is_shown_and_a_release_ta
         page.get_by_role("button", name="Back to coded/2").click()
         page.locator(".sign input").nth(0).fill("eduard")
         page.locator(".sign input").nth(1).fill("8521")
-        page.locator(".sign .main").click()
-
-        command = bus.next()
+        command = signed(page, bus)
         assert (command.command, command.args["do"]) == (Action.INSTALL_RELEASE, "rollback")
         position = int(str(command.args["why"]).rsplit(" ", 1)[1])
         signature = given(web.data, position)
