@@ -27,7 +27,7 @@ from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
 from inspector.tools.shape import Shape
 from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out, nearest
-from inspector.tools.traces import TRACES, trace_fault
+from inspector.tools.traces import TRACES, Conductors
 
 EXTRA, MISSING, CHANGED = "foreign", "missing", "changed"
 """Labels: something where the golden picture is plain, nothing where it has something, else."""
@@ -169,7 +169,7 @@ class Compare:
         self.differences(golden)
         if self._namer:
             one = Difference(0, 0, np.ones((1, 1), bool), 1, 1.0)
-            self._namer(self._golden, self._golden, one)
+            self._namer(self._golden, self._golden, one, {})
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """One finding per difference, largest first; its value is its area in pixels."""
@@ -178,28 +178,41 @@ class Compare:
             got = f"{pixels.shape[1]}x{pixels.shape[0]}"
             raise Unjudged(f"the picture has {got} pixels, its golden one {width}x{height}")
         area = crop(pixels, self._step.roi)
+        found = []
+        for one, place, likely in self.named(area):
+            if likely.pop(GOOD, 0.0) >= self._step.params.good_from:
+                continue
+            label, score = max(likely.items(), key=lambda fault: fault[1])
+            box = self.box(one, place, area.shape, label)
+            found.append(self._finding(label, one.area, score, box))
+        return found
+
+    def named(self, area: Pixels) -> list[tuple[Difference, Place | None, dict[str, float]]]:
+        """Each difference of the part under the ROI, how the part stood, and what the difference
+        may be, with a score: of a model each of its classes, ``good`` too, else the one label."""
         seen, place, differences = self.differences(area)
-        named = None
-        if self._step.params.traces:
-            named = _Traces(seen, self._golden, self._step.params)
-        busy = _busy(seen, self._step.params.tolerance)
+        params = self._step.params
+        traces = None
+        if params.traces:
+            least = max(4, params.area_px // 2)
+            both = (seen, self._golden)
+            traces = Conductors(*both, params.traces == "dark", params.trace_px, least)
+        busy = _busy(seen, params.tolerance)
         found = []
         for one in differences[:MOST_BOXES]:
+            if self._namer:
+                said = traces.votes(one.x, one.y, one.spot) if traces else {}
+                found.append((one, place, self._namer(seen, self._golden, one, said)))
+                continue
             # Thick ones are surely there, of thin ones area tells which.
             score = (one.thick + one.area / (one.area + 100)) / (one.thick + 2)
-            rule = named(one.x, one.y, one.spot) if named else ""
-            if self._namer:
-                label, score, good = self._namer(seen, self._golden, one, rule)
-                if good >= self._step.params.good_from:
-                    continue
-            elif named:
-                label = rule
+            if traces:
+                label = traces.name(one.x, one.y, one.spot)
             else:
                 h, w = one.spot.shape
                 cut = (slice(one.y, one.y + h), slice(one.x, one.x + w))
                 label = _label(one.spot, busy[cut], self._busy[cut])
-            box = self.box(one, place, area.shape, label)
-            found.append(self._finding(label, one.area, score, box))
+            found.append((one, place, {label: score}))
         return found
 
     @property
@@ -317,30 +330,6 @@ def _exceeds(one: Any, other: Any) -> Any:
     """255 where ``one`` is above ``other``, in any colour."""
     above = cv2.compare(one, other, cv2.CMP_GT)
     return above if above.ndim == 2 else above.max(2)
-
-
-class _Traces:
-    """Names the differences on one part's conductors."""
-
-    def __init__(self, seen: Any, golden: Any, params: Params) -> None:
-        self._seen, self._golden = (_copper(p, params.traces == "dark") for p in (seen, golden))
-        self._around, self._least = params.trace_px, max(4, params.area_px // 2)
-
-    def __call__(self, x: int, y: int, spot: NDArray[np.bool_]) -> str:
-        """The name of the difference ``spot``, whose corner is at x, y."""
-        around = self._around
-        top, left = max(0, y - around), max(0, x - around)
-        cut = (slice(top, y + spot.shape[0] + around), slice(left, x + spot.shape[1] + around))
-        seen, golden = self._seen[cut], self._golden[cut]
-        wide = np.zeros(seen.shape, bool)
-        wide[y - top : y - top + spot.shape[0], x - left : x - left + spot.shape[1]] = spot
-        return trace_fault(seen, golden, wide, self._least)
-
-
-def _copper(picture: Any, dark: bool) -> NDArray[np.bool_]:
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
-    bound, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return np.asarray(grey <= bound if dark else grey > bound)
 
 
 def _label(spot: NDArray[Any], seen: NDArray[Any], golden: NDArray[Any]) -> str:

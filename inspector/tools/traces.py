@@ -8,11 +8,14 @@ three are the first three with copper and gap exchanged. Imported by ``compare``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from inspector.part import Pixels
 
 Mask = NDArray[np.bool_]
 
@@ -24,6 +27,59 @@ CONNECTING = (TOO_LITTLE[2], TOO_MUCH[2])
 CRUMB_PX = 50
 """A smaller piece that is cut off is a crumb in a bite and no conductor's end. Of 132 pairs of
 boards, corners that opens cut off have 70 px and more, crumbs in mousebites 44 and fewer."""
+
+
+DOUBT = (0.3, 0.7)
+"""Where between the tones of copper and gap the bound may lie as well: what is half etched is an
+open with one bound and a mousebite with another."""
+
+
+class Conductors:
+    """Names the differences on one part's conductors."""
+
+    def __init__(
+        self, seen: Pixels, golden: Pixels, dark: bool, around_px: int, least_px: int
+    ) -> None:
+        """The part brought onto its golden picture, and that; ``dark``: so is copper. Conductors
+        are followed ``around_px`` about a difference, see ``trace_fault`` for ``least_px``."""
+        self._seen, bounds = _grey(seen), _bounds(_grey(seen))
+        self._dark, self._bounds = dark, bounds
+        self._golden = self._copper(_grey(golden), _bounds(_grey(golden))[1])
+        self._around, self._least = around_px, least_px
+
+    def name(self, x: int, y: int, spot: Mask) -> str:
+        """The name of the difference ``spot``, whose corner is at x, y."""
+        return self._named(x, y, spot, self._bounds[1:2])[0]
+
+    def votes(self, x: int, y: int, spot: Mask) -> dict[str, float]:
+        """The share of each name that it has if copper begins a little darker or brighter."""
+        said = self._named(x, y, spot, self._bounds)
+        return {name: said.count(name) / len(said) for name in said}
+
+    def _named(self, x: int, y: int, spot: Mask, bounds: Sequence[float]) -> list[str]:
+        around = self._around
+        top, left = max(0, y - around), max(0, x - around)
+        cut = (slice(top, y + spot.shape[0] + around), slice(left, x + spot.shape[1] + around))
+        seen, golden = self._seen[cut], self._golden[cut]
+        wide = np.zeros(golden.shape, bool)
+        wide[y - top : y - top + spot.shape[0], x - left : x - left + spot.shape[1]] = spot
+        return [trace_fault(self._copper(seen, b), golden, wide, self._least) for b in bounds]
+
+    def _copper(self, grey: Pixels, bound: float) -> Mask:
+        return np.asarray(grey <= bound if self._dark else grey > bound)
+
+
+def _bounds(grey: Pixels) -> tuple[float, float, float]:
+    """Where copper and gap part, and a little to either side of it."""
+    bound, above = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    low, high = cv2.mean(grey, cv2.bitwise_not(above))[0], cv2.mean(grey, above)[0]
+    least, most = (low + share * (high - low) for share in DOUBT)
+    return (least, bound, most)
+
+
+def _grey(picture: Pixels) -> Pixels:
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
+    return np.asarray(grey, np.uint8)
 
 
 def trace_fault(seen: Mask, golden: Mask, spot: Mask, least_px: int) -> str:

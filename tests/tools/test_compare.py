@@ -16,11 +16,11 @@ from inspector.config import ConfigError
 from inspector.part import Batch, Outcome, Pixels
 from inspector.recipe import Judgement, Recipe, load
 from inspector.tools.card import ModelError
-from inspector.tools.compare import Params
+from inspector.tools.compare import Compare, CompareStep, Params
 from inspector.tools.difference import Difference, shown
 from inspector.tools.golden import Golden, keep_golden
 from inspector.tools.onnx import Shelf
-from inspector.tools.traces import trace_fault
+from inspector.tools.traces import Conductors, trace_fault
 from inspector.virtual.bottle import BOTTLE_LINE, PartSpec, draw_setup, render_part
 
 RecipeOf = Callable[..., Recipe]
@@ -350,6 +350,38 @@ def test_what_a_rule_calls_a_fault_of_conductors_counts_beside_the_model(
 
     assert labels(judged) == [label]
     assert judged.findings[0].score is not None and 0.5 < judged.findings[0].score <= 0.8
+
+
+@pytest.mark.parametrize(("tone", "votes"), [
+    (220, {"open": 1.0}),
+    (150, {"open": pytest.approx(2 / 3), "mousebite": pytest.approx(1 / 3)}),
+])  # fmt: skip
+def test_a_rule_is_of_two_minds_about_a_gap_that_is_half_etched(
+    tone: int, votes: dict[str, float]
+) -> None:
+    golden = np.full((60, 60), 220, np.uint8)
+    golden[20:40] = 20
+    board = golden.copy()
+    board[20:37, 25:35] = 220
+    board[37:40, 25:35] = tone  # the bound may lie at 80 and at 160
+
+    conductors = Conductors(board, golden, dark=True, around_px=8, least_px=4)
+
+    spot = np.ones((20, 10), bool)
+    assert conductors.votes(25, 20, spot) == votes
+    assert conductors.name(25, 20, spot) == "open"
+
+
+def test_each_difference_has_a_score_of_each_class(tmp_path: Path) -> None:
+    shelf = namer(tmp_path, good=0.2, open=0.5, mousebite=0.3)
+    given = {"golden": (Golden.of(plate()),), "model": "m/1", "traces": "dark"}
+    step = CompareStep(name="plate", kind="compare", params=Params.model_validate(given))
+
+    ((one, _, likely),) = Compare(step, shelf).named(plate(foreign=True))
+
+    assert (one.x, one.y) == (83, 145)
+    assert likely["good"] == pytest.approx(0.2) and sum(likely.values()) == pytest.approx(1)
+    assert likely["mousebite"] > likely["open"] > 0
 
 
 def test_a_rule_has_no_say_in_whether_a_bite_is_a_fault(tmp_path: Path) -> None:

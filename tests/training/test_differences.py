@@ -51,7 +51,8 @@ def test_differences_are_told_by_boxes_taught_and_taken_by_compare(tmp_path: Pat
     )
 
     assert card.exists() and apart < 2e-3
-    label, score, good = Namer("spot-kind/1", Shelf(tmp_path))(
-        rows[0].seen, rows[0].golden, rows[0].difference
+    likely = Namer("spot-kind/1", Shelf(tmp_path))(
+        rows[0].seen, rows[0].golden, rows[0].difference, {}
     )
-    assert label in CLASSES[1:] and 0 < score < 1 and 0 < good < 1
+    assert tuple(likely) == CLASSES and sum(likely.values()) == pytest.approx(1)
+    assert all(0 < score < 1 for score in likely.values())
