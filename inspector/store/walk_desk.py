@@ -7,6 +7,7 @@ Enters: ``<data>``, a `Report`, the finished walk of the line. Leaves: problems 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from inspector.store import layout, schema
@@ -33,19 +34,17 @@ class DeskWalk:
         signed = max(self._line.desk_roots, default=0)
         if not path.exists() and not signed:
             return
-        connection = schema.open_reader(path)
-        connection.text_factory = bytearray  # text where a record's bytes should be shows
-        line = schema.open_reader(self._data_dir / schema.LINE_FILE)
-        try:
+        with (
+            closing(schema.open_reader(path)) as connection,
+            closing(schema.open_reader(self._data_dir / schema.LINE_FILE)) as line,
+        ):
+            connection.text_factory = bytearray  # text where a record's bytes should be shows
             connection.execute("BEGIN")
             head = connection.execute("SELECT size, root FROM head").fetchone()
             newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]
             end = 0 if newest is None else int(newest) + 1
             tree = self._records(connection, line, end)
             connection.execute("COMMIT")
-        finally:
-            connection.close()
-            line.close()
         if tree is not None and (head[:2] if head else (0, tree.root())) != (end, tree.root()):
             self._report.add("desk.db head", "is not that of the records")
         if signed > end:

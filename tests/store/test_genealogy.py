@@ -64,6 +64,11 @@ class Place:
         self.desk, self.genealogy = DeskLedger.open(data), Genealogy(data)
         self.history = History(data)
 
+    def close(self) -> None:
+        self.genealogy.close()
+        self.history.close()
+        self.desk.close()
+
     def link(self, relation: str, **body: Any) -> None:
         self.desk.add("link", {"relation": relation} | body, "mes")
 
@@ -82,7 +87,7 @@ class Place:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = Place(tmp_path_factory.mktemp("store"))
-    place.desk.close()
+    place.close()
     return place.data
 
 
@@ -90,9 +95,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(tmp_path: Path) -> Iterator[Place]:
     place = Place(tmp_path)
     yield place
-    place.genealogy.close()
-    place.history.close()
-    place.desk.close()
+    place.close()
 
 
 def test_a_lot_is_traced_to_its_customers_and_a_serial_back_to_its_lots(place: Place) -> None:

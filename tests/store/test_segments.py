@@ -99,8 +99,8 @@ def answers(data: Path, folder: Path) -> dict[str, Any]:
         }
         part = history.by_serial("S700")[0].verdict.part_id
     asked["part"] = part
-    tail = Tail(data, "line")
-    asked["sync"] = [leaf for _, _, leaf in tail.read(0, tail.end())]
+    with closing(Tail(data, "line")) as tail:
+        asked["sync"] = [leaf for _, _, leaf in tail.read(0, tail.end())]
     export_batch(data, "L1", "csv", folder / "L1.csv")
     asked["csv"] = (folder / "L1.csv").read_text()
     key = public_key(data / "keys" / "station.pub")

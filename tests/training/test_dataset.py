@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,8 +47,10 @@ def bottles(home: Path) -> Snapshot:
 
 def test_every_picture_leads_back_to_its_record(station: Path, bottles: Snapshot) -> None:
     assert len(bottles.rows) == 40
-    line = schema.open_reader(station / schema.LINE_FILE)
-    with History(station) as history:
+    with (
+        closing(schema.open_reader(station / schema.LINE_FILE)) as line,
+        History(station) as history,
+    ):
         for row in bottles.rows:
             body = line.execute(
                 "SELECT body FROM record WHERE position = ?", (row.position,)
