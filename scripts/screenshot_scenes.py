@@ -7,6 +7,7 @@ come last.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def work(studio: Studio) -> None:
 
 
 def tune(page: Page) -> None:
-    page.locator(".tools .button", has_text="print-there").click()
+    page.locator(".tools .button", has_text=re.compile("print-there|喷码有无")).click()
     page.locator("input[name=last]").fill("100")
     page.locator("input[name=at_least]").fill("30")
     page.wait_for_selector(".outcome[data-running=false]", timeout=170_000)

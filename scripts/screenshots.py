@@ -13,6 +13,7 @@ import io
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ from screenshot_scenes import released, shoot
 
 from inspector.config import Web
 from inspector.identity import Principal, Role, Users
-from inspector.store import DeskLedger
+from inspector.store import DeskLedger, History
 from inspector.trial import CONFIGS, Plan, Trial, running, wait_for
 from inspector.virtual.film import render_set
 from inspector.web.sessions import How, Sessions
@@ -238,6 +239,33 @@ def people(trial: Trial) -> None:
              "order": "4500126", "texts": {}, **batch},
             "mes",
         )  # fmt: skip
+        desk.add_all([("link", body, "mes") for body in links(trial)])
+
+
+def links(trial: Trial) -> list[dict[str, Any]]:
+    """What the MES has told of the running batch: two material lots, and what was packed and sent
+    of its first parts."""
+    with History(trial.data) as history:
+        stream = history.last(1)[0].verdict.stream
+    told: list[dict[str, Any]] = [
+        {"relation": "consumed", "batch": LOT, "material": material, "lot": lot}
+        for material, lot in (
+            ("cap-28", "CL-7731"),
+            ("label-still", "LB-0912"),
+            ("preform", "P-55"),
+        )
+    ]
+    for case in range(6):
+        first = 1 + 4 * case
+        told.append({"relation": "packed", "unit": f"CASE-{case + 1:04}", "level": "case",
+                     "runs": [[stream, first, first + 3]], "batches": [LOT]})  # fmt: skip
+    for pallet, place in enumerate(("DC Hamburg", "DC Hannover")):
+        unit = f"PAL-{pallet + 1:03}"
+        cases = [f"CASE-{n + 1:04}" for n in range(3 * pallet, 3 * pallet + 3)]
+        told.append({"relation": "packed", "unit": unit, "level": "pallet", "units": cases})
+        told.append({"relation": "shipped", "units": [unit], "destination": place,
+                     "document": f"DN-{4417 + pallet}", "at": time.time_ns()})  # fmt: skip
+    return told
 
 
 if __name__ == "__main__":

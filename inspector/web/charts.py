@@ -52,19 +52,19 @@ def stacked(
     return _svg(width, height, drawn, caption)
 
 
-def pareto(rows: Sequence[tuple[str, int]], caption: str, width: int = 520) -> str:
+def pareto(rows: Sequence[tuple[str, int]], caption: str, width: int = 440) -> str:
     """Labels with their counts, most frequent first, and the share that they make together."""
-    total, row, name = sum(count for _, count in rows), 30, 170
+    total, row, name = sum(count for _, count in rows), 30, 140
     height = max(60, row * len(rows) + 8)
     top = max((count for _, count in rows), default=1)
-    room = width - name - 110
+    room = width - name - 100
     drawn, so_far = [], 0
     for i, (label, count) in enumerate(rows):
         so_far += count
         y, length = i * row + 4, room * count / top
         share = f"{so_far / total:.0%}" if total else ""
         drawn += [
-            _text(name - 10, y + 19, _cut(label, 22), "name end"),
+            _text(name - 10, y + 19, _cut(label, 18), "name end"),
             f'<rect class="defect" x="{name}" y="{y + 4}" width="{length:.1f}" height="20">'
             f"<title>{html.escape(label)}: {count}</title></rect>",
             _text(name + length + 8, y + 19, f"{count:,}", "figure"),

@@ -27,7 +27,7 @@ let asking = false;
 let turn = 0; // of the filters: an answer to an older question is dropped
 
 const note = make("p", { className: "note", role: "status" });
-const count = make("span", { className: "count" });
+const count = make("p", { className: "count", role: "status" });
 const gallery = new Gallery(make("div", { className: "gallery", tabIndex: 0 }), {
   chosen: (row) => open(row.id),
   more,
@@ -60,7 +60,7 @@ function sign(name, key, action) {
   return made;
 }
 
-const overlay = sign("zoom", "overlay", () => toggle());
+const overlay = sign("overlay", "overlay", () => toggle());
 const warm = sign("heat", "heat", () => heat(!loupe.heat));
 const box = sign("box", "draw", () => take("box"));
 const polygon = sign("polygon", "shape", () => take("polygon"));
@@ -325,8 +325,7 @@ async function begin() {
     choice("station", [["", say("station.all")], ...known.stations.map((name) => [name, name])]),
     filter("since", dayField("since", asked.since, given.days)),
     filter("until", dayField("until", asked.until, given.days)),
-    filter("below", make("input", { name: "below", type: "number", min: 0, max: 1, step: 0.01, value: asked.below })),
-    count);
+    filter("below", make("input", { name: "below", type: "number", min: 0, max: 1, step: 0.01, value: asked.below })));
   const other = make("input", { type: "text", maxLength: 64, ariaLabel: say("agreement") });
   const kappa = make("output", {});
   const agreement = make("div", { className: "agreement" }, make("label", { className: "field" }, make("span", {}, say("agreement")), other),
@@ -346,7 +345,7 @@ async function begin() {
     side,
     make("section", {}, make("h3", {}, say("findings")), findings),
     make("section", {}, make("h3", {}, say("history")), said, agreement));
-  byId("review").replaceChildren(filters, make("div", { className: "desk-review" }, gallery.root, detail));
+  byId("review").replaceChildren(filters, make("div", { className: "desk-review" }, make("div", { className: "pile" }, count, gallery.root), detail));
   document.addEventListener("keydown", key);
   tools();
   restart();

@@ -100,7 +100,7 @@ export class Areas {
     const size = (pixels) => pixels / sight.scale;
     const { fontSize, fontFamily } = getComputedStyle(this.canvas);
     pen.font = `600 ${size(parseFloat(fontSize))}px ${fontFamily}`;
-    for (const one of this.boxes) {
+    for (const one of [...this.boxes].sort((a, b) => a.chosen - b.chosen)) { // its name over all others
       if (!one.box) continue;
       sight.outline(pen, one, one.chosen ? "--error" : "--mark-normal", one.chosen ? 3 : 1.5, one.chosen ? [] : [6, 4]);
       const [left, top] = one.box;
