@@ -21,8 +21,8 @@ import numpy as np
 
 from inspector.config import ConfigError, Problem
 from inspector.draft import load_beside
-from inspector.offline import read_image
 from inspector.part import Batch, Pixels
+from inspector.pictures import read_image
 from inspector.recipe import Recipe
 from inspector.recipe import load as load_recipe
 from inspector.store import History

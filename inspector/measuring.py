@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from pydantic import ValidationError
 
-from inspector.offline import DEPTHS, SUFFIXES, bits_of, read_image
 from inspector.part import Batch, Pixels
+from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
 from inspector.recipe import load
 from inspector.tools.calibration import Board, Calibration, calibrate, draw_board, find_corners
 

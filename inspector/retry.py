@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from inspector.offline import read_image
 from inspector.part import Batch, Finding, Outcome, Pixels
+from inspector.pictures import read_image
 from inspector.recipe import Judgement, Recipe
 from inspector.store import History
 from inspector.store.pages import parts_of

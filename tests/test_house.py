@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "identity": NOUNS,
     "bus": {*NOUNS, "identity"},
     "display": {*NOUNS, "bus"},
-    "cameras": {*GROUND, "beat", "logs"},
+    "pictures": NOUNS,
+    "cameras": {*GROUND, "beat", "logs", "pictures"},
     "tools": GROUND,
     "recipe": {*GROUND, "tools"},
     "approval": {*GROUND, "tools", "recipe"},
@@ -75,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "tools"},
     "web": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
     "plant": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
-    "virtual": {*GROUND, "logs"},
+    "virtual": {*GROUND, "logs", "pictures"},
 }
 """By room. A room that is not listed here stands above the street and may import all of it."""
 

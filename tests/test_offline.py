@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from surfaces import surface
 
-from inspector.offline import inspect_images, read_image
+from inspector.offline import inspect_images
 from inspector.part import Pixels
+from inspector.pictures import read_image
 
 ROOT = Path(__file__).parents[1]
 GREY = surface(3, (48, 64))

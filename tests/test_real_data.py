@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.offline import read_image
 from inspector.part import Batch, Finding, Outcome, Pixels
+from inspector.pictures import read_image
 from inspector.recipe import Recipe, load
 
 ROOT = Path(__file__).parent.parent

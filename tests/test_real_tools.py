@@ -18,8 +18,8 @@ import pytest
 from numpy.typing import NDArray
 from tools.model_shelf import weighing
 
-from inspector.offline import read_image
 from inspector.part import Batch, Box, Finding, Outcome, Pixels
+from inspector.pictures import read_image
 from inspector.recipe import Judgement, Recipe
 from inspector.tools.classify import Classify, ClassifyStep
 from inspector.tools.segment import Segment, SegmentStep

@@ -1,8 +1,9 @@
 """A folder of images as a camera, for installations without a producer.
 
 Enters: image files, in the order of their names, again and again. Leaves: ``Shot``s. Imports
-config; ``process.py`` uses it. ``trigger: free`` plays ``rate`` images a second; ``software`` plays
-one per trigger; there is no line to trigger it by, so ``hardware`` plays at the rate, too.
+config and pictures; ``process.py`` uses it. ``trigger: free`` plays ``rate`` images a second;
+``software`` plays one per trigger; there is no line to trigger it by, so ``hardware`` plays at the
+rate, too.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import cv2
-import numpy as np
 
 from inspector.cameras.formats import BY_NAME
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
 from inspector.config import Camera
+from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+_ASKED = 64
+"""Files of sixteen bits that are asked, at most, how many their values have."""
 _CACHE_BYTES = 256 << 20
 """Decoded images up to this are kept: decoding costs more than all else."""
 
@@ -37,7 +39,9 @@ class FolderCamera:
             raise CameraRefused(f"{config.name}: no image in {folder}")
         self._cache: dict[int, Any] = {}
         self._counters = Counters()
-        first = _load(self._files[0])
+        deep = bits_of(self._files[:: -(-len(self._files) // _ASKED)])
+        self._bits = deep or DEPTHS[-1]
+        first = _load(self._files[0], self._bits)
         if first is None:
             raise CameraRefused(f"{config.name}: {self._files[0]} is no readable image")
         self._height, self._width = first.shape[:2]
@@ -48,7 +52,7 @@ class FolderCamera:
         self._pending = 0
         self._due_ns = time.monotonic_ns()
         self.identity = Identity(
-            {"folder": str(folder), "images": len(self._files)},
+            {"folder": str(folder), "images": len(self._files)} | ({"bits": deep} if deep else {}),
             (),
             {"Width": self._width, "Height": self._height, "PixelFormat": self._form.name},
         )
@@ -94,7 +98,7 @@ class FolderCamera:
         if index in self._cache:
             return self._cache[index]
         try:
-            image = _load(self._files[index], grey=self._grey)
+            image = _load(self._files[index], self._bits, grey=self._grey)
         except OSError as error:
             raise CameraLost(f"{self._files[index]}: {error.strerror}") from error
         if image is not None and len(self._cache) * self.slot_bytes < _CACHE_BYTES:
@@ -137,13 +141,10 @@ class FolderCamera:
         self.close()
 
 
-def _load(path: Path, grey: bool | None = None) -> Any:
+def _load(path: Path, bits: int, grey: bool | None = None) -> Any:
     """Grey stays grey, all else becomes BGR; None if it is no image. ``OSError`` if unreadable."""
-    raw = np.frombuffer(path.read_bytes(), np.uint8)
-    if raw.size == 0:
-        return None
-    if grey is None:
-        image = cv2.imdecode(raw, cv2.IMREAD_ANYCOLOR)
-    else:
-        image = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
-    return image
+    path.open("rb").close()
+    image, _ = read_image(path, bits)
+    if image is None or grey is None or (image.ndim == 2) is grey:
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if grey else cv2.COLOR_GRAY2BGR)

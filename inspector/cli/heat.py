@@ -34,8 +34,8 @@ def recipe_heat(
     import cv2
 
     from inspector.heat import heats_of, over, plain, recipe_of
-    from inspector.offline import read_image
     from inspector.part import PartId
+    from inspector.pictures import read_image
     from inspector.store import History
 
     with History(data) as history:

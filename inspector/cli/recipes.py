@@ -171,7 +171,7 @@ def recipe_step(
     --beside my-product.yaml
     """
     from inspector.newstep import Asked, NewStepError, new_step, turned_back
-    from inspector.offline import read_image
+    from inspector.pictures import read_image
     from inspector.tools.onnx import Shelf
 
     pixels, flaw = read_image(picture)

@@ -88,7 +88,7 @@ def teach_anomaly(
 
     Example: inspector teach anomaly --good photos/good --out recipes/my-surface.yaml
     """
-    from inspector.offline import bits_of
+    from inspector.pictures import bits_of
     from inspector.teach import MOST_GOOD, picture_files, read_pictures, teach
 
     place = box(roi) if roi else None

@@ -73,7 +73,11 @@ def cameras(
         typer.Option(help="GenTL producer (.cti); default: GENICAM_GENTL64_PATH and our own."),
     ] = None,
     features: Annotated[
-        str, typer.Option(metavar="DEVICE", help="Print this device's node map, by serial or id.")
+        str,
+        typer.Option(
+            metavar="DEVICE",
+            help="Print this device's node map, by serial, user id, IP or id.",
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -95,7 +99,9 @@ def cameras(
 def film_make(
     images: Annotated[Path, typer.Option(help="Folder of images.")],
     out: Annotated[Path, typer.Option(help="The film to write.")],
-    pixel_format: Annotated[str, typer.Option(help="PFNC name: Mono8, BayerRG8, BGR8.")] = "BGR8",
+    pixel_format: Annotated[
+        str, typer.Option(help="PFNC name: Mono8, Mono10, Mono12, BayerRG8, RGB8, BGR8.")
+    ] = "BGR8",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT; default: the first image's.")] = "",
 ) -> None:
     """Make a film from any images.

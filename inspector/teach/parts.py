@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from inspector.offline import read_image
 from inspector.part import Mode, Outcome, Pixels
+from inspector.pictures import read_image
 from inspector.store import History
 from inspector.store.files import write_whole
 from inspector.store.pages import parts_of

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from inspector.offline import DEPTHS, SUFFIXES, bits_of, read_image
 from inspector.part import Pixels
+from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
+from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
 from inspector.virtual import batch, bottle, optics
 from inspector.virtual.optics import Mat
 from inspector.virtual.print import Split
@@ -36,7 +37,6 @@ MAGIC = b"INSPFILM"
 VERSION = 1
 DATA_OFFSET = 4096
 _HEADER = struct.Struct("<8s6IQ32s")
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _STEP = 1 << 22
 
 
@@ -52,14 +52,26 @@ class PixelFormat(IntEnum):
     """The pixel formats that a film can have, by their PFNC codes (EMVA, GenICam PFNC 2.4)."""
 
     Mono8 = 0x01080001
+    Mono10 = 0x01100003
+    Mono12 = 0x01100005
     BayerRG8 = 0x01080009
     RGB8 = 0x02180014
     BGR8 = 0x02180015
 
     @property
     def channels(self) -> int:
-        """Bytes per pixel."""
+        """Values per pixel."""
         return 3 if self >> 24 == 2 else 1
+
+    @property
+    def bits(self) -> int:
+        """Of a value; more than eight lie in the low bits of little-endian words."""
+        return {"Mono10": 10, "Mono12": 12}.get(self.name, 8)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a frame."""
+        return np.dtype("<u2" if self.bits > 8 else np.uint8)
 
     @classmethod
     def named(cls, name: str | int) -> PixelFormat:
@@ -72,9 +84,15 @@ class PixelFormat(IntEnum):
 
 
 def encode(picture: Mat, pixel_format: PixelFormat) -> Mat:
-    """A BGR or grey picture as a camera of that format would send it."""
+    """A BGR or grey picture of eight bits, or a grey one of sixteen, as a camera of that format
+    would send it."""
     grey = picture.ndim == 2
     match pixel_format:
+        case PixelFormat.Mono10 | PixelFormat.Mono12:
+            if picture.dtype == np.uint16:
+                return (picture >> (16 - pixel_format.bits)).astype("<u2")
+            flat = picture if grey else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+            return flat.astype("<u2") << (pixel_format.bits - 8)
         case PixelFormat.Mono8:
             return picture if grey else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
         case PixelFormat.BayerRG8:
@@ -86,8 +104,10 @@ def encode(picture: Mat, pixel_format: PixelFormat) -> Mat:
 
 
 def decode(frame: Mat, pixel_format: PixelFormat) -> Mat:
-    """A frame as the picture that it shows: grey for Mono8, else BGR."""
+    """A frame as the picture that it shows: grey for Mono8, 10 and 12, else BGR."""
     match pixel_format:
+        case PixelFormat.Mono10 | PixelFormat.Mono12:
+            return (frame >> (pixel_format.bits - 8)).astype(np.uint8)
         case PixelFormat.BayerRG8:
             return optics.demosaic(frame)
         case PixelFormat.RGB8:
@@ -105,8 +125,9 @@ class Film:
     height: int
     pixel_format: PixelFormat
     sha256: str
-    frames: NDArray[np.uint8]
-    """``(frame_count, height, width)`` or ``(frame_count, height, width, 3)``, read-only."""
+    frames: NDArray[Any]
+    """``(frame_count, height, width)`` or ``(frame_count, height, width, 3)``, read-only; bytes, or
+    words where a value has more than eight bits."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = True) -> Film:
@@ -124,7 +145,8 @@ class Film:
             if version != VERSION or offset != DATA_OFFSET:
                 raise FilmError(f"{path}: film version {version} is not {VERSION}, make it again")
             pixel_format = PixelFormat.named(code)
-            if size != width * height * pixel_format.channels or not size or not count:
+            pixel = pixel_format.channels * pixel_format.dtype.itemsize
+            if size != width * height * pixel or not size or not count:
                 raise FilmError(
                     f"{path}: {count} frames of {size} bytes are not {width}×{height} "
                     f"{pixel_format.name}"
@@ -143,7 +165,7 @@ class Film:
         shape: tuple[int, ...] = (count, height, width)
         if pixel_format.channels == 3:
             shape += (3,)
-        frames = np.memmap(path, np.uint8, "r", DATA_OFFSET, shape)
+        frames = np.memmap(path, pixel_format.dtype, "r", DATA_OFFSET, shape)
         return cls(path, width, height, pixel_format, digest.hex(), frames)
 
     def __len__(self) -> int:
@@ -178,12 +200,12 @@ class FilmWriter:
         self._file = self._part.open("wb")
         self._file.write(bytes(DATA_OFFSET))
 
-    def add(self, frame: Pixels) -> None:
+    def add(self, frame: NDArray[Any]) -> None:
         """Append one frame, already in the film's pixel format."""
-        if frame.shape != self._shape or frame.dtype != np.uint8:
+        if frame.shape != self._shape or frame.dtype != self._format.dtype:
             raise FilmError(
                 f"{self.path}: frame {self.count} is {frame.dtype} {frame.shape}, "
-                f"the film wants uint8 {self._shape}"
+                f"the film wants {self._format.dtype} {self._shape}"
             )
         data = np.ascontiguousarray(frame).data
         self._digest.update(data)
@@ -194,7 +216,7 @@ class FilmWriter:
         """Complete the header, make the file durable and read-only, and give it its name."""
         if not self.count:
             raise FilmError(f"{self.path}: a film needs at least one frame")
-        size = int(np.prod(self._shape))
+        size = int(np.prod(self._shape)) * self._format.dtype.itemsize
         self._file.seek(0)
         self._file.write(
             _HEADER.pack(
@@ -228,7 +250,7 @@ class FilmWriter:
 
 def write_film(
     path: str | os.PathLike[str],
-    frames: Iterable[Pixels],
+    frames: Iterable[NDArray[Any]],
     width: int,
     height: int,
     pixel_format: int | str,
@@ -250,39 +272,47 @@ def make_film(
     """A film of all images under a folder, in the order of their paths.
 
     ``size`` is (width, height), by default that of the first image; images of another size are
-    scaled to fit, keeping their proportions, on grey. Raises FilmError when there is no image or
-    one cannot be read.
+    scaled to fit, keeping their proportions, on grey. Files of sixteen bits are taken for what all
+    of them together hold. Raises FilmError when there is no image or one cannot be read.
     """
     folder, wanted = Path(images_dir), PixelFormat.named(pixel_format)
     if not folder.is_dir():
         raise FilmError(f"{folder}: no such folder of images")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
-        raise FilmError(f"{folder}: no image in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise FilmError(f"{folder}: no image in it ({', '.join(SUFFIXES)})")
+    bits = bits_of(paths) or DEPTHS[-1]
     if size is None:
-        height, width = _read_image(paths[0]).shape[:2]
+        height, width = _picture(paths[0], bits, wanted).shape[:2]
         size = (width, height)
         if wanted is PixelFormat.BayerRG8:
             size = (width - width % 2, height - height % 2)
-    frames = (encode(_fitted(_read_image(path), size), wanted) for path in paths)
+    frames = (encode(_fitted(_picture(path, bits, wanted), size), wanted) for path in paths)
     return write_film(out, frames, size[0], size[1], wanted)
 
 
-def _read_image(path: Path) -> Pixels:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+def _picture(path: Path, bits: int, wanted: PixelFormat) -> NDArray[Any]:
+    """A file's picture of eight bits, or, for films of more, a grey one whose values fill sixteen
+    where its file holds more than eight."""
+    picture, flaw = read_image(path, bits)
     if picture is None:
-        raise FilmError(f"{path}: not a readable image")
-    return picture.astype(np.uint8, copy=False)
+        raise FilmError(f"{path}: {flaw}")
+    if wanted.bits > 8:
+        deep = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+        if deep is not None and deep.dtype == np.uint16:
+            return np.minimum(deep, (1 << bits) - 1).astype(np.uint16) << (16 - bits)
+    return picture
 
 
-def _fitted(picture: Pixels, size: tuple[int, int]) -> Pixels:
+def _fitted(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     width, height = size
     if picture.shape[:2] == (height, width):
         return picture
     scale = min(width / picture.shape[1], height / picture.shape[0])
     inner = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    whole = np.full((height, width, 3), 114, np.uint8)
+    grey = 114 << 8 if picture.dtype == np.uint16 else 114
+    whole = np.full((height, width, *picture.shape[2:]), grey, picture.dtype)
     x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
     whole[y : y + inner[1], x : x + inner[0]] = cv2.resize(picture, inner, interpolation=way)
     return whole

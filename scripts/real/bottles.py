@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from inspector.offline import read_image
 from inspector.part import Batch, Outcome, Pixels
+from inspector.pictures import read_image
 from inspector.quality.agreement import wilson
 from inspector.recipe import Recipe, load
 

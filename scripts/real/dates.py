@@ -23,8 +23,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from inspector.offline import read_image
 from inspector.part import Batch, Pixels
+from inspector.pictures import read_image
 from inspector.recipe import Recipe, load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -67,6 +67,20 @@ def test_grey_images_stay_grey(tmp_path: Path) -> None:
         assert shot.pixel_format == 0x01080001
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_files_of_twelve_bits_are_seen_with_their_high_eight(tmp_path: Path, suffix: str) -> None:
+    values = np.random.default_rng(1).integers(0, 4096, (3, 10, 12), np.uint16)
+    values[0] >>= 5  # a dark picture stays darker than a bright one
+    for number, picture in enumerate(values):
+        cv2.imwrite(str(tmp_path / f"{number}.{suffix}"), picture)
+    with camera(tmp_path) as source:
+        assert source.identity.device["bits"] == 12
+        for picture in values:
+            shot = source.grab(1000)
+            assert isinstance(shot, Shot) and shot.pixel_format == 0x01080001
+            np.testing.assert_array_equal(shot.data.reshape(10, 12), picture >> 4)
+
+
 def test_an_image_that_cannot_be_used_is_a_bad_shot(images: Path) -> None:
     (images / "1.png").write_bytes(b"no image")
     cv2.imwrite(str(images / "2.png"), np.zeros((5, 5, 3), np.uint8))

@@ -14,11 +14,14 @@ import pytest
 
 from inspector.cameras import list_devices, node_map
 from inspector.cameras.devices import open_device, select
+from inspector.cameras.formats import FORMATS
 from inspector.cameras.genicam import GenicamCamera
 from inspector.cameras.messages import EventKind
+from inspector.cameras.pixels import convert, empty
 from inspector.cameras.producers import PATH, ProducerError, producer_files
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Shot
 from inspector.config import Camera
+from inspector.virtual.film import write_film
 from inspector.virtual.producer import Device, write_devices
 from inspector.virtual.wire import Fault
 
@@ -65,6 +68,8 @@ class TestChoice:
         write_devices(camera_bench.folder / "devices", devices)
         with camera(serial="", ip="10.0.0.8") as chosen:
             assert chosen.identity.device["serial"] == "V002"
+        rows = node_map(["virtual"], "10.0.0.8")
+        assert next(r["value"] for r in rows if r["name"] == "DeviceSerialNumber") == "V002"
         with pytest.raises(CameraRefused, match=r"no camera has ip 10\.0\.0\.9.*ip 10\.0\.0\.7"):
             camera(serial="", ip="10.0.0.9")
 
@@ -89,6 +94,22 @@ class TestProducers:
     def test_a_missing_producer_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(ProducerError, match=r"x\.cti: no such file"):
             camera(producer=str(tmp_path / "x.cti"))
+
+    def test_a_file_that_is_no_producer_is_told_and_hides_no_other(
+        self, camera_bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broken = tmp_path / "broken.cti"
+        broken.write_bytes(b"no library")
+        with pytest.raises(ProducerError, match=r"broken\.cti: is no library that can be loaded"):
+            camera(producer=str(broken))
+        with pytest.raises(ProducerError, match=r"broken\.cti: is no library"):
+            list_devices([str(broken)])
+        with pytest.raises(
+            CameraRefused, match=r"no camera is V001; there are: none; .*broken\.cti"
+        ):
+            node_map([str(broken)], "V001")
+        monkeypatch.setenv(PATH, str(tmp_path))
+        assert [row["serial"] for row in list_devices()] == ["V001", "V002"]
 
     def test_the_variable_of_the_standard_lists_folders(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -136,6 +157,23 @@ def test_shots_carry_bytes_edge_and_instant(camera_bench: Any) -> None:
         assert side.grab(10) is None
         assert side.statistics()["frames"] == 1
         assert 30 < side.statistics()["temperature_c"] < 45
+
+
+@pytest.mark.parametrize(("name", "cut"), [("Mono10", 2), ("Mono12", 4)])
+def test_a_camera_of_more_bits_is_seen_with_its_high_eight(
+    camera_bench: Any, name: str, cut: int
+) -> None:
+    values = np.random.default_rng(4).integers(0, 256 << cut, (5, 48, 64), np.uint16)
+    (camera_bench.folder / "side.film").unlink()
+    write_film(camera_bench.folder / "side.film", values, 64, 48, name)
+    with camera() as side:
+        camera_bench.wire.pulse(3)
+        shot = side.grab(2000)
+        assert isinstance(shot, Shot)
+        form = FORMATS[shot.pixel_format]
+        image = convert(shot.data, form, 64, 48, empty(form, 64, 48))
+        np.testing.assert_array_equal(image, values[3] >> cut)
+        side.give_back()
 
 
 def test_gaps_in_the_cameras_counters_are_counted_apart(camera_bench: Any) -> None:

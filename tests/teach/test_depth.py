@@ -13,8 +13,8 @@ import pytest
 from surfaces import surface
 
 from inspector.cli import main
-from inspector.offline import bits_of, read_image
 from inspector.part import Pixels
+from inspector.pictures import bits_of, read_image
 from inspector.recipe import load
 
 MODELS = Path(__file__).parents[2] / "models"

@@ -11,8 +11,8 @@ import pytest
 import zxingcpp
 from numpy.typing import NDArray
 
-from inspector.offline import read_image
 from inspector.part import Batch, Pixels
+from inspector.pictures import read_image
 from inspector.tools.code import Code, CodeStep
 from inspector.tools.code_search import ReadCode, _outdone, search_codes, views
 from inspector.tools.code_strips import strips

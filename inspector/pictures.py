@@ -1,0 +1,114 @@
+"""Picture files go in, their pixels come out as tools see them, or why a file is no picture.
+
+Imports part alone; imported by whoever reads pictures from files: the offline inspection, teaching,
+the folder camera, films.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from inspector.part import Pixels
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+"""What is taken from a folder; a file named by itself is tried whatever its name."""
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits of a sensor's values, which files of more than eight bits keep in sixteen."""
+
+
+def bits_of(images: Iterable[Path]) -> int | None:
+    """How many bits the values of these pictures have, of those files that keep sixteen: the fewest
+    of ``DEPTHS`` that hold the largest value of all; None where there is no such file.
+
+    Of all of them together, so that a dark picture stays darker than a bright one. What cannot be
+    read is passed over."""
+    most = -1
+    for path in images:
+        if most >= 1 << DEPTHS[-2]:
+            break
+        if path.suffix.lower() not in _DEEP:
+            continue
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        if data.startswith(_PNG) and data[24:25] != b"\x10":
+            continue
+        pixels = _decoded(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        if pixels is not None and pixels.dtype == np.uint16:
+            most = max(most, int(pixels.max()))
+    if most < 0:
+        return None
+    return next(bits for bits in DEPTHS if most < 1 << bits)
+
+
+def read_image(path: Path, bits: int = 16) -> tuple[Pixels | None, str]:
+    """The picture in ``path``, grey (h, w) if it is stored so, else BGR (h, w, 3); or why not.
+
+    Of ``bits`` that values of a file of sixteen bits have (``bits_of``), the high eight are kept.
+    What a PNG leaves transparent is white, as on paper.
+    A truncated JPEG or PNG is refused: decoders fill what is missing with grey, and grey passes.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return None, f"{path.name} cannot be read: {error.strerror or error}"
+    if not data:
+        return None, f"{path.name} is empty"
+    cut = _truncated(data)
+    if cut:
+        return None, f"{path.name} is truncated: {cut}"
+    pixels = None
+    if bits < DEPTHS[-1] and path.suffix.lower() in _DEEP:
+        deep = _decoded(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        if deep is not None and deep.dtype == np.uint16:
+            pixels = np.minimum(deep >> (bits - 8), 255)
+    if pixels is None and data.startswith(_PNG) and data[25:26] in (b"\4", b"\6"):
+        pixels = _on_white(data)
+    if pixels is None:
+        pixels = _decoded(data, cv2.IMREAD_ANYCOLOR)
+    if pixels is None:
+        return None, f"{path.name} is no image that can be decoded"
+    return np.ascontiguousarray(pixels, np.uint8), ""
+
+
+def _decoded(data: bytes, how: int) -> Any:
+    """What OpenCV makes of a file's bytes; None where it makes nothing of them."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error:
+        return None
+    return None if pixels is None or pixels.size == 0 else pixels
+
+
+def _on_white(data: bytes) -> Any:
+    """A PNG of which something is transparent, on white; None where nothing is."""
+    layers = _decoded(data, cv2.IMREAD_UNCHANGED)
+    if layers is None or layers.ndim != 3 or layers.shape[2] != 4:
+        return None
+    full = np.iinfo(layers.dtype).max
+    if layers[..., 3].min() == full:
+        return None
+    share = layers[..., 3:].astype(np.float32) / full
+    pixels = np.rint(255 * (layers[..., :3] / np.float32(full) * share + 1 - share))
+    grey = data[25:26] == b"\4"
+    return (pixels[..., 0] if grey else pixels).astype(np.uint8)
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DEEP = (".png", ".tif", ".tiff", ".pgm", ".ppm")
+"""Files that may keep sixteen bits of a value."""
+
+
+def _truncated(data: bytes) -> str:
+    tail = data.rstrip(b"\0")[-64:]
+    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in tail and b"\xff\xd9" not in data[-4096:]:
+        return "a JPEG ends with its end marker, this one does not"
+    if data.startswith(_PNG) and b"IEND" not in data[-4096:]:
+        return "a PNG ends with IEND, this one does not"
+    return ""
