@@ -16,7 +16,7 @@ from inspector.identity import Role
 from inspector.store import History
 from inspector.store.recipes import draft_path, revisions
 
-SLOW_MS = 25_000
+SLOW_MS = 60_000
 """A command starts anew for each thing that needs the tools."""
 
 
