@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher, profiles
 
-from inspector import identity
 from inspector.identity import (
     ATTEMPTS,
     LOCK_SECONDS,
@@ -24,12 +23,13 @@ from inspector.identity import (
     Users,
     authorise,
 )
+from inspector.identity import users as users_module
 
 ROOT = Principal("setup", frozenset({Role.SYSTEM}))
 ANN = Principal("ann", frozenset({Role.OPERATOR}))
 
 
-hashed_as_shipped = identity._hasher.hash("4711")
+hashed_as_shipped = users_module._hasher.hash("4711")
 
 
 class Clock:
@@ -44,7 +44,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def cheap_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same argon2id with 8 KiB: what is tested here is what happens around it."""
-    monkeypatch.setattr(identity, "_hasher", PasswordHasher.from_parameters(profiles.CHEAPEST))
+    monkeypatch.setattr(users_module, "_hasher", PasswordHasher.from_parameters(profiles.CHEAPEST))
 
 
 def test_people_s_secrets_cost_a_guesser_what_rfc_9106_recommends() -> None:
