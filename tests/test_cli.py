@@ -58,6 +58,23 @@ def test_a_mistake_in_a_station_file_is_named_without_a_traceback(tmp_path: Path
     assert "Traceback" not in result.stderr
 
 
+def test_a_stations_recipes_are_checked_with_it(tmp_path: Path) -> None:
+    path, recipe = tmp_path / "station.yaml", tmp_path / "caps.yaml"
+    text = (ROOT / "station_configs/first-camera.yaml").read_text()
+    text = text.replace("models: ../models", f"models: {ROOT / 'models'}")
+    path.write_text(text.replace("recipes/bottle-cap.yaml", recipe.name))
+    result = inspector("config", "check", str(path))
+    assert result.returncode == 2
+    assert f"{recipe}: no such file" in result.stderr
+    caps = (ROOT / "station_configs/recipes/bottle-cap.yaml").read_text()
+    recipe.write_text(caps.replace("Cap", "Capp"))
+    (problem,) = json.loads(inspector("config", "check", str(path), "--json").stdout)["problems"]
+    assert problem["file"] == str(recipe)
+    assert "Capp" in problem["message"] and "Cap" in problem["message"].split("Capp", 1)[1]
+    recipe.write_text(caps)
+    assert inspector("config", "check", str(path)).stdout.strip().endswith("ok")
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -88,6 +105,25 @@ def test_an_image_that_is_not_there_is_an_error_of_its_own(tmp_path: Path) -> No
     result = json.loads(line)
     assert result["outcome"] == "error"
     assert "No such file" in result["reasons"][0]
+
+
+def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
+    result = inspector(
+        "inspect", str(ROOT / "station_configs/recipes/print-line.yaml"), str(tmp_path)
+    )
+    assert result.returncode == 2
+    assert f"{tmp_path}: no image in it" in result.stderr
+
+
+def test_what_the_system_refuses_names_the_file_and_no_number(tmp_path: Path) -> None:
+    text = (ROOT / "station_configs/first-camera.yaml").read_text()
+    path = tmp_path / "station.yaml"
+    path.write_text(text.replace("data: ../data/first-camera", "data: /dev/null"))
+    path.write_text(path.read_text().replace("recipes: [", f"recipes: [{ROOT}/station_configs/"))
+    path.write_text(path.read_text().replace("models: ../models", f"models: {ROOT / 'models'}"))
+    result = inspector("run", str(path))
+    assert result.returncode == 2
+    assert result.stderr.strip() == "/dev/null/run: Not a directory"
 
 
 def test_the_doctor_knows_what_a_station_needs() -> None:

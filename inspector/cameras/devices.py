@@ -6,6 +6,7 @@ acquirer of one device. Imports config; ``genicam.py`` and ``inspector cameras``
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,14 +30,28 @@ _INFO = ("id_", "vendor", "model", "serial_number", "user_defined_name", "tl_typ
 
 
 def enumerate_devices(producers: Sequence[str]) -> Harvester:
-    """A harvester that has looked for devices. ``ProducerError`` when a producer is missing."""
+    """A harvester that has looked for devices. ``ProducerError`` when a producer is missing, or
+    when none of them can be loaded: harvesters passes over such a file without a word."""
     files = [file for producer in producers for file in producer_files(producer)]
     harvester = Harvester()
     for file in dict.fromkeys(files):
         harvester.add_file(str(file))
     with _quiet():
         harvester.update()
+    if not harvester._producers:
+        harvester.reset()
+        raise ProducerError(
+            "; ".join(f"producer {file}: {_why_not_loaded(file)}" for file in files)
+        )
     return harvester
+
+
+def _why_not_loaded(file: Path) -> str:
+    try:
+        library = ctypes.CDLL(str(file))
+    except OSError as error:
+        return f"is no library that can be loaded here: {error}"
+    return "cannot be used" if hasattr(library, "GCInitLib") else "is no GenTL producer"
 
 
 def select(harvester: Harvester, config: Camera) -> dict[str, Any]:
@@ -77,29 +92,44 @@ def device_row(info: Any) -> dict[str, Any]:
 
 
 def list_devices(producers: Sequence[str] = ("path", "virtual")) -> list[dict[str, Any]]:
-    """Every device that the producers see, JSON-able. A producer that is missing sees none."""
+    """Every device that the producers see, JSON-able. A producer that is missing sees none;
+    ``ProducerError`` when nobody sees any and one cannot be loaded."""
     rows: list[dict[str, Any]] = []
-    for files in _present(producers):
-        harvester = enumerate_devices([str(files)])
+    broken: ProducerError | None = None
+    for file in _present(producers):
+        try:
+            harvester = enumerate_devices([str(file)])
+        except ProducerError as error:
+            broken = error
+            continue
         try:
             rows += [device_row(info) for info in harvester.device_info_list]
         finally:
             harvester.reset()
+    if broken is not None and not rows:
+        raise broken
     return rows
 
 
 def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
-    """Every feature of the device with serial, user id or id ``device``, JSON-able.
+    """Every feature of the device with serial, user id, IP address or id ``device``, JSON-able.
 
     ``CameraRefused`` when no device, or more than one, is that, or when it is in use.
     """
     seen: list[str] = []
+    broken = ""
     for file in _present(producers):
-        harvester = enumerate_devices([str(file)])
+        try:
+            harvester = enumerate_devices([str(file)])
+        except ProducerError as error:
+            broken += f"; {error}"
+            continue
         try:
             there = [device_row(info) for info in harvester.device_info_list]
             found = [
-                i for i, d in enumerate(there) if device in (d["serial"], d["user_id"], d["id"])
+                i
+                for i, d in enumerate(there)
+                if device and device in (d["serial"], d["user_id"], d["ip"], d["id"])
             ]
             seen += [d["serial"] or d["id"] for d in there]
             if len(found) > 1:
@@ -112,7 +142,8 @@ def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
                     acquirer.destroy()
         finally:
             harvester.reset()
-    raise CameraRefused(f"no camera is {device}; there are: {', '.join(seen) or 'none'}")
+    there_are = ", ".join(seen) or "none"
+    raise CameraRefused(f"no camera is {device}; there are: {there_are}{broken}")
 
 
 def _present(producers: Sequence[str]) -> Iterator[Path]:

@@ -64,7 +64,8 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if type(error).__module__.startswith("inspector.") or isinstance(error, OSError):
-            console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+            said = _sentence(error)
+            console.print(said, style="red", markup=False, highlight=False, soft_wrap=True)
             sys.exit(2)
         handle, name = tempfile.mkstemp(prefix="inspector-", suffix=".log")
         with os.fdopen(handle, "w") as log:
@@ -72,3 +73,10 @@ def main() -> None:
         message = f"internal error: {type(error).__name__}: {error}\nPlease report it with {name}"
         console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(70)
+
+
+def _sentence(error: Exception) -> str:
+    """What the operating system refused, as ``file: why``, without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

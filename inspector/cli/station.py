@@ -66,20 +66,22 @@ def doctor(as_json: Json = False) -> None:
 
 @config.command("check")
 def config_check(station: StationFile, as_json: Json = False) -> None:
-    """Read a station file and name every mistake in it.
+    """Read a station file, its recipes and its models' cards, and name every mistake in them.
 
     Example: inspector config check station_configs/bottle-line.yaml
     """
+    from inspector.check import check
     from inspector.config import ConfigError, load_station
 
     try:
-        load_station(station)
+        check(load_station(station))
         problems: list[dict[str, Any]] = []
     except ConfigError as error:
         if not as_json:
             raise
         problems = [
-            {"line": p.line, "field": p.field, "message": p.message} for p in error.problems
+            {"file": str(error.file), "line": p.line, "field": p.field, "message": p.message}
+            for p in error.problems
         ]
     if as_json:
         print(json.dumps({"file": str(station), "ok": not problems, "problems": problems}))
