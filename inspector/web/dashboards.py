@@ -109,7 +109,7 @@ def build(desk: Desk, sessions: Sessions) -> None:
                 put(draw(shown, board))
 
     @page(
-        desk, sessions, WALL, word="nav.wall", icon="zoom", action=Action.VIEW,
+        desk, sessions, WALL, word="nav.wall", icon="fit", action=Action.VIEW,
         under=f"{DESK}{PATH}",
     )  # fmt: skip
     async def wall(
@@ -250,7 +250,7 @@ def _filters(shown: Shown, asked: Asked, known: Known) -> None:
             icon("search")
             ui.html(f"<span>{shown.word('board.show')}</span>", sanitize=False)
         chosen = {name: value for name, value in asdict(asked).items() if value}
-        _way(shown, "zoom", "nav.wall", f"{DESK}{WALL}?{urlencode(chosen)}")
+        _way(shown, "fit", "nav.wall", f"{DESK}{WALL}?{urlencode(chosen)}")
         if asked.batch:
             _way(shown, "batches", "lot.all", f"{DESK}/batch?{urlencode({'id': asked.batch})}")
 

@@ -231,7 +231,7 @@ function histogram() {
 }
 
 function gallery() {
-  const toggle = button("zoom", say("heat"), () => {
+  const toggle = button("heat", say("heat"), () => {
     heat = !heat;
     judge();
   });
