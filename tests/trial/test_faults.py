@@ -35,7 +35,7 @@ def faulty(
         {"at_part": part, "do": fault, "cameras": 1} for part, fault in PICTURE_FAULTS.items()
     ]
     schedule += [
-        {"at_part": LATE_PART, "do": "delay", "ms": 400, "cameras": 1},
+        {"at_part": LATE_PART, "do": "delay", "ms": 600, "cameras": 1},
         {"at_part": LOST_PART, "do": "disconnect", "ms": 700, "cameras": 2},
         {"at_part": CUT_PART, "do": "cut", "ms": 600},
         {"at_part": SLOW_PART, "do": "slow", "ms": 60},
