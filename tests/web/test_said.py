@@ -57,7 +57,8 @@ RAISING = [
     *sorted((INSPECTOR / "web").glob("*.py")), *sorted((INSPECTOR / "teach").glob("*.py")),
     *sorted((INSPECTOR / "release").glob("*.py")), *sorted((INSPECTOR / "cameras").glob("*.py")),
     *sorted((INSPECTOR / "line").glob("*.py")), *sorted((INSPECTOR / "quality").glob("*.py")),
-    *(INSPECTOR / f"{name}.py" for name in ("draft", "heat", "identity", "newstep", "retry")),
+    *sorted((INSPECTOR / "identity").glob("*.py")),
+    *(INSPECTOR / f"{name}.py" for name in ("draft", "heat", "newstep", "retry")),
     *(INSPECTOR / "store" / f"{name}.py" for name in (
         "holds", "recipes", "reviews", "signatures",
     )),
