@@ -272,11 +272,14 @@ class Compare:
         for n in np.argsort(-areas, kind="stable"):
             if areas[n] >= params.area_px and thick[n] >= params.thick_px:
                 x, y, w, h = (int(v) for v in stats[n, :4])
-                if min(x, y, width - x - w, height - y - h) < rim:
-                    continue
                 cut = (slice(y, y + h), slice(x, x + w))
-                spot = (labels[cut] == n) & (off[cut] > 0)
-                found.append(Difference(x, y, spot, int(areas[n]), float(thick[n])))
+                spot = ((labels[cut] == n) & (off[cut] > 0)).astype(np.uint8)
+                # Joining fills what is near the rim up to it.
+                left, top, w, h = (int(v) for v in cv2.boundingRect(spot))
+                x, y, spot = x + left, y + top, spot[top : top + h, left : left + w]
+                if min(x, y, width - x - w, height - y - h) >= rim:
+                    one = Difference(x, y, spot > 0, int(areas[n]), float(thick[n]))
+                    found.append(one)
         return found
 
     def _settled(self, seen: Pixels) -> Place | None:

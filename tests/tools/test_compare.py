@@ -127,8 +127,9 @@ def test_what_reaches_the_rim_is_none_where_the_rim_is_not_trusted(recipe_of: Re
     assert labels(judge(recipe_of(PLATE % ", settle_px: 0", good=good), part)) == ["foreign"]
     trusting_less = recipe_of(PLATE % ", settle_px: 0, rim_px: 1", good=good)
     assert judge(trusting_less, part).outcome is Outcome.PASS
-    part[50:70, 20:40] = 220
-    assert labels(judge(trusting_less, part)) == ["foreign"]
+    part[50:70, 3:23] = 220  # nearer to the rim than what lies so near each other is joined over
+    joining = recipe_of(PLATE % ", settle_px: 0, rim_px: 1, join_px: 9", good=good)
+    assert [f.box for f in judge(joining, part).findings] == [(2, 49, 24, 71)]
 
 
 def test_several_golden_pictures_make_the_range_that_good_ones_differ_by(
