@@ -111,6 +111,14 @@ def teach_anomaly(
             megapixels=megapixels,
             progress=told,
         )
+    if stands := report.get("stands_out"):
+        known = picture_files(good, MOST_GOOD)
+        stands["pictures"] = [str(known[number]) for number in stands.pop("numbers")]
+        console.print(
+            f"[yellow]{', '.join(stands['pictures'])}: far from all other good pictures, and what "
+            f"sets the limit, {stands['limit']:g}. If that is no good part, take it out and teach "
+            f"again; without it the limit is {stands['limit_without']:g}, and less passes.[/]"
+        )
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
     else:

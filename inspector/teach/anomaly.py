@@ -48,6 +48,9 @@ way of each source alone 0.825."""
 LOUDER = 1.0
 """By so many standard deviations of good pictures must what is seen in a large picture's own size
 stand out more than what the others see: where there is nothing small, it adds little noise."""
+STANDS_OUT = 0.001
+"""Share of good parts, by the others, that would score as high as one that stands out."""
+MOST_STAND_OUT = 3
 Grids = dict[str, NDArray[np.float16]]
 Scores = NDArray[np.float64]
 Maps = tuple[list[Map], list[Map], list[Map]]
@@ -143,6 +146,13 @@ def teach_anomaly(
     report["compared"] = {j.member.name: round(j.auroc, 4) for j in judged}
     if own_size:
         report["own_size"] = own_size
+    if out := standing_out(scores[0]):
+        others = np.delete(scores[0], out)
+        report["stands_out"] = {
+            "numbers": out,
+            "limit": round(bank.limit, 2),
+            "limit_without": round(with_limit(bank, others, false_reject).limit, 2),
+        }
     return Taught(replace(bank, report=report), report, tuple(made), tuple(owners), maps)
 
 
@@ -194,6 +204,22 @@ def with_limit(bank: Bank, good: Scores, false_reject: float) -> Bank:
     seen = float(np.sort(good)[n - 1 - math.floor(false_reject * n)])
     limit = max(middle + reach * spread, seen + 0.1 * spread)
     return replace(bank, limit=limit, scale=max(limit - middle, 0.5))
+
+
+def standing_out(good: Scores) -> list[int]:
+    """Which good pictures score far above all others, the highest first: one that is no good part
+    after all sets the limit, and the defects below it pass."""
+    out: list[int] = []
+    while len(out) < min(MOST_STAND_OUT, len(good) // 10):
+        rest = np.array([i for i in range(len(good)) if i not in out])
+        top = int(rest[good[rest].argmax()])
+        others = good[rest[rest != top]]
+        n, spread = len(others), max(float(others.std(ddof=1)), 0.05)
+        reach = student_t(1 - STANDS_OUT, n - 1) * math.sqrt(1 + 1 / n)
+        if good[top] <= others.mean() + reach * spread:
+            break
+        out.append(top)
+    return out
 
 
 def report_of(

@@ -26,10 +26,8 @@ def read_pictures(folder: Path, most: int = 0, bits: int | None = None) -> list[
     spread. ``bits`` are those of values in files of sixteen, by default as the folder's files have
     them. Raises ``TeachError`` when there are none, or when one cannot be read.
     """
-    paths = picture_files(folder)
+    paths = picture_files(folder, most)
     bits = bits or bits_of(paths) or DEPTHS[-1]
-    if most and len(paths) > most:
-        paths = [paths[i * len(paths) // most] for i in range(most)]
     pictures, flaws = [], []
     for path in paths:
         pixels, flaw = read_image(path, bits)
@@ -47,13 +45,15 @@ def read_pictures(folder: Path, most: int = 0, bits: int | None = None) -> list[
     return pictures
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """The picture files in ``folder`` and below, sorted by name. Raises ``TeachError`` when there
-    are none."""
+def picture_files(folder: Path, most: int = 0) -> list[Path]:
+    """The picture files in ``folder`` and below, sorted by name; with ``most``, so many of them,
+    evenly spread. Raises ``TeachError`` when there are none."""
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "is not there"
         raise TeachError(f"{folder} {what}; name a folder of pictures ({', '.join(SUFFIXES)})")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise TeachError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
+    if most and len(paths) > most:
+        return [paths[i * len(paths) // most] for i in range(most)]
     return paths

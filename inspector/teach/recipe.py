@@ -46,7 +46,8 @@ def teach(
     ``bits`` are those of the values in the files that the pictures came from, where these keep
     sixteen: the recipe says so to who judges others. Pictures are looked at in ``megapixels``, and
     large ones also in their own size for what is small. Good pictures of another shape than nearly
-    all of them are left out. Raises ``TeachError``, ``ConfigError``, ``ModelError`` or ``OSError``.
+    all of them are left out; ``stands_out`` gives the numbers of those far from all others. Raises
+    ``TeachError``, ``ConfigError``, ``ModelError`` or ``OSError``.
     """
     next_revision(out)
     shelf = Shelf(models, threads)
@@ -66,6 +67,8 @@ def teach(
     if run is not None:
         taught = add_network(taught, good, bad, run, shelf, false_reject, progress, epochs)
     report = {**taught.report, **({"left_out": left_out} if left_out else {})}
+    if stands := report.get("stands_out"):
+        report["stands_out"] = {**stands, "numbers": [kept[i] for i in stands["numbers"]]}
     digest = write_recipe(taught.bank, report, out, roi, leader, bits)
     return {"recipe": str(out), "bank": digest, **report}
 

@@ -15,7 +15,7 @@ from surfaces import scratched, surface
 from inspector.cli import main
 from inspector.recipe import load
 from inspector.teach import TeachError, read_pictures, teach, teach_anomaly
-from inspector.teach.anomaly import auroc, student_t
+from inspector.teach.anomaly import auroc, standing_out, student_t
 from inspector.tools.onnx import Shelf
 from inspector.tools.selfmade import KINDS, spoilt
 from inspector.virtual.bottle import PartSpec, render_part
@@ -102,6 +102,30 @@ def test_defects_that_are_given_are_reported_with_their_interval(good: Path) -> 
     taught = teach_anomaly(read_pictures(good), Shelf(MODELS), bad)
     assert taught.report["defects"]["of"] == 4
     assert taught.report["defects"]["auroc"] == 1.0
+
+
+def test_a_good_picture_that_is_none_is_named_by_its_file(
+    inspector: Command, tmp_path: Path
+) -> None:
+    """It sets the limit, so that faint defects pass: whoever teaches is told to look at it."""
+    folder = fill(tmp_path / "sorted", 16, lambda n: scratch(n) if n == 11 else surface(n, SIZE))
+    status, out, err = inspector(
+        "teach", "anomaly", "--good", str(folder), "--out", str(tmp_path / "s.yaml"),
+        "--models", str(MODELS), "--json",
+    )  # fmt: skip
+    stands = json.loads(out)["stands_out"]
+
+    assert status == 0 and stands["pictures"] == [str(folder / "11.png")]
+    assert stands["limit_without"] < 0.7 * stands["limit"]
+    assert "11.png" in err and "far from all other good pictures" in " ".join(err.split())
+
+
+def test_good_pictures_that_differ_as_good_ones_do_stand_out_nowhere() -> None:
+    rng = np.random.default_rng(6)
+    alike = [standing_out(rng.normal(0, 1, 40)) for _ in range(200)]
+    assert sum(map(bool, alike)) < 20
+    assert standing_out(np.array([*rng.normal(0, 1, 40), 9.0, 7.0])) == [40, 41]
+    assert standing_out(np.array([*rng.normal(0, 1, 7), 9.0])) == [], "too few to say"
 
 
 def test_another_backbone_looks_where_it_is_named(good: Path) -> None:
