@@ -156,8 +156,13 @@ HELP: Sequence[tuple[str, str]] = (
      "按标签单独设定的外扩：长到导线上或咬入导线的差异，在两幅图像相同处仍会延续。"),
     ("Contrast, as a share of the taught one.", "对比度与示教时之比。"),
     ("Differences nearer to each other than this are one.", "间距小于此值的差异合为一处。"),
-    ("Differences that are thinner than this everywhere are the play of edges.",
-     "处处薄于此值的差异是边缘的正常波动。"),
+    ("Differences that are thinner than this everywhere are the play of edges; so is what is "
+     "thinner of others, but within join_px of where they are thick.",
+     "处处薄于此值的差异是边缘的正常波动；"
+     "其余差异中较薄的部分也是，但距其较厚处 join_px 以内的除外。"),
+    ("Differences that come nearer than this to the rim of what is compared are none: what goes "
+     "on beyond it is not seen. 0 judges them too.",
+     "距比较范围边缘小于此值的差异不计：边缘以外看不到。0 表示也判定。"),
     ("Edges may be off by this much.", "边缘允许偏移的量。"),
     ("Every code must hold a valid GS1 element string.", "每个条码都必须是有效的 GS1 数据串。"),
     ("Fewer codes than this reject the part.", "条码少于此数时剔除工件。"),

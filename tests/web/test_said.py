@@ -102,14 +102,14 @@ PIECES = {
     "part {} {}", "parts {} {}", "without a number", "{} parts {} {}", "a part {} {}",
     "of parts {}", "one {} {}", "{} to {}",
     "serial {}, user_id {}", ", ip {}", "no camera has", "{} cameras have",
-    "{}: {} {}; there are: {}", "; did you mean {}?", "did you mean {}? ",
+    "{}: {} {}; there are: {}", "; {}", "; did you mean {}?", "did you mean {}? ",
     "{}: has no {}; {}it has {}", "{} is not {}", " {}",
     # `parts`: how many teach; `bundle`, `newstep`: what another's sentence begins with
     "{}, not {}", "{}: {}: {}", "Value error, ",
     "{} good parts{} by recipe {} have a kept picture of {}, {} are needed; let the line run, and"
     " have the station file keep pictures of more passes (`store.pass_image_every`)",
     # what is no sentence
-    "DD MMM YYYY", "DD MMM YY", "DD MMM", "recipe failed",
+    "DD MMM YYYY", "DD MMM YY", "DD MMM", ", MMMM", "recipe failed",
 }  # fmt: skip
 """Pieces of sentences; whole ones of each stand in `WHOLE`."""
 WHOLE = (
