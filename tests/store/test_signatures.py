@@ -123,7 +123,6 @@ def test_one_that_is_taken_out_or_changed_is_found(users: Users, filled: Path) -
         (body.replace(b"approved", b"declined"), given.position),
     )
     desk.commit()
-    desk.close()
     assert not store.verify(filled).ok
     desk.execute("DELETE FROM record WHERE position = ?", (given.position,))
     desk.commit()
