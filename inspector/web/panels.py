@@ -81,7 +81,7 @@ def pareto(shown: Shown, counted: Sequence[tuple[str, int]]) -> str:
 def control(shown: Shown, found: Period) -> str:
     """The share of rejected parts in a period's slices, with limits and where a rule spoke."""
     held = [s for s in found.slices if s.parts - s.errors > 0]
-    title = shown.word("board.spc", len(held))
+    title = shown.word("board.spc", len(held)) if len(held) > 1 else shown.word("board.spc.none")
     if len(held) < 2:
         said = shown.word("board.spc.one", f"{found.rejected:,}", f"{found.parts:,}")
         return panel(title, f'<p class="none">{html.escape(said)}</p>', "wide")

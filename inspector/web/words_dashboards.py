@@ -30,6 +30,7 @@ EN = {
     "board.over_time": "Parts over time",
     "board.pareto": "Defects by frequency, and their share together",
     "board.spc": "Control chart (p) of rejected parts in {0} consecutive slices",
+    "board.spc.none": "Control chart (p) of rejected parts",
     "board.spc.one": "A control chart takes two slices of time with judged parts; so far there is"
     " one at most: {0} rejected of {1} parts.",
     "board.spc.rule": "▲ a rule has spoken",
@@ -73,6 +74,7 @@ ZH = {
     "board.over_time": "工件数随时间变化",
     "board.pareto": "缺陷频次及累计占比",
     "board.spc": "剔除率控制图（p 图），{0} 个连续时段",
+    "board.spc.none": "剔除率控制图（p 图）",
     "board.spc.one": "控制图至少需要两个有判定工件的时段；目前最多一个：{1} 件中剔除 {0} 件。",
     "board.spc.rule": "▲ 判异规则触发",
     "board.spc.limits": "– – 3σ 控制限",
