@@ -8,6 +8,7 @@ cameras use it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ Value = bool | int | float | str
 Limits = tuple[float | None, float | None, float | None]
 """Minimum, maximum, increment."""
 
+_LOST_PACKETS = re.compile(r"(Lost|Missed|Failed)_?Packet|Packets?_?(Lost|Missed|Failed)")
 _READABLE = (EAccessMode.RO, EAccessMode.RW)
 _WRITABLE = (EAccessMode.WO, EAccessMode.RW)
 _KINDS = {
@@ -92,6 +94,20 @@ def read(node_map: Any, name: str) -> Value | None:
     if not has(node_map, name):
         return None
     return _value(node_map.get_node(name))
+
+
+def lost_packets(node_maps: Iterable[Any]) -> Any:
+    """The first node of ``node_maps`` that counts lost packets; None where there is none.
+
+    No standard names it: ``StreamLostPacketCount``, ``StreamMissedPacketCount``,
+    ``Statistic_Failed_Packet_Count``, ``StatPacketMissed`` are the makers' words.
+    """
+    for node_map in node_maps:
+        for node in _features(node_map) if node_map is not None else ():
+            counts = node.node.principal_interface_type == EInterfaceType.intfIInteger
+            if counts and _LOST_PACKETS.search(node.node.name):
+                return node
+    return None
 
 
 def snapshot(described: Iterable[Mapping[str, Any]]) -> dict[str, Value]:

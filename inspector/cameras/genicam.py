@@ -70,6 +70,7 @@ class GenicamCamera:
         acquirer.start()
         self._clock = CameraClock(nodes, acquirer.device.module)
         self._stream = acquirer.data_streams[0].module
+        self._packets = features.lost_packets((acquirer.data_streams[0].node_map, nodes))
         (self._event,) = acquirer._new_buffer_event_monitor_dict.values()
         self._edge_node = self._chunk_of_edges(nodes)
         self._chunk_adapter = acquirer._chunk_adapter
@@ -208,6 +209,9 @@ class GenicamCamera:
         self._clock.look()
         with suppress(*GENTL_ERRORS):
             self._counters.underruns = int(self._stream.num_underrun)
+        with suppress(*GENTL_ERRORS):
+            if self._packets is not None:
+                self._counters.lost_packets = int(self._packets.get_value(False, True))
         return answer | asdict(self._counters)
 
     def signals(self) -> dict[str, bool]:
@@ -228,7 +232,7 @@ class GenicamCamera:
             with suppress(Exception):
                 acquirer.destroy()
         self._event = self._stream = self._nodes = self._trigger = None
-        self._chunk_adapter = self._edge_node = None
+        self._chunk_adapter = self._edge_node = self._packets = None
         self._views.clear()
         with suppress(Exception):
             self._harvester.reset()

@@ -67,6 +67,8 @@ class Counters:
     missed_triggers: int = 0
     underruns: int = 0
     """Pictures for which the host had no buffer ready."""
+    lost_packets: int = 0
+    """Packets that did not come, resent or not, where the producer or the camera counts them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ BACK = 0.9
 """An order is over when the indicator has come back to this share of its way to the limit."""
 _LABELLED = re.compile(r'^(\w+)\{view="(\w+)"\}$')
 _BUCKET = re.compile(r'^stage_ms_bucket\{stage="(\w+)",le="([^"]+)"\}$')
-LOST = ("camera_incomplete", "camera_lost_frames", "camera_underruns")
+LOST = (
+    "camera_incomplete", "camera_lost_frames", "camera_underruns", "camera_lost_packets",
+)  # fmt: skip
 ADVICE = {
     "temperature": "Clean the camera's vents and check the air of its housing.",
     "lost_frames": "Check cable, connectors and switch of the camera.",

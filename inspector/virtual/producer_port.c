@@ -44,6 +44,7 @@ static GC_ERROR open_stream(DEV_HANDLE h, const char *id, DS_HANDLE *out) {
   memset(c->buffers, 0, sizeof c->buffers);
   c->input.count = c->output.count = 0;
   c->streaming = c->event_registered = c->kills = 0;
+  c->lost_packets = 0;
   c->stream_open = 1;
   *out = &c->stream_open;
   return GC_ERR_SUCCESS;
@@ -74,7 +75,7 @@ GC_API DevGetParentIF(DEV_HANDLE h, IF_HANDLE *out) {
   LOCKED(device_of(h) ? (*out = &interface_handle, GC_ERR_SUCCESS) : last_error);
 }
 
-/* ---- ports: the remote device has a node map, the host's own modules an empty one ---- */
+/* ---- ports: the remote device has a node map, the interface and the stream a small one ---- */
 
 #define XML_HEAD                                                                                   \
   "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n"                                                    \
@@ -92,7 +93,7 @@ static uint64_t selected_device; /* DeviceSelector of the interface */
 
 /* The interface knows its devices' addresses, as a GigE Vision interface does (GenTL SFNC). */
 enum { IF_SELECTOR = 0x0, IF_LAST = 0x8, IF_ADDRESS = 0x10, IF_DEVICE_ID = 0x1000 };
-#define IF_REGISTER(name, address, access)                                                         \
+#define REGISTER(name, address, access)                                                         \
   "  <IntReg Name=\"" name "\"><Address>" address "</Address><Length>8</Length><AccessMode>" access \
   "</AccessMode><pPort>Device</pPort><Cachable>NoCache</Cachable>"                                 \
   "<Endianess>LittleEndian</Endianess></IntReg>\n"
@@ -108,8 +109,18 @@ static const char interface_xml[] =
     "  <StringReg Name=\"DeviceID\" NameSpace=\"Standard\"><Address>0x1000</Address>"
     "<Length>64</Length><AccessMode>RO</AccessMode><pPort>Device</pPort>"
     "<Cachable>NoCache</Cachable></StringReg>\n"
-    IF_REGISTER("SelectorReg", "0x0", "RW") IF_REGISTER("LastReg", "0x8", "RO")
-    IF_REGISTER("AddressReg", "0x10", "RO")
+    REGISTER("SelectorReg", "0x0", "RW") REGISTER("LastReg", "0x8", "RO")
+    REGISTER("AddressReg", "0x10", "RO")
+    XML_TAIL;
+
+/* The stream counts the packets that did not come, as the makers' producers do. */
+static const char stream_xml[] =
+    XML_HEAD
+    "  <Category Name=\"Root\" NameSpace=\"Standard\">"
+    "<pFeature>StreamLostPacketCount</pFeature></Category>\n"
+    "  <Integer Name=\"StreamLostPacketCount\" NameSpace=\"Custom\">"
+    "<pValue>LostPacketsReg</pValue></Integer>\n"
+    REGISTER("LostPacketsReg", "0x0", "RO")
     XML_TAIL;
 
 static GC_ERROR read_interface(uint64_t address, void *out, size_t size) {
@@ -135,7 +146,9 @@ static struct description describe(PORT_HANDLE h) {
   if (port_of(h)) return (struct description){device_xml, XML_NAME, device_xml_bytes};
   if (h == &interface_handle && interface_open)
     return (struct description){interface_xml, "inspector_virtual_interface.xml", sizeof interface_xml - 1};
-  if ((h == &system_handle && system_open) || device_of(h) || stream_of(h))
+  if (stream_of(h))
+    return (struct description){stream_xml, "inspector_virtual_stream.xml", sizeof stream_xml - 1};
+  if ((h == &system_handle && system_open) || device_of(h))
     return (struct description){module_xml, "inspector_virtual_module.xml", sizeof module_xml - 1};
   return (struct description){NULL, NULL, 0};
 }
@@ -145,6 +158,10 @@ static GC_ERROR read_port(PORT_HANDLE h, uint64_t address, void *out, size_t siz
   struct description d = describe(h);
   if (!d.text) return last_error;
   if (d.text == interface_xml && address < XML_ADDRESS) return read_interface(address, out, size);
+  if (d.text == stream_xml && address == 0 && size == 8) {
+    memcpy(out, &stream_of(h)->lost_packets, 8);
+    return GC_ERR_SUCCESS;
+  }
   if (address < XML_ADDRESS || address - XML_ADDRESS + size > d.bytes)
     return fail(GC_ERR_INVALID_ADDRESS, "past the description");
   memcpy(out, d.text + (address - XML_ADDRESS), size);

@@ -24,7 +24,7 @@ struct film_header {
   uint32_t version, width, height, pixel_format, frame_count, frame_bytes;
   uint64_t data_offset;
 };
-enum { FILM_HEADER_BYTES = 4096 };
+enum { FILM_HEADER_BYTES = 4096, PACKET_BYTES = 1400 /* of a picture, in one packet of GigE Vision */ };
 
 struct shot { /* what to take a picture of, and how it goes wrong */
   uint64_t picture, t_ns, edge;
@@ -346,6 +346,7 @@ static void take_picture(struct camera *c, const struct shot *shot) {
   int lines = (int)b->height / (b->incomplete ? 2 : 1);
   if (b->incomplete) b->filled = picture_bytes(b->pixel_format, b->width, (uint64_t)lines);
   if (b->filled > b->size) lines = 0, b->filled = 0;
+  c->lost_packets += (b->image_bytes - b->filled + PACKET_BYTES - 1) / PACKET_BYTES;
   struct chunk chunk = {frame_id, b->timestamp_ns, shot->edge, as_float(c->reg[REG_EXPOSURE_TIME])};
   const uint8_t *from = c->film + FILM_HEADER_BYTES + picture * c->film_frame_bytes;
   size_t sensor_width = c->reg[REG_SENSOR_WIDTH];

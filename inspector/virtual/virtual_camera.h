@@ -122,7 +122,7 @@ struct camera {
   struct buffer buffers[BUFFERS_MAX];
   struct fifo input, output;
   pthread_cond_t filled; /* a buffer waits in output, or the wait is off */
-  uint64_t delivered, started, underruns, missed;
+  uint64_t delivered, started, underruns, missed, lost_packets;
 
   int exposing, stop, joining;
   pthread_t exposer;

@@ -90,3 +90,24 @@ def test_a_description_has_kind_access_limits_and_entries(nodes: Any) -> None:
     assert rows["TriggerSource"]["entries"] == ("Software", "Line0")
     assert rows["ExposureTime"]["unit"] == "us"
     assert rows["DeviceTemperature"]["access"] == "RO"
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("StreamLostPacketCount", True),
+        ("StreamMissedPacketCount", True),
+        ("Statistic_Failed_Packet_Count", True),
+        ("StatPacketMissed", True),
+        ("StreamLostFrameCount", False),
+        ("StreamPacketResendRequestCount", False),
+        ("Statistic_Total_Packet_Count", False),
+        ("GevSCPSPacketSize", False),
+    ],
+)
+def test_lost_packets_are_known_by_the_makers_names(name: str, counts: bool) -> None:
+    assert bool(features._LOST_PACKETS.search(name)) is counts
+
+
+def test_a_camera_that_counts_no_packets_has_no_such_node(nodes: Any) -> None:
+    assert features.lost_packets((None, nodes)) is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from inspector.cameras import list_devices, node_map
 from inspector.cameras.devices import open_device, select
-from inspector.cameras.formats import FORMATS
+from inspector.cameras.formats import FORMATS, Packing, PixelFormat
 from inspector.cameras.genicam import GenicamCamera
 from inspector.cameras.messages import EventKind
 from inspector.cameras.pixels import convert, empty
@@ -176,6 +178,64 @@ def test_a_camera_of_more_bits_is_seen_with_its_high_eight(
         side.give_back()
 
 
+SENT = [
+    *("Mono8", "Mono10", "Mono12", "Mono10p", "Mono12p", "Mono10Packed", "Mono12Packed"),
+    *(f"Bayer{pattern}{bits}" for bits in (8, 10, 12) for pattern in ("RG", "GB", "GR", "BG")),
+    *("RGB8", "BGR8", "RGBa8"),
+]
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_every_pixel_format_comes_through_the_producer(
+    camera_bench: Any, name: str, tmp_path: Path
+) -> None:
+    """A level, sent in any format, is that level of eight bits again; colours keep their places."""
+    form = next(f for f in FORMATS.values() if f.name == name)
+    film = tmp_path / f"{name}.film"
+    frame = sent(form, (40, 90, 160))
+    digest = hashlib.sha256(frame).digest()
+    head = struct.pack("<8s6IQ32s", b"INSPFILM", 1, 64, 48, form.code, 1, len(frame), 4096, digest)
+    film.write_bytes(head.ljust(4096, b"\0") + frame)
+    write_devices(camera_bench.folder / "devices", [Device("V001", "side", film)])
+    with camera(trigger="software", features={"PixelFormat": name}) as side:
+        side.trigger()
+        shot = side.grab(2000)
+        assert isinstance(shot, Shot)
+        assert shot.pixel_format == form.code
+        seen = convert(shot.data, form, 64, 48, empty(form, 64, 48))
+    wanted = np.array([90] if form.channels == 1 else [160, 90, 40])
+    middle = seen.reshape(48, 64, -1)[8:40, 8:56]
+    assert np.array_equal(middle, np.broadcast_to(wanted, middle.shape))
+
+
+def sent(form: PixelFormat, rgb: tuple[int, int, int]) -> bytes:
+    """A picture of 64×48 in one colour, as a camera sends it: the level in the high eight bits."""
+    red, green, blue = rgb
+    if form.layout == "grey":
+        samples = np.full((48, 64), green, np.uint16)
+    elif len(form.layout) == 2:
+        at = {"R": red, "G": green, "B": blue}
+        first, second = form.layout
+        below = {"RG": "GB", "GB": "RG", "GR": "BG", "BG": "GR"}[form.layout]
+        tile = [[at[first], at[second]], [at[c] for c in below]]
+        samples = np.tile(np.array(tile, np.uint16), (24, 32))
+    else:
+        at = {"R": red, "G": green, "B": blue, "a": 255}
+        return bytes([at[c] for c in form.layout]) * (48 * 64)
+    samples = samples.reshape(-1) << form.bits - 8
+    if form.packing is Packing.BYTE:
+        return samples.astype(np.uint8).tobytes()
+    if form.packing is Packing.WORD:
+        return samples.astype("<u2").tobytes()
+    if form.packing is Packing.GEV:
+        low = samples & (1 << form.bits - 8) - 1
+        high = samples >> form.bits - 8
+        three = (high[0::2], low[0::2] | low[1::2] << 4, high[1::2])
+        return np.stack(three, 1).astype(np.uint8).tobytes()
+    bits = samples[:, None] >> np.arange(form.bits) & 1
+    return np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little").tobytes()
+
+
 def test_gaps_in_the_cameras_counters_are_counted_apart(camera_bench: Any) -> None:
     with camera() as side:
         for fault in (Fault.NONE, Fault.DROP, Fault.MISS_TRIGGER, Fault.INCOMPLETE, Fault.NONE):
@@ -188,6 +248,9 @@ def test_gaps_in_the_cameras_counters_are_counted_apart(camera_bench: Any) -> No
         counted = side.counters
         assert (counted.frames, counted.lost_frames) == (2, 1)
         assert (counted.incomplete, counted.missed_triggers) == (1, 1)
+        assert counted.lost_packets == 0, "until the stream is asked"
+        side.statistics()
+        assert counted.lost_packets == 2, "half of 64×48 bytes, in packets of 1400"
 
 
 def test_a_lost_camera_is_told_and_its_successor_opens(camera_bench: Any) -> None:
