@@ -189,7 +189,7 @@ def steps(studio: Studio) -> None:
     studio.take("unsigned", act=start, again=wait("#alarm:not([hidden])"), ready=RUNS)
     waits = "#do-checks[data-due]"
     studio.take("alarms", act=touch("#alarm-all"), again=wait("dialog[open]"), ready=waits)
-    studio.take("clearance", act=touch("#do-checks"), again=wait(".ticks"), ready=waits)
+    studio.take("clearance", act=due, again=wait(".ticks"), ready=waits)
     studio.take("first-article", act=cleared, again=wait(".steps li"), ready=waits)
 
 
@@ -209,14 +209,19 @@ def calm(page: Page) -> None:
             page.wait_for_timeout(500)
 
 
-def cleared(page: Page) -> None:
-    """Line clearance signed; what follows it comes by itself."""
-    for _ in range(60):  # a line that was not heard yet awaits nothing
+def due(page: Page) -> None:
+    """The checks that the line awaits; one that was not heard yet awaits nothing."""
+    for _ in range(60):
         page.locator("#do-checks").click()
         page.wait_for_timeout(500)
         if page.locator(".ticks, .steps").count():
-            break
+            return
         page.keyboard.press("Escape")
+
+
+def cleared(page: Page) -> None:
+    """Line clearance signed; what follows it comes by itself."""
+    due(page)
     ticks = page.locator(".ticks input")
     for index in range(ticks.count()):
         ticks.nth(index).check()
