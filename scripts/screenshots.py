@@ -229,7 +229,7 @@ def people(trial: Trial) -> None:
     batch = {"batch": LOT, "target": 5000}
     with DeskLedger.open(trial.data) as desk:
         for id, order, product, recipe, target in orders:
-            printed = {"lot": id, "date": trial.plan.films.date}
+            printed = {"lot": LOT, "date": trial.plan.films.date}  # what the bottles say
             body = {"action": "plan", "batch": id, "order": order, "product": product,
                     "recipe": recipe, "target": target, "texts": printed}  # fmt: skip
             desk.add("batch", body, "mes")
