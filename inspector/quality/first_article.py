@@ -245,7 +245,7 @@ class Article:
                 continue
             ratio, off = now.focus / was.focus if was.focus else 0.0, now.light - was.light
             sharp.append(f"{view}: {ratio:.0%} of the sign-off")
-            bright.append(f"{view}: {now.light:.0f}, {off:+.0f} from the sign-off")
+            bright.append(f"{view}: {now.light:.0f}, {off:+z.0f} from the sign-off")
             if ratio < self.plan.focus_ratio:
                 focus.state = State.FAILED
             if abs(off) > self.plan.light_levels:
