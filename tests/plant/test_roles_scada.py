@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,12 @@ def obeying(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Obeying]
     line.close()
 
 
+def told_to_its_end(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """In a thread of its own: a browser that another test has opened has its loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(story())).result()
+
+
 @asynccontextmanager
 async def serving(station: Station) -> AsyncIterator[str]:
     """The server of ``serve_opcua``, beside a line whose heartbeat nobody hears."""
@@ -175,7 +182,7 @@ def test_every_role_gets_what_the_table_says_of_opc_ua(
                 async with await client_of(url, tmp_path, f"the-{role}", key) as client:
                     await walk(client, role, whole=role is Role.ADMIN)
 
-    asyncio.run(story())
+    told_to_its_end(story)
     given = {(c.command, *c.principal.roles) for c in obeying.commands}
     assert given <= {(action, role) for action in Action for role in MAY[action]}
 
@@ -225,7 +232,7 @@ def test_every_role_gets_what_the_table_says_of_mqtt(
                     denied = "may not" in answers[f"{role}-{action}"].get("error", "")
                     assert denied == (role not in MAY[action]), (action, role)
 
-    asyncio.run(story())
+    told_to_its_end(story)
     assert {c.principal.id for c in obeying.commands} == {"mqtt"}
     given = {(c.command, *c.principal.roles) for c in obeying.commands}
     assert given <= {(action, role) for action in Action for role in MAY[action]}
@@ -269,7 +276,7 @@ def test_every_role_gets_what_the_table_says_of_sparkplug(
                 }  # fmt: skip
                 assert denied == {str(a) for a in commands if role not in MAY[a]}, role
 
-    asyncio.run(story())
+    told_to_its_end(story)
     assert {c.principal.id for c in obeying.commands} == {"mqtt"}
 
 
