@@ -126,6 +126,21 @@ def test_what_the_system_refuses_names_the_file_and_no_number(tmp_path: Path) ->
     assert result.stderr.strip() == "/dev/null/run: Not a directory"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("film", "make", "--images", ".", "--out", "none.film", "--size", "0x48"),
+        ("bench", "line", "--size", "0x0"),
+        ("bench", "line", "--size", "641x480"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_picture_without_size_is_no_size(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 2
+    assert words[-1] in result.output
+
+
 def test_the_doctor_knows_what_a_station_needs() -> None:
     rows = json.loads(inspector("doctor", "--json").stdout)
     needed = {row["what"]: row["ok"] for row in rows if row["needed"]}

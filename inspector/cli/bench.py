@@ -36,7 +36,8 @@ def bench_line(
     from inspector.bench_line import bench_line as measure
 
     width, _, height = size.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) % 2 == int(height) % 2 == 0):
+    sides = [int(side) for side in (width, height) if side.isdigit()]
+    if len(sides) < 2 or any(side < 2 or side % 2 for side in sides):
         raise typer.BadParameter(f"{size!r} is no size such as 1280x1024", param_hint="--size")
     with Progress(console=console) as progress:
         task = progress.add_task("", total=1.0)

@@ -205,6 +205,6 @@ def recipe_approve(
 
 def _size(text: str) -> tuple[int, int]:
     width, sep, height = text.lower().partition("x")
-    if not (sep and width.isdigit() and height.isdigit()):
+    if not (sep and width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT, such as 640x480")
     return int(width), int(height)
