@@ -19,6 +19,21 @@ Data = Annotated[Path, typer.Argument(help="The station's data folder.", metavar
 Out = Annotated[Path, typer.Option(help="The file to write.")]
 
 
+@app.command("rebuild-index")
+def rebuild_index(
+    data: Annotated[Path, typer.Argument(help="The data folder of a stopped station.")],
+    as_json: Json = False,
+) -> None:
+    """Make every index and count of the line's ledger again from its records; none is touched.
+
+    Example: inspector rebuild-index data
+    """
+    from inspector import store
+
+    count = store.rebuild_index(data)
+    print(json.dumps({"records": count}) if as_json else f"{count} records indexed")
+
+
 @app.command()
 def verify(
     data: Annotated[Path | None, typer.Argument(help="The station's data folder.")] = None,

@@ -106,6 +106,8 @@ INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 
 Tally = list[int]
 """``[parts, first position, last position, first UTC, last UTC]``."""
+Tallies = dict[tuple[str, int, int], Tally]
+"""By batch, mode's number and outcome's number."""
 
 
 class Rows:
@@ -118,7 +120,7 @@ class Rows:
         self.index: dict[str, list[tuple[Any, ...]]] = {}
         self.owed: dict[tuple[int, int], int | None] = {}
         """Newest gate decision by (stream, sequence): its position if nobody acknowledged it."""
-        self.tallies: dict[tuple[str, int, int], Tally] = {}
+        self.tallies: Tallies = {}
 
     def add(self, table: str, *row: Any) -> None:
         """One index row."""
@@ -156,10 +158,17 @@ def add_verdict_rows(
         rows.add("faulty", position, outcome)
         for shape in defects:
             rows.add("defect", shape, position)
+    count(rows.tallies, context, outcome, position, utc_ns)
+
+
+def count(
+    tallies: Tallies, context: tuple[Any, ...], outcome: int, position: int, utc_ns: int
+) -> None:
+    """One more part of the context's batch and mode."""
     key = (plain(context[3]), context[2], outcome)
-    tally = rows.tallies.get(key)
+    tally = tallies.get(key)
     if tally is None:
-        rows.tallies[key] = [1, position, position, utc_ns, utc_ns]
+        tallies[key] = [1, position, position, utc_ns, utc_ns]
     else:
         tally[0] += 1
         tally[2], tally[4] = position, utc_ns

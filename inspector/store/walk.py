@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -18,7 +19,7 @@ from inspector.store import layout, schema
 from inspector.store.checkpoint import FIRST, MARK_BYTES, Checkpoint, Signed, check, digest_of
 from inspector.store.errors import RecordError
 from inspector.store.merkle import Tree, leaf_hash
-from inspector.store.records import Definition, ImageRecord
+from inspector.store.records import MODES, OUTCOMES, Definition, ImageRecord
 from inspector.store.report import Report
 from inspector.store.tombstone import Graves
 
@@ -47,6 +48,7 @@ class LineWalk:
         self.digests: dict[int, bytes] = {}  # checkpoint number -> digest of its body
         self.roots: dict[int, bytes] = {}  # line size -> signed root
         self.desk_roots: dict[int, tuple[int, bytes]] = {}  # desk size -> checkpoint, root
+        self._counted: schema.Tallies = {}
         self._whole = True  # the tree so far is of every record, so its root means something
 
     def run(self) -> None:
@@ -59,6 +61,7 @@ class LineWalk:
             last = connection.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
             first = connection.execute("SELECT position FROM record ORDER BY position LIMIT 1")
             lowest = next(iter(first.fetchone() or ()), None)
+            tallied = _tallies(connection)  # now, for the line may go on counting
             connection.execute("COMMIT")
             if lowest is not None and lowest < 0:
                 self._report.add(f"line.db record {lowest}", "was added: the first one is 0")
@@ -82,6 +85,7 @@ class LineWalk:
                 previous = checkpoint
             self._stretch(connection, end, None)
             self._indexes(connection)
+            self._counts(tallied)
         finally:
             connection.close()
         self._report.records = end
@@ -171,7 +175,7 @@ class LineWalk:
             if isinstance(record, Definition):
                 self._definitions[position] = record
             elif isinstance(record, Verdict):
-                self._verdict(connection, position, record, layout.fields_of(body)[2])
+                self._verdict(connection, position, record, layout.fields_of(body))
             elif isinstance(record, ImageRecord) and self._images:
                 self._image(position, record)
         except RecordError as error:
@@ -180,15 +184,17 @@ class LineWalk:
             self._report.add(self.where, f"does not hold what such a record holds: {error}")
 
     def _verdict(
-        self, connection: sqlite3.Connection, position: int, verdict: Verdict, context: int
+        self, connection: sqlite3.Connection, position: int, verdict: Verdict, fields: list[Any]
     ) -> None:
         self._report.verdicts += 1
+        context = self._lookup(fields[2]).value
+        schema.count(self._counted, context, fields[4], position, fields[9])
         row = connection.execute(
             "SELECT position FROM verdict WHERE stream = ? AND sequence = ?",
-            (self._lookup(context).value[0], verdict.sequence),
+            (context[0], verdict.sequence),
         ).fetchone()
         if row is None:
-            self._report.add(self.where, "is not in the index, which can be rebuilt")
+            self._report.add(self.where, f"is not in the index; {_REBUILD}")
         elif row[0] != position:
             self._report.add(
                 self.where,
@@ -246,9 +252,43 @@ class LineWalk:
         if indexed > self._report.verdicts and not self._report.problems:
             self._report.add(
                 self.where,
-                f"{indexed} verdicts are indexed, {self._report.verdicts} recorded;"
-                " the index can be rebuilt",
+                f"{indexed} verdicts are indexed, {self._report.verdicts} recorded; {_REBUILD}",
             )
+
+    def _counts(self, tallied: dict[tuple[Any, ...], list[Any]]) -> None:
+        """What pages count a batch's parts by, against the records."""
+        if self._report.problems:
+            return
+        for key in sorted(tallied.keys() | self._counted.keys(), key=repr):
+            said, recorded = tallied.get(key), self._counted.get(key)
+            if said != recorded:
+                mode, outcome = (names.get(n, n) for names, n in zip(_NAMES, key[1:], strict=True))
+                parts, should = (said or [0])[0], (recorded or [0])[0]
+                span = ", not the first to the last" if parts == should else ""
+                self._report.add(
+                    self.where,
+                    f"batch {key[0]!r}, mode {mode}, {outcome}: {parts!r} parts are counted,"
+                    f" {should} recorded{span}; {_REBUILD}",
+                )
+
+
+_NAMES: tuple[dict[Any, str], ...] = (
+    {number: str(mode) for number, mode in enumerate(MODES)},
+    {number: str(outcome) for number, outcome in enumerate(OUTCOMES)},
+)
+_REBUILD = "stop the station and run: inspector rebuild-index"
+
+
+def _tallies(connection: sqlite3.Connection) -> dict[tuple[Any, ...], list[Any]]:
+    """The table of counts as it is; whatever stands in it."""
+    rows = connection.execute(
+        "SELECT batch, mode, outcome, parts, first, last, first_utc, last_utc FROM tally"
+    )
+    return {tuple(map(_text, row[:3])): list(row[3:]) for row in rows}
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytearray) else value
 
 
 def _checkpoints(

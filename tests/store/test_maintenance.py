@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from inspector.cli import app
 from inspector.part import Batch
 from inspector.store import (
     ImageRecord,
@@ -60,6 +64,33 @@ def test_rebuilt_indexes_are_those_that_the_line_wrote(tmp_path: Path) -> None:
     connection.close()
     assert rebuild_index(tmp_path) == len(before["record"])
     assert _tables(tmp_path, names) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE tally SET parts = parts + 1 WHERE outcome = 0",
+        "UPDATE tally SET last = last - 1",
+        "UPDATE tally SET parts = x'00'",
+        "UPDATE tally SET mode = 'auto' WHERE outcome = 0",
+        "DELETE FROM tally",
+        "INSERT INTO tally VALUES ('never', 0, 0, 9, 1, 2, 3, 4)",
+        "UPDATE tally SET batch = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_counts_that_are_not_those_of_the_records_are_found_and_made_again(
+    filled: Path, change: str
+) -> None:
+    """A page that counts a batch reads no record (I1, I4)."""
+    assert verify(filled).ok
+    before = _tables(filled, ["tally"])
+    with closing(sqlite3.connect(filled / "line.db")) as line, line:
+        line.execute(change)
+    report = verify(filled)
+    assert not report.ok and "run: inspector rebuild-index" in str(report.problems[0])
+    done = CliRunner().invoke(app, ["rebuild-index", str(filled), "--json"])
+    assert done.exit_code == 0 and json.loads(done.output)["records"] == report.records
+    assert verify(filled).ok and _tables(filled, ["tally"]) == before
 
 
 def test_indexes_are_not_rebuilt_under_a_running_line(ledger: LineLedger) -> None:
