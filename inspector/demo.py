@@ -45,7 +45,7 @@ def demo(*, parts: int, rate: float, seed: int, page: bool, quiet: bool) -> dict
     try:
         virtual_producer()
     except ProducerError as error:
-        console.print(f"{error}\nWithout it pictures are replayed from a folder, with no gate.")
+        console.print(f"{error}\nWithout it pictures are replayed from a folder, with a file for a gate.")
         return folder_demo(films, home, parts or ENDLESS_FILM, rate)
     plan = Plan(
         films=films,

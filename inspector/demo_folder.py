@@ -1,9 +1,9 @@
 """The demo where no C compiler has built the virtual camera: pictures replayed from a folder.
 
-A film set enters; the station judges its side views with the line's own tools and records them.
-There is no trigger, no gate and no world, so the counts of defective parts, escapes and false
-rejects come from comparing the ledger with the films' truth afterwards, and ``camera`` says
-``folder``. Only the demo imports this.
+A film set enters; the station judges its side views with the line's own tools, records them and
+sets a digital output, here a file. There is no trigger and no world, so each picture is a part; the
+counts of defective parts, escapes and false rejects come from comparing the ledger with the films'
+truth afterwards, and ``camera`` says ``folder``. Only the demo imports this.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import cv2
 from ruamel.yaml import YAML
 
 from inspector import store
-from inspector.part import Outcome
+from inspector.part import GateAction, Outcome
 from inspector.store.query import History
 from inspector.trial import CONFIGS, TrialError, memory_of_tree, wait_for
 from inspector.virtual.film import FilmSet
@@ -29,6 +29,8 @@ def folder_demo(films: FilmSet, home: Path, parts: int, rate: float) -> dict[str
     """Replay ``parts`` pictures at ``rate`` a second. Raises ``TrialError``."""
     pictures, data = home / "pictures", home / "data"
     pictures.mkdir(parents=True)
+    gate = home / "gate"
+    gate.write_text("0\n")
     film = films.film("side")
     for index in range(films.count):
         cv2.imwrite(str(pictures / f"{index:06}.png"), film.picture(index))
@@ -47,6 +49,7 @@ def folder_demo(films: FilmSet, home: Path, parts: int, rate: float) -> dict[str
             }
         ],
         "clock": "trusted",
+        "output": {"path": str(gate)},
         "web": None,
         "batch": {"id": films.lot, "product": films.product, "texts": {"lot": films.lot}},
     }
@@ -58,7 +61,7 @@ def folder_demo(films: FilmSet, home: Path, parts: int, rate: float) -> dict[str
         station = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         if not wait_for(
-            lambda: _recorded(data) >= parts, parts / rate * 2 + 60, lambda: station.poll() is None
+            lambda: _decided(data) >= parts, parts / rate * 2 + 60, lambda: station.poll() is None
         ):
             raise TrialError(f"the station did not judge {parts} parts; read {home}/station.log")
         memory = memory_of_tree(station.pid)
@@ -68,11 +71,11 @@ def folder_demo(films: FilmSet, home: Path, parts: int, rate: float) -> dict[str
     return _report(films, data, parts, rate, memory)
 
 
-def _recorded(data: Path) -> int:
+def _decided(data: Path) -> int:
     if not (data / "line.db").exists():
         return 0
     with History(data) as history:
-        return sum(history.counts().values())
+        return history.gated()[0]
 
 
 def _report(
@@ -83,19 +86,21 @@ def _report(
         raise TrialError(str(walked))
     truth = films.truth()
     with History(data) as history:
-        judged = [p.verdict for p in history.last(1 << 30) if p.verdict.sequence <= parts]
+        seen = list(history.last(1 << 30))
+    told = {p.verdict.sequence: p.gates[-1].action for p in seen if p.gates}
+    judged = [p.verdict for p in seen if p.verdict.sequence <= parts]
     outcomes = {v.sequence: v.outcome for v in judged}
     bad = {n for n in outcomes if truth[(n - 1) % films.count]["defects"]}
     waits = sorted((v.times.verdict_ns - v.times.frame_ns) / 1e6 for v in judged)
     passed = {n for n, outcome in outcomes.items() if outcome is Outcome.PASS}
     return {
-        "triggers": len(outcomes),
+        "triggers": min(parts, max(p.verdict.sequence for p in seen)),
         "verdicts": len(judged),
-        "gate_decisions": len(judged),
+        "gate_decisions": len(told.keys() & outcomes.keys()),
         "passed": len(passed),
         "rejected": sum(outcome is Outcome.REJECT for outcome in outcomes.values()),
         "errors": sum(outcome is Outcome.ERROR for outcome in outcomes.values()),
-        "gate_rejects": 0,
+        "gate_rejects": sum(told.get(n) is GateAction.REJECT for n in outcomes),
         "defective": len(bad),
         "escapes": len(bad & passed),
         "false_rejects": len(outcomes.keys() - bad - passed),
