@@ -11,7 +11,8 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,13 @@ def watch(
         try:
             with open_camera(config) as source:
                 opened()
-                last = ""
-                drain(source, config, outbox, ending, beat)
+                with _ring(source, config, outbox) as ring:
+                    last = ""
+                    drain(source, ring, config, outbox, ending, beat)
                 return
         except CameraLost as error:
             event = CameraEvent(config.name, EventKind.LOST, str(error))
-        except (CameraRefused, ProducerError, OSError) as error:  # OSError: no room for the ring
+        except (CameraRefused, ProducerError, OSError) as error:
             event = CameraEvent(config.name, EventKind.REFUSED, str(error))
         if event.message != last:
             outbox.event(event)
@@ -97,15 +99,32 @@ def watch(
         pause(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)], outbox, ending, beat)
 
 
+@contextmanager
+def _ring(source: Source, config: Camera, outbox: Outbox) -> Iterator[RingWriter]:
+    """The camera's ring while it is open. ``CameraRefused`` where there is no room for it."""
+    path = ring_path(outbox.endpoint, config.name)
+    try:
+        ring = RingWriter(path, config.buffers, source.slot_bytes)
+    except OSError as error:
+        raise CameraRefused(
+            f"{config.name}: no room for {config.buffers} pictures of {source.slot_bytes} bytes in"
+            f" {path.parent}: {error.strerror}; make room, or lower `buffers`"
+        ) from error
+    try:
+        yield ring
+    finally:
+        ring.remove()
+
+
 def drain(
     source: Source,
+    ring: RingWriter,
     config: Camera,
     outbox: Outbox,
     ending: Callable[[], bool],
     beat: Beat | None = None,
 ) -> None:
     """The hot loop: one picture after the other, from the camera to the line."""
-    ring = RingWriter(ring_path(outbox.endpoint, config.name), config.buffers, source.slot_bytes)
     identity = source.identity
     outbox.event(
         CameraEvent(
@@ -183,7 +202,6 @@ def drain(
     finally:
         gc.enable()
         gc.unfreeze()
-        ring.remove()
 
 
 def open_camera(config: Camera) -> Source:

@@ -228,6 +228,8 @@ CAMERAS = (
     ("{0} is no folder", "{0} 不是文件夹"), ("no image in {0}", "{0} 中没有图像"),
     ("{0} is no readable image", "{0} 不是可读的图像"),
     ("not on software trigger", "未设为软件触发"),
+    ("no room for {0} pictures of {1} bytes in {2}: {3}; make room, or lower `buffers`",
+     "{2} 中放不下 {0} 幅每幅 {1} 字节的图像：{3}；请腾出空间或减小 `buffers`"),
     ("PixelFormat {0} is not supported; take one of {1}", "不支持 PixelFormat {0}；请选用 {1}"),
     ("this camera has no trigger; use `trigger: free`", "该相机没有触发；请用 `trigger: free`"),
     ("this camera has no lines to read", "该相机没有可读的输入线"),

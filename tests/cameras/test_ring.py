@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import resource
 import stat
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from inspector.cameras.messages import CameraEvent, frames_endpoint
+from inspector.cameras.outbox import Outbox
+from inspector.cameras.process import watch
+from inspector.cameras.receiver import FrameReceiver
 from inspector.cameras.ring import Place, RingReader, RingWriter
+from inspector.config import Camera
 
 
 def picture(value: int, size: int = 100) -> np.ndarray:
@@ -101,3 +110,39 @@ def test_a_repeated_picture_is_recognised_byte_by_byte(
 def test_a_removed_ring_leaves_no_file(tmp_path: Path, ends: tuple[RingWriter, RingReader]) -> None:
     ends[0].remove()
     assert not (tmp_path / "ring").exists()
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file of this process may grow beyond a megabyte."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_camera_whose_ring_has_no_room_says_so_once_and_tries_on(
+    small_files: None, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos/0.png"), np.zeros((480, 640, 3), np.uint8))
+    endpoint, heard, asked = frames_endpoint(tmp_path), [], 0
+    receiver, outbox = FrameReceiver(endpoint, ["side"]), Outbox(endpoint, "side", 0)
+
+    def ending() -> bool:
+        nonlocal asked
+        asked += 1  # by each attempt once, and by the waits between them
+        while (message := receiver.receive()) is not None:
+            heard.append(message)
+        return time.monotonic() > until
+
+    until = time.monotonic() + 1.0
+    try:
+        watch(Camera(name="side", source="folder", folder=tmp_path / "photos"), outbox, ending)
+    finally:
+        outbox.close()
+        receiver.close()
+    (told,) = heard
+    assert isinstance(told, CameraEvent) and told.kind == "refused" and asked > 3
+    assert "no room for 16 pictures of 921600 bytes" in told.message
+    assert "lower `buffers`" in told.message
