@@ -89,8 +89,6 @@ class Params(Settings):
             raise ValueError("two lines have the same name; findings could not be told apart")
         if info.data.get("find") and any(line.roi for line in lines):
             raise ValueError("with `find` a line has no ROI; give the step a ROI to search in")
-        if info.data.get("also") and (info.data.get("find") or any(x.verify for x in lines)):
-            raise ValueError("with `find` or `verify` one `model` reads; leave out `also`")
         if info.data.get("find") and any(x.arc or x.verify or x.runs != "across" for x in lines):
             raise ValueError(
                 "with `find` a line has no `arc`, `verify` or `runs`: they need a place"
@@ -98,8 +96,11 @@ class Params(Settings):
         return lines
 
     @model_validator(mode="after")
-    def _has_rows_in_known_places(self) -> Params:
-        if self.rows and (self.find or any(line.verify for line in self.lines)):
+    def _reads_in_one_way(self) -> Params:
+        elsewhere = self.find or any(line.verify for line in self.lines)
+        if self.also and elsewhere:
+            raise ValueError("with `find` or `verify` one `model` reads; leave out `also`")
+        if self.rows and elsewhere:
             raise ValueError("`rows` tells known places' lines apart; not with `find` or `verify`")
         return self
 

@@ -115,3 +115,11 @@ def test_mistakes_are_named(params: dict[str, Any], what: str) -> None:
     step = {"name": "s", "kind": "read", "params": {"rows": "pp-ocrv6/find"} | params}
     with pytest.raises(ValidationError, match=what):
         ReadStep.model_validate(step, context={"shelf": SHELF})
+
+
+@pytest.mark.parametrize("name", ["also", "rows"])
+def test_a_second_reader_or_rows_go_with_known_places_only(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"with `find` or `verify`"):
+        ReadStep.model_validate(
+            {"name": "s", "kind": "read", "params": {name: "m/1", "find": "m/1"}}
+        )
