@@ -78,6 +78,9 @@ def test_whatever_is_recorded_has_a_name_in_the_audit_trail() -> None:
     assert {f"did.{kind}" for kind in kinds} <= set(WORDS["en"])
 
 
+WRITES = ("add_event", "add", "record")
+
+
 def written(root: Path) -> set[str]:
     """The kinds of both ledgers' records."""
     trees = {
@@ -94,14 +97,15 @@ def written(root: Path) -> set[str]:
     }  # fmt: skip
     for module, tree in trees.items():
         names = {name: text for (where, name), text in texts.items() if where == module}
-        for node in ast.walk(tree):
+        nodes = list(ast.walk(tree))
+        for node in nodes:
             if isinstance(node, ast.ImportFrom):
                 names |= {
                     alias.asname or alias.name: texts[str(node.module), alias.name]
                     for alias in node.names
                     if (str(node.module), alias.name) in texts
                 }
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.Call) and writes(node) and node.args:
                 kind = node.args[0]
                 said = kind.value if isinstance(kind, ast.Constant) else names.get(
@@ -126,9 +130,7 @@ def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 def writes(call: ast.Call) -> bool:
     """Whether this puts a record into a ledger."""
-    if not isinstance(call.func, ast.Attribute):
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in WRITES:
         return False
     whose = ast.unparse(call.func.value).rpartition(".")[2].strip("_")
-    return call.func.attr == "add_event" or (
-        call.func.attr in ("add", "record") and whose in ("desk", "ledger")
-    )
+    return call.func.attr == "add_event" or whose in ("desk", "ledger")
