@@ -45,7 +45,9 @@ def demo(*, parts: int, rate: float, seed: int, page: bool, quiet: bool) -> dict
     try:
         virtual_producer()
     except ProducerError as error:
-        console.print(f"{error}\nWithout it pictures are replayed from a folder, with a file for a gate.")
+        console.print(
+            f"{error}\nWithout it pictures are replayed from a folder, and a file is the gate."
+        )
         return folder_demo(films, home, parts or ENDLESS_FILM, rate)
     plan = Plan(
         films=films,
