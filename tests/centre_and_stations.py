@@ -22,7 +22,7 @@ from inspector.store import DeskLedger, ImageRecord, LineLedger, signing_key
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.merkle import leaf_hash
 from inspector.store.related import desk_records
-from inspector.store.schema import mark_of
+from inspector.store.rows import mark_of
 from inspector.sync.centre import Link
 from inspector.sync.choose import Chooser
 from inspector.sync.enrol import Centre, enrol

@@ -26,6 +26,7 @@ from inspector.store.errors import (
 )
 from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash
 from inspector.store.records import DeskRecord, LineHead
+from inspector.store.rows import mark_of
 
 
 class DeskLedger:
@@ -94,7 +95,7 @@ class DeskLedger:
                 tree.append(leaf)
                 positions.append(position)
                 self._connection.execute(
-                    "INSERT INTO record VALUES (?, ?, ?)", (position, schema.mark_of(leaf), record)
+                    "INSERT INTO record VALUES (?, ?, ?)", (position, mark_of(leaf), record)
                 )
                 self._connection.execute("INSERT INTO event VALUES (?, ?)", (position, kind))
             self._connection.execute(

@@ -1,7 +1,7 @@
 """Nouns in, encoded records and their index rows out: the part of the ledger that knows no disk.
 
 Enters: verdicts, gate decisions, events, batches, image records, in the order of the ledger.
-Leaves: `schema.Rows` for a commit. Only `ledger` imports this.
+Leaves: `rows.Rows` for a commit. Only `ledger` imports this.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from inspector.part import Finding, GateDecision, Outcome, Verdict
-from inspector.store import layout, schema
+from inspector.store import layout
 from inspector.store.cbor import plain
 from inspector.store.errors import RecordError
 from inspector.store.layout_finding import shape_of
 from inspector.store.records import OUTCOME_NUMBER, BatchChange, Defined, Event, ImageRecord
 from inspector.store.resume import State
+from inspector.store.rows import Rows, add_gate_rows, add_verdict_rows, part_prefix
 
 MAX_DEFINITIONS = 4096
 """Contexts and shapes kept in memory; beyond, they are forgotten and defined again when met."""
@@ -32,11 +33,11 @@ class Entries:
         """Position of each stream's definition, by name, oldest first."""
         self._contexts = state.contexts
         self._shapes = state.shapes
-        self._rows = schema.Rows()
+        self._rows = Rows()
 
-    def take(self) -> schema.Rows:
+    def take(self) -> Rows:
         """What was added since the last call."""
-        rows, self._rows = self._rows, schema.Rows()
+        rows, self._rows = self._rows, Rows()
         return rows
 
     def verdict(self, verdict: Verdict) -> int:
@@ -62,7 +63,7 @@ class Entries:
             verdict.serial,
             defects,
         )
-        schema.add_verdict_rows(self._rows, position, stream, value, keys)
+        add_verdict_rows(self._rows, position, stream, value, keys)
         return position
 
     def gate(self, decision: GateDecision) -> int:
@@ -71,7 +72,7 @@ class Entries:
         stream = self._stream(decision.stream)
         position = self._append(layout.encode_gate(decision, stream))
         heard = decision.acknowledged_ns != 0
-        schema.add_gate_rows(self._rows, position, stream, decision.sequence, heard)
+        add_gate_rows(self._rows, position, stream, decision.sequence, heard)
         return position
 
     def event(self, event: Event) -> int:
@@ -89,7 +90,7 @@ class Entries:
     def image(self, image: ImageRecord) -> int:
         """Adds an image's digest; gives its position."""
         position = self._append(layout.encode_image(image))
-        self._rows.add("image", schema.part_prefix(image.part_id.bytes), position)
+        self._rows.add("image", part_prefix(image.part_id.bytes), position)
         return position
 
     def _append(self, body: bytes) -> int:

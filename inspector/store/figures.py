@@ -17,9 +17,9 @@ from itertools import pairwise
 from sqlite3 import Connection
 
 from inspector.part import Mode, Outcome, Verdict
-from inspector.store import schema
 from inspector.store.query import History
 from inspector.store.records import OUTCOMES, Kind
+from inspector.store.rows import part_prefix
 
 SAMPLE = 400
 """Parts whose findings are looked at; each costs some 30 µs."""
@@ -259,4 +259,4 @@ def _verdicts(history: History, positions: Sequence[int]) -> tuple[Verdict, ...]
 
 def _prefix(ns: int) -> int:
     ms = max(0, ns) // 1_000_000 & (1 << 48) - 1
-    return schema.part_prefix(ms.to_bytes(6, "big") + b"\0\0")
+    return part_prefix(ms.to_bytes(6, "big") + b"\0\0")

@@ -43,6 +43,7 @@ from inspector.store.errors import (
 from inspector.store.keys import signing_key
 from inspector.store.records import BatchChange, Event, ImageRecord
 from inspector.store.resume import Past, State, lock_line, resume
+from inspector.store.rows import Rows
 from inspector.store.writer import Writer
 
 BIG_WAL = 4 << 20
@@ -80,7 +81,7 @@ class LineLedger:
         self._entries = Entries(state)
         self._last: dict[str, int] = {}
         self._waiting_keys: set[tuple[int, int]] = set()
-        self._backlog: deque[tuple[schema.Rows, Future[int]]] = deque()
+        self._backlog: deque[tuple[Rows, Future[int]]] = deque()
         self._flushing = threading.Lock()
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._idle_s = idle_s

@@ -15,6 +15,7 @@ from inspector.store import layout, schema
 from inspector.store.errors import StoreDamaged, StoreError
 from inspector.store.records import Defined, Kind
 from inspector.store.resume import lock_line
+from inspector.store.rows import Rows, index_rows, write_rows
 
 _SLICE = 10_000
 
@@ -90,7 +91,7 @@ def _refill(connection: sqlite3.Connection, path: Path) -> int:
         "SELECT position, body FROM record WHERE position > ? ORDER BY position LIMIT ?",
         (after, _SLICE),
     ).fetchall():
-        rows = schema.Rows()
+        rows = Rows()
         for position, body in stored:
             try:
                 fields = layout.fields_of(body)
@@ -98,12 +99,12 @@ def _refill(connection: sqlite3.Connection, path: Path) -> int:
                     contexts[position] = tuple(fields[3])
                 elif fields[0] == Kind.DEFINITION and fields[2] == Defined.SHAPE and fields[3][3]:
                     good.add(position)
-                schema.index_rows(rows, position, fields, contexts.__getitem__, good.__contains__)
+                index_rows(rows, position, fields, contexts.__getitem__, good.__contains__)
             except (StoreError, KeyError, IndexError, TypeError) as error:
                 raise StoreDamaged(
                     f"{path}: record {position}: {error}; its indexes were left as they were"
                 ) from error
-        schema.write_rows(connection, rows, (), records=False)
+        write_rows(connection, rows, (), records=False)
         count += len(stored)
         after = stored[-1][0]
     return count

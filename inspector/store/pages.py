@@ -24,6 +24,7 @@ from inspector.store.records import (
     Kind,
     Record,
 )
+from inspector.store.rows import part_prefix
 
 PORTION = 500
 """Positions that are looked at in one go."""
@@ -138,7 +139,7 @@ def runs_between(history: History, from_ns: int, to_ns: int) -> tuple[Run, ...]:
         TooMany: more than ``SPAN_MAX`` parts.
     """
     low, high = (
-        schema.part_prefix((max(0, ns) // 1_000_000 & (1 << 48) - 1).to_bytes(6, "big") + b"\0\0")
+        part_prefix((max(0, ns) // 1_000_000 & (1 << 48) - 1).to_bytes(6, "big") + b"\0\0")
         for ns in (from_ns, to_ns)
     )
     with history._bounded(history._line) as line:

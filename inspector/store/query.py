@@ -31,6 +31,7 @@ from inspector.store.records import (
     Kind,
     Record,
 )
+from inspector.store.rows import part_prefix
 
 _BATCH_SPAN = "SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM tally WHERE batch = ?"
 _COUNT_DEFECT = "SELECT count(*) FROM defect WHERE shape = ? AND position BETWEEN ? AND ?"
@@ -160,7 +161,7 @@ class History:
         with self._bounded(self._line) as line:
             rows = line.execute(
                 "SELECT position FROM part WHERE prefix = ? ORDER BY position",
-                (schema.part_prefix(part_id.bytes),),
+                (part_prefix(part_id.bytes),),
             ).fetchall()
             for found in self._parts(line, rows):
                 if found.verdict.part_id == part_id:
@@ -335,7 +336,7 @@ class History:
         ).fetchall()
         images = line.execute(
             "SELECT position FROM image WHERE prefix = ? ORDER BY position",
-            (schema.part_prefix(verdict.part_id.bytes),),
+            (part_prefix(verdict.part_id.bytes),),
         ).fetchall()
         heard = [self._record(line, at) for (at,) in gates]
         kept = [self._record(line, at) for (at,) in images]

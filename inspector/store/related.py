@@ -18,6 +18,7 @@ from inspector.part import Verdict
 from inspector.store import layout, schema
 from inspector.store.errors import RecordError, StoreDamaged
 from inspector.store.records import Defined, Definition, DeskRecord, Kind, Lookup
+from inspector.store.rows import part_prefix
 from inspector.store.walk import read_records
 
 
@@ -93,7 +94,7 @@ def part_positions(line: sqlite3.Connection, verdict: int, lookup: Lookup) -> se
     stream = lookup(fields[2]).value[0]
     found = {verdict, *definitions_of(fields, lookup)}
     found.update(_column(line, _GATES, (stream, fields[3])))
-    for position in _column(line, _IMAGES, (schema.part_prefix(fields[5]),)):
+    for position in _column(line, _IMAGES, (part_prefix(fields[5]),)):
         if layout.fields_of(body_at(line, position))[2] == fields[5]:
             found.add(position)
     return found

@@ -29,6 +29,7 @@ from inspector.store.checkpoint import (
 from inspector.store.errors import RecordError, StoreDamaged, StoreInUse
 from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash
 from inspector.store.records import Defined, Definition
+from inspector.store.rows import mark_of
 
 REMEMBERED = 2048
 """Definitions read at the start; an older one that is met again is defined again."""
@@ -97,7 +98,7 @@ def _read(
     )
     for position, mark, body in rows:
         leaf = leaf_hash(body)
-        if position != state.tree.size or mark != schema.mark_of(leaf):
+        if position != state.tree.size or mark != mark_of(leaf):
             raise StoreDamaged(f"{path}: record {state.tree.size} is not what was stored; {advice}")
         state.tree.append(leaf)
         marks.append(leaf[:MARK_BYTES])

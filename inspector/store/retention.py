@@ -36,6 +36,7 @@ from inspector.store.keys import signing_key
 from inspector.store.legal import legal_holds
 from inspector.store.records import OUTCOMES
 from inspector.store.related import body_at, desk_records, lookup_in, reading, texts_in
+from inspector.store.rows import part_prefix
 from inspector.store.tombstone import KIND, PORTION, Graves, tombstone
 
 ACKNOWLEDGED = "sync.acknowledged"
@@ -217,7 +218,7 @@ class _Classes:
     def part(self, part_id: bytes) -> tuple[Kept, int]:
         """The class, and the verdict's UTC in ns."""
         for (position,) in self._line.execute(
-            "SELECT position FROM part WHERE prefix = ?", (schema.part_prefix(part_id),)
+            "SELECT position FROM part WHERE prefix = ?", (part_prefix(part_id),)
         ).fetchall():
             fields = layout.fields_of(body_at(self._line, position))
             if fields[5] == part_id:

@@ -26,6 +26,7 @@ from inspector.store.files import digest_of_file
 from inspector.store.keys import sync_folder
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.resume import lock_line
+from inspector.store.rows import mark_of
 from inspector.store.walk import read_records
 
 ARCHIVED = "ledger.archived"
@@ -185,7 +186,7 @@ def _fill(
     draft.execute("BEGIN")
     for position, mark, body in read_records(line, tree.size, checkpoint.line_size):
         leaf = leaf_hash(body)
-        if position != tree.size or mark != schema.mark_of(leaf):
+        if position != tree.size or mark != mark_of(leaf):
             raise StoreDamaged(
                 f"{path}: record {tree.size} is not what was stored; run: inspector verify;"
                 " nothing was moved"

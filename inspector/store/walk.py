@@ -21,6 +21,7 @@ from inspector.store.errors import RecordError
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.records import MODES, OUTCOMES, Definition, ImageRecord
 from inspector.store.report import Report
+from inspector.store.rows import Tallies, mark_of, tally_up
 from inspector.store.tombstone import Graves
 
 _SLICE = 2000
@@ -48,7 +49,7 @@ class LineWalk:
         self.digests: dict[int, bytes] = {}  # checkpoint number -> digest of its body
         self.roots: dict[int, bytes] = {}  # line size -> signed root
         self.desk_roots: dict[int, tuple[int, bytes]] = {}  # desk size -> checkpoint, root
-        self._counted: schema.Tallies = {}
+        self._counted: Tallies = {}
         self._whole = True  # the tree so far is of every record, so its root means something
 
     def run(self) -> None:
@@ -164,7 +165,7 @@ class LineWalk:
                 self._report.add(self.where, _difference(leaf, marks, start))
                 self._whole = False
                 return
-        if mark != schema.mark_of(leaf):
+        if mark != mark_of(leaf):
             self._report.add(self.where, "was changed: it does not fit the mark beside it")
             return
         self._meaning(connection, position, body)
@@ -188,7 +189,7 @@ class LineWalk:
     ) -> None:
         self._report.verdicts += 1
         context = self._lookup(fields[2]).value
-        schema.count(self._counted, context, fields[4], position, fields[9])
+        tally_up(self._counted, context, fields[4], position, fields[9])
         row = connection.execute(
             "SELECT position FROM verdict WHERE stream = ? AND sequence = ?",
             (context[0], verdict.sequence),

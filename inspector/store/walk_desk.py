@@ -15,6 +15,7 @@ from inspector.store.errors import RecordError
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.records import Definition, DeskRecord, Kind, LineHead
 from inspector.store.report import Report
+from inspector.store.rows import mark_of
 from inspector.store.walk import LineWalk, read_records
 
 
@@ -63,7 +64,7 @@ class DeskWalk:
                 self._report.add(f"desk.db record {tree.size}", "removed")
                 return None
             self.where = f"desk.db record {position}"
-            if not isinstance(body, bytes) or mark != schema.mark_of(leaf_hash(body)):
+            if not isinstance(body, bytes) or mark != mark_of(leaf_hash(body)):
                 self._report.add(self.where, "was changed: it does not fit the mark beside it")
                 return None
             tree.append(leaf_hash(body))

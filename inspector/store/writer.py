@@ -1,6 +1,6 @@
 """The transaction of the line's ledger: rows in, one durable commit out, checkpoints in between.
 
-Enters: `schema.Rows` in their order. Leaves: line.db with its chain, its indexes and its signed
+Enters: `rows.Rows` in their order. Leaves: line.db with its chain, its indexes and its signed
 checkpoints, and their copy. Only `ledger` imports this; calls come one at a time.
 """
 
@@ -29,6 +29,7 @@ from inspector.store.errors import StoreDamaged, StoreError, StoreFull, StoreSta
 from inspector.store.keys import key_id
 from inspector.store.merkle import EMPTY_ROOT, leaf_hash
 from inspector.store.resume import State
+from inspector.store.rows import Rows, mark_of, write_rows
 
 
 class Writer:
@@ -66,13 +67,13 @@ class Writer:
         self._busy_s = busy_s
         self._utc_ns = utc_ns
         self._unsigned_since = time.monotonic()
-        self._rows = schema.Rows()
+        self._rows = Rows()
         self._broken = False
         self._connection = schema.open_writer(self._path, busy_s=busy_s)
         self._desk: sqlite3.Connection | None = None
         self._copy()
 
-    def take(self, rows: schema.Rows) -> None:
+    def take(self, rows: Rows) -> None:
         """Rows for the next `write`, after all that wait already."""
         if self._rows.records:
             self._rows.extend(rows)
@@ -98,7 +99,7 @@ class Writer:
         signed: Signed | None = None
         try:
             self._begin()
-            schema.write_rows(self._connection, rows, [schema.mark_of(leaf) for leaf in leaves])
+            write_rows(self._connection, rows, [mark_of(leaf) for leaf in leaves])
             if self._is_due(tree.size):
                 signed = self._add_checkpoint(tree.size, tree.root(), tree.edge, marks)
             self._connection.execute("COMMIT")
@@ -106,7 +107,7 @@ class Writer:
             raise self._failed(error) from error
         if not self._marks:
             self._unsigned_since = time.monotonic()
-        self._rows = schema.Rows()
+        self._rows = Rows()
         self._tree, self.size = tree, tree.size
         self._marks = marks
         self.trouble = ""

@@ -32,6 +32,7 @@ from inspector.part import Outcome, PartId, Verdict
 from inspector.store import layout, schema
 from inspector.store.records import OUTCOMES, DeskRecord, ImageRecord, Kind, Lookup
 from inspector.store.related import body_at, lookup_in, reading
+from inspector.store.rows import part_prefix
 from inspector.store.skim import verdict_keys
 from inspector.store.walk import read_records
 from inspector.sync.memory import Memory
@@ -194,7 +195,7 @@ class Chooser:
     def _candidate(
         self, line: sqlite3.Connection, lookup: Lookup, part: bytes, images: bool = True
     ) -> Candidate | None:
-        prefix = schema.part_prefix(part)
+        prefix = part_prefix(part)
         for (position,) in line.execute(
             "SELECT position FROM part WHERE prefix = ?", (prefix,)
         ).fetchall():
@@ -380,7 +381,7 @@ def asked_by(record: DeskRecord) -> str:
 
 def _images(line: sqlite3.Connection, lookup: Lookup, part: bytes) -> Iterator[ImageRecord]:
     for (position,) in line.execute(
-        "SELECT position FROM image WHERE prefix = ?", (schema.part_prefix(part),)
+        "SELECT position FROM image WHERE prefix = ?", (part_prefix(part),)
     ).fetchall():
         image = layout.decode_record(body_at(line, position), lookup)
         if isinstance(image, ImageRecord) and image.part_id.bytes == part:

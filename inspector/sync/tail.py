@@ -15,6 +15,7 @@ from inspector.store import schema
 from inspector.store.checkpoint import MARK_BYTES, Checkpoint, Signed, read_body
 from inspector.store.errors import RecordError, StoreDamaged
 from inspector.store.merkle import leaf_hash
+from inspector.store.rows import mark_of
 from inspector.store.walk import read_records
 
 FILES = {"line": schema.LINE_FILE, "desk": schema.DESK_FILE}
@@ -61,7 +62,7 @@ class Tail:
                 if not isinstance(body, bytes):
                     raise Spoilt("changed", f"{self.file} record {position} was changed")
                 leaf = leaf_hash(body)
-                if mark != schema.mark_of(leaf):
+                if mark != mark_of(leaf):
                     raise Spoilt(
                         "changed",
                         f"{self.file} record {position} was changed: it does not fit the mark"

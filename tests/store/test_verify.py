@@ -26,7 +26,7 @@ from inspector.store import (
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.checkpoint import read_copies
 from inspector.store.merkle import leaf_hash
-from inspector.store.schema import mark_of
+from inspector.store.rows import mark_of
 
 PARTS = 60
 
