@@ -48,16 +48,22 @@ def bits_of(images: Iterable[Path]) -> int | None:
 
 
 def read_image(path: Path, bits: int = 16) -> tuple[Pixels | None, str]:
-    """The picture in ``path``, grey (h, w) if it is stored so, else BGR (h, w, 3); or why not.
+    """`image_of` what is in ``path``; a file that cannot be read is no picture either."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return None, f"{path.name} cannot be read: {error.strerror or error}"
+    return image_of(path, data, bits)
+
+
+def image_of(path: Path, data: bytes, bits: int = 16) -> tuple[Pixels | None, str]:
+    """The picture in a file's ``data``, grey (h, w) if it is stored so, else BGR (h, w, 3); or why
+    not.
 
     Of ``bits`` that values of a file of sixteen bits have (``bits_of``), the high eight are kept.
     What a PNG leaves transparent is white, as on paper.
     A truncated JPEG or PNG is refused: decoders fill what is missing with grey, and grey passes.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return None, f"{path.name} cannot be read: {error.strerror or error}"
     if not data:
         return None, f"{path.name} is empty"
     cut = _truncated(data)

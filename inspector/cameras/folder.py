@@ -17,7 +17,7 @@ import cv2
 from inspector.cameras.formats import BY_NAME
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
 from inspector.config import Camera
-from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
+from inspector.pictures import DEPTHS, SUFFIXES, bits_of, image_of
 
 _ASKED = 64
 """Files of sixteen bits that are asked, at most, how many their values have."""
@@ -143,8 +143,7 @@ class FolderCamera:
 
 def _load(path: Path, bits: int, grey: bool | None = None) -> Any:
     """Grey stays grey, all else becomes BGR; None if it is no image. ``OSError`` if unreadable."""
-    path.open("rb").close()
-    image, _ = read_image(path, bits)
+    image, _ = image_of(path, path.read_bytes(), bits)
     if image is None or grey is None or (image.ndim == 2) is grey:
         return image
     return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if grey else cv2.COLOR_GRAY2BGR)
