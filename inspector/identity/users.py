@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from argon2 import PasswordHasher, Type
@@ -227,14 +227,19 @@ class Users:
         if db.execute("SELECT 1 FROM user WHERE id = ?", (user,)).fetchone() is None:
             raise IdentityError(f"there is no user {user!r}")
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self._file, timeout=5.0)
-        try:
-            with db:
-                yield db
-        finally:
-            db.close()
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._file)
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction on a file of people or of their sessions."""
+    db = sqlite3.connect(file, timeout=5.0)
+    try:
+        with db:
+            yield db
+    finally:
+        db.close()
 
 
 def _stored(roles: Iterable[Role]) -> str:

@@ -13,14 +13,15 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from inspector.config import Web
 from inspector.identity import Principal, Role, Users
+from inspector.identity.users import opened
 
 SEEN_S = 5.0
 """How often at most a session's last touch is written."""
@@ -119,14 +120,8 @@ class Sessions:
             return None  # disabled here, whatever the provider says
         return Principal(user, frozenset(Role(role) for role in roles.split(",")))
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self._file, timeout=5.0)
-        try:
-            with db:
-                yield db
-        finally:
-            db.close()
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._file)
 
 
 def _digest(token: str) -> str:
