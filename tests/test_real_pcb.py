@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from real_pictures import there
 
 from inspector.part import Batch, Outcome, Pixels
 from inspector.recipe import Judgement, load
@@ -33,10 +34,8 @@ def pcb() -> ModuleType:
 
 
 def boards_of(pcb: ModuleType, real_data: Path) -> list[Path]:
-    boards: list[Path] = pcb.pairs(real_data / "pcb")
-    if not boards:
-        pytest.skip(f"REAL DATA MISSING: {real_data / 'pcb'}; set INSPECTOR_REAL_DATA")
-    return boards
+    folder = real_data / "pcb"
+    return there(pcb.pairs(folder), folder)
 
 
 def judge(pcb: ModuleType, board: Pixels, template: Pixels, folder: Path) -> Judgement:

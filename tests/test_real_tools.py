@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from real_pictures import there
 from tools.model_shelf import weighing
 
 from inspector.part import Batch, Box, Finding, Outcome, Pixels
@@ -45,10 +46,7 @@ def pixels_of(path: Path) -> Pixels:
 
 def frames(data: Path, film: str, every: int) -> Iterator[Frame]:
     folder = data / "bottles"
-    paths = sorted((folder / "images").glob(f"{film}*"))[::every]
-    if not paths:
-        pytest.skip(f"REAL DATA MISSING: {folder}; set INSPECTOR_REAL_DATA")
-    for path in paths:
+    for path in there(sorted((folder / "images").glob(f"{film}*"))[::every], folder):
         boxes: tuple[list[Box], list[Box]] = ([], [])
         for row in filter(None, (folder / "labels" / f"{path.stem}.txt").read_text().split("\n")):
             kind, x, y, w, h = (float(v) for v in row.split())
@@ -59,10 +57,8 @@ def frames(data: Path, film: str, every: int) -> Iterator[Frame]:
 
 def boards(data: Path, every: int) -> Iterator[tuple[Path, Pixels, Pixels]]:
     """Each board's file, its picture and its template's."""
-    paths = sorted((data / "pcb").glob("*_test.jpg"))[::every]
-    if not paths:
-        pytest.skip(f"REAL DATA MISSING: {data / 'pcb'}; set INSPECTOR_REAL_DATA")
-    for path in paths:
+    folder = data / "pcb"
+    for path in there(sorted(folder.glob("*_test.jpg"))[::every], folder):
         template = path.with_name(path.name.replace("_test", "_template"))
         yield path, pixels_of(path), pixels_of(template)
 
@@ -170,17 +166,12 @@ def test_every_loose_piece_of_copper_that_is_labelled_is_a_spot(
 def test_a_bare_board_passes_and_loose_copper_on_it_rejects(
     recipe_of: RecipeOf, real_data: Path
 ) -> None:
-    recipe, judged = recipe_of(SPECKS % "0"), 0
-    for name in ("00041033", "00041077", "00041130", "13000165", "50600029", "77000084"):
-        folder = real_data / "pcb"
-        if not (folder / f"{name}_test.jpg").is_file():
-            continue
+    recipe, folder = recipe_of(SPECKS % "0"), real_data / "pcb"
+    names = ("00041033", "00041077", "00041130", "13000165", "50600029", "77000084")
+    for name in there([n for n in names if (folder / f"{n}_test.jpg").is_file()], folder):
         template = judge(recipe, pixels_of(folder / f"{name}_template.jpg"))
         board = judge(recipe, pixels_of(folder / f"{name}_test.jpg"))
         assert (template.outcome, board.outcome) == (Outcome.PASS, Outcome.REJECT), name
-        judged += 1
-    if not judged:
-        pytest.skip(f"REAL DATA MISSING: {real_data / 'pcb'}; set INSPECTOR_REAL_DATA")
 
 
 def test_caps_on_a_conveyor_are_as_many_as_are_labelled(
@@ -307,10 +298,8 @@ def test_a_caps_colour_is_that_of_its_like_and_not_of_the_other_products(
 
 
 def test_half_the_light_on_a_real_pack_is_told(recipe_of: RecipeOf, real_data: Path) -> None:
-    photos = sorted((real_data / "date_codes").rglob("*.jp*g"))
-    if not photos:
-        pytest.skip(f"REAL DATA MISSING: {real_data / 'date_codes'}; set INSPECTOR_REAL_DATA")
-    photo = pixels_of(photos[0])
+    folder = real_data / "date_codes"
+    photo = pixels_of(there(sorted(folder.rglob("*.jp*g")), folder)[0])
     level = float(photo[100:200, 100:200].mean())
     bounds = f"{{low: {level - 9:.0f}, high: {level + 9:.0f}}}"
     tool = f"{{name: light, kind: illumination, roi: [100, 100, 200, 200], params: {bounds}}}"

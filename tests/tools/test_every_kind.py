@@ -75,7 +75,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recipe]:
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(frame=frames(lambda seed: render_part(seed, PartSpec()).side))
+@given(frame=frames(st.integers(0, 9).map(lambda seed: render_part(seed, PartSpec()).side)))
 def test_any_frame_ends_in_a_verdict(recipes: dict[str, Recipe], kind: str, frame: Any) -> None:
     judged = recipes[kind].judge({"image": frame}, Batch("b"), date(2026, 1, 1), True, {})
     assert judged.outcome in (Outcome.PASS, Outcome.REJECT, Outcome.ERROR)

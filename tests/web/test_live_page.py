@@ -43,6 +43,16 @@ NOTE_LINK = """() => {
   new MutationObserver(() => window.links.push([Date.now(), document.body.dataset.link]))
     .observe(document.body, { attributeFilter: ["data-link"] });
 }"""
+NOTE_VERDICTS = """() => {
+  const verdict = document.getElementById("verdict");
+  let shown = verdict.dataset.outcome;
+  window.changes = [];
+  new MutationObserver(() => {
+    if (verdict.dataset.outcome === shown) return;
+    shown = verdict.dataset.outcome;
+    window.changes.push([performance.now(), shown]);
+  }).observe(verdict, { attributeFilter: ["data-outcome"] });
+}"""
 
 
 def open_live(page: Any, url: str, outcome: str = "running") -> None:
@@ -120,16 +130,7 @@ def test_a_fast_line_looks_steady_and_a_reject_is_held_for_two_seconds(
 ) -> None:
     process = line("--rate", "25")
     open_live(page, web.url)
-    page.evaluate("""() => {
-      const verdict = document.getElementById("verdict");
-      let shown = verdict.dataset.outcome;
-      window.changes = [];
-      new MutationObserver(() => {
-        if (verdict.dataset.outcome === shown) return;
-        shown = verdict.dataset.outcome;
-        window.changes.push([performance.now(), shown]);
-      }).observe(verdict, { attributeFilter: ["data-outcome"] });
-    }""")
+    page.evaluate(NOTE_VERDICTS)
     process.send_signal(signal.SIGUSR1)
     wait(page, "window.changes.length >= 2")
     (began, first), (ended, then) = page.evaluate("window.changes")

@@ -12,21 +12,11 @@ from typing import Any
 
 import pytest
 from web.demo_station import Station, coded_parts, demo, press, screen
-from web.test_live_page import wait
+from web.test_live_page import NOTE_VERDICTS, wait
 
 __all__ = ["coded_parts", "screen"]
 pytestmark = pytest.mark.slow
 """A whole station starts, and each flow waits for its parts."""
-NOTE_VERDICTS = """() => {
-  const verdict = document.getElementById("verdict");
-  let shown = verdict.dataset.outcome;
-  window.changes = [];
-  new MutationObserver(() => {
-    if (verdict.dataset.outcome === shown) return;
-    shown = verdict.dataset.outcome;
-    window.changes.push([performance.now(), shown]);
-  }).observe(verdict, { attributeFilter: ["data-outcome"] });
-}"""
 
 
 @pytest.fixture(scope="module")
