@@ -32,7 +32,8 @@ from inspector.part import Pixels
 from inspector.registers import StationBit
 from inspector.tools.bench import Bare, bare
 from inspector.trial import CONFIGS, TICKS_PER_S, Plan, Trial, TrialError, running, wait_for
-from inspector.virtual.film import FilmSet, PixelFormat, render_set, write_film
+from inspector.virtual.film import PixelFormat, write_film
+from inspector.virtual.filmset import FilmSet, render_set
 from inspector.virtual.world import control
 
 WARM_S = 3.0

@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from inspector.display import Topic, unpack
 from inspector.store.query import History
 from inspector.trial import CONFIGS, Plan, Trial, TrialError, cpu_s, memory_mb, running, wait_for
-from inspector.virtual.film import render_set
+from inspector.virtual.filmset import render_set
 
 SETTLE_S = 3.0
 """Left out at the beginning of each phase."""

@@ -24,7 +24,8 @@ from inspector.cameras.producers import ProducerError, virtual_producer
 from inspector.demo_folder import folder_demo
 from inspector.part import Outcome
 from inspector.trial import Plan, Trial, TrialError, running, wait_for
-from inspector.virtual.film import FilmError, FilmSet, render_set
+from inspector.virtual.film import FilmError
+from inspector.virtual.filmset import FilmSet, render_set
 
 ENDLESS_FILM = 400
 """Different parts of an endless demo; they come shuffled anew each round."""

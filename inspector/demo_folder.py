@@ -20,7 +20,7 @@ from inspector import store
 from inspector.part import GateAction, Outcome
 from inspector.store.query import History
 from inspector.trial import CONFIGS, TrialError, memory_of_tree, wait_for
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 
 RECIPE = CONFIGS / "recipes" / "bench-print.yaml"
 

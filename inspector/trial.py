@@ -27,7 +27,7 @@ from inspector.config import load_station
 from inspector.identity import Action, Principal
 from inspector.part import Outcome
 from inspector.processes import end_with_parent
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 from inspector.virtual.world import control
 
 CONFIGS = Path(__file__).parent.parent / "station_configs"

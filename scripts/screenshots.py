@@ -28,7 +28,7 @@ from inspector.config import Web
 from inspector.identity import Principal, Role, Users
 from inspector.store import DeskLedger, History
 from inspector.trial import CONFIGS, Plan, Trial, running, wait_for
-from inspector.virtual.film import render_set
+from inspector.virtual.filmset import render_set
 from inspector.web.sessions import How, Sessions
 
 DOCS = Path(__file__).parent.parent / "docs" / "pictures"

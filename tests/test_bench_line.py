@@ -13,7 +13,7 @@ import pytest
 from inspector import bench_line
 from inspector import recipe as recipes
 from inspector.trial import CONFIGS
-from inspector.virtual.film import render_set
+from inspector.virtual.filmset import render_set
 
 
 def test_a_larger_picture_shows_the_same_parts_at_scaled_places(tmp_path: Path) -> None:

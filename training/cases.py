@@ -17,7 +17,7 @@ import numpy as np
 
 from inspector.part import Box, Outcome
 from inspector.recipe import Recipe
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 from training.dataset.snapshot import Snapshot
 from training.examples import example_of, of_film
 from training.release import Example

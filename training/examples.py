@@ -11,7 +11,7 @@ from pathlib import Path
 
 from inspector.part import Batch
 from inspector.recipe import read
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 from training.dataset.row import Row
 from training.dataset.snapshot import Snapshot, open_snapshot
 from training.release import Example

@@ -135,7 +135,7 @@ def film_render(
 
     Example: inspector film render bottle-line --seed 1 --count 300 --out films/bottle-1
     """
-    from inspector.virtual.film import render_set
+    from inspector.virtual.filmset import render_set
 
     with Progress(console=console) as progress:
         task = progress.add_task(f"rendering {product}", total=count)

@@ -23,7 +23,7 @@ from inspector.part import Batch
 from inspector.store import ImageArchive, LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.trial import Plan, Trial, running, wait_for
-from inspector.virtual.film import render_set
+from inspector.virtual.filmset import render_set
 
 SYSTEM = Principal("test", frozenset({Role.SYSTEM}))
 STATION = """

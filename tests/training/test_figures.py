@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from inspector.virtual.film import FilmSet, render_set
+from inspector.virtual.filmset import FilmSet, render_set
 from training.cases import Case
 from training.cli import app
 from training.drift import judged, mmd, psi

@@ -27,7 +27,8 @@ from inspector.identity import Principal, Role
 from inspector.part import GateAction, Outcome, Verdict
 from inspector.store.query import History, PartHistory
 from inspector.trial import Plan, Trial, wait_for
-from inspector.virtual.film import FilmSet, render_set, write_film
+from inspector.virtual.film import write_film
+from inspector.virtual.filmset import FilmSet, render_set
 
 SIZE = 128
 GOOD, JUICE, BAD = "G", "J", "B"

@@ -9,7 +9,7 @@ import pytest
 from inspector.demo_folder import folder_demo
 from inspector.part import GateAction
 from inspector.store.query import History
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 
 pytestmark = pytest.mark.slow
 PARTS = 40

@@ -10,7 +10,7 @@ import pytest
 from inspector.part import GateAction, Outcome
 from inspector.store.query import History
 from inspector.trial import CONFIGS, Plan, Trial, running
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 
 RATE = 12.0
 STATION = {"clock": "trusted", "stop.rejects_in_a_row": 0, "stop.confirmation_failed": False}

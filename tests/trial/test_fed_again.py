@@ -24,7 +24,8 @@ from inspector.store import verify
 from inspector.store.periods import reconcile
 from inspector.store.query import History
 from inspector.trial import Plan, Trial, running
-from inspector.virtual.film import FilmSet, write_film
+from inspector.virtual.film import write_film
+from inspector.virtual.filmset import FilmSet
 
 pytestmark = pytest.mark.slow
 OTTO = Principal("otto", frozenset({Role.OPERATOR}))

@@ -161,7 +161,7 @@ LEFT_ALONE = """
 import sys, time
 from pathlib import Path
 from inspector.trial import Plan, Trial
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 trial = Trial(Plan(FilmSet.open(sys.argv[1]), Path(sys.argv[2])))
 trial.start_world()
 print(trial.world.pid, flush=True)

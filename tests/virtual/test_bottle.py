@@ -12,7 +12,8 @@ import pytest
 from inspector.virtual import bottle, geometry, glyphs, label, materials, product
 from inspector.virtual import print as printing
 from inspector.virtual.bottle import BOTTLE_LINE, DEFECTS, JUICE_LINE, PartSpec, render_part
-from inspector.virtual.film import PixelFormat, encode, render_set
+from inspector.virtual.film import PixelFormat, encode
+from inspector.virtual.filmset import render_set
 
 Box = tuple[float, float, float, float]
 

@@ -15,15 +15,14 @@ from inspector.virtual.film import (
     DATA_OFFSET,
     Film,
     FilmError,
-    FilmSet,
     FilmWriter,
     PixelFormat,
     TruncatedFilm,
     encode,
     make_film,
-    render_set,
     write_film,
 )
+from inspector.virtual.filmset import FilmSet, render_set
 
 
 def frames(count: int, *shape: int) -> list[np.ndarray]:

@@ -35,7 +35,8 @@ from inspector.store import History
 from inspector.store.backup import restore
 from inspector.store.recipes import draft_path, revisions
 from inspector.trial import Plan, running, wait_for
-from inspector.virtual.film import FilmSet, write_film
+from inspector.virtual.film import write_film
+from inspector.virtual.filmset import FilmSet
 from training.release import Example, put
 
 __all__ = ["screen"]

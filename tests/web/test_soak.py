@@ -20,7 +20,7 @@ from trial.conftest import LENIENT
 from inspector.config import Web
 from inspector.identity import Principal, Role, Users
 from inspector.trial import Plan, Trial, memory_mb, running, wait_for
-from inspector.virtual.film import render_set
+from inspector.virtual.filmset import render_set
 from inspector.web.sessions import How, Sessions
 
 SECONDS = float(os.environ.get("INSPECTOR_SOAK_S", "300"))

@@ -14,7 +14,7 @@ from inspector.identity import Action, Principal, Role
 from inspector.release.stage import Stage, standings
 from inspector.store import verify
 from inspector.trial import Trial, running
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 from training.loop.centre import gather, introduce, make_release, running_hub
 from training.loop.line import Watch, draw, judged, plan_of, stage_of, wait_for_records
 from training.loop.people import give_keys, review

@@ -17,7 +17,7 @@ from inspector.recipe import load
 from inspector.release.trust import trust
 from inspector.sync.enrol import enrol
 from inspector.trial import Trial, wait_for
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 from training.loop.line import Watch
 from training.loop.story import DEFECT, ROOT, LoopFailed, Story
 from training.loop.teaching import MODELS, RECIPE

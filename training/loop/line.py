@@ -10,7 +10,7 @@ from typing import Any
 
 from inspector.release.stage import Stage, standings
 from inspector.trial import Plan, Trial, wait_for
-from inspector.virtual.film import FilmSet, render_set
+from inspector.virtual.filmset import FilmSet, render_set
 from training.loop.story import DEFECT, LoopFailed, Story
 
 RATE = 5.0

@@ -12,7 +12,7 @@ from inspector.bus import run_dir
 from inspector.identity import Role, Users
 from inspector.store import History
 from inspector.trial import Trial
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 from training.loop.story import DEFECT, ROOT, LoopFailed, Story
 
 WRONG = 0.05

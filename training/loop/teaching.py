@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from inspector.recipe import load
 from inspector.trial import CONFIGS
-from inspector.virtual.film import FilmSet
+from inspector.virtual.filmset import FilmSet
 from training.loop.line import Watch
 from training.loop.story import DEFECT, LoopFailed, Story
 
