@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from inspector.tools.step import nearest
 
@@ -27,7 +34,9 @@ class ModelError(Exception):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Input(_Part):
@@ -40,9 +49,10 @@ class Input(_Part):
     """As exported, names or -1 for free dimensions; checked against the graph when given."""
     layout: Literal["NHWC", "NCHW"] = "NHWC"
     colour: Literal["BGR", "RGB", "grey"] = "BGR"
-    scale: float = 1 / 255
+    scale: float = Field(1 / 255, gt=0)
     """Float models only: pixel × scale, then (… - mean) / std."""
     mean: tuple[float, ...] = (0.0,)
+    """One number for all channels, or one for each."""
     std: tuple[float, ...] = (1.0,)
 
     @field_validator("dtype", mode="before")
@@ -50,6 +60,18 @@ class Input(_Part):
     def _onnx_spelling(cls, value: object) -> object:
         names = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "float": "float32"}
         return names.get(value, value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _scales_every_channel(self) -> Input:
+        channels = 1 if self.colour == "grey" else 3
+        for field, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (1, channels):
+                raise ValueError(
+                    f"`{field}` has one number, or one for each of {channels} channels"
+                )
+        if min(self.std) <= 0:
+            raise ValueError("`std` is what pixels are divided by, so more than 0")
+        return self
 
 
 class Output(_Part):
@@ -88,8 +110,8 @@ class Letterbox(_Part):
 class Probe(_Part):
     """A picture that any machine can make, and what the model says of it."""
 
-    seed: int
-    answer: tuple[float, ...]
+    seed: int = Field(ge=0)
+    answer: tuple[float, ...] = Field(min_length=1)
     """Ten numbers, see ``probe_answer`` in ``tools/contract.py``."""
 
 
@@ -125,9 +147,20 @@ class Card(_Part):
     @classmethod
     def _names_by_number(cls, value: object) -> object:
         """Some exporters write ``{"0": "Bottle", …}``."""
-        if isinstance(value, dict):
-            return [value[k] for k in sorted(value, key=int)]
-        return value
+        if not isinstance(value, dict):
+            return value
+        numbered = {str(i): value.get(str(i)) for i in range(len(value))}
+        if numbered.keys() != value.keys():
+            raise ValueError(f"classes are numbered from 0 without a gap, not {', '.join(value)}")
+        return list(numbered.values())
+
+    @field_validator("classes")
+    @classmethod
+    def _are_told_apart(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        twice = next((label for label in classes if classes.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two classes are called `{twice}`; findings could not be told apart")
+        return classes
 
     @field_validator("charset", mode="before")
     @classmethod

@@ -54,11 +54,14 @@ def check_graph(
         raise ModelError(ref, f"its input is {tensor}, its card says {card.input.dtype}")
     if len(shape) != 4:
         raise ModelError(ref, f"its input has shape {shape}; four dimensions are needed")
-    for says, has in zip(card.input.shape, shape, strict=False):
-        if isinstance(says, int) and isinstance(has, int) and says > 0 and says != has:
-            raise ModelError(
-                ref, f"its input has shape {shape}, its card says {list(card.input.shape)}"
-            )
+    said = card.input.shape or shape
+    if len(said) != len(shape) or any(
+        isinstance(says, int) and isinstance(has, int) and says > 0 and says != has
+        for says, has in zip(said, shape, strict=True)
+    ):
+        raise ModelError(
+            ref, f"its input has shape {shape}, its card says {list(card.input.shape)}"
+        )
     channels = shape[3] if card.input.layout == "NHWC" else shape[1]
     wanted = 1 if card.input.colour == "grey" else 3
     if isinstance(channels, int) and channels != wanted:
@@ -76,11 +79,12 @@ def check_graph(
         if out.type not in {"tensor(float)", "tensor(float16)"}:
             raise ModelError(ref, f"its output `{out.name}` is {out.type}; float is needed")
         shapes.append(list(out.shape))
-    _check_classes(ref, card, shapes)
+    check_answers(ref, card, shapes)
 
 
-def _check_classes(ref: str, card: Card, shapes: Sequence[Sequence[Any]]) -> None:
-    """The number of classes must be the card's; ``shapes`` are those of its outputs."""
+def check_answers(ref: str, card: Card, shapes: Sequence[Sequence[Any]]) -> None:
+    """The number of classes must be the card's; ``shapes`` are those of its outputs, as the graph
+    declares them or, where it leaves them free, as they come. Raises ``ModelError``."""
     shape, form = list(shapes[0]), card.output.format
     wanted = len(card.classes)
     extra, axis = 0, 1

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.card import Card, ModelError
-from inspector.tools.heads import HEADS, Rows
+from inspector.tools.heads import HEADS, Rows, unknown_class
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Shelf
 from inspector.tools.step import Context, Roi, Step, crop, is_left_out, nearest
@@ -195,7 +195,9 @@ class Detect:
         found = []
         for *box, score, number in rows.tolist():
             index = int(number)
-            if not 0 <= index < len(classes) or score < self._thresholds[index]:
+            if not 0 <= index < len(classes):
+                raise unknown_class(index, len(classes))
+            if score < self._thresholds[index]:
                 continue
             label = classes[index]
             severity = step.params.defects.get(label)

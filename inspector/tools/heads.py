@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inspector.tools.step import Unjudged
 
 NO_NUMBERS = "the model answered with scores that are not numbers"
+"""Why a part is not judged."""
 Rows = NDArray[np.float32]
 """[n,6]: x1, y1, x2, y2, score, class."""
 
@@ -61,6 +62,13 @@ def yolov5(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
     keep = scores >= threshold
     rows, scores = rows[keep], scores[keep]
     return _suppress(rows[:, :4], scores, rows[:, 5:].argmax(axis=1), threshold, iou)
+
+
+def unknown_class(number: int, known: int) -> Unjudged:
+    """A model that finds what its card has no name for: the graph alone does not show it, and a
+    defect without a name would pass."""
+    what = f"the model found class {number}, its card names {known} from 0"
+    return Unjudged(f"{what}: the card belongs to another model")
 
 
 HEADS: dict[str, Decode] = {"end-to-end": end_to_end, "yolov8": yolov8, "yolov5": yolov5}

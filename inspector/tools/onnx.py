@@ -29,6 +29,7 @@ from inspector.tools.card import (
 )
 from inspector.tools.contract import (
     INSTANCES,
+    check_answers,
     check_graph,
     probe,
     probe_answer,
@@ -62,7 +63,10 @@ spent = Spent()
 class Bound:
     """One input shape of a model with its buffers: fill ``input``, ``run``, read ``output``."""
 
-    __slots__ = ("_binding", "_fixed", "_held", "_run", "input", "model", "output", "prototypes")
+    __slots__ = (
+        "_binding", "_fixed", "_follows", "_held", "_outs", "_run", "input", "model", "output",
+        "prototypes",
+    )  # fmt: skip
 
     def __init__(self, model: Model, name: str, outs: Sequence[str], tensor: NDArray[Any]) -> None:
         session = model.session
@@ -74,22 +78,22 @@ class Bound:
         # An OrtValue made from a numpy array is a view of it, and the binding holds neither.
         self._held = [ort.OrtValue.ortvalue_from_numpy(tensor)]
         self._binding.bind_ortvalue_input(name, self._held[0])
-        for out in outs:
-            self._binding.bind_output(out, "cpu")
-        self._run(self._binding)
-        answers = self._binding.copy_outputs_to_cpu()
-        self.output: NDArray[Any] = answers[0]
+        self._outs = tuple(outs)
+        self.output: NDArray[Any] = tensor
         """Valid until the next run."""
-        self.prototypes: NDArray[Any] = answers[-1]
+        self.prototypes: NDArray[Any] = tensor
         """The second output of a segmenter of instances; other models have one output."""
+        self._run_free()
         # A graph with its own NMS gives as many rows as it finds: such an output cannot be bound
-        # beforehand. An output whose every dimension follows from the input's can.
+        # beforehand. An output whose every dimension follows from the input's can; which of the two
+        # a graph of free input has shows when an answer has another size than the first.
         shapes = [o.shape for o in session.get_outputs() if o.name in outs]
         static = all(isinstance(d, int) and d > 0 for shape in shapes for d in shape)
         free = any(not isinstance(d, int) for d in session.get_inputs()[0].shape)
         self._fixed = static or free
+        self._follows = free and not static
         if self._fixed:
-            answers = [np.ascontiguousarray(answer) for answer in answers]
+            answers = [np.ascontiguousarray(a) for a in self._binding.copy_outputs_to_cpu()]
             self.output, self.prototypes = answers[0], answers[-1]
             for out, answer in zip(outs, answers, strict=True):
                 self._held.append(ort.OrtValue.ortvalue_from_numpy(answer))
@@ -98,12 +102,27 @@ class Bound:
     def run(self) -> NDArray[Any]:
         """Runs the model on ``input``; the answer is ``output``, overwritten by the next run."""
         began_ns = time.thread_time_ns()
-        self._run(self._binding)
-        spent.add(time.thread_time_ns() - began_ns)
         if not self._fixed:
-            answers = self._binding.copy_outputs_to_cpu()
-            self.output, self.prototypes = answers[0], answers[-1]
+            self._run_free()
+        elif not self._follows:
+            self._run(self._binding)
+        else:
+            try:
+                self._run(self._binding)
+            except RuntimeError:  # the answer is not of the size that it was bound for
+                self._fixed = False
+                self._run_free()
+        spent.add(time.thread_time_ns() - began_ns)
         return self.output
+
+    def _run_free(self) -> None:
+        # onnxruntime keeps an answer as the buffer for the next one, whatever its size.
+        self._binding.clear_binding_outputs()
+        for out in self._outs:
+            self._binding.bind_output(out, "cpu")
+        self._run(self._binding)
+        answers = self._binding.copy_outputs_to_cpu()
+        self.output, self.prototypes = answers[0], answers[-1]
 
 
 class Model:
@@ -131,8 +150,20 @@ class Model:
         """New buffers for an input of ``shape``, run once so that the first part finds them warm.
 
         Each caller keeps its own: a letterbox's grey margins must stay as its step left them.
+        Raises ``ModelError`` when it cannot run, or gives what its card does not say: a graph may
+        leave the shape of its answer free.
         """
-        return Bound(self, self._input, self.outputs, self.tensor(shape))
+        ref = self.card.ref
+        try:
+            bound = Bound(self, self._input, self.outputs, self.tensor(shape))
+        except Exception as error:  # onnxruntime raises what its kernels raise
+            what = str(error).splitlines()[0][:200]
+            raise ModelError(
+                ref, f"does not run on {list(shape)} ({what}); export it again"
+            ) from None
+        answers = (bound.output, bound.prototypes)[: len(self.outputs)]
+        check_answers(ref, self.card, [list(answer.shape) for answer in answers])
+        return bound
 
     def tensor(self, shape: Sequence[int]) -> NDArray[Any]:
         """An input of ``shape`` for ``run``."""
@@ -279,8 +310,11 @@ def _check_parity(ref: str, model: Model) -> None:
     for known in card.parity.probes:
         bound.input[...] = probe(known.seed, shape)
         values = probe_answer(bound.run(), card.output.format)
-        gap = np.abs(values - np.asarray(known.answer[: len(values)]))
-        if len(values) != len(known.answer) or not gap.max() <= card.parity.tolerance:
+        if len(values) != len(known.answer):
+            what = f"{len(values)} numbers to a probe, {len(known.answer)}"
+            raise ModelError(ref, f"answers {what} where it was released: it is another model")
+        gap = np.abs(values - np.asarray(known.answer))
+        if not gap.max() <= card.parity.tolerance:
             raise ModelError(
                 ref,
                 f"answers otherwise here than where it was released (by {gap.max():.3f}); "

@@ -18,6 +18,7 @@ from inspector.tools.calibration import CalibrationName
 from inspector.tools.card import ModelError
 from inspector.tools.classify import input_shape
 from inspector.tools.contract import INSTANCES
+from inspector.tools.heads import unknown_class
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.masks import Spot, instances, maps_of, spots, spread
 from inspector.tools.onnx import Shelf
@@ -203,13 +204,14 @@ class Segment:
                 answer, self._bound.prototypes, self._form, min(self._least), params.iou,
                 self._letterbox, self._side, area.shape[:2],
             )  # fmt: skip
-            return [
-                _shifted(spot, roi)
-                for spot in found
-                if 0 <= spot.label < len(self._classes)
-                and spot.score >= self._least[spot.label]
-                and np.count_nonzero(spot.mask) >= params.least_px
-            ]
+            kept = []
+            for spot in found:
+                if not 0 <= spot.label < len(self._classes):
+                    raise unknown_class(spot.label, len(self._classes))
+                large = np.count_nonzero(spot.mask) >= params.least_px
+                if large and spot.score >= self._least[spot.label]:
+                    kept.append(_shifted(spot, roi))
+            return kept
         first = int(self._form == "semantic")
         canvas: dict[int, Pixels] = {}
         single: list[Spot] = []

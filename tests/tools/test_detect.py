@@ -136,6 +136,19 @@ def test_scores_that_are_not_numbers_are_no_judgement(tmp_path: Path, form: str)
         detector(shelve(tmp_path, answer, form, floats=True)).look(GREY, CONTEXT)
 
 
+def test_a_class_that_the_card_does_not_name_is_no_judgement(tmp_path: Path) -> None:
+    """A head with its own suppression does not show how many classes it has: the card of another
+    model would make a defect one that nobody looks for."""
+    shelf = shelve(
+        tmp_path, end_to_end(BOTTLE, (200.0, 90.0, 250.0, 240.0, 0.7, 2.0)), "end-to-end"
+    )
+
+    with pytest.raises(Unjudged, match="found class 2, its card names 2 from 0"):
+        detector(shelf, labels=["Bottle"]).look(GREY, CONTEXT)
+    (found,) = detector(shelf, threshold=0.8).look(GREY, CONTEXT)
+    assert found.label == "Bottle", "what scores too little is not asked for its name"
+
+
 def test_each_class_has_its_own_threshold(tmp_path: Path) -> None:
     shelf = shelve(tmp_path, end_to_end(BOTTLE, CAP, LONE), "end-to-end")
 

@@ -43,6 +43,35 @@ def graph_of(answer: np.ndarray, shape: tuple[Any, ...], dtype: int = TensorProt
     return model.SerializeToString()
 
 
+def cutting(answer: np.ndarray, axis: int, shape: tuple[Any, ...]) -> bytes:
+    """A model whose answer is as much of ``answer`` along ``axis`` as what it sees is dark: all of
+    it in black, nothing in white. The graph leaves the shape of its answer free."""
+    levels = np.arange(answer.shape[axis], dtype=np.float32)
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["floats"], ["top"], keepdims=0),
+        helper.make_node("Mul", ["top", "scale"], ["light"]),
+        helper.make_node("Sub", ["count", "light"], ["dark"]),
+        helper.make_node("Less", ["levels", "dark"], ["kept"]),
+        helper.make_node("Compress", ["answer", "kept"], ["detections"], axis=axis),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, ("n", "k", "m"))],
+        [
+            numpy_helper.from_array(answer.astype(np.float32), "answer"),
+            numpy_helper.from_array(levels, "levels"),
+            numpy_helper.from_array(np.float32(answer.shape[axis]), "count"),
+            numpy_helper.from_array(np.float32(answer.shape[axis] / 255), "scale"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
 def shelve(models: Path, data: bytes, name: str = "m", **card: Any) -> Path:
     """Puts a model with its card on the shelf; ``card`` overrides the card's fields."""
     folder = models / name / "1"
@@ -136,6 +165,21 @@ def truncated(models: Path) -> None:
         (lambda m: shelve(m, GOOD, input={"shape": [1, 64, 64, 3]}), "its card says"),
         (lambda m: shelve(m, GOOD, input={"colour": "grey"}), "channels"),
         (lambda m: shelve(m, GOOD, input={"name": "pixels"}), "its input is `images`"),
+        (lambda m: shelve(m, GOOD, input={"shape": [1, 32]}), "its card says"),
+        (lambda m: shelve(m, GOOD, input={"std": [0.0]}), "more than 0"),
+        (lambda m: shelve(m, GOOD, input={"mean": [0.5, 0.5]}), "one for each of 3 channels"),
+        (lambda m: shelve(m, GOOD, input={"scale": float("nan")}), "finite number"),
+        (lambda m: shelve(m, GOOD, classes={"0": "a", "5": "b"}), "numbered from 0 without a gap"),
+        (lambda m: shelve(m, GOOD, classes={"x": "a"}), "numbered from 0 without a gap"),
+        (lambda m: shelve(m, GOOD, classes=["a", "a"]), "two classes are called `a`"),
+        (
+            lambda m: shelve(m, GOOD, parity={"probes": [{"seed": -1, "answer": [0.0] * 4}]}),
+            "greater than or equal to 0",
+        ),
+        (
+            lambda m: shelve(m, GOOD, parity={"probes": [{"seed": 0, "answer": [0.0] * 3}]}),
+            "4 numbers to a probe, 3 where it was released",
+        ),
         (
             lambda m: shelve(m, GOOD, parity={"probes": [{"seed": 0, "answer": [0.9] * 4}]}),
             "answers otherwise",
@@ -150,6 +194,65 @@ def test_a_model_that_must_not_run_is_refused_by_name(
     with pytest.raises(ModelError, match=why) as error:
         Shelf(tmp_path, threads=1).open("m/1", "detect")
     assert "m/1" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "shape", "axis"),
+    [
+        ("end-to-end", (1, 4, 5), 2),
+        ("end-to-end", (1, 4, 7), 2),
+        ("yolov8", (1, 4, 9), 1),
+        ("yolov8", (1, 9, 9), 1),
+        ("yolov5", (1, 9, 6), 2),
+    ],
+)
+def test_a_model_that_leaves_its_answer_free_is_refused_by_what_comes(
+    tmp_path: Path, form: str, shape: tuple[int, ...], axis: int
+) -> None:
+    """The graph does not say how many classes it has; its answer does."""
+    data = cutting(np.zeros(shape, np.float32), axis, (1, 32, 32, 3))
+    shelve(tmp_path, data, output={"format": form})
+    model = Shelf(tmp_path, threads=1).open("m/1", "detect")
+
+    with pytest.raises(ModelError, match=r"m/1: its output has shape .* belongs to another model"):
+        model.bind((1, 32, 32, 3))
+
+
+@pytest.mark.parametrize("batch", [1, "n"])
+def test_a_model_may_find_more_and_less_than_at_first(tmp_path: Path, batch: Any) -> None:
+    """As exported with its own suppression: rows are as many as it finds."""
+    rows = np.arange(24, dtype=np.float32).reshape(1, 4, 6)
+    data = cutting(rows, 1, (batch, 32, 32, 3))
+    shelve(tmp_path, data, input={})
+    bound = Shelf(tmp_path, threads=1).open("m/1", "detect").bind((1, 32, 32, 3))
+    assert bound.output.shape == (1, 4, 6)
+
+    for brightness, count in ((90, 3), (0, 4), (255, 0), (0, 4)):
+        bound.input[...] = brightness
+        answer = bound.run()
+        assert answer is bound.output
+        assert answer.tolist() == rows[:, :count].tolist()
+
+
+def test_a_model_that_cannot_run_on_its_input_is_refused_by_name(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["floats", "shape"], ["detections"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ("n", 32, 32, 3))],
+        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, ("n", "k", 6))],
+        [numpy_helper.from_array(np.array([1, 7, 6]), "shape")],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    data = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    shelve(tmp_path, data, input={})
+    model = Shelf(tmp_path, threads=1).open("m/1", "detect")
+
+    with pytest.raises(ModelError, match=r"m/1: does not run on \[1, 32, 32, 3\]"):
+        model.bind((1, 32, 32, 3))
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:

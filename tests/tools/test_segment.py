@@ -199,7 +199,7 @@ def test_area_in_mm_of_an_aslant_plane_is_that_of_the_plane(tmp_path: Path) -> N
     assert form.length == pytest.approx(20, rel=0.01)
 
 
-def instance_shelf(models: Path, form: str) -> Shelf:
+def instance_shelf(models: Path, form: str, classes: tuple[str, ...] = ("screw", "nut")) -> Shelf:
     """Two prototypes, the left and the right half; two instances of one box, one of each half."""
     protos = np.full((1, 2, 16, 16), -8.0)
     protos[0, 0, :, :8] = 8
@@ -213,7 +213,7 @@ def instance_shelf(models: Path, form: str) -> Shelf:
         rows[0, :, 3] = (32, 32, 48, 48, 0.9, 0.1, 1, 0)
         rows[0, :, 4] = (32, 32, 48, 48, 0.1, 0.8, 0, 1)
         rows[0, :, 5] = (32, 33, 48, 48, 0.5, 0.1, 1, 0)  # the first again
-    return answering(models, "segment", form, [rows, protos], ("screw", "nut"))
+    return answering(models, "segment", form, [rows, protos], classes)
 
 
 @pytest.mark.parametrize("form", ["instances", "yolov8-seg"])
@@ -223,6 +223,13 @@ def test_an_instance_is_its_prototypes_within_its_box(tmp_path: Path, form: str)
     assert (screw.label, screw.box) == ("screw", (8.0, 8.0, 32.0, 56.0))
     assert (nut.label, nut.box) == ("nut", (32.0, 8.0, 56.0, 56.0))
     assert screw.score == pytest.approx(0.9)
+
+
+def test_an_instance_of_a_class_that_the_card_does_not_name_is_no_judgement(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(Unjudged, match="found class 1, its card names 1 from 0"):
+        look(instance_shelf(tmp_path, "instances", ("screw",)), sheet())
 
 
 def test_an_instance_model_without_prototypes_is_refused(tmp_path: Path) -> None:
