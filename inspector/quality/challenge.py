@@ -19,6 +19,7 @@ from typing import Any
 from inspector.config import Challenge
 from inspector.part import GateAction, GateDecision, Mode, Outcome, Verdict
 from inspector.store import BatchChange, Event
+from inspector.store.judged import Judged, judged
 from inspector.store.records import Record
 
 KIND = "challenge"
@@ -87,9 +88,11 @@ class Challenges:
         self._after.clear()
         self.parts, self.since_ns, self.due_ns, self.why = 0, utc_ns, 0, ""
 
-    def record(self, record: Record) -> Result | None:
+    def record(self, record: Record | Judged) -> Result | None:
         """The next record of the line's ledger; the challenge that it ends."""
-        if isinstance(record, Event) and record.kind == "command":
+        if isinstance(record, Judged):
+            self._production(record)
+        elif isinstance(record, Event) and record.kind == "command":
             self._command(record)
         elif isinstance(record, Event) and record.kind == "challenge_due":
             # The line asks for one: another release judges from now on, or the one before it.
@@ -98,7 +101,7 @@ class Challenges:
             self._batch(record)
         elif isinstance(record, Verdict):
             if record.mode in (Mode.AUTO, Mode.BYPASS):
-                self._production(record)
+                self._production(judged(record))
             elif self._inside(record.stream, record.sequence):
                 assert self.window is not None
                 self.window.verdicts[record.sequence] = record
@@ -154,16 +157,16 @@ class Challenges:
         elif self._plan.at_batch_end and self.parts:
             self._due(change.utc_ns, f"batch {change.id} ended")
 
-    def _production(self, verdict: Verdict) -> None:
-        self.batch = verdict.batch
-        first, last = self._after.get(verdict.stream, (verdict.sequence, verdict.sequence))
-        number = verdict.sequence
-        self._after[verdict.stream] = (min(first, number), max(last, number))
+    def _production(self, part: Judged) -> None:
+        stream, number = part.job.stream, part.sequence
+        self.batch = part.job.batch
+        first, last = self._after.get(stream, (number, number))
+        self._after[stream] = (min(first, number), max(last, number))
         if not self.parts and not self.since_ns:
-            self.since_ns = verdict.times.utc_ns
+            self.since_ns = part.utc_ns
         self.parts += 1
         if self._plan.every_parts and self.parts >= self._plan.every_parts and not self.due_ns:
-            self._due(verdict.times.utc_ns, f"{self._plan.every_parts} parts are made")
+            self._due(part.utc_ns, f"{self._plan.every_parts} parts are made")
 
     def _due(self, utc_ns: int, why: str) -> None:
         if not self.due_ns:

@@ -9,26 +9,26 @@ twice.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, Self
 
 from inspector.config import Quality, Station
 from inspector.display import AlarmCode
-from inspector.part import Disposition, Mode, Outcome, Verdict
+from inspector.part import Disposition, Mode, Verdict
 from inspector.quality import challenge, drift, first_article, health, spc
 from inspector.quality.challenge import FAILED, GOOD, INCONCLUSIVE, Challenges, Result
 from inspector.quality.drift import Drift
 from inspector.quality.first_article import Article, Look, reference_of
 from inspector.quality.health import Health
-from inspector.quality.signing import article_subject
+from inspector.quality.moves import Moves
+from inspector.quality.signing import Awaited, article_subject
 from inspector.quality.spc import BatchCharts
-from inspector.quality.tags import TagModel, tag_model
 from inspector.quality.tolerances import limits_of, tolerances
 from inspector.store import BatchChange, Event, History, ImageRecord
 from inspector.store.cursor import batch_began, newest_desk
 from inspector.store.holds import KIND as DISPOSITION
+from inspector.store.judged import Judged, judged
 from inspector.store.records import Record
 from inspector.store.signatures import Signatures
 
@@ -36,13 +36,9 @@ Entry = tuple[str, dict[str, Any]]
 SHOW = "show"
 BACK_MAX = 3_000_000
 """Records that are read again at a start, at most: a shift at 25 parts/s."""
-PARTS_MODELLED = 5000
 PICTURE_NS = 15_000_000_000
 """A golden part's picture that has not come after so long will not."""
-TAGS_NS = 500_000_000
-"""How often the process tags are asked for."""
-FIT_NS = 10_000_000_000
-"""How often the model of tags is fitted anew, by the parts' time: on 5,000 parts it costs 20 ms."""
+NOTHING_AWAITED = Awaited("", (), "", "")
 REFERENCE_LOOKS = 30
 """Pictures that make the reference of focus and light where no first article was signed."""
 
@@ -72,23 +68,21 @@ class Follower:
         """
         self._station, self._plan, self._reference, self._said = station, plan, reference, said
         self._challenged_upto, self._passed, self._look = challenged_upto, passed, look
-        self._tags_at, self._tags_ns = tags_at, 0
-        self._fitted_ns = 0
         self._limits = tolerances(station.recipes)
         self._position = -1
         gated = station.plc is not None or station.output is not None
         self.challenges = Challenges(plan.challenge, gated) if plan.challenge else None
+        self.awaited = NOTHING_AWAITED
+        """What the line waits for, by its newest setting."""
         self.article: Article | None = None
-        self._article_ns = 0
         self._recorded = ""
         self.charts: BatchCharts | None = None
         self.drift: Drift | None = None
         self.health = Health(plan)
-        self.model: TagModel | None = None
+        self.moves = Moves(tags_at)
         self._looks: dict[str, list[Look]] = {}
-        self._parts: deque[tuple[bool, dict[str, float]]] = deque(maxlen=PARTS_MODELLED)
-        self._tags: dict[str, float] = {}
-        self._trigger_ns: tuple[str, int, int] = ("", 0, 0)
+        self._signed: dict[str, Mapping[str, Look]] = {}
+        """By recipe the reference as it was found; the next signature changes the setting."""
 
     @classmethod
     def resume(
@@ -124,23 +118,45 @@ class Follower:
             str(r.body["id"]) for _, r in known[first_article.KIND] if r.body.get("passed")
         )
         follower = cls(station, plan, reference, said, upto, passed, look, tags_at)
+        for event in history.events("setting", 1):
+            follower.awaited = _awaited(event)
         end = history.size() - 1
         began = batch_began(history) - 1
         # the setting that says what is awaited stands right behind the batch's beginning
         start = min(began, upto) if done and plan.challenge else began
         return follower, max(-1, start, end - BACK_MAX)
 
-    def record(self, position: int, record: Record) -> list[Entry]:
+    @property
+    def hears_gates(self) -> bool:
+        """Whether a gate's decision says anything: of the parts of a challenge."""
+        return self.challenges is not None and self.challenges.window is not None
+
+    @property
+    def hastens(self) -> bool:
+        """Whether somebody at the line waits for what comes next: a challenge is under way, or a
+        first article has no result."""
+        article = self.article
+        return self.hears_gates or (
+            article is not None
+            and article.id not in self._passed
+            and self._recorded != f"{article.id}.{article.attempt}"
+        )
+
+    def record(self, position: int, record: Record | Judged) -> list[Entry]:
         """The next record of the line's ledger."""
         self._position = position
         entries: list[Entry] = []
-        if isinstance(record, Event) and record.kind == "setting":
+        if isinstance(record, Verdict) and record.mode is Mode.AUTO:
+            record = judged(record)
+        if isinstance(record, Judged):
+            entries += self._produced(record)
+        elif isinstance(record, Event) and record.kind == "setting":
             self._setting(record)
         elif isinstance(record, BatchChange) and record.action == "begin":
             self.charts = None
             entries.append(_show(AlarmCode.OUT_OF_CONTROL, on=False))
-        elif isinstance(record, Verdict):
-            entries += self._verdict(record)
+        elif isinstance(record, Verdict) and record.mode is Mode.SETUP:
+            entries += self._tried(record)
         elif isinstance(record, ImageRecord):
             entries += self._image(record)
         if self.challenges is not None and position > self._challenged_upto:
@@ -149,7 +165,7 @@ class Follower:
                 entries += self._challenged(result)
             elif self.challenges.due_ns and not was_due:
                 entries.append(_show(AlarmCode.CHALLENGE_DUE, self.challenges.why))
-        return self._new(entries)
+        return self._new(entries) if entries else entries
 
     def at(self, utc_ns: int) -> list[Entry]:
         """It is ``utc_ns``, and all records were read."""
@@ -183,11 +199,11 @@ class Follower:
             seen = self._looks.setdefault(view, [])
             if len(seen) < REFERENCE_LOOKS:
                 seen.append(look)
-            known = self._reference(recipe.partition("@")[0]).get(view)
+            known = self._looked_up(recipe.partition("@")[0]).get(view)
             start = Look(median(k.focus for k in seen), median(k.light for k in seen))
             was = known or start
             self.health.look(utc_ns / 1e9, view, look.focus, look.light, (was.focus, was.light))
-            self._tags |= {f"focus {view}": look.focus, f"light {view}": look.light}
+            self.moves.told({f"focus {view}": look.focus, f"light {view}": look.light})
             entries += self._drifts(self.drift.value(f"focus {view}", look.focus, where))
             entries += self._drifts(self.drift.value(f"light {view}", look.light, where))
         return self._new(entries)
@@ -201,9 +217,8 @@ class Follower:
             entries.append(_show(AlarmCode.MAINTENANCE, f"{order.indicator}: {body['advice']}"))
         if not any(i.ordered for i in self.health.indicators.values()):
             entries.append(_show(AlarmCode.MAINTENANCE, on=False))
-        for name, indicator in self.health.indicators.items():
-            if name.startswith("temperature"):
-                self._tags[name] = indicator.value
+        warm = {n: i.value for n, i in self.health.indicators.items() if n.startswith("temp")}
+        self.moves.told(warm)
         return entries
 
     def asked(self) -> dict[str, Any]:
@@ -226,59 +241,63 @@ class Follower:
             "spc": self.charts.state() if self.charts else None,
             "drift": self.drift.state() if self.drift else None,
             "health": self.health.state(),
-            "moves_with": self._moves_with(),
+            "moves_with": self.moves.named(),
         }  # fmt: skip
 
     def _setting(self, event: Event) -> None:
         body: Mapping[str, Any] = event.body
-        awaits, needs = str(body.get("awaits", "")), body.get("needs") or ()
-        wanted = awaits if first_article.KIND in needs else ""
+        self.awaited = _awaited(event)
+        self._signed.clear()
+        wanted = self.awaited.id if first_article.KIND in self.awaited.needs else ""
         if self.article is not None and self.article.id == wanted:
             return
         self.article = None
         if wanted and self._plan.first_article is not None:
-            recipe = str(body.get("recipe", ""))
+            recipe = self.awaited.recipe
             self.article = Article(
-                self._plan.first_article, wanted, str(body.get("batch", "")), recipe,
-                dict(body.get("texts") or {}), self._reference(recipe),
+                self._plan.first_article, wanted, self.awaited.batch, recipe,
+                dict(body.get("texts") or {}), self._looked_up(recipe),
             )  # fmt: skip
 
-    def _verdict(self, verdict: Verdict) -> list[Entry]:
-        if verdict.mode is Mode.SETUP:
-            article = self.article
-            if article is None or verdict.batch != article.batch or article.id in self._passed:
-                return []
-            article.part(verdict)
-            return self._articled() if article.failed else []
-        if verdict.mode is not Mode.AUTO:
+    def _looked_up(self, recipe: str) -> Mapping[str, Look]:
+        if recipe not in self._signed:
+            self._signed[recipe] = self._reference(recipe)
+        return self._signed[recipe]
+
+    def _tried(self, verdict: Verdict) -> list[Entry]:
+        """A part of a line that is being set up."""
+        article = self.article
+        if article is None or verdict.batch != article.batch or article.id in self._passed:
             return []
+        article.part(verdict)
+        return self._articled() if article.failed else []
+
+    def _produced(self, part: Judged) -> list[Entry]:
+        """A part in production."""
         entries: list[Entry] = []
-        if (
-            self.charts is None
-            or (self.charts.batch, self.charts.recipe) != (verdict.batch, verdict.recipe)
-        ):  # fmt: skip
-            limits = limits_of(self._limits, verdict.recipe)
-            self.charts = BatchCharts(self._plan, verdict.batch, verdict.recipe, limits)
-            if self.drift is None or self.drift.recipe != verdict.recipe:
+        job, charts = part.job, self.charts
+        if charts is None or (charts.batch, charts.recipe) != (job.batch, job.recipe):
+            limits = limits_of(self._limits, job.recipe)
+            charts = self.charts = BatchCharts(self._plan, job.batch, job.recipe, limits)
+            if self.drift is None or self.drift.recipe != job.recipe:
                 entries.append(_show(AlarmCode.DRIFT, on=False))
-                self.drift = Drift(verdict.recipe, limits)
+                self.drift = Drift(job.recipe, limits)
                 self._looks.clear()
-                self._parts.clear()
+                self.moves.clear()
         assert self.drift is not None
-        self._remember(verdict)
-        groups = len(self.charts.groups)
-        alarms = self.charts.part(verdict)
-        if len(self.charts.groups) > groups and verdict.times.utc_ns - self._fitted_ns >= FIT_NS:
-            self._fitted_ns = verdict.times.utc_ns
-            self._fit()
-        moves = self._moves_with()
+        self.moves.part(part)
+        groups = charts.closed
+        alarms = charts.part(part)
+        if charts.closed > groups:
+            self.moves.fit(part.utc_ns)
+        moves = self.moves.named() if alarms else None
         for alarm in alarms:
             entries.append((spc.KIND, alarm.body | ({"moves_with": moves} if moves else {})))
             detail = f"{alarm.name}: {alarm.rule}" + (
                 f"; moves with {moves['tag']}" if moves else ""
             )
             entries.append(_show(AlarmCode.OUT_OF_CONTROL, detail))
-        return entries + self._drifts(self.drift.part(verdict))
+        return entries + self._drifts(self.drift.part(part))
 
     def _image(self, image: ImageRecord) -> list[Entry]:
         """A golden part's picture is in the archive."""
@@ -329,45 +348,6 @@ class Follower:
             entries.append(_show(AlarmCode.DRIFT, detail))
         return entries
 
-    def _remember(self, verdict: Verdict) -> None:
-        """The part for the model of tags: what the line itself knows, and what was told."""
-        stream, number, trigger_ns = self._trigger_ns
-        now_ns = verdict.times.trigger_ns
-        self._trigger_ns = (verdict.stream, verdict.sequence, now_ns)
-        if verdict.outcome not in (Outcome.PASS, Outcome.REJECT):
-            return
-        if abs(verdict.times.utc_ns - self._tags_ns) >= TAGS_NS:
-            self._tags_ns = verdict.times.utc_ns
-            self._tags |= self._tags_at(self._tags_ns)
-        tags = dict(self._tags)
-        if (stream, number) == (verdict.stream, verdict.sequence - 1) and 0 < trigger_ns < now_ns:
-            tags["takt_ms"] = (now_ns - trigger_ns) / 1e6
-        self._parts.append((verdict.outcome is Outcome.REJECT, tags))
-
-    def _moves_with(self) -> dict[str, Any] | None:
-        """The tag that moves with the defects, and the share of defects that all tags as they are
-        now let expect; None where no tag stands out."""
-        named = self.model.named() if self.model else None
-        if self.model is None or named is None:
-            return None
-        rate = self.model.rate(self._parts[-1][1]) if self._parts else None
-        return {
-            "tag": named.tag, "odds_ratio": named.odds_ratio, "low": named.low,
-            "high": named.high, "p": named.p,
-            "expected": None if rate is None else {
-                "share": rate.share, "low": rate.low, "high": rate.high,
-            },
-        }  # fmt: skip
-
-    def _fit(self) -> None:
-        """The model anew, on the parts whose tags are all known."""
-        if not self._parts:
-            return
-        names = set(self._parts[-1][1])
-        whole = [(faulty, tags) for faulty, tags in self._parts if names <= tags.keys()]
-        columns = {name: [tags[name] for _, tags in whole] for name in names}
-        self.model = tag_model([faulty for faulty, _ in whole], columns) if whole else None
-
     def _new(self, entries: list[Entry]) -> list[Entry]:
         """Those that were not said before, each with its position."""
         found = []
@@ -382,3 +362,11 @@ class Follower:
 
 def _show(code: AlarmCode, detail: str = "", *, on: bool = True, stop: bool = False) -> Entry:
     return SHOW, {"code": str(code), "detail": detail, "on": on, "stop": stop}
+
+
+def _awaited(setting: Event) -> Awaited:
+    body: Mapping[str, Any] = setting.body
+    return Awaited(
+        str(body.get("awaits") or ""), tuple(body.get("needs") or ()), str(body.get("batch") or ""),
+        str(body.get("recipe") or ""),
+    )  # fmt: skip

@@ -24,9 +24,10 @@ from inspector.store import ImageRecord
 def look_at(pixels: Pixels) -> Look:
     """The look of one picture."""
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    light = float(grey.mean())
-    laplacian = cv2.Laplacian(grey, cv2.CV_32F)
-    return Look(float(laplacian.var()) / max(light, 1.0) ** 2, light)
+    light = float(cv2.mean(grey)[0])
+    # 16 bits hold it exactly, and OpenCV's own sums take a quarter of numpy's time.
+    _, spread = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
+    return Look(float(spread[0, 0]) ** 2 / max(light, 1.0) ** 2, light)
 
 
 def archived(data: Path, image: ImageRecord) -> Look | None:

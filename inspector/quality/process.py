@@ -5,11 +5,15 @@ Enters: the ledger's tail, the line's heartbeat, now and then a picture. Leaves:
 state for pages in ``<run>/quality.json``, and conditions for the line to show or to stop for. It
 follows the line and never stands in its way: it reads the ledger by position, and a line without
 it goes on inspecting, only that what awaits a signature stays awaiting one.
+
+It comes round once a second, and ten times a second while somebody at the line waits for it: every
+time that a process wakes costs as much as following two parts does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -32,14 +36,18 @@ from inspector.quality.follow import Follower
 from inspector.quality.looks import archived, looks_of
 from inspector.quality.sheets import Sheets
 from inspector.store import DeskLedger, History, StoreError
-from inspector.store.cursor import records_after
 from inspector.store.tags import FILE as TAGS
 from inspector.store.tags import Tags
+from inspector.store.tail import Tail
 
 log = structlog.get_logger()
 
+ROUND_S = 1.0
+"""How often the ledger's end is read …"""
 LOOK_S = 0.1
-"""How often the ledger's end is looked at."""
+"""… while somebody waits at the line (`Follower.hastens`), or while it is owed something …"""
+PEEK_S = 0.25
+"""… and how often it is looked whether somebody does, where the plan has anything to wait for."""
 PORTION = 500
 """Records a look takes in, so that the beat goes on while a long night is caught up with."""
 FIGURES_S = 60.0
@@ -51,8 +59,10 @@ PICTURE_S = 2.0
 RETRY_S = 5.0
 STATE_S = 0.5
 """How often the state of a first article or a challenge is written, if it is another …"""
-CHARTS_S = 2.0
-"""… and how often the charts' is: 50 kB, that cost as much as following the parts does."""
+CHARTS_S = 10.0
+"""… and how often the charts' is, where nothing was recorded meanwhile: 50 kB, 5 ms."""
+COUNTED = "parts_since"
+"""Of the challenge's state: it counts with every part, and is written with the charts."""
 ME = Principal("quality", frozenset({Role.SYSTEM}))
 
 
@@ -65,11 +75,14 @@ def main(path: Path, run: Path | None = None) -> None:
         os.nice(5)
     beat = Beat(run / "quality.beat")
     watching = Watching(station, station.quality or Quality(), run)
+    # What has been imported stays: no collection need walk through it again.
+    gc.collect()
+    gc.freeze()
     try:
         while not ending.is_set():
             beat.beat()
             if not watching.turn(time.time_ns()):
-                ending.wait(LOOK_S)
+                watching.rest(ending)
     finally:
         watching.close()
 
@@ -80,48 +93,63 @@ class Watching:
     def __init__(self, station: Station, plan: Quality, run: Path) -> None:
         self._station, self._plan, self._run, self._data = station, plan, run, station.data
         self._client = CommandClient(run)
-        self._status = DisplayReader(run, Topic.STATUS)
+        self._status: DisplayReader | None = None
         self._pictures: DisplayReader | None = None
-        self._picture_due = 0.0
         self._history: History | None = None
+        self._tail: Tail | None = None
         self._tags: Tags | None = None
         self._at = -1
         self._follower: Follower | None = None
-        self._written = b""
         self._asked: dict[str, Any] = {}
-        self._due = dict.fromkeys(("figures", "health", "release", "state", "charts"), 0.0)
+        self._charts: dict[str, Any] = {}
+        due = ("figures", "health", "picture", "release", "state", "charts")
+        self._due = dict.fromkeys(due, 0.0)
+        self._peeks = plan.challenge is not None or plan.first_article is not None
         self._shown: dict[str, str] = {}
-        self._awaits = ""
+        self._awaits: str | None = None
         self._sheets = Sheets(self._data)
         self._owed: list[tuple[Action, dict[str, Any]]] = []
 
     def turn(self, utc_ns: int) -> bool:
         """One round; whether there is more to read at once."""
         if self._follower is None and not self._begin():
-            time.sleep(LOOK_S)
             return False
-        assert self._follower is not None and self._history is not None
-        records, self._at = records_after(self._history, self._at, PORTION)
-        for position, record in records:
-            self._do(self._follower.record(position, record))
-        if len(records) < PORTION:
-            self._do(self._follower.at(utc_ns))
+        follower, tail = self._follower, self._tail
+        assert follower is not None and tail is not None
+        read = 0
+        for position, record in tail.after(self._at, PORTION, lambda: follower.hears_gates):
+            self._at, read = position, read + 1
+            if record is not None:
+                self._do(follower.record(position, record))
+        if read < PORTION:
+            self._do(follower.at(utc_ns))
             self._listen(utc_ns)
+            self._awaited()
         self._tell()
         self._sheets.turn()
-        self._show(utc_ns)
-        return len(records) == PORTION
+        self._show()
+        return read == PORTION
+
+    def rest(self, ending: Ending) -> None:
+        """Wait for the next round's time, or until somebody at the line waits for it."""
+        until = time.monotonic() + ROUND_S
+        while not self._wanted() and (left := until - time.monotonic()) > 0:
+            if ending.wait(min(left, PEEK_S) if self._peeks else left):
+                return
+            if self._peeks and self._tail is not None and self._tail.newest_event() > self._at:
+                return
+        if self._wanted():
+            ending.wait(LOOK_S)
+
+    def _wanted(self) -> bool:
+        return bool(self._owed) or self._follower is None or self._follower.hastens
 
     def close(self) -> None:
         """Let go of everything."""
         self._client.close()
-        self._status.close()
-        if self._pictures is not None:
-            self._pictures.close()
-        if self._history is not None:
-            self._history.close()
-        if self._tags is not None:
-            self._tags.close()
+        for held in (self._status, self._pictures, self._history, self._tags):
+            if held is not None:
+                held.close()
 
     def _begin(self) -> bool:
         """Open the ledger, and go back to where the charts and the last challenge begin."""
@@ -129,6 +157,7 @@ class Watching:
             self._history = History(self._data, bound_s=10.0)
         except StoreError:
             return False  # the line has never run here
+        self._tail = Tail(self._history)
         self._follower, self._at = Follower.resume(
             self._station, self._plan, self._history,
             lambda image: archived(self._data, image), self._tags_at,
@@ -150,49 +179,52 @@ class Watching:
         return {s.tag: s.value for s in samples if s.value is not None and s.quality == "good"}
 
     def _listen(self, utc_ns: int) -> None:
-        """The heartbeat and, at intervals, a picture."""
+        """A picture at intervals, and once a minute the line's figures. In between nobody listens,
+        and the line neither encodes nor tells them for us."""
         assert self._follower is not None
         now = time.monotonic()
-        if self._pictures is None and now >= self._picture_due:
-            self._pictures = DisplayReader(self._run, Topic.PASS)
         if self._pictures is not None and (message := self._pictures.receive()) is not None:
             self._do(self._follower.picture(message.body, looks_of(message), utc_ns))
             self._pictures.close()
             self._pictures = None
-            self._picture_due = now + PICTURE_S
-        status = self._status.receive()
-        if status is None:
-            return
-        if now >= self._due["figures"]:
+        if self._pictures is None and now >= self._due["picture"]:
+            self._due["picture"] = now + PICTURE_S
+            self._pictures = DisplayReader(self._run, Topic.PASS)
+        if self._status is not None and (status := self._status.receive()) is not None:
+            self._figures(utc_ns, status.body.get("figures", {}))
+            self._status.close()
+            self._status = None
+        if self._status is None and now >= self._due["figures"]:
             self._due["figures"] = now + FIGURES_S
-            figures = {k: float(v) for k, v in status.body.get("figures", {}).items()
-                       if isinstance(v, int | float)}  # fmt: skip
-            self._do(self._follower.figures(utc_ns, figures))
-        if now >= self._due["health"] and self._follower.health.indicators:
-            self._due["health"] = now + HEALTH_S
-            body = {"indicators": self._follower.health.state()}
-            self._do([(health.KIND, body)])
-        awaits = str(status.body.get("awaits") or "")
-        if self._awaits and awaits != self._awaits and signing.article(self._data, self._awaits):
-            self._sheets.want(self._awaits)  # once more: its signature is on it now
-        self._awaits = awaits
-        if awaits and now >= self._due["release"]:
-            self._due["release"] = now + RETRY_S
-            self._release(status.body)
+            self._status = DisplayReader(self._run, Topic.STATUS)
 
-    def _release(self, body: Mapping[str, Any]) -> None:
-        """All is signed and the line died before it heard of it: tell it."""
-        wanted = signing.Awaited(
-            str(body["awaits"]), tuple(body.get("needs") or ()), str(body.get("batch", "")),
-            str(body.get("recipe", "")),
-        )  # fmt: skip
-        with contextlib.suppress(QualityError, BusError, StoreError):
-            signing.release(self._data, self._run, wanted, ME)
+    def _figures(self, utc_ns: int, told: Mapping[str, Any]) -> None:
+        assert self._follower is not None
+        figures = {k: float(v) for k, v in told.items() if isinstance(v, int | float)}
+        self._do(self._follower.figures(utc_ns, figures))
+        if time.monotonic() >= self._due["health"] and self._follower.health.indicators:
+            self._due["health"] = time.monotonic() + HEALTH_S
+            self._do([(health.KIND, {"indicators": self._follower.health.state()})])
+
+    def _awaited(self) -> None:
+        """What the line waits for: its sheet once it is signed, its release if it was not told."""
+        assert self._follower is not None
+        awaited = self._follower.awaited
+        before, self._awaits = self._awaits, awaited.id
+        if before and awaited.id != before and signing.article(self._data, before):
+            self._sheets.want(before)  # once more: its signature is on it now
+        now = time.monotonic()
+        if awaited.id and now >= self._due["release"]:
+            self._due["release"] = now + RETRY_S
+            # All is signed and the line died before it heard of it: tell it.
+            with contextlib.suppress(QualityError, BusError, StoreError):
+                signing.release(self._data, self._run, awaited, ME)
 
     def _do(self, entries: list[tuple[str, dict[str, Any]]]) -> None:
         """Record, and show on the line what stops it or wants a person."""
         if not entries:
             return
+        self._due["charts"] = 0.0
         with DeskLedger.open(self._data) as desk:
             for kind, body in entries:
                 if kind == "show":
@@ -222,21 +254,30 @@ class Watching:
                 log.error("the line refuses", action=str(action), why=answer.error)
             self._owed.pop(0)
 
-    def _show(self, utc_ns: int) -> None:
+    def _show(self) -> None:
         now = time.monotonic()
         if now < self._due["state"] or self._follower is None:
             return
         self._due["state"] = now + STATE_S
         asked = self._follower.asked()
-        if asked == self._asked and now < self._due["charts"]:
+        charts = now >= self._due["charts"]
+        if not charts and _steps(asked) == _steps(self._asked):
             return
-        self._due["charts"], self._asked = now + CHARTS_S, asked
-        text = json.dumps(self._follower.state(), default=str).encode()
-        if text != self._written:
-            self._written = text
-            new = self._run / "quality.json.new"
-            new.write_bytes(text)
-            new.replace(self._run / "quality.json")
+        if charts:
+            self._due["charts"] = now + CHARTS_S
+            before, self._charts = self._charts, self._follower.state()
+            if self._charts == before:
+                return
+        self._asked = asked
+        new = self._run / "quality.json.new"
+        new.write_text(json.dumps(self._charts | asked, default=str))
+        new.replace(self._run / "quality.json")
+
+
+def _steps(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked, less what counts with every part."""
+    due = asked.get("challenge") or {}
+    return {**asked, "challenge": {k: v for k, v in due.items() if k != COUNTED}}
 
 
 def state(run: Path) -> dict[str, Any]:

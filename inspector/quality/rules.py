@@ -60,15 +60,20 @@ class Signal:
 def signals(z: Sequence[float], rules: Iterable[Rule] = SELECTED, since: int = 0) -> list[Signal]:
     """What the rules say of points ``z``, those completed at ``since`` or later. A point on the
     centre is on neither side."""
+    values = [float(value) for value in z]
+    sides = [(rule, side, (1 << rule.of) - 1) for rule in rules for side in (1.0, -1.0)]
+    # Of each rule on each side a bit for each of its last points, set where it lies beyond: which
+    # points they are is looked up where it speaks, a sixth of the time.
+    held = [0] * len(sides)
     found = []
-    for at in range(since, len(z)):
-        for rule in rules:
-            first = max(0, at - rule.of + 1)
-            for above in (True, False):
-                side = 1.0 if above else -1.0
-                beyond = [i for i in range(first, at + 1) if side * z[i] > rule.sigma]
-                if len(beyond) >= rule.count and beyond[-1] == at:
-                    found.append(Signal(rule.name, at, tuple(beyond), above))
+    for at in range(max(0, since + 1 - max((r.of for r, _, _ in sides), default=1)), len(values)):
+        for i, (rule, side, mask) in enumerate(sides):
+            beyond = side * values[at] > rule.sigma
+            held[i] = bits = (held[i] << 1 | beyond) & mask
+            if beyond and at >= since and bits.bit_count() >= rule.count:
+                first = max(0, at - rule.of + 1)
+                points = tuple(i for i in range(first, at + 1) if bits >> at - i & 1)
+                found.append(Signal(rule.name, at, points, side > 0))
     return found
 
 

@@ -1,6 +1,6 @@
 """A batch's control charts, kept up with every part: rational subgroups, limits, signals.
 
-Enters: verdicts in the order of the ledger. Leaves: p-charts (all faults, and each label), a
+Enters: parts in the order of the ledger. Leaves: p-charts (all faults, and each label), a
 u-chart of defects per part, X̄-R charts of what is measured, and *alarms*, each with its evidence.
 No I/O: ``process.py`` feeds it live, ``history.py`` feeds it a batch of the ledger.
 
@@ -23,7 +23,6 @@ from inspector.quality.capability import Capability, capability
 from inspector.quality.charts import (
     D2,
     Chart,
-    cusum,
     false_alarms,
     p_chart,
     u_chart,
@@ -39,6 +38,7 @@ from inspector.quality.rules import (
     signals,
 )
 from inspector.quality.subgroups import Group, Measured
+from inspector.store.judged import Judged, judged
 
 KIND = "spc"
 """Of the desk's records."""
@@ -49,6 +49,12 @@ DEFECTS = "defects per part"
 LABELS_MAX = 40
 """Charts of labels and of measures, each; a recipe with more is charted as a whole."""
 EXAMPLES = 8
+NEWEST = 12
+"""Points of a chart that its rules look at: none of them asks for more than nine."""
+SHOWN = 60
+"""Points of a chart that a page shows."""
+ALLOWANCE, LIMIT = 0.5, 5.0
+"""k and h of the CUSUM of means, as in `CUSUM`."""
 GROUPS_MAX = 2000
 """Subgroups kept; older ones stay in the ledger."""
 
@@ -83,63 +89,84 @@ class BatchCharts:
         """Phase one's p̄ by label, and ū."""
         self.parts = 0
         self._open: Group | None = None
+        self.closed = 0
+        """Subgroups that ever were: ``groups`` are the newest of them."""
+        self._totals: dict[str, int] = {}
+        """Faulty parts by label, in all of ``groups``."""
         self._said: dict[tuple[str, str, str], int] = {}
         self._sums: dict[str, tuple[float, tuple[str, int, int]]] = {}
         """The count CUSUM of each rare fault, and since when it is above 0."""
 
-    def part(self, verdict: Verdict) -> list[Alarm]:
+    def part(self, part: Judged | Verdict) -> list[Alarm]:
         """The next part of the batch."""
-        if verdict.mode is not Mode.AUTO or verdict.outcome not in (Outcome.PASS, Outcome.REJECT):
+        seen = judged(part) if isinstance(part, Verdict) else part
+        job, outcome = seen.job, seen.outcome
+        if job.mode is not Mode.AUTO or outcome not in (Outcome.PASS, Outcome.REJECT):
             return []
         self.parts += 1
-        alarms = self._measure(verdict)
+        alarms = self._measure(seen)
         group = self._open
-        if group is None or group.stream != verdict.stream:
+        if group is None or group.stream != job.stream:
             # a new counter: what was begun under the old one is no subgroup of neighbours
-            group = self._open = Group(verdict.stream, verdict.sequence, verdict.sequence)
-        group.last, group.size = verdict.sequence, group.size + 1
-        if verdict.outcome is Outcome.REJECT:
+            group = self._open = Group(job.stream, seen.sequence, seen.sequence)
+        group.last, group.size = seen.sequence, group.size + 1
+        if outcome is Outcome.REJECT:
             group.faulty += 1
-            wrong = [f.label for f in verdict.findings if not f.ok]
+            wrong = [sort.label for sort, _, _ in seen.findings if not sort.ok]
             group.defects += max(1, len(wrong))
             for label in dict.fromkeys(wrong):
                 group.labels[label] = group.labels.get(label, 0) + 1
                 if len(group.examples) < EXAMPLES:
-                    group.examples.append((label, str(verdict.part_id)))
+                    group.examples.append((label, seen.part_id))
         if group.size >= self.plan.subgroup:
             self._open = None
-            self.groups.append(group)
-            del self.groups[:-GROUPS_MAX]
+            self._keep(group)
             alarms += self._attributes()
         return alarms
+
+    def _keep(self, group: Group) -> None:
+        self.closed += 1
+        self.groups.append(group)
+        for label, parts in group.labels.items():
+            self._totals[label] = self._totals.get(label, 0) + parts
+        for old in self.groups[:-GROUPS_MAX]:
+            for label, parts in old.labels.items():
+                self._totals[label] -= parts
+        del self.groups[:-GROUPS_MAX]
 
     @property
     def labels(self) -> list[str]:
         """What was wrong in this batch, the most frequent first."""
-        total: dict[str, int] = {}
-        for group in self.groups:
-            for label, parts in group.labels.items():
-                total[label] = total.get(label, 0) + parts
+        total = {label: parts for label, parts in self._totals.items() if parts}
         return sorted(total, key=lambda label: (-total[label], label))[:LABELS_MAX]
 
-    def p(self, label: str = ALL) -> Chart | None:
-        """The p-chart of a label; None before the first subgroup."""
+    def p(self, label: str = ALL, newest: int | None = None) -> Chart | None:
+        """The p-chart of a label, or its ``newest`` points; None before the first subgroup."""
         if not self.groups:
             return None
-        counts = [g.faulty if label == ALL else g.labels.get(label, 0) for g in self.groups]
-        return p_chart(counts, [g.size for g in self.groups], self.centres.get(label))
+        groups = self._of(newest, label)
+        counts = [g.faulty if label == ALL else g.labels.get(label, 0) for g in groups]
+        return p_chart(counts, [g.size for g in groups], self.centres.get(label))
 
-    def u(self) -> Chart | None:
-        """The u-chart of defects per part."""
+    def u(self, newest: int | None = None) -> Chart | None:
+        """The u-chart of defects per part, or its ``newest`` points."""
         if not self.groups:
             return None
-        sizes = [g.size for g in self.groups]
-        return u_chart([g.defects for g in self.groups], sizes, self.centres.get(DEFECTS))
+        groups = self._of(newest, DEFECTS)
+        sizes = [g.size for g in groups]
+        return u_chart([g.defects for g in groups], sizes, self.centres.get(DEFECTS))
 
-    def xbar_r(self, measure: str) -> tuple[Chart, Chart] | None:
-        """X̄ and R of a measure; None before its first subgroup."""
+    def xbar_r(self, measure: str, newest: int | None = None) -> tuple[Chart, Chart] | None:
+        """X̄ and R of a measure, or their ``newest`` points; None before its first subgroup."""
         found = self.measures.get(measure)
-        return xbar_r(found.groups, found.centre) if found and found.groups else None
+        if not found or not found.groups:
+            return None
+        groups = found.groups[-newest:] if newest and found.centre else found.groups
+        return xbar_r(groups, found.centre)
+
+    def _of(self, newest: int | None, label: str) -> list[Group]:
+        """The newest subgroups; all of them while they themselves make the centre."""
+        return self.groups[-newest:] if newest and label in self.centres else self.groups
 
     def capability(self, measure: str) -> Capability | None:
         """Cp and Cpk of a measure with a tolerance, σ from R̄; None where there is too little."""
@@ -148,7 +175,7 @@ class BatchCharts:
         if found is None or (low is None and high is None):
             return None
         values = [value for group in found.groups for value in group]
-        charts = self.xbar_r(measure)
+        charts = self.xbar_r(measure, 1)
         if charts is None or not charts[1].centre:
             return None
         try:
@@ -158,10 +185,10 @@ class BatchCharts:
 
     def state(self) -> dict[str, Any]:
         """For pages: every chart with its newest points."""
-        charts = {f"p: {label}": self.p(label) for label in (ALL, *self.labels)}
-        charts[f"u: {DEFECTS}"] = self.u()
+        charts = {f"p: {label}": self.p(label, SHOWN) for label in (ALL, *self.labels)}
+        charts[f"u: {DEFECTS}"] = self.u(SHOWN)
         for measure in self.measures:
-            if both := self.xbar_r(measure):
+            if both := self.xbar_r(measure, SHOWN):
                 charts[f"xbar: {measure}"], charts[f"range: {measure}"] = both
         capable = {m: self.capability(m) for m in self.measures}
         return {
@@ -201,12 +228,12 @@ class BatchCharts:
         alarms = []
         for label in (ALL, *self.labels):
             self.centres.setdefault(label, 1 / (2 * self.plan.subgroup * self.plan.phase_one))
-            if chart := self.p(label):
+            if chart := self.p(label, NEWEST):
                 alarms += self._doubled("p", label, chart)
-                alarms += self._alarms("p", label, chart, len(self.groups), self._evidence)
-        if chart := self.u():
+                alarms += self._alarms("p", label, chart, self.closed, self._evidence)
+        if chart := self.u(NEWEST):
             alarms += self._doubled("u", DEFECTS, chart)
-            alarms += self._alarms("u", DEFECTS, chart, len(self.groups), self._evidence)
+            alarms += self._alarms("u", DEFECTS, chart, self.closed, self._evidence)
         return alarms
 
     def _doubled(self, kind: str, name: str, chart: Chart) -> list[Alarm]:
@@ -214,60 +241,49 @@ class BatchCharts:
         of its counts. It begins anew after each alarm."""
         if not chart.rare:
             return []
-        newest = len(self.groups) - 1
-        group = self.groups[newest]
+        group, here = self.groups[-1], self.closed - 1
         k, h, length = poisson_cusum(round(chart.centre * self.plan.subgroup, 4))
-        before, since = self._sums.get(name, (0.0, (group.stream, group.first, newest)))
+        before, since = self._sums.get(name, (0.0, (group.stream, group.first, here)))
         if before == 0:
-            since = (group.stream, group.first, newest)
-        total = max(0.0, before + float(chart.points[newest]) * group.size - k)
+            since = (group.stream, group.first, here)
+        total = max(0.0, before + float(chart.points[-1]) * group.size - k)
         self._sums[name] = (0.0 if total > h else total, since)
         if total <= h:
             return []
-        points = tuple(range(max(0, newest - 11, min(since[2], newest)), newest + 1))
+        points = tuple(range(-min(NEWEST, here + 1 - min(since[2], here), len(self.groups)), 0))
         body = {
             "chart": f"{kind} cusum", "name": name, "rule": DOUBLED, "above": True,
             "batch": self.batch, "recipe": self.recipe, "centre": chart.centre, "limits": [0.0, h],
-            "points": [float(chart.points[i]) for i in points],
+            "points": [float(p) for p in chart.points[-len(points):]],
             "since": {"stream": since[0], "number": since[1]}, "false_alarms": 1 / length,
             "evidence": self._evidence(points),
         }  # fmt: skip
         return [Alarm(f"{kind} cusum", name, DOUBLED, body)]
 
-    def _measure(self, verdict: Verdict) -> list[Alarm]:
-        alarms = []
-        for f in verdict.findings:
-            if f.value is None or f.value != f.value:
+    def _measure(self, part: Judged) -> list[Alarm]:
+        alarms: list[Alarm] = []
+        place = (part.job.stream, part.sequence)
+        every = self.plan.measured_every
+        for sort, _, value in part.findings:
+            if value is None or value != value:
                 continue
-            name = f"{f.tool}/{f.label}"
-            known = self.measures.get(name)
+            known = self.measures.get(sort.name)
             if known is None:
                 if len(self.measures) >= LABELS_MAX:
                     continue
-                known = self.measures[name] = Measured(f.unit or "", since=self.plan.measured_every)
+                known = self.measures[sort.name] = Measured(sort.unit or "", since=every)
             known.since += 1
-            stream, last = known.opened[0], known.opened[1] + len(known.open)
-            if known.open and (stream, last) != (verdict.stream, verdict.sequence):
+            if known.open and (known.opened[0], known.opened[1] + len(known.open)) != place:
                 known.open.clear()  # not consecutive: begin again
             if not known.open:
-                if known.since < self.plan.measured_every:
+                if known.since < every:
                     continue
-                known.opened, known.since = (verdict.stream, verdict.sequence), 0
-            known.open.append(f.value)
+                known.opened, known.since = place, 0
+            known.open.append(value)
             if len(known.open) == self.plan.measured:
-                known.groups.append(known.open)
-                known.where.append((verdict.stream, known.opened[1], verdict.sequence))
-                known.open = []
-                self._forget(known)
-                alarms += self._measured(name, known)
+                known.close(part.sequence, GROUPS_MAX)
+                alarms += self._measured(sort.name, known)
         return alarms
-
-    @staticmethod
-    def _forget(known: Measured) -> None:
-        over = len(known.groups) - GROUPS_MAX
-        if over > 0:
-            del known.groups[:over], known.where[:over]
-            known.summed_from = max(0, known.summed_from - over)
 
     def _measured(self, name: str, known: Measured) -> list[Alarm]:
         if known.centre is None:
@@ -277,8 +293,9 @@ class BatchCharts:
                 kept = [g for i, g in enumerate(known.groups) if i not in out] or known.groups
                 xbar, ranges = xbar_r(kept)
                 known.centre = (xbar.centre, ranges.centre)
+                known.sums.anew(len(known.groups))
             return []
-        xbar, ranges = xbar_r(known.groups, known.centre)
+        xbar, ranges = xbar_r(known.groups[-NEWEST:], known.centre)
 
         def evidence(points: tuple[int, ...]) -> dict[str, Any]:
             return {
@@ -289,53 +306,49 @@ class BatchCharts:
                 ],
             }  # fmt: skip
 
-        count = len(known.groups)
         return [
             *self._cusum(name, xbar, known, evidence),
-            *self._alarms("range", name, ranges, count, evidence),
-            *self._alarms("xbar", name, xbar, count, evidence),
+            *self._alarms("range", name, ranges, known.count, evidence),
+            *self._alarms("xbar", name, xbar, known.count, evidence),
         ]
 
     def _alarms(self, kind: str, name: str, chart: Chart, count: int, evidence: Any) -> list[Alarm]:
-        """What the rules say of the newest point. A rule that goes on saying it is one alarm."""
-        newest = len(chart.points) - 1
+        """What the rules say of the newest point of all ``count``, at the end of a chart of the
+        newest ones. A rule that goes on saying it is one alarm."""
         found = []
-        for signal in said(chart, 12, min(newest, 11)):
+        shown = min(NEWEST, len(chart.points))
+        for signal in said(chart, shown, shown - 1):
             key = (kind, name, signal.rule)
             before, self._said[key] = self._said.get(key, -2), count
             if count - before <= 1:
                 continue
-            points = tuple(newest - min(newest, 11) + i for i in signal.points)
             body = {
                 "chart": kind, "name": name, "rule": signal.rule, "above": signal.above,
                 "batch": self.batch, "recipe": self.recipe, "centre": chart.centre,
-                "limits": [float(chart.lower[newest]), float(chart.upper[newest])],
-                "points": [float(chart.points[i]) for i in points],
+                "limits": [float(chart.lower[-1]), float(chart.upper[-1])],
+                "points": [float(chart.points[i - shown]) for i in signal.points],
                 "false_alarms": self.false_alarms().get(name, 0.0) if chart.rare
                 else 1 / run_length(SELECTED),
+                "evidence": evidence(tuple(i - shown for i in signal.points)),
             }  # fmt: skip
-            found.append(Alarm(kind, name, signal.rule, body | {"evidence": evidence(points)}))
+            found.append(Alarm(kind, name, signal.rule, body))
         return found
 
     def _cusum(self, name: str, xbar: Chart, known: Measured, evidence: Any) -> list[Alarm]:
         """A small shift that lasts, which no single point shows: a CUSUM of the subgroups' means
         since the limits were set. It begins anew after each alarm."""
-        first = max(known.summed_from, self.plan.phase_one)
-        z = [float(value) for value in xbar.z[first:]]
-        if not z:
+        sums = known.sums
+        sums.add(float(xbar.z[-1]), known.count - 1, ALLOWANCE)
+        if max(sums.above, sums.below) <= LIMIT:
             return []
-        sums = cusum(z, 0.0, 1.0)
-        last = len(z) - 1
-        if last not in sums.outside:
-            return []
-        began = first + sums.began(last)
-        known.summed_from = len(known.groups)
-        points = tuple(range(began, len(known.groups)))[-12:]
+        above, began = sums.above > LIMIT, max(0, sums.began - known.forgotten)
+        sums.anew(known.count)
+        points = tuple(range(began, len(known.groups)))[-NEWEST:]
         body = {
             "chart": "cusum", "name": name, "rule": CUSUM, "batch": self.batch,
-            "above": bool(sums.above[last] > sums.limit), "recipe": self.recipe,
-            "centre": xbar.centre, "limits": [-sums.limit, sums.limit],
-            "points": [float(xbar.points[i]) for i in points],
+            "above": above, "recipe": self.recipe,
+            "centre": xbar.centre, "limits": [-LIMIT, LIMIT],
+            "points": [float(p) for p in xbar.points[-len(points):]],
             "since": {"stream": known.where[began][0], "number": known.where[began][1]},
             "false_alarms": 1 / cusum_run_length(), "evidence": evidence(points),
         }  # fmt: skip
@@ -353,12 +366,12 @@ class BatchCharts:
         }  # fmt: skip
 
 
-def said(chart: Chart, newest: int = 60, since: int = 0) -> list[Signal]:
+def said(chart: Chart, newest: int = SHOWN, since: int = 0) -> list[Signal]:
     """What the rules say of a chart's newest points, by their place among these."""
     return signals(list(chart.z[-newest:]), (BEYOND,) if chart.rare else SELECTED, since)
 
 
-def shown(chart: Chart, newest: int = 60) -> dict[str, Any]:
+def shown(chart: Chart, newest: int = SHOWN) -> dict[str, Any]:
     """A chart's newest points, for a page or a report."""
     return {
         "kind": chart.kind,

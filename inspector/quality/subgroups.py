@@ -25,6 +25,38 @@ class Group:
 
 
 @dataclass(slots=True)
+class Sums:
+    """A tabular CUSUM (`charts.cusum`) of a measure's subgroup means as far as it has come, so that
+    the next mean costs one addition. It begins behind phase one, and anew behind each alarm."""
+
+    above: float = 0.0
+    below: float = 0.0
+    above_since: int = 0
+    """The first subgroup, of all that ever were, after which ``above`` left 0 …"""
+    below_since: int = 0
+    """… and ``below``."""
+
+    def add(self, z: float, at: int, allowance: float) -> None:
+        """The mean of subgroup ``at`` of all, in standard deviations from the centre."""
+        self.above = max(0.0, self.above + z - allowance)
+        self.below = max(0.0, self.below - allowance - z)
+        if not self.above:
+            self.above_since = at + 1
+        if not self.below:
+            self.below_since = at + 1
+
+    @property
+    def began(self) -> int:
+        """The first subgroup of the sum that is the larger one."""
+        return self.above_since if self.above >= self.below else self.below_since
+
+    def anew(self, at: int) -> None:
+        """The next subgroup is ``at``, and nothing is summed."""
+        self.above = self.below = 0.0
+        self.above_since = self.below_since = at
+
+
+@dataclass(slots=True)
 class Measured:
     """One measure: its subgroups, and all its values for the capability."""
 
@@ -38,5 +70,21 @@ class Measured:
     """Parts since the last subgroup began."""
     centre: tuple[float, float] | None = None
     """Phase one's x̄̄ and R̄."""
-    summed_from: int = 0
-    """The subgroup from which the CUSUM sums: behind its last alarm."""
+    sums: Sums = field(default_factory=lambda: Sums())
+    """Its CUSUM."""
+    forgotten: int = 0
+    """Subgroups that were, before those kept."""
+
+    def close(self, last: int, most: int) -> None:
+        """The open subgroup is whole with part ``last``; ``most`` of them are kept."""
+        self.groups.append(self.open)
+        self.where.append((*self.opened, last))
+        self.open = []
+        over = max(0, len(self.groups) - most)
+        del self.groups[:over], self.where[:over]
+        self.forgotten += over
+
+    @property
+    def count(self) -> int:
+        """Subgroups that ever were."""
+        return self.forgotten + len(self.groups)

@@ -26,10 +26,11 @@ from inspector.store import History, LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.entries import Entries
 from inspector.store.errors import RecordError
-from inspector.store.layout import decode_record, encode_event, encode_image
+from inspector.store.layout import decode_record, encode_event, encode_image, fields_of
 from inspector.store.readable import readable
 from inspector.store.records import BatchChange, Definition, Event, ImageRecord
 from inspector.store.resume import State
+from inspector.store.skim import verdict_numbers
 
 WORD = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NS = st.integers(0, 2**62)
@@ -215,3 +216,15 @@ def test_a_whole_store_reads_back_what_went_in(tmp_path: Path) -> None:
         assert back.part_id == verdict.part_id
         assert back.times == verdict.times
         assert [f.label for f in back.findings] == [f.label for f in verdict.findings]
+
+
+@given(VERDICTS)
+def test_figures_that_are_read_where_they_stand_are_those_of_the_verdict(verdict: Verdict) -> None:
+    bodies = _bodies(verdict)
+    context, sequence, outcome, part, trigger_ns, utc_ns, found = verdict_numbers(bodies[-1])
+    fields = fields_of(bodies[-1])
+    assert [context, sequence, outcome, part, trigger_ns] == fields[2:7] and utc_ns == fields[9]
+    assert [shape for shape, _, _ in found] == [finding[0] for finding in fields[10]]
+    assert [(score, value) for _, score, value in found] == [
+        (finding.score, finding.value) for finding in verdict.findings
+    ]
