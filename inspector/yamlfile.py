@@ -19,9 +19,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 
 class Settings(BaseModel):
-    """A frozen model that refuses names it does not know: a typo is an error, not a default."""
+    """A frozen model that refuses names it does not know: a typo is an error, not a default. A
+    limit that is no number would hold whatever is compared with it, so it is refused too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

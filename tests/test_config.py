@@ -74,6 +74,12 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(value, (*path, key))
 
 
+def value_at(node: Any, place: tuple[Any, ...]) -> Any:
+    for key in place:
+        node = node[key]
+    return node
+
+
 def write(tmp_path: Path, node: Any) -> Path:
     stream = io.StringIO()
     YAML(typ="safe").dump(node, stream)
@@ -132,6 +138,19 @@ def test_a_misspelt_field_is_answered_with_the_nearest_name(
     unknown = next(p for p in caught.value.problems if p.field.endswith(typo))
     assert f"did you mean `{place[-1]}`?" in unknown.message
     assert typo in (tmp_path / "station.yaml").read_text().splitlines()[(unknown.line or 0) - 1]
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
+def test_what_is_no_number_is_no_limit(tmp_path: Path, number: str) -> None:
+    """Every comparison with ``.nan`` is false: as a limit it would let everything through."""
+    numbers = [p for p in places(document()) if isinstance(value_at(document(), p), float)]
+    assert numbers
+    for place in numbers:
+        broken = document()
+        value_at(broken, place[:-1])[place[-1]] = float(number.replace(".", ""))
+        with pytest.raises(ConfigError) as caught:
+            load_station(write(tmp_path, broken))
+        assert any(p.field.startswith(".".join(map(str, place))) for p in caught.value.problems)
 
 
 def test_a_missing_file_names_the_neighbour_that_was_meant(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
+from inspector.tools.bounds import check_bounds
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context, Step, crop
 from inspector.tools.threshold import Threshold, stands_out
@@ -44,8 +45,7 @@ class Params(Settings):
             low, high = getattr(self, name)
             if not low <= high:  # also for what is not a number
                 raise ValueError(f"`{name}` is [smallest, largest]")
-        if self.at_most is not None and self.at_least > self.at_most:
-            raise ValueError("`at_least` must not exceed `at_most`")
+        check_bounds(self.at_least, self.at_most)
         return self
 
 

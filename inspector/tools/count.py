@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
+from inspector.tools.bounds import broken_bound, check_bounds
 from inspector.tools.golden import GoldenPicture
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out
@@ -42,6 +43,7 @@ class Params(Settings):
     def _bounds_something(self) -> Params:
         if self.at_least is None and self.at_most is None and self.exactly is None:
             raise ValueError("a count needs at least one of `at_least`, `at_most`, `exactly`")
+        check_bounds(self.at_least, self.at_most, self.exactly)
         return self
 
 
@@ -78,13 +80,8 @@ class Count:
             self._finding("piece", s, (x + a, y + b, x + c, y + d), None, "")
             for (a, b, c, d), s in pieces
         ]
-        count, wanted = len(pieces), ""
-        if params.exactly is not None and count != params.exactly:
-            wanted = f"exactly {params.exactly}"
-        elif params.at_least is not None and count < params.at_least:
-            wanted = f"at least {params.at_least}"
-        elif params.at_most is not None and count > params.at_most:
-            wanted = f"at most {params.at_most}"
+        count = len(pieces)
+        wanted = broken_bound(count, params.at_least, params.at_most, params.exactly)
         height, width = area.shape[:2]
         seen = (float(x), float(y), float(x + width), float(y + height))
         reason = f"{count} pieces where {wanted} must be" if wanted else ""

@@ -6,12 +6,13 @@ Findings are one per detection, and one more per rule that is broken. Imported b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
+from inspector.tools.bounds import broken_bound, check_bounds
 from inspector.tools.card import Card, ModelError
 from inspector.tools.heads import HEADS, Rows, unknown_class
 from inspector.tools.letterbox import Letterbox
@@ -39,6 +40,7 @@ class Count(Settings):
     def _bounds_something(self) -> Count:
         if self.at_least is None and self.at_most is None and self.exactly is None:
             raise ValueError("a count needs at least one of `at_least`, `at_most`, `exactly`")
+        check_bounds(self.at_least, self.at_most, self.exactly)
         return self
 
 
@@ -63,7 +65,7 @@ class Params(Settings):
     """``name/version`` in the models folder."""
     threshold: float = Field(0.4, gt=0, le=1)
     """Score from which a detection counts."""
-    thresholds: dict[str, float] = Field({})
+    thresholds: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field({})
     """By label, where it differs."""
     iou: float = Field(0.5, gt=0, lt=1)
     """Two boxes of one class that overlap more than this are one: in raw heads, and where `rois`
@@ -77,6 +79,15 @@ class Params(Settings):
     """Labels of which one alone rejects the part."""
     counts: tuple[Count, ...] = ()
     each: tuple[Each, ...] = ()
+
+    @model_validator(mode="after")
+    def _rules_about_what_it_reports(self) -> Params:
+        ruled = _named(self.defects) + _named(self.counts) + _named(self.each)
+        unseen = next((label for label in ruled if self.labels and label not in self.labels), None)
+        if unseen is not None:
+            what = f"a rule names `{unseen}`, which `labels` leaves out: it would never be found"
+            raise ValueError(f"{what}; add it to `labels`")
+        return self
 
     @field_validator("model")
     @classmethod
@@ -123,6 +134,11 @@ class DetectStep(Step):
     def _looks_at_one_thing(self) -> DetectStep:
         if self.roi and self.params.rois:
             raise ValueError("a detect step has a `roi` or `rois`, not both")
+        seen = self.params.rois or ((self.roi,) if self.roi else ())
+        for rule in self.params.counts:
+            if rule.roi and seen and not any(_meet(rule.roi, roi) for roi in seen):
+                where = f"{list(rule.roi)}, where this step does not look"
+                raise ValueError(f"`{rule.label}` is counted in {where}")
         return self
 
     def looks_at(self) -> Sequence[Roi | None]:
@@ -183,6 +199,8 @@ class Detect:
         if len(areas) > 1:
             found = _once(found, params.iou)
         if params.counts or params.each:
+            for rule in params.counts:
+                crop(pixels, rule.roi)  # where it counts must be in the picture
             whole = _around(areas, corners)
             broken = [f for rule in params.counts if (f := self._count(rule, found, whole))]
             for each in params.each:
@@ -223,13 +241,8 @@ class Detect:
             if finding.label == rule.label and finding.box:
                 cx, cy = _centre(finding.box)
                 count += x1 <= cx < x2 and y1 <= cy < y2
-        if rule.exactly is not None and count != rule.exactly:
-            wanted = f"exactly {rule.exactly}"
-        elif rule.at_least is not None and count < rule.at_least:
-            wanted = f"at least {rule.at_least}"
-        elif rule.at_most is not None and count > rule.at_most:
-            wanted = f"at most {rule.at_most}"
-        else:
+        wanted = broken_bound(count, rule.at_least, rule.at_most, rule.exactly)
+        if not wanted:
             return None
         reason = rule.reason or f"{count} × {rule.label} where {wanted} must be"
         return self._broken(rule.label, rule.severity, reason, (x1, y1, x2, y2), float(count))
@@ -267,6 +280,10 @@ class Detect:
             unit="1",
             reason=reason,
         )
+
+
+def _meet(one: Roi, other: Roi) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _input_shape(card: Card, shape: Sequence[object]) -> list[int]:

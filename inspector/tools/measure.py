@@ -17,6 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
+from inspector.tools.bounds import check_bounds
 from inspector.tools.calibration import CalibrationName
 from inspector.tools.calipers import (
     Circle,
@@ -116,8 +117,8 @@ class Value(Settings):
     diameter: str | None = None
     level: tuple[str, str] | None = None
     """How far the first feature stands above the second, with the part upright."""
-    at_least: float | None = Field(None, allow_inf_nan=False)
-    at_most: float | None = Field(None, allow_inf_nan=False)
+    at_least: float | None = None
+    at_most: float | None = None
     severity: Severity | None = None
 
     @model_validator(mode="after")
@@ -125,9 +126,7 @@ class Value(Settings):
         kinds = (self.distance, self.angle, self.tilt, self.diameter, self.level)
         if sum(v is not None for v in kinds) != 1:
             raise ValueError("give exactly one of `distance`, `angle`, `tilt`, `diameter`, `level`")
-        low, high = self.at_least, self.at_most
-        if low is not None and high is not None and low > high:
-            raise ValueError("`at_least` must not exceed `at_most`")
+        check_bounds(self.at_least, self.at_most)
         return self
 
     @property

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Finding, Pixels, Severity
+from inspector.tools.bounds import check_bounds
 from inspector.tools.calibration import CalibrationName
 from inspector.tools.card import ModelError
 from inspector.tools.classify import input_shape
@@ -57,6 +58,10 @@ class Tolerance(Settings):
     def _bounds_something(self) -> Tolerance:
         if all(getattr(self, name) is None for name in BOUNDS):
             raise ValueError(f"`{self.label}` needs one of {', '.join(BOUNDS)}")
+        check_bounds(self.at_least, self.at_most)
+        least, most = self.total_at_least, self.total_at_most
+        if least is not None and most is not None and least > most:
+            raise ValueError("`total_at_least` must not exceed `total_at_most`")
         return self
 
 

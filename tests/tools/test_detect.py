@@ -240,11 +240,41 @@ def test_a_label_that_the_model_does_not_know_is_named(
         detector(shelf, **params)
 
 
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"thresholds": {"Cap": 60}}, "less than or equal to 1"),
+        ({"thresholds": {"Cap": 0}}, "greater than 0"),
+        ({"thresholds": {"Cap": float("nan")}}, "finite number"),
+        ({"threshold": float("nan")}, "finite number"),
+        ({"labels": ["Bottle"], "defects": {"Cap": "major"}}, "`Cap`, which `labels` leaves out"),
+        ({"labels": ["Bottle"], "counts": [{"label": "Cap", "at_most": 0}]}, "`labels` leaves out"),
+        ({"labels": ["Bottle"], "each": [{"of": "Bottle", "has": "Cap"}]}, "`labels` leaves out"),
+        ({"counts": [{"label": "Cap", "at_least": 3, "at_most": 2}]}, "must not exceed"),
+        ({"counts": [{"label": "Cap", "exactly": 1, "at_most": 0}]}, "cannot hold together"),
+        ({"counts": [{"label": "Cap", "exactly": 1, "at_least": 2}]}, "cannot hold together"),
+        ({"counts": [{"label": "Cap", "exactly": 1.5}]}, "valid integer"),
+        ({"counts": [{"label": "Cap", "at_most": 0, "roi": [0, 0, 9, 9]}]}, "does not look"),
+    ],
+)
+def test_a_rule_that_could_never_hold_or_never_break_is_refused(
+    tmp_path: Path, params: dict[str, Any], why: str
+) -> None:
+    shelf = shelve(tmp_path, end_to_end(), "end-to-end")
+
+    with pytest.raises(ValueError, match=why):
+        detector(shelf, roi=[9, 0, 640, 480], **params)
+
+
 def test_a_roi_outside_the_picture_is_no_judgement(tmp_path: Path) -> None:
+    """Also where a rule counts: it was drawn for another picture."""
     shelf = shelve(tmp_path, end_to_end(BOTTLE), "end-to-end")
+    elsewhere = {"label": "Cap", "at_most": 0, "roi": [600, 0, 700, 480]}
 
     with pytest.raises(Unjudged, match="reaches outside the 640x480 picture"):
         detector(shelf, roi=[0, 0, 641, 480]).look(GREY, CONTEXT)
+    with pytest.raises(Unjudged, match="reaches outside the 640x480 picture"):
+        detector(shelf, counts=[elsewhere]).look(GREY, CONTEXT)
 
 
 def filled(pixels: Pixels, **entry: Any) -> tuple[np.ndarray, Letterbox]:

@@ -267,6 +267,12 @@ def test_a_recipe_follows_the_part_and_its_outlines_follow_too(tmp_path: Path) -
             {"tolerances": [{"label": "red", "at_most": 1}], "defects": {"red": "minor"}},
             "two rules",
         ),
+        ({"tolerances": [{"label": "red", "at_least": 2, "at_most": 1}]}, "must not exceed"),
+        (
+            {"tolerances": [{"label": "red", "total_at_least": 2, "total_at_most": 1}]},
+            "must not exceed",
+        ),
+        ({"tolerances": [{"label": "red", "area_at_most": float("nan")}]}, "finite number"),
         ({"thresholds": {"red": 2}}, "1 at most"),
         ({"roi": [0, 0, 9, 9], "rois": [[0, 0, 9, 9]]}, "not both"),
     ],

@@ -215,6 +215,8 @@ def test_colour_without_light_colour_or_exposure_is_not_judged(recipe_of: Recipe
     ("tools", "what"),
     [
         (BLOB % "at_least: 3", "must not exceed"),
+        (COUNT % "at_least: 3, at_most: 2", "must not exceed"),
+        (COUNT % "at_least: 3, exactly: 2", "cannot hold together"),
         (BLOB % "area: [9, 3]", "smallest, largest"),
         (BLOB % "area: [.nan, 3]", "smallest, largest"),
         (BLOB % "threshold: {tone: drak}", "did you mean `dark`"),
