@@ -1,0 +1,146 @@
+"""The quality process comes round seldom, and often where somebody at the line waits (S1, S10)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from quality_parts import part
+
+from inspector.beat import Ending
+from inspector.bus import run_dir
+from inspector.config import Quality, load_station
+from inspector.part import Batch, GateAction, GateDecision, Mode, Outcome
+from inspector.quality import process
+from inspector.quality.process import Watching, state
+from inspector.store import LineLedger
+from inspector.store.cursor import newest_desk
+from inspector.store.query import History
+
+STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
+PLAN = Quality.model_validate({
+    "subgroup": 20, "challenge": {"seeded": [{"name": "s", "label": "scratch"}]},
+})  # fmt: skip
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[LineLedger]:
+    with LineLedger.open(tmp_path, station="ST-01") as ledger:
+        ledger.add_batch(Batch("B-1", "", "bottle", {}), "begin", "line")
+        ledger.commit()
+        yield ledger
+
+
+@pytest.fixture
+def watching(ledger: LineLedger, tmp_path: Path) -> Iterator[Watching]:
+    station = load_station(STATION).model_copy(update={"data": tmp_path})
+    watching = Watching(station, PLAN, run_dir(tmp_path))
+    watching.turn(time.time_ns())
+    yield watching
+    watching.close()
+
+
+def produce(ledger: LineLedger, first: int, last: int) -> None:
+    for number in range(first, last + 1):
+        ledger.add_verdict(part(number))
+    ledger.commit()
+
+
+def ask(ledger: LineLedger, number: int) -> None:
+    result = {"from": number, "to": number, "stream": "plc-1"}
+    ledger.add_event("command", "otto", command="challenge", result=result)
+    ledger.commit()
+
+
+class Rested(Ending):
+    """Notes how long each rest was to be, and never is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rests: list[float] = []
+
+    def wait(self, seconds: float | None = None) -> bool:
+        self.rests.append(seconds or 0.0)
+        return False
+
+
+def test_it_rests_for_a_round_while_nobody_waits(
+    watching: Watching, ledger: LineLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "ROUND_S", 0.02)
+    produce(ledger, 1, 30)
+    watching.turn(time.time_ns())
+    ending = Rested()
+    watching.rest(ending)
+    assert ending.rests and all(rest <= 0.02 for rest in ending.rests)
+
+
+def test_a_challenge_is_heard_of_before_the_round_is_over(
+    watching: Watching, ledger: LineLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "ROUND_S", 1e6)
+    produce(ledger, 1, 5)
+    watching.turn(time.time_ns())
+    ask(ledger, 6)
+    ending = Rested()
+    watching.rest(ending)
+    assert ending.rests == [process.PEEK_S], "the next look finds it"
+    watching.turn(time.time_ns())
+    ending.rests.clear()
+    watching.rest(ending)
+    assert ending.rests == [process.LOOK_S], "and from then on it looks ten times a second"
+
+
+def test_a_seeded_part_that_passes_is_owed_to_the_line_in_the_same_round(
+    watching: Watching, ledger: LineLedger, tmp_path: Path
+) -> None:
+    produce(ledger, 1, 5)
+    ask(ledger, 6)
+    passed = part(6, mode=Mode.CHALLENGE, outcome=Outcome.PASS)
+    ledger.add_verdict(passed)
+    ledger.add_gate(GateDecision(passed.part_id, "plc-1", 6, GateAction.PERMIT, "", 1, 2))
+    produce(ledger, 7, 9)
+    watching.turn(time.time_ns())
+    with History(tmp_path) as history:
+        (_, failed), *_ = newest_desk(history, "challenge")
+        (_, held), *_ = newest_desk(history, "disposition")
+    assert failed.body["result"] == "failed"
+    assert held.body["runs"] == [["plc-1", 1, 5], ["plc-1", 6, 6]]
+    assert [args["stop"] for _, args in watching._owed] == [True]
+    ending = Rested()
+    watching.rest(ending)
+    assert ending.rests == [process.LOOK_S], "the line is told as soon as it answers"
+
+
+def test_the_state_is_written_when_it_is_another(
+    watching: Watching, ledger: LineLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1e6]
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    run, file = run_dir(tmp_path), run_dir(tmp_path) / "quality.json"
+
+    def turn(after_s: float) -> dict[str, Any]:
+        clock[0] += after_s
+        watching.turn(1_764_000_000_000_000_000)
+        return state(run)
+
+    produce(ledger, 1, 45)
+    assert turn(process.CHARTS_S)["spc"]["subgroups"] == 2
+    written = file.stat().st_mtime_ns, file.stat().st_ino
+    produce(ledger, 46, 50)
+    assert turn(1.0)["spc"]["parts"] == 45, "parts alone are no reason"
+    ask(ledger, 51)
+    seen = turn(1.0)
+    assert seen["challenge"]["window"] == [51, 51], "somebody waits for this"
+    assert seen["challenge"]["parts_since"] == 50
+    assert turn(process.CHARTS_S)["spc"]["parts"] == 50
+    assert (file.stat().st_mtime_ns, file.stat().st_ino) != written
+    written = file.stat().st_mtime_ns, file.stat().st_ino
+    turn(process.CHARTS_S)
+    assert (file.stat().st_mtime_ns, file.stat().st_ino) == written, "nothing has changed"
+    assert json.loads(file.read_text())["drift"]
