@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -68,3 +69,22 @@ def test_who_never_began_hangs_once_its_start_has_taken_too_long(tmp_path: Path)
     assert not processes._hangs(child, now, awake=now - 600)
     child.started = now - processes.START_S - 1
     assert processes._hangs(child, now, awake=now - 600)
+
+
+def test_it_rests_until_something_is_due_and_no_longer_than_a_round(tmp_path: Path) -> None:
+    process = processes.Process("line", "inspector.line.process", beat_limit_s=5.0)
+    well, silent, waiting = (
+        processes._Child(process, Beat(tmp_path / f"{name}.beat")) for name in ("a", "b", "c")
+    )
+    now, round_s = time.monotonic(), processes.ROUND_S
+    well.popen = silent.popen = subprocess.Popen(["true"])
+    well.popen.wait()
+    well.beat._instant.value = time.monotonic_ns() + 3_600_000_000_000  # however slow we are
+    silent.beat._instant.value = time.monotonic_ns() - 4_700_000_000
+    waiting.due = now + 0.2
+    assert processes._rest_s([], now, now - 600) == round_s
+    assert processes._rest_s([well], now, now - 600) == round_s
+    assert processes.LEAST_S <= processes._rest_s([well, silent], now, now - 600) <= 0.3
+    assert processes._rest_s([well, waiting], now, now - 600) == pytest.approx(0.2)
+    waiting.due = now - 1
+    assert processes._rest_s([waiting], now, now - 600) == processes.LEAST_S
