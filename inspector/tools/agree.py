@@ -43,9 +43,11 @@ INKED = re.compile(r"[A-Z0-9]+")
 LOOKED_LIKE = re.compile(r"[A-Z0-9]{3,}")
 
 
-def agreed(looks: Sequence[Look]) -> Reading:
+def agreed(looks: Sequence[Look], spell: bool = True) -> Reading:
     """The likeliest text by all looks that saw any.
 
+    ``spell`` holds words that coders print for likelier. Of a line that a form or a batch's text is
+    held against it must be off: there the form alone decides what may stand for what.
     As its weakest character's probability it has that of the surest look that read just this, or,
     if none did or other texts come near, the text's own among those weighed.
     """
@@ -56,7 +58,8 @@ def agreed(looks: Sequence[Look]) -> Reading:
     read = [closed(reading, readings).strip() for reading in readings]
     texts = list(dict.fromkeys(_offered(read)))[:MOST]
     total = np.sum([look.weight * likelihoods(look, texts) for look in looks], axis=0)
-    total += [SPELT * sum(map(WORDS.__contains__, INKED.findall(text))) for text in texts]
+    if spell:
+        total += [SPELT * sum(map(WORDS.__contains__, INKED.findall(text))) for text in texts]
     total = np.maximum(total, NEVER)  # a text may be longer than a look has steps
     best = int(total.argmax())
     share = float(1 / np.exp(np.clip(total - total[best], -700, 0)).sum())

@@ -17,9 +17,10 @@ from pydantic import Field, field_validator
 from inspector.config import Settings
 from inspector.part import INSIDE, Box, Finding, Pixels, Severity
 from inspector.tools import dates
+from inspector.tools.batch_text import BatchText, filled
 from inspector.tools.code_quality import INDICATORS, quality_of
 from inspector.tools.code_search import WEAK, ReadCode, read_codes, search_codes
-from inspector.tools.gs1 import Gs1, Gs1Error, parse_gs1
+from inspector.tools.gs1 import Gs1, Gs1Error, is_gtin, of_gtin, parse_gs1
 from inspector.tools.onnx import Shelf
 from inspector.tools.pattern import Pattern
 from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out, nearest
@@ -27,6 +28,9 @@ from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out, nea
 SERIAL = "serial"
 """Label of the finding that carries the part's serial number. Of a case or pallet that is its SSCC;
 the serials in the same picture are those of what is `INSIDE`."""
+
+RETAIL = {"EAN13", "EAN8", "UPCA", "UPCE"}
+"""Symbologies that hold a GTIN and nothing else."""
 
 _FORMATS = {name for name in zxingcpp.BarcodeFormat.__members__ if name not in ("NONE", "All")}
 
@@ -37,13 +41,14 @@ class Expect(Settings):
     Texts may name the batch's: ``{lot}``.
     """
 
-    content: str = ""
+    content: BatchText = ""
     """The whole content."""
     pattern: str = ""
     """The form of the whole content, see ``tools/pattern.py``."""
-    gtin: str = ""
-    lot: str = ""
-    expiry: str = ""
+    gtin: BatchText = ""
+    """A GTIN-8, -12, -13 or -14."""
+    lot: BatchText = ""
+    expiry: BatchText = ""
     """(17) as printed by the batch, in any of `read`'s date formats or as YYYY-MM-DD."""
     not_before_days: int | None = None
     """(17) lies at least this many days ahead of today."""
@@ -55,6 +60,13 @@ class Expect(Settings):
     def _compiles(cls, template: str) -> str:
         Pattern(template)
         return template
+
+    @field_validator("gtin")
+    @classmethod
+    def _is_a_gtin(cls, gtin: str) -> str:
+        if gtin and "{" not in gtin and not is_gtin(gtin):
+            raise ValueError("a GTIN has 8, 12, 13 or 14 digits, the last its check digit")
+        return gtin
 
 
 def is_unasked(quality: Limits | None) -> bool:
@@ -137,7 +149,7 @@ class Code:
         for code in codes:
             content, box = code.text, _around(code.corners, step)
             try:
-                gs1 = parse_gs1(content, context.today) if _is_gs1(params) else None
+                gs1 = _understood(code, context.today) if _is_gs1(params) else None
                 fault = ""
             except Gs1Error as error:
                 gs1, fault = None, f"{code.symbology} {error}" if params.gs1 else ""
@@ -211,17 +223,10 @@ class _Expected:
         self._rule, self._today = rule, context.today
         if rule.not_before_days is not None and not context.clock_synced:
             raise Unjudged("the clock is not synchronised, no expiry can be judged")
-        try:
-            fill = context.batch.texts
-            self._content = rule.content.format_map(fill)
-            self._gtin = rule.gtin.format_map(fill)
-            self._lot = rule.lot.format_map(fill)
-            self._expiry = rule.expiry.format_map(fill)
-        except KeyError as error:
-            name = str(error.args[0])
-            raise Unjudged(
-                f"batch {context.batch.id} has no text `{name}`; {nearest(name, fill)}"
-            ) from None
+        self._content = filled(rule.content, context)
+        self._gtin = filled(rule.gtin, context)
+        self._lot = filled(rule.lot, context)
+        self._expiry = filled(rule.expiry, context)
 
     def holds(self, content: str, gs1: Gs1 | None, pattern: Pattern | None) -> tuple[bool, str]:
         """Whether one code says what it must, and if not, why."""
@@ -261,6 +266,10 @@ class _Expected:
             if wanted.day != expiry:
                 return False, f"expiry is {expiry.isoformat()}, must be {wanted.day.isoformat()}"
         return True, ""
+
+
+def _understood(code: ReadCode, today: date) -> Gs1:
+    return of_gtin(code.text) if code.symbology in RETAIL else parse_gs1(code.text, today)
 
 
 def _is_gs1(params: Params) -> bool:

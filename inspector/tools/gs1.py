@@ -29,6 +29,23 @@ LONG = {
 }  # fmt: skip
 """Length of the identifier itself by its first two digits, where it is not two."""
 
+ASSIGNED = {
+    "00", "01", "02", "03", "10", "11", "12", "13", "15", "16", "17", "20", "21", "22", "30", "37",
+    *LONG, *(f"9{n}" for n in range(10)),
+}  # fmt: skip
+"""How identifiers that mean something begin (figure 3.2-1): a number that is no element string must
+not be taken for one."""
+
+CHARACTERS = frozenset(
+    "!\"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+)
+"""What a text may consist of (figure 7.11-1); a space is not among it."""
+
+CHECKED = ("00", "01", "02", "03", "410", "411", "412", "413", "414", "415", "416", "417")
+"""Identifiers whose last digit is a check digit; of those that are only digits of fixed length."""
+
+DATES = ("11", "12", "13", "15", "16", "17")
+
 LIMITS = {"10": 20, "21": 20, "22": 20, "30": 8, "37": 8, "90": 30}
 """Longest content of common identifiers of variable length; 90 where not listed."""
 
@@ -81,13 +98,30 @@ def parse_gs1(content: str, today: date) -> Gs1:
         for ai, value in elements:
             if known[ai] != value:
                 raise Gs1Error(f"({ai}) stands twice, as {value} and as {known[ai]}")
-    for ai in ("00", "01", "02"):
+    for ai in CHECKED:
         if ai in known and not check_digit_holds(known[ai]):
             raise Gs1Error(f"({ai}) {known[ai]} has a wrong check digit")
-    expiry = _date("17", known["17"], today) if "17" in known else None
+    days = {ai: _date(ai, known[ai], today) for ai in DATES if ai in known}
     return Gs1(
-        tuple(elements), known.get("01"), known.get("10"), expiry, known.get("21"), known.get("00")
+        tuple(elements),
+        known.get("01"),
+        known.get("10"),
+        days.get("17"),
+        known.get("21"),
+        known.get("00"),
     )
+
+
+def of_gtin(number: str) -> Gs1:
+    """What an EAN or UPC symbol says: its number alone. Raises ``Gs1Error``."""
+    if not is_gtin(number):
+        raise Gs1Error(f"`{number}` is no GTIN")
+    return Gs1((("01", number.zfill(14)),), number.zfill(14))
+
+
+def is_gtin(number: str) -> bool:
+    """Whether it is a GTIN-8, -12, -13 or -14."""
+    return len(number) in (8, 12, 13, 14) and check_digit_holds(number)
 
 
 def check_digit_holds(number: str) -> bool:
@@ -139,8 +173,8 @@ def _linked(content: str) -> list[tuple[str, str]]:
         if elements and ai not in allowed:
             raise Gs1Error(f"({ai}) does not belong behind ({elements[-1][0]}) in its path")
         del allowed[: allowed.index(ai) + 1 if ai in allowed else 0]
-        if ai == "01" and value.isascii() and value.isdigit():
-            value = value.zfill(14)  # a GTIN-8, -12 or -13 may stand as it is
+        if ai == "01" and len(value) in (8, 12, 13):
+            value = value.zfill(14)  # these may stand as they are
         elements.append((ai, _checked(ai, value)))
     for ai, value in query:
         if ai.isascii() and ai.isdigit() and len(ai) in (2, 3, 4):
@@ -160,11 +194,19 @@ def _bracketed(content: str) -> list[tuple[str, str]]:
 
 def _checked(ai: str, value: str) -> str:
     length = FIXED.get(ai[:2])
+    digits = value.isascii() and value.isdigit()
+    if ai[:2] not in ASSIGNED:
+        raise Gs1Error(f"`{ai}` is no application identifier")
     if length is not None:
-        if len(value) != length or not (value.isascii() and value.isdigit()):
+        if len(value) != length or not digits:
             raise Gs1Error(f"({ai}) has {length} digits, not `{value}`")
+    elif ai in ("30", "37") and not digits:
+        raise Gs1Error(f"({ai}) is a number, not `{value}`")
     elif not 1 <= len(value) <= LIMITS.get(ai, 90):
         raise Gs1Error(f"({ai}) has 1 to {LIMITS.get(ai, 90)} characters, not {len(value)}")
+    wrong = next((char for char in value if char not in CHARACTERS), "")
+    if wrong:
+        raise Gs1Error(f"({ai}) must not hold `{wrong if wrong.isprintable() else ascii(wrong)}`")
     return value
 
 

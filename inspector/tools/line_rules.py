@@ -14,11 +14,12 @@ from pydantic import AfterValidator, Field, model_validator
 from inspector.config import Settings
 from inspector.part import Severity
 from inspector.tools import dates
+from inspector.tools.batch_text import BatchText, filled
 from inspector.tools.curve import Arc, Runs
 from inspector.tools.ocv import Verify
 from inspector.tools.pattern import Pattern, PatternError
 from inspector.tools.recognise import Reading, spaced
-from inspector.tools.step import Context, Roi, Unjudged, is_left_out, nearest
+from inspector.tools.step import Context, Roi, is_left_out
 
 
 def _is_a_format(form: str) -> str:
@@ -41,15 +42,26 @@ def _is_across(runs: str) -> bool:
 class DateRule(Settings):
     """The line must hold a date; days are counted from today."""
 
-    formats: tuple[Annotated[str, AfterValidator(_is_a_format)], ...] = dates.FORMATS
+    formats: tuple[Annotated[str, AfterValidator(_is_a_format)], ...] = Field(
+        dates.FORMATS, min_length=1
+    )
     not_before_days: int | None = None
     """The date is at least this many days ahead."""
     not_after_days: int | None = None
     shelf_days: int = Field(0, ge=0, exclude_if=is_left_out)
     """The print says when it was made; it expires this many days later, and the bounds above are
     about that day."""
-    shifts: str = Field("", exclude_if=is_left_out)
+    shifts: str = Field("", pattern=r"^[A-Z]*$", exclude_if=is_left_out)
     """The letters that shifts have, such as ``ABC``; others are no print of this plant."""
+
+    @model_validator(mode="after")
+    def _can_hold(self) -> DateRule:
+        first, last = self.not_before_days, self.not_after_days
+        if first is not None and last is not None and first > last:
+            raise ValueError("`not_before_days` must not exceed `not_after_days`")
+        if self.shifts and not all("S" in dates.parts_of(form) for form in self.formats):
+            raise ValueError("`shifts` needs a shift in each format, written S, as in YJJJS")
+        return self
 
     @property
     def needs_clock(self) -> bool:
@@ -64,7 +76,7 @@ class Line(Settings):
     """The finding's label."""
     roi: Roi | None = None
     """Where the line is; the step's ROI when left out. Not with `find`."""
-    expect: str = ""
+    expect: BatchText = ""
     """What the batch's print must be, such as ``{lot}`` or ``BEST BEFORE {date}``; spaces do not
     count."""
     pattern: Annotated[str, AfterValidator(_is_a_pattern)] = ""
@@ -153,7 +165,7 @@ class LineRules:
                 return _unfit(text, f"{line.name} `{text}` has not the form {line.pattern}")
             clean, text = clean and mended in (text, _squeezed(text)), mended
         if line.expect:
-            expected = expected_text(line, context)
+            expected = filled(line.expect, context, line.name)
             # Look-alikes were put right by the form alone: what is expected must not decide what
             # is legal, or a wrong character would be read as the right one.
             if _squeezed(text) != _squeezed(expected):
@@ -169,18 +181,6 @@ class LineRules:
                 reason = f"{line.name} `{text}`: {reason}"
                 return Judged(text, ok=False, clean=clean, reason=reason, days=days)
         return Judged(text, ok=True, clean=clean, days=days)
-
-
-def expected_text(line: Line, context: Context) -> str:
-    """What the batch's print must be. Raises ``Unjudged`` when the batch lacks it."""
-    try:
-        return line.expect.format_map(context.batch.texts)
-    except KeyError as error:
-        name = str(error.args[0])
-        raise Unjudged(
-            f"batch {context.batch.id} has no text `{name}` for {line.name}; "
-            f"{nearest(name, context.batch.texts)}"
-        ) from None
 
 
 def _unfit(text: str, reason: str, days: int | None = None) -> Judged:

@@ -20,7 +20,7 @@ from inspector.tools.card import ModelError
 from inspector.tools.curve import Arc, straight
 from inspector.tools.findtext import TextFinder
 from inspector.tools.line_rules import Judged, Line, LineRules
-from inspector.tools.ocv import Verifier
+from inspector.tools.ocv import Verifier, Verify
 from inspector.tools.onnx import Shelf
 from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, narrowed, softened
 from inspector.tools.rows import Rows
@@ -154,9 +154,7 @@ class Read:
         self.model_digests = tuple(digests)
         self._rules = {line.name: LineRules(line) for line in params.lines}
         self._verifiers = {
-            line.name: Verifier(
-                line.verify, self._best([taught.golden.pixels for taught in line.verify.taught])
-            )
+            line.name: Verifier(line.verify, self._prints(line, line.verify))
             for line in params.lines
             if line.verify
         }
@@ -175,7 +173,7 @@ class Read:
                 for blank in blanks:
                     self._second.read([blank])
             if self._also:
-                self._best(blanks)
+                self._best(blanks, self._step.params.lines)
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """One finding per line of the recipe; with `find` and a line without rules, one per line
@@ -187,7 +185,7 @@ class Read:
             return self._look_everywhere(pixels, context)
         lines = self._step.params.lines
         crops = [self._straight(pixels, line) for line in lines]
-        readings = self._best(crops)
+        readings = self._best(crops, lines)
         found = []
         for line, reading, part in zip(lines, readings, crops, strict=True):
             place = self._place(pixels, line)
@@ -213,7 +211,7 @@ class Read:
         rules, crops = self._rules[line.name], self._rows.apart(whole[2])
         if not crops:
             return whole
-        read = self._best(crops)
+        read = self._best(crops, [line] * len(crops))
         if not line.ruled:
             text = "\n".join(reading.text.strip() for reading in read)
             score = min(reading.score for reading in read)
@@ -223,7 +221,7 @@ class Read:
             rows = [(rules.judge(r, context), r, crop) for r, crop in zip(read, crops, strict=True)]
         return max((whole, *rows), key=lambda row: (row[0].ok, row[0].fits, row[1].weakest))
 
-    def _best(self, crops: Sequence[Pixels]) -> list[Reading]:
+    def _best(self, crops: Sequence[Pixels], lines: Sequence[Line]) -> list[Reading]:
         """Each line's reading, the surer one where it may be dots; by both recognisers if two
         read."""
         ways = (narrowed, softened) if self._step.params.dot_matrix else (np.asarray,)
@@ -232,12 +230,17 @@ class Read:
             return [
                 agreed(
                     [self._recogniser.look(way(c), ALIKE / len(ways)) for way in ways]
-                    + [also.look(c, ALIKE)]
+                    + [also.look(c, ALIKE)],
+                    spell=not (line.expect or line.pattern),
                 )
-                for c in crops
+                for c, line in zip(crops, lines, strict=True)
             ]
         several = [self._recogniser.read([way(c) for c in crops]) for way in ways]
         return [max(readings, key=_sureness) for readings in zip(*several, strict=True)]
+
+    def _prints(self, line: Line, verify: Verify) -> list[Reading]:
+        pictures = [taught.golden.pixels for taught in verify.taught]
+        return self._best(pictures, [line] * len(pictures))
 
     def _straight(self, pixels: Pixels, line: Line) -> Pixels:
         if line.arc:

@@ -52,6 +52,8 @@ def test_a_word_that_coders_print_is_meant_and_a_number_stays_what_it_was_read_a
     assert by_words("L079 80S5 V0ID") == "L079 80S5 V0ID"
     assert agreed([look("U5E", 0.9, other={1: ("S", 0.05)})]).text == "USE"
     assert agreed([look("VS5", 0.9, other={1: ("5", 0.05)})]).text == "VS5"
+    held_against_a_form = agreed([look("U5E", 0.9, other={1: ("S", 0.05)})], spell=False)
+    assert held_against_a_form.text == "U5E"
 
 
 def test_characters_of_one_and_spaces_of_the_other() -> None:

@@ -140,6 +140,58 @@ def test_a_code_that_says_something_else_is_a_reject(rule: dict[str, Any], why: 
     assert [f for f in findings if not f.ok and why in f.reason]
 
 
+def test_an_ean_is_held_against_its_gtin_too() -> None:
+    """Retail codes have no application identifiers: all of their content is the GTIN."""
+    pixels = picture("4006381333931", "EAN13")
+
+    assert all(f.ok for f in look(pixels, gs1=True, expect={"gtin": "4006381333931"}))
+    wrong = look(pixels, gs1=True, expect={"gtin": "9506000134352"})
+    assert [f.reason for f in wrong if not f.ok] == [
+        "GTIN is 04006381333931, must be 09506000134352"
+    ]
+
+
+@pytest.mark.parametrize(
+    "gs1",
+    ["(01)09506000134353", "(01)09506000134352(17)271331", "(01)0950600013435", "hello"],
+)
+def test_a_malformed_gs1_code_is_a_reject_that_says_why(gs1: str) -> None:
+    encoded = gs1.replace("(", "").replace(")", "")
+    found = look(picture(encoded, "DataMatrix"), gs1=True)
+
+    (finding,) = [f for f in found if not f.ok]
+    assert finding.text == encoded and finding.reason.startswith(
+        "DataMatrix (" if "(" in gs1 else ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ({"gtin": "9506000134353"}, "check digit"),
+        ({"gtin": "123"}, "8, 12, 13 or 14"),
+        ({"lot": "{lot"}, "a brace itself"),
+        ({"lot": "{}"}, "named as in {lot}"),
+        ({"lot": "{lot.upper}"}, "named as in {lot}"),
+        ({"content": "{lot:>9}"}, "named as in {lot}"),
+    ],
+)
+def test_an_expectation_that_no_code_could_meet_is_refused(rule: dict[str, str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        look(picture("x", "QRCode"), expect=rule)
+
+
+def test_a_rule_does_not_vanish_with_an_empty_text() -> None:
+    step = CodeStep.model_validate(
+        {"name": "code", "kind": "code", "params": {"expect": {"lot": "{lot}"}}}
+    )
+    code = Code(step, Shelf(Path("none")))
+    context = Context(Batch("B1", texts={"lot": " "}), TODAY)
+
+    with pytest.raises(Unjudged, match=r"batch B1 has nothing for `\{lot\}`"):
+        code.look(picture(GS1, "DataMatrix", gs1=True), context)
+
+
 def test_a_text_that_the_batch_lacks_leaves_the_part_unjudged() -> None:
     with pytest.raises(Unjudged, match="no text `lto`; did you mean `lot`"):
         look(picture("x", "QRCode"), expect={"content": "{lto}"})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.tools.gs1 import FNC1, Gs1Error, check_digit_holds, parse_gs1
+from inspector.tools.gs1 import FNC1, Gs1Error, check_digit_holds, of_gtin, parse_gs1
 
 TODAY = date(2026, 11, 23)
 GTIN = "09506000134352"
@@ -52,11 +52,26 @@ def test_two_digit_years_lie_within_fifty_years(year: str, whole: int) -> None:
         ("", "empty"),
         ("(01)1(xx)", "digits"),
         ("10A" + FNC1 + "10B", "twice"),
+        (f"01{GTIN}15261399", r"\(15\) 261399 is no date"),
+        (f"01{GTIN}11269901", r"\(11\) 269901 is no date"),
+        ("4149506000134353", r"\(414\) .* wrong check digit"),
+        ("10\u00c4", r"\(10\) must not hold `\u00c4`"),
+        ("10A B", r"\(10\) must not hold ` `"),
+        ("10A\x00B", r"\(10\) must not hold `'\\x00'`"),
+        ("37many", r"\(37\) is a number"),
+        ("05123", "`05` is no application identifier"),
+        ("https://example.com/01/123", "14 digits"),
     ],
 )
 def test_what_is_wrong_is_named(content: str, why: str) -> None:
     with pytest.raises(Gs1Error, match=why):
         parse_gs1(content, TODAY)
+
+
+def test_an_ean_says_its_gtin() -> None:
+    assert of_gtin("4006381333931").gtin == "04006381333931"
+    with pytest.raises(Gs1Error, match="no GTIN"):
+        of_gtin("4006381333932")
 
 
 def test_check_digits_of_known_numbers() -> None:

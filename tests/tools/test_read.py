@@ -168,6 +168,16 @@ def test_a_space_that_the_recogniser_swallowed_is_seen_by_its_gap() -> None:
         ({"find": "pp-ocrv6/find", "lines": [{"roi": [0, 0, 9, 9]}]}, "no ROI"),
         ({"lines": [{"pattern": "[A-"}]}, "must follow"),
         ({"lines": [{"date": {"formats": ["DDD"]}}]}, "no date format"),
+        ({"lines": [{"date": {"formats": []}}]}, "at least 1 item"),
+        (
+            {"lines": [{"date": {"not_before_days": 20, "not_after_days": 19}}]},
+            "must not exceed",
+        ),
+        ({"lines": [{"date": {"formats": ["DD MMM YY"], "shifts": "AB"}}]}, "needs a shift"),
+        ({"lines": [{"expect": "{lot"}]}, "a brace itself"),
+        ({"lines": [{"expect": "{}"}]}, "named as in {lot}"),
+        ({"lines": [{"expect": "{lot.upper}"}]}, "named as in {lot}"),
+        ({"lines": [{"min_score": float("nan")}]}, "finite number"),
         ({"model": "pp-ocrv6/red"}, "did you mean `pp-ocrv6/read`"),
     ],
 )
