@@ -24,13 +24,21 @@ def rebuild_index(
     data: Annotated[Path, typer.Argument(help="The data folder of a stopped station.")],
     as_json: Json = False,
 ) -> None:
-    """Make every index and count of the line's ledger again from its records; none is touched.
+    """Make every index and count of the ledger again from its records; none of these is touched.
 
     Example: inspector rebuild-index data
     """
     from inspector import store
+    from inspector.plant.requests import PROJECTION
+    from inspector.processes import sole
 
-    count = store.rebuild_index(data)
+    if not (data / "line.db").is_file():
+        raise store.StoreError(f"{data / 'line.db'}: there is no ledger here")
+    alone = sole(data)  # a page or an interface that has an index open would go on with the old one
+    try:
+        count = store.rebuild_index(data, [PROJECTION])
+    finally:
+        os.close(alone)
     print(json.dumps({"records": count}) if as_json else f"{count} records indexed")
 
 
@@ -48,7 +56,7 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Walk the ledger, its checkpoints and its images; name the first bad record.
+    """Walk the ledger, its checkpoints, indexes and images; name the first that is bad.
 
     With --proof or --package no ledger is needed, only the station's public key.
 
@@ -69,11 +77,13 @@ def verify(
         elif package is not None:
             found = store.check_package(package, public)
         else:
+            from inspector.plant.requests import PROJECTION
+
             assert data is not None
             theirs = data / "checkpoints/centre.json"  # what the centre countersigned last
             held = held or (theirs if theirs.is_file() else None)
             kept = None if held is None else store.held_checkpoint(held)
-            found = store.verify(data, key=public, held=kept)
+            found = store.verify(data, key=public, held=kept, projections=[PROJECTION])
     except store.ProofRefused as error:
         print(json.dumps({"ok": False, "first_bad": str(error)})) if as_json else print(
             f"REFUSED {error}"

@@ -25,7 +25,7 @@ from typing import Any
 from inspector.identity import Principal
 from inspector.plant.problems import Problem
 from inspector.store import DeskLedger, DeskRecord, RecordError, StoreInUse
-from inspector.store.deskindex import DeskIndex
+from inspector.store.deskindex import DeskIndex, Projection
 
 GROUP = 64
 """Records that one fsync carries at most."""
@@ -79,7 +79,7 @@ class Requests:
             os.close(self._lock_file)
             raise StoreInUse(f"{data}: another plant process works here") from None
         self._ledger = DeskLedger.open(data)
-        self._index = DeskIndex(data, "plant.db", 1, _TABLES, _apply)
+        self._index = DeskIndex(data, PROJECTION)
         self._waiting: deque[_Job] = deque()
         self._writing = threading.Lock()
         self._under_way: dict[tuple[str, str], tuple[threading.Lock, int]] = {}
@@ -213,3 +213,6 @@ def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None
                 "INSERT OR IGNORE INTO key VALUES (?, ?, ?, ?)",
                 (record.principal, record.body["key"], record.body["digest"], position),
             )
+
+
+PROJECTION = Projection("plant.db", 1, _TABLES, _apply)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from inspector.part import Disposition
-from inspector.store.deskindex import DeskIndex
+from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.holds import KIND as DECISION
 from inspector.store.holds import Holds
 from inspector.store.pages import batch_known, changes_of
@@ -172,7 +172,7 @@ class Batches:
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), "batches.db", VERSION, _TABLES, _apply)
+        self.index = DeskIndex(Path(data_dir), PROJECTION)
 
     def life(self, history: History, holds: Holds, id: str) -> Life:
         """Where batch ``id`` is in its life."""
@@ -255,3 +255,6 @@ def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None
     index.execute(
         "INSERT OR REPLACE INTO lot VALUES (?, ?, ?)", (str(record.body["batch"]), action, position)
     )
+
+
+PROJECTION = Projection("batches.db", VERSION, _TABLES, _apply)

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -27,22 +28,41 @@ PORTION = 1000
 """Records that one transaction takes in, so that no other process waits long."""
 
 
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What an index file holds, and how that follows from the desk's records."""
+
+    name: str
+    """Of the file in ``<data>``."""
+    version: int
+    """Of ``tables`` and ``apply``; a file of another one is made anew."""
+    tables: str
+    """``CREATE TABLE`` and ``CREATE INDEX`` statements, each ended by a semicolon."""
+    apply: Apply
+
+    def create(self, index: sqlite3.Connection) -> None:
+        """Makes the tables, without a row."""
+        for statement in self.tables.split(";"):
+            if statement.strip():
+                index.execute(statement)
+
+    def take(self, index: sqlite3.Connection, position: int, record: DeskRecord) -> bool:
+        """Writes what a record means; False if its body is not what its kind promises."""
+        try:
+            self.apply(index, position, record)
+        except (RecordError, ValueError, KeyError, TypeError):
+            return False
+        return True
+
+
 class DeskIndex:
     """One index file. Safe to share between threads, which then wait for each other."""
 
-    def __init__(self, data_dir: Path, name: str, version: int, tables: str, apply: Apply) -> None:
-        """
-        Args:
-            name: of the file in ``<data>``.
-            version: of ``tables`` and ``apply``; a file of another one is made anew.
-            tables: ``CREATE TABLE`` statements, each ended by a semicolon.
-
-        Raises:
-            StoreError: the disk does not let us.
-        """
+    def __init__(self, data_dir: Path, projection: Projection) -> None:
+        """Raises ``StoreError`` if the disk does not let us."""
         self._desk_path = data_dir / schema.DESK_FILE
-        self._path = data_dir / name
-        self._version, self._tables, self._apply = version, tables, apply
+        self._path = data_dir / projection.name
+        self._projection = projection
         self._lock = threading.RLock()
         self._desk: sqlite3.Connection | None = None
         self._seen: tuple[int, int] | None = None
@@ -103,7 +123,8 @@ class DeskIndex:
 
     def _open(self) -> None:
         """Make the tables, unless they are there and of this version."""
-        if self._index.execute("PRAGMA user_version").fetchone()[0] == self._version:
+        version = self._projection.version
+        if self._index.execute("PRAGMA user_version").fetchone()[0] == version:
             return
         self._index.execute("BEGIN IMMEDIATE")
         names = self._index.execute(
@@ -111,14 +132,12 @@ class DeskIndex:
         ).fetchall()
         for (name,) in names:
             self._index.execute(f'DROP TABLE "{name}"')
-        for statement in self._tables.split(";"):
-            if statement.strip():
-                self._index.execute(statement)
+        self._projection.create(self._index)
         self._index.execute(
             "CREATE TABLE upto (one INTEGER PRIMARY KEY CHECK (one = 1), position, mark)"
         )
         self._index.execute("INSERT INTO upto VALUES (1, -1, 0)")
-        self._index.execute(f"PRAGMA user_version={self._version}")
+        self._index.execute(f"PRAGMA user_version={version}")
         self._index.execute("COMMIT")
 
     def _reader(self) -> sqlite3.Connection | None:
@@ -163,9 +182,10 @@ class DeskIndex:
             ).fetchall()
             for position, _, body in rows:
                 try:
-                    self._apply(index, position, desk_record(body))
-                except (RecordError, ValueError, KeyError, TypeError):
-                    self.skipped += 1
+                    taken = self._projection.take(index, position, desk_record(body))
+                except RecordError:
+                    taken = False
+                self.skipped += not taken
             if rows:
                 upto, mark = rows[-1][:2]
                 index.execute("UPDATE upto SET position = ?, mark = ?", (upto, mark))

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from inspector.store.deskindex import DeskIndex
+from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.holds import U32, Run
 from inspector.store.records import DeskRecord
 
@@ -96,7 +96,7 @@ class Genealogy:
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), "genealogy.db", VERSION, _TABLES, _apply)
+        self.index = DeskIndex(Path(data_dir), PROJECTION)
 
     def materials_of(self, batch: str) -> tuple[Consumed, ...]:
         """What went into a batch, in the order it was told."""
@@ -349,3 +349,6 @@ def _empty(index: sqlite3.Connection, unit: str) -> None:
     index.execute("DELETE FROM content WHERE unit = ?", (unit,))
     index.execute("DELETE FROM made WHERE unit = ?", (unit,))
     index.execute("UPDATE unit SET parent = '' WHERE parent = ?", (unit,))
+
+
+PROJECTION = Projection("genealogy.db", VERSION, _TABLES, _apply)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from inspector.part import Disposition
-from inspector.store.deskindex import DeskIndex
+from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.records import DeskRecord
 
 KIND = "disposition"
@@ -62,7 +62,7 @@ class Holds:
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), "holds.db", VERSION, _TABLES, _apply)
+        self.index = DeskIndex(Path(data_dir), PROJECTION)
 
     def of_part(self, stream: str, sequence: int, batch: str = "") -> Standing | None:
         """What holds for a part: its own disposition, or the hold of its batch where that is
@@ -200,3 +200,6 @@ def _cover(index: sqlite3.Connection, run: Run, disposition: Disposition, positi
     if free <= run.last:
         pieces.append((run.stream, free, run.last, disposition, position))
     index.executemany("INSERT INTO part VALUES (?, ?, ?, ?, ?)", pieces)
+
+
+PROJECTION = Projection("holds.db", VERSION, _TABLES, _apply)

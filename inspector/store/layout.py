@@ -231,7 +231,15 @@ def decode_record(body: bytes, lookup: Lookup) -> Record:
     Raises:
         RecordError: they stand for none; never another exception, whatever the bytes.
     """
-    fields = fields_of(body)
+    return record_of(fields_of(body), lookup)
+
+
+def record_of(fields: list[Any], lookup: Lookup) -> Record:
+    """The noun that the plain array of a record (`fields_of`) stands for.
+
+    Raises:
+        RecordError: it stands for none; never another exception.
+    """
     try:
         return _DECODERS[Kind(fields[0])](fields, lookup)
     except RecordError:

@@ -1,4 +1,4 @@
-"""Care of line.db from outside the line: a short WAL, and indexes made anew.
+"""Care of the ledger from outside the line: a short WAL, and indexes made anew.
 
 Enters: ``<data>``. Leaves: the same records in better shape. A process that is not the line calls
 `shorten_wal` every few seconds; a person calls `rebuild_index` while the line is stopped.
@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.store import layout, schema
+from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.errors import StoreDamaged, StoreError
+from inspector.store.indexes import tables_of
 from inspector.store.records import Defined, Kind
 from inspector.store.resume import lock_line
 from inspector.store.rows import Rows, index_rows, write_rows
+from inspector.store.stretch import read_records
 
 _SLICE = 10_000
 
@@ -48,14 +53,22 @@ def shorten_wal(data_dir: Path | str) -> WalState:
         raise StoreError(f"{path}: {error}") from error
 
 
-def rebuild_index(data_dir: Path | str) -> int:
-    """Makes every index of line.db again from its records, in one transaction; gives their number.
+def rebuild_index(data_dir: Path | str, projections: Sequence[Projection] = ()) -> int:
+    """Makes every index of line.db and of desk.db again from their records, each file's in one
+    transaction, and the desk's index files that are there; gives the number of line.db's records.
+
+    No other process may have an index file open: it would go on with the old one.
+
+    Args:
+        projections: index files of the desk that other rooms keep, besides the store's own.
 
     Raises:
         StoreInUse: the line is running.
-        StoreDamaged: a record that cannot be read; nothing was changed.
+        StoreDamaged: a record that cannot be read; nothing of its file was changed.
     """
     import sqlite_utils  # 40 ms that no start of a line needs to spend
+
+    from inspector.store.projections import PROJECTIONS
 
     data_dir = Path(data_dir)
     path = data_dir / schema.LINE_FILE
@@ -76,11 +89,44 @@ def rebuild_index(data_dir: Path | str) -> int:
             connection.execute("COMMIT")
         finally:
             connection.close()
+        path = data_dir / schema.DESK_FILE
+        if path.is_file():
+            _rebuild_desk(path)
+        for projection in (*PROJECTIONS, *projections):
+            _remake(data_dir, projection)
     except sqlite3.Error as error:
         raise StoreDamaged(f"{path}: {error}; its indexes were left as they were") from error
     finally:
         os.close(lock)
     return count
+
+
+def _rebuild_desk(path: Path) -> None:
+    with closing(schema.open_writer(path, busy_s=5.0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for table in tables_of(schema.DESK_INDEXES):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+        for statement in schema.DESK_INDEXES.split(";"):
+            connection.execute(statement)
+        for position, _, body in read_records(connection, 0, 1 << 62):
+            try:
+                fields = layout.fields_of(body)
+            except (StoreError, TypeError) as error:
+                raise StoreDamaged(
+                    f"{path}: record {position}: {error}; its indexes were left as they were"
+                ) from error
+            connection.execute("INSERT INTO event VALUES (?, ?)", (position, fields[2]))
+        connection.execute("COMMIT")
+
+
+def _remake(data_dir: Path, projection: Projection) -> None:
+    path = data_dir / projection.name
+    if not path.exists():
+        return  # whoever asks first makes it
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    with DeskIndex(data_dir, projection) as index, index.current():
+        pass
 
 
 def _refill(connection: sqlite3.Connection, path: Path) -> int:

@@ -19,7 +19,7 @@ from inspector.store import layout, schema
 from inspector.store.errors import RecordError, StoreDamaged
 from inspector.store.records import Defined, Definition, DeskRecord, Kind, Lookup
 from inspector.store.rows import part_prefix
-from inspector.store.walk import read_records
+from inspector.store.stretch import read_records
 
 
 @dataclass(frozen=True, slots=True)

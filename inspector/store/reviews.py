@@ -24,7 +24,7 @@ from uuid import UUID
 
 from inspector.part import Box, Outcome, PartId, Severity
 from inspector.store.desk import DeskLedger
-from inspector.store.deskindex import DeskIndex
+from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.errors import RecordError
 from inspector.store.query import History, PartHistory
 from inspector.store.records import DeskRecord
@@ -162,7 +162,7 @@ class Reviews:
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), "reviews.db", VERSION, _TABLES, _apply)
+        self.index = DeskIndex(Path(data_dir), PROJECTION)
 
     def find(
         self,
@@ -325,3 +325,6 @@ def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None
         "INSERT OR REPLACE INTO opinion VALUES (?, ?, ?)", (review.reviewer, part, opinion.outcome)
     )
     index.execute("DELETE FROM asked WHERE part = ? AND reviewer <> ?", (part, review.reviewer))
+
+
+PROJECTION = Projection("reviews.db", VERSION, _TABLES, _apply)

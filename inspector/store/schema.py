@@ -48,6 +48,11 @@ LINE_INDEXES = {
     ),
 }
 
+DESK_INDEXES = """
+CREATE TABLE event (position INTEGER PRIMARY KEY, kind TEXT);
+CREATE INDEX event_kind ON event (kind);
+"""
+
 _LINE = (
     _CHAIN
     + """
@@ -62,9 +67,8 @@ _DESK = (
     _CHAIN
     + """
 CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER, edge BLOB, root BLOB);
-CREATE TABLE event (position INTEGER PRIMARY KEY, kind TEXT);
-CREATE INDEX event_kind ON event (kind);
 """
+    + DESK_INDEXES
 )
 
 # What stands in `segment` lies in its file and not here: `attach_segments` puts both together.

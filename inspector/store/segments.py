@@ -27,7 +27,7 @@ from inspector.store.keys import sync_folder
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.resume import lock_line
 from inspector.store.rows import mark_of
-from inspector.store.walk import read_records
+from inspector.store.stretch import read_records
 
 ARCHIVED = "ledger.archived"
 """Kind of the desk's record of an archiving."""

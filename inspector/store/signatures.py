@@ -25,7 +25,7 @@ from typing import Any, Protocol, Self, TypeVar
 from inspector.store import schema
 from inspector.store.cbor import encode
 from inspector.store.desk import DeskLedger
-from inspector.store.deskindex import DeskIndex, desk_record
+from inspector.store.deskindex import DeskIndex, Projection, desk_record
 from inspector.store.errors import RecordError
 from inspector.store.records import DeskRecord
 from inspector.store.related import body_at, reading
@@ -191,7 +191,7 @@ class Signatures:
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), "signatures.db", VERSION, _TABLES, _apply)
+        self.index = DeskIndex(Path(data_dir), PROJECTION)
 
     def of(self, kind: str, subject: str) -> tuple[Signature, ...]:
         """Those under a subject, oldest first. Whether each fits it as it is now, `fits` says."""
@@ -239,3 +239,6 @@ def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None
         index.execute(
             "INSERT INTO signature VALUES (?, ?, ?)", (signature.kind, signature.subject, position)
         )
+
+
+PROJECTION = Projection("signatures.db", VERSION, _TABLES, _apply)

@@ -19,7 +19,7 @@ from typing import TypeVar
 from inspector.store.errors import StoreDamaged, StoreError
 from inspector.store.files import write_whole
 from inspector.store.merkle import RootBetween, Tree, leaf_hash
-from inspector.store.walk import read_records
+from inspector.store.stretch import read_records
 
 BLOCK = 4096
 """Records: a power of two. 10⁷ parts with their gate decisions are 160 kB of roots."""

@@ -8,11 +8,13 @@ hold, the answer is text, and it says as well what it cannot know.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from inspector.store.checkpoint import COPY_FILE, Signed, check, copy_bytes, digest_of, read_copies
+from inspector.store.deskindex import Projection
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.keys import PUBLIC_NAME, public_key
 from inspector.store.report import Problem, Report
@@ -30,14 +32,18 @@ def verify(
     key: Ed25519PublicKey | None = None,
     held: Signed | None = None,
     images: bool = True,
+    projections: Sequence[Projection] = (),
 ) -> Report:
-    """Checks every record, checkpoint and image of a store, also of one that is being written.
+    """Checks every record, checkpoint, index and image of a store, also of one being written.
 
     Args:
         key: the station's public key as kept elsewhere; else the one in ``<data>/keys``.
         held: a checkpoint as kept elsewhere: it proves that nothing before it was cut off.
         images: whether to read the image files too.
+        projections: index files of the desk that other rooms keep, besides the store's own.
     """
+    from inspector.store.projections import PROJECTIONS  # a line that starts needs none of them
+
     data_dir = Path(data_dir)
     report = Report()
     # A copy is written after its checkpoint, so whatever is copied by now must be in line.db.
@@ -53,7 +59,8 @@ def verify(
             report.add(f"keys/{PUBLIC_NAME}", str(error))
     line = LineWalk(data_dir, report, key, images)
     copies = _CopyWalk(data_dir, report, line, key, held, copied_bytes)
-    for walk in (line, copies, DeskWalk(data_dir, report, line)):
+    desk = DeskWalk(data_dir, report, line, (*PROJECTIONS, *projections))
+    for walk in (line, copies, desk):
         try:
             walk.run()
         except (sqlite3.Error, StoreError, OSError, UnicodeError, OverflowError) as error:

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -19,12 +18,12 @@ from inspector.store import layout, schema
 from inspector.store.checkpoint import FIRST, MARK_BYTES, Checkpoint, Signed, check, digest_of
 from inspector.store.errors import RecordError
 from inspector.store.merkle import Tree, leaf_hash
-from inspector.store.records import MODES, OUTCOMES, Definition, ImageRecord
+from inspector.store.records import Definition, ImageRecord
 from inspector.store.report import Report
-from inspector.store.rows import Tallies, mark_of, tally_up
+from inspector.store.rows import mark_of
+from inspector.store.stretch import read_records
 from inspector.store.tombstone import Graves
-
-_SLICE = 2000
+from inspector.store.walk_indexes import LineIndexes
 
 
 class LineWalk:
@@ -49,8 +48,9 @@ class LineWalk:
         self.digests: dict[int, bytes] = {}  # checkpoint number -> digest of its body
         self.roots: dict[int, bytes] = {}  # line size -> signed root
         self.desk_roots: dict[int, tuple[int, bytes]] = {}  # desk size -> checkpoint, root
-        self._counted: Tallies = {}
+        self._indexes: LineIndexes | None = None
         self._whole = True  # the tree so far is of every record, so its root means something
+        self._understood = True  # every record so far is what one is, so the indexes must fit
 
     def run(self) -> None:
         """Records in their order, each stretch under its checkpoint; then the unsigned tail."""
@@ -62,11 +62,13 @@ class LineWalk:
             last = connection.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
             first = connection.execute("SELECT position FROM record ORDER BY position LIMIT 1")
             lowest = next(iter(first.fetchone() or ()), None)
-            tallied = _tallies(connection)  # now, for the line may go on counting
+            end = 0 if newest is None else int(newest) + 1
+            self._indexes = LineIndexes(
+                connection, self._report, end, self._lookup
+            )  # now, for the line may go on counting
             connection.execute("COMMIT")
             if lowest is not None and lowest < 0:
                 self._report.add(f"line.db record {lowest}", "was added: the first one is 0")
-            end = 0 if newest is None else int(newest) + 1
             previous: Checkpoint | None = None
             digest = FIRST
             before = -1
@@ -85,8 +87,13 @@ class LineWalk:
                 self._compare(checkpoint, end)
                 previous = checkpoint
             self._stretch(connection, end, None)
-            self._indexes(connection)
-            self._counts(tallied)
+            self.where = "line.db indexes"
+            if self._whole and self._understood:
+                self._indexes.run()
+            else:
+                self._report.unknown.append(
+                    "the indexes of line.db were not compared: not every record is what it was"
+                )
         finally:
             connection.close()
         self._report.records = end
@@ -133,7 +140,7 @@ class LineWalk:
             if position > self.end:
                 self._gone(self.end, position)
             self.where = f"line.db record {position}"
-            self._record(connection, position, mark, body, marks, start)
+            self._record(position, mark, body, marks, start)
             self.end = position + 1
         if self.end < end:
             self._gone(self.end, end)
@@ -145,13 +152,7 @@ class LineWalk:
         self._whole = False
 
     def _record(
-        self,
-        connection: sqlite3.Connection,
-        position: int,
-        mark: int,
-        body: bytes,
-        marks: bytes | None,
-        start: int,
+        self, position: int, mark: int, body: bytes, marks: bytes | None, start: int
     ) -> None:
         if not isinstance(body, bytes):
             self._report.add(self.where, "was changed: it is no sequence of bytes")
@@ -166,42 +167,30 @@ class LineWalk:
                 self._whole = False
                 return
         if mark != mark_of(leaf):
-            self._report.add(self.where, "was changed: it does not fit the mark beside it")
+            self._misunderstood("was changed: it does not fit the mark beside it")
             return
-        self._meaning(connection, position, body)
+        self._meaning(position, body)
 
-    def _meaning(self, connection: sqlite3.Connection, position: int, body: bytes) -> None:
+    def _meaning(self, position: int, body: bytes) -> None:
         try:
-            record = layout.decode_record(body, self._lookup)
+            fields = layout.fields_of(body)
+            record = layout.record_of(fields, self._lookup)
             if isinstance(record, Definition):
                 self._definitions[position] = record
             elif isinstance(record, Verdict):
-                self._verdict(connection, position, record, layout.fields_of(body))
-            elif isinstance(record, ImageRecord) and self._images:
+                self._report.verdicts += 1
+            assert self._indexes is not None
+            self._indexes.record(position, fields)
+            if isinstance(record, ImageRecord) and self._images:
                 self._image(position, record)
         except RecordError as error:
-            self._report.add(self.where, str(error))
-        except (TypeError, ValueError, OverflowError, sqlite3.InterfaceError) as error:
-            self._report.add(self.where, f"does not hold what such a record holds: {error}")
+            self._misunderstood(str(error))
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            self._misunderstood(f"does not hold what such a record holds: {error}")
 
-    def _verdict(
-        self, connection: sqlite3.Connection, position: int, verdict: Verdict, fields: list[Any]
-    ) -> None:
-        self._report.verdicts += 1
-        context = self._lookup(fields[2]).value
-        tally_up(self._counted, context, fields[4], position, fields[9])
-        row = connection.execute(
-            "SELECT position FROM verdict WHERE stream = ? AND sequence = ?",
-            (context[0], verdict.sequence),
-        ).fetchone()
-        if row is None:
-            self._report.add(self.where, f"is not in the index; {_REBUILD}")
-        elif row[0] != position:
-            self._report.add(
-                self.where,
-                f"is a second verdict of part {verdict.sequence} of stream {verdict.stream}"
-                f" (record {row[0]} is the other)",
-            )
+    def _misunderstood(self, what: str) -> None:
+        self._report.add(self.where, what)
+        self._understood = False
 
     def _lookup(self, position: int) -> Definition:
         try:
@@ -245,52 +234,6 @@ class LineWalk:
                 f"the records up to {checkpoint.line_size - 1} are not those that were signed",
             )
 
-    def _indexes(self, connection: sqlite3.Connection) -> None:
-        self.where = "line.db indexes"
-        indexed = connection.execute(
-            "SELECT count(*) FROM verdict WHERE position < ?", (self.end,)
-        ).fetchone()[0]
-        if indexed > self._report.verdicts and not self._report.problems:
-            self._report.add(
-                self.where,
-                f"{indexed} verdicts are indexed, {self._report.verdicts} recorded; {_REBUILD}",
-            )
-
-    def _counts(self, tallied: dict[tuple[Any, ...], list[Any]]) -> None:
-        """What pages count a batch's parts by, against the records."""
-        if self._report.problems:
-            return
-        for key in sorted(tallied.keys() | self._counted.keys(), key=repr):
-            said, recorded = tallied.get(key), self._counted.get(key)
-            if said != recorded:
-                mode, outcome = (names.get(n, n) for names, n in zip(_NAMES, key[1:], strict=True))
-                parts, should = (said or [0])[0], (recorded or [0])[0]
-                span = ", not the first to the last" if parts == should else ""
-                self._report.add(
-                    self.where,
-                    f"batch {key[0]!r}, mode {mode}, {outcome}: {parts!r} parts are counted,"
-                    f" {should} recorded{span}; {_REBUILD}",
-                )
-
-
-_NAMES: tuple[dict[Any, str], ...] = (
-    {number: str(mode) for number, mode in enumerate(MODES)},
-    {number: str(outcome) for number, outcome in enumerate(OUTCOMES)},
-)
-_REBUILD = "stop the station and run: inspector rebuild-index"
-
-
-def _tallies(connection: sqlite3.Connection) -> dict[tuple[Any, ...], list[Any]]:
-    """The table of counts as it is; whatever stands in it."""
-    rows = connection.execute(
-        "SELECT batch, mode, outcome, parts, first, last, first_utc, last_utc FROM tally"
-    )
-    return {tuple(map(_text, row[:3])): list(row[3:]) for row in rows}
-
-
-def _text(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytearray) else value
-
 
 def _checkpoints(
     connection: sqlite3.Connection, last: int
@@ -303,23 +246,6 @@ def _checkpoints(
     ).fetchone():
         yield row[0], row[1:]
         after = row[0]
-
-
-def read_records(
-    connection: sqlite3.Connection, start: int, end: int
-) -> Iterator[tuple[int, int, bytes]]:
-    """Position, mark and body of what is there between two positions, in order.
-
-    In slices, so that no long-lived reader keeps the line's WAL from being shortened.
-    """
-    after = start - 1
-    while rows := connection.execute(
-        "SELECT position, mark, body FROM record WHERE position > ? AND position < ?"
-        " ORDER BY position LIMIT ?",
-        (after, end, _SLICE),
-    ).fetchall():
-        yield from rows
-        after = rows[-1][0]
 
 
 def _difference(leaf: bytes, marks: bytes, start: int) -> str:

@@ -34,7 +34,7 @@ from inspector.store.records import OUTCOMES, DeskRecord, ImageRecord, Kind, Loo
 from inspector.store.related import body_at, lookup_in, reading
 from inspector.store.rows import part_prefix
 from inspector.store.skim import verdict_keys
-from inspector.store.walk import read_records
+from inspector.store.stretch import read_records
 from inspector.sync.memory import Memory
 from inspector.sync.outbox import Sample
 from inspector.sync.pace import Pace

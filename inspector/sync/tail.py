@@ -16,7 +16,7 @@ from inspector.store.checkpoint import MARK_BYTES, Checkpoint, Signed, read_body
 from inspector.store.errors import RecordError, StoreDamaged
 from inspector.store.merkle import leaf_hash
 from inspector.store.rows import mark_of
-from inspector.store.walk import read_records
+from inspector.store.stretch import read_records
 
 FILES = {"line": schema.LINE_FILE, "desk": schema.DESK_FILE}
 CHECKPOINTS_MAX = 256
