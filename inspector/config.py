@@ -54,7 +54,12 @@ class Camera(Settings):
     """Source ``folder``: where the images are."""
     rate: float = Field(10.0, gt=0, le=1000)
     """Source ``folder``: images per second."""
-    trigger: Literal["hardware", "software", "free"] = "hardware"
+    trigger: Literal["hardware", "software", "free", "encoder"] = "hardware"
+    """What exposes: an edge on an input line, the station, the camera's own rate, or the belt's
+    encoder, wired to the camera, each time that the belt has gone ``every_counts`` further."""
+    every_counts: int | None = Field(None, ge=1)
+    """``trigger: encoder``: from one picture to the next, in the encoder's counts
+    (``EncoderDivider``)."""
     features: Features = Field(default_factory=dict)
     """SFNC features set, in this order, when the camera is opened."""
     signals: dict[SignalName, Annotated[str, Field(pattern=r"^!?[A-Za-z]\w*$")]] = Field(
@@ -73,6 +78,22 @@ class Camera(Settings):
             raise ValueError("a folder camera needs `folder`, the directory of its images")
         if self.source == "folder" and self.signals:
             raise ValueError("a folder has no input lines: remove `signals`")
+        if self.source == "folder" and self.trigger == "encoder":
+            raise ValueError("a folder has no encoder: use `trigger: free` with a `rate`")
+        return self
+
+    @model_validator(mode="after")
+    def _way_is_known(self) -> Camera:
+        named = "EncoderDivider" in self.features
+        if self.trigger != "encoder" and self.every_counts is not None:
+            raise ValueError("`every_counts` needs `trigger: encoder`")
+        if self.trigger == "encoder" and self.every_counts is None and not named:
+            raise ValueError(
+                "`trigger: encoder` needs `every_counts`, the encoder's counts from one picture"
+                " to the next"
+            )
+        if self.every_counts is not None and named:
+            raise ValueError("`every_counts` sets EncoderDivider: remove it from `features`")
         return self
 
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from genicam import gentl
 
-from inspector.cameras import features
+from inspector.cameras import encoder, features
 from inspector.cameras.clock import CameraClock
 from inspector.cameras.devices import GENTL_ERRORS, enumerate_devices, open_device, select
 from inspector.cameras.formats import FORMATS
@@ -63,6 +63,8 @@ class GenicamCamera:
         nodes = self._nodes = acquirer.remote_device.node_map
         defaults = {k: v for k, v in _defaults(nodes, config).items() if k not in config.features}
         settings = features.apply(nodes, defaults | config.features)
+        if config.trigger == "encoder":
+            encoder.check(nodes)
         self._width, self._height = int(nodes.Width.value), int(nodes.Height.value)
         self._trigger = nodes.get_node("TriggerSoftware") if config.trigger == "software" else None
         self._inputs = Inputs(nodes, config.signals) if config.signals else None
@@ -88,7 +90,8 @@ class GenicamCamera:
 
     def _chunk_of_edges(self, nodes: Any) -> Any:
         """The node that tells each picture's count of edges; None where there is none."""
-        if self._config.trigger != "hardware" or not nodes.has_node("ChunkCounterValue"):
+        counts = self._config.trigger in ("hardware", "encoder")
+        if not counts or not nodes.has_node("ChunkCounterValue"):
             return None
         active = features.has(nodes, "ChunkModeActive") and nodes.ChunkModeActive.value
         return nodes.get_node("ChunkCounterValue") if active else None
@@ -258,6 +261,8 @@ def _defaults(nodes: Any, config: Camera) -> dict[str, Any]:
         elif config.trigger == "hardware":
             lines = [s for s in nodes.TriggerSource.symbolics if s.startswith("Line")]
             wanted["TriggerSource"] = lines[0] if lines else "Line0"
+        elif config.trigger == "encoder":
+            wanted |= encoder.defaults(nodes, config)
     elif config.trigger != "free":
         raise CameraRefused(f"{config.name}: this camera has no trigger; use `trigger: free`")
     if features.has(nodes, "ChunkModeActive", writable=True):

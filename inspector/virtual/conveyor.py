@@ -209,10 +209,11 @@ class Conveyor:
                 self._pass(edge, forward=False)
         del self.items[item.id]
 
-    def nearest(self, x_mm: float) -> Item | None:
-        """The item whose leading edge is nearest to ``x_mm``."""
-        here = self.mm()
-        return min(self.items.values(), key=lambda i: abs(here - i.lead_mm - x_mm), default=None)
+    def nearest(self, x_mm: float, within_mm: float = math.inf) -> Item | None:
+        """The item whose leading edge is nearest to ``x_mm``, if it is within ``within_mm``."""
+        at = self.mm() - x_mm
+        item = min(self.items.values(), key=lambda i: abs(at - i.lead_mm), default=None)
+        return item if item and abs(at - item.lead_mm) < within_mm else None
 
     def x(self, item: Item) -> float:
         """Where the item's leading edge is, in mm from the trigger eye."""

@@ -4,7 +4,8 @@
  * producer_port.c devices, ports and their descriptions
  * producer_stream.c data streams, buffers and their events
  * producer_core.c the functions below
- * virtual_camera.c the cameras themselves */
+ * virtual_camera.c the cameras themselves, with virtual_registers.c, virtual_wire.c and
+ * virtual_encoder.c */
 #ifndef INSPECTOR_PRODUCER_H
 #define INSPECTOR_PRODUCER_H
 

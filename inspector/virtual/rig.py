@@ -25,6 +25,8 @@ from inspector.virtual.wire import Fault
 
 Pulse = Callable[[int, int, Fault, int, int], int]
 """``(t_ns, film index, fault, its argument, mask of cameras)`` → when the edge really went out."""
+Turn = Callable[[int, int, int | None], None]
+"""``(t_ns, encoder count, film index of the part at the eye or None)``, every PLC cycle."""
 
 FRAME_FAULTS = {
     "drop": Fault.DROP,
@@ -128,6 +130,8 @@ class Rig:
         self.to_feed: float = feed.count or float("inf")
         self.link: Callable[[Act], None] = lambda act: None
         """Takes the acts that befall the Modbus link."""
+        self.turn: Turn | None = None
+        """Takes what the encoder says to cameras that are wired to it."""
         self._pulse = pulse
         self._pulse_at_eye = camera_trigger == "eye"
         self._films = self._order()
@@ -300,10 +304,14 @@ class Rig:
     def _scan(self, now_ns: int) -> None:
         self._lay()
         on = self._on
+        encoder = self.belt.encoder()
+        if self.turn is not None:
+            item = self.belt.nearest(0.0, self.feed.pitch_mm / 2)
+            self.turn(now_ns, encoder, item.film if item else None)
         out = self.plc.scan(
             now_ns,
             Inputs(
-                self.belt.encoder(), self.belt.speed(),
+                encoder, self.belt.speed(),
                 on["jam"], not on["estop"], not on["air_low"],
                 on["bin_full"] or self._bin >= self.machine.bin_size,
                 not on["light_fault"], self.want_run,

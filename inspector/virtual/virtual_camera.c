@@ -1,35 +1,27 @@
-/* A virtual camera: film, wire, exposure. See virtual_camera.h. */
+/* A virtual camera: film and exposure. See virtual_camera.h. */
 #define _GNU_SOURCE
 #include "virtual_camera.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 pthread_mutex_t producer_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The film's header and the wire's layout are those of film.py and wire.py. */
+/* The film's header is that of film.py. */
 struct film_header {
   char magic[8];
   uint32_t version, width, height, pixel_format, frame_count, frame_bytes;
   uint64_t data_offset;
 };
 enum { FILM_HEADER_BYTES = 4096, PACKET_BYTES = 1400 /* of a picture, in one packet of GigE Vision */ };
-
-struct shot { /* what to take a picture of, and how it goes wrong */
-  uint64_t picture, t_ns, edge;
-  uint32_t fault, argument;
-};
 
 enum { CHUNK_BYTES = 32 };
 struct chunk {
@@ -81,7 +73,7 @@ const char *camera_text(const struct camera *c, unsigned which) {
   return which < TEXT_COUNT ? texts[which] : "";
 }
 
-/* ---- opening: film, wire, and the claim that makes a second opener "busy" ---- */
+/* ---- opening: film, and the claim that makes a second opener "busy" ---- */
 
 static GC_ERROR map_film(struct camera *c) {
   int fd = open(c->film_path, O_RDONLY | O_CLOEXEC);
@@ -112,23 +104,6 @@ static GC_ERROR map_film(struct camera *c) {
   c->reg[REG_SENSOR_WIDTH] = c->reg[REG_WIDTH] = h.width;
   c->reg[REG_SENSOR_HEIGHT] = c->reg[REG_HEIGHT] = h.height;
   c->reg[REG_FILM_FORMAT] = c->reg[REG_PIXEL_FORMAT] = h.pixel_format;
-  return GC_ERR_SUCCESS;
-}
-
-static GC_ERROR map_wire(struct camera *c) {
-  if (!c->wire_path[0]) return GC_ERR_SUCCESS;
-  int fd = open(c->wire_path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fail(GC_ERR_IO, "wire %s: %s", c->wire_path, strerror(errno));
-  struct stat st;
-  void *p = MAP_FAILED;
-  if (!fstat(fd, &st) && st.st_size == WIRE_BYTES)
-    p = mmap(NULL, WIRE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-  close(fd);
-  if (p == MAP_FAILED) return fail(GC_ERR_IO, "wire %s: not a wire", c->wire_path);
-  c->wire = p;
-  c->wire_inode = st.st_ino;
-  if (c->wire->magic != WIRE_MAGIC) return fail(GC_ERR_IO, "wire %s: not a wire", c->wire_path);
-  c->wire_base = c->wire_seen = __atomic_load_n(&c->wire->head, __ATOMIC_ACQUIRE);
   return GC_ERR_SUCCESS;
 }
 
@@ -182,11 +157,12 @@ GC_ERROR camera_open(struct camera *c) {
   if (!camera_present(c)) return fail(GC_ERR_NOT_AVAILABLE, "camera %s is unplugged", c->serial);
   if (c->opened) return fail(GC_ERR_RESOURCE_IN_USE, "camera %s is open already", c->serial);
   memset(c->reg, 0, sizeof c->reg);
+  memset(&c->encoder, 0, sizeof c->encoder);
   c->line_source = 0;
   c->lock_socket = -1;
   GC_ERROR error = claim(c);
   if (!error) error = map_film(c);
-  if (!error) error = map_wire(c);
+  if (!error) error = wire_open(c);
   if (error) {
     unmap(c);
     return error;
@@ -195,6 +171,9 @@ GC_ERROR camera_open(struct camera *c) {
   c->reg[REG_CHUNK_MODE_ACTIVE] = 0;
   c->reg[REG_EXPOSURE_TIME] = as_bits(500.0);
   c->reg[REG_FRAME_RATE] = as_bits(30.0);
+  c->reg[REG_ENCODER_SOURCE_A] = LINE_A;
+  c->reg[REG_ENCODER_SOURCE_B] = LINE_B;
+  c->reg[REG_ENCODER_DIVIDER] = 1;
   c->frame_id = c->next_picture = c->last_picture = 0;
   c->delivered = c->started = c->underruns = c->missed = 0;
   c->lost = c->software_triggers = 0;
@@ -211,7 +190,7 @@ void camera_close(struct camera *c) {
 
 /* ---- exposure ---- */
 
-static void lose(struct camera *c, uint32_t ms, int silent) {
+void camera_lose(struct camera *c, uint32_t ms, int silent) {
   c->lost = silent ? FAULT_VANISH : FAULT_DISCONNECT;
   c->absent_until_ns = monotonic_ns() + (uint64_t)ms * 1000000u;
   pthread_cond_broadcast(&c->filled);
@@ -222,56 +201,16 @@ static void wait_until(struct camera *c, uint64_t ns) {
   pthread_cond_timedwait(&c->changed, &producer_lock, &t);
 }
 
-/* The wire's futex is shared between processes. The wait also ends when `camera_stop` wakes it,
- * and after 200 ms, so that a change of TriggerSource is noticed. */
-static int next_pulse(struct camera *c, struct shot *shot) {
-  if (!c->wire) {
-    wait_until(c, monotonic_ns() + 200000000u);
-    return 0;
-  }
-  uint32_t futex = __atomic_load_n(&c->wire->futex, __ATOMIC_ACQUIRE);
-  uint64_t head = __atomic_load_n(&c->wire->head, __ATOMIC_ACQUIRE);
-  if (head == c->wire_seen) {
-    struct timespec limit = {0, 200000000};
-    const struct wire *wire = c->wire;
-    pthread_mutex_unlock(&producer_lock);
-    errno = 0;
-    syscall(SYS_futex, &wire->futex, FUTEX_WAIT, futex, &limit, NULL, 0);
-    struct stat st;
-    int replaced = errno == ETIMEDOUT && !stat(c->wire_path, &st) && st.st_ino != c->wire_inode;
-    pthread_mutex_lock(&producer_lock);
-    if (replaced) lose(c, 0, 0); /* the world started anew: whoever opens us again is on its wire */
-    return 0;
-  }
-  if (head < c->wire_seen) { /* the world started the wire anew */
-    c->wire_base = c->wire_seen = 0;
-  }
-  if (head - c->wire_seen > WIRE_ENTRIES) { /* overwritten: these edges came and went unserved */
-    c->missed += head - WIRE_ENTRIES - c->wire_seen;
-    c->wire_seen = head - WIRE_ENTRIES;
-  }
-  uint64_t number = ++c->wire_seen;
-  struct pulse p = c->wire->entry[(number - 1) % WIRE_ENTRIES];
-  __atomic_thread_fence(__ATOMIC_ACQUIRE);
-  if (p.number != number) { /* overwritten while it was read */
-    c->missed++;
-    return 0;
-  }
-  uint32_t mask = p.fault >> 8 & 0xff;
-  int mine = mask == 0 || (c->index < 8 && mask >> c->index & 1);
-  *shot = (struct shot){p.frame_index, p.t_ns, number - c->wire_base,
-                        mine ? p.fault & 0xff : FAULT_NONE, p.argument};
-  return 1;
-}
-
 static int next_shot(struct camera *c, struct shot *shot) {
   uint64_t now = monotonic_ns();
-  if (c->lost || c->pictures_left == 0) {
+  int wired = c->reg[REG_TRIGGER_MODE] && c->reg[REG_TRIGGER_SOURCE] != SOURCE_SOFTWARE;
+  if (c->lost || c->pictures_left == 0 || (wired && !c->wire)) {
     wait_until(c, now + 200000000u);
     return 0;
   }
-  if (c->reg[REG_TRIGGER_MODE] && c->reg[REG_TRIGGER_SOURCE] == 1) {
-    if (!next_pulse(c, shot)) return 0;
+  if (wired) {
+    int encoder = c->reg[REG_TRIGGER_SOURCE] == SOURCE_ENCODER0;
+    if (!(encoder ? wire_next_turn(c, shot) : wire_next_pulse(c, shot))) return 0;
   } else if (c->reg[REG_TRIGGER_MODE]) {
     if (c->software_triggers == 0) {
       wait_until(c, now + 200000000u);
@@ -312,7 +251,7 @@ static void copy_picture(struct buffer *b, const uint8_t *picture, size_t sensor
 static void take_picture(struct camera *c, const struct shot *shot) {
   switch (shot->fault) {
   case FAULT_DISCONNECT:
-  case FAULT_VANISH: lose(c, shot->argument, shot->fault == FAULT_VANISH); return;
+  case FAULT_VANISH: camera_lose(c, shot->argument, shot->fault == FAULT_VANISH); return;
   case FAULT_MISS_TRIGGER: c->missed++; return;
   case FAULT_DELAY:
     for (uint64_t until = monotonic_ns() + (uint64_t)shot->argument * 1000000u;
@@ -322,7 +261,8 @@ static void take_picture(struct camera *c, const struct shot *shot) {
   default: break;
   }
   uint64_t frame_id = ++c->frame_id;
-  uint64_t picture = shot->fault == FAULT_FREEZE ? c->last_picture : shot->picture % c->film_frames;
+  uint64_t picture = shot->picture < EMPTY_BELT ? shot->picture % c->film_frames : shot->picture;
+  if (shot->fault == FAULT_FREEZE) picture = c->last_picture;
   c->last_picture = picture;
   c->pictures_left--;
   c->started++;
@@ -348,11 +288,13 @@ static void take_picture(struct camera *c, const struct shot *shot) {
   if (b->filled > b->size) lines = 0, b->filled = 0;
   c->lost_packets += (b->image_bytes - b->filled + PACKET_BYTES - 1) / PACKET_BYTES;
   struct chunk chunk = {frame_id, b->timestamp_ns, shot->edge, as_float(c->reg[REG_EXPOSURE_TIME])};
-  const uint8_t *from = c->film + FILM_HEADER_BYTES + picture * c->film_frame_bytes;
+  int empty = picture >= EMPTY_BELT;
+  const uint8_t *from = c->film + FILM_HEADER_BYTES + (empty ? 0 : picture * c->film_frame_bytes);
   size_t sensor_width = c->reg[REG_SENSOR_WIDTH];
   b->filling = 1;
   pthread_mutex_unlock(&producer_lock);
-  copy_picture(b, from, sensor_width, lines);
+  if (empty) memset(b->base, (int)(picture & 0x7f), b->filled);
+  else copy_picture(b, from, sensor_width, lines);
   if (b->has_chunks) memcpy(b->base + (b->image_bytes + 7) / 8 * 8, &chunk, sizeof chunk);
   pthread_mutex_lock(&producer_lock);
   b->filling = 0;
@@ -382,6 +324,8 @@ GC_ERROR camera_start(struct camera *c) {
   c->software_triggers = 0;
   c->next_free_ns = monotonic_ns();
   if (c->wire) c->wire_seen = __atomic_load_n(&c->wire->head, __ATOMIC_ACQUIRE);
+  encoder_follow(c); /* what the belt did before exposes nothing */
+  c->encoder.due_count = 0;
   if (pthread_create(&c->exposer, NULL, expose, c))
     return fail(GC_ERR_RESOURCE_EXHAUSTED, "no thread for camera %s", c->serial);
   c->exposing = 1;
@@ -395,7 +339,7 @@ void camera_stop(struct camera *c) {
   pthread_t exposer = c->exposer;
   const struct wire *wire = c->wire;
   pthread_mutex_unlock(&producer_lock);
-  if (wire) syscall(SYS_futex, &wire->futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  wire_wake(wire);
   pthread_join(exposer, NULL);
   pthread_mutex_lock(&producer_lock);
   c->exposing = c->joining = 0;

@@ -1,4 +1,4 @@
-/* One virtual camera: a film in place of a sensor, a wire in place of Line0.
+/* One virtual camera: a film in place of a sensor, a wire in place of Line0 and of the encoder.
  *
  * producer.c translates the GenTL interface into calls of these functions. One lock guards all
  * of it: a process rarely opens more than one camera, and the copy of a picture is done outside. */
@@ -51,9 +51,19 @@ enum register_index {
   REG_FAULT_ARGUMENT,
   REG_FAULT_COUNT,
   REG_LINE_STATUS_ALL,
+  REG_ENCODER_SELECTOR,
+  REG_ENCODER_SOURCE_A,
+  REG_ENCODER_SOURCE_B,
+  REG_ENCODER_MODE,
+  REG_ENCODER_DIVIDER,
+  REG_ENCODER_OUTPUT_MODE,
+  REG_ENCODER_VALUE,
+  REG_ENCODER_RESET,
   REG_COUNT
 };
 enum { TEXT_ADDRESS = 0x1000, TEXT_BYTES = 64, TEXT_COUNT = 5, XML_ADDRESS = 0x100000 };
+
+enum trigger_source { SOURCE_SOFTWARE, SOURCE_LINE0, SOURCE_ENCODER0 };
 
 /* The wire's fault codes; FaultMode of the node map has the same numbers. */
 enum fault {
@@ -85,21 +95,52 @@ struct fifo {
 };
 
 #define WIRE_MAGIC 0x0045524957504e49ull /* "INPWIRE" */
-enum { WIRE_BYTES = 8192, WIRE_ENTRIES = 64, LINES = 8 };
+enum { WIRE_BYTES = 8192, WIRE_ENTRIES = 64, WIRE_TURNS = 128 };
+enum { LINES = 10, LINE_A = 8, LINE_B = 9 /* the encoder's two channels */ };
 struct pulse {
   uint64_t number, frame_index, t_ns;
   uint32_t fault, argument;
   uint8_t pad[32];
 };
+struct turn { /* where the belt's encoder stood, and which picture lay before the cameras, if any */
+  uint64_t number, t_ns;
+  uint32_t count, picture;
+};
+#define NO_PICTURE UINT32_MAX
+#define EMPTY_BELT (1ull << 32) /* from here on a picture is of an empty belt, no two alike */
 struct wire {
   uint64_t magic;
-  uint32_t futex, inputs; /* inputs: the level of Line n in bit n, from Line2 on */
-  uint64_t head;
-  uint8_t pad2[40];
+  uint32_t futex, inputs; /* inputs: the level of Line n in bit n, Line2 to Line7 */
+  uint64_t head, turns;   /* the newest pulse's number, and the newest turn's */
+  uint32_t turn_futex;
+  uint8_t pad[28];
   struct pulse entry[WIRE_ENTRIES];
+  struct turn turn[WIRE_TURNS];
 };
 _Static_assert(sizeof(struct pulse) == 64, "wire.py packs 64-byte entries");
+_Static_assert(sizeof(struct turn) == 24, "wire.py packs 24-byte turns");
 _Static_assert(offsetof(struct wire, entry) == 64, "wire.py puts the entries at 64");
+_Static_assert(offsetof(struct wire, turn) == 4160, "wire.py puts the turns at 4160");
+_Static_assert(sizeof(struct wire) <= WIRE_BYTES, "wire.py makes this many bytes");
+
+struct shot { /* what to take a picture of, and how it goes wrong */
+  uint64_t picture, t_ns, edge;
+  uint32_t fault, argument;
+};
+
+#define ENCODER_MAX (1ll << 62)
+enum { DUE_MAX = 64 };
+struct encoder { /* Encoder0: virtual_encoder.c */
+  uint64_t seen, t_ns; /* the newest turn that was followed, and when it was; 0: none yet */
+  uint32_t count;      /* the world's, at that turn */
+  int64_t value;       /* EncoderValue */
+  int64_t rest;        /* edges of a quadrature cycle that is not whole yet */
+  int64_t furthest;    /* PositionUp, PositionDown: nothing counts before this is passed */
+  uint64_t steps;      /* of EncoderDivider, since the last output pulse */
+  uint64_t pulses;     /* given so far; Counter0 while they are the trigger */
+  struct shot due[DUE_MAX]; /* pulses that wait for their exposure, the oldest first */
+  unsigned due_first, due_count;
+};
 
 struct camera {
   char serial[NAME_BYTES], user_id[NAME_BYTES], film_path[PATH_BYTES], wire_path[PATH_BYTES];
@@ -117,6 +158,7 @@ struct camera {
   uint64_t wire_base, wire_seen; /* pulse numbers: at opening, last handled */
   uint64_t reg[REG_COUNT];
   uint8_t line_source; /* of Line1 */
+  struct encoder encoder;
 
   int stream_open, streaming, event_registered, kills;
   struct buffer buffers[BUFFERS_MAX];
@@ -148,6 +190,18 @@ GC_ERROR camera_write(struct camera *c, uint64_t address, const void *in, size_t
 GC_ERROR camera_start(struct camera *c);
 void camera_stop(struct camera *c);
 GC_ERROR camera_wait_output(struct camera *c, uint64_t timeout_ms, struct buffer **out);
+void camera_lose(struct camera *c, uint32_t ms, int silent);
+GC_ERROR wire_open(struct camera *c);
+/* The next exposure that Line0, or the encoder, asks for; 0 after at most 200 ms without one. */
+int wire_next_pulse(struct camera *c, struct shot *shot);
+int wire_next_turn(struct camera *c, struct shot *shot);
+void wire_wake(const struct wire *wire); /* ends the waits for those */
+/* Follows the belt up to now; pulses are due for exposure only while they are the trigger. */
+void encoder_follow(struct camera *c);
+/* Begins anew at `value`: no way towards the next pulse is behind it, and none was passed. */
+void encoder_begin(struct camera *c, int64_t value);
+int encoder_due(struct camera *c, struct shot *shot);
+uint32_t encoder_count(const struct camera *c); /* the world's, now */
 struct buffer *fifo_pop(struct fifo *f);
 int fifo_push(struct fifo *f, struct buffer *b);
 static inline double as_float(uint64_t bits) {

@@ -141,6 +141,7 @@ class Process:
             start_ns=self._start_ns, camera_trigger=world.camera_trigger,
         )  # fmt: skip
         self.rig.link = self._link
+        self.rig.turn = self._turn
         self._slave = Slave(world.host, world.port, self._status, self._station)
         self._loop = asyncio.new_event_loop()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -203,6 +204,9 @@ class Process:
         sent_ns = self.clock()
         self._late.add((sent_ns - t_ns) / 1e6)
         return sent_ns
+
+    def _turn(self, t_ns: int, count: int, film: int | None) -> None:
+        self._wire.turn(count, film, t_ns + self._offset_ns)
 
     # -- the talking thread -----------------------------------------------------------------
 

@@ -48,8 +48,8 @@ def test_the_order_matters(nodes: Any) -> None:
         ("Width", 32.5, "Width: 32.5 is not a whole number"),
         ("Width", True, "Width: True is not a whole number"),
         ("SensorWidth", 32, "SensorWidth: is read only"),
-        ("TriggerSource", "Lime0", "TriggerSource: 'Lime0' is none of Software, Line0; "
-         "did you mean Line0?"),
+        ("TriggerSource", "Lime0", "TriggerSource: 'Lime0' is none of Software, Line0, "
+         "Encoder0; did you mean Line0?"),
         ("PixelFormat", "Mono8", "PixelFormat: 'Mono8' is none of BayerRG8"),
         ("ChunkModeActive", "yes", "ChunkModeActive: 'yes' is not true or false"),
         ("TriggerSoftware", 5, "TriggerSoftware: 5 is not true"),
@@ -87,7 +87,7 @@ def test_a_description_has_kind_access_limits_and_entries(nodes: Any) -> None:
     assert (width["kind"], width["access"], width["minimum"], width["maximum"]) == (
         "integer", "RW", 8, 64,
     )  # fmt: skip
-    assert rows["TriggerSource"]["entries"] == ("Software", "Line0")
+    assert rows["TriggerSource"]["entries"] == ("Software", "Line0", "Encoder0")
     assert rows["ExposureTime"]["unit"] == "us"
     assert rows["DeviceTemperature"]["access"] == "RO"
 

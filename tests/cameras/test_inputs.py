@@ -52,7 +52,7 @@ def test_a_camera_without_the_whole_status_is_asked_line_by_line(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("Line9", "bin_full: has no Line9; did you mean Line7?"),
+        ("Line12", "bin_full: has no Line12; did you mean Line2?"),
         ("Line1", "bin_full: Line1 is an output, not an input"),
     ],
 )

@@ -7,6 +7,7 @@ answers late, and writes its blocks register for register as a station does.
 from __future__ import annotations
 
 import random
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
@@ -410,3 +411,23 @@ def test_a_flap_needs_its_swing() -> None:
         outcomes.append(flap.leave(item))
 
     assert outcomes == [False, None, True]
+
+
+def test_cameras_hear_the_encoder_every_cycle_with_its_faults_and_what_lies_at_the_eye() -> None:
+    line = Line(ALTERNATING, count=40, pitch=40.0, encoder_start=2**32 - 3_000)
+    turns: list[tuple[int, int, int | None]] = []
+    line.rig.turn = lambda *turn: turns.append(turn)
+    line.play(0.5)
+    line.do("encoder_jump", mm=10.0)
+    line.play(0.1)
+    line.do("stop")
+    line.play(0.4)
+    instants = [t_ns for t_ns, _, _ in turns]
+    assert instants == [2 * MS * n for n in range(len(turns))], "once a cycle, standing or not"
+    ways = [(after - now) % 2**32 for (_, now, _), (_, after, _) in pairwise(turns)]
+    assert sum(ways) == round(line.rig.belt.mm() * 10) + 100
+    assert sorted(ways)[-2:] == [10, 110], "the jump, in one cycle"
+    assert ways[-50:] == [0] * 50
+    seen = [film for film, _ in groupby(film for _, _, film in turns)]
+    assert seen[0] is None, "before the first part the belt is empty"
+    assert seen[1:5] == [0, 1, 0, 1]

@@ -39,6 +39,21 @@ def test_the_ring_of_entries_holds_the_newest_64(tmp_path: Path) -> None:
     assert entry(page, 200)[1] == 199
 
 
+def test_a_turn_is_a_numbered_count_with_its_instant_and_picture(tmp_path: Path) -> None:
+    with Wire.create(tmp_path / "wire") as wire:
+        wire.turn(2**32 - 1, 7, t_ns=123)
+        wire.turn(3, None, t_ns=456)
+        wire.turn(3, None, t_ns=789)
+        page = wire.path.read_bytes()
+    turns, futex = struct.unpack_from("=QI", page, 24)
+    assert (turns, futex) == (3, 2), "a belt that stands wakes nobody"
+    assert [struct.unpack_from("=QQII", page, 4160 + 24 * n) for n in range(3)] == [
+        (1, 123, 2**32 - 1, 7),
+        (2, 456, 3, 2**32 - 1),
+        (3, 789, 3, 2**32 - 1),
+    ]
+
+
 def test_an_old_wire_is_replaced_and_not_reused(tmp_path: Path) -> None:
     with Wire.create(tmp_path / "wire") as old:
         old.pulse(1)
