@@ -107,7 +107,7 @@ class FrameReceiver:
 
     def develop(self, frame: Frame, area: Area | None = None) -> Pixels:
         """The frame's pixels with ``area`` of them there, or all; only where ``develop`` was said
-        to wait. What was too late, ``still_valid`` tells."""
+        to wait. What was too late, ``still_valid`` tells. Any thread may ask, one a frame."""
         self._by_view[frame.view].develop(frame, area)
         return frame.pixels
 
@@ -254,9 +254,7 @@ class _Camera:
         return self._ring is not None and self._ring.holds(kept.place)
 
     def close(self) -> None:
-        if self._ring is not None:
-            self._ring.close()
-            self._ring = None
+        self._ring = None  # whoever develops from it now keeps it until he has done
 
     def _reader(self, identity: int, endpoint: str) -> RingReader | None:
         if self._ring is None or self._ring.id != identity:

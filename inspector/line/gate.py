@@ -63,7 +63,8 @@ class Gate(Protocol):
         """``parts`` must not pass: revoke permits that were given, turn later ones to rejects."""
 
     def hurry(self) -> None:
-        """Look at the gate's signals now rather than at the next poll."""
+        """Look at the gate's signals now rather than at the next poll. A caller that asks twice
+        waits for them: only then will ``fileno`` tell that they are there."""
 
     def show(self, bits: StationBit, mode: int) -> None:
         """What the station reports: its bits, and the index of its mode."""

@@ -7,13 +7,15 @@ or failed, in the order in which they became so. Imports the line's own modules;
 Two judges of one thread each get more parts through two cores than one judge of two threads: a
 model of a few milliseconds splits badly (bottle-line-int8, 256x480, on two cores: 2 x 236 against
 290 a second), and while one part is judged, the loop records and permits the one before it.
+
+Each judge rests at a bell of its own. A queue that all wait at wakes them all for every part, and
+who finds nothing has taken the interpreter's lock from who did.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import threading
 import time
 from collections import deque
@@ -42,8 +44,9 @@ class Judges:
 
     def __init__(self, count: int) -> None:
         self._room = count + WAITING
-        self._work: queue.SimpleQueue[tuple[Candidate, Callable[[], Judgement]] | None]
-        self._work = queue.SimpleQueue()
+        self._work: deque[tuple[Candidate, Callable[[], Judgement]] | None] = deque()
+        self._resting: list[threading.Lock] = []
+        """The bells of the judges that have nothing to do, the last one to rest at the end."""
         self._done: deque[Judged] = deque()
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._since_ns: dict[int, int] = {}
@@ -62,10 +65,20 @@ class Judges:
         return self.under_way < self._room
 
     def give(self, candidate: Candidate, judge: Callable[[], Judgement]) -> None:
-        """Have ``candidate`` judged; what ``judge`` answers or raises will be taken."""
+        """Have ``candidate`` judged, once ``wake`` is called; what ``judge`` answers or raises will
+        be taken."""
         candidate.given = True
         self.under_way += 1
-        self._work.put((candidate, judge))
+        self._work.append((candidate, judge))
+
+    def wake(self) -> None:
+        """Ring for a judge for each part that was given."""
+        for _ in range(len(self._work)):
+            try:
+                bell = self._resting.pop()
+            except IndexError:  # all are at work; who has done looks for more by himself
+                return
+            bell.release()
 
     def take(self) -> list[Judged]:
         """What was judged since the last call, in the order in which it was. Never waits."""
@@ -88,15 +101,30 @@ class Judges:
 
     def close(self) -> None:
         """Let the judges go; one that hangs is left behind."""
-        for _ in self._threads:
-            self._work.put(None)
+        self._work.extend([None] * len(self._threads))
+        self.wake()
         for thread in self._threads:
             thread.join(1.0)
         if not any(thread.is_alive() for thread in self._threads):
             os.close(self._event)
 
+    def _next(self, bell: threading.Lock) -> tuple[Candidate, Callable[[], Judgement]] | None:
+        """The next part, as soon as there is one. Whoever gives leaves the part first and looks
+        for a bell then; here it is the other way round, so that nobody rests beside a part."""
+        while True:
+            with contextlib.suppress(IndexError):
+                return self._work.popleft()
+            self._resting.append(bell)
+            if self._work:
+                with contextlib.suppress(ValueError):  # it was taken: it is about to ring
+                    self._resting.remove(bell)
+                    continue
+            bell.acquire()
+
     def _judge(self, number: int) -> None:
-        while (work := self._work.get()) is not None:
+        bell = threading.Lock()
+        bell.acquire()
+        while (work := self._next(bell)) is not None:
             candidate, judge = work
             began_ns = self._since_ns[number] = time.monotonic_ns()
             judgement: Judgement | Exception

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from uuid import uuid4
 
 import structlog
@@ -22,7 +23,7 @@ from inspector.config import Station
 from inspector.display import AlarmCode, Display
 from inspector.line import refeed
 from inspector.line.alarms import TRACKING, Alarms, Stop
-from inspector.line.changeover import Job, Plan
+from inspector.line.changeover import Job, Judgement, Plan
 from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters, Reconciler
 from inspector.line.gate import Gate, Link, Seen, Told
@@ -41,6 +42,7 @@ from inspector.part import (
     Mode,
     Outcome,
     Part,
+    Severity,
 )
 from inspector.registers import Action, GateReason, PlcStatus, StationBit
 from inspector.release.offer import Offers
@@ -124,6 +126,8 @@ class Line:
         # Who only watches has all the time that it takes.
         self._travel_ns = travel_ns if station.output is not None else 60_000_000_000
         self._judge_ns = 0
+        self._hurries = False
+        """A part waits for its trigger to be told."""
         if station.plc is None:
             self._open_stream(f"frames-{uuid4().hex[:8]}", 0)
             if station.output is not None:
@@ -293,19 +297,31 @@ class Line:
                 return  # what the part before it uses up of the batch's limits must be known
             if not candidate.triggered:
                 # The trigger is not in the last block; it will be there before the verdict.
-                self.gate.hurry()
+                self._hurries = True
             elif now_ns + self._judge_ns > part.deadline_ns:
                 candidate.doubt = f"{LATE}: no time to judge it"
                 continue
-            pixels = {
-                view: self.receiver.develop(part.frames[view], area)
-                for view, area in zip(planned.views, planned.recipe.areas, strict=True)
-            }
             judge = functools.partial(
-                planned.recipe.judge, pixels, planned.batch, self.clock.today(time.time_ns()),
+                self._judge, planned, part.frames, self.clock.today(time.time_ns()),
                 self.clock.synced(now_ns), self.tolerated.so_far(part),
             )  # fmt: skip
             self.judges.give(candidate, judge)
+
+    def _judge(
+        self,
+        planned: Job,
+        frames: Mapping[str, Frame],
+        today: date,
+        synced: bool,
+        so_far: Mapping[Severity, int] | None,
+    ) -> Judgement:
+        """In a judge's thread, which has the pixels in its caches then."""
+        recipe = planned.recipe
+        pixels = {
+            view: self.receiver.develop(frames[view], area)
+            for view, area in zip(planned.views, recipe.areas, strict=True)
+        }
+        return recipe.judge(pixels, planned.batch, today, synced, so_far)
 
     def take_judged(self) -> None:
         """All that the judges have said. A part that was concluded meanwhile stays as it is."""
@@ -330,7 +346,7 @@ class Line:
             if not all(self.receiver.still_valid(frame) for frame in part.frames.values()):
                 candidate.doubt = "a picture was overwritten while it was judged"
             elif not candidate.certain:
-                self.gate.hurry()
+                self._hurries = True
 
     def decide(self) -> None:
         """Conclude every part that can be concluded now."""
@@ -357,6 +373,15 @@ class Line:
                 self._conclude(candidate, outcome, reasons)
             elif reason := self._overdue(candidate, now_ns):
                 self._conclude(candidate, Outcome.ERROR, (reason,))
+
+    def hand_over(self) -> None:
+        """Wake who goes on with what this round has brought: judges, ledger, PLC. Call it last,
+        before waiting: they need the interpreter's lock, or the processor that this one runs on."""
+        self.judges.wake()
+        self.verdicts.record()
+        if self._hurries:
+            self._hurries = False
+            self.gate.hurry()
 
     def _overdue(self, candidate: Candidate, now_ns: int) -> str:
         part = candidate.part

@@ -65,6 +65,9 @@ class PlcGate:
     than the exchange. A permit leaves from the thread that learnt of the commit, the answers are
     taken by the loop. The *keeper*, a thread of its own, opens the link, and stands in for the loop
     while that is away for long.
+
+    An answer wakes the loop, but not that to the first ``hurry``: it is there when the judge has
+    done, and would have taken the interpreter's lock from him before.
     """
 
     def __init__(self, plc: Plc, hung_ns: int = HUNG_NS) -> None:
@@ -85,6 +88,8 @@ class PlcGate:
 
         self._up = self._asking = False
         """The link is open; a request is on its way."""
+        self._listening = False
+        """Its answer wakes the loop."""
         self._asked_ready = False
         """Whether that request says that the station is ready."""
         self._due_ns = 0
@@ -121,7 +126,12 @@ class PlcGate:
     def hurry(self) -> None:
         with self._lock:
             self._due_ns = 0
-            self._say()
+            if self._asking:
+                # That answer may be older than what is looked for; it brings the next request.
+                self._listen(True)
+            else:
+                self._turn(wakes=False)
+            self._call()
 
     def show(self, bits: StationBit, mode: int) -> None:
         self._bits, self._mode = bits, mode
@@ -181,7 +191,8 @@ class PlcGate:
         with self._lock:
             self._join(status)
             self._epoll.register(self._master.fileno(), select.EPOLLIN)
-            self._up, self._due_ns = True, 0
+            self._up = self._listening = True
+            self._due_ns = 0
             self._say()
 
     def _rest(self, seconds: float) -> None:
@@ -204,9 +215,17 @@ class PlcGate:
 
     def _say(self) -> None:
         """Send what waits, unless a request is on its way: then its answer brings it along."""
-        if not self._asking:
+        if self._asking:
+            self._listen(True)
+        else:
             self._turn()
         self._call()
+
+    def _listen(self, wakes: bool) -> None:
+        """Whether the answer that is on its way wakes who waits at ``fileno``."""
+        if wakes != self._listening and self._up:
+            self._listening = wakes
+            self._epoll.modify(self._master.fileno(), select.EPOLLIN if wakes else 0)
 
     def _call(self) -> None:
         """Let the loop know that there is something to take."""
@@ -214,8 +233,9 @@ class PlcGate:
             self._rung = True
             os.eventfd_write(self._event, 1)
 
-    def _turn(self) -> None:
-        """Take the answer if it is there, then ask again if something is due."""
+    def _turn(self, *, wakes: bool = True) -> None:
+        """Take the answer if it is there, then ask again if something is due; ``wakes``: the
+        loop shall know when that is answered."""
         if not self._up:
             return
         try:
@@ -229,6 +249,7 @@ class PlcGate:
             now_ns = time.monotonic_ns()
             if more or now_ns >= self._due_ns:
                 self._ask(now_ns)
+                self._listen(wakes)
         except (LinkLost, SlaveRefused) as error:
             self._lose(str(error))
 

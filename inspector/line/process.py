@@ -120,6 +120,7 @@ def main(path: Path, run: Path | None = None) -> None:
                 look_around(line)
                 if line.display.heard(Topic.STATUS):
                     line.display.beat(status(line, time.monotonic_ns()))
+            line.hand_over()
             if now >= tidy_due + TIDY_S * bool(line.judges.under_way):
                 tidy_due = now + TIDY_S
                 gc.collect(1)

@@ -207,7 +207,8 @@ class Zone:
             update.refused.extend(_numbers(status.gate_part + 1, status.part_counter))
 
     def _advance(self, status: PlcStatus, at_ns: int, update: Update) -> None:
-        self._now_ns = at_ns
+        # When the belt was where it is said to be: the answer may have waited for its reader.
+        at_ns = self._now_ns = self.clock.here(status.plc_ms)
         if self._by_time:
             self._belt = self._front = at_ns
             self._measured = 1.0

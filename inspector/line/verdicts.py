@@ -67,6 +67,15 @@ class _Unrecorded:
     deadline_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Permit:
+    """What the gate is told of a passed part once it is recorded."""
+
+    part_id: PartId
+    why: GateReason
+    verdict_ns: int
+
+
 def stream_of(run: int) -> str:
     """The name of the stream that a run of the PLC's part counter is."""
     return f"plc-{run:08x}"
@@ -124,6 +133,10 @@ class Verdicts:
         """When the last commit was asked for."""
         self.streams: dict[int, str] = {}
         """The stream of each run whose decisions may still be told."""
+        self._unrecorded = False
+        """Verdicts were added that no commit was asked for yet, …"""
+        self._permits: list[_Permit] = []
+        """… and of these parts, once it is done."""
         self._uncommitted: dict[PartId, _Unrecorded] = {}
         self._failed: deque[tuple[PartId, str]] = deque()
         self._decided: OrderedDict[tuple[str, int], tuple[PartId, int]] = OrderedDict()
@@ -165,16 +178,24 @@ class Verdicts:
             if run is not None and goes:
                 # By id, not by number: the PLC may count anew while the disk still writes.
                 self._uncommitted[part.id] = _Unrecorded(run, number, deadline_ns)
-                permit = functools.partial(self._durable, part.id, why, verdict.times.verdict_ns)
-                self._ledger.commit_soon().add_done_callback(permit)
-            else:
-                self._ledger.commit_soon()
+                self._permits.append(_Permit(part.id, why, verdict.times.verdict_ns))
+            self._unrecorded = True
         self._counters.judged(outcome, part.mode, part.batch)
         if part.trigger_ns:  # a part that went by while nobody watched is no reason for a stop
             dark = any(not f.ok and f.label == LIGHT_FAULT for f in verdict.findings)
             seeded = part.mode in (Mode.CHALLENGE, Mode.SETUP)
             self._stop.judged(outcome, dark, seeded)
         self._show(candidate, verdict, planned)
+
+    def record(self) -> None:
+        """Have the disk asked for what was concluded since the last call."""
+        if not self._unrecorded:
+            return
+        self._unrecorded = False
+        permits, self._permits = self._permits, []
+        commit = self._ledger.commit_soon()
+        if permits:
+            commit.add_done_callback(functools.partial(self._durable, permits))
 
     def remember(self, stream: str, number: int, part_id: PartId) -> None:
         """A part that got its verdict before this process started, and may be decided anew."""
@@ -244,17 +265,19 @@ class Verdicts:
         """Numbers begin anew: what waits for the disk is permitted to nobody."""
         self._uncommitted.clear()
 
-    def _durable(
-        self, part_id: PartId, why: GateReason, verdict_ns: int, done: Future[int]
-    ) -> None:
-        """In the ledger's thread: the record is on the disk, so the part may pass."""
+    def _durable(self, permits: list[_Permit], done: Future[int]) -> None:
+        """In the ledger's thread: the records are on the disk, so the parts may pass."""
         if (error := done.exception()) is not None:
-            self._failed.append((part_id, str(error)))
+            self._failed.extend((permit.part_id, str(error)) for permit in permits)
             return
-        part = self._uncommitted.pop(part_id, None)
-        if part is not None:
-            self._gate.decide(part.run, part.number, Action.PERMIT, why, part.deadline_ns)
-            self._counters.stages["commit"].add(time.monotonic_ns() - verdict_ns)
+        for permit in permits:
+            part = self._uncommitted.pop(permit.part_id, None)
+            if part is not None:
+                self._gate.decide(
+                    part.run, part.number, Action.PERMIT, permit.why, part.deadline_ns
+                )
+                spent_ns = time.monotonic_ns() - permit.verdict_ns
+                self._counters.stages["commit"].add(spent_ns)
 
     def _reject_unrecorded(self, part_id: PartId) -> None:
         part = self._uncommitted.pop(part_id, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from inspector.config import Plc as PlcConfig
-from inspector.line.gate import Gate, GateEvent, Link, Seen, Told
+from inspector.line import plcgate
+from inspector.line.gate import NEVER_NS, Gate, GateEvent, Link, Seen, Told
 from inspector.line.plcgate import PlcGate
 from inspector.registers import Action, GateReason, StationBit
 
@@ -219,4 +221,29 @@ def test_a_gate_without_a_plc_waits_without_a_storm() -> None:
         desk.decide(part, in_s=0.01)
     until(lambda: len(desk.told()) == 199)
     assert time.process_time() - began < 0.3
+    gate.close()
+
+
+def test_who_is_in_a_hurry_is_woken_by_the_answer_only_if_he_asks_twice(plc, monkeypatch) -> None:
+    """The line asks for a part's trigger when its picture comes, and needs it when it is judged:
+    an answer that wakes the loop before that only takes the judge's time."""
+    monkeypatch.setattr(plcgate, "STAND_IN_NS", 1_500_000_000)  # the loop of this test is slow
+    gate = PlcGate(PlcConfig(port=plc.port, poll_ms=100, timeout_ms=1000))
+    desk = Desk(gate)
+
+    def at_rest() -> bool:
+        desk.told()
+        return bool(desk.events) and gate.due_ns() < NEVER_NS
+
+    wakes = select.poll()
+    wakes.register(gate.fileno(), select.POLLIN)
+    until(at_rest)
+    gate.hurry()
+    assert not wakes.poll(100)
+    until(lambda: any(isinstance(event, Seen) for event in gate.take()))
+
+    until(at_rest)
+    gate.hurry()
+    gate.hurry()
+    assert wakes.poll(5000)
     gate.close()

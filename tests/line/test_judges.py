@@ -47,6 +47,12 @@ class Pair:
 
         return judge
 
+    def rested(self) -> None:
+        end = time.monotonic() + 30
+        while len(self.judges._resting) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
     def take(self, count: int) -> list[Judged]:
         taken: list[Judged] = []
         end = time.monotonic() + 30
@@ -68,6 +74,7 @@ def test_two_parts_are_judged_at_once_and_one_more_may_wait(pair: Pair) -> None:
     for number in (1, 2, 3):
         assert pair.judges.free
         pair.judges.give(candidate(number), pair.waiting(f"part {number}"))
+        pair.judges.wake()
 
     assert pair.begun.acquire(timeout=30)
     assert pair.begun.acquire(timeout=30)
@@ -89,6 +96,7 @@ def test_what_fails_is_told_and_the_judge_goes_on(pair: Pair) -> None:
 
     pair.judges.give(candidate(1), broken)
     pair.judges.give(candidate(2), lambda: judgement("well"))
+    pair.judges.wake()
     first, second = sorted(pair.take(2), key=lambda t: t.candidate.part.sequence)
 
     assert isinstance(first.judgement, MemoryError)
@@ -99,9 +107,11 @@ def test_since_when_the_slowest_is_at_its_part_is_known(pair: Pair) -> None:
     assert pair.judges.since_ns(7) == 7
     began_ns = time.monotonic_ns()
     pair.judges.give(candidate(1), pair.waiting("hangs"))
+    pair.judges.wake()
     assert pair.begun.acquire(timeout=30)
     for _ in range(50):  # the other judge is not held up by it
         pair.judges.give(candidate(2), lambda: judgement())
+        pair.judges.wake()
         pair.take(1)
     now_ns = time.monotonic_ns()
 
@@ -109,6 +119,24 @@ def test_since_when_the_slowest_is_at_its_part_is_known(pair: Pair) -> None:
     pair.open.set()
     pair.take(1)
     assert pair.judges.since_ns(now_ns) == now_ns
+
+
+def test_one_part_at_a_time_is_always_the_same_judges(pair: Pair) -> None:
+    """A judge that nobody needs sleeps on: his caches are cold, and waking him costs a switch."""
+
+    def who() -> Judgement:
+        return judgement(str(threading.get_ident()))
+
+    seen = set()
+    pair.rested()
+    for number in range(20):
+        pair.judges.give(candidate(number), who)
+        pair.judges.wake()
+        (judged,) = pair.take(1)
+        assert isinstance(judged.judgement, Judgement)
+        seen.add(judged.judgement.reasons)
+        pair.rested()
+    assert len(seen) == 1
 
 
 def test_who_hangs_does_not_keep_the_line_from_ending(pair: Pair) -> None:
@@ -136,6 +164,7 @@ def test_a_recipe_judges_as_many_parts_at_once_as_it_was_made_for(
             judges.give(
                 candidate(given), lambda p=picture: recipe.judge({"image": p}, Batch("B"), DAY)
             )
+            judges.wake()
         found |= {t.candidate.part.sequence: t.judgement.findings for t in judges.take()}
     judges.close()
 

@@ -73,6 +73,16 @@ class Belt:
         return update
 
 
+def test_an_answer_that_waited_for_its_reader_moves_no_deadline() -> None:
+    """The belt was there when the PLC said so, not when somebody came to read it."""
+    prompt, late = Belt(), Belt()
+    for belt, late_ms in ((prompt, 0.5), (late, 9.0)):
+        belt.move(200)
+        belt.trigger()
+        belt.read(late_ms)
+    assert late.seen[1] == pytest.approx(prompt.seen[1], abs=MS)
+
+
 def test_parts_at_a_legal_pitch_travel_in_peace() -> None:
     belt = Belt()
     for _ in range(100):

@@ -79,6 +79,7 @@ def conclude(verdicts: Verdicts, run: int, number: int, outcome: Outcome) -> Non
     planned = Job(Recipe(), Batch("B-1"), "water@1", ("side",))  # type: ignore[arg-type]
     why = GateReason.NONE if outcome is Outcome.PASS else GateReason.DEFECT
     verdicts.conclude(run, Candidate(part, triggered=True), planned, outcome, (), why)
+    verdicts.record()
 
 
 def test_a_pass_is_permitted_once_it_is_on_the_disk(
