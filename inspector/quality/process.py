@@ -19,6 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ PICTURE_S = 2.0
 RETRY_S = 5.0
 STATE_S = 0.5
 """How often the state of a first article or a challenge is written, if it is another …"""
-CHARTS_S = 10.0
+CHARTS_S = 30.0
 """… and how often the charts' is, where nothing was recorded meanwhile: 50 kB, 5 ms."""
 COUNTED = "parts_since"
 """Of the challenge's state: it counts with every part, and is written with the charts."""
@@ -280,13 +281,21 @@ def _steps(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {**asked, "challenge": {k: v for k, v in due.items() if k != COUNTED}}
 
 
-def state(run: Path) -> dict[str, Any]:
+def state(run: Path) -> Mapping[str, Any]:
     """What the quality process last said of itself: first article, challenge, charts, drift,
-    health; empty where it does not run. For pages."""
+    health; empty where it does not run. For pages, which may ask often: it is read when it is
+    another."""
+    path = run / "quality.json"
     try:
-        found: dict[str, Any] = json.loads((run / "quality.json").read_text())
+        seen = path.stat()
+        return _read(path, seen.st_ino, seen.st_mtime_ns)
     except (OSError, ValueError):
         return {}
+
+
+@lru_cache(4)
+def _read(path: Path, file: int, written_ns: int) -> Mapping[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 

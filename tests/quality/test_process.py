@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -124,7 +124,7 @@ def test_the_state_is_written_when_it_is_another(
     monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     run, file = run_dir(tmp_path), run_dir(tmp_path) / "quality.json"
 
-    def turn(after_s: float) -> dict[str, Any]:
+    def turn(after_s: float) -> Mapping[str, Any]:
         clock[0] += after_s
         watching.turn(1_764_000_000_000_000_000)
         return state(run)
