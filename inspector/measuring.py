@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from inspector.part import Batch, Pixels
-from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
+from inspector.pictures import DEPTHS, bits_of, is_picture, read_image
 from inspector.recipe import load
 from inspector.tools.calibration import Board, Calibration, calibrate, draw_board, find_corners
 
@@ -229,7 +229,7 @@ def _pictures(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            found += sorted(filter(is_picture, path.iterdir()))
         else:
             found.append(path)
     return found

@@ -13,7 +13,7 @@ from typing import Any
 
 from inspector.config import ConfigError, Problem
 from inspector.part import Batch, Finding
-from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
+from inspector.pictures import DEPTHS, SUFFIXES, bits_of, images_in, read_image
 from inspector.recipe import Recipe, load
 
 
@@ -75,7 +75,7 @@ def _judge_all(
 def _images(paths: Sequence[Path]) -> Iterator[Path]:
     for path in map(Path, paths):
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            yield from images_in(path)
         else:
             yield path
 

@@ -6,7 +6,9 @@ the folder camera, films.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import struct
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,25 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", "
 """What is taken from a folder; a file named by itself is tried whatever its name."""
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits of a sensor's values, which files of more than eight bits keep in sixteen."""
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file in a folder is taken for a picture: by its name's end; hidden ones are not,
+    such as the ``._`` files that a Mac leaves beside each picture."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The pictures in ``folder`` and all folders below it, in the order of their names. A folder
+    that cannot be read stands among them, for whoever reads it to be told."""
+    found: list[Path] = []
+
+    def closed(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for inside, _, names in os.walk(folder, onerror=closed):
+        found += filter(is_picture, (Path(inside, name) for name in names))
+    return sorted(found)
 
 
 def bits_of(images: Iterable[Path]) -> int | None:
@@ -51,6 +72,9 @@ def read_image(path: Path, bits: int = 16) -> tuple[Pixels | None, str]:
     """`image_of` what is in ``path``; a file that cannot be read is no picture either."""
     try:
         data = path.read_bytes()
+    except IsADirectoryError:
+        shut = "" if os.access(path, os.R_OK | os.X_OK) else ", and it cannot be read"
+        return None, f"{path.name} is a folder{shut}"
     except OSError as error:
         return None, f"{path.name} cannot be read: {error.strerror or error}"
     return image_of(path, data, bits)
@@ -61,7 +85,7 @@ def image_of(path: Path, data: bytes, bits: int = 16) -> tuple[Pixels | None, st
     not.
 
     Of ``bits`` that values of a file of sixteen bits have (``bits_of``), the high eight are kept.
-    What a PNG leaves transparent is white, as on paper.
+    What a PNG, WebP or TIFF leaves transparent is white, as on paper.
     A truncated JPEG or PNG is refused: decoders fill what is missing with grey, and grey passes.
     """
     if not data:
@@ -74,7 +98,7 @@ def image_of(path: Path, data: bytes, bits: int = 16) -> tuple[Pixels | None, st
         deep = _decoded(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
         if deep is not None and deep.dtype == np.uint16:
             pixels = np.minimum(deep >> (bits - 8), 255)
-    if pixels is None and data.startswith(_PNG) and data[25:26] in (b"\4", b"\6"):
+    if pixels is None and _may_be_transparent(data):
         pixels = _on_white(data)
     if pixels is None:
         pixels = _decoded(data, cv2.IMREAD_ANYCOLOR)
@@ -92,9 +116,21 @@ def _decoded(data: bytes, how: int) -> Any:
     return None if pixels is None or pixels.size == 0 else pixels
 
 
+def _may_be_transparent(data: bytes) -> bool:
+    if data.startswith(_PNG):
+        return data[25:26] in (b"\4", b"\6") or b"tRNS" in data[: data.find(b"IDAT")]
+    return data[:4] in (b"II*\0", b"MM\0*") or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+
+
 def _on_white(data: bytes) -> Any:
-    """A PNG of which something is transparent, on white; None where nothing is."""
-    layers = _decoded(data, cv2.IMREAD_UNCHANGED)
+    """A picture of which something is transparent, on white; None where nothing is."""
+    layers: Any
+    try:
+        layers, kinds, chunks = cv2.imdecodeWithMetadata(
+            np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED
+        )
+    except cv2.error:
+        return None
     if layers is None or layers.ndim != 3 or layers.shape[2] != 4:
         return None
     full = np.iinfo(layers.dtype).max
@@ -102,8 +138,36 @@ def _on_white(data: bytes) -> Any:
         return None
     share = layers[..., 3:].astype(np.float32) / full
     pixels = np.rint(255 * (layers[..., :3] / np.float32(full) * share + 1 - share))
-    grey = data[25:26] == b"\4"
-    return (pixels[..., 0] if grey else pixels).astype(np.uint8)
+    grey = data.startswith(_PNG) and data[25:26] in (b"\0", b"\4")
+    pixels = (pixels[..., 0] if grey else pixels).astype(np.uint8)
+    exif = [bytes(c) for k, c in zip(kinds, chunks, strict=True) if k == cv2.IMAGE_METADATA_EXIF]
+    return _UPRIGHT.get(_orientation(exif[0]) if exif else 1, np.asarray)(pixels)
+
+
+def _orientation(exif: bytes) -> int:
+    """Tag 0x0112 of the first directory (Exif 2.32, 4.6.2), 1 where there is none: OpenCV turns a
+    picture upright, but not one whose transparency is asked for."""
+    order = "<" if exif[:2] == b"II" else ">"
+    try:
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        entries = [
+            struct.unpack_from(f"{order}HHIH", exif, start + 2 + 12 * i) for i in range(count)
+        ]
+    except struct.error:
+        return 1
+    return next((value for tag, _, _, value in entries if tag == 0x0112), 1)
+
+
+_UPRIGHT: dict[int, Callable[[Any], Any]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels.swapaxes(0, 1), 2),
+    8: np.rot90,
+}
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"

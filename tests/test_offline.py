@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,27 @@ def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     ink = np.zeros((40, 60), np.uint8)
     ink[10:20, 10:50] = 255
     black = np.zeros_like(ink)
-    for name, layers in (("rgb", [black] * 3), ("grey", [black])):
-        path = tmp_path / f"{name}.png"
-        Image.fromarray(np.dstack([*layers, ink])).save(path)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    drawn = Image.fromarray(np.dstack([black] * 3 + [ink]))
+    drawn.save(tmp_path / "rgb.png")
+    drawn.save(tmp_path / "ink.webp", lossless=True)
+    drawn.save(tmp_path / "ink.tif")
+    for suffix in ("png", "tif", "webp"):
+        turned = drawn.transpose(Image.Transpose.ROTATE_90)
+        keep = {"lossless": True} if suffix == "webp" else {}
+        turned.save(tmp_path / f"turned.{suffix}", exif=exif, **keep)
+    Image.fromarray(np.dstack([black, ink])).save(tmp_path / "grey.png")
+    few = Image.fromarray((ink > 0).astype(np.uint8), "P")
+    few.putpalette(bytes(6))
+    few.save(tmp_path / "palette.png", transparency=0)
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 8
+    for path in paths:
         read, _ = read_image(path)
         assert read is not None
         paper = read if read.ndim == 2 else read[..., 0]
-        assert (paper == 255 - ink).all()
+        assert paper.shape == ink.shape and (paper == 255 - ink).all(), path.name
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp", "pgm", "jp2"])
@@ -101,6 +116,34 @@ def test_half_a_file_is_no_picture(tmp_path: Path, suffix: str) -> None:
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     read, flaw = read_image(half)
     assert read is None and "half" in flaw
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_hidden_files_are_no_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in it was not judged: that must not look like a folder without pictures."""
+    picture().save(tmp_path / "b.png")
+    picture().save(tmp_path / "._b.png")  # a Mac leaves one beside each
+    shut = tmp_path / "shut"
+    shut.mkdir()
+    scandir, access = os.scandir, os.access
+
+    def refusing(path: Any) -> Any:
+        if Path(path) == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    # As root, whom some test machines are, no folder can be shut.
+    monkeypatch.setattr(os, "scandir", refusing)
+    monkeypatch.setattr(os, "access", lambda path, how: Path(path) != shut and access(path, how))
+    recipe = ROOT / "station_configs" / "recipes" / "any-code.yaml"
+
+    rows = list(inspect_images(recipe, [tmp_path], models=ROOT / "models"))
+
+    assert [(Path(row["image"]).name, row["outcome"]) for row in rows] == [
+        ("b.png", "reject"), ("shut", "error"),
+    ]  # fmt: skip
+    assert rows[1]["reasons"] == ["shut is a folder, and it cannot be read"]
 
 
 def test_pictures_that_cannot_be_read_are_errors_and_the_others_go_on(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import cv2
 from inspector.cameras.formats import BY_NAME
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
 from inspector.config import Camera
-from inspector.pictures import DEPTHS, SUFFIXES, bits_of, image_of
+from inspector.pictures import DEPTHS, bits_of, image_of, is_picture
 
 _ASKED = 64
 """Files of sixteen bits that are asked, at most, how many their values have."""
@@ -34,7 +34,11 @@ class FolderCamera:
         self._config = config
         if not folder.is_dir():
             raise CameraRefused(f"{config.name}: {folder} is no folder")
-        self._files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+        try:
+            self._files = sorted(filter(is_picture, folder.iterdir()))
+        except OSError as error:
+            what = f"{folder} cannot be read: {error.strerror}"
+            raise CameraRefused(f"{config.name}: {what}") from None
         if not self._files:
             raise CameraRefused(f"{config.name}: no image in {folder}")
         self._cache: dict[int, Any] = {}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inspector.part import Pixels
-from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
+from inspector.pictures import DEPTHS, SUFFIXES, bits_of, images_in, read_image
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
@@ -51,7 +51,7 @@ def picture_files(folder: Path, most: int = 0) -> list[Path]:
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "is not there"
         raise TeachError(f"{folder} {what}; name a folder of pictures ({', '.join(SUFFIXES)})")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = images_in(folder)
     if not paths:
         raise TeachError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
     if most and len(paths) > most:

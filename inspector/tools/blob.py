@@ -43,7 +43,7 @@ class Params(Settings):
     def _are_ranges(self) -> Params:
         for name in ("area", "round", "long"):
             low, high = getattr(self, name)
-            if not low <= high:  # also for what is not a number
+            if low > high:
                 raise ValueError(f"`{name}` is [smallest, largest]")
         check_bounds(self.at_least, self.at_most)
         return self

@@ -31,6 +31,9 @@ GAP = 1.5
 SOFT_WIDTH, SOFT_SIGMA = 0.8, 1 / 40
 """Dot matrices are set wide; the dots' pitch is about a twelfth of the line's height."""
 NARROW_WIDTH = 0.75
+TALLEST = 256
+"""Lines are scaled down to this height before: a recogniser sees 32 or 48 of it, and to blur a
+picture of 69 megapixels by a fortieth of its height takes a minute and a half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +249,8 @@ def softened(line: Pixels) -> Pixels:
     print; tilted, bent, faint, inverted, noisy, 22 to 160 px high) with PP-OCRv6: exact 393 with
     0.6 and 2/48 and the picture as it is, 409 with these figures and ``narrowed``.
     """
-    sigma = SOFT_SIGMA * line.shape[0]
-    return np.asarray(cv2.GaussianBlur(_squeezed(line, SOFT_WIDTH), (0, 0), sigma), np.uint8)
+    narrow = _squeezed(line, SOFT_WIDTH)
+    return np.asarray(cv2.GaussianBlur(narrow, (0, 0), SOFT_SIGMA * narrow.shape[0]), np.uint8)
 
 
 def narrowed(line: Pixels) -> Pixels:
@@ -257,7 +260,8 @@ def narrowed(line: Pixels) -> Pixels:
 
 def _squeezed(line: Pixels, share: float) -> Pixels:
     height, width = line.shape[:2]
-    size = (max(8, round(width * share)), height)
+    kept = min(1.0, TALLEST / height)
+    size = (max(8, round(width * kept * share)), round(height * kept))
     return np.asarray(cv2.resize(line, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

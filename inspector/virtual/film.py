@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
-from inspector.pictures import DEPTHS, SUFFIXES, bits_of, read_image
+from inspector.pictures import DEPTHS, SUFFIXES, bits_of, images_in, read_image
 from inspector.virtual import optics
 from inspector.virtual.optics import Mat
 
@@ -275,7 +275,7 @@ def make_film(
     folder, wanted = Path(images_dir), PixelFormat.named(pixel_format)
     if not folder.is_dir():
         raise FilmError(f"{folder}: no such folder of images")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = images_in(folder)
     if not paths:
         raise FilmError(f"{folder}: no image in it ({', '.join(SUFFIXES)})")
     bits = bits_of(paths) or DEPTHS[-1]

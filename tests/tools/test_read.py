@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from inspector.part import Batch, Finding, Pixels
 from inspector.tools.onnx import Shelf
 from inspector.tools.read import Read, ReadStep
-from inspector.tools.recognise import Reading, spaced
+from inspector.tools.recognise import TALLEST, Reading, narrowed, softened, spaced
 from inspector.tools.step import Context, Unjudged
 
 TODAY = date(2026, 11, 23)
@@ -184,3 +185,10 @@ def test_a_space_that_the_recogniser_swallowed_is_seen_by_its_gap() -> None:
 def test_a_step_that_cannot_work_is_refused(params: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         reader(**params)
+
+
+@pytest.mark.parametrize("way", [narrowed, softened])
+def test_a_line_of_many_megapixels_is_scaled_down_first(way: Callable[[Pixels], Pixels]) -> None:
+    """What a recogniser never sees would be blurred for minutes."""
+    assert way(np.zeros((3000, 4000, 3), np.uint8)).shape[0] == TALLEST
+    assert way(np.zeros((160, 400), np.uint8)).shape[0] == 160

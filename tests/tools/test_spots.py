@@ -218,7 +218,7 @@ def test_colour_without_light_colour_or_exposure_is_not_judged(recipe_of: Recipe
         (COUNT % "at_least: 3, at_most: 2", "must not exceed"),
         (COUNT % "at_least: 3, exactly: 2", "cannot hold together"),
         (BLOB % "area: [9, 3]", "smallest, largest"),
-        (BLOB % "area: [.nan, 3]", "smallest, largest"),
+        (BLOB % "area: [.nan, 3]", "finite number"),
         (BLOB % "threshold: {tone: drak}", "did you mean `dark`"),
         (COUNT % "score: 0.5", "at least one of"),
         (COLOUR.replace("53.4", ".nan"), "finite"),
