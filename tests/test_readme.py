@@ -19,6 +19,7 @@ from inspector.virtual.bottle import BOTTLE_LINE, PartSpec, render_part
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+ACTIVATE = "source .venv/bin/activate"
 COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 
 
@@ -28,6 +29,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "station_configs", place / "station_configs")
     (place / "models").symlink_to(ROOT / "models")
+    (place / ".venv").symlink_to(sys.prefix)
     (place / "photos").mkdir()
     for i in range(3):
         spec = PartSpec(BOTTLE_LINE, "L2417A", "16 NOV 28")
@@ -37,8 +39,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(place: Path, script: str) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["bash", "-euc", script]
+    # A shell that knows nothing of us but what the README has said by then.
+    here = str(Path(sys.executable).parent)
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != here)
+    command = ["bash", "-euc", f"{ACTIVATE}\n{script}"]
     done = subprocess.run(
         command, cwd=place, env=os.environ | {"PATH": path}, capture_output=True, text=True,
         timeout=60, check=False,
@@ -65,6 +69,11 @@ def watch(place: Path, command: str) -> None:
         station.wait(120)
     assert "line is up" in log.read_text(), log.read_text()
     assert station.returncode == 0
+
+
+def test_what_puts_inspector_on_the_path_is_said_before_it_is_called() -> None:
+    called = next(i for i, command in enumerate(COMMANDS) if command.startswith("inspector"))
+    assert ACTIVATE in COMMANDS[:called]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
