@@ -260,7 +260,7 @@ class _Expected:
             if why:
                 return False, f"expiry {expiry.isoformat()}: {why}"
         if self._expiry:
-            wanted = dates.find_date(self._expiry, dates.FORMATS, self._today)
+            wanted = dates.find_date(self._expiry, dates.FORMATS, self._today, whole=True)
             if wanted is None:
                 raise Unjudged(f"the batch's expiry `{self._expiry}` is no date")
             if wanted.day != expiry:

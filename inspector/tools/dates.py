@@ -118,11 +118,14 @@ def _widths_of(form: str) -> tuple[Parts, ...]:
     )
 
 
-def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate | None:
+def find_date(
+    text: str, formats: tuple[str, ...], today: date, whole: bool = False
+) -> PrintedDate | None:
     """The first format of ``formats``, longest first, that some stretch of ``text`` reads under.
 
     A stretch as it stands goes before one with look-alikes put right, and look-alikes are put right
-    only in a line (or a word group) that is a date as a whole.
+    only in a line (or a word group) that is a date as a whole. ``whole``: a date whose days are
+    judged is not read by half, as ``16 NOV`` of ``16 NOV 2926`` where the formats know a year.
     """
     squeezed, origin = _squeeze(text)
     widths = [parts for form in formats for parts in _widths_of(form)]
@@ -130,8 +133,10 @@ def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate |
     for form in ordered:
         for start in range(len(squeezed) - _length(form) + 1):
             stretch = squeezed[start : start + _length(form)]
-            if _pattern(form).matches(stretch) and _stands_alone(
-                squeezed, text, origin, start, form
+            if (
+                _pattern(form).matches(stretch)
+                and _stands_alone(squeezed, text, origin, start, form)
+                and not (whole and _is_half(squeezed, text, origin, start, form, ordered))
             ):
                 found = _dated(form, stretch, today, start)
                 if found:
@@ -143,6 +148,8 @@ def find_date(text: str, formats: tuple[str, ...], today: date) -> PrintedDate |
             if stop != len(squeezed) and (
                 stop > len(squeezed) or origin[stop] == origin[stop - 1] + 1
             ):
+                continue
+            if whole and _is_half(squeezed, text, origin, start, form, ordered):
                 continue
             mended = _pattern(form).mend(squeezed[start:stop])
             found = _dated(form, mended, today, start) if mended else None
@@ -211,6 +218,38 @@ def _stands_alone(squeezed: str, text: str, origin: list[int], start: int, form:
     # ``16 NOV 12:30``: the hour is not the year.
     tail = text[origin[stop - 1] + 1 :].lstrip()
     return not (last.isdigit() and tail[:1] == ":")
+
+
+def _is_half(
+    squeezed: str, text: str, origin: list[int], start: int, form: Parts, forms: list[Parts]
+) -> bool:
+    """Whether beside the stretch stands what may be the rest of a longer form: as many digits as it
+    has there, or what it would be with look-alikes put right."""
+    fields, stop = _fields(form), start + _length(form)
+    before = text[: origin[start]].split()[-1:]
+    after = text[origin[stop - 1] + 1 :].split()[:1]
+    for longer in forms:
+        named = _fields(longer)
+        rest = len(named) - len(fields)
+        if rest <= 0:
+            continue
+        for is_there, lacking, word, begins in (
+            (named[:-rest] == fields, named[-rest:], after, start),
+            (named[rest:] == fields, named[:rest], before, stop - _length(longer)),
+        ):
+            width = sum(_DIGITS_OF[field] for field in lacking)
+            if not is_there or not word or len(word[0]) != width or begins < 0:
+                continue
+            stretch = squeezed[begins : begins + _length(longer)]
+            if word[0].isdigit() or (
+                len(stretch) == _length(longer) and _pattern(longer).mend(stretch)
+            ):
+                return True
+    return False
+
+
+def _fields(form: Parts) -> Parts:
+    return tuple(part for part in form if part in _DIGITS_OF)
 
 
 def _same_kind(a: str, b: str) -> bool:

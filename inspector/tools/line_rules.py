@@ -150,7 +150,8 @@ class LineRules:
         clean = reading.weakest >= line.min_score
         days = None
         if line.date:
-            printed = dates.find_date(spaced(reading), line.date.formats, context.today)
+            judged = line.date.needs_clock
+            printed = dates.find_date(spaced(reading), line.date.formats, context.today, judged)
             if printed is None:
                 return _unfit(text, f"no date in `{text}`")
             clean = clean and printed.text.replace(" ", "") in text.replace(" ", "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from inspector.tools.dates import FORMATS, find_date, parts_of, shortfall
 
@@ -146,3 +148,52 @@ def test_codes_of_days_weeks_and_shifts(
 def test_a_code_that_names_no_day_is_no_format(form: str) -> None:
     with pytest.raises(ValueError, match="no date format"):
         parts_of(form)
+
+
+EITHER = (*FORMATS, "MMM YYYY", "MM YYYY", "DD MM YYYY")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("16 NOV 2926", None),
+        ("16NOV2926", None),
+        ("16 NOV 2926 L2417A", None),
+        ("32 NOV 2026", None),
+        ("31 NOV 2026", None),
+        ("32 05 2026", None),
+        ("16 NOV 2O25", "16 NOV 2025"),
+        ("16 NOV 12:30", "16 NOV"),
+        ("16 NOV L241", "16 NOV"),
+        ("L2417 16 NOV", "16 NOV"),
+        ("NOV 2026", "NOV 2026"),
+        ("16 NOV 2026 12:30", "16 NOV 2026"),
+    ],
+)
+def test_a_date_that_is_judged_is_not_read_by_half(text: str, read: str | None) -> None:
+    """A wrong year is no date without a year, which would be the nearest, nor a wrong day a month:
+    either would pass the rule that it breaks (S7)."""
+    found = find_date(text, EITHER, date(2026, 11, 1), whole=True)
+
+    assert (found and found.text) == read
+
+
+@given(
+    day=st.dates(date(2026, 1, 1), date(2027, 12, 28)),
+    form=st.sampled_from(["%d %b %y", "%d/%m/%Y", "%d.%m.%y", "%d %b %Y"]),
+    place=st.integers(0, 10),
+    digit=st.sampled_from("0123456789"),
+)
+def test_one_wrong_digit_never_says_the_same_day(
+    day: date, form: str, place: int, digit: str
+) -> None:
+    text = day.strftime(form).upper()
+    place %= len(text)
+    assume(text[place].isdigit() and text[place] != digit)
+    wrong = text[:place] + digit + text[place + 1 :]
+
+    right = find_date(text, EITHER, date(2026, 11, 1), whole=True)
+    found = find_date(wrong, EITHER, date(2026, 11, 1), whole=True)
+
+    assert right is not None and right.day == day
+    assert found is None or found.day != day

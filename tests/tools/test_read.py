@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from inspector.part import Batch, Finding, Pixels
+from inspector.tools.line_rules import Line, LineRules
 from inspector.tools.onnx import Shelf
 from inspector.tools.read import Read, ReadStep
 from inspector.tools.recognise import TALLEST, Reading, narrowed, softened, spaced
@@ -102,6 +103,17 @@ def test_a_smear_is_a_reject() -> None:
 )
 def test_the_dates_rule_holds_or_rejects(rule: dict[str, Any], ok: bool) -> None:
     assert look(PRINTED, {"roi": DATE, "date": rule}).ok == ok
+
+
+@pytest.mark.parametrize(
+    ("printed", "ok"), [("16 DEC 26", True), ("16 DEC", True), ("16 DEC 2926", False)]
+)
+def test_a_wrong_year_is_no_date_without_one(printed: str, ok: bool) -> None:
+    rules = LineRules(Line.model_validate({"date": {"not_before_days": 20}}))
+
+    judged = rules.judge(Reading(printed, 0.99, 0.99), Context(BATCH, TODAY))
+
+    assert judged.ok == ok, judged.reason
 
 
 def test_with_an_unsynchronised_clock_no_date_is_judged() -> None:
