@@ -11,9 +11,13 @@ from typing import Any
 import genicam
 import numpy as np
 import pytest
+from genicam.genapi import NodeMap
 from pydantic import ValidationError
 
+from inspector.cameras import encoder
+from inspector.cameras.features import FeatureError
 from inspector.cameras.genicam import GenicamCamera
+from inspector.cameras.producers import VIRTUAL
 from inspector.cameras.shot import CameraRefused, Shot
 from inspector.config import Camera
 from inspector.virtual.conveyor import Conveyor
@@ -234,6 +238,16 @@ class TestSettings:
     ) -> None:
         with pytest.raises(CameraRefused, match="EncoderDivider: 2000000 is outside 1"):
             camera(every_counts=2_000_000)
+
+    def test_a_camera_that_no_encoder_triggers_says_what_does(self) -> None:
+        entry = '<EnumEntry Name="Encoder0" NameSpace="Standard"><Value>2</Value></EnumEntry>'
+        description = (VIRTUAL / "producer.xml").read_text()
+        assert entry in description
+        nodes = NodeMap()
+        nodes.load_xml_from_string(description.replace(entry, ""))
+        config = Camera(name="side", trigger="encoder", every_counts=EVERY)
+        with pytest.raises(FeatureError, match="no encoder triggers this camera, only Software, L"):
+            encoder.defaults(nodes, config)
 
     def test_a_camera_without_a_trigger_says_so(self) -> None:
         viky = str(Path(genicam.__file__).parent / "viky.cti")
