@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.part import Batch
+from inspector.processes import CannotRun, sole
 from inspector.store import (
     ImageRecord,
     LineLedger,
@@ -96,6 +98,20 @@ def test_counts_that_are_not_those_of_the_records_are_found_and_made_again(
 def test_indexes_are_not_rebuilt_under_a_running_line(ledger: LineLedger) -> None:
     with pytest.raises(StoreInUse):
         rebuild_index(ledger.data_dir)
+
+
+def test_the_command_is_refused_while_the_station_runs(filled: Path) -> None:
+    """A page that has an index file open would go on with the old one."""
+    before = _tables(filled, list(LINE_INDEXES))
+    alone = sole(filled)
+    try:
+        done = CliRunner().invoke(app, ["rebuild-index", str(filled)])
+    finally:
+        os.close(alone)
+    assert isinstance(done.exception, CannotRun) and "stop it first" in str(done.exception)
+    assert _tables(filled, list(LINE_INDEXES)) == before
+    nowhere = CliRunner().invoke(app, ["rebuild-index", str(filled / "none")])
+    assert "there is no ledger here" in str(nowhere.exception) and not (filled / "none").exists()
 
 
 def test_a_record_that_cannot_be_read_leaves_the_indexes_as_they_were(filled: Path) -> None:
