@@ -105,6 +105,11 @@ class FrameReceiver:
         """Whether the frame's pixels are still those of its picture."""
         return self._by_view[frame.view].holds(frame)
 
+    def lasts(self, frame: Frame, pictures: int) -> bool:
+        """Whether the frame's pixels are there, and will be while so many more of its camera
+        come; of the newest, as many as there can be."""
+        return self._by_view[frame.view].lasts(frame, pictures)
+
     def develop(self, frame: Frame, area: Area | None = None) -> Pixels:
         """The frame's pixels with ``area`` of them there, or all; only where ``develop`` was said
         to wait. What was too late, ``still_valid`` tells. Any thread may ask, one a frame."""
@@ -178,6 +183,8 @@ class _Kept:
     place: Place
     """In the ring, or in the pool of converted pictures."""
     descriptor: Descriptor
+    turn: int
+    """It was the camera's so many-th."""
     developed: Area = (0, 0, 0, 0)
     """How much of it is converted."""
     spoilt: bool = False
@@ -206,14 +213,14 @@ class _Camera:
         raw = ring.view(place, d.size)
         if raw is None:
             return None
+        self._turns += 1
         if form.ready:
-            self._remember(_Kept(place, d), ring.slots)
+            self._remember(_Kept(place, d, self._turns), ring.slots)
             return as_image(raw, form, d.width, d.height)
         self._prepare(form, d, ring.slots)
         slot = self._turns % len(self._pool)
-        self._turns += 1
         self._turn[slot] = self._turns
-        self._remember(_Kept(Place(slot, self._turns), d), ring.slots)
+        self._remember(_Kept(Place(slot, self._turns), d, self._turns), ring.slots)
         return self._pool[slot]
 
     def develop(self, frame: Frame, area: Area | None) -> None:
@@ -244,6 +251,13 @@ class _Camera:
     def descriptor(self, frame: Frame) -> Descriptor | None:
         kept = self._kept.get((frame.frame_id, frame.host_ns))
         return None if kept is None else kept.descriptor
+
+    def lasts(self, frame: Frame, pictures: int) -> bool:
+        kept, ring = self._kept.get((frame.frame_id, frame.host_ns)), self._ring
+        if kept is None or ring is None or not self.holds(frame):
+            return False
+        slots = int(ring.slots)
+        return self._turns - kept.turn + min(pictures, slots - 1) < slots
 
     def holds(self, frame: Frame) -> bool:
         kept = self._kept.get((frame.frame_id, frame.host_ns))

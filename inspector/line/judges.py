@@ -43,6 +43,7 @@ class Judges:
     """``count`` threads. The loop's thread calls every method."""
 
     def __init__(self, count: int) -> None:
+        self.count = count
         self._room = count + WAITING
         self._work: deque[tuple[Candidate, Callable[[], Judgement]] | None] = deque()
         self._resting: list[threading.Lock] = []

@@ -25,6 +25,7 @@ from inspector.line import refeed
 from inspector.line.alarms import TRACKING, Alarms, Stop
 from inspector.line.changeover import Job, Judgement, Plan
 from inspector.line.clock import UtcClock
+from inspector.line.connected import Connected
 from inspector.line.counters import Counters, Reconciler
 from inspector.line.gate import Gate, Link, Seen, Told
 from inspector.line.inputs import Inputs
@@ -80,7 +81,7 @@ class Line:
     ) -> None:
         self.station = station
         self.receiver, self.gate, self.ledger = receiver, gate, ledger
-        self.archive, self.display = archive, display
+        self.archive, self.display, self.offers = archive, display, offers
         self.plan = Plan(job)
         self.modes = Modes(station.mode)
         self.clock = UtcClock(station.clock == "trusted")
@@ -92,6 +93,7 @@ class Line:
         self.outputs = Outputs()
         self.serials = refeed.Serials(ledger.data_dir)
         self.inputs = Inputs(station.cameras)
+        self.connected = Connected()
         self.halted = ""
         """Why no part's place is known; only without a PLC."""
         self.zone = Zone(station.travel)
@@ -162,7 +164,10 @@ class Line:
             self.ledger.add_event("signals", "line", view=view, signals=dict(event.detail))
             self.inputs.told(view, event.detail)
             return
-        self.ledger.add_event("camera", "line", view=view, what=str(event.kind), why=event.message)
+        how = self.connected.told(event) if event.kind is EventKind.CONNECTED else {}
+        self.ledger.add_event(
+            "camera", "line", view=view, what=str(event.kind), why=event.message, **how
+        )
         if event.kind is EventKind.CONNECTED:
             self.heard_ns[view] = now_ns
             self.matching.camera_reset(view)
@@ -301,6 +306,11 @@ class Line:
             elif now_ns + self._judge_ns > part.deadline_ns:
                 candidate.doubt = f"{LATE}: no time to judge it"
                 continue
+            # A line that is behind lets the oldest go: to judge what is overwritten meanwhile
+            # would cost the next ones their time, and with it all.
+            if not all(self.receiver.lasts(f, self.judges.count) for f in part.frames.values()):
+                candidate.doubt = "a picture was overwritten before it was judged"
+                continue
             judge = functools.partial(
                 self._judge, planned, part.frames, self.clock.today(time.time_ns()),
                 self.clock.synced(now_ns), self.tolerated.so_far(part),
@@ -436,4 +446,6 @@ class Line:
         except StoreError as error:
             log.error("the last records did not reach the disk", why=str(error))
         self.display.close()
+        if self.offers is not None:
+            self.offers.close()
         self.receiver.close()

@@ -1,0 +1,170 @@
+"""The line between camera and judges, turned by hand: what it does when it is behind. (I6)"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from inspector.cameras.messages import (
+    CameraEvent,
+    Descriptor,
+    EventKind,
+    frames_endpoint,
+    ring_path,
+)
+from inspector.cameras.outbox import Outbox
+from inspector.cameras.ring import RingWriter
+from inspector.config import load_station
+from inspector.line.line import Line
+from inspector.line.process import open_line
+from inspector.part import Outcome, Pixels
+from inspector.recipe import Judgement
+from inspector.store import History
+
+SLOTS = 4
+MONO8 = 0x01080001
+
+
+class Held:
+    """A recipe that passes what it sees, once it may, and remembers which pictures it saw."""
+
+    name, revision, digest, model_digests = "held", 1, "0" * 64, ()
+    views, areas, limits = ("side",), (None,), {}  # type: ignore[var-annotated]
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.saw: list[int] = []
+
+    def judge(self, frames: Mapping[str, Pixels], *_: object) -> Judgement:
+        self.begun.release()
+        self.saw.append(int(frames["side"][0, 0]))
+        assert self.may.wait(30)
+        return Judgement(Outcome.PASS, (), (), None, 1.0)
+
+
+class Camera:
+    """A camera's process as the line knows it; its n-th picture is all of grey value n."""
+
+    def __init__(self, run: Path) -> None:
+        endpoint = frames_endpoint(run)
+        self.ring = RingWriter(ring_path(endpoint, "side"), SLOTS, 64)
+        self.outbox = Outbox(endpoint, "side", 0)
+        self.connect(exposure=800.0)
+        self.count = 0
+
+    def connect(self, exposure: float) -> None:
+        setting = {"name": "ExposureTime", "asked": exposure, "value": exposure}
+        detail = {
+            "device": {"serial_number": "V001"}, "set": [setting],
+            "node_map": {"ExposureTime": exposure, "DeviceTemperature": 41.5},
+        }  # fmt: skip
+        self.outbox.event(CameraEvent("side", EventKind.CONNECTED, "", detail))
+
+    def shoot(self) -> None:
+        self.count += 1
+        place, now_ns = self.ring.write(np.full(64, self.count, np.uint8)), time.monotonic_ns()
+        self.outbox.frame(
+            Descriptor(
+                self.ring.id, 0, place.slot, place.generation, self.count, self.count,
+                now_ns, now_ns, now_ns, 8, 8, MONO8, 64,
+            )
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self.outbox.close()
+        self.ring.remove()
+
+
+@pytest.fixture
+def recipe() -> Held:
+    return Held()
+
+
+@pytest.fixture
+def line(tmp_path: Path, recipe: Held) -> Iterator[Line]:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "run").mkdir()
+    file = tmp_path / "station.yaml"
+    written: dict[str, Any] = {
+        "station": "T-01", "data": "data", "recipes": ["held.yaml"], "judges": 1,
+        "cameras": [{"name": "side", "source": "folder", "folder": "pictures"}],
+        "travel": {"gate_mm": 500, "speed_mm_s": 500, "mm_per_count": 0.1},
+        "store": {"reserve_mb": 0, "stop_mb": 0}, "batch": {"id": "B-1"}, "clock": "trusted",
+    }  # fmt: skip
+    YAML().dump(written, file)
+    line = open_line(load_station(file), tmp_path / "run", {"held": recipe})  # type: ignore[dict-item]
+    yield line
+    recipe.may.set()
+    line.close()
+
+
+@pytest.fixture
+def camera(line: Line, tmp_path: Path) -> Iterator[Camera]:
+    camera = Camera(tmp_path / "run")
+    yield camera
+    camera.close()
+
+
+def turn(line: Line, until: Callable[[], object], limit_s: float = 30.0) -> None:
+    """The loop's rounds, until something is so."""
+    end = time.monotonic() + limit_s
+    while not until():
+        assert time.monotonic() < end, "it did not happen in time"
+        line.take_frames()
+        line.take_judged()
+        line.give_to_judges()
+        line.decide()
+        line.hand_over()
+
+
+def test_a_line_that_is_behind_judges_what_it_still_can(
+    line: Line, recipe: Held, camera: Camera, tmp_path: Path
+) -> None:
+    """Ten parts while one is judged, and the ring keeps four pictures: what waited too long is an
+    error and costs no judge his time; the newest, which will last, are judged."""
+    camera.shoot()
+    turn(line, lambda: recipe.begun.acquire(blocking=False))
+    for count in range(2, 11):
+        camera.shoot()
+        turn(line, lambda count=count: line.counters.frames["side"] == count)
+    recipe.may.set()
+    turn(line, lambda: line.counters.verdicts == 10)
+    line.ledger.commit()
+
+    with History(tmp_path / "data") as history:
+        verdicts = {p.verdict.sequence: p.verdict for p in history.last(100)}
+    passed = [n for n, verdict in sorted(verdicts.items()) if verdict.outcome is Outcome.PASS]
+    assert recipe.saw[-len(passed) :] == passed, "each by its own picture"
+    assert passed[-1] == 10 and len(passed) >= SLOTS - 1
+    # the one under way, and the one that waited for its judge
+    assert len(recipe.saw) <= len(passed) + 2
+    for number in set(verdicts) - set(passed):
+        assert verdicts[number].outcome is Outcome.ERROR
+        assert "overwritten" in verdicts[number].reasons[0]
+
+
+def test_how_a_camera_was_set_is_stored_with_the_run(
+    line: Line, camera: Camera, tmp_path: Path
+) -> None:
+    """Device and settings each time it comes, its node map when they are others. (S1)"""
+    camera.connect(exposure=800.0)
+    camera.connect(exposure=400.0)
+    camera.shoot()
+    turn(line, lambda: line.counters.frames["side"] == 1)
+    line.ledger.commit()
+
+    with History(tmp_path / "data") as history:
+        came = [e.body for e in history.events("camera") if e.body["what"] == "connected"]
+    assert len(came) == 3
+    assert all(body["device"] == {"serial_number": "V001"} for body in came)
+    assert sorted(body["set"][0]["value"] for body in came) == [400.0, 800.0, 800.0]
+    maps = [body["node_map"]["ExposureTime"] for body in came if "node_map" in body]
+    assert sorted(maps) == [400.0, 800.0]
