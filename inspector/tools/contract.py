@@ -7,6 +7,7 @@ Knows no runtime. Imported by ``onnx``, by the tools, and by the training that w
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import Any
 
@@ -124,6 +125,24 @@ def check_answers(ref: str, card: Card, shapes: Sequence[Sequence[Any]]) -> None
             ref,
             f"its output has shape {shape}, but {form} with {wanted} classes "
             f"needs {extra + wanted}: the card belongs to another model",
+        )
+
+
+def check_names(ref: str, card: Card, names: str) -> None:
+    """What an exporter wrote into the graph as its classes' ``names``, ``{0: 'Bottle', 1: 'Cap'}``,
+    must be as many as the card's, and in the same order where they are the same ones: the shape of
+    a head with its own suppression shows neither. Raises ``ModelError``."""
+    try:
+        found = ast.literal_eval(names)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return
+    known = list(found.values()) if isinstance(found, dict) else found
+    if not isinstance(known, list | tuple) or not all(isinstance(name, str) for name in known):
+        return
+    said = list(card.classes)
+    if len(known) != len(said) or (sorted(known) == sorted(said) and list(known) != said):
+        raise ModelError(
+            ref, f"its classes are {', '.join(known)}, its card says {', '.join(said)}"
         )
 
 

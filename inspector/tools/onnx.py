@@ -31,6 +31,7 @@ from inspector.tools.contract import (
     INSTANCES,
     check_answers,
     check_graph,
+    check_names,
     probe,
     probe_answer,
     probe_shape,
@@ -282,6 +283,7 @@ def _opened(ref: str, data: bytes, card: Card, threads: int, providers: Sequence
         raise ModelError(ref, f"onnxruntime refuses it ({what}); export it again") from None
     model = Model(card, session)
     check_graph(ref, card, session.get_inputs(), session.get_outputs(), model.outputs)
+    check_names(ref, card, model.metadata("names"))
     _check_parity(ref, model)
     return model
 

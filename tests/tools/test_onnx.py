@@ -234,6 +234,34 @@ def test_a_model_may_find_more_and_less_than_at_first(tmp_path: Path, batch: Any
         assert answer.tolist() == rows[:, :count].tolist()
 
 
+@pytest.mark.parametrize(
+    ("names", "runs"),
+    [
+        ("{0: 'a', 1: 'b'}", True),
+        ("{0: 'bottle', 1: 'cap'}", True),  # the card calls them otherwise
+        ("{0: 'b', 1: 'a'}", False),
+        ("{0: 'a'}", False),
+        ("['a', 'b', 'c']", False),
+        ("a, b", True),
+        ("{0: __import__('os')}", True),
+    ],
+)
+def test_classes_that_the_graph_names_otherwise_refuse_the_model(
+    tmp_path: Path, names: str, runs: bool
+) -> None:
+    """Two classes exchanged would make a cap of every bottle; no shape shows it."""
+    model = onnx.load_from_string(GOOD)
+    helper.set_model_props(model, {"names": names})
+    shelve(tmp_path, model.SerializeToString())
+    shelf = Shelf(tmp_path, threads=1)
+
+    if runs:
+        assert shelf.open("m/1", "detect")
+    else:
+        with pytest.raises(ModelError, match=r"m/1: its classes are .*, its card says a, b"):
+            shelf.open("m/1", "detect")
+
+
 def test_a_model_that_cannot_run_on_its_input_is_refused_by_name(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
