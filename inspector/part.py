@@ -97,15 +97,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of one part.
-
-    ``pixels`` may be a view of shared memory: it is valid only until the line releases the part
-    (I6), so whatever outlives the verdict is copied first.
-    """
+    """One picture of one part, as its camera tells of it. Its pixels lie in shared memory for as
+    long as others of that camera leave them there: ``FrameReceiver.pixels`` has them (I6)."""
 
     view: str
     """Which view of the part this is: the camera's name in the station file."""
-    pixels: Pixels
     frame_id: int
     """The camera's own frame counter."""
     edge: int | None

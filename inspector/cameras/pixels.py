@@ -29,15 +29,19 @@ _TO_BGR = {
 }
 
 
+def shape_of(form: PixelFormat, width: int, height: int) -> tuple[int, ...]:
+    """Of a picture in ``form`` as grey, ``(height, width)``, or BGR, ``(height, width, 3)``."""
+    return (height, width, 3) if form.channels == 3 else (height, width)
+
+
 def empty(form: PixelFormat, width: int, height: int) -> Pixels:
-    """An image for ``convert`` to fill: ``(height, width)`` or ``(height, width, 3)``, uint8."""
-    return np.empty((height, width, 3) if form.channels == 3 else (height, width), np.uint8)
+    """An image for ``convert`` to fill, uint8."""
+    return np.empty(shape_of(form, width, height), np.uint8)
 
 
 def as_image(raw: Bytes, form: PixelFormat, width: int, height: int) -> Pixels:
     """``raw`` seen as the image that it is already (``form.ready``); nothing is copied."""
-    shape = (height, width, 3) if form.channels == 3 else (height, width)
-    return raw[: form.size(width, height)].reshape(shape)
+    return raw[: form.size(width, height)].reshape(shape_of(form, width, height))
 
 
 def convert(

@@ -4,10 +4,10 @@ Enters: descriptors from a Unix socket, pixels from shared memory. Leaves: ``Fra
 ``CameraEvent``s.
 The line imports this and ``messages``; it imports config and part.
 
-A Mono8 or BGR8 picture is a view of the ring, any other is converted (*developed*) into a buffer
-that was allocated before, as much of it as is asked for. Both live until ``slots`` more pictures of
-that camera have come: ask ``still_valid`` after using a frame's pixels, and treat the part as not
-inspected if it says no.
+A Mono8 or BGR8 picture is a view of the ring, and lives until ``slots`` more pictures of that
+camera have come: ask ``still_valid`` after using it, and treat the part as not inspected if it says
+no. Any other is converted, as much of it as is asked for, into a buffer of the thread that asks: it
+stays in that thread's caches, where one for each slot of the ring never was.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-
-import numpy as np
 
 from inspector.cameras.formats import FORMATS, PixelFormat
 from inspector.cameras.messages import (
@@ -31,7 +30,7 @@ from inspector.cameras.messages import (
     ring_path,
     unpack,
 )
-from inspector.cameras.pixels import as_image, convert, empty
+from inspector.cameras.pixels import as_image, convert, empty, shape_of
 from inspector.cameras.ring import Place, RingReader
 from inspector.part import Area, Frame, Pixels
 
@@ -44,12 +43,9 @@ class FrameReceiver:
     >>> while (message := receiver.receive()) is not None: ...
     """
 
-    def __init__(self, endpoint: str, cameras: Sequence[str], *, develop: bool = True) -> None:
-        """``cameras``: the names of the station's cameras in the order of its file. Without
-        ``develop`` a picture that must be converted waits until somebody asks for what he needs
-        of it: demosaicing all of 1280x1024 costs 0.6 ms, the tools look at a third of it."""
+    def __init__(self, endpoint: str, cameras: Sequence[str]) -> None:
+        """``cameras``: the names of the station's cameras in the order of its file."""
         self._endpoint = endpoint
-        self._develop = develop
         self._cameras = [_Camera(name) for name in cameras]
         self._by_view = {camera.view: camera for camera in self._cameras}
         Path(endpoint).unlink(missing_ok=True)
@@ -101,20 +97,22 @@ class FrameReceiver:
                 camera.attach(self._endpoint)
             return content
 
+    def pixels(self, frame: Frame, area: Area | None = None) -> Pixels | None:
+        """The frame's picture, ``(h, w)`` grey or ``(h, w, 3)`` BGR, uint8, with ``area`` of it
+        there, or all; None once it is overwritten. Good until the calling thread asks for another
+        one of this camera, if ``still_valid`` says so afterwards. Any thread may ask.
+
+        Demosaicing all of 1280x1024 costs 0.6 ms, and the tools look at a third of it."""
+        return self._by_view[frame.view].pixels(frame, area)
+
     def still_valid(self, frame: Frame) -> bool:
-        """Whether the frame's pixels are still those of its picture."""
+        """Whether the pixels that were handed out are those of the frame's picture."""
         return self._by_view[frame.view].holds(frame)
 
     def lasts(self, frame: Frame, pictures: int) -> bool:
         """Whether the frame's pixels are there, and will be while so many more of its camera
         come; of the newest, as many as there can be."""
         return self._by_view[frame.view].lasts(frame, pictures)
-
-    def develop(self, frame: Frame, area: Area | None = None) -> Pixels:
-        """The frame's pixels with ``area`` of them there, or all; only where ``develop`` was said
-        to wait. What was too late, ``still_valid`` tells. Any thread may ask, one a frame."""
-        self._by_view[frame.view].develop(frame, area)
-        return frame.pixels
 
     def descriptor(self, frame: Frame) -> Descriptor | None:
         """Where another process of this station finds the frame's raw pixels, while they last."""
@@ -161,34 +159,27 @@ class FrameReceiver:
 
     def _frame(self, d: Descriptor) -> Frame | CameraEvent:
         camera = self._cameras[d.camera]
-        pixels = camera.pixels(d, self._endpoint)
-        if pixels is None:
+        edge = None if d.edge < 0 else d.edge
+        if not camera.came(d, self._endpoint):
             return CameraEvent(
                 camera.view,
                 EventKind.OVERRUN,
                 "the picture was overwritten before it was read",
-                {"frame_id": d.frame_id, "edge": None if d.edge < 0 else d.edge},
+                {"frame_id": d.frame_id, "edge": edge},
             )
-        edge = None if d.edge < 0 else d.edge
-        frame = Frame(camera.view, pixels, d.frame_id, edge, d.device_ns, d.host_ns, d.exposed_ns)
-        if self._develop:
-            camera.develop(frame, None)
-        return frame
+        return Frame(camera.view, d.frame_id, edge, d.device_ns, d.host_ns, d.exposed_ns)
 
 
 @dataclass(slots=True)
 class _Kept:
-    """A picture that was handed out."""
+    """A picture that the line was told of."""
 
-    place: Place
-    """In the ring, or in the pool of converted pictures."""
     descriptor: Descriptor
+    place: Place
     turn: int
     """It was the camera's so many-th."""
-    developed: Area = (0, 0, 0, 0)
-    """How much of it is converted."""
-    spoilt: bool = False
-    """It was overwritten before, or while, it was converted."""
+    converted: bool = False
+    """Its pixels were handed out, in a buffer that no camera writes into."""
 
 
 class _Camera:
@@ -197,54 +188,43 @@ class _Camera:
     def __init__(self, view: str) -> None:
         self.view = view
         self._ring: RingReader | None = None
-        self._format: tuple[int, int, int] | None = None
-        self._pool: list[Pixels] = []
-        self._turn = np.zeros(0, np.int64)
         self._turns = 0
         self._kept: dict[tuple[int, int], _Kept] = {}
+        self._buffers: dict[int, Pixels] = {}
+        """By thread."""
 
-    def pixels(self, d: Descriptor, endpoint: str) -> Pixels | None:
-        """Where the picture is, or will be once it is developed; None when it is gone."""
+    def came(self, d: Descriptor, endpoint: str) -> bool:
+        """Whether the picture is there."""
         ring = self._reader(d.ring, endpoint)
-        form = FORMATS.get(d.pixel_format)
-        if ring is None or form is None:
-            return None
         place = Place(d.slot, d.generation)
-        raw = ring.view(place, d.size)
+        if ring is None or d.pixel_format not in FORMATS or ring.view(place, d.size) is None:
+            return False
+        self._turns += 1
+        self._kept[d.frame_id, d.host_ns] = _Kept(d, place, self._turns)
+        while len(self._kept) > 2 * ring.slots:
+            del self._kept[next(iter(self._kept))]
+        return True
+
+    def pixels(self, frame: Frame, area: Area | None) -> Pixels | None:
+        """The picture, converted if need be: ``area`` of it, or all. None: it is gone."""
+        kept, ring = self._kept.get((frame.frame_id, frame.host_ns)), self._ring
+        if kept is None or ring is None or ring.id != kept.descriptor.ring:
+            return None
+        d = kept.descriptor
+        raw = ring.view(kept.place, d.size)
         if raw is None:
             return None
-        self._turns += 1
+        form = FORMATS[d.pixel_format]
         if form.ready:
-            self._remember(_Kept(place, d, self._turns), ring.slots)
             return as_image(raw, form, d.width, d.height)
-        self._prepare(form, d, ring.slots)
-        slot = self._turns % len(self._pool)
-        self._turn[slot] = self._turns
-        self._remember(_Kept(Place(slot, self._turns), d, self._turns), ring.slots)
-        return self._pool[slot]
-
-    def develop(self, frame: Frame, area: Area | None) -> None:
-        """Convert the picture, if need be: ``area`` of it, or all."""
-        kept = self._kept.get((frame.frame_id, frame.host_ns))
-        if kept is None or kept.spoilt or not self._pool:
-            return
-        d, ring = kept.descriptor, self._ring
-        wanted = area or (0, 0, d.width, d.height)
-        left, top, right, bottom = kept.developed
-        if left <= wanted[0] and top <= wanted[1] and right >= wanted[2] and bottom >= wanted[3]:
-            return
-        place = Place(d.slot, d.generation)
-        raw = None if ring is None or ring.id != d.ring else ring.view(place, d.size)
-        if raw is not None:
-            convert(raw, FORMATS[d.pixel_format], d.width, d.height, frame.pixels, area)
-        kept.spoilt = raw is None or ring is None or not ring.holds(place)
-        kept.developed = wanted
+        out = convert(raw, form, d.width, d.height, self._buffer(form, d), area)
+        kept.converted = ring.holds(kept.place)
+        return out if kept.converted else None
 
     def attach(self, endpoint: str) -> None:
         """Open the ring now, so that its last pictures can be read after the camera is gone."""
         self.close()
         self._kept.clear()
-        self._pool, self._format = [], None
         with contextlib.suppress(OSError, ValueError):
             self._ring = RingReader(ring_path(endpoint, self.view))
 
@@ -254,18 +234,16 @@ class _Camera:
 
     def lasts(self, frame: Frame, pictures: int) -> bool:
         kept, ring = self._kept.get((frame.frame_id, frame.host_ns)), self._ring
-        if kept is None or ring is None or not self.holds(frame):
+        if kept is None or ring is None or not ring.holds(kept.place):
             return False
         slots = int(ring.slots)
         return self._turns - kept.turn + min(pictures, slots - 1) < slots
 
     def holds(self, frame: Frame) -> bool:
-        kept = self._kept.get((frame.frame_id, frame.host_ns))
-        if kept is None or kept.spoilt:
+        kept, ring = self._kept.get((frame.frame_id, frame.host_ns)), self._ring
+        if kept is None:
             return False
-        if self._pool:
-            return int(self._turn[kept.place.slot]) == kept.place.generation
-        return self._ring is not None and self._ring.holds(kept.place)
+        return kept.converted or (ring is not None and ring.holds(kept.place))
 
     def close(self) -> None:
         self._ring = None  # whoever develops from it now keeps it until he has done
@@ -277,15 +255,9 @@ class _Camera:
                 return None  # a descriptor of a camera process that has ended since
         return self._ring
 
-    def _prepare(self, form: PixelFormat, d: Descriptor, slots: int) -> None:
-        shape = (form.code, d.width, d.height)
-        if self._format != shape:
-            self._format = shape
-            self._pool = [empty(form, d.width, d.height) for _ in range(slots)]
-            self._turn = np.zeros(slots, np.int64)
-
-    def _remember(self, kept: _Kept, slots: int) -> None:
-        d = kept.descriptor
-        self._kept[d.frame_id, d.host_ns] = kept
-        while len(self._kept) > 2 * slots:
-            del self._kept[next(iter(self._kept))]
+    def _buffer(self, form: PixelFormat, d: Descriptor) -> Pixels:
+        thread = threading.get_ident()
+        buffer = self._buffers.get(thread)
+        if buffer is None or buffer.shape != shape_of(form, d.width, d.height):
+            buffer = self._buffers[thread] = empty(form, d.width, d.height)
+        return buffer

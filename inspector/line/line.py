@@ -326,12 +326,12 @@ class Line:
         so_far: Mapping[Severity, int] | None,
     ) -> Judgement:
         """In a judge's thread, which has the pixels in its caches then."""
-        recipe = planned.recipe
-        pixels = {
-            view: self.receiver.develop(frames[view], area)
-            for view, area in zip(planned.views, recipe.areas, strict=True)
-        }
-        return recipe.judge(pixels, planned.batch, today, synced, so_far)
+        recipe, pictures = planned.recipe, {}
+        for view, area in zip(planned.views, recipe.areas, strict=True):
+            pixels = self.receiver.pixels(frames[view], area)
+            if pixels is not None:
+                pictures[view] = pixels
+        return recipe.judge(pictures, planned.batch, today, synced, so_far)
 
     def take_judged(self) -> None:
         """All that the judges have said. A part that was concluded meanwhile stays as it is."""

@@ -171,7 +171,7 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
         jpeg_quality=store.jpeg_quality,
         tried_every=min(3, article.golden_parts) if article is not None else 3,
     )
-    receiver = FrameReceiver(frames_endpoint(run), names, develop=False)
+    receiver = FrameReceiver(frames_endpoint(run), names)
     line = Line(
         station, planned, receiver, open_gate(station), ledger, archive, Display(run), Offers(run)
     )

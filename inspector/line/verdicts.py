@@ -89,8 +89,8 @@ class _Developed(Mapping[str, Pixels]):
 
     @cached_property
     def _views(self) -> dict[str, Pixels]:
-        whole = {view: self._receiver.develop(frame) for view, frame in self._frames.items()}
-        return {v: p for v, p in whole.items() if self._receiver.still_valid(self._frames[v])}
+        whole = {view: self._receiver.pixels(frame) for view, frame in self._frames.items()}
+        return {view: pixels for view, pixels in whole.items() if pixels is not None}
 
     def __getitem__(self, view: str) -> Pixels:
         return self._views[view]

@@ -14,7 +14,7 @@ import pytest
 
 from inspector.cameras.messages import CameraEvent, EventKind, frames_endpoint
 from inspector.cameras.receiver import FrameReceiver
-from inspector.part import Frame
+from inspector.part import Frame, Pixels
 
 
 class LineEnd:
@@ -40,6 +40,11 @@ class LineEnd:
                 return message
             self.events.append(message)
 
+    def picture(self, seconds: float = 4.0) -> Pixels:
+        pixels = self.receiver.pixels(self.frame(seconds))
+        assert pixels is not None, "it was overwritten"
+        return pixels
+
     def event(self, kind: EventKind, seconds: float = 4.0) -> CameraEvent:
         for at, event in enumerate(self.events):
             if event.kind is kind:
@@ -58,14 +63,14 @@ def run_camera(tmp_path: Path) -> Iterator[Callable[..., LineEnd]]:
     children: list[subprocess.Popen[bytes]] = []
     receivers: list[FrameReceiver] = []
 
-    def start(*cameras: str, wait: bool = True, develop: bool = True) -> LineEnd:
+    def start(*cameras: str, wait: bool = True) -> LineEnd:
         names = [camera.split("name: ")[1].split(",")[0] for camera in cameras]
         station = tmp_path / "station.yaml"
         listed = "".join(f"  - {{{camera}}}\n" for camera in cameras)
         station.write_text(
             f"station: T\nrecipes: [r.yaml]\nbatch: {{id: B}}\ncameras:\n{listed}", "utf-8"
         )
-        receivers.append(FrameReceiver(frames_endpoint(tmp_path), names, develop=develop))
+        receivers.append(FrameReceiver(frames_endpoint(tmp_path), names))
         for name in names:
             command = [sys.executable, "-m", "inspector.cameras.process", station, tmp_path, name]
             children.append(subprocess.Popen(command))

@@ -105,5 +105,5 @@ def test_its_process_delivers_frames_to_the_line(
     assert ids == list(range(ids[0], ids[0] + 4))
     for frame in frames:
         expected = cv2.imread(str(images / f"{(frame.frame_id - 1) % 3}.png"))
-        np.testing.assert_array_equal(frame.pixels, expected)
+        np.testing.assert_array_equal(line.receiver.pixels(frame), expected)
     assert not [e for e in line.events if e.kind is not EventKind.STATISTICS]

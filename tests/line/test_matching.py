@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,6 @@ from inspector.line.matching import Matching
 from inspector.part import Frame, Part
 
 MS = 1_000_000
-NO_PIXELS = np.zeros((1, 1), np.uint8)
 
 
 @dataclass
@@ -63,7 +61,7 @@ class Line:
                 continue
             camera.frame_id += 1
             frame = Frame(
-                camera.view, NO_PIXELS, camera.frame_id + 1_000_000 * self.lives[camera.view],
+                camera.view, camera.frame_id + 1_000_000 * self.lives[camera.view],
                 camera.edge, int((at_ms + 0.1 + camera.clock_ms) * MS),
                 int((at_ms + delay_ms) * MS), int((at_ms + 0.1) * MS) if camera.told else 0,
             )  # fmt: skip
@@ -144,7 +142,7 @@ def test_a_frame_is_placed_and_can_be_judged_before_its_trigger_is_told() -> Non
     line = Line()
     steady(line, 3, 50)
     line.play()
-    frame = Frame("side", NO_PIXELS, 4, 4, int(1150.1 * MS), int(1152 * MS))
+    frame = Frame("side", 4, 4, int(1150.1 * MS), int(1152 * MS))
     line.matching.frame(frame)
     candidate = line.matching.complete()
     assert candidate is not None

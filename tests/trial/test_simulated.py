@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import numpy as np
 import pytest
 
 from inspector.config import Travel
@@ -53,6 +52,8 @@ class Simulation:
             speed_mm_s=SPEED, schedule=schedule, seed=seed, start_ns=0,
         )  # fmt: skip
         self.frames: list[tuple[int, Frame]] = []
+        self.films: dict[int | None, int] = {}
+        """What each edge exposed."""
         self.edges = 0
         travel = Travel(gate_mm=GATE, speed_mm_s=SPEED, pitch_min_mm=18, lead_ms=30)
         self.zone = Zone(travel)
@@ -72,8 +73,8 @@ class Simulation:
         self.edges += 1
         for view, ahead_ns in VIEWS.items():
             host_ns = t_ns + round(self.dice.uniform(2, 25) * MS)
-            pixels = np.full((1, 1), film, np.uint8)
-            frame = Frame(view, pixels, self.edges, self.edges, t_ns + ahead_ns, host_ns)
+            frame = Frame(view, self.edges, self.edges, t_ns + ahead_ns, host_ns)
+            self.films[frame.edge] = film
             if fault is Fault.NONE:
                 self.frames.append((host_ns, frame))
         return t_ns
@@ -113,7 +114,7 @@ class Simulation:
 
     def judge(self) -> None:
         while (candidate := self.matching.complete()) is not None:
-            films = {int(f.pixels[0, 0]) for f in candidate.part.frames.values()}
+            films = {self.films[f.edge] for f in candidate.part.frames.values()}
             assert len(films) == 1, "pictures of two parts were put together"
             candidate.given = True
             candidate.judgement = films.pop()
