@@ -212,6 +212,13 @@ CAMERAS = (
     ("{0}: no such feature; did you mean {1}?", "{0}：没有该特性；是否指 {1}？"),
     ("no such feature", "没有该特性"),
     ("is no feature that can be set", "该特性不能设置"),
+    ("no encoder triggers this camera, only {0}; use another `trigger`, or name the source under"
+     " `features`",
+     "该相机不能由编码器触发，只能由 {0} 触发；请改用其他 `trigger`，或在 `features` 中指定来源"),
+    ("is Off, so no movement exposes anything; remove it, or take another",
+     "为 Off，任何运动都不会触发曝光；请删除该项或改用其他值"),
+    ("is Off, so nothing counts; name the line that the channel is wired to under `features`: {0}",
+     "为 Off，不会计数；请在 `features` 中指定该通道所接的输入线：{0}"),
     ("the camera refuses {0}: {1}", "相机拒绝 {0}：{1}"),
     ("was set to {0}, but the camera says {1}", "已设为 {0}，但相机答复 {1}"),
     ("is not implemented in this camera", "该相机未实现"),

@@ -108,11 +108,18 @@ PIECES = {
     "{}, not {}", "{}: {}: {}", "Value error, ",
     "{} good parts{} by recipe {} have a kept picture of {}, {} are needed; let the line run, and"
     " have the station file keep pictures of more passes (`store.pass_image_every`)",
+    # `batch_text`: what for, where it is known
+    " for {}", "batch {} has no text `{}`{}; {}", "batch {} has nothing for `{}`{}; give it a text",
     # what is no sentence
     "DD MMM YYYY", "DD MMM YY", "DD MMM", ", MMMM", "recipe failed",
 }  # fmt: skip
 """Pieces of sentences; whole ones of each stand in `WHOLE`."""
 WHOLE = (
+    "batch B-7 has no text `lot`; known: none",
+    "batch B-7 has no text `lot` for print; known: none",
+    "batch B-7 has nothing for `{lot}`; give it a text",
+    "batch B-7 has nothing for `{lot}` for print; give it a text",
+    "the model found class 9, its card names 2 from 0: the card belongs to another model",
     "print: cap-colour, date failed, 2 of 3 must hold",
     "3 spots where at least 6 may be, the largest of 12 px", "3 spots where at most 1 may be",
     "3 pieces where exactly 4 must be", "3 pieces where at least 4 must be",
