@@ -152,7 +152,7 @@ def test_costs_a_fraction_of_pymodbus_client(capsys) -> None:
     def quick(port_of: list[int]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port_of.append(listener.getsockname()[1])
-            for _ in range(2):
+            for _ in range(3):
                 with listener.accept()[0] as peer:
                     while request := peer.recv(512):
                         peer.sendall(fixed(request)[0])
@@ -184,7 +184,16 @@ def test_costs_a_fraction_of_pymodbus_client(capsys) -> None:
         )
     )  # fmt: skip
     client.close()
+    with socket.create_connection(("127.0.0.1", ports[0])) as plain:
+        request = bytes(13 + 4 + len(block))
+
+        def bare() -> None:
+            plain.sendall(request)
+            plain.recv(512)
+
+        wire = cost(bare)
     server.join(5)
     with capsys.disabled():
-        print(f"\nCPU per exchange: ours {ours:.3f} ms, pymodbus {theirs:.3f} ms")
-    assert ours < theirs / 3
+        print(f"\nCPU ms per exchange: wire {wire:.3f}, ours {ours:.3f}, pymodbus {theirs:.3f}")
+    # Both pay the kernel for the way, many times as much where each wake-up ends a halt.
+    assert ours - wire < (theirs - wire) / 3
