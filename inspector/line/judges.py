@@ -44,6 +44,7 @@ class Judges:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        """How many parts are judged at once."""
         self._room = count + WAITING
         self._work: deque[tuple[Candidate, Callable[[], Judgement]] | None] = deque()
         self._resting: list[threading.Lock] = []

@@ -18,16 +18,20 @@ Numbers = tuple[int, float, float | None]
 """Of a finding: the position of its shape, its score, its value."""
 
 
-def verdict_keys(record: bytes) -> tuple[int, int, int, bytes, int, str | None]:
-    """Context, sequence, outcome, part id, UTC and serial of a verdict's bytes."""
+def _head(record: bytes) -> tuple[int, int, int, bytes, int]:
+    """Context, sequence, outcome, part id, and where the verdict's times begin."""
     context, at = number(record, 3)
     sequence, at = number(record, at)
     outcome = record[at]
     if record[at + 1] != 0x50 or outcome > 3:
         raise RecordError("a verdict that does not hold what one holds")
-    part = record[at + 2 : at + 18]
-    at = after(record, at + 18, 3)
-    utc_ns, at = number(record, at)
+    return context, sequence, outcome, record[at + 2 : at + 18], at + 18
+
+
+def verdict_keys(record: bytes) -> tuple[int, int, int, bytes, int, str | None]:
+    """Context, sequence, outcome, part id, UTC and serial of a verdict's bytes."""
+    context, sequence, outcome, part, at = _head(record)
+    utc_ns, at = number(record, after(record, at, 3))
     if (sequence | utc_ns) >> 63:
         raise RecordError("neither a sequence number nor a time")
     if record[-1] == 0xF6:  # null: no UTF-8 ends in this byte
@@ -42,13 +46,8 @@ def verdict_numbers(
 ) -> tuple[int, int, int, bytes, int, int, list[Numbers]]:
     """Context, sequence, outcome, part id, trigger, UTC and findings' `Numbers` of a verdict's
     bytes. Raises ``RecordError``, ``IndexError`` or ``struct.error`` where they are none."""
-    context, at = number(record, 3)
-    sequence, at = number(record, at)
-    outcome = record[at]
-    if record[at + 1] != 0x50 or outcome > 3:
-        raise RecordError("a verdict that does not hold what one holds")
-    part = record[at + 2 : at + 18]
-    trigger_ns, at = number(record, at + 18)
+    context, sequence, outcome, part, at = _head(record)
+    trigger_ns, at = number(record, at)
     utc_ns, at = number(record, after(record, at, 2))
     count, at = number(record, at, 4)
     found: list[Numbers] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from inspector.cameras.ring import RingWriter
 from inspector.config import load_station
 from inspector.line.line import Line
 from inspector.line.process import open_line
-from inspector.part import Outcome, Pixels
+from inspector.part import Batch, Outcome, Pixels, Severity
 from inspector.recipe import Judgement
 from inspector.store import History
 
@@ -35,15 +36,24 @@ MONO8 = 0x01080001
 class Held:
     """A recipe that passes what it sees, once it may, and remembers which pictures it saw."""
 
-    name, revision, digest, model_digests = "held", 1, "0" * 64, ()
-    views, areas, limits = ("side",), (None,), {}  # type: ignore[var-annotated]
+    name, revision, digest = "held", 1, "0" * 64
+    model_digests: tuple[str, ...] = ()
+    views, areas = ("side",), (None,)
+    limits: Mapping[Severity, int] = {}
 
     def __init__(self) -> None:
         self.may = threading.Event()
         self.begun = threading.Semaphore(0)
         self.saw: list[int] = []
 
-    def judge(self, frames: Mapping[str, Pixels], *_: object) -> Judgement:
+    def judge(
+        self,
+        frames: Mapping[str, Pixels],
+        batch: Batch,
+        today: date,
+        clock_synced: bool = True,
+        tolerated: Mapping[Severity, int] | None = None,
+    ) -> Judgement:
         self.begun.release()
         self.saw.append(int(frames["side"][0, 0]) if frames else 0)
         assert self.may.wait(30)
@@ -100,7 +110,7 @@ def line(tmp_path: Path, recipe: Held) -> Iterator[Line]:
         "store": {"reserve_mb": 0, "stop_mb": 0}, "batch": {"id": "B-1"}, "clock": "trusted",
     }  # fmt: skip
     YAML().dump(written, file)
-    line = open_line(load_station(file), tmp_path / "run", {"held": recipe})  # type: ignore[dict-item]
+    line = open_line(load_station(file), tmp_path / "run", {"held": recipe})
     yield line
     recipe.may.set()
     line.close()
@@ -132,9 +142,9 @@ def test_a_line_that_is_behind_judges_what_it_still_can(
     error and costs no judge his time; the newest, which will last, are judged."""
     camera.shoot()
     turn(line, lambda: recipe.begun.acquire(blocking=False))
-    for count in range(2, 11):
+    while camera.count < 10:
         camera.shoot()
-        turn(line, lambda count=count: line.counters.frames["side"] == count)
+        turn(line, lambda: line.counters.frames["side"] == camera.count)
     recipe.may.set()
     turn(line, lambda: line.counters.verdicts == 10)
     line.ledger.commit()

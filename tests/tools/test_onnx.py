@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,9 @@ def test_a_model_is_opened_once_for_all_recipes(tmp_path: Path) -> None:
     assert shelf.open("m/1", "detect") is shelf.open("m/1", "detect")
 
 
-def test_bound_buffers_are_the_arrays_that_the_model_reads_and_writes(tmp_path: Path) -> None:
+def reshaping(takes: Sequence[object], gives: Sequence[object], to: Sequence[int]) -> bytes:
+    """A model that says it ``takes`` and ``gives`` these shapes, and brings what it gets ``to``
+    its own."""
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["floats", "shape"], ["detections"]),
@@ -118,12 +120,16 @@ def test_bound_buffers_are_the_arrays_that_the_model_reads_and_writes(tmp_path: 
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, (1, 2, 3, 1))],
-        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, (1, 1, 6))],
-        [numpy_helper.from_array(np.array([1, 1, 6]), "shape")],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, takes)],
+        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, gives)],
+        [numpy_helper.from_array(np.array(to), "shape")],
     )
     opset = [helper.make_opsetid("", 13)]
-    data = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+def test_bound_buffers_are_the_arrays_that_the_model_reads_and_writes(tmp_path: Path) -> None:
+    data = reshaping((1, 2, 3, 1), (1, 1, 6), to=(1, 1, 6))
     entry = {"dtype": "uint8", "colour": "grey"}
     shelve(tmp_path, data, input=entry)
     bound = Shelf(tmp_path, threads=1).open("m/1", "detect").bind((1, 2, 3, 1))
@@ -263,19 +269,7 @@ def test_classes_that_the_graph_names_otherwise_refuse_the_model(
 
 
 def test_a_model_that_cannot_run_on_its_input_is_refused_by_name(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("Reshape", ["floats", "shape"], ["detections"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ("n", 32, 32, 3))],
-        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, ("n", "k", 6))],
-        [numpy_helper.from_array(np.array([1, 7, 6]), "shape")],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    data = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    data = reshaping(("n", 32, 32, 3), ("n", "k", 6), to=(1, 7, 6))
     shelve(tmp_path, data, input={})
     model = Shelf(tmp_path, threads=1).open("m/1", "detect")
 
