@@ -8,8 +8,6 @@ to 320, and the pixels beside the bottle tell nothing.
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ from training.evaluate import wilson
 from training.fit import Schedule
 from training.pictures import Picture
 from training.plan import Look, Plan
+from training.rendered import rendered
 
 ROI = (192, 0, 448, 480)
 """x1, y1, x2, y2 in the side view: what a recipe gives the model to look at."""
@@ -92,7 +91,6 @@ def see(pixels: np.ndarray, truth: dict[str, Any], shift: tuple[int, int] = (0, 
 
 
 def _render(seed: int, split: Split) -> list[Picture]:
-    cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
     pictures = []
     for _ in range(CHUNK):
@@ -118,13 +116,12 @@ def _other_inks(picture: Picture, rng: Generator) -> Picture:
     return picture
 
 
-def render(count: int, split: Split, seed: int = SEED, workers: int = 2) -> list[Picture]:
-    """``count`` parts, the same for a seed whatever the workers; the splits share no seed."""
+def render(count: int, split: Split, seed: int = SEED) -> list[Picture]:
+    """``count`` parts, the same for a seed; the splits share no seed."""
     first = seed * 1_000_000 + (500_000 if split == "held_out" else 0)
     seeds = range(first, first + -(-count // CHUNK))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        chunks = pool.map(_render, seeds, [split] * len(seeds))
-        return [picture for chunk in chunks for picture in chunk][:count]
+    chunks = rendered(_render, seeds, split)
+    return [picture for chunk in chunks for picture in chunk][:count]
 
 
 def pictures(folder: Path) -> tuple[list[Picture], list[Picture]]:

@@ -25,6 +25,7 @@ from training.detector import Shape
 from training.fit import Schedule
 from training.pictures import Picture
 from training.policy import POLICIES, Policy
+from training.rendered import rendered
 from training.shapes import STRIDE
 from training.shapes_fit import GOOD, Task, Taught
 
@@ -134,7 +135,7 @@ class ShapesPlan:
     def rendered(self, split: Split) -> list[Taught]:
         """The parts to learn from, or to measure with; the splits share no seed."""
         first, count = (0, self.parts) if split == "train" else (500_000, self.held_out)
-        return [self.made(seed, split) for seed in range(first, first + count)]
+        return rendered(self.made, range(first, first + count), split, at_once=20)
 
 
 CAP_PLAN = ShapesPlan(

@@ -6,10 +6,6 @@ Unlimited lines are rendered, so nothing is stored. Enters seeds; leaves lines a
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
-import cv2
 import numpy as np
 from numpy.random import Generator
 
@@ -17,6 +13,7 @@ from inspector.virtual.print import FONTS_HELD_OUT, Font, Split, render_line
 from training.fit import Schedule
 from training.read import Line
 from training.recogniser import CHARSET
+from training.rendered import rendered
 
 NAME = "line-read"
 LINES, HELD_OUT = 20_000, 3_000
@@ -64,7 +61,6 @@ def draw_font(rng: Generator) -> Font:
 
 
 def _render(seed: int, split: Split) -> list[Line]:
-    cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
     lines = []
     for _ in range(CHUNK):
@@ -74,10 +70,9 @@ def _render(seed: int, split: Split) -> list[Line]:
     return lines
 
 
-def render(count: int, split: Split, seed: int = SEED, workers: int = 2) -> list[Line]:
-    """``count`` lines, the same for a seed whatever the workers; the splits share no seed."""
+def render(count: int, split: Split, seed: int = SEED) -> list[Line]:
+    """``count`` lines, the same for a seed; the splits share no seed."""
     first = seed * 1_000_000 + (500_000 if split == "held_out" else 0)
     seeds = range(first, first + -(-count // CHUNK))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        chunks = pool.map(_render, seeds, [split] * len(seeds))
-        return [line for chunk in chunks for line in chunk][:count]
+    chunks = rendered(_render, seeds, split)
+    return [line for chunk in chunks for line in chunk][:count]
