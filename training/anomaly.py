@@ -7,8 +7,9 @@ and say where it is. Imported by ``cli``; a station starts it by ``teach anomaly
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -86,24 +87,27 @@ def fit_anomaly(
     values = np.concatenate([p[::8, ::8].reshape(-1) for p in looked]).astype(np.float32)
     net = SurfaceNet(float(values.mean()), float(values.std()))
     schedule = SCHEDULE if epochs is None else replace(SCHEDULE, epochs=epochs)
-    held = list(batches(looked, 10**6, MEASURED))
+    held = [batch for i in range(MEASURED) for batch in crops(looked, 10**6, i)]
+
+    def batches(epoch: int) -> Iterator[Callable[[], list[Batch]]]:
+        return (partial(crops, looked, epoch, i) for i in range(STEPS))
 
     def measure(average: nn.Module) -> float:
         assert isinstance(average, SurfaceNet)
         with torch.no_grad():
             return -sum(float(loss_of(average, batch)) for batch in held) / len(held)
 
-    return fit(net, lambda e: batches(looked, e, STEPS), STEPS, loss_of, measure, run, schedule)
+    return fit(net, batches, STEPS, loss_of, measure, run, schedule)
 
 
-def batches(pictures: Sequence[Pixels], epoch: int, steps: int) -> Iterator[Batch]:
-    """Crops with and without self-made defects, and what is defective at a quarter of the size."""
-    rng = np.random.default_rng(epoch)
-    for _ in range(steps):
-        made = [_crop(pictures, rng) for _ in range(BATCH)]
-        images = torch.from_numpy(np.stack([image for image, _ in made]))
-        masks = torch.from_numpy(np.stack([mask for _, mask in made]))[:, None]
-        yield images, functional.max_pool2d(masks, 4)
+def crops(pictures: Sequence[Pixels], *seed: int) -> list[Batch]:
+    """A batch of crops with and without self-made defects, and what is defective at a quarter of
+    the size."""
+    rng = np.random.default_rng(seed)
+    made = [_crop(pictures, rng) for _ in range(BATCH)]
+    images = torch.from_numpy(np.stack([image for image, _ in made]))
+    masks = torch.from_numpy(np.stack([mask for _, mask in made]))[:, None]
+    return [(images, functional.max_pool2d(masks, 4))]
 
 
 def loss_of(net: nn.Module, batch: Batch) -> Tensor:

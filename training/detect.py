@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +52,22 @@ def fit_detector(
             return how(picture, height, width, rng)
         return vary(picture, height, width, how, rng)
 
-    def batches(epoch: int) -> Iterator[Any]:
+    def one(chosen: Sequence[int], *seed: int) -> list[Any]:
+        rng = np.random.default_rng(seed)
+        varied = [varied_by(pictures[j], shape.height, shape.width, rng) for j in chosen]
+        pixels = torch.from_numpy(np.stack([p.pixels for p in varied]))
+        made = (
+            pixels,
+            [torch.from_numpy(p.boxes) for p in varied],
+            [torch.from_numpy(p.labels) for p in varied],
+        )
+        return [made]
+
+    def batches(epoch: int) -> Iterator[Callable[[], list[Any]]]:
         rng = np.random.default_rng((schedule.seed, epoch))
         order = parallel.share(rng.permutation(len(pictures)))
         for i in range(0, len(order) - batch + 1, batch):
-            varied = [
-                varied_by(pictures[j], shape.height, shape.width, rng) for j in order[i : i + batch]
-            ]
-            pixels = torch.from_numpy(np.stack([p.pixels for p in varied]))
-            yield (
-                pixels,
-                [torch.from_numpy(p.boxes) for p in varied],
-                [torch.from_numpy(p.labels) for p in varied],
-            )
+            yield partial(one, order[i : i + batch], schedule.seed, epoch, i)
 
     def loss(net: nn.Module, batch: Any) -> Tensor:
         pixels, boxes, labels = batch

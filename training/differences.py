@@ -8,8 +8,9 @@ Imported by scripts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,16 @@ def fit_namer(
     net = Classifier(Shape(SIDE, 2 * SIDE, tuple(classes), CHANNELS))
     turned = [classes.index(opposite.get(c, c)) for c in classes]
 
-    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        rng = np.random.default_rng((schedule.seed, epoch))
-        order = rng.permutation(len(learn))
+    def one(chosen: Sequence[int], *seed: int) -> list[Any]:
+        rng = np.random.default_rng(seed)
+        drawn = [_varied(learn[j], turned, bool(opposite), rng) for j in chosen]
+        pictures, kinds = zip(*drawn, strict=True)
+        return [(torch.from_numpy(np.stack(pictures)), torch.tensor(kinds))]
+
+    def batches(epoch: int) -> Iterator[Callable[[], list[Any]]]:
+        order = np.random.default_rng((schedule.seed, epoch)).permutation(len(learn))
         for i in range(0, len(order) - batch + 1, batch):
-            drawn = [_varied(learn[j], turned, bool(opposite), rng) for j in order[i : i + batch]]
-            pictures, kinds = zip(*drawn, strict=True)
-            yield torch.from_numpy(np.stack(pictures)), torch.tensor(kinds)
+            yield partial(one, order[i : i + batch], schedule.seed, epoch, i)
 
     def loss(net: nn.Module, given: Any) -> Tensor:
         pixels, kinds = given

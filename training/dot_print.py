@@ -61,7 +61,7 @@ def _head(text: str, rng: Generator, split: Split, kind: float) -> list[Grid]:
     gap = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.35, 0.17, 0.08]))
     if split == "held_out" and kind < 0.5:
         letters = {c: _virtual(c) for c in glyphs.MATRIX_5X7_OTHER}
-    elif kind < 0.43 or (kind >= 0.7 and not fonts()[split]):
+    elif kind < 0.43 or (kind >= 0.66 and not fonts()[split]):
         letters = alphabet(rng, 7)
     elif kind < 0.5:
         letters = alphabet(rng, 5)

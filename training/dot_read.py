@@ -7,7 +7,8 @@ form. Enters seeds; leaves a ``Recogniser``. ``training fit read dot-read`` foll
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,22 +187,16 @@ def fit_dots(
     """Train on strips drawn as they are needed, telling the share of ``held_out`` read exactly."""
     ctc = nn.CTCLoss(zero_infinity=True)
 
-    def batches(epoch: int) -> Iterator[Any]:
+    def four(*seed: int) -> list[Any]:
+        """Four batches, in each strips of like width: less grey is computed."""
+        rng = np.random.default_rng(seed)
+        strips = [_strip(rng, "train") for _ in range(4 * BATCH)]
+        strips.sort(key=lambda line: line.pixels.shape[1] / line.pixels.shape[0])
+        return [_batch(strips[i * BATCH : (i + 1) * BATCH]) for i in rng.permutation(4)]
+
+    def batches(epoch: int) -> Iterator[Callable[[], list[Any]]]:
         cv2.setNumThreads(1)
-        rng = np.random.default_rng((SEED, schedule.seed, epoch))
-        for i in range(steps):
-            if i % 4 == 0:  # of four batches, lines of like width together: less grey is computed
-                strips = [_strip(rng, "train") for _ in range(4 * BATCH)]
-                strips.sort(key=lambda line: line.pixels.shape[1] / line.pixels.shape[0])
-                order = rng.permutation(4)
-            first = int(order[i % 4]) * BATCH
-            chosen = strips[first : first + BATCH]
-            texts = [encode(line.text) for line in chosen]
-            yield (
-                torch.from_numpy(place([line.pixels for line in chosen]))[:, None],
-                torch.tensor([c for text in texts for c in text], dtype=torch.long),
-                torch.tensor([len(text) for text in texts], dtype=torch.long),
-            )
+        return (partial(four, SEED, schedule.seed, epoch, i) for i in range(-(-steps // 4)))
 
     def loss(net: nn.Module, batch: Any) -> Tensor:
         pixels, wanted, lengths = batch
@@ -218,6 +213,15 @@ def fit_dots(
 
     begun = Recogniser(along=ALONG) if (folder / "last.pt").exists() else begun_with(start)
     return fit(begun, batches, steps, loss, measure, folder, schedule)
+
+
+def _batch(chosen: Sequence[Line]) -> tuple[Tensor, Tensor, Tensor]:
+    texts = [encode(line.text) for line in chosen]
+    return (
+        torch.from_numpy(place([line.pixels for line in chosen]))[:, None],
+        torch.tensor([c for text in texts for c in text], dtype=torch.long),
+        torch.tensor([len(text) for text in texts], dtype=torch.long),
+    )
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Training: a stream of examples enters, a checkpoint that can be resumed leaves.
 
-One loop for every network: examples are prepared on a thread while the net learns; the weights
+One loop for every network: examples are prepared on threads while the net learns; the weights
 that are measured and kept are their moving average. Imported by ``cli`` and the models' scripts.
 """
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import math
-import queue
+import os
 import random
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,9 @@ from training import parallel
 console = Console()
 Net = TypeVar("Net", bound=nn.Module)
 Tell = Callable[[int, dict[str, float]], None]
+Batches = Callable[[int], Iterator[Callable[[], list[Any]]]]
+"""Of an epoch's number: functions that each make the next batches, mostly one, on any thread and so
+from a seed of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def seed_everything(seed: int) -> None:
 
 def fit(
     net: Net,
-    batches: Callable[[int], Iterator[Any]],
+    batches: Batches,
     steps: int,
     loss: Callable[[nn.Module, Any], Tensor],
     measure: Callable[[nn.Module], float],
@@ -70,11 +74,11 @@ def fit(
 ) -> Net:
     """Train ``net`` and return its average, in eval mode.
 
-    ``batches(epoch)`` yields ``steps`` batches; ``loss(net, batch)`` is minimised; ``measure`` gets
-    the averaged net in eval mode and returns a figure that should grow: it may stop the training
-    (``good_enough``) but never picks an epoch, or the held-out pictures would choose the weights
-    that they then measure. ``folder/last.pt`` is written after each epoch, and resumed from.
-    ``tell`` gets each epoch's loss and measure.
+    ``batches(epoch)`` yields what makes ``steps`` batches; ``loss(net, batch)`` is minimised;
+    ``measure`` gets the averaged net in eval mode and returns a figure that should grow: it may
+    stop the training (``good_enough``) but never picks an epoch, or the held-out pictures would
+    choose the weights that they then measure. ``folder/last.pt`` is written after each epoch, and
+    resumed from. ``tell`` gets each epoch's loss and measure.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seed_everything(schedule.seed)
@@ -108,7 +112,7 @@ def fit(
                 break
             net.train()
             sums = 0.0
-            for i, batch in enumerate(_ahead(batches(epoch))):
+            for i, batch in enumerate(_ahead(batches(epoch), _preparers(here))):
                 step = epoch * steps + i
                 for group in optimiser.param_groups:
                     group["lr"] = schedule.rate * _pace(step, total, schedule.warm_up)
@@ -168,21 +172,24 @@ def _follow(average: nn.Module, net: nn.Module, keep: float) -> None:
             slow.copy_(fast)
 
 
-def _ahead(batches: Iterator[Any], depth: int = 4) -> Iterator[Any]:
-    """The same batches, prepared ``depth`` ahead on a thread: OpenCV lets go of Python's lock."""
-    ready: queue.Queue[Any] = queue.Queue(depth)
-    end = object()
+def _preparers(here: torch.device) -> int:
+    """Threads that prepare examples: one where the net itself computes on the cores; beside a GPU,
+    which waits for them, all of this process's share."""
+    if here.type == "cpu":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // parallel.size() - 1)
 
-    def prepare() -> None:
+
+def _ahead(batches: Iterator[Callable[[], list[Any]]], threads: int) -> Iterator[Any]:
+    """The batches in their order, made ahead on ``threads``: OpenCV lets go of Python's lock."""
+    ready: deque[Future[list[Any]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
         try:
-            for batch in batches:
-                ready.put(batch)
-            ready.put(end)
-        except BaseException as error:
-            ready.put(error)
-
-    threading.Thread(target=prepare, daemon=True).start()
-    while (item := ready.get()) is not end:
-        if isinstance(item, BaseException):
-            raise item
-        yield item
+            for some in batches:
+                ready.append(pool.submit(some))
+                if len(ready) > threads + 3:
+                    yield from ready.popleft().result()
+            while ready:
+                yield from ready.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

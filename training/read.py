@@ -5,8 +5,9 @@ Imported by ``cli`` and ``line_read``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,19 +99,23 @@ def fit_reader(
     ctc = nn.CTCLoss(zero_infinity=True)
     targets = [encode(line.text) for line in lines]
 
-    def batches(epoch: int) -> Iterator[Any]:
+    def one(chosen: Sequence[int], *seed: int) -> list[Any]:
+        rng = np.random.default_rng(seed)
+        pixels = np.stack([vary_line(lines[j].pixels, rng) for j in chosen])
+        texts = [targets[j] for j in chosen]
+        made = (
+            torch.from_numpy(pixels)[:, None],
+            torch.tensor([c for text in texts for c in text], dtype=torch.long),
+            torch.tensor([len(text) for text in texts], dtype=torch.long),
+        )
+        return [made]
+
+    def batches(epoch: int) -> Iterator[Callable[[], list[Any]]]:
         rng = np.random.default_rng((schedule.seed, epoch))
         order = np.concatenate([rng.permutation(len(lines)) for _ in range(again)])
         order = parallel.share(order)
         for i in range(0, len(order) - batch + 1, batch):
-            chosen = order[i : i + batch]
-            pixels = np.stack([vary_line(lines[j].pixels, rng) for j in chosen])
-            texts = [targets[j] for j in chosen]
-            yield (
-                torch.from_numpy(pixels)[:, None],
-                torch.tensor([c for text in texts for c in text], dtype=torch.long),
-                torch.tensor([len(text) for text in texts], dtype=torch.long),
-            )
+            yield partial(one, order[i : i + batch], schedule.seed, epoch, i)
 
     def loss(net: nn.Module, batch: Any) -> Tensor:
         pixels, wanted, lengths = batch

@@ -6,8 +6,9 @@ torch, ONNX and int8 must agree on scores and on what they say. Imported by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,16 +97,21 @@ def fit_shapes(
     share = np.bincount([t.kind for t in learn], minlength=len(shape.classes) + 1).astype(float)
     weight = np.array([1 / np.sqrt(share[t.kind]) for t in learn])
 
-    def batches(epoch: int) -> Iterator[Any]:
+    def one(chosen: Sequence[int], *seed: int) -> list[Any]:
+        rng = np.random.default_rng(seed)
+        varied = [_varied(learn[j], how, shape, rng) for j in chosen]
+        made = (
+            torch.from_numpy(np.stack([t.picture.pixels for t in varied])),
+            torch.tensor([t.kind for t in varied]),
+            torch.from_numpy(np.stack([t.mask for t in varied])),
+        )
+        return [made]
+
+    def batches(epoch: int) -> Iterator[Callable[[], list[Any]]]:
         rng = np.random.default_rng((schedule.seed, epoch))
         order = parallel.share(rng.choice(len(learn), len(learn), p=weight / weight.sum()))
         for i in range(0, len(order) - batch + 1, batch):
-            varied = [_varied(learn[j], how, shape, rng) for j in order[i : i + batch]]
-            yield (
-                torch.from_numpy(np.stack([t.picture.pixels for t in varied])),
-                torch.tensor([t.kind for t in varied]),
-                torch.from_numpy(np.stack([t.mask for t in varied])),
-            )
+            yield partial(one, order[i : i + batch], schedule.seed, epoch, i)
 
     def loss(net: nn.Module, batch: Any) -> Tensor:
         pixels, kinds, masks = batch

@@ -35,6 +35,15 @@ def test_the_splits_share_no_font_and_a_seed_gives_the_same_strips() -> None:
     assert [a.text for a in first] != [b.text for b in other]
 
 
+def test_a_machine_without_fonts_prints_dots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    none: dict[str, list[str]] = {"train": [], "held_out": []}
+    monkeypatch.setattr("training.dot_print.fonts", lambda: none)
+    rng = np.random.default_rng(1)
+    for split in ("train", "held_out"):
+        strips = [render_strip("LOT 1A", rng, split) for _ in range(60)]
+        assert all(strip.ndim == 2 for strip in strips)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_strip_is_one_grey_line_that_the_reader_can_say(seed: int) -> None:
     rng = np.random.default_rng(seed)
