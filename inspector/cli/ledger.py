@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from inspector.cli.words import Json, console, print_pairs, print_rows
+from inspector.cli.words import Json, bars, console, print_pairs, print_rows
 
 app = typer.Typer()
 
@@ -80,10 +80,11 @@ def verify(
             from inspector.plant.requests import PROJECTION
 
             assert data is not None
-            theirs = data / "checkpoints/centre.json"  # what the centre countersigned last
-            held = held or (theirs if theirs.is_file() else None)
             kept = None if held is None else store.held_checkpoint(held)
-            found = store.verify(data, key=public, held=kept, projections=[PROJECTION])
+            with bars(as_json) as told:
+                found = store.verify(
+                    data, key=public, held=kept, projections=[PROJECTION], told=told
+                )
     except store.ProofRefused as error:
         print(json.dumps({"ok": False, "first_bad": str(error)})) if as_json else print(
             f"REFUSED {error}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
@@ -22,6 +24,22 @@ MODELS = SHIPPED if SHIPPED.is_dir() else Path("models")
 """The models that came with this checkout, else ``./models``."""
 
 console = Console(stderr=True)
+
+
+@contextmanager
+def bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """How far long work is: give it what this gives, and it says of what, how many are done, of
+    how many. A bar for each on a terminal; nothing where no person looks."""
+    quiet = quiet or not console.is_terminal
+    with Progress(console=console, transient=True, disable=quiet) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def told(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=of)
+            progress.update(tasks[what], completed=done, total=of)
+
+        yield told
 
 
 def pair(text: str) -> tuple[str, str]:

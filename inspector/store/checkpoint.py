@@ -24,6 +24,8 @@ from inspector.store.keys import is_signed, key_id
 from inspector.store.records import VERSION, Kind
 
 COPY_FILE = "checkpoints/line.jsonl"
+HELD_FILE = "checkpoints/centre.json"
+"""The newest checkpoint that the centre countersigned: it holds another copy."""
 MARK_BYTES = 8
 """How much of each leaf hash a checkpoint carries: enough to name the record that was changed by
 someone who also mended the unsigned mark beside it (a second preimage costs 2**64)."""
@@ -177,6 +179,8 @@ def read_copies(data_dir: Path, *, tail: int = 0) -> Iterator[tuple[int, Signed 
     path = data_dir / COPY_FILE
     if not path.exists():
         return
+    if not path.is_file():
+        raise OSError(f"{path}: is no file")  # a pipe would be waited for
     with path.open("rb") as file:
         if tail and file.seek(0, os.SEEK_END) > tail:
             file.seek(-tail, os.SEEK_END)
@@ -193,6 +197,19 @@ def read_copies(data_dir: Path, *, tail: int = 0) -> Iterator[tuple[int, Signed 
                 yield start, None
             else:
                 yield start, signed if line == _line(signed) else None
+
+
+def read_held(data_dir: Path) -> Signed | None:
+    """The checkpoint that the centre countersigned last; None if the file holds none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        words = json.loads((data_dir / HELD_FILE).read_bytes())["checkpoint"]
+        return Signed(bytes.fromhex(words["body"]), bytes.fromhex(words["signature"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def last_copy(data_dir: Path, key: Ed25519PublicKey) -> Checkpoint | None:

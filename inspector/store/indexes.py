@@ -28,10 +28,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from inspector.store.report import Told
 from inspector.store.rows import Rows
 
 MEND = "stop the station and run: inspector rebuild-index DATA"
 STRETCHES = 4096
+INDEXES = "index rows"
+"""What `Told` hears that these are."""
 _SLICE = 5000
 
 Row = tuple[Any, ...]
@@ -97,14 +100,18 @@ class Indexes:
         self._width = max(1, -(-end // STRETCHES))
         self._sums = {name: [0] * (end // self._width + 1) for name in self._tables}
         self._keyed = blake2b(key=os.urandom(32), digest_size=8)
+        self._taken = self._compared = 0
 
     def take(self, rows: Rows) -> None:
         """Index rows that records make; they are taken out of ``rows``."""
         for name, values in rows.index.items():
             self._weigh(self._tables[name], values, 1)
+            self._taken += len(values)
         rows.index.clear()
 
-    def compare(self, connection: sqlite3.Connection, rows_of: RowsOf, say: Say) -> None:
+    def compare(
+        self, connection: sqlite3.Connection, rows_of: RowsOf, say: Say, told: Told
+    ) -> None:
         """Says of each table what is wrong with it; a line that goes on writing is no difference.
 
         A row of a record that came after ``end`` is left to the next walk; one of a record that has
@@ -112,17 +119,19 @@ class Indexes:
         """
         for table in self._tables.values():
             try:
-                self._table(connection, table, rows_of, say)
+                self._table(connection, table, rows_of, say, told)
             except (sqlite3.Error, UnicodeError, OverflowError) as error:
                 say(table.name, f"cannot be read: {error}", None)
 
     def _table(
-        self, connection: sqlite3.Connection, table: Table, rows_of: RowsOf, say: Say
+        self, connection: sqlite3.Connection, table: Table, rows_of: RowsOf, say: Say, told: Told
     ) -> None:
         stray: list[Any] = []
         for rows in slices(connection, table):
             known = [row for row in rows if _is_below(row[table.at], self._end)]
             self._weigh(table, known, -1)
+            self._compared += len(known)
+            told(INDEXES, min(self._compared, self._taken), self._taken)
             if len(known) < len(rows) and not stray:
                 newest = connection.execute("SELECT max(position) FROM main.record").fetchone()[0]
                 beyond = self._end if newest is None else max(self._end, newest + 1)

@@ -68,6 +68,16 @@ class Tree:
         return root
 
 
+def tree_of(size: int, edge: bytes, root: bytes) -> Tree | None:
+    """The tree of this size, edge (its hashes one behind the other) and root; None where these
+    contradict each other."""
+    try:
+        tree = Tree(size, [edge[at : at + 32] for at in range(0, len(edge), 32)])
+    except (ValueError, TypeError):
+        return None
+    return tree if tree.root() == root else None
+
+
 def root_of(leaves: Sequence[bytes]) -> bytes:
     """The root of these leaf hashes."""
     tree = Tree()

@@ -5,11 +5,19 @@ Enters: problems, as a walk meets them. Leaves: a `Report`. Whoever shows one ma
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_PROBLEMS = 100
 """So many are listed; a store that is worse than that is not better known by more."""
+
+Told = Callable[[str, int, int], None]
+"""Hears how far a long walk is: of what, how many are done, of how many."""
+
+
+def untold(what: str, done: int, of: int) -> None:
+    """For who walks where nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,8 @@ class Report:
     """In line.db."""
     verdicts: int = 0
     desk_records: int = 0
+    signed_desk_records: int = 0
+    """Records of desk.db that a checkpoint signs."""
     checkpoints: int = 0
     """Whose signature holds."""
     signed_records: int = 0
@@ -65,6 +75,7 @@ class Report:
             "signed_records": self.signed_records,
             "checkpoints": self.checkpoints,
             "desk_records": self.desk_records,
+            "signed_desk_records": self.signed_desk_records,
             "images": self.images,
             "images_deleted": self.images_deleted,
             "problems": [{"where": p.where, "what": p.what} for p in self.problems],

@@ -27,7 +27,7 @@ from inspector.store.checkpoint import (
     last_copy,
 )
 from inspector.store.errors import RecordError, StoreDamaged, StoreInUse
-from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash
+from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash, tree_of
 from inspector.store.records import Defined, Definition
 from inspector.store.rows import mark_of
 
@@ -139,13 +139,10 @@ def _last_checkpoint(
 def _edge(connection: sqlite3.Connection, path: Path, checkpoint: Checkpoint) -> Tree:
     row = connection.execute("SELECT size, edge FROM edge").fetchone()
     size = checkpoint.line_size
-    if row is not None and row[0] == size and isinstance(row[1], bytes):
-        try:
-            tree = Tree(size, [row[1][i : i + 32] for i in range(0, len(row[1]), 32)])
-            if tree.root() == checkpoint.line_root:
-                return tree
-        except ValueError:
-            pass
+    if row is not None and row[0] == size:
+        known = tree_of(size, row[1], checkpoint.line_root)
+        if known is not None:
+            return known
     tree = Tree()  # the shortcut is spoiled; the long way reads everything
     rows = connection.execute(
         "SELECT body FROM record WHERE position < ? ORDER BY position", (size,)

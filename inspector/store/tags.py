@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from inspector.store.desk import DeskLedger
-from inspector.store.errors import RecordError, StoreDamaged, StoreError
+from inspector.store.errors import RecordError, StoreError
 from inspector.store.related import desk_records
 from inspector.store.report import Report
 
@@ -245,35 +245,50 @@ class Tags:
 
 def walk_tags(data_dir: Path, report: Report) -> None:
     """Adds to a report what is wrong with the samples that the desk's records seal."""
-    try:
-        seals = [record.body for record in desk_records(data_dir, KIND)]
-    except (StoreError, RecordError):
-        return  # the desk's own walk has said so
     path = data_dir / FILE
-    if not path.exists():
-        if seals:
-            report.add(FILE, f"is gone; the desk has sealed {seals[-1].get('last')} samples")
-        return
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True) if path.exists() else None
     try:
-        for seal in seals:
-            first, last = int(seal["first"]), int(seal["last"])
-            count, _, digest = _digest(db, first, last)
-            if (count, digest) != (seal["count"], seal["sha256"]):
-                report.add(
-                    f"{FILE} samples {first} to {last}",
-                    "were changed: they are not those that the desk has sealed"
-                    if count == seal["count"]
-                    else f"are {count}; the desk has sealed {seal['count']}",
-                )
-        upto = max((int(seal["last"]) for seal in seals), default=0)
-        loose = db.execute("SELECT count(*) FROM sample WHERE position > ?", (upto,)).fetchone()[0]
-        if loose:
-            report.unknown.append(f"the last {loose} process values are not sealed yet")
-    except (sqlite3.Error, KeyError, TypeError, ValueError, StoreDamaged) as error:
+        # Before the seals are read: a seal is at the desk before this mark says so.
+        mark = None if db is None else db.execute("SELECT last FROM sealed").fetchone()
+        seals = [record.body for record in desk_records(data_dir, KIND)]
+        if db is not None:
+            _walk(db, mark, seals, report)
+        elif seals:
+            report.add(FILE, f"is gone; the desk has sealed {seals[-1].get('last')} samples")
+    except StoreError:
+        return  # the desk's own walk has said so
+    except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
         report.add(FILE, f"cannot be read any further: {error}")
     finally:
-        db.close()
+        if db is not None:
+            db.close()
+
+
+def _walk(
+    db: sqlite3.Connection, mark: tuple[int] | None, seals: list[dict[str, Any]], report: Report
+) -> None:
+    upto = 0
+    for seal in seals:
+        first, last = int(seal["first"]), int(seal["last"])
+        count, _, digest = _digest(db, first, last)
+        if first > upto + 1:
+            report.add(f"{FILE} samples {upto + 1} to {first - 1}", "were never sealed")
+        if (count, digest) != (seal["count"], seal["sha256"]):
+            report.add(
+                f"{FILE} samples {first} to {last}",
+                "were changed: they are not those that the desk has sealed"
+                if count == seal["count"]
+                else f"are {count}; the desk has sealed {seal['count']}",
+            )
+        upto = max(upto, last)
+    if mark is None or not isinstance(mark[0], int) or mark[0] > upto:
+        said = "nothing" if mark is None else f"{mark[0]!r:.40} samples"
+        report.add(FILE, f"says that {said} is sealed; the desk has sealed {upto}")
+    if db.execute("SELECT 1 FROM sample WHERE position < 1 LIMIT 1").fetchone():
+        report.add(FILE, "has a sample before the first one")
+    loose = db.execute("SELECT count(*) FROM sample WHERE position > ?", (upto,)).fetchone()[0]
+    if loose:
+        report.unknown.append(f"the last {loose} process values are not sealed yet")
 
 
 def sealed_rows(data_dir: Path, first: int, last: int) -> list[Row]:

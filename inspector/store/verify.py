@@ -13,11 +13,20 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from inspector.store.checkpoint import COPY_FILE, Signed, check, copy_bytes, digest_of, read_copies
+from inspector.store.checkpoint import (
+    COPY_FILE,
+    HELD_FILE,
+    Signed,
+    check,
+    copy_bytes,
+    digest_of,
+    read_copies,
+    read_held,
+)
 from inspector.store.deskindex import Projection
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.keys import PUBLIC_NAME, public_key
-from inspector.store.report import Problem, Report
+from inspector.store.report import Problem, Report, Told, untold
 from inspector.store.tags import FILE as TAGS_FILE
 from inspector.store.tags import walk_tags
 from inspector.store.walk import LineWalk
@@ -33,6 +42,7 @@ def verify(
     held: Signed | None = None,
     images: bool = True,
     projections: Sequence[Projection] = (),
+    told: Told = untold,
 ) -> Report:
     """Checks every record, checkpoint, index and image of a store, also of one being written.
 
@@ -41,6 +51,7 @@ def verify(
         held: a checkpoint as kept elsewhere: it proves that nothing before it was cut off.
         images: whether to read the image files too.
         projections: index files of the desk that other rooms keep, besides the store's own.
+        told: hears how far the walk is.
     """
     from inspector.store.projections import PROJECTIONS  # a line that starts needs none of them
 
@@ -48,6 +59,7 @@ def verify(
     report = Report()
     # A copy is written after its checkpoint, so whatever is copied by now must be in line.db.
     copied_bytes = copy_bytes(data_dir)
+    theirs = _theirs(data_dir, report)
     if key is None:
         report.unknown.append(
             "the public key stands on the same disk as the ledger: only a key kept elsewhere shows"
@@ -57,9 +69,9 @@ def verify(
             key = public_key(data_dir / "keys" / PUBLIC_NAME)
         except StoreDamaged as error:
             report.add(f"keys/{PUBLIC_NAME}", str(error))
-    line = LineWalk(data_dir, report, key, images)
-    copies = _CopyWalk(data_dir, report, line, key, held, copied_bytes)
-    desk = DeskWalk(data_dir, report, line, (*PROJECTIONS, *projections))
+    line = LineWalk(data_dir, report, key, images, told)
+    copies = _CopyWalk(data_dir, report, line, key, (theirs, held), copied_bytes)
+    desk = DeskWalk(data_dir, report, line, (*PROJECTIONS, *projections), told)
     for walk in (line, copies, desk):
         try:
             walk.run()
@@ -74,7 +86,11 @@ def verify(
 
 
 class _CopyWalk:
-    """Compares the checkpoints in line.db with those kept beside it and elsewhere."""
+    """Compares the checkpoints in line.db with those kept beside it and elsewhere.
+
+    The one that the centre countersigned last lies on this disk too: an older one in its place
+    would be as true, so it proves less than one that is held elsewhere.
+    """
 
     def __init__(
         self,
@@ -82,7 +98,7 @@ class _CopyWalk:
         report: Report,
         line: LineWalk,
         key: Ed25519PublicKey | None,
-        held: Signed | None,
+        held: tuple[Signed | None, Signed | None],
         copied_bytes: int,
     ) -> None:
         self.where = COPY_FILE
@@ -100,8 +116,11 @@ class _CopyWalk:
             number = self._copy(f"{COPY_FILE} line {line}", signed, start < self._copied_bytes)
             if number is not None:
                 copied.add(number)
-        if self._held is not None:
-            self._copy("the checkpoint held elsewhere", self._held, True)
+        for where, held in zip(
+            (HELD_FILE, "the checkpoint held elsewhere"), self._held, strict=True
+        ):
+            if held is not None:
+                self._copy(where, held, True)
         missing = sorted(self._line.digests.keys() - copied)
         if missing and missing != [max(self._line.digests)]:
             self._report.add(
@@ -132,13 +151,30 @@ class _CopyWalk:
         return number
 
 
+def _theirs(data_dir: Path, report: Report) -> Signed | None:
+    """What the centre countersigned last, as this disk has it."""
+    if not (data_dir / HELD_FILE).exists():
+        return None
+    try:
+        theirs = read_held(data_dir)
+    except OSError as error:
+        report.add(HELD_FILE, f"cannot be read: {error}")
+        return None
+    if theirs is None:
+        report.add(HELD_FILE, "was changed: it holds no checkpoint")
+    return theirs
+
+
 def _conclude(report: Report, held: Signed | None) -> None:
-    tail = report.records - report.signed_records
-    if tail > 0:
-        report.unknown.append(
-            f"the last {tail} records are not signed yet: an accident in them is found, a"
-            " forger who also mends the mark beside a record is not"
-        )
+    for tail, what in (
+        (report.records - report.signed_records, "records"),
+        (report.desk_records - report.signed_desk_records, "desk records"),
+    ):
+        if tail > 0:
+            report.unknown.append(
+                f"the last {tail} {what} are not signed yet: an accident in them is found, a"
+                " forger who also mends the mark beside a record is not"
+            )
     if held is None:
         report.unknown.append(
             "a tail that was cut together with its checkpoints and their copy is found only"

@@ -15,15 +15,29 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from inspector.part import Verdict
 from inspector.store import layout, schema
-from inspector.store.checkpoint import FIRST, MARK_BYTES, Checkpoint, Signed, check, digest_of
+from inspector.store.checkpoint import (
+    FIRST,
+    MARK_BYTES,
+    Checkpoint,
+    Signed,
+    check,
+    digest_of,
+    read_body,
+)
 from inspector.store.errors import RecordError
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.records import Definition, ImageRecord
-from inspector.store.report import Report
+from inspector.store.report import Report, Told
 from inspector.store.rows import mark_of
 from inspector.store.stretch import read_records
 from inspector.store.tombstone import Graves
+from inspector.store.walk_edges import Edges, name_actors
 from inspector.store.walk_indexes import LineIndexes
+
+RECORDS = "records"
+"""What `Told` hears that these are …"""
+_SLICE = 2000
+"""… once in so many."""
 
 
 class LineWalk:
@@ -35,12 +49,14 @@ class LineWalk:
         report: Report,
         key: Ed25519PublicKey | None,
         images: bool,
+        told: Told,
     ) -> None:
         self.where = schema.LINE_FILE
         self._data_dir = data_dir
         self._report = report
         self._key = key
         self._images = images
+        self._told = told
         self._graves = Graves(data_dir, key)
         self._tree = Tree()
         self.end = 0  # the position that must come now; after the walk, the number of records
@@ -49,6 +65,8 @@ class LineWalk:
         self.roots: dict[int, bytes] = {}  # line size -> signed root
         self.desk_roots: dict[int, tuple[int, bytes]] = {}  # desk size -> checkpoint, root
         self._indexes: LineIndexes | None = None
+        self._edges: Edges | None = None
+        self._records = 0
         self._whole = True  # the tree so far is of every record, so its root means something
         self._understood = True  # every record so far is what one is, so the indexes must fit
 
@@ -59,20 +77,23 @@ class LineWalk:
         try:
             connection.execute("BEGIN")
             newest = connection.execute("SELECT max(position) FROM main.record").fetchone()[0]
-            last = connection.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
+            last, signed = _last_checkpoint(connection)
             first = connection.execute("SELECT position FROM record ORDER BY position LIMIT 1")
             lowest = next(iter(first.fetchone() or ()), None)
             end = 0 if newest is None else int(newest) + 1
             self._indexes = LineIndexes(
                 connection, self._report, end, self._lookup
             )  # now, for the line may go on counting
+            self._edges = Edges(connection, self._report, signed)
             connection.execute("COMMIT")
+            name_actors(connection, schema.LINE_FILE, self._report)
+            self._records = end
             if lowest is not None and lowest < 0:
                 self._report.add(f"line.db record {lowest}", "was added: the first one is 0")
             previous: Checkpoint | None = None
             digest = FIRST
             before = -1
-            for number, row in _checkpoints(connection, -1 if last is None else last):
+            for number, row in _checkpoints(connection, last):
                 if number != before + 1:
                     self._report.add(f"checkpoint {before + 1}", "was removed")
                     digest = b""
@@ -87,9 +108,10 @@ class LineWalk:
                 self._compare(checkpoint, end)
                 previous = checkpoint
             self._stretch(connection, end, None)
+            self._told(RECORDS, end, end)
             self.where = "line.db indexes"
             if self._whole and self._understood:
-                self._indexes.run()
+                self._indexes.run(self._told)
             else:
                 self._report.unknown.append(
                     "the indexes of line.db were not compared: not every record is what it was"
@@ -142,6 +164,8 @@ class LineWalk:
             self.where = f"line.db record {position}"
             self._record(position, mark, body, marks, start)
             self.end = position + 1
+            if position % _SLICE == 0:
+                self._told(RECORDS, position, self._records)
         if self.end < end:
             self._gone(self.end, end)
             self.end = end
@@ -166,6 +190,8 @@ class LineWalk:
                 self._report.add(self.where, _difference(leaf, marks, start))
                 self._whole = False
                 return
+        if self._whole and self._edges is not None:
+            self._edges.grown(self._tree)
         if mark != mark_of(leaf):
             self._misunderstood("was changed: it does not fit the mark beside it")
             return
@@ -205,6 +231,8 @@ class LineWalk:
             if not path.is_relative_to(root):
                 self._report.add(self.where, f"names an image outside the archive: {image.path!r}")
                 return
+            if path.exists() and not path.is_file():
+                raise ValueError("it is no file")  # a pipe would be waited for
             with path.open("rb") as file:
                 content = file.read(image.size + 1)
         except FileNotFoundError:
@@ -233,6 +261,20 @@ class LineWalk:
                 f"checkpoint {checkpoint.number}",
                 f"the records up to {checkpoint.line_size - 1} are not those that were signed",
             )
+
+
+def _last_checkpoint(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Number and size of the newest checkpoint; -1 and 0 where none can be read, which is said
+    when it is its turn."""
+    row = connection.execute(
+        "SELECT number, body FROM checkpoint ORDER BY number DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        return -1, 0
+    try:
+        return row[0], read_body(row[1]).line_size
+    except (RecordError, TypeError):
+        return row[0], 0
 
 
 def _checkpoints(

@@ -18,20 +18,28 @@ from inspector.store.errors import RecordError
 from inspector.store.indexes import MEND, Indexes, Row, RowsOf, tables_of
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.records import Definition, DeskRecord, Kind, LineHead
-from inspector.store.report import Report
+from inspector.store.report import Report, Told, untold
 from inspector.store.rows import Rows, mark_of
 from inspector.store.stretch import read_records
 from inspector.store.walk import LineWalk
+from inspector.store.walk_edges import name_actors
 from inspector.store.walk_projections import ProjectionWalk
 
 _SLICE = 2000
+DESK = "desk records"
+"""What `Told` hears that these are."""
 
 
 class DeskWalk:
     """One walk."""
 
     def __init__(
-        self, data_dir: Path, report: Report, line: LineWalk, projections: Iterable[Projection]
+        self,
+        data_dir: Path,
+        report: Report,
+        line: LineWalk,
+        projections: Iterable[Projection],
+        told: Told,
     ) -> None:
         self.where = schema.DESK_FILE
         self._projections = projections
@@ -39,6 +47,7 @@ class DeskWalk:
         self._data_dir = data_dir
         self._report = report
         self._line = line
+        self._told = told
         self._rows = Rows()
         self._understood = True  # every record so far is what one is, so the index must fit
 
@@ -57,13 +66,19 @@ class DeskWalk:
             self._open(opened)  # before the desk is read, so that none has come further
             connection.text_factory = bytearray  # text where a record's bytes should be shows
             connection.execute("BEGIN")
-            head = connection.execute("SELECT size, root FROM head").fetchone()
+            head = connection.execute("SELECT size, root, edge FROM head").fetchone()
             newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]
             end = 0 if newest is None else int(newest) + 1
             indexes = Indexes(tables_of(schema.DESK_INDEXES).values(), end)
             tree = self._records(connection, line, end, indexes)
-            if tree is not None and (head[:2] if head else (0, tree.root())) != (end, tree.root()):
-                self._report.add("desk.db head", "is not that of the records")
+            if tree is not None:
+                must = (end, tree.root(), b"".join(tree.edge))
+                if (head or (0, tree.root(), b"")) != must:
+                    self._report.add("desk.db head", "is not that of the records")
+                self._report.signed_desk_records = max(
+                    (size for size in self._line.desk_roots if size <= end), default=0
+                )
+            name_actors(connection, schema.DESK_FILE, self._report)
             if signed > end:
                 number = self._line.desk_roots[signed][0]
                 self._report.add(
@@ -101,7 +116,7 @@ class DeskWalk:
         """What kind each record is, by which everything of the desk is found."""
         connection.text_factory = str
         indexes.take(self._rows)
-        indexes.compare(connection, self._rows_of(connection), self._say)
+        indexes.compare(connection, self._rows_of(connection), self._say, untold)
         with suppress(sqlite3.Error):  # then the table cannot be read, which has been said
             (whole,) = connection.execute("PRAGMA integrity_check(event)").fetchone()
             if whole != "ok":
@@ -136,6 +151,7 @@ class DeskWalk:
                 self._report.desk_records += 1
             if tree.size % _SLICE == 0:
                 indexes.take(self._rows)
+                self._told(DESK, tree.size, end)
             number, root = self._line.desk_roots.get(tree.size, (-1, b""))
             if root and root != tree.root():
                 self._report.add(

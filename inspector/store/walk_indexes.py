@@ -17,7 +17,7 @@ from inspector.store import layout, schema
 from inspector.store.errors import RecordError
 from inspector.store.indexes import MEND, Indexes, Row, slices, tables_of
 from inspector.store.records import MODES, OUTCOMES, Kind, Lookup
-from inspector.store.report import Report
+from inspector.store.report import Report, Told
 from inspector.store.rows import Rows, index_rows
 from inspector.store.stretch import read_records
 
@@ -61,11 +61,11 @@ class LineIndexes:
         if position % _SLICE == 0:
             self._flush()
 
-    def run(self) -> None:
+    def run(self, told: Told) -> None:
         """Compares them all; every record must have been given."""
         self._flush()
         self._connection.text_factory = str
-        self._indexes.compare(self._connection, self._rows_of, self._say)
+        self._indexes.compare(self._connection, self._rows_of, self._say, told)
         self._owing()
         self._counts()
         for table, why in self._unread.items():

@@ -27,7 +27,7 @@ from inspector.store.checkpoint import (
 )
 from inspector.store.errors import StoreDamaged, StoreError, StoreFull, StoreStalled
 from inspector.store.keys import key_id
-from inspector.store.merkle import EMPTY_ROOT, leaf_hash
+from inspector.store.merkle import EMPTY_ROOT, leaf_hash, tree_of
 from inspector.store.resume import State
 from inspector.store.rows import Rows, mark_of, write_rows
 
@@ -61,7 +61,7 @@ class Writer:
         self._previous = state.previous
         self._signed_size = state.signed_size
         self._owed_copies = state.owed_copies
-        self._desk_seen = (state.desk_size, state.desk_root)
+        self._desk_seen = self._desk_signed = (state.desk_size, state.desk_root)
         self._records = checkpoint_records
         self._seconds = checkpoint_s
         self._busy_s = busy_s
@@ -116,12 +116,12 @@ class Writer:
         return [(row[0], row[1]) for row in rows.index.get("verdict", ())]
 
     def checkpoint(self) -> None:
-        """Signs what is durable, if anything is new since the last checkpoint.
+        """Signs what is durable here and at the desk, if anything is new since the last checkpoint.
 
         Raises:
             StoreFull, StoreStalled, StoreError: it could not be stored.
         """
-        if self.size == self._signed_size:
+        if self.size == self._signed_size and not self._desk_is_new():
             return
         try:
             self._begin()
@@ -133,8 +133,10 @@ class Writer:
         self._signed(signed)
 
     def idle(self) -> None:
-        """What can be done while no part comes: an overdue checkpoint."""
-        if self._is_due(self.size):
+        """What can be done while no part comes: an overdue checkpoint, also of what the desk wrote
+        meanwhile."""
+        overdue = time.monotonic() - self._unsigned_since >= self._seconds
+        if self._is_due(self.size) or (overdue and self._desk_is_new()):
             self.checkpoint()
 
     def wal_bytes(self) -> int:
@@ -216,6 +218,7 @@ class Writer:
         self._number += 1
         self._previous = digest_of(signed.body)
         self._signed_size = self.size
+        self._desk_signed = self._desk_seen
         self._marks = b""
         self._unsigned_since = time.monotonic()
         self._owed_copies.append(signed)
@@ -230,12 +233,19 @@ class Writer:
         except OSError as error:  # the ledger has it; the copy is tried again with the next
             self.trouble = f"{self._data_dir}: checkpoint not copied: {error.strerror}"
 
+    def _desk_is_new(self) -> bool:
+        """Whether the desk has records that no checkpoint signs; a line without any signs none."""
+        return self.size > 0 and self._desk_head() != self._desk_signed
+
     def _desk_head(self) -> tuple[int, bytes]:
         try:
             if self._desk is None:
                 self._desk = schema.open_reader(self._data_dir / schema.DESK_FILE, busy_s=0.05)
-            row = self._desk.execute("SELECT size, root FROM head").fetchone()
-            self._desk_seen = (row[0], row[1]) if row else (0, EMPTY_ROOT)
+            row = self._desk.execute("SELECT size, edge, root FROM head").fetchone()
+            if row is None:
+                self._desk_seen = (0, EMPTY_ROOT)
+            elif tree_of(*row) is not None:  # else it is spoiled, and would be signed for ever
+                self._desk_seen = (row[0], row[2])
         except (sqlite3.Error, StoreError):
             self._desk = None  # the line goes on without the desk; it signs what it saw last
         return self._desk_seen

@@ -23,7 +23,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from inspector.config import Sync
-from inspector.store.checkpoint import Signed, read_body
+from inspector.store.checkpoint import HELD_FILE, Signed, read_body
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import StoreDamaged
 from inspector.store.files import write_whole
@@ -43,8 +43,6 @@ from inspector.sync.tail import Spoilt, Tail
 
 PRINCIPAL = "sync"
 ALARM = "sync.alarm"
-HELD_FILE = "checkpoints/centre.json"
-"""The newest checkpoint that the centre countersigned; `verify` holds the ledger against it."""
 RECORDS = 8192
 RAW = 1 << 20
 """A segment holds at most so many records and about so many bytes of them."""

@@ -89,6 +89,47 @@ def test_the_line_signs_what_the_desk_wrote(tmp_path: Path) -> None:
     assert any("signed 5 records, 4 are here" in str(problem) for problem in report.problems)
 
 
+def test_the_line_signs_what_the_desk_writes_while_no_part_comes(tmp_path: Path) -> None:
+    """A hold or a signature of the night is signed by a line that stands (I4)."""
+    with (
+        LineLedger.open(tmp_path, station="s1", checkpoint_s=0, idle_s=0.01) as ledger,
+        DeskLedger.open(tmp_path) as desk,
+    ):
+        ledger.add_verdict(sample_verdict(1))
+        ledger.commit()
+        for n in range(3):
+            desk.add("signature", {"n": n}, "user:7")
+        deadline = time.monotonic() + 30
+        while verify(tmp_path).signed_desk_records < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        report = verify(tmp_path)
+        assert report.ok and report.signed_desk_records == 3, str(report)
+        signed = report.checkpoints
+        ledger.checkpoint()
+        assert verify(tmp_path).checkpoints == signed, "it signed again what was signed"
+    assert verify(tmp_path).checkpoints == signed
+
+
+def test_a_spoiled_edge_is_not_gone_on_from(tmp_path: Path) -> None:
+    """The root of the next record would be another, and the line would sign it."""
+    with DeskLedger.open(tmp_path) as desk:
+        for n in range(5):
+            desk.add("note", {"n": n}, "user:7")
+        spoils = ("edge = zeroblob(length(edge))", "edge = x'00'", "edge = NULL", "root = x'00'")
+        for spoiled in spoils:
+            with closing(sqlite3.connect(tmp_path / "desk.db")) as connection, connection:
+                connection.execute(f"UPDATE head SET {spoiled}")
+            desk.add("note", {}, "user:7")
+        with closing(sqlite3.connect(tmp_path / "desk.db")) as connection, connection:
+            connection.execute("UPDATE head SET edge = NULL, root = zeroblob(32)")
+        with pytest.raises(StoreDamaged, match="not those that its head was made of"):
+            desk.add("note", {}, "user:7")
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        ledger.add_verdict(sample_verdict(1))
+    (problem,) = verify(tmp_path).problems
+    assert problem.where == "desk.db head"
+
+
 def test_a_head_that_does_not_fit_is_not_written_over(tmp_path: Path) -> None:
     with DeskLedger.open(tmp_path) as desk:
         desk.add("note", {}, "user:7")

@@ -69,6 +69,9 @@ def test_what_came_is_sealed_and_stays_what_it_was(tmp_path: Path) -> None:
         ("DELETE FROM sample WHERE position = 2", "are 2; the desk has sealed 3"),
         ("DELETE FROM tag", "were changed"),
         ("DROP TABLE sample", "cannot be read"),
+        ("INSERT INTO sample VALUES (0, 1, 1, 1.0, 0, 'x')", "has a sample before the first one"),
+        ("UPDATE sealed SET last = 9", "says that 9 samples is sealed; the desk has sealed 3"),
+        ("DELETE FROM sealed", "says that nothing is sealed; the desk has sealed 3"),
     ],
 )
 def test_a_sample_that_is_not_what_it_was_is_found(
@@ -84,6 +87,25 @@ def test_a_sample_that_is_not_what_it_was_is_found(
     db.close()
     report = verify(tmp_path)
     assert not report.ok and problem in str(report.problems[0]), str(report)
+
+
+def test_samples_that_a_seal_passes_over_are_found(tmp_path: Path) -> None:
+    with LineLedger.open(tmp_path, station="s1") as line:
+        line.add_verdict(sample_verdict(1))
+    now = [T0]
+    tags = Tags(tmp_path, utc_ns=lambda: now[0])
+    tags.add([sample("t", 1.0, 0)], "scada")  # the first add seals at once
+    now[0] += S
+    tags.add([sample("t", 2.0, 1), sample("t", 3.0, 2)], "scada")
+    db = sqlite3.connect(tmp_path / "tags.db")
+    db.execute("UPDATE sealed SET last = 3")
+    db.commit()
+    db.close()
+    now[0] += 61 * S
+    tags.add([sample("t", 4.0, 3)], "scada")
+    tags.close()
+    (problem,) = verify(tmp_path).problems
+    assert str(problem) == "tags.db samples 2 to 3: were never sealed"
 
 
 def test_a_file_that_is_gone_is_found(tmp_path: Path) -> None:

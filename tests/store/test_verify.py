@@ -25,7 +25,7 @@ from inspector.store import (
 )
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.checkpoint import read_copies
-from inspector.store.merkle import leaf_hash
+from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.rows import mark_of
 
 PARTS = 60
@@ -285,6 +285,11 @@ def test_a_tail_cut_with_all_its_traces_is_found_by_what_is_held_elsewhere(
             if row[0] < 1
         ]
         line.execute("DELETE FROM checkpoint WHERE number >= ?", (len(kept),))
+        (size,) = line.execute("SELECT length(marks) / 8 FROM checkpoint").fetchone()
+        tree = Tree()
+        for (body,) in line.execute("SELECT body FROM record ORDER BY position LIMIT ?", (size,)):
+            tree.append(leaf_hash(body))
+        line.execute("UPDATE edge SET size = ?, edge = ?", (size, b"".join(tree.edge)))
         copy = folder / "checkpoints" / "line.jsonl"
         copy.write_bytes(b"".join(copy.read_bytes().splitlines(keepends=True)[: len(kept)]))
         (folder / "desk.db").unlink()

@@ -18,6 +18,7 @@ from inspector.part import Batch
 from inspector.store import DeskLedger, ImageRecord, LineLedger, rebuild_index, verify
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.indexes import Indexes, tables_of
+from inspector.store.report import Told
 from inspector.store.schema import DESK_INDEXES, LINE_INDEXES, create_indexes
 from inspector.store.walk_indexes import LineIndexes
 
@@ -237,16 +238,16 @@ def test_what_the_line_writes_during_the_walk_is_no_difference(
             ledger.add_verdict(verdict)
             ledger.add_gate(decision)
         ledger.commit()
-        compare: Callable[[LineIndexes], None] = LineIndexes.run
+        compare: Callable[[LineIndexes, Told], None] = LineIndexes.run
 
-        def goes_on(indexes: LineIndexes) -> None:
+        def goes_on(indexes: LineIndexes, told: Told) -> None:
             for verdict, decision in zip(verdicts[10:], unheard[10:], strict=True):
                 ledger.add_verdict(verdict)
                 ledger.add_gate(decision)
             for verdict in verdicts[:5]:
                 ledger.add_gate(sample_gate(verdict))
             ledger.commit()
-            compare(indexes)
+            compare(indexes, told)
 
         monkeypatch.setattr(LineIndexes, "run", goes_on)
         assert not _found(tmp_path)
