@@ -13,6 +13,8 @@ from pathlib import Path
 STA_UNSYNC = 0x40
 TIME_ERROR = 5
 """From ``<sys/timex.h>``: the status bit, and the state, of a clock that nobody disciplines."""
+STA_NANO = 0x2000
+"""The status bit that says that ``offset`` is in ns and not in µs."""
 ASK_EVERY_NS = 1_000_000_000
 
 
@@ -44,6 +46,8 @@ class UtcClock:
         self.boot_id = boot_id()
         self.error_us = 0
         """The kernel's estimate of how wrong UTC is, in µs."""
+        self.offset_us = 0
+        """How far NTP or PTP last found UTC off, as far as the kernel has still to correct it."""
 
     @property
     def known_synced(self) -> bool:
@@ -57,6 +61,7 @@ class UtcClock:
             timex = _Timex()
             state = self._libc.adjtimex(ctypes.byref(timex))
             self.error_us = timex.esterror
+            self.offset_us = timex.offset // (1000 if timex.status & STA_NANO else 1)
             kernel = 0 <= state < TIME_ERROR and not timex.status & STA_UNSYNC
             self._synced = self._trusted or kernel
         return self._synced

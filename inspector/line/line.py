@@ -35,6 +35,8 @@ from inspector.line.modes import PERMITS, Modes
 from inspector.line.outputs import Outputs
 from inspector.line.periods import Periods
 from inspector.line.restart import BACKFILL, gap_before, parts_of, undecided
+from inspector.line.timekeeper import KIND as TIMES
+from inspector.line.timekeeper import Timekeeper
 from inspector.line.tolerated import Tolerated
 from inspector.line.tracking import Update, Zone
 from inspector.line.verdicts import Verdicts, stream_of
@@ -85,6 +87,8 @@ class Line:
         self.plan = Plan(job)
         self.modes = Modes(station.mode)
         self.clock = UtcClock(station.clock == "trusted")
+        self.timekeeper = Timekeeper(self.clock)
+        self.ledger.add_event(TIMES, "line", **(self.timekeeper.look() or {}))
         self.alarms = Alarms()
         self.stop = Stop(station.stop)
         self.counters = Counters()

@@ -96,9 +96,13 @@ def _figures(line: Line) -> dict[str, float]:
             "ledger_records_total": line.ledger.size,
             "ledger_wal_bytes": line.ledger.wal_bytes,
             "images_written_total": images.written,
-            "images_dropped_total": images.overflowed + images.no_space + images.failed,
+            'images_dropped_total{reason="queue_full"}': images.overflowed,
+            'images_dropped_total{reason="no_space"}': images.no_space,
+            'images_dropped_total{reason="failed"}': images.failed,
             "images_waiting": images.waiting,
-            "utc_error_us": line.clock.error_us,
+            "clock_synchronised": float(line.clock.known_synced),
+            "clock_offset_seconds": line.clock.offset_us / 1e6,
+            "clock_error_seconds": line.clock.error_us / 1e6,
             "model_cpu_seconds_total": onnx.spent.ns / 1e9,
         }
     )

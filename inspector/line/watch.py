@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from inspector.display import AlarmCode
+from inspector.line import timekeeper
 from inspector.line.gate import HUNG_NS
 from inspector.line.inputs import FINE
 from inspector.line.modes import INDEX
@@ -120,6 +121,7 @@ def look_around(line: Line) -> None:
     if now_ns - line.looked_ns > LOOK_NS:
         line.looked_ns = now_ns
         _look_at_store(line)
+        _look_at_clock(line)
         _reconcile(line, now_ns)
         line.plan.forget_before(min(line.matching.parts, default=line.matching.newest))
     for image in line.archive.written():
@@ -143,6 +145,15 @@ def _look_at_store(line: Line) -> None:
     detail = trouble or f"{free_mb} MB left"
     line.alarms.holds(AlarmCode.DISK_FULL, full or bool(trouble), detail)
     line.verdicts.store_ok = not full and not trouble
+
+
+def _look_at_clock(line: Line) -> None:
+    if (told := line.timekeeper.look()) is not None:
+        line.ledger.add_event(timekeeper.KIND, "line", **told)
+        if jumped_us := told["jumped_us"]:
+            line.alarms.happened(AlarmCode.CLOCK, timekeeper.words_of(jumped_us), key="jump")
+    lost = line.timekeeper.lost
+    line.alarms.holds(AlarmCode.CLOCK, lost, "nobody disciplines UTC any more", stops=False)
 
 
 def _reconcile(line: Line, now_ns: int) -> None:

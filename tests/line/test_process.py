@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from inspector.bus import CommandClient, run_dir
 from inspector.display import DisplayReader, Message, Topic
 from inspector.identity import Action, Principal, Role
+from inspector.line.clock import boot_id
 from inspector.part import GateAction, Outcome
 from inspector.registers import Action as Tell
 from inspector.registers import StationBit
@@ -177,6 +178,8 @@ def test_every_part_gets_a_durable_verdict_and_then_its_permit(plc, station) -> 
     station.stop()
     report = verify(station.data)
     assert report.ok, str(report)
+    clock = station.events("clock")[-1].body  # with it the times of all that follows are read
+    assert clock["boot"] == boot_id() and clock["synchronised"] is True
 
 
 def test_a_lost_picture_is_an_error_and_its_part_is_rejected(plc, station) -> None:

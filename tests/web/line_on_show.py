@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from inspector.display import Alarm, AlarmCode, Counts, Display, Health, State, Status
+from inspector.line.counters import STAGES, Counters
 from inspector.part import Finding, Mode, Outcome, Pixels, Times, Verdict, new_part_id
 
 BLOCK = 40
@@ -84,6 +85,7 @@ def main() -> None:
     wished: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, frame: wished.append(number))
     part = passed = rejected_parts = 0
+    counters = Counters()
     last = next_beat = time.monotonic()
     while True:
         now = time.monotonic()
@@ -107,6 +109,8 @@ def main() -> None:
             if files:
                 frames["code"] = np.ascontiguousarray(pixels[340:480, 240:430])
             display.show(verdict(part, rejected, picture), frames, counts, "Shower gel 250 ml")
+            for stage in STAGES:
+                counters.stages[stage].add(12_000_000)
         if now >= next_beat:
             next_beat = now + 0.2
             display.beat(
@@ -133,12 +137,15 @@ def main() -> None:
                         Health("clock", "clock", State.OK, "NTP"),
                     ),
                     alarms=(Alarm(given.alarm, "side"),) if given.alarm else (),
-                    figures={
+                    figures=counters.figures()
+                    | {
                         'frames_total{camera="side"}': part,
                         "queue": 0.0,
                         'plc_signal{name="air_ok"}': 1.0,
                         'plc_signal{name="bin_full"}': 1.0,
                         "gate_triggers_total": part,
+                        'camera_lost_frames{view="side"}': 3.0,
+                        'camera_temperature_c{view="side"}': 38.0,
                     },
                 )
             )

@@ -10,10 +10,12 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from inspector.display import Display, Topic, unpack
+from inspector.line.counters import STAGES
 from inspector.part import Outcome
 
 Line = Callable[..., "Popen[bytes]"]
@@ -68,7 +70,7 @@ def test_metrics_are_the_lines_figures(web: Any, line: Line) -> None:
         "inspector_line_up 1.0",
         "inspector_ready 1.0",
         'inspector_batch_parts_total{outcome="passed"} 16.0',
-        'inspector_latency_seconds{quantile="p99"} 0.0246',
+        'inspector_latency_seconds{quantile="0.99"} 0.0246',
         'inspector_healthy{kind="plc",name="plc"} 1.0',
         'inspector_alarm{code="jam"} 1.0',
         'inspector_batch_parts_total{outcome="rejected"} 4.0',
@@ -76,6 +78,35 @@ def test_metrics_are_the_lines_figures(web: Any, line: Line) -> None:
         "inspector_queue 0.0",
     ):
         assert row in text, text
+
+
+def test_each_stage_is_a_histogram_in_seconds_and_every_name_as_prometheus_wants_it(
+    web: Any, line: Line
+) -> None:
+    """Base units, ``_total`` behind what only grows, buckets that end with the count."""
+    line("--rate", "50", "--parts", "20")
+    counted = 'inspector_stage_seconds_count{stage="total"} 20.0'
+    until(lambda: counted in get(f"{web.url}metrics")[2], 30)
+    families = {f.name: f for f in text_string_to_metric_families(get(f"{web.url}metrics")[2])}
+    stages = families["inspector_stage_seconds"]
+    assert stages.type == "histogram"
+    for stage in STAGES:
+        rows = [s for s in stages.samples if s.labels["stage"] == stage]
+        buckets = {float(s.labels["le"]): s.value for s in rows if s.name.endswith("_bucket")}
+        assert buckets[0.01] == 0 and buckets[0.015] == buckets[float("inf")] == 20
+        assert list(buckets.values()) == sorted(buckets.values())
+        values = {s.name.rsplit("_", 1)[1]: s.value for s in rows}
+        assert values["count"] == 20 and values["sum"] == pytest.approx(20 * 0.012)
+    for name, family in families.items():
+        assert not name.endswith(("_ms", "_us", "_mb", "_c")), name
+        ends = all(s.name.endswith("_total") for s in family.samples)
+        assert family.type != "counter" or ends, name
+        assert family.documentation
+    assert families["inspector_camera_lost_frames"].type == "counter"
+    assert families["inspector_camera_temperature_celsius"].type == "gauge"
+    assert {s.labels["quantile"] for s in families["inspector_latency_seconds"].samples} == {
+        "0.5", "0.95", "0.99", "1",
+    }  # fmt: skip
 
 
 def test_a_lost_line_has_no_figures(web: Any) -> None:
