@@ -290,17 +290,21 @@ class PlcGate:
 
     def _join(self, status: PlcStatus) -> None:
         """Begin, or begin again, with a PLC whose state has just been read."""
-        ahead = status.acknowledged - self._acknowledged & U32
-        lost = ahead > (self._sequence - self._acknowledged & U32)
+        ahead = _decisions(self._acknowledged, status.acknowledged)
+        lost = ahead > _decisions(self._acknowledged, self._sequence)
         if status.run == self._run and not lost:
             return
-        for order in (*self._sent, *self._waiting):
-            if order.run != status.run or order in self._sent:
-                self._end(order, 0)
-        self._waiting = deque(o for o in self._waiting if not o.settled)
+        held, self._waiting = (*self._sent, *self._waiting), deque()
         self._sent.clear()
-        self._decided.clear()
+        for order in held:
+            # What was sent counts as lost, but a permit may stand there that must be taken back.
+            if order.run == status.run and (not order.sequence or order.action is Action.REVOKE):
+                order.sequence = 0
+                self._waiting.append(order)
+            else:
+                self._end(order, 0)
         if status.run != self._run:
+            self._decided.clear()
             self._refused.clear()
         self._run = status.run
         self._sequence = self._acknowledged = status.acknowledged
@@ -328,20 +332,21 @@ class PlcGate:
         if order.sequence == 0:
             order.action, order.reason = Action.REJECT, reason
             return
-        revoke = _Order(
-            order.run, part, Action.REVOKE, reason, order.deadline_ns, time.monotonic_ns()
-        )
+        # A belt that stands has let the permit's deadline pass, and the part is still to come.
+        now_ns = time.monotonic_ns()
+        deadline_ns = max(order.deadline_ns, now_ns)
+        revoke = _Order(order.run, part, Action.REVOKE, reason, deadline_ns, now_ns)
         self._waiting.append(revoke)
         self._decided[part] = revoke
 
     def _fill(self, now_ns: int) -> None:
         """Put waiting orders into slots whose decision has been acknowledged."""
-        while self._waiting and self._sequence - self._acknowledged & U32 < DECISIONS:
+        # The plain difference counts 0 too, which is no decision: at the wrap its slot stays out.
+        while self._waiting and _after(self._sequence) - self._acknowledged & U32 <= DECISIONS:
             order = self._waiting.popleft()
             if order.action is Action.PERMIT and now_ns > order.deadline_ns:
                 order.action, order.reason = Action.REJECT, GateReason.LATE
-            self._sequence = self._sequence + 1 & U32 or 1
-            order.sequence = self._sequence
+            order.sequence = self._sequence = _after(self._sequence)
             decision = Decision(order.sequence, order.part, order.action, order.reason)
             self._ring[(order.sequence - 1) % DECISIONS] = decision.pack()
             self._sent.append(order)
@@ -349,7 +354,7 @@ class PlcGate:
     def _settle(self, status: PlcStatus) -> None:
         """Take what the PLC said."""
         now_ns = time.monotonic_ns()
-        progress = status.acknowledged - self._acknowledged & U32
+        progress = _decisions(self._acknowledged, status.acknowledged)
         if progress > len(self._sent):
             raise LinkLost("the PLC acknowledges what was never decided; is there another master?")
         self._acknowledged = status.acknowledged
@@ -363,15 +368,20 @@ class PlcGate:
             self._due_ns = min(self._due_ns, now_ns + left_ns)
 
     def _give_up(self, now_ns: int) -> None:
-        """Report what is too late to matter; what was written stays in its slot."""
-        for order in self._sent:
-            if now_ns > order.deadline_ns + GRACE_NS:
+        """Report what is too late; what was written stays in its slot. A permit that was not sent
+        is none, but one that was is never left standing: to take it back is tried for ever."""
+        late_ns = now_ns - GRACE_NS
+        for order in (*self._sent, *self._waiting):
+            if order.deadline_ns < late_ns:
                 self._end(order, 0)
-        while self._waiting and now_ns > self._waiting[0].deadline_ns + GRACE_NS:
-            self._end(self._waiting.popleft(), 0)
+        if self._waiting:
+            self._waiting = deque(
+                o for o in self._waiting if o.deadline_ns >= late_ns or o.action is Action.REVOKE
+            )
 
     def _end(self, order: _Order, acknowledged_ns: int) -> None:
-        if order.settled:
+        """Tell what became of ``order``, once; of a revoke that was given up and heard, twice."""
+        if order.settled and not (acknowledged_ns and order.action is Action.REVOKE):
             return
         order.settled = True
         self._events.append(
@@ -399,6 +409,16 @@ class PlcGate:
                 )  # fmt: skip
         self._up = False
         self._master.close()
+
+
+def _after(sequence: int) -> int:
+    """The decision that follows; 0 is no decision, so the wrap leaves it out."""
+    return sequence + 1 & U32 or 1
+
+
+def _decisions(after: int, upto: int) -> int:
+    """How many decisions there are from the one after ``after`` up to ``upto``."""
+    return (upto - after & U32) - (upto < after)
 
 
 def _understand(status: PlcStatus) -> None:

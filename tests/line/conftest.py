@@ -25,6 +25,7 @@ from inspector.registers import (
     STATION_BLOCK,
     STATION_REGISTERS,
     TRIGGERS,
+    U32,
     Action,
     Decision,
     StationBit,
@@ -184,9 +185,9 @@ class Plc:
             return
         by_sequence = {d.sequence: d for d in decisions if d}
         acknowledged = self.status.acknowledged
-        while decision := by_sequence.get(acknowledged + 1):
+        while decision := by_sequence.get(acknowledged + 1 & U32 or 1):
             self.obeyed.append(decision)
-            acknowledged += 1
+            acknowledged = decision.sequence
         self.status = replace(self.status, acknowledged=acknowledged)
 
 
