@@ -27,6 +27,7 @@ from inspector.line.changeover import Job, Judgement, Plan
 from inspector.line.clock import UtcClock
 from inspector.line.connected import Connected
 from inspector.line.counters import Counters, Reconciler
+from inspector.line.eye import Eye
 from inspector.line.gate import Gate, Link, Seen, Told
 from inspector.line.inputs import Inputs
 from inspector.line.judges import Judges
@@ -127,10 +128,7 @@ class Line:
         """When each camera that is connected was last heard."""
         self.last_part_ns = 0
         self.looked_ns = 0
-        self.free_counter = 0
-        travel_ns = round(travel.gate_mm / travel.speed_mm_s * 1e9 - travel.lead_ms * 1e6)
-        # Who only watches has all the time that it takes.
-        self._travel_ns = travel_ns if station.output is not None else 60_000_000_000
+        self.eye = Eye(station.cameras[0], travel, gated=station.output is not None)
         self._judge_ns = 0
         self._hurries = False
         """A part waits for its trigger to be told."""
@@ -189,14 +187,16 @@ class Line:
 
     def _count(self, frame: Frame) -> None:
         """Without a PLC the first camera's edges are the authority; each is a part."""
-        if frame.view != self.station.cameras[0].name:
+        if frame.view != self.eye.view:
             return
-        for number in range(self.free_counter + 1, self.matching.number(frame) + 1):
-            self.matching.trigger(number, frame.host_ns, frame.host_ns + self._travel_ns)
-            self.counters.triggered(frame.host_ns)
-            self.free_counter = number
-            if self.halted:
-                self.gate.refuse(self.run or 0, (number,), GateReason.TRACKING)
+        counted = self.eye.see(self.matching.number(frame), frame)
+        for number in counted.numbers:
+            self.matching.trigger(number, counted.trigger_ns, counted.deadline_ns)
+            self.counters.triggered(counted.trigger_ns)
+        if counted.why:
+            self.alarms.happened(AlarmCode.TRACKING_LOST, counted.why, key="pitch")
+        if refused := counted.numbers if self.halted else counted.refused:
+            self.gate.refuse(self.run or 0, refused, GateReason.TRACKING)
         self.last_part_ns = frame.host_ns
 
     # The gate.
@@ -211,7 +211,8 @@ class Line:
                 self.periods.told(event, self.run)
             elif isinstance(event, Link):
                 self.linked = event.up
-                self.alarms.holds(AlarmCode.PLC_LOST, not event.up, event.why)
+                code = AlarmCode.PLC_LOST if self.station.plc is not None else AlarmCode.OTHER
+                self.alarms.holds(code, not event.up, event.why, key="gate")
                 self.ledger.add_event("gate_link", "line", up=event.up, why=event.why)
 
     def _plc(self, status: PlcStatus, at_ns: int, said_ready: bool) -> None:

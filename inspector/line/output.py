@@ -1,15 +1,18 @@
 """Gates without a PLC: one digital output, timed by the part's travel; or none at all.
 
 Enters: decisions, as every gate takes them. Leaves: the output's level, high while a permitted part
-is at the gate. Imports ``line/gate.py``, config and registers; ``process.py`` opens it.
+is at the gate; two more, for the conveyor and the by-pass beacon, where they are wired. Imports
+``line/gate.py``, config and registers; ``process.py`` opens it, and drivers (``driver.py``) may.
 
-The resting level is low, and low rejects: a dead process, a cut wire and an unknown part all end
-in the reject bin. There is no acknowledgement to wait for: a decision that was scheduled before its
-deadline has been heard.
+The resting level is low, and low rejects: a cut wire and an unknown part end in the reject bin, and
+so does all that comes once the process is dead, for its supervisor then writes the level. There is
+no acknowledgement to wait for: a decision that was scheduled before its deadline has been heard,
+unless the output does not take its level.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -17,14 +20,19 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from inspector.line.gate import HUNG_NS, NEVER_NS, REMEMBERED, GateEvent, Told
+from inspector.config import Station
+from inspector.line.gate import HUNG_NS, NEVER_NS, REMEMBERED, GateEvent, Link, Told
 from inspector.registers import Action, GateReason, StationBit
 
 TICK_S = 0.2
 """The thread looks at least this often whether the line still lives."""
 
 
-def write_level(path: Path) -> Callable[[bool], None]:
+Write = Callable[[bool], None]
+"""Sets a line's level, high or low. It may raise what it likes: the line is then not set."""
+
+
+def write_level(path: Path) -> Write:
     """Writes ``1`` or ``0`` to ``path``, such as a GPIO line's ``value``. Raises ``OSError``."""
     handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
 
@@ -34,19 +42,54 @@ def write_level(path: Path) -> Callable[[bool], None]:
     return write
 
 
+def timed(
+    station: Station, write: Write, conveyor: Write | None = None, beacon: Write | None = None
+) -> OutputGate:
+    """The gate of ``station`` on an output that ``write`` sets."""
+    assert station.output is not None
+    lead_ns = round(station.travel.lead_ms * 1e6)
+    window_ns = round(station.output.window_ms * 1e6)
+    return OutputGate(write, lead_ns, window_ns, conveyor=conveyor, beacon=beacon)
+
+
+class _Wire:
+    """One line, and what it was set to last: None where it did not take it."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._level: bool | None = None
+
+    def set(self, level: bool) -> str:
+        """Why it does not take ``level``; empty when it has it."""
+        if level == self._level:
+            return ""
+        self._level = None
+        try:
+            self._write(level)
+        except Exception as error:  # a driver that breaks must not leave the gate as it stands
+            return str(error) or type(error).__name__
+        self._level = level
+        return ""
+
+
 class OutputGate:
     """A gate on one output. Tracked by time: the belt has one speed, or stands."""
 
     def __init__(
         self,
-        write: Callable[[bool], None],
+        write: Write,
         lead_ns: int,
         window_ns: int,
         hung_ns: int = HUNG_NS,
+        conveyor: Write | None = None,
+        beacon: Write | None = None,
     ) -> None:
         """``lead_ns`` after its deadline a part is at the gate; ``window_ns`` is how long it takes
-        to pass, half before and half after."""
-        self._write = write
+        to pass, half before and half after. ``conveyor`` is high while the belt may run, ``beacon``
+        while parts go by uninspected."""
+        self._gate = _Wire(write)
+        self._conveyor = _Wire(conveyor or (lambda level: None))
+        self._beacon = _Wire(beacon or (lambda level: None))
         self._lead_ns, self._half_ns, self._hung_ns = lead_ns, window_ns // 2, hung_ns
         self._lock = threading.Condition()
         self._plan: OrderedDict[int, tuple[int, bool]] = OrderedDict()
@@ -54,10 +97,14 @@ class OutputGate:
         self._refused: OrderedDict[int, GateReason] = OrderedDict()
         self._events: deque[GateEvent] = deque()
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._ready = self._closing = False
+        self._bits = StationBit(0)
+        self._closing = False
         self._alive_ns = 0
-        self._level = False
-        write(False)
+        self._broken = ""
+        """Why a line does not take its level."""
+        if why := self._gate.set(False):
+            raise OSError(f"the gate's output does not take its level: {why}")
+        self._tell(Link(True))
         self._thread = threading.Thread(target=self._work, name="gate", daemon=True)
         self._thread.start()
 
@@ -74,7 +121,8 @@ class OutputGate:
             if action is Action.PERMIT and now_ns > deadline_ns:
                 action, reason = Action.REJECT, GateReason.LATE
             self._plan[part] = (deadline_ns + self._lead_ns, action is Action.PERMIT)
-            self._tell(Told(run, part, action, reason, now_ns, deadline_ns, now_ns))
+            heard_ns = 0 if self._broken else now_ns
+            self._tell(Told(run, part, action, reason, now_ns, deadline_ns, heard_ns))
             self._lock.notify()
 
     def refuse(self, run: int, parts: Iterable[int], reason: GateReason) -> None:
@@ -98,7 +146,7 @@ class OutputGate:
     def show(self, bits: StationBit, mode: int) -> None:
         """Without *ready* the output stays low."""
         with self._lock:
-            self._ready = StationBit.READY in bits
+            self._bits = bits
             self._lock.notify()
 
     def alive(self, at_ns: int) -> None:
@@ -123,7 +171,7 @@ class OutputGate:
         return NEVER_NS
 
     def close(self) -> None:
-        """Low, and no more."""
+        """Low, and no more. The conveyor stays as it was asked for."""
         with self._lock:
             self._closing = True
             self._lock.notify()
@@ -137,13 +185,25 @@ class OutputGate:
             while not self._closing:
                 now_ns = time.monotonic_ns()
                 level, until_ns = self._due(now_ns)
-                if not self._ready or now_ns - self._alive_ns > self._hung_ns:
-                    level = False
-                if level != self._level:
-                    self._level = level
-                    self._write(level)
+                judging = StationBit.READY in self._bits and self._lives(now_ns)
+                self._set(level and judging)
                 self._lock.wait(min(TICK_S, max(0.0, (until_ns - now_ns) / 1e9)))
-            self._write(False)
+            self._set(False)
+
+    def _lives(self, now_ns: int) -> bool:
+        return now_ns - self._alive_ns <= self._hung_ns
+
+    def _set(self, level: bool) -> None:
+        """Every line to its level; one that does not take it is tried again in the next round."""
+        whys = (
+            self._gate.set(level),
+            self._conveyor.set(StationBit.STOP not in self._bits),
+            self._beacon.set(StationBit.BYPASS in self._bits),
+        )
+        why = next(filter(None, whys), "")
+        if bool(why) != bool(self._broken):
+            self._tell(Link(not why, why and f"an output does not take its level: {why}"))
+        self._broken = why
 
     def _due(self, now_ns: int) -> tuple[bool, int]:
         """The level now, as the plan wants it, and when it may change."""
@@ -164,6 +224,14 @@ class OutputGate:
     def _tell(self, event: GateEvent) -> None:
         self._events.append(event)
         os.eventfd_write(self._event, 1)
+
+
+def let_fall(path: Path) -> None:
+    """Sets the output at ``path`` low for a process that has ended and cannot. Never waits."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "wb", buffering=0) as output:
+            output.write(b"0\n")
 
 
 class NoGate:

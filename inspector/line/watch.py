@@ -56,7 +56,8 @@ def ready(line: Line) -> bool:
         return False
     if line.inputs.unknown:
         return False
-    if line.station.plc is not None and not (line.linked and line.run is not None):
+    gated = line.station.plc is not None or line.station.output is not None
+    if gated and not (line.linked and line.run is not None):
         return False
     return mode is Mode.BYPASS or line.heard_ns.keys() >= set(line.plan.newest.views)
 
@@ -93,7 +94,7 @@ def heed(line: Line) -> None:
     line.alarms.holds(AlarmCode.ESTOP, not now & Signal.ESTOP_CLEAR)
     line.alarms.holds(AlarmCode.JAM, bool(now & Signal.JAM))
     if line.halted:
-        travel, newest = line.station.travel, line.free_counter
+        travel, newest = line.station.travel, line.eye.newest
         oldest = max(1, newest - int(travel.gate_mm / travel.pitch_min_mm))
         line.gate.refuse(line.run or 0, range(oldest, newest + 1), GateReason.TRACKING)
 

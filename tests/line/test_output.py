@@ -1,4 +1,4 @@
-"""The gate on one digital output: a real file takes the level, as a GPIO's value would."""
+"""The gate on one digital output (I2): a real file takes the level, as a GPIO's value would."""
 
 from __future__ import annotations
 
@@ -8,44 +8,57 @@ from pathlib import Path
 
 import pytest
 
-from inspector.line.gate import Told
-from inspector.line.output import OutputGate, write_level
+from inspector.line.gate import Link, Told
+from inspector.line.output import OutputGate, let_fall, write_level
 from inspector.registers import Action, GateReason, StationBit
 
 MS = 1_000_000
+FAR_MS = 100_000
 
 
 class Output:
-    """A gate, its level over time, and somebody who keeps the line alive."""
+    """A gate, the levels of its lines, and somebody who keeps the line alive."""
 
     def __init__(self, value: Path) -> None:
         value.write_text("1\n")
         self._value = value
-        self.changes: list[tuple[int, bool]] = []
-        write = write_level(value)
-
-        def noted(level: bool) -> None:
-            write(level)
-            self.changes.append((time.monotonic_ns(), level))
-
-        self.gate = OutputGate(noted, lead_ns=20 * MS, window_ns=40 * MS, hung_ns=300 * MS)
+        self._write = write_level(value)
+        self.others = {"conveyor": False, "beacon": False}
+        self.broken = ""
+        self.gate = OutputGate(
+            self.set, lead_ns=20 * MS, window_ns=40 * MS, hung_ns=300 * MS,
+            conveyor=lambda level: self.others.update(conveyor=level),
+            beacon=lambda level: self.others.update(beacon=level),
+        )  # fmt: skip
         self.gate.show(StationBit.READY, 0)
         self.gate.alive(time.monotonic_ns())
+        self.now_ns = time.monotonic_ns()
+
+    def set(self, level: bool) -> None:
+        if self.broken:
+            raise ValueError(self.broken)
+        self._write(level)
 
     @property
     def level(self) -> str:
         return self._value.read_text().strip()
 
-    def decide(self, part: int, action: Action, arrives_in_ms: int) -> int:
-        arrival_ns = time.monotonic_ns() + arrives_in_ms * MS
+    def decide(self, part: int, action: Action, arrives_in_ms: int) -> None:
+        arrival_ns = self.now_ns + arrives_in_ms * MS
         self.gate.decide(0, part, action, GateReason.NONE, arrival_ns - 20 * MS)
-        return arrival_ns
 
-    def highs(self) -> list[tuple[int, int]]:
-        """From when to when the output was high."""
-        rising = [at for at, level in self.changes if level]
-        falling = [at for at, level in self.changes[1:] if not level]
-        return list(zip(rising, falling, strict=False))
+    def planned(self, *in_ms: int) -> str:
+        """The level at each of these times, as it is planned now."""
+        return "".join(str(int(self.gate._due(self.now_ns + ms * MS)[0])) for ms in in_ms)
+
+    def open(self) -> None:
+        """Let a part through that is at the gate right now."""
+        self.now_ns = time.monotonic_ns()
+        self.gate._half_ns = 3_600_000 * MS
+        self.decide(1, Action.PERMIT, 60_000)
+
+    def told(self) -> list[tuple[int, Action]]:
+        return [(t.part, t.action) for t in self.gate.take() if isinstance(t, Told)]
 
 
 @pytest.fixture
@@ -58,7 +71,7 @@ def output(tmp_path: Path) -> Iterator[Output]:
 def until(
     condition: Callable[[], object], alive: Callable[[int], None] = lambda at_ns: None
 ) -> None:
-    end = time.monotonic() + 3
+    end = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         alive(time.monotonic_ns())
@@ -70,47 +83,88 @@ def test_it_rests_low_from_the_first_moment(output) -> None:
 
 
 def test_it_is_high_while_a_permitted_part_passes_and_low_for_its_neighbours(output) -> None:
-    output.decide(1, Action.REJECT, 60)
-    arrival_ns = output.decide(2, Action.PERMIT, 120)
-    output.decide(3, Action.REJECT, 180)
-    until(lambda: len(output.highs()) == 1, output.gate.alive)
-    rise, fall = output.highs()[0]
-    assert arrival_ns - 20 * MS <= rise < arrival_ns
-    assert arrival_ns < fall
-    until(lambda: output.level == "0")
-    assert [t.part for t in output.gate.take() if isinstance(t, Told)] == [1, 2, 3]
+    output.decide(1, Action.REJECT, FAR_MS)
+    output.decide(2, Action.PERMIT, FAR_MS + 60)
+    output.decide(3, Action.REJECT, FAR_MS + 120)
+    around = (FAR_MS, FAR_MS + 39, FAR_MS + 41, FAR_MS + 60, FAR_MS + 79, FAR_MS + 81)
+    assert output.planned(*around, FAR_MS + 120) == "0011100"
+    assert [part for part, _ in output.told()] == [1, 2, 3]
 
 
 def test_where_two_parts_share_the_window_the_one_that_must_not_pass_decides(output) -> None:
-    output.decide(1, Action.PERMIT, 100)
-    output.decide(2, Action.REJECT, 110)
-    time.sleep(0.16)
-    assert all(fall - rise < 15 * MS for rise, fall in output.highs())
+    output.decide(1, Action.PERMIT, FAR_MS)
+    output.decide(2, Action.REJECT, FAR_MS + 10)
+    assert output.planned(FAR_MS - 15, FAR_MS - 5, FAR_MS + 15, FAR_MS + 25) == "1000"
 
 
 def test_a_permit_is_taken_back_before_its_part_is_there(output) -> None:
-    output.decide(1, Action.PERMIT, 100)
+    output.decide(1, Action.PERMIT, FAR_MS)
     output.gate.refuse(0, [1, 2], GateReason.COMMAND)
-    output.decide(2, Action.PERMIT, 100)
-    time.sleep(0.16)
-    assert output.highs() == []
-    told = [(t.part, t.action) for t in output.gate.take() if isinstance(t, Told)]
-    assert told == [(1, Action.PERMIT), (1, Action.REVOKE), (2, Action.REJECT)]
+    output.decide(2, Action.PERMIT, FAR_MS + 5)
+    assert output.told() == [(1, Action.PERMIT), (1, Action.REVOKE), (2, Action.REJECT)]
+    assert output.planned(FAR_MS, FAR_MS + 5) == "00"
 
 
 def test_a_late_permit_is_a_reject(output) -> None:
     output.decide(1, Action.PERMIT, 5)
-    told = output.gate.take()[0]
-    assert isinstance(told, Told)
+    told = next(t for t in output.gate.take() if isinstance(t, Told))
     assert (told.action, told.reason) == (Action.REJECT, GateReason.LATE)
 
 
-def test_without_ready_or_with_a_hung_line_it_stays_low(output) -> None:
+def test_without_ready_or_with_a_hung_line_it_is_low(output) -> None:
+    output.open()
+    until(lambda: output.level == "1", output.gate.alive)
     output.gate.show(StationBit(0), 0)
-    output.decide(1, Action.PERMIT, 60)
-    time.sleep(0.1)
-    assert output.highs() == []
+    until(lambda: output.level == "0", output.gate.alive)
     output.gate.show(StationBit.READY, 0)
-    output.decide(2, Action.PERMIT, 600)  # nobody calls alive() meanwhile
-    time.sleep(0.7)
-    assert output.highs() == []
+    until(lambda: output.level == "1", output.gate.alive)
+    until(lambda: output.level == "0")  # nobody calls alive() any more
+
+
+def test_who_closes_it_leaves_it_low(output) -> None:
+    output.open()
+    until(lambda: output.level == "1", output.gate.alive)
+    output.gate.close()
+    assert output.level == "0"
+
+
+def test_an_output_that_does_not_take_its_level_is_told_and_tried_until_it_does(output) -> None:
+    """Nothing is heard meanwhile: each decision is one without acknowledgement, an alarm."""
+    assert [e.up for e in output.gate.take() if isinstance(e, Link)] == [True]
+    output.open()
+    until(lambda: output.level == "1", output.gate.alive)
+    output.broken = "the relay is gone"
+    output.gate.show(StationBit(0), 0)  # it should fall, and cannot
+    links: list[Link] = []
+
+    def link() -> bool:
+        links.extend(e for e in output.gate.take() if isinstance(e, Link))
+        return bool(links)
+
+    until(link)
+    assert not links[0].up and "the relay is gone" in links[0].why
+    output.decide(2, Action.REJECT, FAR_MS)
+    told = next(t for t in output.gate.take() if isinstance(t, Told))
+    assert told.acknowledged_ns == 0
+    assert output.level == "1"
+    output.broken = ""
+    until(lambda: output.level == "0")
+    links.clear()
+    until(link)
+    assert links[0].up
+
+
+def test_the_conveyor_stops_and_the_beacon_lights_when_the_station_says_so(output) -> None:
+    until(lambda: output.others == {"conveyor": True, "beacon": False})
+    output.gate.show(StationBit.STOP, 0)
+    until(lambda: output.others == {"conveyor": False, "beacon": False})
+    output.gate.show(StationBit.READY | StationBit.BYPASS, 4)
+    until(lambda: output.others == {"conveyor": True, "beacon": True})
+
+
+def test_the_output_of_a_dead_process_is_let_fall_and_what_is_not_there_is_left(tmp_path) -> None:
+    (tmp_path / "value").write_text("1\n")
+    let_fall(tmp_path / "value")
+    let_fall(tmp_path / "none")
+    assert (tmp_path / "value").read_text() == "0\n"
+    assert not (tmp_path / "none").exists()

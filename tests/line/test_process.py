@@ -404,7 +404,8 @@ def _gates(station: Station) -> int:
 
 @pytest.mark.slow
 def test_input_lines_of_a_camera_stop_a_gate_without_a_plc(tmp_path: Path, camera_bench) -> None:
-    """(I2) The belt stands: whatever is under way is refused, and what comes after is judged."""
+    """(I2) The belt stands: whatever is under way is refused, and what comes after is judged. Of a
+    double trigger both are refused."""
     folder = tmp_path / "station"
     folder.mkdir()
     gate = folder / "gate"
@@ -443,6 +444,11 @@ def test_input_lines_of_a_camera_stop_a_gate_without_a_plc(tmp_path: Path, camer
         pulses(2)
         until(lambda: gate.read_text().strip() == "1")
         assert _told(station, GateAction.PERMIT) == {1, 2, 3, 6, 7}
+        for _ in range(2):  # a double trigger
+            camera_bench.wire.pulse(camera_bench.wire.head)
+        pulses(1)  # where the camera was too slow for the second, its edge counter says so
+        refused = (GateAction.REVOKE, GateAction.REJECT)
+        until(lambda: {8, 9} <= set().union(*(_told(station, how) for how in refused)))
     finally:
         station.stop()
         camera_bench.wire.close()

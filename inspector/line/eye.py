@@ -1,0 +1,74 @@
+"""Without a PLC the first camera is the trigger eye, and its edges count the parts. No I/O.
+
+Enters: that camera's frames, each with the part that it is taken to show. Leaves: new parts with
+trigger time and deadline, and those that must not pass. Imports part and config; the line imports
+it.
+
+Who follows another closer than the minimum pitch is a double trigger or touches it: both are
+refused, the one before by taking its permit back. An edge without a picture was one that the
+camera ignored while it read out, so its neighbours are refused too: how near it was, nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inspector.config import Camera, Travel
+from inspector.part import Frame
+
+JITTER_NS = 2_000_000
+"""A legal pitch is not to become an illegal one by so much: cameras tell their times in turns."""
+UNTIMED_NS = 60_000_000_000
+"""Who only watches has all the time that it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What one frame of the eye has counted."""
+
+    numbers: Sequence[int]
+    """The new parts; the frame shows the last one."""
+    trigger_ns: int
+    deadline_ns: int
+    refused: Sequence[int] = ()
+    """Parts, new or older, that must not pass, …"""
+    why: str = ""
+    """… and why."""
+
+
+class Eye:
+    """Counts. One thread, the loop's, calls it."""
+
+    def __init__(self, camera: Camera, travel: Travel, gated: bool) -> None:
+        """``gated``: whether anything is told to a gate, so that parts have a deadline."""
+        self.view = camera.name
+        # A camera that runs free has no edges that could be double.
+        self._triggered = camera.source == "genicam" and camera.trigger in ("hardware", "encoder")
+        self._travel_ns = round(travel.gate_mm / travel.speed_mm_s * 1e9 - travel.lead_ms * 1e6)
+        if not gated:
+            self._travel_ns = UNTIMED_NS
+        self._pitch_ns = round(travel.pitch_min_mm / travel.speed_mm_s * 1e9) - JITTER_NS
+        self.newest = 0
+        """The number of the newest part."""
+        self._newest_ns: int | None = None
+
+    def see(self, number: int, frame: Frame) -> Counted:
+        """``frame`` came, which shows part ``number``."""
+        # By when it was exposed: a large picture is longer on its way than a part before the gate.
+        trigger_ns = frame.exposed_ns or frame.host_ns
+        numbers = range(self.newest + 1, number + 1)
+        before, before_ns = self.newest, self._newest_ns
+        if not numbers:
+            return Counted((), trigger_ns, trigger_ns + self._travel_ns)
+        self.newest, self._newest_ns = number, trigger_ns
+        refused: Sequence[int] = ()
+        why = ""
+        if self._triggered and before_ns is not None:
+            if len(numbers) > 1:
+                refused, why = range(before, number + 1), "edges without a picture between them"
+            elif trigger_ns - before_ns < self._pitch_ns:
+                refused, why = (before, number), "they are too close"
+        if refused:
+            why = f"parts {refused[0]} and {refused[-1]}: {why}"
+        return Counted(numbers, trigger_ns, trigger_ns + self._travel_ns, refused, why)
