@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +31,7 @@ from inspector.line.counters import Counters
 from inspector.line.gate import Gate, Told
 from inspector.line.matching import Candidate
 from inspector.line.modes import PERMITS
+from inspector.line.owed import Owed
 from inspector.part import (
     Frame,
     GateAction,
@@ -43,7 +45,7 @@ from inspector.part import (
 )
 from inspector.registers import Action, GateReason
 from inspector.release.offer import Offers
-from inspector.store import ImageArchive, LineLedger, StoreError
+from inspector.store import ImageArchive, LineLedger, RecordError, StoreError, StoreFull
 
 log = structlog.get_logger()
 
@@ -133,6 +135,8 @@ class Verdicts:
         """When the last commit was asked for."""
         self.streams: dict[int, str] = {}
         """The stream of each run whose decisions may still be told."""
+        self.owed = Owed()
+        """Parts whose verdict the ledger could not take."""
         self._unrecorded = False
         """Verdicts were added that no commit was asked for yet, …"""
         self._permits: list[_Permit] = []
@@ -169,18 +173,21 @@ class Verdicts:
         try:
             self._ledger.add_verdict(verdict)
         except StoreError as error:
-            log.error("verdict not recorded", stream=part.stream, part=number, why=str(error))
+            if not self.owed:  # the first says it for those that follow
+                log.error("verdict not recorded", stream=part.stream, part=number, why=str(error))
             self._broken(str(error))
             if run is not None and goes:
                 self._gate.decide(run, number, Action.REJECT, GateReason.STORE, deadline_ns)
+            if isinstance(error, StoreFull) or (part.trigger_ns and isinstance(error, RecordError)):
+                self.owed.add(part.stream, number, error)
         else:
+            self._counters.judged(outcome, part.mode, part.batch)
             self.committed_ns = verdict.times.verdict_ns
             if run is not None and goes:
                 # By id, not by number: the PLC may count anew while the disk still writes.
                 self._uncommitted[part.id] = _Unrecorded(run, number, deadline_ns)
                 self._permits.append(_Permit(part.id, why, verdict.times.verdict_ns))
             self._unrecorded = True
-        self._counters.judged(outcome, part.mode, part.batch)
         if part.trigger_ns:  # a part that went by while nobody watched is no reason for a stop
             dark = any(not f.ok and f.label == LIGHT_FAULT for f in verdict.findings)
             seeded = part.mode in (Mode.CHALLENGE, Mode.SETUP)
@@ -231,17 +238,17 @@ class Verdicts:
             total_ns = told.acknowledged_ns - trigger_ns
             counters.stages["total"].add(total_ns)
             counters.recent_ms.append(total_ns / 1e6)
-        self._ledger.add_gate(
-            GateDecision(
-                part_id,
-                stream,
-                told.part,
-                GATE_ACTION[told.action],
-                told.reason.name.lower(),
-                told.decided_ns,
-                told.acknowledged_ns,
-            )
+        decision = GateDecision(
+            part_id,
+            stream,
+            told.part,
+            GATE_ACTION[told.action],
+            told.reason.name.lower(),
+            told.decided_ns,
+            told.acknowledged_ns,
         )
+        with suppress(StoreFull):  # the verdicts before it say what is wrong
+            self._ledger.add_gate(decision)
 
     def watch(self, now_ns: int) -> None:
         """A pass whose record is not durable by its deadline is rejected: the disk is too slow."""

@@ -15,8 +15,10 @@ from inspector.display import AlarmCode
 from inspector.line import timekeeper
 from inspector.line.gate import HUNG_NS
 from inspector.line.inputs import FINE
+from inspector.line.matching import Candidate
 from inspector.line.modes import INDEX
-from inspector.part import Mode
+from inspector.line.restart import BACKFILL
+from inspector.part import Mode, Outcome, Part
 from inspector.registers import GateReason, Signal, StationBit
 from inspector.store import free_bytes
 
@@ -123,6 +125,7 @@ def look_around(line: Line) -> None:
         line.looked_ns = now_ns
         _look_at_store(line)
         _look_at_clock(line)
+        _settle(line)
         _reconcile(line, now_ns)
         line.plan.forget_before(min(line.matching.parts, default=line.matching.newest))
     for image in line.archive.written():
@@ -155,6 +158,28 @@ def _look_at_clock(line: Line) -> None:
             line.alarms.happened(AlarmCode.CLOCK, timekeeper.words_of(jumped_us), key="jump")
     lost = line.timekeeper.lost
     line.alarms.holds(AlarmCode.CLOCK, lost, "nobody disciplines UTC any more", stops=False)
+
+
+def _settle(line: Line) -> None:
+    """Once the disk takes records again, an ``error`` for each part whose verdict the ledger could
+    not take, or one event over a span too long for that, as at a restart. The gate has been told of
+    them long since."""
+    if not line.verdicts.owed or not line.verdicts.store_ok or line.ledger.waiting > BACKFILL:
+        return
+    for span in line.verdicts.owed.take():
+        here = span.stream == line.stream
+        numbers = range(span.first, span.last + 1)[-BACKFILL:] if here else range(0)
+        if rest := span.last - span.first + 1 - len(numbers):
+            body = {"first": span.first, "last": span.first + rest - 1}
+            line.ledger.add_event("unobserved", "line", stream=span.stream, why=span.why, **body)
+        for number in numbers:
+            planned = line.plan.at(number)
+            mode = line.plan.mode(number, line.modes.now.mode)
+            part = Part(span.stream, number, 0, 0, mode, planned.batch.id)
+            line.verdicts.conclude(
+                None, Candidate(part, triggered=True), planned, Outcome.ERROR, (span.why,),
+                GateReason.ERROR,
+            )  # fmt: skip
 
 
 def _reconcile(line: Line, now_ns: int) -> None:

@@ -51,6 +51,9 @@ BIG_WAL = 4 << 20
 HUGE_WAL = 256 << 20
 """Bytes of WAL at which the line shortens it though it is not idle: nobody else does, and the disk
 would fill. At 50 commits/s that is after four minutes."""
+SPARE = 50_000
+"""So many more may wait than verdicts and gate decisions: a line whose disk is full goes on, and
+what happens meanwhile, a few records a minute, must not end it."""
 LOOK_COMMITS = 64
 """The WAL's size is asked for once in so many commits."""
 
@@ -118,7 +121,7 @@ class LineLedger:
             checkpoint_s: and at the latest so many seconds after a record.
             busy_s: how long a commit waits for someone else's lock on line.db.
             max_waiting: so many records may wait for a disk that does not take them (about 400
-                bytes of memory each); adding more raises StoreFull.
+                bytes of memory each); a verdict or gate decision more raises StoreFull.
 
         Raises:
             StoreInUse: another process has it open for writing.
@@ -190,19 +193,23 @@ class LineLedger:
 
     def add_gate(self, decision: GateDecision) -> int:
         """Adds a gate decision; a later one of the same part (its acknowledgement, a revocation)
-        is a record of its own and takes its place in `unacknowledged`."""
+        is a record of its own and takes its place in `unacknowledged`.
+
+        Raises:
+            StoreFull: too many records wait already.
+        """
         self._room()
         return self._entries.gate(decision)
 
     def add_event(self, kind: str, principal: str, /, **body: Any) -> int:
         """Adds an event: what happened, who did it (never empty, I9), and what CBOR can hold."""
-        self._room()
+        self._room(SPARE)
         event = Event(kind, principal, self._utc_ns(), self._monotonic_ns(), body)
         return self._entries.event(event)
 
     def add_batch(self, batch: Batch, action: str, principal: str) -> int:
         """Adds the beginning (``begin``) or the end (``end``) of a batch."""
-        self._room()
+        self._room(SPARE)
         change = BatchChange(
             batch.id,
             action,
@@ -217,7 +224,7 @@ class LineLedger:
 
     def add_image(self, image: ImageRecord) -> int:
         """Adds the digest of an image that `ImageArchive` has written."""
-        self._room()
+        self._room(SPARE)
         return self._entries.image(image)
 
     # Commits.
@@ -334,11 +341,11 @@ class LineLedger:
         """The newest durable gate decisions that no gate has acknowledged, oldest first."""
         return self._past.unacknowledged(limit)
 
-    def _room(self) -> None:
+    def _room(self, spare: int = 0) -> None:
         if self._closed:
             raise StoreError(f"{self.data_dir}: this ledger is closed")
         waiting = self._entries.next - self._writer.size
-        if waiting >= self._max_waiting:
+        if waiting >= self._max_waiting + spare:
             raise StoreFull(
                 f"{self.data_dir}: {waiting} records wait for the disk ({self.trouble or 'slow'})"
             )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,16 @@ from inspector.cameras.messages import (
 from inspector.cameras.outbox import Outbox
 from inspector.cameras.ring import RingWriter
 from inspector.config import load_station
+from inspector.line.gate import Told
 from inspector.line.line import Line
+from inspector.line.owed import FULL
 from inspector.line.process import open_line
-from inspector.part import Batch, Outcome, Pixels, Severity
+from inspector.line.watch import look_around
+from inspector.part import Batch, Finding, Outcome, Pixels, Severity
 from inspector.recipe import Judgement
-from inspector.store import History
+from inspector.registers import Action, GateReason
+from inspector.store import History, verify
+from inspector.store.schema import LINE_FILE
 
 SLOTS = 4
 MONO8 = 0x01080001
@@ -178,3 +185,64 @@ def test_how_a_camera_was_set_is_stored_with_the_run(
     assert sorted(body["set"][0]["value"] for body in came) == [400.0, 800.0, 800.0]
     maps = [body["node_map"]["ExposureTime"] for body in came if "node_map" in body]
     assert sorted(maps) == [400.0, 800.0]
+
+
+def test_a_line_whose_disk_takes_nothing_goes_on_and_settles_what_it_owes(
+    line: Line, recipe: Held, camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more verdicts may wait: the parts are rejected, decisions and events end nobody, and once
+    the disk takes records again each part has its one verdict (I1, I5)."""
+    recipe.may.set()
+    line.ledger.commit()
+    monkeypatch.setattr(line.ledger, "_max_waiting", 10)
+    with closing(sqlite3.connect(tmp_path / "data" / LINE_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # nothing becomes durable
+        while camera.count < 30:
+            camera.shoot()
+            turn(line, lambda: line.counters.frames["side"] == camera.count)
+        turn(line, lambda: not line.matching.parts)
+        assert line.verdicts.owed and line.counters.verdicts < 30
+        assert not line.verdicts.store_ok
+        now_ns = time.monotonic_ns()
+        line.verdicts.told(Told(0, 30, Action.REJECT, GateReason.STORE, now_ns, now_ns, now_ns))
+        line.looked_ns = 0
+        look_around(line)
+        assert line.verdicts.owed, "as long as the disk takes none, none is settled"
+        other.execute("ROLLBACK")
+
+    def settled() -> bool:
+        line.looked_ns = 0
+        look_around(line)
+        return not line.verdicts.owed and not line.ledger.waiting
+
+    turn(line, settled)
+    assert line.counters.verdicts == 30
+    with History(tmp_path / "data") as history:
+        verdicts = [p.verdict for p in history.last(100)]
+    assert sorted(v.sequence for v in verdicts) == list(range(1, 31))
+    owed = [v for v in verdicts if v.reasons == (FULL,)]
+    assert owed and all(v.outcome is Outcome.ERROR for v in owed)
+    assert verify(tmp_path / "data").ok
+
+
+def test_a_verdict_that_cannot_be_encoded_is_an_error_on_record(
+    line: Line, recipe: Held, camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one of more findings than a record holds: it owes its part a verdict (I1)."""
+    found = tuple(
+        Finding("look", "detect", "x" * 4000, view="side", text=str(n)) for n in range(400)
+    )
+    monkeypatch.setattr(
+        recipe, "judge", lambda *_: Judgement(Outcome.PASS, (), found, "x" * (1 << 20), 1.0)
+    )
+    camera.shoot()
+    turn(line, lambda: line.verdicts.owed)
+    line.looked_ns = 0
+    line.ledger.commit()
+    look_around(line)
+    line.ledger.commit()
+    assert not line.verdicts.owed
+    with History(tmp_path / "data") as history:
+        (part,) = history.last(10)
+    assert part.verdict.outcome is Outcome.ERROR
+    assert "its verdict was refused: a record of" in part.verdict.reasons[0]
