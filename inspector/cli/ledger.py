@@ -36,7 +36,8 @@ def rebuild_index(
         raise store.StoreError(f"{data / 'line.db'}: there is no ledger here")
     alone = sole(data)  # a page or an interface that has an index open would go on with the old one
     try:
-        count = store.rebuild_index(data, [PROJECTION])
+        with bars(as_json) as told:
+            count = store.rebuild_index(data, [PROJECTION], told)
     finally:
         os.close(alone)
     print(json.dumps({"records": count}) if as_json else f"{count} records indexed")
@@ -115,7 +116,8 @@ def proof(
         part_id = PartId(UUID(part)) if part else None
     except ValueError:
         raise typer.BadParameter(f"{part!r} is no part id (a UUID)") from None
-    document = prove_part(data, part=part_id, serial=serial or None)
+    with console.status("reading records"):  # the first time all of them
+        document = prove_part(data, part=part_id, serial=serial or None)
     write_whole(out, json.dumps(document, ensure_ascii=False, indent=1).encode())
     console.print(f"{out}: {len(document['records'])} records of part {document['part']}")
     console.print("check it with: inspector verify --proof FILE --key station.pub", markup=False)
@@ -135,7 +137,8 @@ def package(
     """
     from inspector.store import pack_batch
 
-    packed = pack_batch(data, batch, out, who or os_user())
+    with console.status("packing and proving records"):
+        packed = pack_batch(data, batch, out, who or os_user())
     if as_json:
         print(json.dumps(asdict(packed)))
     else:
@@ -156,7 +159,8 @@ def export(
     """
     from inspector.store import export_batch
 
-    done = export_batch(data, batch, how, out)
+    with console.status("writing parts"):
+        done = export_batch(data, batch, how, out)
     if as_json:
         print(json.dumps(asdict(done)))
     else:
@@ -181,7 +185,8 @@ def retain(
     from inspector.store import retain as let_go
 
     rules = Retention() if station is None else load_station(station).store.retention
-    done = let_go(data, rules, who or os_user(), dry_run=dry_run).as_dict()
+    with console.status("looking through pictures"):
+        done = let_go(data, rules, who or os_user(), dry_run=dry_run).as_dict()
     title = "Would delete" if dry_run else "Deleted"
     print(json.dumps(done)) if as_json else print_pairs(title, done)
 
@@ -258,7 +263,8 @@ def backup(
     """
     from inspector.store import back_up
 
-    done = back_up(data, directory, even_damaged=even_damaged).as_dict()
+    with bars(as_json) as told:
+        done = back_up(data, directory, even_damaged=even_damaged, told=told).as_dict()
     print(json.dumps(done)) if as_json else print_pairs("Backed up", done)
 
 
@@ -276,7 +282,9 @@ def restore(
     """
     from inspector.store import restore as bring_back
 
-    done = bring_back(directory, data, who or os_user(), even_damaged=even_damaged).as_dict()
+    who = who or os_user()
+    with bars(as_json) as told:
+        done = bring_back(directory, data, who, even_damaged=even_damaged, told=told).as_dict()
     print(json.dumps(done)) if as_json else print_pairs("Restored", done)
 
 

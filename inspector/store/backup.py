@@ -31,7 +31,7 @@ from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.files import digest_of_file, write_whole
 from inspector.store.keys import PUBLIC_NAME, public_key, sync_folder
 from inspector.store.records import Kind
-from inspector.store.report import Report
+from inspector.store.report import Report, Told, untold
 from inspector.store.retention import retention_lock
 from inspector.store.tombstone import Graves
 from inspector.store.verify import verify
@@ -69,7 +69,13 @@ class Backup:
         return asdict(self) | {"notes": list(self.notes)}
 
 
-def back_up(data_dir: Path | str, folder: Path | str, *, even_damaged: bool = False) -> Backup:
+def back_up(
+    data_dir: Path | str,
+    folder: Path | str,
+    *,
+    even_damaged: bool = False,
+    told: Told = untold,
+) -> Backup:
     """Copies a station's data into a folder while the station runs, then verifies the copy.
 
     A second back-up into the same folder copies only new images.
@@ -77,6 +83,7 @@ def back_up(data_dir: Path | str, folder: Path | str, *, even_damaged: bool = Fa
     Args:
         even_damaged: keep the copy though it does not verify; what is wrong is in the notes, and
             the back-up before it stays beside it.
+        told: hears how far it is.
 
     Raises:
         StoreError: there is no ledger, the folder lies inside the data, or a disk refuses.
@@ -87,7 +94,7 @@ def back_up(data_dir: Path | str, folder: Path | str, *, even_damaged: bool = Fa
         raise StoreError(f"{folder}: a back-up belongs on another disk, not into the data itself")
     try:
         with retention_lock(data_dir, shared=True), _alone(folder):
-            return _back_up(data_dir, folder, even_damaged)
+            return _back_up(data_dir, folder, even_damaged, told)
     except OSError as error:
         raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
     except sqlite3.Error as error:
@@ -95,7 +102,12 @@ def back_up(data_dir: Path | str, folder: Path | str, *, even_damaged: bool = Fa
 
 
 def restore(
-    folder: Path | str, data_dir: Path | str, principal: str, *, even_damaged: bool = False
+    folder: Path | str,
+    data_dir: Path | str,
+    principal: str,
+    *,
+    even_damaged: bool = False,
+    told: Told = untold,
 ) -> Backup:
     """Makes a data folder from a back-up, verifies it, and records that it was restored.
 
@@ -103,6 +115,7 @@ def restore(
 
     Args:
         even_damaged: go on though it does not verify; what is wrong is in the notes.
+        told: hears how far it is.
 
     Raises:
         RecordError: no principal.
@@ -127,13 +140,13 @@ def restore(
             copied += _copy(moment / name, data_dir / name)
         (data_dir / "keys").chmod(0o700)
         images = 0
-        for relative, _ in _named_images(data_dir):
+        for relative, _ in _named_images(data_dir, told):
             if (folder / relative).is_file():
                 copied += _copy(folder / relative, data_dir / relative)
                 images += 1
     except OSError as error:
         raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
-    report = _sound(data_dir, verify(data_dir), even_damaged)
+    report = _sound(data_dir, verify(data_dir, told=told), even_damaged)
     with DeskLedger.open(data_dir) as desk:
         body = {"taken": manifest["taken"], "records": report.records, "images": report.images}
         desk.add(RESTORED, body, principal)
@@ -162,7 +175,7 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _back_up(data_dir: Path, folder: Path, even_damaged: bool) -> Backup:
+def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Backup:
     before = _manifest(folder)
     for leftover in folder.glob(f".{MANIFEST}.*"):  # of one that was killed
         leftover.unlink()
@@ -178,9 +191,9 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool) -> Backup:
                 _database(data_dir / name, moment / name)
             else:
                 _copy(data_dir / name, moment / name)
-        new, copied = _new_images(data_dir, folder, moment)
+        new, copied = _new_images(data_dir, folder, moment, told)
         (moment / "images").symlink_to("../images")
-        report = verify(moment)
+        report = verify(moment, told=told)
         spoiled = [p.where for p in report.problems if p.where.startswith("images/")]
         for relative in spoiled:  # a picture that went bad on the back-up's disk is copied again
             if (data_dir / relative).is_file():
@@ -340,11 +353,11 @@ def _copy(source: Path, target: Path) -> int:
     return size
 
 
-def _new_images(data_dir: Path, folder: Path, moment: Path) -> tuple[int, int]:
+def _new_images(data_dir: Path, folder: Path, moment: Path, told: Told) -> tuple[int, int]:
     graves = Graves(moment, public_key(moment / "keys" / PUBLIC_NAME)).read()
     new, copied = 0, 0
     (folder / "images").mkdir(mode=0o700, exist_ok=True)
-    for relative, entry in _named_images(moment):
+    for relative, entry in _named_images(moment, told):
         position, digest, size = entry
         there = folder / relative
         if there.is_file() and there.stat().st_size == size:
@@ -355,14 +368,15 @@ def _new_images(data_dir: Path, folder: Path, moment: Path) -> tuple[int, int]:
     return new, copied
 
 
-def _named_images(data_dir: Path) -> Iterator[tuple[str, tuple[int, bytes, int]]]:
+def _named_images(data_dir: Path, told: Told) -> Iterator[tuple[str, tuple[int, bytes, int]]]:
     """Path, and (position, SHA-256, size) of each image record; paths that lead out are left."""
     root = (data_dir / "images").resolve()
     seen: set[str] = set()
     with closing(schema.open_reader(data_dir / schema.LINE_FILE)) as line:
-        for position, body in line.execute(
-            "SELECT position, body FROM image JOIN record USING (position)"
-        ):
+        (count,) = line.execute("SELECT count(*) FROM image").fetchone()
+        rows = line.execute("SELECT position, body FROM image JOIN record USING (position)")
+        for number, (position, body) in enumerate(rows, 1):
+            told("pictures", number, count)
             fields = layout.fields_of(body)
             path = fields[5]
             inside = (data_dir / path).resolve().is_relative_to(root)

@@ -18,6 +18,7 @@ from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.errors import StoreDamaged, StoreError
 from inspector.store.indexes import tables_of
 from inspector.store.records import Defined, Kind
+from inspector.store.report import Told, untold
 from inspector.store.resume import lock_line
 from inspector.store.rows import Rows, index_rows, write_rows
 from inspector.store.stretch import read_records
@@ -53,7 +54,9 @@ def shorten_wal(data_dir: Path | str) -> WalState:
         raise StoreError(f"{path}: {error}") from error
 
 
-def rebuild_index(data_dir: Path | str, projections: Sequence[Projection] = ()) -> int:
+def rebuild_index(
+    data_dir: Path | str, projections: Sequence[Projection] = (), told: Told = untold
+) -> int:
     """Makes every index of line.db and of desk.db again from their records, each file's in one
     transaction, and the desk's index files that are there; gives the number of line.db's records.
 
@@ -61,6 +64,7 @@ def rebuild_index(data_dir: Path | str, projections: Sequence[Projection] = ()) 
 
     Args:
         projections: index files of the desk that other rooms keep, besides the store's own.
+        told: hears how far it is.
 
     Raises:
         StoreInUse: the line is running.
@@ -85,7 +89,7 @@ def rebuild_index(data_dir: Path | str, projections: Sequence[Projection] = ()) 
                 database[table].drop(ignore=True)
             for statement in schema.create_indexes().split(";"):
                 connection.execute(statement)
-            count = _refill(connection, path)
+            count = _refill(connection, path, told)
             connection.execute("COMMIT")
         finally:
             connection.close()
@@ -129,7 +133,8 @@ def _remake(data_dir: Path, projection: Projection) -> None:
         pass
 
 
-def _refill(connection: sqlite3.Connection, path: Path) -> int:
+def _refill(connection: sqlite3.Connection, path: Path, told: Told) -> int:
+    (newest,) = connection.execute("SELECT max(position) FROM main.record").fetchone()
     contexts: dict[int, tuple[object, ...]] = {}
     good: set[int] = set()
     after, count = -1, 0
@@ -153,4 +158,5 @@ def _refill(connection: sqlite3.Connection, path: Path) -> int:
         write_rows(connection, rows, (), records=False)
         count += len(stored)
         after = stored[-1][0]
+        told("records", after, newest)
     return count

@@ -21,7 +21,9 @@ from inspector.store import (
     ImageArchive,
     LineLedger,
     Report,
+    back_up,
     rebuild_index,
+    restore,
     verify,
 )
 from inspector.store.bench import sample_verdict
@@ -172,3 +174,22 @@ def test_how_far_the_walk_is_shows_on_a_terminal_and_nowhere_else(
         assert done.exit_code == 0, done.output
         assert ("index rows" in screen.getvalue()) is shows
         assert not option or json.loads(done.stdout)["ok"] is True
+
+
+def test_a_back_up_a_restore_and_new_indexes_say_how_far_they_are(
+    store: Path, tmp_path: Path
+) -> None:
+    heard: set[str] = set()
+
+    def told(what: str, done: int, of: int) -> None:
+        assert 0 <= done <= of
+        heard.add(what)
+
+    back_up(store, tmp_path / "backup", told=told)
+    assert {"pictures", "records", "index rows"} <= heard
+    heard.clear()
+    restore(tmp_path / "backup", tmp_path / "data", "erika", told=told)
+    assert {"pictures", "records", "index rows"} <= heard
+    heard.clear()
+    rebuild_index(tmp_path / "data", told=told)
+    assert heard == {"records"}
