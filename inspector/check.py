@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inspector.approval import approval_of
 from inspector.config import ConfigError, Problem, Station
+from inspector.line import driver
 from inspector.line.changeover import views_at
 from inspector.recipe import read
 from inspector.store import signing_key
@@ -39,8 +40,12 @@ class Stock(Shelf):
 def check(station: Station) -> None:
     """Read every recipe of ``station``, and the model files that they name.
 
+    The driver of its output is loaded, and opens nothing.
+
     Raises ``ConfigError``, or ``StoreError`` where approvals are needed and the key is not there.
     """
+    if station.output is not None and station.output.driver is not None:
+        driver.load(station.output.driver)
     stock = Stock(station.models)
     cameras = [camera.name for camera in station.cameras]
     for path in station.recipes:

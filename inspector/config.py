@@ -131,10 +131,28 @@ class Output(Settings):
     """A gate on one digital output, for a station without a PLC. High lets a part through; low,
     the resting level, rejects. Parts are tracked by time, at ``travel.speed_mm_s``."""
 
-    path: Path
-    """A file that takes ``1`` and ``0``, such as a GPIO line's ``value``."""
+    path: Path | None = None
+    """A file that takes ``1`` and ``0``, such as a GPIO line's ``value`` …"""
+    driver: Path | None = None
+    """… or a Python file that knows the output: ``docs/outputs.md``."""
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """For the driver, which knows what they mean."""
+    conveyor: Path | None = None
+    """With ``path``: one that takes ``1`` while the conveyor may run, ``0`` to stop it …"""
+    beacon: Path | None = None
+    """… and one that is ``1`` during a by-pass."""
     window_ms: float = Field(40.0, gt=0, le=10_000)
     """How long a part takes to pass the gate."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Output:
+        if (self.path is None) == (self.driver is None):
+            raise ValueError("an output is a `path`, or has a `driver`")
+        if self.driver is None and self.options:
+            raise ValueError("`options` are for a `driver`")
+        if self.driver is not None and (self.conveyor or self.beacon):
+            raise ValueError("a `driver` has its own conveyor and beacon: remove the paths")
+        return self
 
 
 class StopRules(Settings):
@@ -348,12 +366,17 @@ def load_station(path: Path) -> Station:
         if web.oidc:
             oidc = web.oidc.model_copy(update=_placed(web.oidc, base, "client_secret"))
             web = web.model_copy(update={"oidc": oidc})
+    output = station.output
+    if output:
+        names = ("path", "driver", "conveyor", "beacon")
+        output = output.model_copy(update=_placed(output, base, *names))
     sync = station.sync
     if sync:
         sync = sync.model_copy(update=_placed(sync, base, "ca", "certificate", "private_key"))
     return station.model_copy(
         update={
             "plant": plant,
+            "output": output,
             "scada": scada,
             "web": web,
             "sync": sync,

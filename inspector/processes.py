@@ -29,6 +29,7 @@ from inspector import logs
 from inspector.beat import Beat
 from inspector.bus import run_dir
 from inspector.config import Station, load_station
+from inspector.line.output import let_fall
 from inspector.logs import REFUSED
 from inspector.store import StoreError, shorten_wal
 
@@ -65,17 +66,20 @@ class Process:
     arguments: tuple[str, ...] = ()
     beat_limit_s: float = 3.0
     """Killed and started again when its loop has not come round for this long."""
+    lets_fall: Path | None = None
+    """An output of it that would stay high when it is killed."""
 
 
 def table(station: Station) -> tuple[Process, ...]:
     """Every process of a station, in starting order; they are stopped in the reverse order."""
+    output = station.output.path if station.output is not None else None
     return (
         *(
             # ten seconds, because a vendor's producer may search its network that long for a camera
             Process(f"camera-{camera.name}", "inspector.cameras.process", (camera.name,), 10.0)
             for camera in station.cameras
         ),
-        Process("line", "inspector.line.process", beat_limit_s=5.0),
+        Process("line", "inspector.line.process", beat_limit_s=5.0, lets_fall=output),
         *(
             (Process("plant", "inspector.plant.process", beat_limit_s=10.0),)
             if station.plant
@@ -224,6 +228,7 @@ def _tend(child: _Child, path: Path, runs: Path, awake: float) -> None:
         elif child.failures and now - child.started > GOOD_S:
             child.failures = 0
         return
+    _let_fall(child.process)
     wait = BACK_OFF_S[min(child.failures, len(BACK_OFF_S) - 1)]
     if status == REFUSED:
         wait = max(wait, REFUSED_S)
@@ -278,6 +283,13 @@ def _stop(child: _Child) -> None:
     log.error("process does not end, killing it", process=child.process.name)
     child.popen.kill()
     child.popen.wait()
+    _let_fall(child.process)
+
+
+def _let_fall(process: Process) -> None:
+    """A gate that it held open is closed behind it (I2)."""
+    if process.lets_fall is not None:
+        let_fall(process.lets_fall)
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -71,6 +71,28 @@ def test_who_never_began_hangs_once_its_start_has_taken_too_long(tmp_path: Path)
     assert processes._hangs(child, now, awake=now - 600)
 
 
+@pytest.mark.parametrize("how", ["dies", "hangs at its end"])
+def test_the_output_of_a_killed_line_falls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """(I2) A gate that it held open would stay so until the next one has loaded its models."""
+    monkeypatch.setattr(processes, "STOP_S", 0.1)
+    (gate := tmp_path / "gate").write_text("1")
+    process = processes.Process("line", "inspector.line.process", lets_fall=gate)
+    child = processes._Child(process, Beat(tmp_path / "line.beat"))
+    child.beat.beat()
+    child.popen = subprocess.Popen(["sh", "-c", "trap '' TERM; echo; exec sleep 60"], stdout=-1)
+    with child.popen as popen:
+        assert popen.stdout is not None and popen.stdout.read(1)
+        if how == "dies":
+            popen.kill()
+            popen.wait()
+            processes._tend(child, tmp_path, tmp_path, time.monotonic())
+        else:
+            processes._stop(child)
+    assert gate.read_text() == "0\n"
+
+
 def test_it_rests_until_something_is_due_and_no_longer_than_a_round(tmp_path: Path) -> None:
     process = processes.Process("line", "inspector.line.process", beat_limit_s=5.0)
     well, silent, waiting = (

@@ -1,8 +1,8 @@
 """What the gate is told, and whether it heard: the interface of every gate.
 
 Enters: decisions about part numbers, from any thread. Leaves: what the gate reports, in order, by
-``take()``. A new output joins with one file: a class with ``Gate``'s methods, named in
-``process.open_gate``. Imports registers; the line imports it.
+``take()``. A new output joins with one file, which the station file names (``driver.py``,
+``docs/outputs.md``). Imports registers; the line imports it.
 
 The resting state is *reject* (I2): silence, a lost link, a hung line and an unknown part all end
 in the reject bin. A permit is for exactly one number of one run.

@@ -25,7 +25,7 @@ from inspector.line.gate import HUNG_NS, NEVER_NS, REMEMBERED, GateEvent, Link, 
 from inspector.registers import Action, GateReason, StationBit
 
 TICK_S = 0.2
-"""The thread looks at least this often whether the line still lives."""
+"""The thread looks at least this often whether the line still lives, and sets each line anew."""
 
 
 Write = Callable[[bool], None]
@@ -45,7 +45,8 @@ def write_level(path: Path) -> Write:
 def timed(
     station: Station, write: Write, conveyor: Write | None = None, beacon: Write | None = None
 ) -> OutputGate:
-    """The gate of ``station`` on an output that ``write`` sets."""
+    """The gate of ``station`` on an output that ``write`` sets, in a thread of the gate's, at each
+    change and every 0.4 s at the latest. Raises ``OSError`` if it cannot."""
     assert station.output is not None
     lead_ns = round(station.travel.lead_ms * 1e6)
     window_ns = round(station.output.window_ms * 1e6)
@@ -53,22 +54,24 @@ def timed(
 
 
 class _Wire:
-    """One line, and what it was set to last: None where it did not take it."""
+    """One line, and when it was last set: a card that wants to hear from us falls low without."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
         self._level: bool | None = None
+        self._set_ns = 0
 
     def set(self, level: bool) -> str:
         """Why it does not take ``level``; empty when it has it."""
-        if level == self._level:
+        now_ns = time.monotonic_ns()
+        if level == self._level and now_ns - self._set_ns < TICK_S * 1e9:
             return ""
         self._level = None
         try:
             self._write(level)
         except Exception as error:  # a driver that breaks must not leave the gate as it stands
             return str(error) or type(error).__name__
-        self._level = level
+        self._level, self._set_ns = level, now_ns
         return ""
 
 
@@ -98,7 +101,7 @@ class OutputGate:
         self._events: deque[GateEvent] = deque()
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bits = StationBit(0)
-        self._closing = False
+        self._closing = self._stirred = False
         self._alive_ns = 0
         self._broken = ""
         """Why a line does not take its level."""
@@ -123,7 +126,7 @@ class OutputGate:
             self._plan[part] = (deadline_ns + self._lead_ns, action is Action.PERMIT)
             heard_ns = 0 if self._broken else now_ns
             self._tell(Told(run, part, action, reason, now_ns, deadline_ns, heard_ns))
-            self._lock.notify()
+            self._stir()
 
     def refuse(self, run: int, parts: Iterable[int], reason: GateReason) -> None:
         """Take permits back, and give none later."""
@@ -138,7 +141,7 @@ class OutputGate:
                     self._plan[part] = (arrival_ns, False)
                     deadline_ns = arrival_ns - self._lead_ns
                     self._tell(Told(run, part, Action.REVOKE, reason, now_ns, deadline_ns, now_ns))
-            self._lock.notify()
+            self._stir()
 
     def hurry(self) -> None:
         """There is nothing to look at."""
@@ -147,7 +150,7 @@ class OutputGate:
         """Without *ready* the output stays low."""
         with self._lock:
             self._bits = bits
-            self._lock.notify()
+            self._stir()
 
     def alive(self, at_ns: int) -> None:
         """The line was judging at this time."""
@@ -174,36 +177,53 @@ class OutputGate:
         """Low, and no more. The conveyor stays as it was asked for."""
         with self._lock:
             self._closing = True
-            self._lock.notify()
+            self._stir()
         self._thread.join(5.0)
         if self._event >= 0:
             os.close(self._event)
             self._event = -1
 
+    def _stir(self) -> None:
+        """Something is another than it was, whatever the thread is about."""
+        self._stirred = True
+        self._lock.notify()
+
     def _work(self) -> None:
-        with self._lock:
-            while not self._closing:
+        wait_s = 0.0
+        while True:
+            with self._lock:
+                if not self._stirred:
+                    self._lock.wait(wait_s)
+                self._stirred = False
+                if self._closing:
+                    break
                 now_ns = time.monotonic_ns()
                 level, until_ns = self._due(now_ns)
-                judging = StationBit.READY in self._bits and self._lives(now_ns)
-                self._set(level and judging)
-                self._lock.wait(min(TICK_S, max(0.0, (until_ns - now_ns) / 1e9)))
-            self._set(False)
+                bits = self._bits
+                judging = StationBit.READY in bits and self._lives(now_ns)
+            # Not under the lock: nobody who decides waits for a card that does not answer.
+            self._set(level and judging, bits)
+            left_s = (until_ns - time.monotonic_ns()) / 1e9
+            wait_s = max(0.0, min(TICK_S, left_s))
+        self._set(False, self._bits)
 
     def _lives(self, now_ns: int) -> bool:
         return now_ns - self._alive_ns <= self._hung_ns
 
-    def _set(self, level: bool) -> None:
+    def _set(self, level: bool, bits: StationBit) -> None:
         """Every line to its level; one that does not take it is tried again in the next round."""
         whys = (
             self._gate.set(level),
-            self._conveyor.set(StationBit.STOP not in self._bits),
-            self._beacon.set(StationBit.BYPASS in self._bits),
+            self._conveyor.set(StationBit.STOP not in bits),
+            self._beacon.set(StationBit.BYPASS in bits),
         )
         why = next(filter(None, whys), "")
-        if bool(why) != bool(self._broken):
-            self._tell(Link(not why, why and f"an output does not take its level: {why}"))
-        self._broken = why
+        if why or self._broken:
+            with self._lock:
+                if bool(why) != bool(self._broken):
+                    said = why and f"an output does not take its level: {why}"
+                    self._tell(Link(not why, said))
+                self._broken = why
 
     def _due(self, now_ns: int) -> tuple[bool, int]:
         """The level now, as the plan wants it, and when it may change."""

@@ -27,7 +27,7 @@ from inspector.cameras.messages import frames_endpoint
 from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station, load_station
 from inspector.display import HEARTBEAT_S, AlarmCode, Display, Topic
-from inspector.line import setting
+from inspector.line import driver, setting
 from inspector.line.champions import Champions, restore
 from inspector.line.changeover import Recipe, job
 from inspector.line.commands import Commands, refused
@@ -35,7 +35,7 @@ from inspector.line.gate import Gate
 from inspector.line.line import Line
 from inspector.line.lives import Desk
 from inspector.line.modes import Modes
-from inspector.line.output import NoGate, OutputGate, write_level
+from inspector.line.output import NoGate, timed, write_level
 from inspector.line.plcgate import PlcGate
 from inspector.line.releasing import awaiting
 from inspector.line.report import status
@@ -207,13 +207,19 @@ def _unfit(line: Line, resumed: bool) -> str:
 
 
 def open_gate(station: Station) -> Gate:
-    """The gate that the station file means. A new output is one more line here."""
+    """The gate that the station file means."""
     if station.plc is not None:
         return PlcGate(station.plc)
-    if station.output is not None:
-        output, lead_ns = station.output, round(station.travel.lead_ms * 1e6)
-        return OutputGate(write_level(output.path), lead_ns, round(output.window_ms * 1e6))
-    return NoGate()
+    output = station.output
+    if output is None:
+        return NoGate()
+    if output.driver is not None:
+        return driver.load(output.driver)(station)
+    assert output.path is not None
+    conveyor, beacon = (
+        write_level(path) if path is not None else None for path in (output.conveyor, output.beacon)
+    )
+    return timed(station, write_level(output.path), conveyor, beacon)
 
 
 if __name__ == "__main__":
