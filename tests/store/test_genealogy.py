@@ -252,9 +252,9 @@ def test_many_cases_are_found_in_a_moment(place: Place) -> None:
     ]  # fmt: skip
     place.desk.add_all(entries)
     assert len(place.genealogy.units_of_batch("A")) == 3000
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(place.genealogy.units_of_runs([Run("plc-9", 20_000, 39_999)])) == 1000
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_the_command_line_traces_and_recalls(place: Place, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_commits_that_are_asked_for_at_once_go_together(ledger: LineLedger) -> N
 def test_a_cancelled_future_is_still_a_commit(ledger: LineLedger) -> None:
     ledger.add_verdict(sample_verdict(1))
     ledger.commit_soon().cancel()
-    ledger.commit(4)
+    ledger.commit(30)
     assert ledger.waiting == 0 and ledger.size >= 3
 
 
@@ -177,7 +177,7 @@ def test_a_lock_that_another_process_holds_is_a_stall_and_nothing_is_lost(tmp_pa
 
 
 def test_what_waits_is_bounded(tmp_path: Path) -> None:
-    with LineLedger.open(tmp_path, station="s1", max_waiting=20) as ledger:
+    with LineLedger.open(tmp_path, station="s1", max_waiting=20, idle_s=60) as ledger:
         with pytest.raises(StoreFull, match="records wait"):
             for sequence in range(30):
                 ledger.add_verdict(sample_verdict(sequence))
