@@ -25,6 +25,7 @@ from inspector.display import (
     Status,
     Topic,
     pack,
+    reduced,
     unpack,
 )
 from inspector.part import Finding, Mode, Outcome, Times, Verdict, new_part_id
@@ -152,6 +153,32 @@ def test_large_pictures_are_reduced_and_keep_the_size_their_boxes_are_in(run: Pa
     assert shape == (256, 320, 3)
     display.close()
     reader.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ((1024, 1280), (768, 960)), ((2048, 2448), (803, 960)), ((1080, 1920), (540, 960)),
+        ((3000, 33), (960, 11)), ((33, 3001), (11, 960)), ((1, 5000), (1, 960)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_a_reduced_picture_shows_what_an_exact_reduction_shows(
+    size: tuple[int, int], wanted: tuple[int, int], channels: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(4)
+    coarse = rng.integers(0, 256, (*(max(1, side // 8) for side in size), *channels), np.uint8)
+    picture = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_LINEAR)
+    small = reduced(np.asarray(picture, np.uint8))
+    assert small.shape == (*wanted, *channels)
+    exact = cv2.resize(picture, wanted[::-1], interpolation=cv2.INTER_AREA)
+    if min(wanted) > 100:  # where there is a rim of a half pixel, it is all there is
+        assert np.abs(small.astype(int) - exact.astype(int)).mean() < 3
+
+
+def test_a_picture_that_fits_is_shown_as_it_is() -> None:
+    picture = grey(9, 960, 720)
+    assert reduced(picture) is picture
 
 
 def test_a_reader_finds_a_restarted_line(run: Path) -> None:

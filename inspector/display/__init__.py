@@ -1,6 +1,7 @@
 """What the line shows: each part's picture, overlay and verdict in one message, and its heartbeat.
 
-`status` has what the heartbeat says, `channel` the messages and both their ends. Imports the nouns
+`status` has what the heartbeat says, `channel` the messages and both their ends, `reduced` how
+large pictures are made small. Imports the nouns
 and the bus; the line, plant and web import it.
 """
 
@@ -16,6 +17,7 @@ from inspector.display.channel import (
     subscriber,
     unpack,
 )
+from inspector.display.reduced import reduced
 from inspector.display.status import Alarm, AlarmCode, Counts, Health, State, Status
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Status",
     "Topic",
     "pack",
+    "reduced",
     "subscriber",
     "unpack",
 ]

@@ -19,6 +19,7 @@ from typing import Any
 import zmq
 
 from inspector.bus import endpoint
+from inspector.display.reduced import MAX_SIDE, reduced
 from inspector.display.status import Counts, Status
 from inspector.part import Finding, Outcome, Pixels, Verdict
 
@@ -67,7 +68,7 @@ class Display:
         *,
         pass_interval_ms: float = 80.0,
         reject_interval_ms: float = 20.0,
-        max_side: int = 960,
+        max_side: int = MAX_SIDE,
         jpeg_quality: int = 80,
         clock: Callable[[], int] = time.monotonic_ns,
         context: zmq.Context[Any] | None = None,
@@ -144,12 +145,8 @@ class Display:
     def _encode(self, pixels: Pixels) -> bytes:
         import cv2  # Here, because readers need none, and it costs each process its memory.
 
-        height, width = pixels.shape[:2]
-        scale = self._max_side / max(height, width)
-        if scale < 1:
-            size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        return cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, self._quality))[1].tobytes()
+        small = reduced(pixels, self._max_side)
+        return cv2.imencode(".jpg", small, (cv2.IMWRITE_JPEG_QUALITY, self._quality))[1].tobytes()
 
     def heard(self, topic: Topic) -> bool:
         """Whether anybody subscribes to ``topic``; XPUB hears of the first and of the last."""

@@ -4,7 +4,8 @@ Enters: JPEGs of the archive and of the display. Leaves: a `Look` for each view.
 imports it.
 
 Sharpness is the variance of the Laplacian over the picture's mean brightness squared, so that
-more light is not mistaken for a better focus. It compares pictures of one product in one view.
+more light is not mistaken for a better focus. It compares pictures of one product in one view, at
+the size that a screen gets: a picture from the archive has all its pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inspector.display import Message
+from inspector.display import Message, reduced
 from inspector.part import Pixels
 from inspector.quality.first_article import Look
 from inspector.store import ImageRecord
@@ -33,7 +34,7 @@ def look_at(pixels: Pixels) -> Look:
 def archived(data: Path, image: ImageRecord) -> Look | None:
     """The look of an archived picture; None if its file is gone or is no picture."""
     pixels = cv2.imread(str(data / image.path), cv2.IMREAD_GRAYSCALE)
-    return None if pixels is None else look_at(np.asarray(pixels, np.uint8))
+    return None if pixels is None else look_at(reduced(np.asarray(pixels, np.uint8)))
 
 
 def looks_of(message: Message) -> Mapping[str, Look]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from quality_parts import part
 
 from inspector.beat import Ending
 from inspector.bus import run_dir
 from inspector.config import Quality, load_station
+from inspector.display import Counts, Display
 from inspector.part import Batch, GateAction, GateDecision, Mode, Outcome
 from inspector.quality import process
 from inspector.quality.process import Watching, state
@@ -144,3 +147,70 @@ def test_the_state_is_written_when_it_is_another(
     turn(process.CHARTS_S)
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == written, "nothing has changed"
     assert json.loads(file.read_text())["drift"]
+
+
+class Screen:
+    """A line that shows every part to whoever listens, on a thread of its own."""
+
+    def __init__(self, run: Path) -> None:
+        self._display = Display(run, pass_interval_ms=0.0)
+        self.shown = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._ending.wait(0.002):
+            number += 1
+            pictures = {"side": np.full((40, 60), 90, np.uint8)}
+            self.shown += self._display.show(part(number), pictures, Counts())
+        self._display.close()
+
+    def listened_to(self) -> bool:
+        before = self.shown
+        time.sleep(0.05)
+        return self.shown > before
+
+    def close(self) -> None:
+        self._ending.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def screen(ledger: LineLedger, tmp_path: Path) -> Iterator[Screen]:
+    screen = Screen(run_dir(tmp_path))
+    yield screen
+    screen.close()
+
+
+def test_it_listens_for_one_picture_and_no_longer(
+    screen: Screen, ledger: LineLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "AWAITED_S", 30.0)
+    monkeypatch.setattr(process, "PICTURE_S", 1e6)
+    station = load_station(STATION).model_copy(update={"data": tmp_path})
+    watching = Watching(station, PLAN, run_dir(tmp_path))
+    try:
+        watching.turn(time.time_ns())
+        assert screen.shown, "one round brought it"
+        until = time.monotonic() + 30
+        while screen.listened_to():
+            assert time.monotonic() < until, "the line still encodes pictures for nobody"
+    finally:
+        watching.close()
+
+
+def test_where_no_part_comes_it_goes_on_listening(
+    watching: Watching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "AWAITED_S", 0.01)
+    watching.turn(time.time_ns())
+    screen = Screen(run_dir(tmp_path))
+    try:
+        until = time.monotonic() + 30
+        while not screen.shown:
+            assert time.monotonic() < until
+            watching.turn(time.time_ns())
+    finally:
+        screen.close()
