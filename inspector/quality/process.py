@@ -59,7 +59,7 @@ PICTURE_S = 2.0
 """How often a picture is asked for: the line encodes none for us in between, …"""
 AWAITED_S = 0.25
 """… and at most this long for nothing. Without it the line encoded for us until the next round, 12
-pictures for one: 0.2 ms of each part at 50/s, 1.1 ms at 1280x1024."""
+pictures for one: 0.2 ms of each part at 50/s, 0.8 at 1280x1024."""
 RETRY_S = 5.0
 STATE_S = 0.5
 """How often the state of a first article or a challenge is written, if it is another …"""
