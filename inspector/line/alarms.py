@@ -130,7 +130,12 @@ class Stop:
         if not self.why and not before:
             self._fine = signals
 
-    def reset(self) -> None:
-        """A person has looked. What is still wrong stops the line again at once."""
-        self.why.clear()
-        self._in_a_row = self._dark = 0
+    def reset(self, code: AlarmCode | None = None) -> None:
+        """A person has looked at what ``code`` stands for, or at all. What is still wrong stops the
+        line again at once, and what he has not looked at stops it still."""
+        for seen in (code,) if code is not None else tuple(self.why):
+            self.why.pop(seen, None)
+        if code in (None, AlarmCode.REJECTS_IN_A_ROW):
+            self._in_a_row = 0
+        if code in (None, AlarmCode.LIGHT):
+            self._dark = 0

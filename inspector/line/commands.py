@@ -12,10 +12,10 @@ Arguments, all optional unless said: ``start_batch``: ``id`` (needed), ``product
 ``reason``. ``reset_counts``: ``reason`` (needed); a new period of counts begins, the ledger's
 stay what they are. ``set_output``: ``output`` (1 to 8) and ``seconds`` (needed; 0 is off),
 ``reason``. ``test_pulse``.
-``acknowledge_alarm``: ``code``; also lets a stopped line run again. ``release_line``: ``id`` and
-``signatures``, positions at the desk (needed). ``challenge``: ``parts`` (needed), the next ones.
-``announce``: ``code`` and ``on`` (needed), ``detail``, ``stop``. ``install_release``: see
-``champions.py``.
+``acknowledge_alarm``: ``code``; also lets a line run again that was stopped for it.
+``release_line``: ``id`` and ``signatures``, positions at the desk (needed). ``challenge``:
+``parts`` (needed), the next ones. ``announce``: ``code`` and ``on`` (needed), ``detail``, ``stop``:
+what is under way then does not pass. ``install_release``: see ``champions.py``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from inspector.line.changeover import Recipe, job
 from inspector.line.line import Line
 from inspector.line.lives import Lives
 from inspector.line.modes import ModeError
+from inspector.line.watch import under_way
 from inspector.part import Batch, Mode
 from inspector.registers import U32, GateReason
 from inspector.registers import Action as Tell
@@ -72,6 +73,13 @@ class Commands:
         self._server = server
         self._recipes = recipes
         self._owed: list[tuple[Future[int], Command, Mapping[str, Any]]] = []
+        self._halts = 0
+        """How often the line was paused or stopped: who asked to resume it before that has not
+        meant to after it."""
+        self._before: dict[str, int] = {}
+        """That number when a command came for which the desk is still asked, by its id."""
+        self._doubted = False
+        """The line was stopped because of what it lets through."""
         self._lives = Lives(line.ledger.data_dir)
 
     @property
@@ -84,6 +92,8 @@ class Commands:
         while (command := self._server.receive()) is not None:
             self._consider(command)
         for command, why in self._lives.finished():
+            if self._before.pop(command.id) != self._halts and command.command is Action.RESUME:
+                why = why or "the line was stopped after that; look, and resume it again"
             if why:
                 self._refuse(command, why)
             else:
@@ -112,6 +122,7 @@ class Commands:
         if asked is None:
             self._obey(command)
         else:
+            self._before[command.id] = self._halts
             self._lives.ask(command, *asked)
 
     def _step(self, command: Command) -> tuple[str, Step] | None:
@@ -262,6 +273,7 @@ class Commands:
         return {"mode": str(now.mode), "reason": reason, "from": self._line.matching.newest + 1}
 
     def pause(self, command: Command) -> dict[str, Any]:
+        self._halts += 1
         self._line.paused = True
         return {"paused": True}
 
@@ -269,8 +281,15 @@ class Commands:
         if self._line.plan.ended:
             batch = self._line.plan.newest.batch.id
             raise Refused(f"batch {batch!r} is closed; start a batch, then resume")
-        self._line.paused = False
+        if self._doubted:  # what came while the belt came to rest
+            self._take_back()
+        self._doubted = self._line.paused = False
         return {"paused": False}
+
+    def _take_back(self) -> None:
+        """No part that is under way passes: what has judged it was found wanting."""
+        if self._line.run is not None:
+            self._line.gate.refuse(self._line.run, under_way(self._line), GateReason.COMMAND)
 
     def reject(self, command: Command) -> dict[str, Any]:
         line, args = self._line, command.args
@@ -323,8 +342,8 @@ class Commands:
         code = command.args.get("code")
         if code is not None and code not in set(AlarmCode):
             raise Refused(f"there is no alarm {code!r}")
-        self._line.stop.reset()
         seen = AlarmCode(code) if code else None
+        self._line.stop.reset(seen)
         count = self._line.alarms.acknowledge(seen, command.principal.id)
         return {"acknowledged": count}
 
@@ -352,11 +371,14 @@ class Commands:
             raise Refused(f"`code` is one of {', '.join(ANNOUNCED)}")
         code, detail = AlarmCode(args["code"]), str(args.get("detail") or "")[:200]
         if args.get("stop"):
-            line.stop.why[code], line.paused = detail, True
+            self._halts += 1
+            line.stop.why[code], line.paused, self._doubted = detail, True, True
+            self._take_back()
             self._keep(command)
-        else:
-            line.alarms.holds(code, bool(args.get("on")), detail, stops=False)
-        return {"code": code, "stopped": bool(args.get("stop"))}
+            return {"code": code, "stopped": True, "stream": line.stream,
+                    "upto": line.matching.newest}  # fmt: skip
+        line.alarms.holds(code, bool(args.get("on")), detail, stops=False)
+        return {"code": code, "stopped": False}
 
     def install_release(self, command: Command) -> dict[str, Any] | None:
         return self._champions.install(command)

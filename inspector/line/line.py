@@ -35,7 +35,14 @@ from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
 from inspector.line.outputs import Outputs
 from inspector.line.periods import Periods
-from inspector.line.restart import BACKFILL, gap_before, parts_of, undecided
+from inspector.line.restart import (
+    BACKFILL,
+    challenged,
+    gap_before,
+    parts_of,
+    rejected,
+    undecided,
+)
 from inspector.line.timekeeper import KIND as TIMES
 from inspector.line.timekeeper import Timekeeper
 from inspector.line.tolerated import Tolerated
@@ -267,6 +274,9 @@ class Line:
         for number in standing:
             self.gate.decide(status.run, number, Action.REVOKE, GateReason.TRACKING, far_ns)
         self.gate.refuse(status.run, update.refused, GateReason.TRACKING)
+        if ahead := rejected(self.ledger, self.stream, status.part_counter):
+            self.gate.refuse(status.run, ahead, GateReason.COMMAND)
+        self.plan.challenged = challenged(self.ledger, self.stream, status.part_counter)
 
     def _open_stream(self, stream: str, counter: int) -> None:
         self.stream = stream
@@ -351,8 +361,10 @@ class Line:
                 continue
             if isinstance(judged.judgement, Exception):
                 error, title = judged.judgement, self.plan.at(part.sequence).title
-                log.error("recipe failed", recipe=title, exc_info=error)
                 candidate.doubt = f"the recipe failed: {type(error).__name__}: {error}"
+                known = {(alarm.code, alarm.detail) for alarm in self.alarms.standing()}
+                if (AlarmCode.RECIPE, candidate.doubt) not in known:  # not for every part
+                    log.error("recipe failed", recipe=title, exc_info=error)
                 self.alarms.happened(AlarmCode.RECIPE, candidate.doubt)
                 continue
             candidate.judgement = judged.judgement

@@ -1,14 +1,17 @@
 """What the ledger still knows when the line starts, or its PLC does: which parts it missed.
 
 Enters: the ledger, a stream, and how far the authority has counted. Leaves: the numbers that owe a
-verdict, and the parts that have one. Imports store and part; ``line.py`` calls it.
+verdict, the parts that have one, and what was asked about those to come. Imports store, identity
+and part; ``line.py`` calls it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from inspector.identity import Action
 from inspector.part import PartId
 from inspector.store import History, LineLedger
 
@@ -18,6 +21,8 @@ more, one event names the whole range."""
 STREAMS = 1000
 """Openings of streams that are looked back to for the first one of this stream."""
 
+COMMANDS = 1000
+"""Commands that are looked back to for what was asked about parts that are still to come."""
 UNDER_WAY = 64
 """More parts than ever wait for their acknowledgement to be written."""
 
@@ -61,6 +66,29 @@ def undecided(ledger: LineLedger, stream: str, recorded: int) -> list[int]:
         newest = range(max(1, recorded - UNDER_WAY + 1), recorded + 1)
         parts = ((number, history.by_sequence(stream, number)) for number in newest)
         return [number for number, part in parts if part is not None and not part.gates]
+
+
+def rejected(ledger: LineLedger, stream: str, counter: int) -> list[int]:
+    """The parts beyond ``counter`` that somebody has rejected before they came (I5)."""
+    numbers: set[int] = set()
+    for result in _obeyed(ledger, Action.REJECT, stream):
+        numbers.update(range(max(int(result["first"]), counter + 1), int(result["last"]) + 1))
+    return sorted(numbers)
+
+
+def challenged(ledger: LineLedger, stream: str, counter: int) -> range:
+    """The parts beyond ``counter`` that the newest challenge test has asked for."""
+    for result in _obeyed(ledger, Action.CHALLENGE, stream):
+        return range(max(int(result["from"]), counter + 1), int(result["to"]) + 1)
+    return range(0)
+
+
+def _obeyed(ledger: LineLedger, action: Action, stream: str) -> list[Mapping[str, Any]]:
+    """What was answered to commands about parts of ``stream``, the newest first."""
+    with History(ledger.data_dir) as history:
+        told = [e.body for e in history.events("command", COMMANDS) if e.body["command"] == action]
+    results = [body["result"] for body in told]
+    return [result for result in results if result.get("stream") == stream]
 
 
 def _first_number(ledger: LineLedger, stream: str) -> int | None:

@@ -13,7 +13,7 @@ import structlog
 
 from inspector.display import AlarmCode
 from inspector.line import timekeeper
-from inspector.line.gate import HUNG_NS
+from inspector.line.gate import HUNG_NS, REMEMBERED
 from inspector.line.inputs import FINE
 from inspector.line.matching import Candidate
 from inspector.line.modes import INDEX
@@ -96,9 +96,16 @@ def heed(line: Line) -> None:
     line.alarms.holds(AlarmCode.ESTOP, not now & Signal.ESTOP_CLEAR)
     line.alarms.holds(AlarmCode.JAM, bool(now & Signal.JAM))
     if line.halted:
-        travel, newest = line.station.travel, line.eye.newest
-        oldest = max(1, newest - int(travel.gate_mm / travel.pitch_min_mm))
-        line.gate.refuse(line.run or 0, range(oldest, newest + 1), GateReason.TRACKING)
+        line.gate.refuse(line.run or 0, under_way(line), GateReason.TRACKING)
+
+
+def under_way(line: Line) -> range:
+    """The parts that may stand between eye and gate, by what is known now."""
+    newest, status = line.matching.newest, line.zone.status
+    if status is not None:
+        return range(max(status.gate_part, newest - REMEMBERED) + 1, newest + 1)
+    travel = line.station.travel
+    return range(max(1, newest - int(travel.gate_mm / travel.pitch_min_mm)), newest + 1)
 
 
 def look_around(line: Line) -> None:

@@ -8,6 +8,9 @@ A challenge is a window of as many parts as there are seeded defects, in their o
 the line's command ``challenge``. Each must be judged a reject, for the defect it carries, and the
 gate must have acknowledged the reject. A part that could not be judged makes it inconclusive: it
 counts as none, and is repeated.
+
+Between a failure and the line's stop some parts go by, judged by what has just failed: they are
+held as soon as the line says where it stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inspector.config import Challenge
+from inspector.display import AlarmCode
 from inspector.part import GateAction, GateDecision, Mode, Outcome, Verdict
 from inspector.store import BatchChange, Event
 from inspector.store.judged import Judged, judged
@@ -25,6 +29,8 @@ from inspector.store.records import Record
 KIND = "challenge"
 """Of the desk's records."""
 GOOD, FAILED, INCONCLUSIVE, MISSED = "good", "failed", "inconclusive", "missed"
+STOPPED = "stopped"
+"""No result of its own: the line has stopped for one, and what went by meanwhile is held too."""
 WAIT_NS = 60_000_000_000
 """A window that is not complete after this long is inconclusive."""
 MINUTE_NS = 60_000_000_000
@@ -56,7 +62,8 @@ class Result:
     """What came of one."""
 
     result: str
-    """``good``, ``failed``, ``inconclusive``, or ``missed``: not done although it was due."""
+    """``good``, ``failed``, ``inconclusive``, ``missed``: not done although it was due, or
+    ``stopped``."""
     why: str
     batch: str
     body: dict[str, Any]
@@ -82,6 +89,10 @@ class Challenges:
         self.why = ""
         """Why it is due."""
         self._after: dict[str, tuple[int, int]] = {}
+        self._failed = ""
+        """Why the last one failed, until the line has stopped for it."""
+        self._held: dict[str, int] = {}
+        """The last number that was held for it, by stream."""
 
     def good(self, utc_ns: int) -> None:
         """One went well, as part of a first article or by itself."""
@@ -93,6 +104,8 @@ class Challenges:
         if isinstance(record, Judged):
             self._production(record)
         elif isinstance(record, Event) and record.kind == "command":
+            if stopped := self._stop(record):
+                return stopped
             self._command(record)
         elif isinstance(record, Event) and record.kind == "challenge_due":
             # The line asks for one: another release judges from now on, or the one before it.
@@ -148,6 +161,22 @@ class Challenges:
                 str(result["stream"]), int(result["from"]), int(result["to"]), event.principal,
                 event.utc_ns, self.batch,
             )  # fmt: skip
+
+    def _stop(self, event: Event) -> Result | None:
+        """The line has stopped for a failure: what went by between the two."""
+        result = event.body.get("result") or {}
+        if result.get("code") != AlarmCode.CHALLENGE_FAILED or "upto" not in result:
+            return None
+        stream, upto = str(result["stream"]), int(result["upto"])
+        held = self._held.get(stream, upto)
+        if upto > held:
+            first, last = self._after.get(stream, (upto, upto))
+            self._after[stream] = min(first, held + 1), max(last, upto)
+        hold = [(s, first, last) for s, (first, last) in sorted(self._after.items())]
+        why = f"{self._failed or 'failed'}, until the line stopped"
+        self._failed, self._held = "", {}
+        self.good(event.utc_ns)
+        return Result(STOPPED, why, self.batch, {}, hold) if hold else None
 
     def _batch(self, change: BatchChange) -> None:
         if change.action == "begin":
@@ -212,6 +241,10 @@ class Challenges:
         hold = [(s, first, last) for s, (first, last) in sorted(self._after.items())] if bad else []
         if bad and window is not None:  # the seeded parts themselves may lie on the good side
             hold.append((window.stream, window.first, window.last))
+        if bad:
+            self._failed = why
+            for stream, _, last in hold:
+                self._held[stream] = max(last, self._held.get(stream, last))
         body = {
             "result": result, "why": why, "batch": self.batch, "parts": tried,
             "since_good": self.parts, "asked_by": window.asked_by if window else "",

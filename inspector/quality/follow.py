@@ -17,7 +17,14 @@ from inspector.config import Quality, Station
 from inspector.display import AlarmCode
 from inspector.part import Disposition, Mode, Verdict
 from inspector.quality import challenge, drift, first_article, health, spc
-from inspector.quality.challenge import FAILED, GOOD, INCONCLUSIVE, Challenges, Result
+from inspector.quality.challenge import (
+    FAILED,
+    GOOD,
+    INCONCLUSIVE,
+    STOPPED,
+    Challenges,
+    Result,
+)
 from inspector.quality.drift import Drift
 from inspector.quality.first_article import Article, Look, reference_of
 from inspector.quality.health import Health
@@ -328,11 +335,14 @@ class Follower:
     def _challenged(self, result: Result) -> list[Entry]:
         entries: list[Entry] = [(challenge.KIND, dict(result.body))]
         if result.hold:
-            entries.append((DISPOSITION, {
+            held: Entry = (DISPOSITION, {
                 "disposition": str(Disposition.HOLD), "runs": [list(run) for run in result.hold],
                 "reason": f"challenge test: {result.why}", "requester": "quality",
                 "concerns": result.batch,
-            }))  # fmt: skip
+            })  # fmt: skip
+            if result.result == STOPPED:
+                return [held]
+            entries.append(held)
             entries.append(_show(AlarmCode.CHALLENGE_FAILED, result.why, stop=True))
         if result.result in (GOOD, FAILED):
             entries.append(_show(AlarmCode.CHALLENGE_DUE, on=False))

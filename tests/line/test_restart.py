@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.line.restart import gap_before, parts_of, undecided
+from inspector.line.restart import challenged, gap_before, parts_of, rejected, undecided
 from inspector.store import LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
 
@@ -57,3 +57,26 @@ def test_a_verdict_whose_decision_is_not_on_record_is_undecided(ledger: LineLedg
     ledger.commit()
     assert undecided(ledger, STREAM, 3) == [1, 3]
     assert parts_of(ledger, STREAM, (2, 9)) == {2: verdicts[1].part_id}
+
+
+def told(ledger: LineLedger, command: str, **result: object) -> None:
+    ledger.add_event("command", "mes", command=command, result=result)
+    ledger.commit()
+
+
+def test_parts_that_were_rejected_before_they_came_stay_so(ledger: LineLedger) -> None:
+    """(I5) Acknowledged once, and no restart forgets it."""
+    told(ledger, "reject", stream=STREAM, first=5, last=8, too_late=0)
+    told(ledger, "reject", stream=STREAM, first=12, last=12, too_late=0)
+    told(ledger, "reject", stream="plc-0000002b", first=20, last=30, too_late=0)
+    told(ledger, "reject", refused="part 40 has passed the gate")
+    assert rejected(ledger, STREAM, 6) == [7, 8, 12]
+    assert rejected(ledger, STREAM, 12) == []
+
+
+def test_the_parts_of_a_challenge_are_those_of_the_newest_one(ledger: LineLedger) -> None:
+    assert challenged(ledger, STREAM, 0) == range(0)
+    told(ledger, "challenge", **{"from": 3, "to": 9, "stream": STREAM})
+    told(ledger, "challenge", **{"from": 5, "to": 7, "stream": STREAM})
+    assert challenged(ledger, STREAM, 5) == range(6, 8)
+    assert not challenged(ledger, STREAM, 7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from quality_parts import part
 
 from inspector.config import Challenge, Seeded
@@ -72,6 +73,47 @@ def test_one_that_passes_fails_it_and_holds_what_was_made_since_the_last_good_on
     assert result is not None and result.result == "failed"
     assert "no cap: it was not rejected" in result.why
     assert result.hold == [("plc-1", 8, 12), ("plc-1", 13, 14)]
+
+
+def stop(watch: Challenges, upto: int, stream: str = "plc-1") -> Result | None:
+    result = {"code": "challenge_failed", "stopped": True, "stream": stream, "upto": upto}
+    body = {"command": "announce", "result": result}
+    return watch.record(Event("command", "quality", START + upto * 40_000_000, 1, body))
+
+
+@pytest.mark.parametrize("recorded", [0, 3, 6])
+def test_what_went_by_between_a_failure_and_the_stop_is_held_too(recorded: int) -> None:
+    """Its verdict may be on record then, or still to come: the line says how far it had counted."""
+    watch = challenges()
+    produce(watch, 1, 3)
+    ask(watch, 4, 1)
+    missed = seeded(4, "", Outcome.PASS)
+    watch.record(missed)
+    failed = watch.record(gate(missed, GateAction.PERMIT)) or watch.at(START + 100 * MINUTE)
+    assert failed is not None and failed.hold == [("plc-1", 1, 3), ("plc-1", 4, 4)]
+    produce(watch, 5, 4 + recorded)
+    held = stop(watch, 10)
+    assert held is not None and held.result == "stopped" and held.hold == [("plc-1", 5, 10)]
+    assert failed.why in held.why
+    produce(watch, 11, 12)
+    assert watch.parts == 2
+
+
+def test_a_line_that_stops_at_once_has_let_nothing_more_through() -> None:
+    watch = challenges(every_parts=2)
+    produce(watch, 1, 2)
+    assert watch.at(START + 100 * MINUTE) is not None
+    assert stop(watch, 2) is None
+
+
+def test_a_line_that_counts_anew_before_it_stops_is_held_by_stream() -> None:
+    watch = challenges(every_parts=2)
+    produce(watch, 1, 2)
+    assert watch.at(START + 100 * MINUTE) is not None
+    watch.record(part(3))
+    watch.record(part(1, stream="plc-2"))
+    held = stop(watch, 2, "plc-2")
+    assert held is not None and held.hold == [("plc-1", 3, 3), ("plc-2", 1, 1)]
 
 
 def test_a_reject_that_the_gate_never_heard_of_fails_it() -> None:

@@ -1,0 +1,168 @@
+"""Commands that cross each other on their way to the line, and a line that was stopped. (I2, I9)"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from inspector.bus import Command, CommandServer
+from inspector.config import StopRules, load_station
+from inspector.display import AlarmCode
+from inspector.identity import Action, Principal, Role
+from inspector.line.alarms import Stop
+from inspector.line.champions import Champions
+from inspector.line.commands import Commands
+from inspector.line.gate import Told
+from inspector.line.line import Line
+from inspector.line.process import load_recipes, open_line
+from inspector.part import Outcome
+from inspector.registers import Action as Tell
+from inspector.registers import GateReason
+from inspector.store import History
+
+OTTO = Principal("otto", frozenset({Role.OPERATOR}))
+QUALITY = Principal("quality", frozenset({Role.MACHINE}))
+FAR_NS = 3_600_000_000_000
+STEP = {"name": "patch", "kind": "illumination", "view": "side", "roi": [0, 0, 64, 48],
+        "params": {"low": 60, "high": 200}}  # fmt: skip
+
+
+class Desk:
+    """A line with a gate on an output, and its commands, taken by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("pictures", "run"):
+            (folder / name).mkdir()
+        (folder / "gate").write_text("")
+        written: dict[str, Any] = {
+            "station": "T-01", "data": "data", "recipes": ["grey.yaml"], "judges": 1,
+            "cameras": [{"name": "side", "source": "folder", "folder": "pictures"}],
+            "output": {"path": "gate"}, "store": {"reserve_mb": 0, "stop_mb": 0},
+            "batch": {"id": "B-1"}, "clock": "trusted",
+        }  # fmt: skip
+        recipe = {"name": "grey", "views": ["side"], "tools": [STEP]}
+        for name, content in (("station.yaml", written), ("grey.yaml", recipe)):
+            with (folder / name).open("w") as file:
+                YAML(typ="safe").dump(content, file)
+        station = load_station(folder / "station.yaml")
+        recipes = load_recipes(station)
+        self.line: Line = open_line(station, folder / "run", recipes)
+        self.server = CommandServer(folder / "run")
+        self.champions = Champions(self.line, recipes, dict(recipes), {})
+        self.commands = Commands(self.line, self.server, recipes, self.champions)
+        self.line.ledger.commit()
+        self._ids = itertools.count()
+
+    def hear(self, action: Action, who: Principal = OTTO, **args: Any) -> None:
+        """A command that the bus has let through."""
+        expiry_ns = time.monotonic_ns() + FAR_NS
+        number = f"{next(self._ids)}"
+        self.commands._consider(Command(number, action, args, who, expiry_ns, b"nobody"))
+
+    def answered(self) -> list[dict[str, Any]]:
+        """What came of each command, the oldest first, once all are on record."""
+        until = time.monotonic() + 20
+        while self.commands.owing:
+            assert time.monotonic() < until, "it was not answered in time"
+            self.commands.take()
+            time.sleep(0.002)
+        self.line.ledger.commit()
+        with History(self.line.ledger.data_dir) as history:
+            return [event.body["result"] for event in reversed(history.events("command"))]
+
+    def close(self) -> None:
+        self.commands.close()
+        self.champions.close()
+        self.line.close()
+        self.server.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.close()
+
+
+@pytest.mark.parametrize("stop", ["pause", "announce"])
+def test_who_asked_to_resume_before_the_line_was_stopped_has_not_meant_to(
+    desk: Desk, stop: str
+) -> None:
+    """Whether a batch may go on is asked at the desk, which takes a while; a stop is obeyed at
+    once. So a stop overtakes, and must not be undone by what was asked before it."""
+    desk.hear(Action.PAUSE)
+    desk.hear(Action.RESUME)
+    if stop == "pause":
+        desk.hear(Action.PAUSE)
+    else:
+        desk.hear(Action.ANNOUNCE, QUALITY, code="challenge_failed", on=True, stop=True)
+    answers = desk.answered()
+    assert "the line was stopped after that" in answers[-1]["refused"]
+    assert desk.line.paused
+    desk.hear(Action.RESUME)
+    assert desk.answered()[-1] == {"paused": False}
+    assert not desk.line.paused
+
+
+def test_a_line_that_is_stopped_for_what_it_lets_through_takes_back_what_is_under_way(
+    desk: Desk,
+) -> None:
+    """Both what stood before the gate then and what came while the belt came to rest."""
+    line, far_ns = desk.line, time.monotonic_ns() + FAR_NS
+
+    def permit(number: int) -> None:
+        line.matching.newest = number
+        line.gate.decide(0, number, Tell.PERMIT, GateReason.NONE, far_ns)
+
+    def revoked() -> list[int]:
+        told = [event for event in line.gate.take() if isinstance(event, Told)]
+        return [event.part for event in told if event.action is Tell.REVOKE]
+
+    permit(3)
+    permit(4)
+    desk.hear(Action.ANNOUNCE, QUALITY, code="challenge_failed", on=True, stop=True, detail="cap")
+    assert desk.answered()[-1] == {
+        "code": "challenge_failed", "stopped": True, "stream": line.stream, "upto": 4,
+    }  # fmt: skip
+    assert revoked() == [3, 4]
+    permit(5)
+    desk.hear(Action.ACKNOWLEDGE_ALARM)
+    desk.hear(Action.RESUME)
+    desk.answered()
+    assert revoked() == [5]
+    permit(6)
+    desk.hear(Action.PAUSE)
+    desk.hear(Action.RESUME)
+    desk.answered()
+    assert revoked() == [], "a pause says nothing against the parts under way"
+
+
+def test_a_line_stays_stopped_for_what_nobody_has_acknowledged(desk: Desk) -> None:
+    stop = desk.line.stop
+    for _ in range(10):
+        stop.judged(Outcome.REJECT, light_fault=False)
+    stop.why[AlarmCode.NOT_CONFIRMED] = ""
+    desk.hear(Action.ACKNOWLEDGE_ALARM, code="drift")
+    desk.answered()
+    assert set(stop.why) == {AlarmCode.REJECTS_IN_A_ROW, AlarmCode.NOT_CONFIRMED}
+    desk.hear(Action.ACKNOWLEDGE_ALARM, code="not_confirmed")
+    desk.answered()
+    assert set(stop.why) == {AlarmCode.REJECTS_IN_A_ROW}
+    desk.hear(Action.ACKNOWLEDGE_ALARM)
+    desk.answered()
+    assert not stop.why
+
+
+def test_who_has_looked_at_the_rejects_begins_to_count_anew() -> None:
+    stop = Stop(StopRules(rejects_in_a_row=3))
+    for n in range(5):
+        stop.judged(Outcome.REJECT, light_fault=False)
+        assert bool(stop.why) is (n in (2, 3)), n
+        if n == 3:
+            stop.reset(AlarmCode.REJECTS_IN_A_ROW)
