@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
+from structlog.typing import EventDict
 
 REFUSED = 2
 """Exit status of a process that said in one line why it cannot run."""
@@ -37,10 +38,15 @@ def folder(run: Path) -> Path:
 
 
 def configure(process: str = "station", level: int = logging.INFO) -> None:
-    """Structured lines on standard error, each with the process's name."""
+    """Structured lines on standard error, each with the process's name, from whatever thread."""
+
+    def named(logger: object, method: str, event: EventDict) -> EventDict:
+        return {"process": process, **event}
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            named,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -50,7 +56,6 @@ def configure(process: str = "station", level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(_VOICE),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
     if os.environ.get(KEEP):
         keep(Path(os.environ[KEEP]), process)
 
@@ -65,7 +70,9 @@ def keep(folder: Path, process: str) -> None:
 def run(process: str, main: Callable[[], object]) -> None:
     """``main`` as a process of the station. What one of our rooms or the system refuses is one
     line and exit status ``REFUSED``; a traceback is kept for what nobody foresaw."""
+    atexit.register(_say_no_more)  # the first to register is the last to be called
     configure(process)
+    hear_others()
     call_thread(process)
     try:
         main()
@@ -77,12 +84,48 @@ def run(process: str, main: Callable[[], object]) -> None:
         sys.exit(REFUSED)
 
 
+def hear_others() -> None:
+    """What libraries log and warn of, and what a thread dies of, become lines like all others."""
+    logging.getLogger().addHandler(_Foreign())
+    logging.captureWarnings(True)
+    threading.excepthook = _thread_ended
+    sys.unraisablehook = _unraisable
+
+
 def call_thread(name: str, thread: int | None = None) -> None:
     """The kernel's name of a thread, the calling one by default: what ``top -H`` shows. Threads
     that it starts afterwards inherit the name."""
     number = threading.get_native_id() if thread is None else thread
     with contextlib.suppress(OSError):
         Path(f"/proc/self/task/{number}/comm").write_text(name[:15])
+
+
+class _Foreign(logging.Handler):
+    """Python's own logging, of which ours makes no use."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log, level = structlog.get_logger(), record.levelno
+        say = log.error if level >= logging.ERROR else log.warning
+        told = {"exc_info": record.exc_info} if record.exc_info else {}
+        with contextlib.suppress(Exception):  # a library's wrong arguments are no trouble of ours
+            say(record.getMessage(), library=record.name, **told)
+
+
+def _thread_ended(given: threading.ExceptHookArgs) -> None:
+    name = given.thread.name if given.thread is not None else ""
+    structlog.get_logger().critical("thread broke", thread=name, exc_info=given.exc_value)
+
+
+def _unraisable(given: sys.UnraisableHookArgs) -> None:
+    what = given.err_msg or "exception ignored"
+    structlog.get_logger().error(what, where=repr(given.object), exc_info=given.exc_value)
+
+
+def _say_no_more() -> None:
+    """Native libraries print while Python takes itself apart: nanobind lists what still lives."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, 2)
 
 
 class _Voice:

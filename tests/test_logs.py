@@ -63,3 +63,40 @@ def test_what_nobody_foresaw_is_said_in_one_line_with_its_traceback(tmp_path: Pa
     assert (said["event"], said["process"], said["level"]) == ("broke", "line", "critical")
     assert "ZeroDivisionError" in said["exception"]
     assert (tmp_path / "logs" / "line.jsonl").read_text() == f"{line}\n"
+
+
+LIBRARIES = """
+import logging, threading, warnings
+from inspector import logs
+
+def main():
+    import inspector.tools.code  # its native library lists at the end what is alive still
+    logging.getLogger("peer").error("no answer from %s", "plc")
+    logging.getLogger("peer").error("%d", "no number")
+    warnings.warn("an old way")
+    thread = threading.Thread(target=lambda: 1 / 0, name="reader")
+    thread.start()
+    thread.join()
+    try:
+        raise OSError("gone")
+    except OSError:
+        logging.getLogger("peer").exception("reading")
+
+logs.run("line", main)
+"""
+
+
+def test_what_libraries_say_is_structured_too(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LIBRARIES], capture_output=True, text=True, timeout=60
+    )
+    rows = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert ended.returncode == 0 and all(row["process"] == "line" for row in rows)
+    said = {row["event"]: row for row in rows}
+    assert said["no answer from plc"]["library"] == "peer"
+    assert said["no answer from plc"]["level"] == "error"
+    assert any("an old way" in event for event in said)
+    assert said["thread broke"]["thread"] == "reader"
+    assert "ZeroDivisionError" in said["thread broke"]["exception"]
+    assert "gone" in said["reading"]["exception"]
+    assert len(rows) == 4

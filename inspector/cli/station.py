@@ -23,6 +23,7 @@ def run(station: StationFile) -> None:
     from inspector import logs, processes
 
     logs.configure()
+    logs.hear_others()
     processes.run(station)
 
 

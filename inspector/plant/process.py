@@ -17,6 +17,7 @@ from inspector.beat import Beat
 from inspector.bus import run_dir
 from inspector.config import Plant, Station, load_station
 from inspector.logs import configure
+from inspector.logs import run as run_process
 from inspector.plant.app import create_app
 from inspector.plant.desk import publish
 
@@ -105,4 +106,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    given = [Path(argument) for argument in sys.argv[1:]]
+    run_process("plant", lambda: main(*given))

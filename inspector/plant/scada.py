@@ -21,6 +21,7 @@ from inspector.beat import Beat
 from inspector.bus import run_dir
 from inspector.config import Scada, Station, load_station
 from inspector.logs import configure
+from inspector.logs import run as run_process
 from inspector.part import Verdict
 from inspector.plant.desk import Line, publish
 from inspector.plant.problems import Problem
@@ -154,4 +155,5 @@ async def _beat(beat: Beat) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    given = [Path(argument) for argument in sys.argv[1:]]
+    run_process("scada", lambda: main(*given))

@@ -31,6 +31,7 @@ from inspector.quality.report_words import LANGUAGES, WORDS
 from inspector.quality.rules import SELECTED, run_length
 from inspector.quality.spc import ALL, Limits, said
 from inspector.store import History, ImageRecord
+from inspector.store.files import fresh_file
 from inspector.store.keys import public_key
 
 PICTURES = 9
@@ -60,14 +61,13 @@ def batch_report(
     words = WORDS[language]
     with History(data, bound_s=60.0) as history:
         story = list(_story(facts, words, data, history))
-    new = out.with_name(out.name + ".new")
     root = facts.root[:16]
     running = f"{words['batch_report']} {batch} · {facts.station} · {words['root']} {root}"
-    paper.write(
-        new, story, title=f"{words['batch_report']} {batch}", running=running,
-        page=lambda number: words["page"].format(number), author=facts.station,
-    )  # fmt: skip
-    new.replace(out)
+    with fresh_file(out) as new:
+        paper.write(
+            new, story, title=f"{words['batch_report']} {batch}", running=running,
+            page=lambda number: words["page"].format(number), author=facts.station,
+        )  # fmt: skip
     return facts
 
 

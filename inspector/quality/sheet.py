@@ -19,6 +19,8 @@ from inspector.quality.paper import BAD, BODY, GOOD, INK, NOTE
 from inspector.quality.report import moment, state_words, step_name
 from inspector.quality.report_words import LANGUAGES, WORDS
 from inspector.quality.signing import article, article_subject
+from inspector.store.errors import StoreError
+from inspector.store.files import fresh_file
 from inspector.store.signatures import Signatures
 
 
@@ -74,13 +76,12 @@ def print_sheet(data: Path, id: str, out: Path, language: str = "en") -> None:
     else:
         story += paper.section(w["sign_here"], paper.text(w["unsigned"], BODY))
     story.append(paper.text(w["sheet_note"], NOTE))
-    new = out.with_name(out.name + ".new")
-    paper.write(
-        new, story, title=f"{w['article']} {sheet['batch']}", author="inspector",
-        running=f"{w['article']} {sheet['batch']} · {id}",
-        page=lambda number: w["page"].format(number),
-    )  # fmt: skip
-    new.replace(out)
+    with fresh_file(out) as new:  # two who ask at once print it twice, each a whole one
+        paper.write(
+            new, story, title=f"{w['article']} {sheet['batch']}", author="inspector",
+            running=f"{w['article']} {sheet['batch']} · {id}",
+            page=lambda number: w["page"].format(number),
+        )  # fmt: skip
 
 
 def main() -> None:
@@ -88,7 +89,7 @@ def main() -> None:
     os.nice(10)
     try:
         print_sheet(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:5])
-    except QualityError as error:
+    except (QualityError, StoreError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 

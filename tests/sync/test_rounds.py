@@ -22,7 +22,8 @@ from centre_and_stations import (
 from sqlalchemy import select
 
 from inspector.config import Retention
-from inspector.store import held_checkpoint, retain, verify
+from inspector.store import LineLedger, held_checkpoint, retain, verify
+from inspector.store.checkpoint import read_body, read_held
 from inspector.sync import rounds as rounds_module
 from training.hub import tables
 from training.hub.hub import open_hub
@@ -64,6 +65,27 @@ def test_every_checkpoint_is_countersigned_and_the_newest_kept(centre: Served, s
     assert count(centre, tables.Checkpoint) == signed
     held = held_checkpoint(site.data / "checkpoints/centre.json")
     assert verify(site.data, held=held).as_dict()["ok"]
+
+
+def test_what_the_desk_writes_while_no_part_comes_is_countersigned(
+    centre: Served, site: Site
+) -> None:
+    """A checkpoint over the line's same records and one more of the desk."""
+    site.enrol(centre)
+    site.inspect(100)
+    site.rounds(centre.url).round()
+    position = site.write("signature", meaning="released")
+    LineLedger.open(site.data, station=site.name).close()  # a line that stands signs it too
+    done = site.rounds(centre.url).round()
+    assert not done.troubles
+    held = read_held(site.data)
+    assert held is not None and read_body(held.body).desk_size > position
+    with closing(sqlite3.connect(site.data / "line.db")) as line:
+        sizes = [
+            read_body(body).line_size for (body,) in line.execute("SELECT body FROM checkpoint")
+        ]
+    assert sizes[-2] == sizes[-1] and count(centre, tables.Checkpoint) == len(sizes)
+    assert verify(site.data, held=held).ok
 
 
 def test_a_tail_that_was_cut_is_found_on_both_sides(centre: Served, site: Site) -> None:
