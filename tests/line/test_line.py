@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from ruamel.yaml import YAML
 
 from inspector.cameras.messages import (
@@ -30,7 +31,7 @@ from inspector.line.line import Line
 from inspector.line.owed import FULL
 from inspector.line.process import open_line
 from inspector.line.watch import look_around
-from inspector.part import Batch, Finding, Outcome, Pixels, Severity
+from inspector.part import Batch, Finding, Mode, Outcome, Pixels, Severity
 from inspector.recipe import Judgement
 from inspector.registers import Action, GateReason
 from inspector.store import History, verify
@@ -209,6 +210,7 @@ def test_a_line_whose_disk_takes_nothing_goes_on_and_settles_what_it_owes(
         look_around(line)
         assert line.verdicts.owed, "as long as the disk takes none, none is settled"
         other.execute("ROLLBACK")
+    monkeypatch.undo()  # as on a station, where far more may wait than is settled at once
 
     def settled() -> bool:
         line.looked_ns = 0
@@ -246,3 +248,20 @@ def test_a_verdict_that_cannot_be_encoded_is_an_error_on_record(
         (part,) = history.last(10)
     assert part.verdict.outcome is Outcome.ERROR
     assert "its verdict was refused: a record of" in part.verdict.reasons[0]
+
+
+def test_a_recipe_that_fails_each_part_is_an_error_each_and_one_line_of_the_log(
+    line: Line, recipe: Held, camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At fifty parts a second the log would fill a disk."""
+
+    def fails(*_: object) -> Judgement:
+        raise RuntimeError("no such tensor")
+
+    monkeypatch.setattr(recipe, "judge", fails)
+    with structlog.testing.capture_logs() as said:
+        for number in range(1, 6):
+            camera.shoot()
+            turn(line, lambda number=number: line.counters.verdicts == number)
+    assert [row["event"] for row in said] == ["recipe failed"]
+    assert line.counters.outcomes[Outcome.ERROR, Mode.AUTO] == 5
