@@ -6,11 +6,14 @@ and ``gate_rejects`` the world process counted at its gate. Only the command lin
 
 from __future__ import annotations
 
+import fcntl
+import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,10 @@ ENDLESS_FILM = 400
 """Different parts of an endless demo; they come shuffled anew each round."""
 TRAVEL_S = 1.0
 """From eye to gate, so that a noisy machine does not decide the result."""
+SPARE = 16
+"""Pictures that the cameras' rings hold beside those of the parts between eye and gate."""
+MOST = 256
+VIEWS = ("side", "code")
 
 console = Console(stderr=True)
 
@@ -40,34 +47,73 @@ def demo(*, parts: int, rate: float, seed: int, page: bool, quiet: bool) -> dict
 
     Raises ``TrialError`` when the line does not come up.
     """
-    home = _cache() / "demo"
-    films = _films(_cache() / "films", parts or ENDLESS_FILM, seed, quiet)
-    shutil.rmtree(home, ignore_errors=True)
-    try:
-        virtual_producer()
-    except ProducerError as error:
-        console.print(
-            f"{error}\nWithout it pictures are replayed from a folder, and a file is the gate."
-        )
-        return folder_demo(films, home, parts or ENDLESS_FILM, rate)
-    plan = Plan(
+    films = films_of(_cache() / "films", parts or ENDLESS_FILM, seed, quiet)
+    with home() as folder:
+        try:
+            virtual_producer()
+        except ProducerError as error:
+            console.print(
+                f"{error}\nWithout it pictures are replayed from a folder, and a file is the gate."
+            )
+            return folder_demo(films, folder, parts or ENDLESS_FILM, rate)
+        port = 8000 if page and _free(8000) else 0 if page else None
+        plan = plan_of(films, folder, parts=parts, rate=rate, seed=seed, page=port)
+        with running(plan) as trial:
+            _watch(trial, quiet)
+            memory = trial.memory_mb()
+            trial.stop_station()
+            ledger = trial.ledger()
+            world = trial.stop()
+        return _report(world, ledger, memory, trial)
+
+
+def plan_of(
+    films: FilmSet, folder: Path, *, parts: int, rate: float, seed: int, page: int | None
+) -> Plan:
+    """What the demo runs. A part may be judged until it comes to the gate, so its pictures must
+    last as long. A counted run goes on over rejects and reports them, where an endless one stops
+    for ten in a row as a plant would: somebody sees that on its page and resumes."""
+    return Plan(
         films=films,
-        folder=home,
+        folder=folder,
         rate=rate,
         parts=parts,
         travel_s=TRAVEL_S,
         order="film" if parts else "shuffled",
         seed=seed,
-        page=8000 if page and _free(8000) else 0 if page else None,
-        station={"clock": "trusted"},
+        page=page,
+        station={"clock": "trusted"} | ({"stop.rejects_in_a_row": 0} if parts else {}),
+        buffers=min(MOST, math.ceil(rate * TRAVEL_S) + SPARE),
     )
-    with running(plan) as trial:
-        _watch(trial, quiet)
-        memory = trial.memory_mb()
-        trial.stop_station()
-        ledger = trial.ledger()
-        world = trial.stop()
-    return _report(world, ledger, memory, trial)
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    """A folder that no other demo of this user has now, empty; the last run's otherwise stays."""
+    for number in count(1):
+        folder = _cache() / ("demo" if number == 1 else f"demo-{number}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(exist_ok=True)
+            yield folder
+            return
+
+
+def gave_up(trial: Trial, what: str) -> TrialError:
+    """``what`` went wrong, with the alarms that the line raised, the newest first."""
+    from inspector.store.query import History
+
+    said: list[str] = []
+    with suppress(Exception), History(trial.data) as history:
+        told = [event.body for event in history.events("alarm", 5)]
+        said = [" ".join(filter(None, (a["code"], a["detail"]))) for a in told]
+    alarms = f" (alarms: {'; '.join(said)})" if said else ""
+    return TrialError(f"{what}{alarms}; read {trial.plan.folder}/station.log")
 
 
 def _report(
@@ -105,11 +151,11 @@ def _watch(trial: Trial, quiet: bool) -> None:
 
     ready = wait_for(lambda: trial.report().get("triggers", 0) > 0, 60.0, alive)
     if not ready:
-        raise TrialError(f"the station did not get ready; read {trial.plan.folder}/station.log")
+        raise gave_up(trial, "the station did not get ready")
     if quiet:
         limit = trial.plan.parts / trial.plan.rate * 3 + 60
         if not wait_for(trial.done, limit, alive):
-            raise TrialError(f"the line did not end; read {trial.plan.folder}/station.log")
+            raise gave_up(trial, "the line did not end")
         return
     if url := (wait_for(trial.page, 10.0, alive) and trial.page()):
         console.print(f"\n  The live page: [bold]{url}[/bold]   (Ctrl-C ends the demo)\n")
@@ -123,7 +169,7 @@ def _watch(trial: Trial, quiet: bool) -> None:
             time.sleep(0.5)
         live.update(_table(trial.report(), history.counts()))
     if not alive():
-        raise TrialError(f"the station ended; read {trial.plan.folder}/station.log")
+        raise gave_up(trial, "the station ended")
 
 
 def _table(world: Mapping[str, Any], counts: Mapping[Outcome, int]) -> Table:
@@ -144,17 +190,20 @@ def _table(world: Mapping[str, Any], counts: Mapping[Outcome, int]) -> Table:
     return table
 
 
-def _films(folder: Path, count: int, seed: int, quiet: bool) -> FilmSet:
-    """The film set of this seed, rendered once."""
-    place = folder / f"bottle-line-{seed}-{count}"
-    with suppress(FilmError):
-        return FilmSet.open(place)
+def films_of(folder: Path, parts: int, seed: int, quiet: bool) -> FilmSet:
+    """The film set of this seed, rendered once; one that was spoilt since is rendered again."""
+    place = folder / f"bottle-line-{seed}-{parts}"
+    with suppress(FilmError, OSError):
+        found = FilmSet.open(place)
+        for view in VIEWS:
+            found.film(view)
+        return found
     with Progress(console=console, disable=quiet, transient=True) as progress:
-        task = progress.add_task("drawing the bottles (once)", total=count)
+        task = progress.add_task("drawing the bottles (once)", total=parts)
         return render_set(
             "bottle-line",
             seed,
-            count,
+            parts,
             place,
             progress=lambda done, _: progress.update(task, completed=done),
             workers=len(os.sched_getaffinity(0)),

@@ -63,6 +63,8 @@ class Plan:
     world: dict[str, Any] = field(default_factory=dict)
     """Fields of the world file to replace, by dotted name."""
     views: tuple[str, ...] = ("side", "code")
+    buffers: int | None = None
+    """Pictures that each camera's ring holds; None is what the station file says."""
 
 
 class Trial:
@@ -97,7 +99,7 @@ class Trial:
         ):
             raise TrialError(f"the world did not start; read {self.plan.folder / 'world.log'}")
         self.port = int(json.loads(facts.read_text())["port"])
-        _write_yaml(self.station_file, self._station_settings())
+        _write_yaml(self.station_file, self.station_settings())
 
     def start_station(self) -> None:
         """The station, by the very command a plant would use."""
@@ -234,15 +236,17 @@ class Trial:
         }
         return _replaced(settings, plan.world)
 
-    def _station_settings(self) -> dict[str, Any]:
+    def station_settings(self) -> dict[str, Any]:
+        """What is written into the station file, once the world's port is known."""
         plan = self.plan
         settings = YAML(typ="safe").load((CONFIGS / "bottle-line.yaml").read_text())
         speed = plan.rate * PITCH_MM
+        kept = {} if plan.buffers is None else {"buffers": plan.buffers}
         settings |= {
             "data": str(self.data.resolve()),
             "models": str((CONFIGS.parent / "models").resolve()),
             "recipes": [str(path.resolve()) for path in plan.recipes],
-            "cameras": [c for c in settings["cameras"] if c["name"] in plan.views],
+            "cameras": [c | kept for c in settings["cameras"] if c["name"] in plan.views],
             "plc": settings["plc"] | {"port": self.port},
             "travel": settings["travel"] | {"gate_mm": speed * plan.travel_s, "speed_mm_s": speed},
             "web": None if plan.page is None else settings["web"] | {"port": plan.page},
