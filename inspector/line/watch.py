@@ -71,7 +71,9 @@ def show(line: Line) -> bool:
         heed(line)
     mode, now_ns = line.mode, time.monotonic_ns()
     outputs = line.outputs.bits(now_ns)
-    state = (ready(line), mode is Mode.BYPASS, bool(line.stop.why), line.alarmed, mode, outputs)
+    # Not by what the newest job awaits: parts of the one before it go by uninspected until then.
+    bypass = line.modes.now.mode is Mode.BYPASS
+    state = (ready(line), bypass, bool(line.stop.why), line.alarmed, mode, outputs)
     if state != line.shown:
         line.shown = state
         bits = outputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from inspector.line.commands import Commands
 from inspector.line.gate import Told
 from inspector.line.line import Line
 from inspector.line.process import load_recipes, open_line
-from inspector.part import Outcome
+from inspector.line.watch import show
+from inspector.part import Mode, Outcome
 from inspector.registers import Action as Tell
 from inspector.registers import GateReason
 from inspector.store import History
@@ -141,6 +143,17 @@ def test_a_line_that_is_stopped_for_what_it_lets_through_takes_back_what_is_unde
     desk.hear(Action.RESUME)
     desk.answered()
     assert revoked() == [], "a pause says nothing against the parts under way"
+
+
+def test_a_by_pass_lights_its_beacon_though_the_next_job_awaits_its_signatures(desk: Desk) -> None:
+    """Until the next job's first part comes, parts go by uninspected."""
+    line = desk.line
+    line.modes.set(Mode.BYPASS, "erika", "strobe broken", 60_000_000_000, at_ns=0)
+    line.plan.change(replace(line.plan.newest, awaits="a1", needs=("line_clearance",)), 100)
+    assert line.plan.mode(99, line.modes.now.mode) is Mode.BYPASS
+    assert line.mode is Mode.SETUP
+    show(line)
+    assert line.shown is not None and line.shown[1]
 
 
 def test_a_line_stays_stopped_for_what_nobody_has_acknowledged(desk: Desk) -> None:
