@@ -38,9 +38,7 @@ class DeskLedger:
         self._path = data_dir / schema.DESK_FILE
         self._busy_s = busy_s
         self._utc_ns = utc_ns
-        self._connection = schema.open_writer(self._path, busy_s=busy_s)
-        # nobody's deadline hangs on the desk: SQLite may shorten this WAL by itself
-        self._connection.execute("PRAGMA wal_autocheckpoint=1000")
+        self._connection = self._connected()
         self._line: sqlite3.Connection | None = None
 
     @classmethod
@@ -119,6 +117,12 @@ class DeskLedger:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _connected(self) -> sqlite3.Connection:
+        connection = schema.open_writer(self._path, busy_s=self._busy_s)
+        # nobody's deadline hangs on the desk: SQLite may shorten this WAL by itself
+        connection.execute("PRAGMA wal_autocheckpoint=1000")
+        return connection
+
     def _tree(self) -> Tree:
         row = self._connection.execute("SELECT size, edge, root FROM head").fetchone()
         newest = self._connection.execute("SELECT max(position) FROM record").fetchone()[0]
@@ -148,7 +152,7 @@ class DeskLedger:
         with suppress(sqlite3.Error):
             self._connection.close()
         with suppress(sqlite3.Error):
-            self._connection = schema.open_writer(self._path, busy_s=self._busy_s)
+            self._connection = self._connected()
         if name == "SQLITE_FULL" or schema.is_full(self._path):
             return StoreFull(f"{self._path}: no space left on the disk ({name})")
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):

@@ -18,6 +18,7 @@ from inspector.store import (
     LineLedger,
     RecordError,
     StoreDamaged,
+    StoreError,
     StoreStalled,
     verify,
 )
@@ -108,6 +109,21 @@ def test_the_line_signs_what_the_desk_writes_while_no_part_comes(tmp_path: Path)
         ledger.checkpoint()
         assert verify(tmp_path).checkpoints == signed, "it signed again what was signed"
     assert verify(tmp_path).checkpoints == signed
+
+
+def test_the_log_stays_short_also_after_a_failure(tmp_path: Path) -> None:
+    """A desk whose disk was full once must not grow its WAL for ever."""
+    with DeskLedger.open(tmp_path) as desk:
+        desk.add("note", {}, "user:7")
+        for name, other in (("event", "away"), ("away", "event")):
+            with closing(sqlite3.connect(tmp_path / "desk.db")) as connection, connection:
+                connection.execute(f"ALTER TABLE {name} RENAME TO {other}")
+            if other == "away":
+                with pytest.raises(StoreError, match="no such table"):
+                    desk.add("note", {}, "user:7")
+        for _ in range(30):
+            desk.add("note", {"text": "x" * 400_000}, "user:7")
+        assert (tmp_path / "desk.db-wal").stat().st_size < 8_000_000
 
 
 def test_a_spoiled_edge_is_not_gone_on_from(tmp_path: Path) -> None:
