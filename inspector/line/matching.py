@@ -147,6 +147,24 @@ class Alignment:
             self._lag_ns -= late_ns // (2 if late_ns < 0 else 16)
         return fits
 
+    def refutes(self, number: int, device_ns: int, triggers: Triggers) -> bool:
+        """Whether an exposure at ``device_ns`` cannot be that of ``number``, whose trigger may be
+        forgotten by now, or was never told."""
+        at_ns, ns = device_ns + self._lag_ns, triggers.ns
+        if number in ns:
+            return abs(at_ns - ns[number]) >= triggers.room(number, self._pitch_ns)
+        half_ns = self._pitch_ns // 2
+        before = max((n for n in ns if n < number), default=None)
+        after = min((n for n in ns if n > number), default=None)
+        return (before is not None and at_ns < ns[before] + half_ns) or (
+            after is not None and at_ns > ns[after] - half_ns
+        )
+
+    def unclaimed(self, device_ns: int, triggers: Triggers) -> bool:
+        """Whether an exposure at ``device_ns`` has no trigger though all of its time are told. Not
+        before its time-out: a machine that is late makes the PLC's clock seem so."""
+        return device_ns + self._lag_ns + self._window_ns < triggers.told_ns
+
     def _here(self, shot: _Shot) -> int:
         return self._host.here(shot.device_ns)
 
@@ -219,8 +237,8 @@ class Matching:
         self._triggers = Triggers()
         self.parts: OrderedDict[int, Candidate] = OrderedDict()
         """By number, the oldest first; the line removes what it has decided."""
-        self.newest = 0
-        """Highest number heard of, by trigger or by frame."""
+        self.newest = self._counted = 0
+        """Highest number heard of, by trigger or by frame; and by trigger alone."""
         self.orphans = 0
         """Frames that no part wanted."""
         self.doubts: list[str] = []
@@ -236,7 +254,7 @@ class Matching:
         for view, alignment in self.alignments.items():
             alignment.doubt()
             self._drop_held(view)
-        self.newest = counter
+        self.newest = self._counted = counter
 
     def camera_reset(self, view: str) -> None:
         """The camera of ``view`` was opened anew."""
@@ -249,11 +267,13 @@ class Matching:
         for number in numbers:
             candidate = self.parts.pop(number, None)
             self.orphans += len(candidate.part.frames) if candidate else 0
-        self.newest = max(self.newest, numbers[-1])
+        self._counted = max(self._counted, numbers[-1])
+        self.newest = max(self.newest, self._counted)
 
     def trigger(self, number: int, trigger_ns: int, deadline_ns: int) -> Candidate:
         """The authority has counted part ``number``."""
         self._triggers.add(number, trigger_ns)
+        self._counted = max(self._counted, number)
         candidate = self._candidate(number, trigger_ns)
         candidate.part.trigger_ns, candidate.part.deadline_ns = trigger_ns, deadline_ns
         candidate.triggered = True
@@ -324,7 +344,11 @@ class Matching:
             frame = held.popleft()
             number = _edge(frame) + alignment.offset
             if number not in self.parts and number <= self.newest:
-                self.orphans += 1  # its part was decided without it, or never was
+                self.orphans += 1  # its part was decided without it, or never was, …
+                device_ns = _device_ns(frame)
+                if self._by_time and alignment.refutes(number, device_ns, self._triggers):
+                    self._doubt(view, number)  # … or it shows another one's
+                    return
                 continue
             candidate = self._candidate(number, frame.host_ns)
             candidate.part.frames[view] = frame
@@ -350,7 +374,13 @@ class Matching:
     def _check(self) -> None:
         """Compare every frame's time with its part's trigger, as soon as both are known."""
         for number, candidate in self.parts.items():
-            if not candidate.triggered or candidate.doubt:
+            if candidate.doubt:
+                continue
+            if not candidate.triggered:
+                for view, device_ns in candidate.unchecked.items():
+                    if self.alignments[view].unclaimed(device_ns, self._triggers):
+                        self._doubt(view, number)
+                        return
                 continue
             for view, device_ns in list(candidate.unchecked.items()):
                 fits = self.alignments[view].confirms(number, device_ns, self._triggers)
@@ -364,6 +394,10 @@ class Matching:
         self.doubts.append(f"{view}: the frame of part {number} does not fit its trigger")
         self.alignments[view].doubt()
         self._distrust(view, "camera and part counter do not agree")
+        # What only a camera has counted, and wrongly, is no part; the next frames need its number.
+        for uncounted in [n for n, c in self.parts.items() if c.doubt and not c.triggered]:
+            self.orphans += len(self.parts.pop(uncounted).part.frames)
+        self.newest = max(self._counted, max(self.parts, default=0))
 
 
 def _edge(frame: Frame) -> int:

@@ -11,6 +11,7 @@ slip allowance. What was there before the station looked was never seen, so it h
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -129,6 +130,8 @@ class Zone:
         # Jitter of one count, or 1 ms of the PLC's clock, at either trigger must not make a
         # legal pitch an illegal one.
         self._pitch = travel.pitch_min_mm * counts - (2e6 if self._by_time else 1.0)
+        self._standing = math.ceil(travel.gate_mm / travel.pitch_min_mm) + 1
+        """More parts do not stand between eye and gate."""
         self._lead_ns = round(travel.lead_ms * 1e6)
         self._speed = 1.0 if self._by_time else travel.speed_mm_s * counts / 1e9
         """Nominal belt units per ns."""
@@ -139,7 +142,8 @@ class Zone:
         self._encoder = 0
         self._epoch = 0
         self._belt = 0
-        self._front = 0
+        self._front = self._back = 0
+        """How far the belt has come, and how far it had run back when that was told."""
         self._clear_at = 0
         """Belt position up to which triggers are not trusted."""
         self._now_ns = 0
@@ -196,21 +200,25 @@ class Zone:
         self._parts.clear()
         self._counter = status.part_counter
         self._encoder, self._epoch = status.encoder, status.zone_epoch
-        self._belt = self._front = at_ns if self._by_time else 0
+        self._belt = self._front = self._back = at_ns if self._by_time else 0
         self._clear_at = self._belt
         self._now_ns = self._moved_ns = at_ns
-        self._last_at = self._belt - self._gate
+        newest = next((t for t in status.triggers if t.part == status.part_counter), None)
+        self._last_at = self._belt - self._gate if newest is None else self._at(newest)
         self._trouble = ""
         self._ticks, self._measured = status.plc_ms, 0.0
         self._anchor = (self._ticks * 1_000_000, self._belt)
-        if 0 < (status.part_counter - status.gate_part & U32) < KEPT_LOST:
-            update.refused.extend(_numbers(status.gate_part + 1, status.part_counter))
+        standing = status.part_counter - status.gate_part & U32
+        if standing >= KEPT_LOST:  # a PLC that does not tell who has come to the gate
+            standing = min(self._standing, status.part_counter)
+        first = status.part_counter - standing + 1
+        update.refused.extend(_numbers(first, status.part_counter))
 
     def _advance(self, status: PlcStatus, at_ns: int, update: Update) -> None:
         # When the belt was where it is said to be: the answer may have waited for its reader.
         at_ns = self._now_ns = self.clock.here(status.plc_ms)
         if self._by_time:
-            self._belt = self._front = at_ns
+            self._belt = self._front = self._back = at_ns
             self._measured = 1.0
             return
         moved = (status.encoder - self._encoder + (1 << 31) & U32) - (1 << 31)
@@ -227,14 +235,16 @@ class Zone:
         if moved:
             self._moved_ns = at_ns
         if abs(moved) > RUNAWAY * self._speed * elapsed + self._slack:
+            # All that was known in counts is void; who stands where, too.
+            self._front = self._back = self._last_at = self._belt
             self._lose(update, Alarm("encoder", f"jumped by {moved} counts"))
         if self._belt > self._front:
-            self._front = self._belt
-        elif self._front - self._belt > self._slip:
+            self._front = self._back = self._belt
+        elif self._back - self._belt > self._slip:
             self._lose(
                 update, Alarm("reverse", f"the belt ran {self._front - self._belt} counts back")
             )
-            self._front = self._belt
+            self._back = self._belt
 
     def _watch(self, status: PlcStatus, update: Update) -> None:
         """Signals that make the zone doubtful for as long as they last."""
@@ -260,7 +270,7 @@ class Zone:
         if trouble and trouble != self._trouble:
             self._lose(update, Alarm(trouble, "the tracking zone is not known"))
         elif trouble:
-            self._clear_at = self._belt + self._slip
+            self._clear_at = max(self._belt, self._front) + self._slip
         self._trouble = trouble
 
     def _take_triggers(self, status: PlcStatus, update: Update) -> None:
@@ -268,7 +278,7 @@ class Zone:
         if fresh == 0:
             return
         if fresh > KEPT_LOST:
-            update.alarms.append(Alarm("counter", f"the part counter jumped by {fresh}"))
+            self._lose(update, Alarm("counter", f"the part counter jumped by {fresh}"))
             self._counter = status.part_counter
             return
         first = self._counter + 1
@@ -278,14 +288,14 @@ class Zone:
             update.alarms.append(
                 Alarm("triggers_lost", f"{fresh - len(known)} parts went by unobserved")
             )
+            if known:  # how near it is to the one before, nobody has seen
+                self._clear_at = max(self._clear_at, self._at(known[0]) + 1)
         for trigger in known:
             self._place(trigger, update)
         self._counter = status.part_counter
 
     def _place(self, trigger: Trigger, update: Update) -> None:
-        trigger_ns = self.clock.here(trigger.plc_ms)
-        behind = (self._encoder - trigger.encoder + (1 << 31) & U32) - (1 << 31)
-        at = trigger_ns if self._by_time else self._belt - behind
+        at, trigger_ns = self._at(trigger), self.clock.here(trigger.plc_ms)
         place = _Place(trigger.part, at, trigger_ns)
         if at - self._last_at < self._pitch:
             update.alarms.append(
@@ -299,6 +309,12 @@ class Zone:
         self._last_at = at
         self._parts.append(place)
         update.seen.append(Seen(trigger.part, trigger_ns, self._deadline(place)))
+
+    def _at(self, trigger: Trigger) -> int:
+        """Where the belt was then."""
+        if self._by_time:
+            return self.clock.here(trigger.plc_ms)
+        return self._belt - ((self._encoder - trigger.encoder + (1 << 31) & U32) - (1 << 31))
 
     def _arrive(self, status: PlcStatus, update: Update) -> None:
         """Let go of parts that reached the gate; miss those that did not."""

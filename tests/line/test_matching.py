@@ -142,14 +142,14 @@ def test_a_frame_is_placed_and_can_be_judged_before_its_trigger_is_told() -> Non
     line = Line()
     steady(line, 3, 50)
     line.play()
-    frame = Frame("side", 4, 4, int(1150.1 * MS), int(1152 * MS))
+    frame = Frame("side", 4, 4, int(2000.1 * MS), int(2002 * MS))
     line.matching.frame(frame)
     candidate = line.matching.complete()
     assert candidate is not None
     assert candidate.part.sequence == 4
     assert not candidate.certain
-    line.matching.trigger(4, 1150 * MS, 0)
-    line.matching.told(1155 * MS)
+    line.matching.trigger(4, 2000 * MS, 0)
+    line.matching.told(2005 * MS)
     assert candidate.certain
 
 
@@ -275,3 +275,63 @@ def test_whatever_happens_no_part_is_judged_by_another_parts_picture(
     assert set(line.complete) | line.errors == set(range(counter + 1, counter + 41))
     if trouble == "none" and not slow and counter == 0:
         assert not line.errors
+
+
+@pytest.mark.parametrize("pitch_ms", [20, 50, 200, 1000])
+@pytest.mark.parametrize("cut", [1, 2, 5, 15, 100])
+def test_a_camera_whose_trigger_cable_was_off_for_a_while_comes_back_by_itself(
+    pitch_ms: int, cut: int
+) -> None:
+    """(I5) It counted none of these edges, and its later pictures come under the numbers of parts
+    that have long been decided without one."""
+    line = Line(pitch_ms=pitch_ms)
+    for i in range(cut + 80):
+        if 40 <= i < 40 + cut:
+            line.counter += 1
+            at_ms = 1000 + i * pitch_ms
+            line.events.append((at_ms, 0, ("trigger", line.counter, at_ms)))
+        else:
+            line.part(1000 + i * pitch_ms)
+    for i in range((cut + 80) * pitch_ms // 10 + 100):
+        line.poll(700 + i * 10)
+    line.play()
+    assert not line.wrong
+    assert set(range(1, 41)) | set(range(51 + cut, 81 + cut)) <= set(line.complete)
+
+
+@pytest.mark.parametrize("pitch_ms", [20, 50, 200, 1000])
+@pytest.mark.parametrize("noise", [1, 2, 5, 30, 100])
+def test_a_camera_that_counted_edges_of_no_part_comes_back_by_itself(
+    pitch_ms: int, noise: int
+) -> None:
+    """(I5) Somebody has worked at its cable while the belt stood; its later pictures come under
+    the numbers of parts that are still far away, which is known after a time-out."""
+    line = Line(("side", "code"), pitch_ms=pitch_ms)
+    for i in range(80):
+        if i == 40:
+            line.cameras[0].edge += noise
+        line.part(1000 + i * pitch_ms)
+    for i in range(80 * pitch_ms // 10 + 100):
+        line.poll(700 + i * 10)
+    line.play()
+    assert not line.wrong
+    assert set(range(1, 41)) | set(range(61, 81)) <= set(line.complete)
+
+
+@pytest.mark.parametrize("apart_ms", [30, 90, 400])
+def test_pictures_of_the_standing_belt_are_nobodys(apart_ms: int) -> None:
+    """Edges that the PLC does not count, each with its picture, from both cameras."""
+    line, pitch_ms = Line(("side", "code"), pitch_ms=20), 50
+    for i in range(40):
+        line.part(1000 + i * pitch_ms)
+    stands_ms = 1000 + 40 * pitch_ms
+    for i in range(20):
+        line.part(stands_ms + 200 + i * apart_ms, count=False)
+    goes_ms = stands_ms + 400 + 20 * apart_ms
+    for i in range(40):
+        line.part(goes_ms + i * pitch_ms)
+    for i in range((goes_ms + 40 * pitch_ms) // 10):
+        line.poll(700 + i * 10)
+    line.play()
+    assert not line.wrong
+    assert set(range(1, 41)) | set(range(51, 81)) <= set(line.complete)

@@ -186,6 +186,51 @@ def test_what_triggers_before_the_belt_is_back_where_it_was_is_refused_too() -> 
 
 
 @settings(deadline=None)
+@given(back_mm=st.integers(12, 200), behind_mm=st.integers(1, 200))
+def test_what_triggers_behind_the_furthest_point_of_the_belt_is_refused(
+    back_mm: int, behind_mm: int
+) -> None:
+    """However far it ran back: until it has come that far again, old parts may pass the eye."""
+    belt = Belt()
+    belt.move(400)
+    belt.speed = -0.5
+    belt.move(2 * back_mm)
+    belt.speed = 0.5
+    belt.move(2 * max(0, back_mm - behind_mm))
+    behind = belt.trigger()
+    belt.move(2 * min(back_mm, behind_mm) + 60)  # 30 mm beyond
+    after = belt.trigger()
+    belt.move(60)
+    assert belt.refused == [behind]
+    assert after in belt.seen
+
+
+def test_after_an_encoder_that_jumped_far_back_the_belt_is_known_again_at_once() -> None:
+    belt = Belt()
+    belt.move(400)
+    belt.start -= 1_000_000_000
+    belt.move(100)
+    after = belt.trigger()
+    belt.move(50)
+    assert "encoder" in belt.alarms
+    assert after in belt.seen and not belt.refused
+
+
+def test_an_e_stop_while_the_belt_is_behind_does_not_bring_the_furthest_point_nearer() -> None:
+    belt = Belt()
+    belt.move(400)
+    belt.speed = -0.5
+    belt.move(80)
+    belt.speed, belt.signals = 0.0, GOOD & ~Signal.ESTOP_CLEAR
+    belt.move(50)
+    belt.speed, belt.signals = 0.5, GOOD
+    belt.move(60)
+    behind = belt.trigger()  # 10 mm before where it was
+    belt.move(20)
+    assert belt.refused == [behind]
+
+
+@settings(deadline=None)
 @given(gap_mm=st.floats(0, 19.5))
 def test_parts_closer_than_the_minimum_pitch_are_all_refused(gap_mm: float) -> None:
     belt = Belt()
@@ -305,6 +350,27 @@ def test_after_a_restart_nothing_that_stood_there_is_trusted() -> None:
     assert after not in belt.refused
 
 
+def test_who_comes_too_close_behind_what_stood_there_at_a_restart_is_refused_too() -> None:
+    belt = Belt()
+    before = belt.trigger()
+    belt.move(20)  # 10 mm
+    belt.zone = Zone(TRAVEL)
+    belt.read()
+    close = belt.trigger()
+    belt.move(60)
+    after = belt.trigger()
+    belt.move(20)
+    assert belt.refused == [before, close]
+    assert after in belt.seen
+
+
+def test_a_plc_that_does_not_tell_who_has_come_to_the_gate_has_its_newest_parts_refused() -> None:
+    zone = Zone(TRAVEL)
+    counter = 5_000_000
+    update = zone.update(plc_status(run=1, part_counter=counter), MS)
+    assert list(update.refused) == list(range(counter - 25, counter + 1))
+
+
 def test_numbers_that_the_ring_has_forgotten_are_lost_and_named() -> None:
     belt = Belt()
     belt.trigger()
@@ -314,6 +380,8 @@ def test_numbers_that_the_ring_has_forgotten_are_lost_and_named() -> None:
         belt.trigger()
     belt.read()
     assert belt.lost == list(range(2, 32 - TRIGGERS))
+    # how close it is to the one before, nobody has seen
+    assert belt.refused == [32 - TRIGGERS]
     assert list(belt.seen) == [1, *range(32 - TRIGGERS, 32)]
 
 
@@ -357,8 +425,12 @@ def test_a_clock_is_mapped_by_its_promptest_reading_across_its_rollover(
 
 
 def test_a_counter_gone_mad_is_an_alarm_and_no_flood_of_records() -> None:
+    """What stood in the zone has other numbers now, if any."""
     belt = Belt()
+    inside = belt.trigger()
+    belt.read()
     status = plc_status(run=1, part_counter=4_000_000_000, plc_ms=belt.t_ms)
     update = belt.zone.update(replace(status, encoder=0), belt.t_ms * MS)
     assert [a.kind for a in update.alarms] == ["counter"]
+    assert update.refused == [inside]
     assert len(update.lost) == 0
