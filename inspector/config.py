@@ -7,6 +7,7 @@ Recipes are read through the same door. Imports nothing of ours but the nouns an
 from __future__ import annotations
 
 import ipaddress
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -67,8 +68,9 @@ class Camera(Settings):
     )
     """Signals wired to this camera's input lines, such as ``bin_full: Line2``; ``!Line2`` where a
     low level means yes. Together with a PLC's own, the worse of the two counts."""
-    buffers: int = Field(16, ge=3, le=256)
-    """Buffers announced to the producer, and slots of the shared-memory ring."""
+    buffers: int | None = Field(None, ge=3, le=256)
+    """Buffers announced to the producer, and slots of the shared-memory ring. Left out: 16, and in
+    the ring as many more as there can be parts between eye and gate, within 24 MB."""
     frame_timeout_ms: int = Field(200, ge=5, le=60_000)
     """A part whose frame has not come this long after its trigger is an ``error``."""
 
@@ -113,6 +115,11 @@ class Travel(Settings):
     """Reverse movement beyond this loses the parts between eye and gate."""
     lead_ms: float = Field(50.0, ge=0)
     """How long before a part's arrival its gate decision must be acknowledged."""
+
+    @property
+    def most_parts(self) -> int:
+        """As many as there can be between eye and gate."""
+        return math.ceil(self.gate_mm / self.pitch_min_mm)
 
 
 class Plc(Settings):

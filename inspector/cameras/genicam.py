@@ -24,6 +24,7 @@ from inspector.cameras.clock import CameraClock
 from inspector.cameras.devices import GENTL_ERRORS, enumerate_devices, open_device, select
 from inspector.cameras.formats import FORMATS
 from inspector.cameras.inputs import Inputs
+from inspector.cameras.ring import BUFFERS
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
 from inspector.config import Camera
 
@@ -68,7 +69,7 @@ class GenicamCamera:
         self._width, self._height = int(nodes.Width.value), int(nodes.Height.value)
         self._trigger = nodes.get_node("TriggerSoftware") if config.trigger == "software" else None
         self._inputs = Inputs(nodes, config.signals) if config.signals else None
-        acquirer.num_buffers = config.buffers
+        acquirer.num_buffers = config.buffers or BUFFERS
         acquirer.start()
         self._clock = CameraClock(nodes, acquirer.device.module)
         self._stream = acquirer.data_streams[0].module

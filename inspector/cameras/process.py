@@ -29,7 +29,7 @@ from inspector.cameras.messages import (
 )
 from inspector.cameras.outbox import Outbox
 from inspector.cameras.producers import ProducerError
-from inspector.cameras.ring import RingWriter
+from inspector.cameras.ring import RingWriter, slots_for
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Source
 from inspector.config import Camera, Station, load_station
 
@@ -58,7 +58,8 @@ def main(station: Station | Path, name: str, endpoint: str, beat: Beat | None = 
     outbox = Outbox(endpoint, name, index)
     try:
         # harvesters takes SIGINT for itself whenever a camera is opened
-        watch(station.cameras[index], outbox, ending.is_set, beat, ending.listen)
+        parts = station.travel.most_parts
+        watch(station.cameras[index], outbox, ending.is_set, beat, ending.listen, parts)
     finally:
         outbox.close()
 
@@ -69,8 +70,10 @@ def watch(
     ending: Callable[[], bool],
     beat: Beat | None = None,
     opened: Callable[[], None] = lambda: None,
+    parts: int = 0,
 ) -> None:
-    """Open the camera, drain it, and when it is lost do so again, until ``ending``.
+    """Open the camera, drain it, and when it is lost do so again, until ``ending``. ``parts``: how
+    many there can be between eye and gate.
 
     ``SystemExit`` after ``ATTEMPTS`` in vain.
     """
@@ -81,7 +84,7 @@ def watch(
         try:
             with open_camera(config) as source:
                 opened()
-                with _ring(source, config, outbox) as ring:
+                with _ring(source, config, outbox, parts) as ring:
                     last = ""
                     drain(source, ring, config, outbox, ending, beat)
                 return
@@ -100,14 +103,15 @@ def watch(
 
 
 @contextmanager
-def _ring(source: Source, config: Camera, outbox: Outbox) -> Iterator[RingWriter]:
+def _ring(source: Source, config: Camera, outbox: Outbox, parts: int) -> Iterator[RingWriter]:
     """The camera's ring while it is open. ``CameraRefused`` where there is no room for it."""
     path = ring_path(outbox.endpoint, config.name)
+    slots = config.buffers or slots_for(parts, source.slot_bytes)
     try:
-        ring = RingWriter(path, config.buffers, source.slot_bytes)
+        ring = RingWriter(path, slots, source.slot_bytes)
     except OSError as error:
         raise CameraRefused(
-            f"{config.name}: no room for {config.buffers} pictures of {source.slot_bytes} bytes in"
+            f"{config.name}: no room for {slots} pictures of {source.slot_bytes} bytes in"
             f" {path.parent}: {error.strerror}; make room, or lower `buffers`"
         ) from error
     try:

@@ -26,6 +26,11 @@ MAGIC = int.from_bytes(b"INSPRING", "little")
 _HEADER = struct.Struct("=QIIQ")
 _GENERATIONS = 64
 _PAGE = 4096
+BUFFERS = 16
+"""Where the station file names no number."""
+RING_BYTES = 24 << 20
+"""A ring that has more than `BUFFERS` slots stays within this: two cameras' fit into the 64 MB that
+a container's /dev/shm has."""
 
 
 class Place(NamedTuple):
@@ -33,6 +38,16 @@ class Place(NamedTuple):
 
     slot: int
     generation: int
+
+
+def slots_for(parts: int, slot_bytes: int) -> int:
+    """Slots for pictures of ``slot_bytes`` where ``parts`` parts can be on their way to the gate.
+
+    A part may be judged until it comes there, and its picture should last as long: of 16, at 190
+    parts/s, the oldest is overwritten after 84 ms, and a machine that was busy elsewhere for 100
+    had lost up to 32 parts that had 300 ms to go.
+    """
+    return max(BUFFERS, min(parts + BUFFERS, RING_BYTES // slot_bytes, 256))
 
 
 class _Ring:
