@@ -19,6 +19,7 @@ from typing import Self
 from inspector.store import layout, schema
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.records import Definition, DeskRecord
+from inspector.store.stretch import onwards
 
 Apply = Callable[[sqlite3.Connection, int, DeskRecord], None]
 """Writes what the record at this position means; raises ValueError, KeyError or TypeError for a
@@ -187,7 +188,7 @@ class DeskIndex:
                     taken = False
                 self.skipped += not taken
             if rows:
-                upto, mark = rows[-1][:2]
+                upto, mark = onwards(upto, rows[-1][0]), rows[-1][1]
                 index.execute("UPDATE upto SET position = ?, mark = ?", (upto, mark))
             index.execute("COMMIT")
         finally:

@@ -30,6 +30,7 @@ from typing import Any
 
 from inspector.store.report import Told
 from inspector.store.rows import Rows
+from inspector.store.stretch import onwards
 
 MEND = "stop the station and run: inspector rebuild-index DATA"
 STRETCHES = 4096
@@ -84,10 +85,10 @@ def slices(connection: sqlite3.Connection, table: Table) -> Iterator[list[Row]]:
     order = f"ORDER BY {', '.join(table.key)} LIMIT {_SLICE}"
     behind = f"({', '.join(table.key)}) > ({', '.join('?' * len(table.key))})"
     places = [table.columns.index(column) for column in table.key]
-    rows = connection.execute(f"{select} {order}").fetchall()
+    rows, last = connection.execute(f"{select} {order}").fetchall(), ()
     while rows:
         yield rows
-        last = [rows[-1][place] for place in places]
+        last = onwards(last, tuple([rows[-1][place] for place in places]))
         rows = connection.execute(f"{select} WHERE {behind} {order}", last).fetchall()
 
 

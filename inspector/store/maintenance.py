@@ -21,7 +21,7 @@ from inspector.store.records import Defined, Kind
 from inspector.store.report import Told, untold
 from inspector.store.resume import lock_line
 from inspector.store.rows import Rows, index_rows, write_rows
-from inspector.store.stretch import read_records
+from inspector.store.stretch import onwards, read_records
 
 _SLICE = 10_000
 
@@ -157,6 +157,6 @@ def _refill(connection: sqlite3.Connection, path: Path, told: Told) -> int:
                 ) from error
         write_rows(connection, rows, (), records=False)
         count += len(stored)
-        after = stored[-1][0]
+        after = onwards(after, stored[-1][0])
         told("records", after, newest)
     return count

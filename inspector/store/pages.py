@@ -25,6 +25,7 @@ from inspector.store.records import (
     Record,
 )
 from inspector.store.rows import part_prefix
+from inspector.store.stretch import onwards
 
 PORTION = 500
 """Positions that are looked at in one go."""
@@ -75,7 +76,7 @@ def parts_of(
             ).fetchall()
             if not rows:
                 return tuple(found[:limit]), None
-            at = rows[-1][0]
+            at = -onwards(-at, -rows[-1][0])
             for (position,) in rows:
                 verdict = history._record(line, position)
                 assert isinstance(verdict, Verdict)

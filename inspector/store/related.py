@@ -19,7 +19,7 @@ from inspector.store import layout, schema
 from inspector.store.errors import RecordError, StoreDamaged
 from inspector.store.records import Defined, Definition, DeskRecord, Kind, Lookup
 from inspector.store.rows import part_prefix
-from inspector.store.stretch import read_records
+from inspector.store.stretch import onwards, read_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def desk_records(data_dir: Path, kind: str | None) -> Iterator[DeskRecord]:
                 record = layout.decode_record(body, _no_definition)
                 if isinstance(record, DeskRecord) and isinstance(record.body, dict):
                     yield record
-            after = rows[-1][0]
+            after = onwards(after, rows[-1][0])
 
 
 def texts_in(value: Any) -> Iterator[str]:

@@ -37,6 +37,7 @@ from inspector.store.legal import legal_holds
 from inspector.store.records import OUTCOMES
 from inspector.store.related import body_at, desk_records, lookup_in, reading, texts_in
 from inspector.store.rows import part_prefix
+from inspector.store.stretch import onwards
 from inspector.store.tombstone import KIND, PORTION, Graves, tombstone
 
 ACKNOWLEDGED = "sync.acknowledged"
@@ -192,7 +193,7 @@ def _images(
             file.kept, file.utc_ns = max(file.kept, kept), max(file.utc_ns, utc_ns)
             file.acknowledged &= position < acknowledged and digest.hex() not in owed
             file.positions.append(position)
-        after = rows[-1][:2]
+        after = onwards(after, rows[-1][:2])
     return list(live.values()), sorted(buried - live.keys())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 _SLICE = 2000
 
@@ -26,4 +27,18 @@ def read_records(
         (after, end, _SLICE),
     ).fetchall():
         yield from rows
-        after = rows[-1][0]
+        after = onwards(after, rows[-1][0])
+
+
+def onwards(before: Any, now: Any) -> Any:
+    """``now``, where reading goes on, if it lies beyond ``before``.
+
+    Raises ``sqlite3.DatabaseError`` where it does not: a damaged file gives rows out of their
+    order, and who goes on behind the last of them reads for ever.
+    """
+    try:
+        if now > before:
+            return now
+    except TypeError:
+        pass
+    raise sqlite3.DatabaseError(f"database disk image is malformed: {now!r} comes after {before!r}")

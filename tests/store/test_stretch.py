@@ -1,0 +1,69 @@
+"""A damaged file ends every reading of it; none goes round for ever (I4)."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from inspector.store import LineLedger, rebuild_index, verify
+from inspector.store.bench import sample_verdict
+from inspector.store.errors import StoreError
+from inspector.store.stretch import onwards, read_records
+
+PARTS = 40
+
+
+@pytest.fixture
+def twisted(tmp_path: Path) -> Path:
+    """A store whose last record says in its own cell that it is the third."""
+    with LineLedger.open(tmp_path, station="s1", checkpoint_records=20) as ledger:
+        for sequence in range(1, PARTS + 1):
+            ledger.add_verdict(sample_verdict(sequence))
+    file = tmp_path / "line.db"
+    with closing(sqlite3.connect(file)) as line:
+        line.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        last, body = line.execute(
+            "SELECT position, body FROM record ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+    whole = bytearray(file.read_bytes())
+    assert last < 128 and whole.count(body) == 1, "one byte is the row's number"
+    behind = whole.index(body)
+    for at in range(behind - 16, behind):
+        if whole[at] == last:
+            file.write_bytes(whole[:at] + b"\x03" + whole[at + 1 :])
+            with closing(sqlite3.connect(file)) as line:
+                if [p for (p,) in line.execute("SELECT position FROM record")][-1] == 3:
+                    return tmp_path
+    raise AssertionError("the cell was not found")
+
+
+def test_rows_out_of_their_order_are_an_error_and_no_endless_reading(twisted: Path) -> None:
+    with closing(sqlite3.connect(twisted / "line.db")) as line:
+        seen = []
+        with pytest.raises(sqlite3.DatabaseError, match="malformed: 3 comes after"):
+            for position, _, _ in read_records(line, 0, 1 << 62):
+                seen.append(position)
+                assert len(seen) < 10 * PARTS
+    assert seen[:4] == [0, 1, 2, 3]
+
+
+def test_verify_names_where_it_ends(twisted: Path) -> None:
+    report = verify(twisted)
+    assert not report.ok and str(report.problems[0]).startswith("line.db"), report
+
+
+def test_the_indexes_of_such_a_file_are_not_made_anew(twisted: Path) -> None:
+    with pytest.raises(StoreError):
+        rebuild_index(twisted)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [(3, 3), (4, 3), ((1, 2), (1, 2)), ((1, 2), (0, 9)), (1, None), (1, b"2")]
+)
+def test_what_does_not_lead_on_is_refused(before: object, now: object) -> None:
+    with pytest.raises(sqlite3.DatabaseError):
+        onwards(before, now)
+    assert onwards(-1, 0) == 0 and onwards((), (1, 2)) == (1, 2)
