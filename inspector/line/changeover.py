@@ -102,6 +102,7 @@ class Plan:
 
     def __init__(self, first: Job) -> None:
         self._jobs: list[tuple[int, Job]] = [(0, first)]
+        self._kept: tuple[str, int, Job] | None = None
         self.challenged = range(0)
         """The part numbers that a challenge test has asked for."""
         self.ended = False
@@ -111,6 +112,16 @@ class Plan:
     def newest(self) -> Job:
         """The job that holds from now on, or will."""
         return self._jobs[-1][1]
+
+    @property
+    def barrier(self) -> tuple[int, Job] | None:
+        """From which part on the newest job holds, and the one before; None where all is its."""
+        return (self._jobs[-1][0], self._jobs[-2][1]) if len(self._jobs) > 1 else None
+
+    def resume(self, stream: str, first: int, before: Job) -> None:
+        """The line has started again: in ``stream`` the newest job holds from ``first`` on only,
+        and ``before`` until then."""
+        self._kept = stream, first, before
 
     def at(self, number: int) -> Job:
         """The job of part ``number``."""
@@ -153,9 +164,14 @@ class Plan:
             running = replace(with_it(running), batch=batch)
         self._jobs += [(first, running), *later]
 
-    def renumber(self) -> None:
-        """Numbers begin anew: what was planned last holds from the first part on."""
+    def renumber(self, stream: str) -> None:
+        """Numbers begin anew: what was planned last holds from the first part on, except in the
+        stream for one of whose parts it was planned."""
         self._jobs = [(0, self.newest)]
+        if self._kept is not None and self._kept[0] == stream:
+            _, first, before = self._kept
+            self._jobs = [(0, before), (first, self.newest)]
+        self._kept = None
         self.challenged = range(0)
 
     def forget_before(self, number: int) -> None:

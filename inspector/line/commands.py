@@ -171,7 +171,7 @@ class Commands:
     def _keep(self, command: Command) -> None:
         line = self._line
         setting.keep(
-            line.ledger, line.station, line.plan.newest, line.modes, line.paused,
+            line.ledger, line.station, line.plan, line.stream, line.modes, line.paused,
             command.principal.id,
         )  # fmt: skip
 

@@ -256,7 +256,10 @@ class Line:
         gap = gap_before(self.ledger, self.stream, status.part_counter)
         missing, unobserved = gap.numbers, gap.unobserved
         unseen = 0 if gap.recorded else len(missing)
-        self.periods.open(self.stream, status, self.plan.newest.batch.id, unseen, at_ns)
+        runs = self.plan.at(status.part_counter + 1 - unseen)
+        self.periods.open(self.stream, status, runs.batch.id, unseen, at_ns)
+        if (barrier := self.plan.barrier) and barrier[0] > status.part_counter - unseen:
+            self.periods.begin(self.plan.newest.batch.id, barrier[0], "batch", "line")
         self.ledger.add_event(
             "stream_opened", "line", stream=self.stream, authority="plc",
             counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved,
@@ -281,7 +284,7 @@ class Line:
     def _open_stream(self, stream: str, counter: int) -> None:
         self.stream = stream
         self.matching.open(counter, time.monotonic_ns())
-        self.plan.renumber()
+        self.plan.renumber(stream)
         self.verdicts.forget_run()
 
     def _backfill(self, numbers: Sequence[int], why: str) -> None:

@@ -29,7 +29,7 @@ from inspector.config import Station, load_station
 from inspector.display import HEARTBEAT_S, AlarmCode, Display, Topic
 from inspector.line import driver, setting
 from inspector.line.champions import Champions, restore
-from inspector.line.changeover import Recipe, job
+from inspector.line.changeover import Job, Recipe, job
 from inspector.line.commands import Commands, refused
 from inspector.line.gate import Gate
 from inspector.line.line import Line
@@ -154,10 +154,13 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     store = station.store
     ledger = LineLedger.open(station.data, station=station.station)
     was = setting.last(station)
-    if was is not None and was.recipe in recipes:
-        planned = replace(
-            job(recipes[was.recipe], was.batch, names), awaits=was.awaits, needs=was.needs
-        )
+
+    def resumed(kept: setting.Kept) -> Job:
+        made = job(recipes[kept.recipe], kept.batch, names)
+        return replace(made, awaits=kept.awaits, needs=kept.needs)
+
+    if was is not None and was.job.recipe in recipes:
+        planned = resumed(was.job)
     else:
         was, first, lot = None, next(iter(recipes.values())), station.batch
         planned = job(first, Batch(lot.id, lot.product, first.name, lot.texts), names)
@@ -177,6 +180,8 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     )
     if was is not None:
         line.modes, line.paused = Modes(was.mode), was.paused
+        if was.before is not None and was.before.recipe in recipes:
+            line.plan.resume(was.stream, was.first, resumed(was.before))
     unfit = _unfit(line, resumed=was is not None)
     ledger.add_event(
         "line_started", "line", recipes=[f"{r.name}@{r.revision} {r.digest}" for r in
@@ -185,7 +190,7 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     if was is None:
         if not unfit:
             ledger.add_batch(planned.batch, "begin", "line")
-        setting.keep(ledger, station, planned, line.modes, line.paused, "line")
+        setting.keep(ledger, station, line.plan, line.stream, line.modes, line.paused, "line")
     return line
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.config import Station
-from inspector.line.changeover import Job
+from inspector.line.changeover import Job, Plan
 from inspector.line.modes import Modes
 from inspector.part import Batch, Mode
 from inspector.store import History, LineLedger
@@ -22,27 +22,43 @@ KIND = "setting"
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What people have set."""
+class Kept:
+    """A job, as it is kept."""
 
     recipe: str
     """The recipe's name."""
     batch: Batch
-    mode: Mode
-    paused: bool
     awaits: str = ""
     needs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What people have set."""
+
+    job: Kept
+    """What they want to be made …"""
+    mode: Mode
+    paused: bool
+    before: Kept | None = None
+    """… and what is made until its first part comes, …"""
+    stream: str = ""
+    first: int = 0
+    """… which is this one."""
+
+
 def keep(
-    ledger: LineLedger, station: Station, job: Job, modes: Modes, paused: bool, principal: str
-) -> None:
+    ledger: LineLedger, station: Station, plan: Plan, stream: str, modes: Modes, paused: bool,
+    principal: str,
+) -> None:  # fmt: skip
     """Record how the line is set from now on."""
-    batch = job.batch
+    more: dict[str, Any] = {}
+    if plan.barrier is not None:
+        first, before = plan.barrier
+        more = {"before": _written(before), "stream": stream, "first": first}
     ledger.add_event(
-        KIND, principal, recipe=job.recipe.name, batch=batch.id, product=batch.product,
-        texts=dict(batch.texts), mode=str(modes.lasting), paused=paused, file=_meant(station),
-        awaits=job.awaits, needs=list(job.needs),
+        KIND, principal, mode=str(modes.lasting), paused=paused, file=_meant(station),
+        **_written(plan.newest), **more,
     )  # fmt: skip
 
 
@@ -54,10 +70,29 @@ def last(station: Station) -> Setting | None:
     if not kept or kept[0].body.get("file") != _meant(station):
         return None
     body: Mapping[str, Any] = kept[0].body
-    batch = Batch(body["batch"], body["product"], body["recipe"], dict(body["texts"]))
+    before = body.get("before")
     return Setting(
-        body["recipe"], batch, Mode(body["mode"]), bool(body["paused"]),
-        str(body.get("awaits", "")), tuple(body.get("needs", ())),
+        _read(body), Mode(body["mode"]), bool(body["paused"]), _read(before) if before else None,
+        str(body.get("stream", "")), int(body.get("first", 0)),
+    )  # fmt: skip
+
+
+def _written(job: Job) -> dict[str, Any]:
+    batch = job.batch
+    return {
+        "recipe": job.recipe.name,
+        "batch": batch.id,
+        "product": batch.product,
+        "texts": dict(batch.texts),
+        "awaits": job.awaits,
+        "needs": list(job.needs),
+    }
+
+
+def _read(body: Mapping[str, Any]) -> Kept:
+    batch = Batch(body["batch"], body["product"], body["recipe"], dict(body["texts"]))
+    return Kept(
+        body["recipe"], batch, str(body.get("awaits", "")), tuple(body.get("needs", ()))
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from inspector.line.gate import Told
 from inspector.line.line import Line
 from inspector.line.process import load_recipes, open_line
 from inspector.line.watch import show
-from inspector.part import Mode, Outcome
+from inspector.part import Batch, Mode, Outcome
 from inspector.registers import Action as Tell
 from inspector.registers import GateReason
 from inspector.store import History
@@ -40,7 +40,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         for name in ("pictures", "run"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(exist_ok=True)
         (folder / "gate").write_text("")
         written: dict[str, Any] = {
             "station": "T-01", "data": "data", "recipes": ["grey.yaml"], "judges": 1,
@@ -179,3 +179,22 @@ def test_who_has_looked_at_the_rejects_begins_to_count_anew() -> None:
         assert bool(stop.why) is (n in (2, 3)), n
         if n == 3:
             stop.reset(AlarmCode.REJECTS_IN_A_ROW)
+
+
+def test_a_line_that_starts_again_knows_what_holds_from_which_part_on(tmp_path: Path) -> None:
+    """(I5) In the stream of that part; in another one there is no such part."""
+    before = Desk(tmp_path)
+    before.line.stream = "plc-1"
+    before.hear(Action.CHANGE_OVER, recipe="grey", batch={"id": "B-2"}, **{"from": 10})
+    before.hear(Action.PAUSE)
+    before.answered()
+    before.close()
+
+    after = Desk(tmp_path)
+    line = after.line
+    assert line.paused and line.plan.newest.batch.id == "B-2"
+    assert line.plan.at(9).batch.id == "B-2", "its stream has another name"
+    line.plan.resume("plc-1", 10, replace(line.plan.newest, batch=Batch("B-1")))
+    line._open_stream("plc-1", 3)
+    assert [line.plan.at(n).batch.id for n in (9, 10)] == ["B-1", "B-2"]
+    after.close()

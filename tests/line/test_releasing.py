@@ -78,7 +78,7 @@ def test_challenge_parts_are_those_asked_for_and_no_others() -> None:
     plan.challenged = range(4, 6)
     modes = [plan.mode(n, Mode.AUTO) for n in range(3, 7)]
     assert modes == [Mode.AUTO, Mode.CHALLENGE, Mode.CHALLENGE, Mode.AUTO]
-    plan.renumber()
+    plan.renumber("plc-2")
     assert plan.mode(4, Mode.AUTO) is Mode.AUTO, "numbers that begin anew are other parts"
 
 
