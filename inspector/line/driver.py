@@ -43,7 +43,7 @@ def _opening(path: Path, opens: Callable[[Station], object]) -> Callable[[Statio
         try:
             opened = opens(station)
         except Exception as error:
-            raise _unfit(path, f"`{OPENS}`: {type(error).__name__}: {error}") from error
+            raise _unfit(path, f"`{OPENS}` has failed: {type(error).__name__}: {error}") from error
         lacking = [name for name in methods if not callable(getattr(opened, name, None))]
         if lacking:
             raise _unfit(path, f"what `{OPENS}` gives is no gate: it lacks {', '.join(lacking)}")

@@ -66,9 +66,8 @@ class Eye:
         why = ""
         if self._triggered and before_ns is not None:
             if len(numbers) > 1:
-                refused, why = range(before, number + 1), "edges without a picture between them"
+                refused = range(before, number + 1)
+                why = f"edges without a picture between parts {before} and {number}"
             elif trigger_ns - before_ns < self._pitch_ns:
-                refused, why = (before, number), "they are too close"
-        if refused:
-            why = f"parts {refused[0]} and {refused[-1]}: {why}"
+                refused, why = (before, number), f"parts {before} and {number} are too close"
         return Counted(numbers, trigger_ns, trigger_ns + self._travel_ns, refused, why)

@@ -97,6 +97,8 @@ BATCHES = (
     ("batch {0} is on hold; release it first", "批次 {0} 已扣留；请先放行"),
     ("batch {0} is closed; start a batch, then resume", "批次 {0} 已结束；请先开始批次，再恢复"),
     ("batch {0} is closed", "批次 {0} 已结束"),
+    ("the line was stopped after that; look, and resume it again",
+     "此后产线已被停止；请检查后重新恢复"),
     ("whether batch {0} may {1} cannot be read: {2}",
      "无法读取批次 {0} 是否允许此操作（{1}）：{2}"),
     ("the answer of the desk came too late; ask again", "记录台答复过晚；请重试"),
@@ -150,6 +152,7 @@ QUALITY = (
     ("the gate was not told to reject it", "未向剔除装置下达剔除"),
     ("the gate never acknowledged the reject", "剔除装置未确认剔除"),
     ("challenge test: {0}", "挑战测试：{0}"),
+    ("{0}, until the line stopped", "{0}，直至停线"),
     ("repeat it: {0}", "请重做：{0}"),
     ("{0}; moves with {1}", "{0}；随 {1} 变化"),
     # equipment that nears its limit

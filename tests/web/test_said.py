@@ -43,7 +43,8 @@ SOURCES = [
     *sorted((INSPECTOR / "tools").glob("*.py")),
     INSPECTOR / "recipe.py",
     *(INSPECTOR / "line" / f"{name}.py" for name in (
-        "alarms", "atgate", "commands", "inputs", "line", "matching", "modbus", "modes", "periods",
+        "alarms", "atgate", "commands", "eye", "inputs", "line", "matching", "modbus", "modes",
+        "periods",
         "plcgate", "refeed", "releasing", "tracking", "watch",
     )),
     *(INSPECTOR / "cameras" / f"{name}.py" for name in (
