@@ -267,12 +267,15 @@ class Detect:
     def _broken(
         self, label: str, severity: Severity | None, reason: str, box: Box, count: float
     ) -> Finding:
+        """What a rule says of ``box``. Its score is 0: it is no detection, and whoever ranks those
+        by score must not find the place where one is missing before them."""
         step = self._step
         return Finding(
             tool=step.name,
             kind="detect",
             label=label,
             ok=False,
+            score=0.0,
             box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
             view=step.view,
             severity=severity or step.severity,

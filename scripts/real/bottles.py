@@ -70,10 +70,15 @@ def without(pixels: Pixels, box: Box) -> Pixels:
 
 
 def measured(recipe: Recipe, data: Path, film: str, every: int) -> dict[str, list[bool]]:
-    """Whether each judgement was right: of whole frames, of frames that lack one cap."""
-    right: dict[str, list[bool]] = {"capped": [], "uncapped": [], "uncapped at the edge": []}
+    """Whether each judgement was right: of frames with bottles, without, and that lack one cap."""
+    names = ("capped", "no bottle", "uncapped", "uncapped at the edge")
+    right: dict[str, list[bool]] = {name: [] for name in names}
     for pixels, boxes in frames(data, film, every):
-        right["capped"].append(_outcome(recipe, pixels) is Outcome.PASS)
+        outcome = _outcome(recipe, pixels)
+        if any(box[0] == BOTTLE for box in boxes):
+            right["capped"].append(outcome is Outcome.PASS)
+        else:
+            right["no bottle"].append(outcome is Outcome.REJECT)
         for cap in (box for box in boxes if box[0] == CAP):
             middle = (cap[1] + cap[3]) / 2
             owner = next((b for b in boxes if b[0] == BOTTLE and b[1] < middle < b[3]), None)
