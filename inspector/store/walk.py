@@ -29,7 +29,7 @@ from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.records import Definition, ImageRecord
 from inspector.store.report import Report, Told
 from inspector.store.rows import mark_of
-from inspector.store.stretch import read_records
+from inspector.store.stretch import onwards, read_records
 from inspector.store.tombstone import Graves
 from inspector.store.walk_edges import Edges, name_actors
 from inspector.store.walk_indexes import LineIndexes
@@ -287,7 +287,7 @@ def _checkpoints(
         (after, last),
     ).fetchone():
         yield row[0], row[1:]
-        after = row[0]
+        after = onwards(after, row[0])
 
 
 def _difference(leaf: bytes, marks: bytes, start: int) -> str:

@@ -17,26 +17,40 @@ PARTS = 40
 
 
 @pytest.fixture
-def twisted(tmp_path: Path) -> Path:
-    """A store whose last record says in its own cell that it is the third."""
-    with LineLedger.open(tmp_path, station="s1", checkpoint_records=20) as ledger:
+def whole(tmp_path: Path) -> Path:
+    """A store with all of its rows in line.db itself."""
+    with LineLedger.open(tmp_path, station="s1", checkpoint_records=5) as ledger:
         for sequence in range(1, PARTS + 1):
             ledger.add_verdict(sample_verdict(sequence))
-    file = tmp_path / "line.db"
-    with closing(sqlite3.connect(file)) as line:
+            ledger.commit()
+    with closing(sqlite3.connect(tmp_path / "line.db")) as line:
         line.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return tmp_path
+
+
+@pytest.fixture
+def twisted(whole: Path) -> Path:
+    """A store whose last record says in its own cell that it is the third."""
+    twist(whole / "line.db", "record", "position", 3)
+    return whole
+
+
+def twist(file: Path, table: str, key: str, says: int, behind_it: int = 0) -> None:
+    """The last row of ``table`` but so many says in its own cell that its ``key`` is another."""
+    with closing(sqlite3.connect(file)) as line:
         last, body = line.execute(
-            "SELECT position, body FROM record ORDER BY position DESC LIMIT 1"
+            f"SELECT {key}, body FROM {table} ORDER BY {key} DESC LIMIT 1 OFFSET {behind_it}"
         ).fetchone()
     whole = bytearray(file.read_bytes())
     assert last < 128 and whole.count(body) == 1, "one byte is the row's number"
     behind = whole.index(body)
     for at in range(behind - 16, behind):
         if whole[at] == last:
-            file.write_bytes(whole[:at] + b"\x03" + whole[at + 1 :])
+            file.write_bytes(whole[:at] + bytes([says]) + whole[at + 1 :])
             with closing(sqlite3.connect(file)) as line:
-                if [p for (p,) in line.execute("SELECT position FROM record")][-1] == 3:
-                    return tmp_path
+                rows = line.execute(f"SELECT {key} FROM {table}").fetchall()
+                if rows[-1 - behind_it] == (says,):
+                    return
     raise AssertionError("the cell was not found")
 
 
@@ -53,6 +67,12 @@ def test_rows_out_of_their_order_are_an_error_and_no_endless_reading(twisted: Pa
 def test_verify_names_where_it_ends(twisted: Path) -> None:
     report = verify(twisted)
     assert not report.ok and str(report.problems[0]).startswith("line.db"), report
+
+
+def test_verify_names_checkpoints_out_of_their_order(whole: Path) -> None:
+    twist(whole / "line.db", "checkpoint", "number", 0, behind_it=1)
+    report = verify(whole)
+    assert any("comes after" in str(problem) for problem in report.problems), report
 
 
 def test_the_indexes_of_such_a_file_are_not_made_anew(twisted: Path) -> None:
