@@ -27,7 +27,11 @@ EARLY_NS = 5_000_000
 block is as old as one PLC cycle (4 ms in the virtual one)."""
 PROOFS = 4
 """Frames in a row that must fit one offset and no other where time leaves a choice."""
-KEPT = 64
+RECENT = 32
+"""Frames from which those are taken: where parts follow each other by 4 ms, the triggers of the
+newest ten are not told yet."""
+KEPT, MOST = 64, 4096
+"""Triggers that are remembered beside those of which a frame may still come, and in all."""
 NEVER = -(1 << 62)
 
 
@@ -38,10 +42,11 @@ class _Shot:
 
 
 class Triggers:
-    """Trigger times by part number, the newest ``KEPT`` of them."""
+    """Trigger times by part number, the newest of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int) -> None:
         self.ns: OrderedDict[int, int] = OrderedDict()
+        self._kept = kept
         self.told_ns = NEVER
         """Every trigger up to here is known, …"""
         self.whole_from_ns = NEVER
@@ -49,7 +54,7 @@ class Triggers:
 
     def add(self, number: int, ns: int) -> None:
         self.ns[number] = ns
-        if len(self.ns) > KEPT:
+        if len(self.ns) > self._kept:
             _, oldest_ns = self.ns.popitem(last=False)
             self.whole_from_ns = max(self.whole_from_ns, oldest_ns + 1)
 
@@ -77,7 +82,7 @@ class Alignment:
         """The camera was opened anew: it counts, and perhaps times, from the beginning."""
         self._host = ClockMap()
         self._edge = self._device_ns = -1
-        self._shots: deque[_Shot] = deque(maxlen=PROOFS)
+        self._shots: deque[_Shot] = deque(maxlen=RECENT)
         self._all = 0
         self.doubt()
 
@@ -101,7 +106,8 @@ class Alignment:
 
     def find(self, triggers: Triggers) -> None:
         """Look for the offset."""
-        shots = [s for s in self._shots if self._here(s) + EARLY_NS <= triggers.told_ns]
+        told_ns = triggers.told_ns - EARLY_NS
+        shots = [s for s in self._shots if self._here(s) <= told_ns][-PROOFS:]
         if not shots:
             return
         choices = [self._choices(shot, triggers) for shot in shots]
@@ -233,8 +239,10 @@ class Matching:
         self._new_part = new_part
         self._views_of = views_of
         self.alignments = {view: Alignment(pitch_ns, ns) for view, ns in windows_ns.items()}
-        self._held: dict[str, deque[Frame]] = {view: deque(maxlen=KEPT) for view in windows_ns}
-        self._triggers = Triggers()
+        # As many parts as can go by while a frame may still come, be it that this machine was busy.
+        self._kept = min(MOST, KEPT + max(windows_ns.values(), default=0) // max(1, pitch_ns))
+        self._held = {view: deque[Frame](maxlen=self._kept) for view in windows_ns}
+        self._triggers = Triggers(self._kept)
         self.parts: OrderedDict[int, Candidate] = OrderedDict()
         """By number, the oldest first; the line removes what it has decided."""
         self.newest = self._counted = 0
@@ -248,7 +256,7 @@ class Matching:
         """A new run of the authority, which has counted up to ``counter``."""
         self.orphans += sum(len(c.part.frames) for c in self.parts.values() if not c.triggered)
         self.parts.clear()
-        self._triggers = Triggers()
+        self._triggers = Triggers(self._kept)
         if counter:
             self._triggers.whole_from_ns = now_ns
         for view, alignment in self.alignments.items():

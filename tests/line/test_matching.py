@@ -177,6 +177,41 @@ def test_a_picture_that_is_long_under_way_is_known_by_when_it_was_exposed(
     assert list(line.complete) == list(range(501, 541))
 
 
+@pytest.mark.parametrize("counter", [0, 500])
+@pytest.mark.parametrize("pitch_ms", [3, 4, 5])
+@pytest.mark.parametrize("poll_ms", [2, 7, 20])
+def test_parts_that_follow_each_other_faster_than_the_plc_is_asked_get_their_pictures(
+    counter: int, pitch_ms: int, poll_ms: int
+) -> None:
+    """At 200 parts/s and more the newest pictures' triggers are never told yet: those before them
+    have to do."""
+    line = Line(counter=counter, pitch_ms=2)
+    line.cameras[0].told = True
+    for n in range(300):
+        line.part(n * pitch_ms + 0.5, delay_ms=1.0)
+    for n in range(1, 2 + 300 * pitch_ms // poll_ms):
+        line.poll(n * poll_ms + 0.9)
+    line.play()
+    assert not line.wrong and not line.matching.doubts
+    late = {n for n in line.errors if n > counter + 40}
+    assert not late and len(line.complete) > 250
+
+
+def test_pictures_that_come_late_all_at_once_are_still_their_parts() -> None:
+    """A machine that was busy elsewhere for 150 ms: 75 parts went by before it took the first
+    of their pictures, and it had forgotten their triggers."""
+    line = Line(pitch_ms=1)
+    line.cameras[0].told = True
+    for n in range(400):
+        at_ms = n * 2 + 0.5
+        line.part(at_ms, delay_ms=401.0 - at_ms if 250 <= at_ms < 400 else 1.0)
+    for n in range(1, 100):
+        line.poll(n * 10 + 0.9)
+    line.play()
+    assert not line.wrong and not line.matching.doubts
+    assert set(line.complete) == set(range(1, 401))
+
+
 @pytest.mark.parametrize("pitch_ms", [20, 50, 200])
 def test_a_camera_that_was_opened_anew_is_aligned_anew(pitch_ms: int) -> None:
     line = Line(("side", "code"))
