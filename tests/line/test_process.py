@@ -275,6 +275,30 @@ def test_a_change_over_holds_from_its_barrier_on(plc, station) -> None:
     assert plc.permits() == set(first + last)
 
 
+@pytest.mark.slow
+def test_a_barrier_that_was_planned_before_a_kill_holds_after_it(plc, station) -> None:
+    """(I5) And no part before it is judged, or counted, as one of what comes after."""
+    first = station.parts(3)
+    until(lambda: plc.permits() == set(first))
+    barrier = first[-1] + 20
+    planned = {"recipe": "dark", "batch": {"id": "B-2"}, "from": barrier}
+    assert station.command(Action.CHANGE_OVER, **planned).ok
+    station.line.kill()
+    station.line.wait()
+    station.parts(2)
+    station.start_line()
+    until(lambda: StationBit.READY in plc.bits, 30)
+    newest = station.parts(25)[-1]
+    until(lambda: len(station.outcomes()) == newest, 30)
+    with History(station.data) as history:
+        by = {p.verdict.sequence: p.verdict for p in history.last(100)}
+    for number, verdict in by.items():
+        expected = ("B-1", "grey") if number < barrier else ("B-2", "dark")
+        assert (verdict.batch, verdict.recipe.split("@")[0]) == expected, number
+    assert set(range(barrier - 8, barrier)) <= plc.permits()
+    assert not plc.permits() & set(range(barrier, newest + 1)), "grey parts are no dark ones"
+
+
 def test_bypass_needs_a_role_a_reason_and_a_limit_and_is_lit(plc, station) -> None:
     refused = station.command(Action.BYPASS, OPERATOR, reason="hurry", minutes=5)
     assert not refused.ok
