@@ -6,8 +6,10 @@ Enters stretches of part numbers; leaves their frames and truth in order. Import
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +79,24 @@ def render_stretches(orders: list[Stretch], workers: int) -> Iterator[Rendered]:
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit locked threads of OpenCV
     with ProcessPoolExecutor(workers, spawn, initializer=_one_thread) as pool:
         # no more stretches in flight than are soon wanted: a film can be larger than memory
-        ahead = [pool.submit(_render_stretch, order) for order in orders[: workers * 2]]
-        for index in range(len(orders)):
-            yield ahead.pop(0).result()
-            following = index + workers * 2
-            if following < len(orders):
-                ahead.append(pool.submit(_render_stretch, orders[following]))
+        with _deaf_to_ctrl_c():
+            ahead = [pool.submit(_render_stretch, order) for order in orders[: workers * 2]]
+        try:
+            for index in range(len(orders)):
+                yield ahead.pop(0).result()
+                following = index + workers * 2
+                if following < len(orders):
+                    ahead.append(pool.submit(_render_stretch, orders[following]))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started within leave Ctrl-C to this one, which ends them without a traceback of
+    each."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

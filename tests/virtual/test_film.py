@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import struct
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -218,3 +222,33 @@ def test_bayer_frames_survive_being_demosaiced_and_sampled_again(tmp_path: Path)
     film = write_film(tmp_path / "e.film", [raw], 10, 8, "BayerRG8")
     again = encode(film.picture(0), PixelFormat.BayerRG8)
     assert np.array_equal(again[1:-1, 1:-1], raw[1:-1, 1:-1])
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_bottles_are_drawn_leaves_no_process_no_half_film_and_no_traceback(
+    tmp_path: Path,
+) -> None:
+    """A terminal sends it to every process of the group; those that draw leave it to the one that
+    was started by hand."""
+    words = ["film", "render", "bottle-line", "--count", "2000", "--out", str(tmp_path / "set")]
+    drawing = subprocess.Popen(
+        [sys.executable, "-m", "inspector", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("set/.side.film.*.part")):
+        assert drawing.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+
+    os.killpg(drawing.pid, signal.SIGINT)
+
+    _, said = drawing.communicate(timeout=60)
+    assert drawing.returncode == 130
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < until + 60:
+            os.killpg(drawing.pid, 0)
+            time.sleep(0.05)
+    assert not list(tmp_path.glob("set/.*")) + list(tmp_path.glob("set/*"))
