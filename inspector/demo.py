@@ -7,7 +7,6 @@ and ``gate_rejects`` the world process counted at its gate. Only the command lin
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import shutil
 import time
@@ -34,9 +33,6 @@ ENDLESS_FILM = 400
 """Different parts of an endless demo; they come shuffled anew each round."""
 TRAVEL_S = 1.0
 """From eye to gate, so that a noisy machine does not decide the result."""
-SPARE = 16
-"""Pictures that the cameras' rings hold beside those of the parts between eye and gate."""
-MOST = 256
 VIEWS = ("side", "code")
 
 console = Console(stderr=True)
@@ -70,9 +66,8 @@ def demo(*, parts: int, rate: float, seed: int, page: bool, quiet: bool) -> dict
 def plan_of(
     films: FilmSet, folder: Path, *, parts: int, rate: float, seed: int, page: int | None
 ) -> Plan:
-    """What the demo runs. A part may be judged until it comes to the gate, so its pictures must
-    last as long. A counted run goes on over rejects and reports them, where an endless one stops
-    for ten in a row as a plant would: somebody sees that on its page and resumes."""
+    """What the demo runs. A counted run goes on over rejects and reports them, where an endless one
+    stops for ten in a row as a plant would: somebody sees that on its page and resumes."""
     return Plan(
         films=films,
         folder=folder,
@@ -83,7 +78,6 @@ def plan_of(
         seed=seed,
         page=page,
         station={"clock": "trusted"} | ({"stop.rejects_in_a_row": 0} if parts else {}),
-        buffers=min(MOST, math.ceil(rate * TRAVEL_S) + SPARE),
     )
 
 

@@ -63,8 +63,6 @@ class Plan:
     world: dict[str, Any] = field(default_factory=dict)
     """Fields of the world file to replace, by dotted name."""
     views: tuple[str, ...] = ("side", "code")
-    buffers: int | None = None
-    """Pictures that each camera's ring holds; None is what the station file says."""
 
 
 class Trial:
@@ -241,12 +239,11 @@ class Trial:
         plan = self.plan
         settings = YAML(typ="safe").load((CONFIGS / "bottle-line.yaml").read_text())
         speed = plan.rate * PITCH_MM
-        kept = {} if plan.buffers is None else {"buffers": plan.buffers}
         settings |= {
             "data": str(self.data.resolve()),
             "models": str((CONFIGS.parent / "models").resolve()),
             "recipes": [str(path.resolve()) for path in plan.recipes],
-            "cameras": [c | kept for c in settings["cameras"] if c["name"] in plan.views],
+            "cameras": [c for c in settings["cameras"] if c["name"] in plan.views],
             "plc": settings["plc"] | {"port": self.port},
             "travel": settings["travel"] | {"gate_mm": speed * plan.travel_s, "speed_mm_s": speed},
             "web": None if plan.page is None else settings["web"] | {"port": plan.page},
