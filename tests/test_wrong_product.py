@@ -37,6 +37,7 @@ OWN = {
     "bottle-neck": {"bottle-line"},
     "bottle-pack": {"bottles"},
     "bottle-sizes": {"bottle-line"},
+    "code-quality": {"date_codes"},
     "date-code": {"bottle-line", "date_codes", "juice-line"},
     "juice-line": {"juice-line"},
     # these two read whatever print there is, and boards and labels bear print
