@@ -23,7 +23,7 @@ from inspector.tools.line_rules import Judged, Line, LineRules
 from inspector.tools.ocv import Verifier, Verify
 from inspector.tools.onnx import Shelf
 from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, narrowed, softened
-from inspector.tools.rows import Rows
+from inspector.tools.rows import Rows, is_roomy
 from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out
 from inspector.tools.text_search import TextSearch
 
@@ -190,8 +190,11 @@ class Read:
         for line, reading, part in zip(lines, readings, crops, strict=True):
             place = self._place(pixels, line)
             judged = self._rules[line.name].judge(reading, context)
-            if self._rows and reading.weakest < DOUBTED:
-                judged, reading, part = self._row(line, (judged, reading, part), context)
+            if self._rows:
+                roomy = is_roomy(part, reading.text)
+                if roomy or reading.weakest < DOUBTED:
+                    whole = judged, reading, part
+                    judged, reading, part = self._row(line, whole, context, roomy)
             if self._second and not judged.ok:
                 opinion = self._second.read([part])[0]
                 other = self._rules[line.name].judge(opinion, context)
@@ -203,14 +206,16 @@ class Read:
         return found
 
     def _row(
-        self, line: Line, whole: tuple[Judged, Reading, Pixels], context: Context
+        self, line: Line, whole: tuple[Judged, Reading, Pixels], context: Context, roomy: bool
     ) -> tuple[Judged, Reading, Pixels]:
         """Of the lines in one place the one that counts, or all of them as one; the place as it was
-        read where no line of it is read more surely."""
+        read where no line of it is read more surely. In a ``roomy`` place that counts only where
+        one of its lines says the same, and what is held against no rule must be certain."""
         assert self._rows is not None
-        rules, crops = self._rules[line.name], self._rows.apart(whole[2])
-        if not crops:
-            return whole
+        rules, place = self._rules[line.name], whole[2]
+        crops = self._rows.apart(place, roomy)
+        if not crops or crops[0] is place:
+            return _certain(line, whole) if roomy else whole
         read = self._best(crops, [line] * len(crops))
         if not line.ruled:
             text = "\n".join(reading.text.strip() for reading in read)
@@ -219,7 +224,11 @@ class Read:
             rows = [(rules.judge(together, context), together, crops[0])]
         else:
             rows = [(rules.judge(r, context), r, crop) for r, crop in zip(read, crops, strict=True)]
-        return max((whole, *rows), key=lambda row: (row[0].ok, row[0].fits, row[1].weakest))
+        same = (r.text.strip() == whole[1].text.strip() for r in read if r.weakest >= DOUBTED)
+        if not roomy or list(same) == [True]:
+            rows.insert(0, whole)
+        best = max(rows, key=lambda row: (row[0].ok, row[0].fits, row[1].weakest))
+        return _certain(line, best) if roomy else best
 
     def _best(self, crops: Sequence[Pixels], lines: Sequence[Line]) -> list[Reading]:
         """Each line's reading, the surer one where it may be dots; by both recognisers if two
@@ -310,6 +319,16 @@ class Read:
         reason = f"no {line.name} found"
         judged = Judged("", ok=False, reason=reason)
         return replace(self._finding(line, judged, NOTHING, (0.0, 0.0, 0.0, 0.0)), box=None)
+
+
+def _certain(line: Line, row: tuple[Judged, Reading, Pixels]) -> tuple[Judged, Reading, Pixels]:
+    """What was read, a reject where no rule says that it is the line, and it is in doubt."""
+    judged, reading, part = row
+    printed = any(char.isalnum() for char in reading.text)
+    if line.ruled or not judged.ok or (printed and reading.weakest >= DOUBTED):
+        return row
+    reason = f"{line.name} `{judged.text}` is not readable for certain ({reading.weakest:.2f})"
+    return replace(judged, ok=False, clean=False, reason=reason), reading, part
 
 
 def _blank(place: Arc | Roi) -> Pixels:

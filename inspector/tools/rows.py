@@ -20,7 +20,18 @@ FULL = 0.6
 """A line that is at least this share of its place's height is read as it stands."""
 MARGIN = 0.3
 """What is left above and below a line by its height, at most half way to the next one. Nothing is
-cut off at its ends: of dots that stand apart the finder misses some."""
+cut off at its ends where a place has the shape of a line: of dots that stand apart the finder
+misses some."""
+WIDE = 3.0
+"""A place this many times as wide as it is high has the shape of a line …"""
+SPARSE = 0.5
+"""… and one in which fewer characters were read than would stand there at two heights each, holds
+more than its line: of a small line on a clean picture a recogniser makes a dash, and is sure."""
+CLOSER = (128, 256, 640)
+"""A place that holds more than its line is searched at these sides too: a small one is seen at the
+last, how far a large one of dots reaches at the first, where its dots run together."""
+ENDS = 3.0
+"""What is left beside a line in such a place, by its height: more than what the finder misses."""
 LOWEST = 0.4
 """What is lower than this share of the highest line is a speck, or cut off by the place's edge."""
 
@@ -31,21 +42,31 @@ class Rows:
     def __init__(self, finder: TextFinder) -> None:
         self._finder = finder
 
-    def apart(self, place: Pixels) -> list[Pixels]:
-        """A crop of each line; none where its only line fills it or none is found."""
+    def apart(self, place: Pixels, roomy: bool = False) -> list[Pixels]:
+        """A crop of each line, the place itself where its only line fills it; none where none is
+        found. A ``roomy`` place is looked at closely, and its lines are cut off at their ends."""
         if min(place.shape[:2]) < 8:
             return []
-        side = round(HEIGHT * max(place.shape[1] / place.shape[0], 1))
-        rows = [_around(row) for row in stacked(self._finder.find(place, side))]
-        fills = len(rows) == 1 and rows[0][3] - rows[0][1] >= FULL * place.shape[0]
-        if fills or not rows:
-            return []
+        coarse = round(HEIGHT * max(place.shape[1] / place.shape[0], 1))
+        sides = (coarse, *(side for side in CLOSER if side > coarse)) if roomy else (coarse,)
+        found = [stacked(self._finder.find(place, side)) for side in sides]
+        seen = [[_around(row) for row in rows] for rows in found if rows]
+        rows = [_whole(row, seen) for row in seen[-1]] if seen else []
+        if len(rows) == 1 and rows[0][3] - rows[0][1] >= FULL * place.shape[0]:
+            return [place]
         middles = [(above[3] + below[1]) / 2 for above, below in pairwise(rows)]
         tops, bottoms = [0.0, *middles], [*middles, float(place.shape[0])]
         return [
-            _cut(place, box, top, bottom)
-            for box, top, bottom in zip(rows, tops, bottoms, strict=True)
+            _cut(place, box, top, bottom, ENDS if roomy else None)
+            for box, top, bottom in zip(rows, tops, bottoms, strict=False)
         ]
+
+
+def is_roomy(place: Pixels, text: str) -> bool:
+    """Whether a place in which ``text`` was read as one line holds more than that line."""
+    height, width = place.shape[:2]
+    characters = sum(char.isalnum() for char in text)
+    return width < WIDE * height or not characters or characters < SPARSE * width / height
 
 
 def stacked(found: list[Line]) -> list[list[Line]]:
@@ -83,7 +104,17 @@ def _around(row: list[Line]) -> Box:
     return x1, y1, x2, y2
 
 
-def _cut(place: Pixels, box: Box, top: float, bottom: float) -> Pixels:
-    spare = MARGIN * (box[3] - box[1])
+def _whole(row: Box, seen: list[list[Box]]) -> Box:
+    """A row as it was seen most closely, as long as it was ever seen."""
+    _, top, _, bottom = row
+    same = [box for rows in seen for box in rows if box[1] <= (top + bottom) / 2 <= box[3]]
+    return min(box[0] for box in same), top, max(box[2] for box in same), bottom
+
+
+def _cut(place: Pixels, box: Box, top: float, bottom: float, ends: float | None) -> Pixels:
+    height = box[3] - box[1]
+    spare = MARGIN * height
     rows = slice(int(max(top, box[1] - spare)), int(min(bottom, box[3] + spare)) + 1)
-    return np.ascontiguousarray(place[rows])
+    beside = place.shape[1] if ends is None else ends * height
+    columns = slice(int(max(0, box[0] - beside)), int(box[2] + beside) + 1)
+    return np.ascontiguousarray(place[rows, columns])

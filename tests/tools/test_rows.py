@@ -123,3 +123,45 @@ def test_a_second_reader_or_rows_go_with_known_places_only(name: str) -> None:
         ReadStep.model_validate(
             {"name": "s", "kind": "read", "params": {name: "m/1", "find": "m/1"}}
         )
+
+
+def solid(text: str) -> Pixels:
+    """A line of solid print, cut close."""
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.8, 3)
+    picture = np.full((height + below + 6, width + 6), 255, np.uint8)
+    at = (3, height + 2)
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 1.8, 20, 3, cv2.LINE_AA)
+    return picture
+
+
+def somewhere(line: Pixels, height: int, size: tuple[int, int] = (480, 640)) -> Pixels:
+    """A line, brought to a height, on a clean white picture."""
+    scale = height / line.shape[0]
+    small = cv2.resize(line, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    picture = np.full(size, 255, np.uint8)
+    y, x = (size[0] - small.shape[0]) // 2, (size[1] - small.shape[1]) // 2
+    picture[y : y + small.shape[0], x : x + small.shape[1]] = small
+    return picture
+
+
+@pytest.mark.parametrize("height", [16, 20, 32])
+@pytest.mark.parametrize("text", ["BEST BEFORE 12 2027", "LOT 6NK42E", "16 NOV 26"])
+def test_a_small_line_on_a_clean_picture_is_read_or_rejected_and_never_a_dash(
+    text: str, height: int
+) -> None:
+    """A recogniser takes all it is shown for one line, sees a dash in it, and is sure of that."""
+    found = read(somewhere(solid(text), height), name="line", min_score=0.3)
+    as_read = (found.text or "").replace(" ", "")
+    assert as_read == text.replace(" ", "") or not found.ok, found
+
+
+def test_what_is_no_character_is_no_line() -> None:
+    picture = np.full((480, 640), 255, np.uint8)
+    cv2.rectangle(picture, (300, 230), (340, 236), 20, -1)
+    assert not read(picture, name="line", min_score=0.3).ok
+
+
+@pytest.mark.parametrize("text", ["A", "B2", "123", "L0713B"])
+def test_a_short_line_that_fills_its_picture_is_read(text: str) -> None:
+    found = read(solid(text), name="line", min_score=0.3)
+    assert (found.ok, found.text) == (True, text), found.reason
