@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from uuid import uuid4
@@ -21,7 +21,7 @@ from inspector.cameras.messages import CameraEvent, EventKind
 from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station
 from inspector.display import AlarmCode, Display
-from inspector.line import refeed
+from inspector.line import refeed, runs
 from inspector.line.alarms import TRACKING, Alarms, Stop
 from inspector.line.changeover import Job, Judgement, Plan
 from inspector.line.clock import UtcClock
@@ -35,19 +35,11 @@ from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
 from inspector.line.outputs import Outputs
 from inspector.line.periods import Periods
-from inspector.line.restart import (
-    BACKFILL,
-    challenged,
-    gap_before,
-    parts_of,
-    rejected,
-    undecided,
-)
 from inspector.line.timekeeper import KIND as TIMES
 from inspector.line.timekeeper import Timekeeper
 from inspector.line.tolerated import Tolerated
-from inspector.line.tracking import Update, Zone
-from inspector.line.verdicts import Verdicts, stream_of
+from inspector.line.tracking import Zone
+from inspector.line.verdicts import Verdicts
 from inspector.part import (
     Frame,
     Mode,
@@ -55,7 +47,7 @@ from inspector.part import (
     Part,
     Severity,
 )
-from inspector.registers import Action, GateReason, PlcStatus, StationBit
+from inspector.registers import GateReason, PlcStatus, StationBit
 from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError
 
@@ -114,7 +106,7 @@ class Line:
         self.matching = Matching(
             self._timeout_ns,
             round(travel.pitch_min_mm / travel.speed_mm_s * 1e9),
-            self._new_part,
+            self.new_part,
             lambda number: self.plan.at(number).views,
             by_time=station.plc is not None,
         )
@@ -140,7 +132,7 @@ class Line:
         self._hurries = False
         """A part waits for its trigger to be told."""
         if station.plc is None:
-            self._open_stream(f"frames-{uuid4().hex[:8]}", 0)
+            runs.open_stream(self, f"frames-{uuid4().hex[:8]}", 0)
             if station.output is not None:
                 self.run = 0
                 self.verdicts.streams[0] = self.stream
@@ -227,7 +219,7 @@ class Line:
             status = replace(status, signals=self.inputs.worse(status.signals))
         update = self.zone.update(status, at_ns)
         if update.new_run:
-            self._new_run(status, update, at_ns)
+            runs.begin(self, status, update, at_ns)
         elif update.refused:
             self.gate.refuse(status.run, update.refused, GateReason.TRACKING)
         for alarm in update.alarms:
@@ -235,7 +227,7 @@ class Line:
             self.alarms.happened(code, alarm.detail, key=alarm.kind)
         if update.lost:
             self.matching.lost(update.lost, at_ns)
-            self._backfill(update.lost, "the PLC had forgotten its trigger before it was read")
+            runs.backfill(self, update.lost, "the PLC had forgotten its trigger before it was read")
         for seen in update.seen:
             self.matching.trigger(seen.number, seen.trigger_ns, seen.deadline_ns)
             self.counters.triggered(seen.trigger_ns)
@@ -244,60 +236,6 @@ class Line:
         self.stop.signals(status.signals)
         self.periods.status(status, len(self.zone), at_ns, said_ready)
 
-    def _new_run(self, status: PlcStatus, update: Update, at_ns: int) -> None:
-        """The part counter began anew, or this is the first word of the PLC."""
-        for candidate in list(self.matching.parts.values()):
-            if candidate.triggered:
-                self._conclude(candidate, Outcome.ERROR, ("the PLC counts anew",))
-        self.run = status.run
-        self.verdicts.streams = {status.run: stream_of(status.run)}
-        self._open_stream(stream_of(status.run), status.part_counter)
-        self.reconciler.begin(status)
-        gap = gap_before(self.ledger, self.stream, status.part_counter)
-        missing, unobserved = gap.numbers, gap.unobserved
-        unseen = 0 if gap.recorded else len(missing)
-        runs = self.plan.at(status.part_counter + 1 - unseen)
-        self.periods.open(self.stream, status, runs.batch.id, unseen, at_ns)
-        if (barrier := self.plan.barrier) and barrier[0] > status.part_counter - unseen:
-            self.periods.begin(self.plan.newest.batch.id, barrier[0], "batch", "line")
-        self.ledger.add_event(
-            "stream_opened", "line", stream=self.stream, authority="plc",
-            counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved,
-        )  # fmt: skip
-        if silent := undecided(self.ledger, self.stream, gap.recorded):
-            self.ledger.add_event("gate_unknown", "line", stream=self.stream, parts=silent)
-        if unobserved:
-            self.alarms.happened(AlarmCode.COUNT_MISMATCH, f"{unobserved} parts went by unobserved")
-        self._backfill(missing, "it went by while the station was away")
-        # What passed its inspection before stands somewhere now; nobody watched it.
-        far_ns = time.monotonic_ns() + 1_000_000_000
-        standing = [n for n in update.refused if n not in set(missing)]
-        for number, part_id in parts_of(self.ledger, self.stream, standing).items():
-            self.verdicts.remember(self.stream, number, part_id)
-        for number in standing:
-            self.gate.decide(status.run, number, Action.REVOKE, GateReason.TRACKING, far_ns)
-        self.gate.refuse(status.run, update.refused, GateReason.TRACKING)
-        if ahead := rejected(self.ledger, self.stream, status.part_counter):
-            self.gate.refuse(status.run, ahead, GateReason.COMMAND)
-        self.plan.challenged = challenged(self.ledger, self.stream, status.part_counter)
-
-    def _open_stream(self, stream: str, counter: int) -> None:
-        self.stream = stream
-        self.matching.open(counter, time.monotonic_ns())
-        self.plan.renumber(stream)
-        self.verdicts.forget_run()
-
-    def _backfill(self, numbers: Sequence[int], why: str) -> None:
-        """An ``error`` for each of ``numbers``, whose parts nobody looked at."""
-        now_ns = time.monotonic_ns()
-        for number in numbers[-BACKFILL:]:
-            part = self._new_part(number)
-            part.deadline_ns = now_ns + 1_000_000_000
-            self._conclude(Candidate(part, triggered=True), Outcome.ERROR, (why,))
-        if len(numbers) > BACKFILL:
-            span = {"first": numbers[0], "last": numbers[-1] - BACKFILL}
-            self.ledger.add_event("unobserved", "line", stream=self.stream, **span)
-
     # Parts.
 
     @property
@@ -305,7 +243,8 @@ class Line:
         """What the line is doing. A job that awaits a signature is being set up, whatever else."""
         return Mode.SETUP if self.plan.newest.awaits else self.modes.now.mode
 
-    def _new_part(self, number: int) -> Part:
+    def new_part(self, number: int) -> Part:
+        """A part that is heard of for the first time."""
         mode = self.plan.mode(number, self.modes.now.mode)
         return Part(self.stream, number, 0, 0, mode, self.plan.at(number).batch.id)
 
@@ -392,17 +331,17 @@ class Line:
                     self.matching.orphans += len(part.frames)
                     self.alarms.happened(AlarmCode.COUNT_MISMATCH, "a frame without a trigger")
             elif part.mode is Mode.BYPASS:
-                self._conclude(candidate, Outcome.NOT_INSPECTED, ("by-pass",))
+                self.conclude(candidate, Outcome.NOT_INSPECTED, ("by-pass",))
             elif candidate.doubt:
-                self._conclude(candidate, Outcome.ERROR, (candidate.doubt,))
+                self.conclude(candidate, Outcome.ERROR, (candidate.doubt,))
             elif candidate.judgement is not None and candidate.certain:
                 late_ms = (now_ns - self._deadline(part)) / 1e6
                 outcome, reasons = refeed.judged(self, candidate)
                 if late_ms > 0 and outcome is Outcome.PASS:
                     outcome, reasons = Outcome.ERROR, (f"{LATE} by {late_ms:.0f} ms",)
-                self._conclude(candidate, outcome, reasons)
+                self.conclude(candidate, outcome, reasons)
             elif reason := self._overdue(candidate, now_ns):
-                self._conclude(candidate, Outcome.ERROR, (reason,))
+                self.conclude(candidate, Outcome.ERROR, (reason,))
 
     def hand_over(self) -> None:
         """Wake who goes on with what this round has brought: judges, ledger, PLC. Call it last,
@@ -434,7 +373,7 @@ class Line:
             part.deadline_ns = tracked
         return part.deadline_ns
 
-    def _conclude(self, candidate: Candidate, outcome: Outcome, reasons: tuple[str, ...]) -> None:
+    def conclude(self, candidate: Candidate, outcome: Outcome, reasons: tuple[str, ...]) -> None:
         """The part's verdict, and why the gate hears what it hears."""
         part = candidate.part
         self.matching.parts.pop(part.sequence, None)

@@ -22,6 +22,7 @@ from inspector.line.commands import Commands
 from inspector.line.gate import Told
 from inspector.line.line import Line
 from inspector.line.process import load_recipes, open_line
+from inspector.line.runs import open_stream
 from inspector.line.watch import show
 from inspector.part import Batch, Mode, Outcome
 from inspector.registers import Action as Tell
@@ -195,6 +196,6 @@ def test_a_line_that_starts_again_knows_what_holds_from_which_part_on(tmp_path: 
     assert line.paused and line.plan.newest.batch.id == "B-2"
     assert line.plan.at(9).batch.id == "B-2", "its stream has another name"
     line.plan.resume("plc-1", 10, replace(line.plan.newest, batch=Batch("B-1")))
-    line._open_stream("plc-1", 3)
+    open_stream(line, "plc-1", 3)
     assert [line.plan.at(n).batch.id for n in (9, 10)] == ["B-1", "B-2"]
     after.close()

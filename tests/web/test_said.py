@@ -45,7 +45,7 @@ SOURCES = [
     *(INSPECTOR / "line" / f"{name}.py" for name in (
         "alarms", "atgate", "commands", "eye", "inputs", "line", "matching", "modbus", "modes",
         "periods",
-        "plcgate", "refeed", "releasing", "tracking", "watch",
+        "plcgate", "refeed", "releasing", "runs", "tracking", "watch",
     )),
     *(INSPECTOR / "cameras" / f"{name}.py" for name in (
         "devices", "features", "genicam", "inputs",

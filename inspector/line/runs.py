@@ -1,0 +1,112 @@
+"""A part counter that begins anew: what the line does with what came before, and what it missed.
+
+Enters: the line, and the PLC's first word of a run. Leaves: a stream of records, errors for parts
+that nobody looked at, refusals for those that stand before the gate. Imports ``restart.py``, which
+asks the ledger, and the line's nouns; ``line.py`` calls it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from inspector.display import AlarmCode
+from inspector.line.alarms import Alarms
+from inspector.line.changeover import Plan
+from inspector.line.counters import Reconciler
+from inspector.line.gate import Gate
+from inspector.line.matching import Candidate, Matching
+from inspector.line.periods import Periods
+from inspector.line.restart import (
+    BACKFILL,
+    challenged,
+    gap_before,
+    parts_of,
+    rejected,
+    undecided,
+)
+from inspector.line.tracking import Update
+from inspector.line.verdicts import Verdicts, stream_of
+from inspector.part import Outcome, Part
+from inspector.registers import Action, GateReason, PlcStatus
+from inspector.store import LineLedger
+
+
+class Line(Protocol):
+    """What this needs of the line."""
+
+    run: int | None
+    stream: str
+    ledger: LineLedger
+    matching: Matching
+    verdicts: Verdicts
+    plan: Plan
+    periods: Periods
+    alarms: Alarms
+    gate: Gate
+    reconciler: Reconciler
+
+    def new_part(self, number: int) -> Part: ...
+
+    def conclude(
+        self, candidate: Candidate, outcome: Outcome, reasons: tuple[str, ...]
+    ) -> None: ...
+
+
+def begin(line: Line, status: PlcStatus, update: Update, at_ns: int) -> None:
+    """The part counter began anew, or this is the first word of the PLC."""
+    for candidate in list(line.matching.parts.values()):
+        if candidate.triggered:
+            line.conclude(candidate, Outcome.ERROR, ("the PLC counts anew",))
+    line.run = status.run
+    line.verdicts.streams = {status.run: stream_of(status.run)}
+    open_stream(line, stream_of(status.run), status.part_counter)
+    line.reconciler.begin(status)
+    gap = gap_before(line.ledger, line.stream, status.part_counter)
+    missing, unobserved = gap.numbers, gap.unobserved
+    unseen = 0 if gap.recorded else len(missing)
+    job = line.plan.at(status.part_counter + 1 - unseen)
+    line.periods.open(line.stream, status, job.batch.id, unseen, at_ns)
+    if (barrier := line.plan.barrier) and barrier[0] > status.part_counter - unseen:
+        line.periods.begin(line.plan.newest.batch.id, barrier[0], "batch", "line")
+    line.ledger.add_event(
+        "stream_opened", "line", stream=line.stream, authority="plc",
+        counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved,
+    )  # fmt: skip
+    if silent := undecided(line.ledger, line.stream, gap.recorded):
+        line.ledger.add_event("gate_unknown", "line", stream=line.stream, parts=silent)
+    if unobserved:
+        line.alarms.happened(AlarmCode.COUNT_MISMATCH, f"{unobserved} parts went by unobserved")
+    backfill(line, missing, "it went by while the station was away")
+    # What passed its inspection before stands somewhere now; nobody watched it.
+    far_ns = time.monotonic_ns() + 1_000_000_000
+    standing = [n for n in update.refused if n not in set(missing)]
+    for number, part_id in parts_of(line.ledger, line.stream, standing).items():
+        line.verdicts.remember(line.stream, number, part_id)
+    for number in standing:
+        line.gate.decide(status.run, number, Action.REVOKE, GateReason.TRACKING, far_ns)
+    line.gate.refuse(status.run, update.refused, GateReason.TRACKING)
+    if ahead := rejected(line.ledger, line.stream, status.part_counter):
+        line.gate.refuse(status.run, ahead, GateReason.COMMAND)
+    line.plan.challenged = challenged(line.ledger, line.stream, status.part_counter)
+
+
+def open_stream(line: Line, stream: str, counter: int) -> None:
+    """Parts are counted from ``counter`` on, in ``stream``; nothing before it counts any more."""
+    line.stream = stream
+    line.matching.open(counter, time.monotonic_ns())
+    line.plan.renumber(stream)
+    line.verdicts.forget_run()
+
+
+def backfill(line: Line, numbers: Sequence[int], why: str) -> None:
+    """An ``error`` for each of ``numbers``, whose parts nobody looked at."""
+    now_ns = time.monotonic_ns()
+    for number in numbers[-BACKFILL:]:
+        part = line.new_part(number)
+        part.deadline_ns = now_ns + 1_000_000_000
+        line.conclude(Candidate(part, triggered=True), Outcome.ERROR, (why,))
+    if len(numbers) > BACKFILL:
+        span = {"first": numbers[0], "last": numbers[-1] - BACKFILL}
+        line.ledger.add_event("unobserved", "line", stream=line.stream, **span)
