@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pytest
 
 from inspector.part import Batch, Outcome, Pixels
 from inspector.pictures import read_image
-from inspector.recipe import load
+from inspector.recipe import Recipe, load
 from inspector.tools.onnx import Shelf
 from inspector.virtual.filmset import FilmSet, render_set
 
@@ -73,9 +73,14 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FilmSet]:
     }
 
 
+@lru_cache(maxsize=1)
+def loaded(name: str) -> Recipe:
+    return load(RECIPES / f"{name}.yaml", SHELF)
+
+
 def passes(name: str, pixels: Pixels, film: FilmSet | None = None) -> bool:
     """Whether the recipe passes a part that looks like this in every view that it has."""
-    recipe = load(RECIPES / f"{name}.yaml", SHELF)
+    recipe = loaded(name)
     texts = {"lot": "L2417A", "date": "16 NOV 26"}
     if film is not None:
         texts = {"lot": film.lot, "date": film.date}

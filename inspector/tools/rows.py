@@ -32,6 +32,8 @@ CLOSER = (128, 256, 640)
 last, how far a large one of dots reaches at the first, where its dots run together."""
 ENDS = 3.0
 """What is left beside a line in such a place, by its height: more than what the finder misses."""
+LEAST_PX = 8
+"""Nothing that is smaller is read."""
 LOWEST = 0.4
 """What is lower than this share of the highest line is a speck, or cut off by the place's edge."""
 
@@ -45,7 +47,7 @@ class Rows:
     def apart(self, place: Pixels, roomy: bool = False) -> list[Pixels]:
         """A crop of each line, the place itself where its only line fills it; none where none is
         found. A ``roomy`` place is looked at closely, and its lines are cut off at their ends."""
-        if min(place.shape[:2]) < 8:
+        if min(place.shape[:2]) < LEAST_PX:
             return []
         coarse = round(HEIGHT * max(place.shape[1] / place.shape[0], 1))
         sides = (coarse, *(side for side in CLOSER if side > coarse)) if roomy else (coarse,)
@@ -56,10 +58,12 @@ class Rows:
             return [place]
         middles = [(above[3] + below[1]) / 2 for above, below in pairwise(rows)]
         tops, bottoms = [0.0, *middles], [*middles, float(place.shape[0])]
-        return [
+        crops = [
             _cut(place, box, top, bottom, ENDS if roomy else None)
             for box, top, bottom in zip(rows, tops, bottoms, strict=False)
         ]
+        # of a line that lies across others, aslant, nothing may be left between its neighbours
+        return [crop for crop in crops if min(crop.shape[:2]) >= LEAST_PX]
 
 
 def is_roomy(place: Pixels, text: str) -> bool:

@@ -16,7 +16,7 @@ from inspector.recipe import load
 from inspector.tools.findtext import Line
 from inspector.tools.onnx import Shelf
 from inspector.tools.read import Read, ReadStep
-from inspector.tools.rows import stacked
+from inspector.tools.rows import Rows, stacked
 from inspector.tools.step import Context
 from inspector.virtual import glyphs
 
@@ -153,6 +153,21 @@ def test_a_small_line_on_a_clean_picture_is_read_or_rejected_and_never_a_dash(
     found = read(somewhere(solid(text), height), name="line", min_score=0.3)
     as_read = (found.text or "").replace(" ", "")
     assert as_read == text.replace(" ", "") or not found.ok, found
+
+
+@pytest.mark.parametrize("roomy", [False, True])
+def test_of_a_line_that_lies_across_others_no_empty_crop_is_read(roomy: bool) -> None:
+    """A photo of a bottle, where print runs aslant and two lines run through its box."""
+    boxes = [(140, 394, 498, 556), (142, 447, 541, 475), (155, 463, 524, 484), (390, 525, 445, 549)]
+
+    class Found:
+        def find(self, pixels: Pixels, side: int) -> list[Line]:
+            corners = [[(x, y), (u, y), (u, v), (x, v)] for x, y, u, v in boxes]
+            return [Line(np.array(c, np.float32), 0.9) for c in corners]
+
+    crops = Rows(Found()).apart(np.full((640, 640), 200, np.uint8), roomy)  # type: ignore[arg-type]
+
+    assert crops and all(min(crop.shape) >= 8 for crop in crops)
 
 
 def test_what_is_no_character_is_no_line() -> None:
