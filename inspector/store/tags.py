@@ -257,7 +257,7 @@ def walk_tags(data_dir: Path, report: Report) -> None:
             report.add(FILE, f"is gone; the desk has sealed {seals[-1].get('last')} samples")
     except StoreError:
         return  # the desk's own walk has said so
-    except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
+    except (sqlite3.Error, struct.error, KeyError, TypeError, ValueError) as error:
         report.add(FILE, f"cannot be read any further: {error}")
     finally:
         if db is not None:

@@ -69,6 +69,8 @@ def test_what_came_is_sealed_and_stays_what_it_was(tmp_path: Path) -> None:
         ("DELETE FROM sample WHERE position = 2", "are 2; the desk has sealed 3"),
         ("DELETE FROM tag", "were changed"),
         ("DROP TABLE sample", "cannot be read"),
+        ("UPDATE sample SET utc_ns = 'noon' WHERE position = 2", "cannot be read any further"),
+        ("UPDATE sample SET value = 'hot' WHERE position = 2", "cannot be read any further"),
         ("INSERT INTO sample VALUES (0, 1, 1, 1.0, 0, 'x')", "has a sample before the first one"),
         ("UPDATE sealed SET last = 9", "says that 9 samples is sealed; the desk has sealed 3"),
         ("DELETE FROM sealed", "says that nothing is sealed; the desk has sealed 3"),
