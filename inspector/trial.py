@@ -6,7 +6,6 @@ leave. The world process judges; nothing here does. Only the command line and te
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import os
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,8 @@ from inspector.virtual.world import control
 
 CONFIGS = Path(__file__).parent.parent / "station_configs"
 PITCH_MM = 50.0
+AUTOGROUP = Path("/proc/self/autogroup")
+"""How nice a session is to others (``man 7 sched``); to be less than nice needs the right to."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -217,8 +218,7 @@ class Trial:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # whoever is killed in the middle of a trial leaves no line running for ever
-                preexec_fn=functools.partial(end_with_parent, signal.SIGTERM),
+                preexec_fn=_begin,
             )
 
     def _world_settings(self) -> dict[str, Any]:
@@ -254,6 +254,15 @@ class Trial:
             },
         }
         return _replaced(settings, plan.station)
+
+
+def _begin() -> None:
+    """In the new session of a world or a station, before its program."""
+    # whoever is killed in the middle of a trial leaves no line running for ever
+    end_with_parent(signal.SIGTERM)
+    # Linux shares processors among sessions first: nice alone is heard within one
+    with suppress(OSError):
+        AUTOGROUP.write_text("-10")
 
 
 @contextmanager
