@@ -40,9 +40,10 @@ OWN = {
     "code-quality": {"date_codes"},
     "date-code": {"bottle-line", "date_codes", "juice-line"},
     "juice-line": {"juice-line"},
-    # these two read whatever print there is, and boards and labels bear print
-    "pack-zh": {"bottle-line", "bottles", "date_codes", "juice-line", "pcb"},
-    "print-line": {"bottle-line", "bottles", "date_codes", "juice-line", "pcb"},
+    # these two read whatever print there is: on labels and boards some is, and and a solar cell's
+    # grid is now and then still taken for a character
+    "pack-zh": {"bottle-line", "bottles", "date_codes", "juice-line", "pcb", "solar"},
+    "print-line": {"bottle-line", "bottles", "date_codes", "juice-line", "pcb", "solar"},
 }
 """What a recipe is for, of the pictures below; nothing where it is not named."""
 REAL = {
