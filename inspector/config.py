@@ -70,7 +70,7 @@ class Camera(Settings):
     low level means yes. Together with a PLC's own, the worse of the two counts."""
     buffers: int | None = Field(None, ge=3, le=256)
     """Buffers announced to the producer, and slots of the shared-memory ring. Left out: 16, and in
-    the ring as many more as there can be parts between eye and gate, within 24 MB."""
+    the ring as many more as there can be parts between eye and gate, within 16 MB."""
     frame_timeout_ms: int = Field(200, ge=5, le=60_000)
     """A part whose frame has not come this long after its trigger is an ``error``."""
 

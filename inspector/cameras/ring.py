@@ -28,7 +28,7 @@ _GENERATIONS = 64
 _PAGE = 4096
 BUFFERS = 16
 """Where the station file names no number."""
-RING_BYTES = 24 << 20
+RING_BYTES = 16 << 20
 """A ring that has more than `BUFFERS` slots stays within this: two cameras' fit into the 64 MB that
 a container's /dev/shm has."""
 
