@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from inspector.config import ConfigError, Problem, Station
 from inspector.line.gate import Gate
@@ -47,7 +48,7 @@ def _opening(path: Path, opens: Callable[[Station], object]) -> Callable[[Statio
         lacking = [name for name in methods if not callable(getattr(opened, name, None))]
         if lacking:
             raise _unfit(path, f"what `{OPENS}` gives is no gate: it lacks {', '.join(lacking)}")
-        return opened  # type: ignore[return-value]
+        return cast("Gate", opened)
 
     return gate
 

@@ -11,7 +11,6 @@ slip allowance. What was there before the station looked was never seen, so it h
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -130,7 +129,7 @@ class Zone:
         # Jitter of one count, or 1 ms of the PLC's clock, at either trigger must not make a
         # legal pitch an illegal one.
         self._pitch = travel.pitch_min_mm * counts - (2e6 if self._by_time else 1.0)
-        self._standing = math.ceil(travel.gate_mm / travel.pitch_min_mm) + 1
+        self._standing = travel.most_parts + 1
         """More parts do not stand between eye and gate."""
         self._lead_ns = round(travel.lead_ms * 1e6)
         self._speed = 1.0 if self._by_time else travel.speed_mm_s * counts / 1e9

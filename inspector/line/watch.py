@@ -18,7 +18,7 @@ from inspector.line.inputs import FINE
 from inspector.line.matching import Candidate
 from inspector.line.modes import INDEX
 from inspector.line.restart import BACKFILL
-from inspector.part import Mode, Outcome, Part
+from inspector.part import Mode, Outcome
 from inspector.registers import GateReason, Signal, StationBit
 from inspector.store import free_bytes
 
@@ -106,8 +106,7 @@ def under_way(line: Line) -> range:
     newest, status = line.matching.newest, line.zone.status
     if status is not None:
         return range(max(status.gate_part, newest - REMEMBERED) + 1, newest + 1)
-    travel = line.station.travel
-    return range(max(1, newest - int(travel.gate_mm / travel.pitch_min_mm)), newest + 1)
+    return range(max(1, newest - line.station.travel.most_parts), newest + 1)
 
 
 def look_around(line: Line) -> None:
@@ -182,13 +181,9 @@ def _settle(line: Line) -> None:
             body = {"first": span.first, "last": span.first + rest - 1}
             line.ledger.add_event("unobserved", "line", stream=span.stream, why=span.why, **body)
         for number in numbers:
-            planned = line.plan.at(number)
-            mode = line.plan.mode(number, line.modes.now.mode)
-            part = Part(span.stream, number, 0, 0, mode, planned.batch.id)
-            line.verdicts.conclude(
-                None, Candidate(part, triggered=True), planned, Outcome.ERROR, (span.why,),
-                GateReason.ERROR,
-            )  # fmt: skip
+            part = Candidate(line.new_part(number), triggered=True)
+            planned, why = line.plan.at(number), (span.why,)
+            line.verdicts.conclude(None, part, planned, Outcome.ERROR, why, GateReason.ERROR)
 
 
 def _reconcile(line: Line, now_ns: int) -> None:

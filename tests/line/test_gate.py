@@ -200,7 +200,7 @@ def test_a_permit_of_a_part_that_waits_is_taken_back_however_long_the_link_was_d
     Nothing but the revoke keeps it from passing when the belt goes on."""
     for part in range(1, 20):  # a machine that stalls does not get its permit out in time
         desk.decide(part, in_s=0.7)
-        until(lambda: len(desk.told()) == part)  # noqa: B023
+        until(lambda part=part: len(desk.told()) == part)
         if plc.permits():
             break
     plc.stop()
