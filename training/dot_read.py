@@ -25,7 +25,7 @@ from inspector.tools.recognise import WIDTH_STEP
 from training.dot_print import Split, render_strip
 from training.fit import Schedule, fit
 from training.pictures import PAD
-from training.read import Line, exact
+from training.read import Line, batch_of, exact
 from training.recogniser import CHARSET, HEIGHT, ReadLine, Recogniser, decode_line, encode
 
 NAME = "dot-read"
@@ -216,12 +216,8 @@ def fit_dots(
 
 
 def _batch(chosen: Sequence[Line]) -> tuple[Tensor, Tensor, Tensor]:
-    texts = [encode(line.text) for line in chosen]
-    return (
-        torch.from_numpy(place([line.pixels for line in chosen]))[:, None],
-        torch.tensor([c for text in texts for c in text], dtype=torch.long),
-        torch.tensor([len(text) for text in texts], dtype=torch.long),
-    )
+    pixels = place([line.pixels for line in chosen])
+    return batch_of(pixels, [encode(line.text) for line in chosen])
 
 
 @torch.no_grad()

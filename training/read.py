@@ -102,13 +102,7 @@ def fit_reader(
     def one(chosen: Sequence[int], *seed: int) -> list[Any]:
         rng = np.random.default_rng(seed)
         pixels = np.stack([vary_line(lines[j].pixels, rng) for j in chosen])
-        texts = [targets[j] for j in chosen]
-        made = (
-            torch.from_numpy(pixels)[:, None],
-            torch.tensor([c for text in texts for c in text], dtype=torch.long),
-            torch.tensor([len(text) for text in texts], dtype=torch.long),
-        )
-        return [made]
+        return [batch_of(pixels, [targets[j] for j in chosen])]
 
     def batches(epoch: int) -> Iterator[Callable[[], list[Any]]]:
         rng = np.random.default_rng((schedule.seed, epoch))
@@ -131,6 +125,16 @@ def fit_reader(
 
     steps = again * len(lines) // parallel.size() // batch
     return fit(net or Recogniser(), batches, steps, loss, measure, folder, schedule, tell)
+
+
+def batch_of(pixels: Pixels, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """``[N, H, W]`` and their encoded texts as CTC's loss takes them: all characters in a row, and
+    how many are each line's."""
+    return (
+        torch.from_numpy(pixels)[:, None],
+        torch.tensor([c for text in texts for c in text], dtype=torch.long),
+        torch.tensor([len(text) for text in texts], dtype=torch.long),
+    )
 
 
 @torch.no_grad()
