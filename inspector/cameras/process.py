@@ -164,6 +164,9 @@ def drain(
             now_ns = time.monotonic_ns()
             if shot is None:
                 outbox.flush()
+                # The binding keeps Python's lock, and a signal that the kernel gave to a foreign
+                # thread is heard only when somebody takes the lock (CPython, bpo-40010).
+                time.sleep(0)
             elif isinstance(shot, Bad):
                 outbox.event(_told(config.name, shot))
             elif watch_for_freeze and ring.repeats(shot.data):

@@ -83,7 +83,11 @@ def run_camera(tmp_path: Path) -> Iterator[Callable[..., LineEnd]]:
     yield start
     for child in children:
         child.terminate()
-    ends: list[Any] = [child.wait(5) for child in children]
-    for receiver in receivers:
-        receiver.close()
+    try:
+        ends: list[Any] = [child.wait(5) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+        for receiver in receivers:
+            receiver.close()
     assert set(ends) <= {0, -9}, "a camera process must end in order"

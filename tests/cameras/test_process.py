@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -184,6 +185,18 @@ def test_a_killed_camera_process_leaves_nothing_that_stops_the_next_one(
     camera_bench.wire.pulse(2)
     np.testing.assert_array_equal(again.picture(), camera_bench.code[2])
     np.testing.assert_array_equal(held, pixels)
+
+
+def test_an_idle_camera_ends_though_a_foreign_thread_was_given_the_signal(
+    run_camera: Start, camera_bench: Any
+) -> None:
+    """The kernel may hand a process's signal to any thread; a thread of numpy's runs no Python."""
+    run_camera(SIDE)
+    (child,) = run_camera.children  # type: ignore[attr-defined]
+    threads = [int(task.name) for task in Path(f"/proc/{child.pid}/task").iterdir()]
+    foreign = next(thread for thread in threads if thread != child.pid)
+    assert ctypes.CDLL(None, use_errno=True).tgkill(child.pid, foreign, signal.SIGTERM) == 0
+    assert child.wait(2) == 0
 
 
 def test_a_camera_that_is_not_there_is_told_once_and_looked_for(
