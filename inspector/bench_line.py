@@ -31,7 +31,7 @@ from inspector.line.plcgate import PlcGate
 from inspector.part import Pixels
 from inspector.registers import StationBit
 from inspector.tools.bench import Bare, bare
-from inspector.trial import CONFIGS, TICKS_PER_S, Plan, Trial, TrialError, running, wait_for
+from inspector.trial import CONFIGS, TICKS_PER_S, Plan, Trial, failed, running, wait_for
 from inspector.virtual.film import PixelFormat, write_film
 from inspector.virtual.filmset import FilmSet, render_set
 from inspector.virtual.world import control
@@ -45,8 +45,6 @@ SETTLED = 5000
 short run, the last two thirds."""
 RATIOS = (0.97, 0.95, 0.93, 0.91, 0.9, 0.88, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
 """Of bare onnxruntime's rate; the highest that the line sustains without an error is reported."""
-SWIFT = {"machine.switch_ms": 0.5, "program.scan_ms": 1.0, "machine.accel_mm_s2": 1e5}
-"""A flap and a belt that keep up with any model."""
 STATION = {"clock": "trusted", "stop.rejects_in_a_row": 0}
 Progress = Callable[[str, float], None]
 """What is being measured, and how much of it is done, 0 to 1."""
@@ -115,7 +113,7 @@ def _steady(plan: Plan, seconds: float, progress: Progress) -> dict[str, Any]:
         after, parts_to = _spent(trial), _triggers(trial)
         used, load = trial.memory_mb(), os.getloadavg()[0]
         if not wait_for(trial.done, 60.0):
-            raise TrialError(f"the line did not end; read {plan.folder}/station.log")
+            raise failed("the line did not end", plan.folder / "station.log")
         trial.stop_station()
         ledger, world = trial.ledger(), trial.stop()
     parts = max(1, parts_to - parts_from)
@@ -179,7 +177,7 @@ def _figure(trial: Trial, name: str) -> float:
     finally:
         reader.close()
     if message is None:
-        raise TrialError(f"the line says nothing; read {trial.plan.folder}/station.log")
+        raise failed("the line says nothing", trial.plan.folder / "station.log")
     return float(message.body["figures"][name])
 
 
@@ -237,7 +235,7 @@ def _sustained(plan: Plan) -> tuple[bool, float]:
         wait_for(lambda: _listening(trial) and _all_alive(trial), 30.0)
         trial.act("start")
         if not wait_for(lambda: _triggers(trial) > plan.parts / 6, 30.0):
-            raise TrialError(f"the line did not start; read {plan.folder}/station.log")
+            raise failed("the line did not start", plan.folder / "station.log")
         before, parts_from = _spent(trial), _triggers(trial)
         wait_for(lambda: _triggers(trial) > plan.parts * 5 / 6, 30.0)
         after, parts_to = _spent(trial), _triggers(trial)
@@ -252,8 +250,19 @@ def _sustained(plan: Plan) -> tuple[bool, float]:
 def _swift(films: FilmSet, folder: Path, path: Path, views: tuple[str, ...], rate: float) -> Plan:
     return Plan(
         films, folder, rate, round(rate * 9), (path,), views=views, order="shuffled",
-        world=SWIFT | {"start": "hand"}, station=STATION,
+        world=swift_world(rate) | {"start": "hand"}, station=STATION,
     )  # fmt: skip
+
+
+def swift_world(rate: float) -> dict[str, Any]:
+    """A flap, a belt and a PLC that keep up with any model: one that is faster than 250 parts a
+    second has as much faster ones."""
+    slower = min(1.0, 250.0 / rate)
+    return {
+        "machine.switch_ms": 0.5 * slower,
+        "program.scan_ms": max(0.5, slower),
+        "machine.accel_mm_s2": 1e5,
+    }
 
 
 def _beside_world(plan: Plan, alone: Bare) -> float:
@@ -289,7 +298,7 @@ def _asking(port: int) -> Iterator[Callable[[], None]]:
 def _first_part(trial: Trial) -> float:
     """Waits for the first decision that the PLC accepted; the instant it was seen."""
     if not wait_for(lambda: _decided(trial), 60.0):
-        raise TrialError(f"the line did not start; read {trial.plan.folder}/station.log")
+        raise failed("the line did not start", trial.plan.folder / "station.log")
     return time.monotonic()
 
 

@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 
 from inspector.display import Topic, unpack
 from inspector.store.query import History
-from inspector.trial import CONFIGS, Plan, Trial, TrialError, cpu_s, memory_mb, running, wait_for
+from inspector.trial import CONFIGS, Plan, Trial, cpu_s, failed, memory_mb, running, wait_for
 from inspector.virtual.filmset import render_set
 
 SETTLE_S = 3.0
@@ -52,7 +52,7 @@ def bench_pages(
         if not wait_for(trial.page, 60.0) or not wait_for(
             lambda: trial.report().get("triggers", 0) > 3 * rate, 60.0
         ):
-            raise TrialError(f"the line did not come up; read {plan.folder / 'station.log'}")
+            raise failed("the line did not come up", plan.folder / "station.log")
         progress("nobody looks", 0.1)
         alone = _phase(trial, seconds, lambda done: progress("nobody looks", 0.1 + 0.4 * done))
         looking = asyncio.run(

@@ -25,7 +25,7 @@ from inspector import store
 from inspector.cameras.producers import ProducerError, virtual_producer
 from inspector.demo_folder import folder_demo
 from inspector.part import Outcome
-from inspector.trial import Plan, Trial, TrialError, running, wait_for
+from inspector.trial import Plan, Trial, TrialError, failed, running, wait_for
 from inspector.virtual.film import FilmError
 from inspector.virtual.filmset import FilmSet, render_set
 
@@ -107,7 +107,7 @@ def gave_up(trial: Trial, what: str) -> TrialError:
         told = [event.body for event in history.events("alarm", 5)]
         said = [" ".join(filter(None, (a["code"], a["detail"]))) for a in told]
     alarms = f" (alarms: {'; '.join(said)})" if said else ""
-    return TrialError(f"{what}{alarms}; read {trial.plan.folder}/station.log")
+    return failed(f"{what}{alarms}", trial.plan.folder / "station.log")
 
 
 def _report(

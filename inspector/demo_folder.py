@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from inspector import store
 from inspector.part import GateAction, Outcome
 from inspector.store.query import History
-from inspector.trial import CONFIGS, TrialError, memory_of_tree, wait_for
+from inspector.trial import CONFIGS, TrialError, failed, memory_of_tree, wait_for
 from inspector.virtual.filmset import FilmSet
 
 RECIPE = CONFIGS / "recipes" / "bench-print.yaml"
@@ -63,7 +63,7 @@ def folder_demo(films: FilmSet, home: Path, parts: int, rate: float) -> dict[str
         if not wait_for(
             lambda: _decided(data) >= parts, parts / rate * 2 + 60, lambda: station.poll() is None
         ):
-            raise TrialError(f"the station did not judge {parts} parts; read {home}/station.log")
+            raise failed(f"the station did not judge {parts} parts", home / "station.log")
         memory = memory_of_tree(station.pid)
     finally:
         station.terminate()

@@ -37,7 +37,16 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class TrialError(Exception):
-    """The virtual line did not come up or did not end; ``str()`` names the log to read."""
+    """The virtual line did not come up or did not end; ``str()`` names the log and says its end."""
+
+
+def failed(what: str, log: Path) -> TrialError:
+    """``what`` went wrong, with the last line of ``log``, whose folder may be gone in a moment."""
+    try:
+        last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+    except OSError:
+        last = ""
+    return TrialError(f"{what}; {log} ends with: {last[:400]}" if last else f"{what}; see {log}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,7 @@ class Trial:
         if not wait_for(
             facts.exists, 20.0, lambda: self.world is None or self.world.poll() is None
         ):
-            raise TrialError(f"the world did not start; read {self.plan.folder / 'world.log'}")
+            raise failed("the world did not start", self.plan.folder / "world.log")
         self.port = int(json.loads(facts.read_text())["port"])
         _write_yaml(self.station_file, self.station_settings())
 
