@@ -2,14 +2,10 @@
 
 Enters: trigger times by part number (the PLC's: it is the authority, I1) and frames with their
 camera's edge count. Leaves: parts whose views are all there, and what could not be matched.
-Imports part and ``line/tracking.py`` (the clock map); the line imports it.
+Imports part and ``line/alignment.py``; the line imports it.
 
-A camera counts trigger edges from when it was opened, the PLC counts parts from when it started.
-The difference, the *offset*, is one constant per camera. It is found by host time: a frame is
-exposed after its trigger, by less than half the way to the next one; of a camera that does not
-tell when that was, it must have come by then. Then every single part is checked between the two
-devices' own clocks, which no load on this machine can disturb: trigger and exposure must lie apart
-by what they always lie apart. What fails is in doubt: an error, never a pass.
+Each camera's count is tied to the part numbers by its ``Alignment``. What a check refutes is in
+doubt: an error, never a pass.
 """
 
 from __future__ import annotations
@@ -19,182 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.line.tracking import ClockMap
+from inspector.line.alignment import Alignment, Triggers
 from inspector.part import Frame, Part
 
-EARLY_NS = 5_000_000
-"""A frame may seem to come this much before its trigger: the PLC's clock counts in ms and its
-block is as old as one PLC cycle (4 ms in the virtual one)."""
-PROOFS = 4
-"""Frames in a row that must fit one offset and no other where time leaves a choice."""
-RECENT = 32
-"""Frames from which those are taken: where parts follow each other by 4 ms, the triggers of the
-newest ten are not told yet."""
 KEPT, MOST = 64, 4096
 """Triggers that are remembered beside those of which a frame may still come, and in all."""
-NEVER = -(1 << 62)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shot:
-    edge: int
-    device_ns: int
-
-
-class Triggers:
-    """Trigger times by part number, the newest of them."""
-
-    def __init__(self, kept: int) -> None:
-        self.ns: OrderedDict[int, int] = OrderedDict()
-        self._kept = kept
-        self.told_ns = NEVER
-        """Every trigger up to here is known, …"""
-        self.whole_from_ns = NEVER
-        """… and from here on none is missing."""
-
-    def add(self, number: int, ns: int) -> None:
-        self.ns[number] = ns
-        if len(self.ns) > self._kept:
-            _, oldest_ns = self.ns.popitem(last=False)
-            self.whole_from_ns = max(self.whole_from_ns, oldest_ns + 1)
-
-    def room(self, number: int, pitch_ns: int) -> int:
-        """Half the time from a trigger to its nearest neighbour; a neighbour that is not known
-        is taken to be ``pitch_ns`` away."""
-        here = self.ns[number]
-        gaps = [
-            abs(self.ns[n] - here) if n in self.ns else pitch_ns for n in (number - 1, number + 1)
-        ]
-        return min(gaps) // 2
-
-
-class Alignment:
-    """One camera's edges against the part numbers. Not for several threads."""
-
-    def __init__(self, pitch_ns: int, window_ns: int) -> None:
-        """``pitch_ns``: least time between two parts. ``window_ns``: no frame is later than this
-        after its trigger."""
-        self._pitch_ns = pitch_ns
-        self._window_ns = window_ns
-        self.reset()
-
-    def reset(self) -> None:
-        """The camera was opened anew: it counts, and perhaps times, from the beginning."""
-        self._host = ClockMap()
-        self._edge = self._device_ns = -1
-        self._shots: deque[_Shot] = deque(maxlen=RECENT)
-        self._all = 0
-        self.doubt()
-
-    def doubt(self) -> None:
-        """The offset does not hold: find it again."""
-        self.offset: int | None = None
-        self._lag_ns = 0
-        self._shots.clear()
-
-    def shot(self, edge: int, device_ns: int, host_ns: int) -> bool:
-        """A frame came that was exposed at ``host_ns`` or, where the camera does not tell, came
-        then. False if its counters began anew, so what was known of it is void."""
-        steady = edge > self._edge and device_ns > self._device_ns
-        if not steady:
-            self.reset()
-        self._edge, self._device_ns = edge, device_ns
-        self._host.read(device_ns, host_ns)
-        self._shots.append(_Shot(edge, device_ns))
-        self._all += 1
-        return steady
-
-    def find(self, triggers: Triggers) -> None:
-        """Look for the offset."""
-        told_ns = triggers.told_ns - EARLY_NS
-        shots = [s for s in self._shots if self._here(s) <= told_ns][-PROOFS:]
-        if not shots:
-            return
-        choices = [self._choices(shot, triggers) for shot in shots]
-        # The very first part of a run has one trigger in all, and no other evidence is needed.
-        # Later one frame is not enough: a machine that stalled for a whole pitch while it came
-        # would make the next part's trigger look like its own.
-        first = self._all == 1 and len(triggers.ns) == 1 and triggers.whole_from_ns == NEVER
-        for proofs in (1, 2) if first else (2,):
-            newest = choices[-proofs:]
-            same = len(newest) == proofs and all(c == newest[0] and len(c) == 1 for c in newest)
-            if same and self._whole(shots[-proofs], triggers):
-                self._take(newest[-1].pop(), shots[-1], triggers)
-                return
-        if len(shots) == PROOFS:
-            near = [
-                offset
-                for offset in choices[-1]
-                if all(self._near(shot, offset, triggers) for shot in shots)
-            ]
-            if len(near) == 1:
-                self._take(near[0], shots[-1], triggers)
-
-    def confirms(self, number: int, device_ns: int, triggers: Triggers) -> bool | None:
-        """Whether an exposure at ``device_ns`` fits the trigger of ``number``; None: not yet
-        known, because the next trigger may have come nearer to it and not have been told."""
-        trigger_ns = triggers.ns.get(number)
-        if trigger_ns is None or self._host.here(device_ns) - trigger_ns < -EARLY_NS:
-            return False
-        late_ns = device_ns + self._lag_ns - trigger_ns
-        before, after = triggers.ns.get(number - 1), triggers.ns.get(number + 1)
-        if late_ns < 0:
-            gap_ns = self._pitch_ns if before is None else trigger_ns - before
-            fits = -late_ns < gap_ns // 2
-        elif after is not None:
-            fits = late_ns < (after - trigger_ns) // 2
-        elif late_ns >= self._pitch_ns // 2 and triggers.told_ns < trigger_ns + late_ns:
-            return None
-        else:
-            fits = late_ns < self._window_ns
-        if fits:
-            # The clocks drift, and the first frame may have been a late one: go with the early
-            # ones quickly, with the late ones slowly, so that no single frame leads us astray.
-            self._lag_ns -= late_ns // (2 if late_ns < 0 else 16)
-        return fits
-
-    def refutes(self, number: int, device_ns: int, triggers: Triggers) -> bool:
-        """Whether an exposure at ``device_ns`` cannot be that of ``number``, whose trigger may be
-        forgotten by now, or was never told."""
-        at_ns, ns = device_ns + self._lag_ns, triggers.ns
-        if number in ns:
-            return abs(at_ns - ns[number]) >= triggers.room(number, self._pitch_ns)
-        half_ns = self._pitch_ns // 2
-        before = max((n for n in ns if n < number), default=None)
-        after = min((n for n in ns if n > number), default=None)
-        return (before is not None and at_ns < ns[before] + half_ns) or (
-            after is not None and at_ns > ns[after] - half_ns
-        )
-
-    def unclaimed(self, device_ns: int, triggers: Triggers) -> bool:
-        """Whether an exposure at ``device_ns`` has no trigger though all of its time are told. Not
-        before its time-out: a machine that is late makes the PLC's clock seem so."""
-        return device_ns + self._lag_ns + self._window_ns < triggers.told_ns
-
-    def _here(self, shot: _Shot) -> int:
-        return self._host.here(shot.device_ns)
-
-    def _choices(self, shot: _Shot, triggers: Triggers) -> set[int]:
-        here = self._here(shot)
-        return {
-            number - shot.edge
-            for number, ns in triggers.ns.items()
-            if -EARLY_NS <= here - ns <= self._window_ns
-        }
-
-    def _whole(self, shot: _Shot, triggers: Triggers) -> bool:
-        return self._here(shot) - self._window_ns > triggers.whole_from_ns
-
-    def _near(self, shot: _Shot, offset: int, triggers: Triggers) -> bool:
-        number = shot.edge + offset
-        if number not in triggers.ns:
-            return False
-        room = triggers.room(number, self._pitch_ns)
-        return -min(EARLY_NS, room) <= self._here(shot) - triggers.ns[number] < room
-
-    def _take(self, offset: int, shot: _Shot, triggers: Triggers) -> None:
-        self.offset = offset
-        self._lag_ns = triggers.ns[shot.edge + offset] - shot.device_ns
 
 
 @dataclass(slots=True)
