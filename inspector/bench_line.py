@@ -45,6 +45,8 @@ SETTLED = 5000
 short run, the last two thirds."""
 RATIOS = (0.97, 0.95, 0.93, 0.91, 0.9, 0.88, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
 """Of bare onnxruntime's rate; the highest that the line sustains without an error is reported."""
+ORDINARY_PER_S = 60.0
+"""What the virtual line's ordinary flap and PLC cycle can follow."""
 STATION = {"clock": "trusted", "stop.rejects_in_a_row": 0}
 Progress = Callable[[str, float], None]
 """What is being measured, and how much of it is done, 0 to 1."""
@@ -85,6 +87,7 @@ def bench_line(
         plan = Plan(
             films, folder / "steady", rate, round(rate * (seconds + WARM_S + REST_S)), (path,),
             order="shuffled", views=views, station=STATION,
+            world=swift_world(rate) if rate > ORDINARY_PER_S else {},
         )  # fmt: skip
         report |= _steady(plan, seconds, progress)
         if throughput:

@@ -12,8 +12,9 @@ import pytest
 
 from inspector import bench_line
 from inspector import recipe as recipes
-from inspector.trial import CONFIGS
+from inspector.trial import CONFIGS, Plan, Trial, TrialError
 from inspector.virtual.filmset import render_set
+from inspector.virtual.world import World
 
 
 def test_a_larger_picture_shows_the_same_parts_at_scaled_places(tmp_path: Path) -> None:
@@ -36,6 +37,23 @@ def test_growth_is_the_slope_of_a_line_through_the_samples() -> None:
     assert bench_line._growth(samples, 100_000) == pytest.approx(2.0)
     assert bench_line._growth(samples, 0) == pytest.approx(0.09)
     assert bench_line._growth(samples[:2], 0) is None
+
+
+@pytest.mark.parametrize("rate", [61.0, 100.0, 250.0, 430.0, 600.0])
+def test_the_world_keeps_up_with_a_model_of_any_speed(tmp_path: Path, rate: float) -> None:
+    """On a machine that ran the detector at 430/s the world refused its own file, and the bench
+    ended."""
+    films = render_set("bottle-line", 11, 1, tmp_path / "films")
+    plan = Plan(films, tmp_path / "trial", rate, 10, world=bench_line.swift_world(rate))
+    world = World.model_validate(Trial(plan)._world_settings())
+    assert world.feed.pitch_mm > world.reach_mm
+
+
+def test_a_world_that_does_not_start_says_why_though_its_log_is_gone(tmp_path: Path) -> None:
+    films = render_set("bottle-line", 11, 1, tmp_path / "films")
+    trial = Trial(Plan(films, tmp_path / "trial", 300.0, 10))
+    with pytest.raises(TrialError, match=r"world\.log ends with: .*the flap needs \d+ mm"):
+        trial.start_world()
 
 
 @pytest.mark.slow
