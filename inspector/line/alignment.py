@@ -10,6 +10,9 @@ exposed after its trigger, by less than half the way to the next one; of a camer
 tell when that was, it must have come by then. Then every single part is checked between the two
 devices' own clocks, which no load on this machine can disturb: trigger and exposure must lie apart
 by what they always lie apart.
+
+Without a PLC the eye's exposures are the triggers. Then another camera's offset is found by count,
+from its first picture, and checked in the same way, by when both were exposed.
 """
 
 from __future__ import annotations
@@ -66,11 +69,14 @@ class Triggers:
 class Alignment:
     """One camera's edges against the part numbers. Not for several threads."""
 
-    def __init__(self, pitch_ns: int, window_ns: int) -> None:
+    def __init__(self, pitch_ns: int, window_ns: int, early_ns: int = EARLY_NS) -> None:
         """``pitch_ns``: least time between two parts. ``window_ns``: no frame is later than this
-        after its trigger."""
+        after its trigger; ``early_ns``: nor earlier than this before it."""
         self._pitch_ns = pitch_ns
         self._window_ns = window_ns
+        self._early_ns = early_ns
+        self._lag_ns = self._fitted = 0
+        """From an exposure to its trigger, by the two clocks; and how many frames have fitted."""
         self.reset()
 
     def reset(self) -> None:
@@ -84,8 +90,9 @@ class Alignment:
     def doubt(self) -> None:
         """The offset does not hold: find it again."""
         self.offset: int | None = None
-        self._lag_ns = 0
         self._shots.clear()
+        if self._fitted < PROOFS:
+            self._fitted = 0
 
     def shot(self, edge: int, device_ns: int, host_ns: int) -> bool:
         """A frame came that was exposed at ``host_ns`` or, where the camera does not tell, came
@@ -125,12 +132,25 @@ class Alignment:
             if len(near) == 1:
                 self._take(near[0], shots[-1], triggers)
 
+    def count(self, number: int, edge: int, at_ns: int, triggers: Triggers) -> None:
+        """Take the offset from one frame, exposed at ``at_ns``: it is that of ``number``, unless
+        frames before it have told by how much they follow their trigger."""
+        if self._fitted and triggers.ns:
+            trigger_ns, newest = at_ns + self._lag_ns, next(reversed(triggers.ns))
+            if trigger_ns > triggers.ns[newest] + self._pitch_ns // 2:
+                number = newest + 1
+            else:
+                number = min(triggers.ns, key=lambda n: abs(triggers.ns[n] - trigger_ns))
+        self.offset = number - edge
+
     def confirms(self, number: int, device_ns: int, triggers: Triggers) -> bool | None:
         """Whether an exposure at ``device_ns`` fits the trigger of ``number``; None: not yet
         known, because the next trigger may have come nearer to it and not have been told."""
         trigger_ns = triggers.ns.get(number)
-        if trigger_ns is None or self._host.here(device_ns) - trigger_ns < -EARLY_NS:
+        if trigger_ns is None or self._host.here(device_ns) - trigger_ns < -self._early_ns:
             return False
+        if not self._fitted:
+            self._lag_ns = trigger_ns - device_ns
         late_ns = device_ns + self._lag_ns - trigger_ns
         before, after = triggers.ns.get(number - 1), triggers.ns.get(number + 1)
         if late_ns < 0:
@@ -146,6 +166,7 @@ class Alignment:
             # The clocks drift, and the first frame may have been a late one: go with the early
             # ones quickly, with the late ones slowly, so that no single frame leads us astray.
             self._lag_ns -= late_ns // (2 if late_ns < 0 else 16)
+            self._fitted += 1
         return fits
 
     def refutes(self, number: int, device_ns: int, triggers: Triggers) -> bool:
@@ -189,4 +210,4 @@ class Alignment:
 
     def _take(self, offset: int, shot: _Shot, triggers: Triggers) -> None:
         self.offset = offset
-        self._lag_ns = triggers.ns[shot.edge + offset] - shot.device_ns
+        self._lag_ns, self._fitted = triggers.ns[shot.edge + offset] - shot.device_ns, 1

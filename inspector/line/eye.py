@@ -11,7 +11,7 @@ camera ignored while it read out, so its neighbours are refused too: how near it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from inspector.config import Camera, Travel
@@ -44,7 +44,7 @@ class Eye:
         """``gated``: whether anything is told to a gate, so that parts have a deadline."""
         self.view = camera.name
         # A camera that runs free has no edges that could be double.
-        self._triggered = camera.source == "genicam" and camera.trigger in ("hardware", "encoder")
+        self._triggered = _triggered(camera)
         self._travel_ns = round(travel.gate_mm / travel.speed_mm_s * 1e9 - travel.lead_ms * 1e6)
         if not gated:
             self._travel_ns = UNTIMED_NS
@@ -52,6 +52,13 @@ class Eye:
         self.newest = 0
         """The number of the newest part."""
         self._newest_ns: int | None = None
+
+    def timed(self, cameras: Iterable[Camera]) -> tuple[str, ...]:
+        """The other cameras that expose with the belt as the eye does: each always so much before
+        or after it, so that a picture that is another part's shows."""
+        if not self._triggered:
+            return ()
+        return tuple(c.name for c in cameras if c.name != self.view and _triggered(c))
 
     def see(self, number: int, frame: Frame) -> Counted:
         """``frame`` came, which shows part ``number``."""
@@ -71,3 +78,7 @@ class Eye:
             elif trigger_ns - before_ns < self._pitch_ns:
                 refused, why = (before, number), f"parts {before} and {number} are too close"
         return Counted(numbers, trigger_ns, trigger_ns + self._travel_ns, refused, why)
+
+
+def _triggered(camera: Camera) -> bool:
+    return camera.source == "genicam" and camera.trigger in ("hardware", "encoder")

@@ -102,6 +102,7 @@ class Line:
         """Why no part's place is known; only without a PLC."""
         self.zone = Zone(station.travel)
         travel = station.travel
+        self.eye = Eye(station.cameras[0], travel, gated=station.output is not None)
         self._timeout_ns = {c.name: c.frame_timeout_ms * 1_000_000 for c in station.cameras}
         self.matching = Matching(
             self._timeout_ns,
@@ -109,6 +110,7 @@ class Line:
             self.new_part,
             lambda number: self.plan.at(number).views,
             by_time=station.plc is not None,
+            timed=None if station.plc is not None else self.eye.timed(station.cameras),
         )
         self.tolerated = Tolerated(ledger, self.matching.parts)
         self.verdicts = Verdicts(
@@ -127,7 +129,6 @@ class Line:
         """When each camera that is connected was last heard."""
         self.last_part_ns = 0
         self.looked_ns = 0
-        self.eye = Eye(station.cameras[0], travel, gated=station.output is not None)
         self._judge_ns = 0
         self._hurries = False
         """A part waits for its trigger to be told."""
@@ -192,6 +193,7 @@ class Line:
         for number in counted.numbers:
             self.matching.trigger(number, counted.trigger_ns, counted.deadline_ns)
             self.counters.triggered(counted.trigger_ns)
+        self.matching.told(counted.trigger_ns)
         if counted.why:
             self.alarms.happened(AlarmCode.TRACKING_LOST, counted.why, key="pitch")
         if refused := counted.numbers if self.halted else counted.refused:

@@ -11,11 +11,11 @@ doubt: an error, never a pass.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.line.alignment import Alignment, Triggers
+from inspector.line.alignment import EARLY_NS, NEVER, Alignment, Triggers
 from inspector.part import Frame, Part
 
 KEPT, MOST = 64, 4096
@@ -56,14 +56,20 @@ class Matching:
         new_part: Callable[[int], Part],
         views_of: Callable[[int], Sequence[str]],
         by_time: bool = True,
+        timed: Collection[str] | None = None,
     ) -> None:
         """``windows_ns``: each camera's longest time from trigger to frame; ``new_part(number)``
         makes a part when it is first heard of, ``views_of(number)`` says what it needs. Without
-        ``by_time`` there is no authority but the cameras' own counts, from their first frames."""
+        ``by_time`` there is no authority but the cameras' own counts, from their first frames.
+        ``timed``: the views whose frames must fit their parts' triggers; all, if not given."""
         self._by_time = by_time
+        self._timed = frozenset(windows_ns if timed is None else timed)
         self._new_part = new_part
         self._views_of = views_of
-        self.alignments = {view: Alignment(pitch_ns, ns) for view, ns in windows_ns.items()}
+        early_ns = EARLY_NS if by_time else -NEVER  # a camera may see the parts before the eye
+        self.alignments = {
+            view: Alignment(pitch_ns, ns, early_ns) for view, ns in windows_ns.items()
+        }
         # As many parts as can go by while a frame may still come, be it that this machine was busy.
         self._kept = min(MOST, KEPT + max(windows_ns.values(), default=0) // max(1, pitch_ns))
         self._held = {view: deque[Frame](maxlen=self._kept) for view in windows_ns}
@@ -121,13 +127,14 @@ class Matching:
 
     def frame(self, frame: Frame) -> None:
         """A camera delivered ``frame``; it is placed at once if its camera is aligned."""
-        view = frame.view
+        view, alignment = frame.view, self.alignments[frame.view]
         exposed_ns = frame.exposed_ns or frame.host_ns
-        if not self.alignments[view].shot(_edge(frame), _device_ns(frame), exposed_ns):
+        if not alignment.shot(_edge(frame), _device_ns(frame), exposed_ns):
             self._distrust(view, "the camera counts anew")
-        if not self._by_time and self.alignments[view].offset is None:
+        if not self._by_time and alignment.offset is None:
             lacking = (n for n, c in self.parts.items() if view not in c.part.frames)
-            self.alignments[view].offset = next(lacking, self.newest + 1) - _edge(frame)
+            number = next(lacking, self.newest + 1)
+            alignment.count(number, _edge(frame), exposed_ns, self._triggers)
         self._held[view].append(frame)
         self._place_held(view)
         self._check()
@@ -156,6 +163,16 @@ class Matching:
         if view not in candidate.part.frames:
             candidate.doubt = candidate.doubt or f"{view}: {why}"
 
+    def _time(self, frame: Frame) -> int:
+        """What is compared with the trigger: the camera's clock with the PLC's, or two exposures,
+        which are told by one clock."""
+        return _device_ns(frame) if self._by_time else frame.exposed_ns
+
+    def _is_timed(self, frame: Frame) -> bool:
+        """Whether a trigger can refute it; of one that does not tell when it was exposed, only
+        the PLC's."""
+        return frame.view in self._timed and (self._by_time or frame.exposed_ns > 0)
+
     def _distrust(self, view: str, why: str) -> None:
         """Frames of ``view`` that are not confirmed yet may be anyone's."""
         self._drop_held(view)
@@ -178,15 +195,15 @@ class Matching:
             number = _edge(frame) + alignment.offset
             if number not in self.parts and number <= self.newest:
                 self.orphans += 1  # its part was decided without it, or never was, …
-                device_ns = _device_ns(frame)
-                if self._by_time and alignment.refutes(number, device_ns, self._triggers):
+                device_ns = self._time(frame)
+                if self._is_timed(frame) and alignment.refutes(number, device_ns, self._triggers):
                     self._doubt(view, number)  # … or it shows another one's
                     return
                 continue
             candidate = self._candidate(number, frame.host_ns)
             candidate.part.frames[view] = frame
-            if self._by_time:
-                candidate.unchecked[view] = _device_ns(frame)
+            if self._is_timed(frame):
+                candidate.unchecked[view] = self._time(frame)
             # A camera's pictures come in their order: whoever was overtaken gets none any more.
             for earlier, waiting in self.parts.items():
                 if earlier >= number:

@@ -1,0 +1,132 @@
+"""Which frame shows which part where no PLC counts: the eye's exposures are the triggers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable
+
+import pytest
+
+from inspector.line.matching import Matching
+from inspector.part import Frame, Part
+
+MS = 1_000_000
+TIMEOUT_MS = 300.0
+
+
+class Line:
+    """An eye and a second camera, which sees each part ``after_ms`` later (or earlier)."""
+
+    def __init__(
+        self, after_ms: float = 0.0, timed: Collection[str] = ("code",), told: bool = True
+    ) -> None:
+        views = ("side", "code")
+        self.matching = Matching(
+            dict.fromkeys(views, 200 * MS),
+            20 * MS,
+            lambda number: Part("s", number, 0, 0),
+            lambda number: views,
+            by_time=False,
+            timed=timed,
+        )
+        self.matching.open(0, 0)
+        self.after_ms = after_ms
+        self.told = told
+        self.good: list[int] = []
+        self.wrong: list[int] = []
+        self.errors: set[int] = set()
+
+    def play(self, at_ms: Iterable[float], missed: Collection[int] = ()) -> None:
+        """Parts at the eye at these instants, which count from 1; of ``missed`` the second camera
+        takes no picture and counts nothing."""
+        shots: list[tuple[float, str, int]] = []
+        for number, ms in enumerate(at_ms, start=1):
+            shots.append((ms, "side", number))
+            if number not in missed:
+                shots.append((ms + self.after_ms, "code", number))
+        counts = {"side": 0, "code": 0}
+        arrivals = []
+        chance = random.Random(3)
+        for ms, view, number in sorted(shots):
+            counts[view] += 1
+            exposed_ns = int(ms * MS) if self.told or view == "side" else 0
+            frame = Frame(view, counts[view], None, int((ms + 9e5) * MS), int((ms + 3) * MS),
+                          exposed_ns)  # fmt: skip
+            arrivals.append((ms + 3 + chance.random() * 4, number, frame))
+        waiting: dict[int, float] = {}
+        shows: dict[int, int] = {}
+        for now_ms, number, frame in sorted(arrivals, key=lambda a: a[0]):
+            shows[id(frame)] = number
+            self.matching.frame(frame)
+            if frame.view == "side":
+                self.matching.trigger(number, frame.exposed_ns, 0)
+                self.matching.told(frame.exposed_ns)
+            for part in self.matching.parts:
+                waiting.setdefault(part, now_ms)
+            self._decide(now_ms, waiting, shows)
+        self._decide(1e12, waiting, shows)
+
+    def _decide(self, now_ms: float, waiting: dict[int, float], shows: dict[int, int]) -> None:
+        while (candidate := self.matching.complete()) is not None:
+            candidate.given = True
+            candidate.judgement = object()
+        for number, candidate in list(self.matching.parts.items()):
+            if candidate.judgement is not None and candidate.certain:
+                right = all(shows[id(f)] == number for f in candidate.part.frames.values())
+                (self.good if right else self.wrong).append(number)
+            elif candidate.doubt or now_ms - waiting[number] > TIMEOUT_MS:
+                self.errors.add(number)
+            else:
+                continue
+            del self.matching.parts[number]
+
+
+def uneven(parts: int, seed: int = 1) -> list[float]:
+    """Instants of parts 30 to 80 ms apart."""
+    chance = random.Random(seed)
+    instants = [1000.0]
+    while len(instants) < parts:
+        instants.append(instants[-1] + 30 + 50 * chance.random())
+    return instants
+
+
+EVEN = [1000.0 + 40 * n for n in range(60)]
+
+
+@pytest.mark.parametrize("after_ms", [0.0, -12.0, 15.0, 170.0])
+@pytest.mark.parametrize("instants", [EVEN, uneven(60)], ids=["even", "uneven"])
+def test_every_part_gets_its_own_pictures(after_ms: float, instants: list[float]) -> None:
+    """S1: also where the second camera stands some parts before or behind the eye."""
+    line = Line(after_ms)
+    line.play(instants)
+    assert line.good == list(range(1, 61))
+    assert not line.wrong and not line.errors
+
+
+@pytest.mark.parametrize("after_ms", [0.0, -12.0, 15.0, 170.0])
+@pytest.mark.parametrize("instants", [EVEN, uneven(60)], ids=["even", "uneven"])
+def test_an_edge_that_a_camera_missed_uncounted_gives_no_part_its_neighbours_picture(
+    after_ms: float, instants: list[float]
+) -> None:
+    """I2: every part after it was judged by the picture of the next one, and could pass so."""
+    line = Line(after_ms)
+    line.play(instants, missed={20, 40})
+    assert not line.wrong
+    assert {20, 40} <= line.errors
+    assert len(line.errors) <= 2 * 8
+    assert {*line.good} | line.errors == {*range(1, 61)}
+    assert {*range(30, 40), *range(50, 61)} <= {*line.good}
+
+
+def test_a_camera_that_does_not_tell_when_it_exposed_goes_by_count() -> None:
+    line = Line(told=False)
+    line.play(EVEN)
+    assert line.good == list(range(1, 61))
+
+
+def test_pictures_that_no_edge_takes_go_by_count() -> None:
+    """A folder has no shutter that the belt could pull."""
+    line = Line(after_ms=4.0, timed=())
+    chance = random.Random(5)
+    line.play([1000.0 + 40 * n + 15 * chance.random() for n in range(60)])
+    assert line.good == list(range(1, 61))
