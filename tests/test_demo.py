@@ -78,7 +78,7 @@ def test_a_cached_film_that_was_spoilt_is_drawn_again(tmp_path: Path) -> None:
 
 def test_who_gives_up_says_what_stopped_the_line(tmp_path: Path, films: FilmSet) -> None:
     trial = Trial(demo.plan_of(films, tmp_path, parts=1, rate=20.0, seed=7, page=None))
-    with pytest.raises(TrialError, match=re.escape(f"read {tmp_path}/station.log")):
+    with pytest.raises(TrialError, match=re.escape(f"see {tmp_path}/station.log")):
         raise demo.gave_up(trial, "the line did not end")
 
 

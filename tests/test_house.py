@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -91,18 +92,20 @@ def name_of(path: Path) -> str:
 NAMES = {name_of(path): path for path in MODULES}
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path, *, deferred: bool) -> Iterator[str]:
     """Modules that ``path`` names; those inside functions only if ``deferred``."""
-    tree = ast.parse(path.read_text())
-    inside = {
-        node
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-    }
-    for node in ast.walk(tree):
-        if not deferred and node in inside:
+    nodes: list[ast.AST] = [tree_of(path)]
+    while nodes:
+        node = nodes.pop()
+        if not deferred and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
+        if isinstance(node, ast.stmt | ast.Module | ast.excepthandler | ast.match_case):
+            nodes.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -141,7 +144,7 @@ def test_no_circle_of_imports() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_module_begins_with_what_it_is_about(name: str) -> None:
     path = NAMES[name]
-    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+    assert ast.get_docstring(tree_of(path)), f"{path} has no docstring"
 
 
 def test_no_room_collects_strangers() -> None:
