@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -58,6 +58,8 @@ class _Loading:
     future: Future[_Ready]
     at: str
     back: bool
+    undone: set[str] = field(default_factory=set)
+    """Recipes that have been rolled back since it was asked for."""
 
 
 class Champions:
@@ -111,6 +113,8 @@ class Champions:
         for entry in done:
             try:
                 ready = entry.future.result()
+                if (name := ready.recipe.name) in entry.undone:
+                    raise NoRelease(f"{name} was rolled back after that; look, and install again")
                 answers.append(
                     (entry.command, self._put(entry.command, ready, entry.at, entry.back))
                 )
@@ -146,6 +150,7 @@ class Champions:
         if chain is None:
             raise NoRelease(f"no recipe {name!r} here; there are {', '.join(sorted(self._chains))}")
         if waiting := self._pending.pop(name, None):
+            self._undo(name)
             self._event(
                 PENDING, command.principal.id, recipe=name, digest="", withdrawn=waiting[0].title
             )
@@ -156,7 +161,13 @@ class Champions:
         if ready is None:
             self._load(command, chain[-2], "part", back=True)
             return None
+        self._undo(name)
         return self._put(command, ready, "part", back=True)
+
+    def _undo(self, name: str) -> None:
+        """What is still being loaded was asked for before this roll-back, and must not win."""
+        for entry in self._loading:
+            entry.undone.add(name)
 
     def _load(self, command: Command, name: str, at: str, back: bool) -> None:
         if self._loading:

@@ -1,4 +1,5 @@
-"""What people and machines ask of the line, by name, obeyed between two parts.
+"""What people and machines ask of the line, by name, obeyed between two parts; what changes batch
+or recipe in the order in which it was asked (``turns.py``).
 
 Enters: commands that the bus has verified and authorised. Leaves: the line changed, an event in
 the ledger that names the principal (I9), and then the answer. Imports bus, identity, the recipe's
@@ -34,12 +35,12 @@ from inspector.line.changeover import Recipe, job
 from inspector.line.line import Line
 from inspector.line.lives import Lives
 from inspector.line.modes import ModeError
+from inspector.line.turns import ORDERED, Turns
 from inspector.line.watch import under_way
 from inspector.part import Batch, Mode
 from inspector.registers import U32, GateReason
 from inspector.registers import Action as Tell
 from inspector.store import StoreError
-from inspector.store.batches import Step
 
 RANGE_MAX = 1000
 """Parts that one ``reject`` may name: far more than stand between eye and gate."""
@@ -77,27 +78,22 @@ class Commands:
         """How often the line was paused or stopped: who asked to resume it before that has not
         meant to after it."""
         self._before: dict[str, int] = {}
-        """That number when a command came for which the desk is still asked, by its id."""
+        """That number when a command came that waits for its turn, by its id."""
         self._doubted = False
         """The line was stopped because of what it lets through."""
         self._lives = Lives(line.ledger.data_dir)
+        self._turns = Turns(self._lives, lambda: line.plan.newest.batch.id)
 
     @property
     def owing(self) -> bool:
         """Whether somebody waits for the disk, so that the loop should come round soon."""
-        return bool(self._owed) or self._champions.loading or self._lives.asking
+        return bool(self._owed) or self._champions.loading or self._turns.waiting
 
     def take(self) -> None:
         """Obey what has come, and answer what is durable by now. Never waits."""
         while (command := self._server.receive()) is not None:
             self._consider(command)
-        for command, why in self._lives.finished():
-            if self._before.pop(command.id) != self._halts and command.command is Action.RESUME:
-                why = why or "the line was stopped after that; look, and resume it again"
-            if why:
-                self._refuse(command, why)
-            else:
-                self._obey(command)
+        self._take_turns()
         for command, answer in self._champions.finished():
             if isinstance(answer, str):
                 self._refuse(command, answer)
@@ -117,33 +113,22 @@ class Commands:
         self._lives.close()
 
     def _consider(self, command: Command) -> None:
-        """Obey at once what is no step in a batch's life; of a step the desk is asked first."""
-        asked = self._step(command)
-        if asked is None:
-            self._obey(command)
-        else:
+        """Obey at once what may come between others; the rest has its turn (``turns.py``)."""
+        if command.command in ORDERED:
             self._before[command.id] = self._halts
-            self._lives.ask(command, *asked)
+            self._turns.add(command)
+            self._take_turns()
+        else:
+            self._obey(command)
 
-    def _step(self, command: Command) -> tuple[str, Step] | None:
-        """The batch that ``command`` is about and the step in its life; None where there is none,
-        or where the command names its batch wrongly, which `_obey` will say."""
-        running, args = self._line.plan.newest.batch.id, command.args
-        match command.command:
-            case Action.START_BATCH:
-                named, step = args.get("id"), Step.START
-            case Action.CHANGE_OVER:
-                batch = args.get("batch")
-                named, step = batch.get("id") if isinstance(batch, Mapping) else batch, Step.START
-                if named == running:
-                    return None
-            case Action.END_BATCH:
-                named, step = args.get("id") or running, Step.CLOSE
-            case Action.RESUME:
-                named, step = running, Step.GO_ON
-            case _:
-                return None
-        return (named.strip(), step) if isinstance(named, str) and named.strip() else None
+    def _take_turns(self) -> None:
+        for command, why in self._turns.due():
+            if self._before.pop(command.id) != self._halts and command.command is Action.RESUME:
+                why = why or "the line was stopped after that; look, and resume it again"
+            if why:
+                self._refuse(command, why)
+            else:
+                self._obey(command)
 
     def _obey(self, command: Command) -> None:
         act = ACTS.get(command.command)

@@ -1,7 +1,7 @@
 """Whether a batch may begin, go on or end, as the desk has decided: its life is enforced here too.
 
 Enters: a command that takes a step in a batch's life. Leaves: the same command with the reason why
-it is refused, or with none. Imports bus and store; ``commands.py`` and ``process.py`` ask it.
+it is refused, or with none. Imports bus and store; ``turns.py`` and ``process.py`` ask it.
 
 The MES's interface looks at the same table before it gives a command, and answers with a status of
 its own. Pages, SCADA and scripts give theirs on the bus as they are, so the line looks itself. It
@@ -26,6 +26,7 @@ from inspector.store.holds import Holds
 
 BOUND_S = 2.0
 """How long the ledger may take to answer; by then whoever asked has given up."""
+TOO_LATE = "the answer of the desk came too late; ask again"
 
 
 class Lives:
@@ -58,7 +59,7 @@ class Lives:
             command, why = self._answers.popleft()
             self._asked -= 1
             if not why and time.monotonic_ns() > command.expiry_ns:
-                why = "the answer of the desk came too late; ask again"
+                why = TOO_LATE
             yield command, why
 
     def close(self) -> None:

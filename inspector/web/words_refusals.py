@@ -42,6 +42,8 @@ COMMANDS = (
      "正在准备另一个版本；请待其完成后再试"),
     ("this station does not make {0}; its recipes: {1}", "本站不生产 {0}；其配方：{1}"),
     ("{0} is in service already", "{0} 已在使用"),
+    ("{0} was rolled back after that; look, and install again",
+     "此后 {0} 已回退；请检查后重新安装"),
     ("`do` is activate or rollback, and `at` is batch or part",
      "`do` 应为 activate 或 rollback，`at` 应为 batch 或 part"),
     ("`release` is the digest or name/version of an installed release",

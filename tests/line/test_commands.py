@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +18,7 @@ from inspector.bus import Command, CommandServer
 from inspector.config import StopRules, load_station
 from inspector.display import AlarmCode
 from inspector.identity import Action, Principal, Role
+from inspector.line import champions
 from inspector.line.alarms import Stop
 from inspector.line.champions import Champions
 from inspector.line.commands import Commands
@@ -27,9 +30,11 @@ from inspector.line.watch import show
 from inspector.part import Batch, Mode, Outcome
 from inspector.registers import Action as Tell
 from inspector.registers import GateReason
-from inspector.store import History
+from inspector.release.installed import BASE
+from inspector.store import DeskLedger, History
 
 OTTO = Principal("otto", frozenset({Role.OPERATOR}))
+ENGINEER = Principal("erika", frozenset({Role.ENGINEER}))
 QUALITY = Principal("quality", frozenset({Role.MACHINE}))
 FAR_NS = 3_600_000_000_000
 STEP = {"name": "patch", "kind": "illumination", "view": "side", "roi": [0, 0, 64, 48],
@@ -44,17 +49,18 @@ class Desk:
             (folder / name).mkdir(exist_ok=True)
         (folder / "gate").write_text("")
         written: dict[str, Any] = {
-            "station": "T-01", "data": "data", "recipes": ["grey.yaml"], "judges": 1,
+            "station": "T-01", "data": "data", "recipes": ["grey.yaml", "dark.yaml"], "judges": 1,
             "cameras": [{"name": "side", "source": "folder", "folder": "pictures"}],
             "output": {"path": "gate"}, "store": {"reserve_mb": 0, "stop_mb": 0},
             "batch": {"id": "B-1"}, "clock": "trusted",
         }  # fmt: skip
-        recipe = {"name": "grey", "views": ["side"], "tools": [STEP]}
-        for name, content in (("station.yaml", written), ("grey.yaml", recipe)):
+        files = {f"{name}.yaml": {"name": name, "views": ["side"], "tools": [STEP]}
+                 for name in ("grey", "dark")}  # fmt: skip
+        for name, content in (("station.yaml", written), *files.items()):
             with (folder / name).open("w") as file:
                 YAML(typ="safe").dump(content, file)
         station = load_station(folder / "station.yaml")
-        recipes = load_recipes(station)
+        self.recipes = recipes = load_recipes(station)
         self.line: Line = open_line(station, folder / "run", recipes)
         self.server = CommandServer(folder / "run")
         self.champions = Champions(self.line, recipes, dict(recipes), {})
@@ -62,9 +68,11 @@ class Desk:
         self.line.ledger.commit()
         self._ids = itertools.count()
 
-    def hear(self, action: Action, who: Principal = OTTO, **args: Any) -> None:
+    def hear(
+        self, action: Action, who: Principal = OTTO, *, within_ns: int = FAR_NS, **args: Any
+    ) -> None:
         """A command that the bus has let through."""
-        expiry_ns = time.monotonic_ns() + FAR_NS
+        expiry_ns = time.monotonic_ns() + within_ns
         number = f"{next(self._ids)}"
         self.commands._consider(Command(number, action, args, who, expiry_ns, b"nobody"))
 
@@ -91,6 +99,73 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
     desk.close()
+
+
+def test_a_change_over_is_obeyed_after_the_batch_that_was_started_before_it(desk: Desk) -> None:
+    """The desk is asked about the batch, and about the change-over nobody: it waits its turn."""
+    desk.hear(Action.START_BATCH, QUALITY, id="B-2", recipe="grey")
+    desk.hear(Action.CHANGE_OVER, ENGINEER, recipe="dark")
+    started, changed = desk.answered()
+    assert (started["batch"], changed["batch"]) == ("B-2", "B-2")
+    now = desk.line.plan.newest
+    assert (now.recipe.name, now.batch.id) == ("dark", "B-2"), "the newest command holds"
+
+
+def test_the_desk_is_asked_about_the_batch_that_runs_when_a_commands_turn_has_come(
+    desk: Desk,
+) -> None:
+    """Not about the one that ran when the command came: that is over by then."""
+    with DeskLedger.open(desk.line.ledger.data_dir) as ledger:
+        held = {"disposition": "hold", "batch": "B-1", "reason": "r", "state": "on_hold"}
+        ledger.add("disposition", held, "qa")
+    desk.hear(Action.PAUSE)
+    desk.hear(Action.START_BATCH, id="B-2")
+    desk.hear(Action.RESUME)
+    desk.hear(Action.END_BATCH)
+    _, started, resumed, ended = desk.answered()
+    assert (started["batch"], resumed, ended["batch"]) == ("B-2", {"paused": False}, "B-2")
+
+
+def test_who_has_given_up_before_his_turn_came_is_not_obeyed(desk: Desk) -> None:
+    desk.hear(Action.START_BATCH, id="B-2")
+    desk.hear(Action.CHANGE_OVER, ENGINEER, recipe="dark", within_ns=-1)
+    _, changed = desk.answered()
+    assert "too late" in changed["refused"]
+    assert desk.line.plan.newest.recipe.name == "grey"
+
+
+def test_a_pause_and_a_reject_wait_for_nobodys_turn(desk: Desk) -> None:
+    desk.hear(Action.START_BATCH, id="B-2")
+    desk.hear(Action.PAUSE)
+    desk.hear(Action.REJECT, part=7)
+    assert desk.line.paused
+    first, second, last = desk.answered()
+    assert first == {"paused": True} and second["first"] == 7 and last["batch"] == "B-2"
+
+
+def test_a_release_that_is_still_being_loaded_when_its_recipe_is_rolled_back_stays_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older than the roll-back, it would win over it; the roll-back itself waits for no loading."""
+    loaded, own = threading.Event(), desk.recipes["grey"]
+    loaded.set()
+
+    def made_ready(station: object, name: str) -> champions._Ready:
+        assert loaded.wait(30)
+        return champions._Ready(name, f"release {name}", copy.copy(own))
+
+    monkeypatch.setattr(champions, "_make_ready", made_ready)
+    desk.hear(Action.INSTALL_RELEASE, ENGINEER, release="first", at="part")
+    desk.answered()
+    loaded.clear()
+    desk.hear(Action.INSTALL_RELEASE, ENGINEER, release="second", at="part")
+    desk.hear(Action.INSTALL_RELEASE, ENGINEER, do="rollback", recipe="grey")
+    assert desk.recipes["grey"] is own
+    loaded.set()
+    *_, back, second = desk.answered()
+    assert back["digest"] == BASE
+    assert "rolled back after that" in second["refused"]
+    assert desk.recipes["grey"] is own
 
 
 @pytest.mark.parametrize("stop", ["pause", "announce"])
