@@ -42,6 +42,8 @@ class AlarmCode(StrEnum):
     ENCODER = "encoder"
     TRACKING_LOST = "tracking_lost"
     COUNT_MISMATCH = "count_mismatch"
+    COUNTER_FELL = "counter_fell"
+    """The PLC counts parts anew in the run that it has, so that two parts have one number."""
     PART_VANISHED = "part_vanished"
     TOO_LATE = "too_late"
     """Decisions miss their deadline."""

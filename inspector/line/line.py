@@ -122,6 +122,8 @@ class Line:
         self.stream = ""
         self.run: int | None = None
         """The PLC's run; None without a PLC, and before its first word."""
+        self.fell: tuple[int, int] | None = None
+        """From where to where its part counter fell back within that run: no part may pass."""
         self.linked = False
         self.alarmed = False
         self.shown: tuple[bool, bool, bool, bool, Mode, StationBit] | None = None
@@ -136,7 +138,7 @@ class Line:
             runs.open_stream(self, f"frames-{uuid4().hex[:8]}", 0)
             if station.output is not None:
                 self.run = 0
-                self.verdicts.streams[0] = self.stream
+                self.verdicts.count(0, self.stream)
             self.ledger.add_event(
                 "stream_opened", "line", stream=self.stream, authority="frames",
                 unobserved="from the record before this one until now",
@@ -222,6 +224,7 @@ class Line:
         update = self.zone.update(status, at_ns)
         if update.new_run:
             runs.begin(self, status, update, at_ns)
+            self.shown = None
         elif update.refused:
             self.gate.refuse(status.run, update.refused, GateReason.TRACKING)
         for alarm in update.alarms:
@@ -254,7 +257,7 @@ class Line:
         """Have the oldest parts judged whose pictures are all there."""
         while self.judges.free and (candidate := self.matching.complete()) is not None:
             part, now_ns = candidate.part, time.monotonic_ns()
-            if part.mode is Mode.BYPASS:
+            if part.mode is Mode.BYPASS or self.fell:
                 return
             planned = self.plan.at(part.sequence)
             if planned.recipe.limits and self.judges.under_way:
@@ -332,6 +335,8 @@ class Line:
                     del self.matching.parts[number]
                     self.matching.orphans += len(part.frames)
                     self.alarms.happened(AlarmCode.COUNT_MISMATCH, "a frame without a trigger")
+            elif self.fell:
+                self.conclude(candidate, Outcome.ERROR, (runs.FELL,))
             elif part.mode is Mode.BYPASS:
                 self.conclude(candidate, Outcome.NOT_INSPECTED, ("by-pass",))
             elif candidate.doubt:

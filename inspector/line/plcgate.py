@@ -189,6 +189,7 @@ class PlcGate:
                 self._lose(str(error))
             return
         with self._lock:
+            self._look_back(status)
             self._join(status)
             self._epoll.register(self._master.fileno(), select.EPOLLIN)
             self._up = self._listening = True
@@ -267,8 +268,10 @@ class PlcGate:
         self._due_ns = now_ns + self._poll_ns
 
     def _hear(self, raw: bytes) -> None:
-        status = self._last = PlcStatus.unpack(raw, self._last)
+        status = PlcStatus.unpack(raw, self._last)
         _understand(status)
+        self._look_back(status)
+        self._last = status
         if status.run != self._run:
             self._join(status)
         if self._told_down or not self.exchanges:
@@ -277,6 +280,13 @@ class PlcGate:
         self._failures = 0
         self.exchanges += 1
         self._settle(status)
+
+    def _look_back(self, status: PlcStatus) -> None:
+        """A PLC that counts anew and keeps its run may hold a permit for a number that comes again:
+        the station is not ready until the line has seen it and shows otherwise."""
+        last = self._last
+        if last and status.run == last.run and status.part_counter < last.part_counter:
+            self._bits &= ~StationBit.READY
 
     def _lose(self, why: str) -> None:
         self._up = self._asking = False

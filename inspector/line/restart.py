@@ -28,6 +28,34 @@ UNDER_WAY = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """One count of the PLC: mostly all of its run."""
+
+    stream: str
+    fell: tuple[int, int] | None = None
+    """From where to where the part counter fell back, and the run stayed the same: its numbers come
+    twice, so the gate cannot be told of one part and not of another. None where it did not."""
+
+    def at(self, ledger: LineLedger, counter: int) -> Count:
+        """This count, or the one after it where the counter has fallen back to ``counter``."""
+        recorded = ledger.last_sequence(self.stream) or 0
+        if recorded <= counter:
+            return self
+        run, _, number = self.stream.partition(".")
+        return Count(f"{run}.{int(number or 1) + 1}", (recorded, counter))
+
+
+def count_of(ledger: LineLedger, stream: str) -> Count:
+    """The newest count of the run that began as ``stream``."""
+    with History(ledger.data_dir) as history:
+        for event in history.events("stream_opened", STREAMS):
+            opened, fell = str(event.body.get("stream")), event.body.get("fell")
+            if opened.partition(".")[0] == stream:
+                return Count(opened, (int(fell[0]), int(fell[1])) if fell else None)
+    return Count(stream)
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """What is missing in a stream."""
 
@@ -100,4 +128,7 @@ def _first_number(ledger: LineLedger, stream: str) -> int | None:
             for event in history.events("stream_opened", STREAMS)
             if event.body.get("stream") == stream
         ]
-    return max(1, int(opened[-1].body["counter"]) - BACKFILL + 1) if opened else None
+    if not opened:
+        return None
+    first = opened[-1].body
+    return int(first.get("first") or max(1, int(first["counter"]) - BACKFILL + 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from inspector.display import AlarmCode
 from inspector.line.alarms import Alarms
@@ -20,7 +20,10 @@ from inspector.line.matching import Candidate, Matching
 from inspector.line.periods import Periods
 from inspector.line.restart import (
     BACKFILL,
+    Count,
+    Gap,
     challenged,
+    count_of,
     gap_before,
     parts_of,
     rejected,
@@ -38,6 +41,7 @@ class Line(Protocol):
 
     run: int | None
     stream: str
+    fell: tuple[int, int] | None
     ledger: LineLedger
     matching: Matching
     verdicts: Verdicts
@@ -54,16 +58,36 @@ class Line(Protocol):
     ) -> None: ...
 
 
+FELL = "the PLC's part counter fell back, and its run did not change"
+
+
 def begin(line: Line, status: PlcStatus, update: Update, at_ns: int) -> None:
-    """The part counter began anew, or this is the first word of the PLC."""
+    """The part counter began anew, or this is the first word of the PLC.
+
+    A counter that fell back in its run has a stream of its own, in which each part is an error and
+    is rejected until the PLC draws a new run. Decisions name run and part, so a permit for a part
+    of this count could be taken for one of the count before which the PLC still tracks; and a PLC
+    that has forgotten what it acknowledged takes the old permits from the block once more.
+    """
     for candidate in list(line.matching.parts.values()):
         if candidate.triggered:
             line.conclude(candidate, Outcome.ERROR, ("the PLC counts anew",))
-    line.run = status.run
-    line.verdicts.streams = {status.run: stream_of(status.run)}
-    open_stream(line, stream_of(status.run), status.part_counter)
+    line.gate.refuse(status.run, update.stood, GateReason.TRACKING)
+    if line.run == status.run:
+        known = Count(line.stream, line.fell)
+    else:
+        known = count_of(line.ledger, stream_of(status.run))
+    count = known.at(line.ledger, status.part_counter)
+    line.run, line.fell = status.run, count.fell
+    line.verdicts.count(status.run, count.stream)
+    open_stream(line, count.stream, status.part_counter)
     line.reconciler.begin(status)
+    line.alarms.holds(AlarmCode.COUNTER_FELL, bool(count.fell), _what_fell(count))
+    more: dict[str, Any] = {"fell": count.fell} if count.fell else {}
     gap = gap_before(line.ledger, line.stream, status.part_counter)
+    if update.fell is not None and count != known:
+        more["first"] = first = status.part_counter - update.fell + 1
+        gap = Gap(range(first, status.part_counter + 1), update.fell, 0)
     missing, unobserved = gap.numbers, gap.unobserved
     unseen = 0 if gap.recorded else len(missing)
     job = line.plan.at(status.part_counter + 1 - unseen)
@@ -72,13 +96,13 @@ def begin(line: Line, status: PlcStatus, update: Update, at_ns: int) -> None:
         line.periods.begin(line.plan.newest.batch.id, barrier[0], "batch", "line")
     line.ledger.add_event(
         "stream_opened", "line", stream=line.stream, authority="plc",
-        counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved,
+        counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved, **more,
     )  # fmt: skip
     if silent := undecided(line.ledger, line.stream, gap.recorded):
         line.ledger.add_event("gate_unknown", "line", stream=line.stream, parts=silent)
     if unobserved:
         line.alarms.happened(AlarmCode.COUNT_MISMATCH, f"{unobserved} parts went by unobserved")
-    backfill(line, missing, "it went by while the station was away")
+    backfill(line, missing, FELL if count.fell else "it went by while the station was away")
     # What passed its inspection before stands somewhere now; nobody watched it.
     far_ns = time.monotonic_ns() + 1_000_000_000
     standing = [n for n in update.refused if n not in set(missing)]
@@ -90,6 +114,16 @@ def begin(line: Line, status: PlcStatus, update: Update, at_ns: int) -> None:
     if ahead := rejected(line.ledger, line.stream, status.part_counter):
         line.gate.refuse(status.run, ahead, GateReason.COMMAND)
     line.plan.challenged = challenged(line.ledger, line.stream, status.part_counter)
+
+
+def _what_fell(count: Count) -> str:
+    if count.fell is None:
+        return ""
+    before, after = count.fell
+    return (
+        f"the part counter fell back from {before} to {after} in the same run; restart the PLC, or"
+        " have its program draw a new run"
+    )
 
 
 def open_stream(line: Line, stream: str, counter: int) -> None:

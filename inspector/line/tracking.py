@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from inspector.config import Travel
-from inspector.registers import U32, PlcStatus, Signal, Trigger
+from inspector.registers import TRIGGERS, U32, PlcStatus, Signal, Trigger
 
 STANDSTILL_NS = 500_000_000
 """A belt that is reported running but whose encoder rests for so long has lost its encoder."""
@@ -54,6 +54,10 @@ class Update:
 
     new_run: bool = False
     """The part counter began again, or this is the first reading: a new stream."""
+    fell: int | None = None
+    """It began again though its run did not change: so many parts have come since it did …"""
+    stood: list[int] = field(default_factory=list)
+    """… and these, numbers of the count before, stand in the zone."""
     seen: list[Seen] = field(default_factory=list)
     lost: range = range(0)
     """Numbers that went by without a trigger time: the ring had forgotten them."""
@@ -152,6 +156,8 @@ class Zone:
         self._anchor = (0, 0)
         self._last_at = 0
         self._trouble = ""
+        self._gate_lags = False
+        """The part that arrived last has a number of the count before."""
         self.status: PlcStatus | None = None
 
     @property
@@ -182,6 +188,8 @@ class Zone:
         update = Update()
         if status.run != self._run:
             self._begin(status, at_ns, update)
+        elif status.part_counter < self._counter:  # it never runs over
+            self._fall(status, at_ns, update)
         else:
             self.clock.read(status.plc_ms, at_ns)
             self._advance(status, at_ns, update)
@@ -205,6 +213,7 @@ class Zone:
         newest = next((t for t in status.triggers if t.part == status.part_counter), None)
         self._last_at = self._belt - self._gate if newest is None else self._at(newest)
         self._trouble = ""
+        self._gate_lags = status.gate_part > status.part_counter
         self._ticks, self._measured = status.plc_ms, 0.0
         self._anchor = (self._ticks * 1_000_000, self._belt)
         standing = status.part_counter - status.gate_part & U32
@@ -212,6 +221,14 @@ class Zone:
             standing = min(self._standing, status.part_counter)
         first = status.part_counter - standing + 1
         update.refused.extend(_numbers(first, status.part_counter))
+
+    def _fall(self, status: PlcStatus, at_ns: int, update: Update) -> None:
+        """The PLC counts anew in the run that it has. Of the parts since then the ring tells."""
+        update.stood.extend(place.number for place in self._parts)
+        known = self.status.triggers if self.status is not None else ()
+        fresh = sum(t.part <= status.part_counter and t not in known for t in status.triggers)
+        update.fell = status.part_counter if fresh == TRIGGERS else fresh
+        self._begin(status, at_ns, update)
 
     def _advance(self, status: PlcStatus, at_ns: int, update: Update) -> None:
         # When the belt was where it is said to be: the answer may have waited for its reader.
@@ -318,6 +335,9 @@ class Zone:
     def _arrive(self, status: PlcStatus, update: Update) -> None:
         """Let go of parts that reached the gate; miss those that did not."""
         gone = status.gate_part
+        if self._gate_lags:
+            self._gate_lags = gone > status.part_counter
+            gone = 0 if self._gate_lags else gone
         if gone and 0 < (gone - status.part_counter & U32) < 1 << 31:
             update.alarms.append(Alarm("appeared", f"part {gone} is at the gate, never triggered"))
         while self._parts:

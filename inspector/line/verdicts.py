@@ -51,6 +51,7 @@ log = structlog.get_logger()
 
 SOFTWARE = f"inspector {__version__}"
 REMEMBERED = 4096
+COUNTS = 4
 LIGHT_FAULT = "light_fault"
 """Label of the finding that the illumination tool makes."""
 GATE_ACTION = {
@@ -133,8 +134,8 @@ class Verdicts:
         """Whether anybody looks at the display, or judges beside us; see ``look_round``."""
         self.committed_ns = 0
         """When the last commit was asked for."""
-        self.streams: dict[int, str] = {}
-        """The stream of each run whose decisions may still be told."""
+        self._counts: deque[tuple[int, int, str]] = deque(maxlen=COUNTS)
+        """Run, beginning (monotonic ns) and stream of the counts whose decisions may be told."""
         self.owed = Owed()
         """Parts whose verdict the ledger could not take."""
         self._unrecorded = False
@@ -208,9 +209,20 @@ class Verdicts:
         """A part that got its verdict before this process started, and may be decided anew."""
         self._decided[stream, number] = (part_id, 0)
 
+    def count(self, run: int, stream: str) -> None:
+        """What is decided from now on in ``run`` is about parts of ``stream``."""
+        self._counts.append((run, time.monotonic_ns(), stream))
+
+    def _stream(self, told: Told) -> str:
+        """Of the part that was decided: a run may have come to more than one stream."""
+        for run, since_ns, stream in reversed(self._counts):
+            if run == told.run and since_ns <= told.decided_ns:
+                return stream
+        return stream_of(told.run)
+
     def told(self, told: Told) -> None:
         """The gate acknowledged a decision, or never did."""
-        counters, stream = self._counters, self.streams.get(told.run) or stream_of(told.run)
+        counters, stream = self._counters, self._stream(told)
         counters.gate[GATE_ACTION[told.action]] += 1
         if not told.acknowledged_ns:
             counters.unacknowledged += 1

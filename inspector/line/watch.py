@@ -56,7 +56,7 @@ def ready(line: Line) -> bool:
     mode = line.mode
     if line.paused or not line.verdicts.store_ok or mode is Mode.CLEANING:
         return False
-    if line.inputs.unknown:
+    if line.inputs.unknown or line.fell:
         return False
     gated = line.station.plc is not None or line.station.output is not None
     if gated and not (line.linked and line.run is not None):

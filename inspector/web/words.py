@@ -119,6 +119,9 @@ _EN = {
     "mend.count_mismatch": "Check the photo-eye. Keep the batch on hold and call quality.",
     "alarm.on_hold": "Parts that have gone by are on hold",
     "mend.on_hold": "Look for them behind the gate and set them aside, then acknowledge.",
+    "alarm.counter_fell": "The PLC counts parts anew without a new run",
+    "mend.counter_fell": "The gate rejects everything. Restart the PLC. If this stays, call its "
+    "programmer.",
     "alarm.part_vanished": "A part vanished or appeared before the gate",
     "mend.part_vanished": "Do not add or take parts between camera and gate.",
     "alarm.too_late": "Verdicts come too late",
@@ -250,6 +253,8 @@ _ZH = {
     "mend.count_mismatch": "请检查光电开关。请扣留该批次并通知质量人员。",
     "alarm.on_hold": "已通过的工件被扣留",
     "mend.on_hold": "请在剔除装置下游找到并隔离这些工件，然后确认。",
+    "alarm.counter_fell": "PLC 重新计数而运行号未变",
+    "mend.counter_fell": "剔除装置正在剔除所有工件。请重启 PLC；若仍出现，请联系 PLC 编程人员。",
     "alarm.part_vanished": "工件在剔除装置前消失或多出",
     "mend.part_vanished": "请勿在相机与剔除装置之间添加或取走工件。",
     "alarm.too_late": "判定过迟",

@@ -277,6 +277,11 @@ LINE = (
     ("the PLC lost track of its zone", "PLC 丢失跟踪区"),
     ("the tracking zone is not known", "跟踪区状态未知"),
     ("the part counter jumped by {0}", "工件计数器跳变 {0}"),
+    ("the part counter fell back from {0} to {1} in the same run; restart the PLC, or have its "
+     "program draw a new run",
+     "工件计数器在同一运行号内从 {0} 退回到 {1}；请重启 PLC，或让其程序生成新的运行号"),
+    ("the PLC's part counter fell back, and its run did not change",
+     "PLC 工件计数器退回，而运行号未变"),
     ("parts {0} and {1} are too close", "工件 {0} 与 {1} 间距过小"),
     ("edges without a picture between parts {0} and {1}",
      "工件 {0} 与 {1} 之间有触发沿但无图像"),

@@ -72,6 +72,29 @@ def test_a_permit_is_acknowledged_by_its_sequence_and_is_for_one_number(plc, des
     assert plc.permits() == {17}
 
 
+@pytest.mark.parametrize("away", [False, True])
+def test_a_plc_that_counts_anew_in_its_run_does_not_hear_ready_again(plc, desk, away) -> None:
+    """(I2) It may hold a permit for a number that comes again, and the line has not looked yet: not
+    even the first exchange after the link was down says that the station is ready."""
+    with plc.lock:
+        plc.status = replace(plc.status, part_counter=17)
+    until(lambda: StationBit.READY in plc.bits)
+    until(lambda: (seen := desk.last()) and seen.status.part_counter == 17)
+    if away:
+        plc.stop()
+        until(lambda: desk.links()[-1:] == [False])
+        plc.bits = StationBit(0)
+        plc.heartbeats.clear()
+    plc.status = replace(plc.status, part_counter=3)
+    if away:
+        plc.start()
+    until(lambda: (seen := desk.last()) and seen.status.part_counter == 3)
+    until(lambda: StationBit.READY not in plc.bits)
+    assert not away or plc.heartbeats[:1] == plc.heartbeats[-1:], "nor is it counted up meanwhile"
+    desk.gate.show(StationBit.READY, 0)
+    until(lambda: StationBit.READY in plc.bits)
+
+
 def test_a_thousand_decisions_go_through_a_ring_of_sixteen_in_their_order(plc, desk) -> None:
     for part in range(1, 1001):
         desk.decide(part, PERMIT if part % 3 else REJECT)

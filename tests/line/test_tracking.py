@@ -395,6 +395,43 @@ def test_a_new_run_is_a_new_zone() -> None:
     assert len(belt.zone) == 0
 
 
+def test_a_counter_that_falls_back_in_its_run_is_a_new_zone_and_names_what_stood_in_the_old() -> (
+    None
+):
+    """Of what has come since, the ring tells: it holds an old part too, and two new ones."""
+    belt = Belt()
+    for _ in range(3):
+        belt.trigger()
+        belt.move(200)
+    belt.counter = 0
+    belt.trigger()
+    belt.move(100, poll_ms=1000)
+    belt.trigger()
+    update = belt.read()
+    assert update.new_run and update.fell == 2
+    assert update.stood == [1, 2, 3]
+    assert not update.seen and list(update.lost) == []
+
+
+def test_who_arrives_with_a_number_of_the_count_before_is_not_waited_for() -> None:
+    """A counter that was set back alone: what stood in the zone arrives under its old number."""
+    belt = Belt()
+    belt.counter = belt.gate_part = 40
+    belt.read()
+    belt.trigger()
+    belt.move(900)
+    belt.trigger()
+    belt.move(200)
+    belt.counter, belt.alarms = 0, []
+    belt.read()
+    belt.trigger()
+    belt.move(900)
+    assert belt.gate_part == 42 and len(belt.zone) == 1
+    belt.move(200)
+    assert belt.gate_part == 1 and len(belt.zone) == 0
+    assert belt.alarms == []
+
+
 def test_tracked_by_time_a_stop_loses_the_zone() -> None:
     belt = Belt(TRAVEL.model_copy(update={"tracking": "time"}))
     number = belt.trigger()
