@@ -1,7 +1,7 @@
 """The gate behind a PLC, over Modbus TCP.
 
-Enters and leaves: what every gate does, see ``line/gate.py``. Imports that, ``line/modbus.py``,
-registers and config; ``process.py`` opens it.
+Enters and leaves: what every gate does, see ``line/gate.py``. Imports that, ``line/orders.py``,
+``line/modbus.py``, registers and config; ``process.py`` opens it.
 """
 
 from __future__ import annotations
@@ -11,48 +11,27 @@ import os
 import select
 import threading
 import time
-from collections import OrderedDict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from inspector.config import Plc
-from inspector.line.gate import HUNG_NS, NEVER_NS, REMEMBERED, GateEvent, Link, Seen, Told
+from inspector.line.gate import HUNG_NS, NEVER_NS, GateEvent, Link, Seen
 from inspector.line.modbus import LinkLost, Master, SlaveRefused
+from inspector.line.orders import Order, Orders
 from inspector.registers import (
-    DECISIONS,
-    EMPTY_SLOT,
     LAYOUT,
     PLC_BLOCK,
     PLC_REGISTERS,
     STATION_BLOCK,
-    U32,
     Action,
-    Decision,
     GateReason,
     PlcStatus,
     StationBit,
     pack_station,
 )
 
-GRACE_NS = 250_000_000
-"""A decision not acknowledged this long after its deadline never was."""
 RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-FOLLOW_UP_NS = 1_000_000
-"""The least wait before looking again for an acknowledgement that the answer did not hold."""
 STAND_IN_NS = 40_000_000
 """A loop that has not taken for this long does something slow: the keeper takes in its place."""
-
-
-@dataclass(slots=True)
-class _Order:
-    run: int
-    part: int
-    action: Action
-    reason: GateReason
-    deadline_ns: int
-    decided_ns: int
-    sequence: int = 0
-    settled: bool = False
 
 
 class PlcGate:
@@ -94,15 +73,8 @@ class PlcGate:
         """Whether that request says that the station is ready."""
         self._due_ns = 0
         self._failures = 0
-        self._run: int | None = None
         self._heartbeat = 0
-        self._sequence = 0
-        self._acknowledged = 0
-        self._ring = [EMPTY_SLOT] * DECISIONS
-        self._sent: deque[_Order] = deque()
-        self._waiting: deque[_Order] = deque()
-        self._decided: OrderedDict[int, _Order] = OrderedDict()
-        self._refused: OrderedDict[int, GateReason] = OrderedDict()
+        self._orders = Orders(lambda told: self._events.append(told))
         self._last: PlcStatus | None = None
         self._told_down = False
         self._keeper = threading.Thread(target=self._keep, name="gate", daemon=True)
@@ -111,16 +83,16 @@ class PlcGate:
     def decide(
         self, run: int, part: int, action: Action, reason: GateReason, deadline_ns: int
     ) -> None:
-        order = _Order(run, part, action, reason, deadline_ns, time.monotonic_ns())
+        order = Order(run, part, action, reason, deadline_ns, time.monotonic_ns())
         with self._lock:
-            self._accept(order)
+            self._orders.accept(order)
             self._say()
 
     def refuse(self, run: int, parts: Iterable[int], reason: GateReason) -> None:
         with self._lock:
-            if self._run == run:
+            if self._orders.run == run:
                 for part in parts:
-                    self._take_back(part, reason)
+                    self._orders.take_back(part, reason)
                 self._say()
 
     def hurry(self) -> None:
@@ -190,7 +162,7 @@ class PlcGate:
             return
         with self._lock:
             self._look_back(status)
-            self._join(status)
+            self._orders.join(status)
             self._epoll.register(self._master.fileno(), select.EPOLLIN)
             self._up = self._listening = True
             self._due_ns = 0
@@ -246,23 +218,24 @@ class PlcGate:
                     return
                 self._asking = False
                 self._hear(raw)
-            more = self._waiting and len(self._sent) < DECISIONS
             now_ns = time.monotonic_ns()
-            if more or now_ns >= self._due_ns:
+            if self._orders.sendable or now_ns >= self._due_ns:
                 self._ask(now_ns)
                 self._listen(wakes)
         except (LinkLost, SlaveRefused) as error:
             self._lose(str(error))
 
     def _ask(self, now_ns: int) -> None:
-        self._fill(now_ns)
+        self._orders.fill(now_ns)
         bits = self._bits
         if now_ns - self._alive_ns > self._hung_ns:
             bits &= ~StationBit.READY
         elif bits & StationBit.READY:
             self._heartbeat += 1
         self._asked_ready = StationBit.READY in bits
-        block = pack_station(self._heartbeat, bits, self._mode, self._ring, self._run or 0)
+        block = pack_station(
+            self._heartbeat, bits, self._mode, self._orders.slots, self._orders.run or 0
+        )
         self._master.ask(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
         self._asking = True
         self._due_ns = now_ns + self._poll_ns
@@ -272,14 +245,17 @@ class PlcGate:
         _understand(status)
         self._look_back(status)
         self._last = status
-        if status.run != self._run:
-            self._join(status)
+        if status.run != self._orders.run:
+            self._orders.join(status)
         if self._told_down or not self.exchanges:
             self._told_down = False
             self._events.append(Link(True))
         self._failures = 0
         self.exchanges += 1
-        self._settle(status)
+        now_ns = time.monotonic_ns()
+        self._orders.settle(status, now_ns)
+        self._events.append(Seen(status, now_ns, self._asked_ready))
+        self._due_ns = min(self._due_ns, self._orders.follow_up_ns(now_ns))
 
     def _look_back(self, status: PlcStatus) -> None:
         """A PLC that counts anew and keeps its run may hold a permit for a number that comes again:
@@ -295,111 +271,8 @@ class PlcGate:
         if not self._told_down:
             self._told_down = True
             self._events.append(Link(False, why))
-        self._give_up(time.monotonic_ns())
+        self._orders.give_up(time.monotonic_ns())
         self._call()
-
-    def _join(self, status: PlcStatus) -> None:
-        """Begin, or begin again, with a PLC whose state has just been read."""
-        ahead = _decisions(self._acknowledged, status.acknowledged)
-        lost = ahead > _decisions(self._acknowledged, self._sequence)
-        if status.run == self._run and not lost:
-            return
-        held, self._waiting = (*self._sent, *self._waiting), deque()
-        self._sent.clear()
-        for order in held:
-            # What was sent counts as lost, but a permit may stand there that must be taken back.
-            if order.run == status.run and (not order.sequence or order.action is Action.REVOKE):
-                order.sequence = 0
-                self._waiting.append(order)
-            else:
-                self._end(order, 0)
-        if status.run != self._run:
-            self._decided.clear()
-            self._refused.clear()
-        self._run = status.run
-        self._sequence = self._acknowledged = status.acknowledged
-        self._ring = [EMPTY_SLOT] * DECISIONS
-
-    def _accept(self, order: _Order) -> None:
-        if self._run is not None and order.run != self._run:
-            self._end(order, 0)
-            return
-        if order.action is Action.PERMIT and order.part in self._decided:
-            return  # a part that was rejected, because its record came too late, stays so
-        if order.action is Action.PERMIT and order.part in self._refused:
-            order.action, order.reason = Action.REJECT, self._refused[order.part]
-        self._waiting.append(order)
-        if order.part:
-            self._decided[order.part] = order
-            _forget_oldest(self._decided)
-
-    def _take_back(self, part: int, reason: GateReason) -> None:
-        self._refused[part] = reason
-        _forget_oldest(self._refused)
-        order = self._decided.get(part)
-        if order is None or order.action is not Action.PERMIT:
-            return
-        if order.sequence == 0:
-            order.action, order.reason = Action.REJECT, reason
-            return
-        # A belt that stands has let the permit's deadline pass, and the part is still to come.
-        now_ns = time.monotonic_ns()
-        deadline_ns = max(order.deadline_ns, now_ns)
-        revoke = _Order(order.run, part, Action.REVOKE, reason, deadline_ns, now_ns)
-        self._waiting.append(revoke)
-        self._decided[part] = revoke
-
-    def _fill(self, now_ns: int) -> None:
-        """Put waiting orders into slots whose decision has been acknowledged."""
-        # The plain difference counts 0 too, which is no decision: at the wrap its slot stays out.
-        while self._waiting and _after(self._sequence) - self._acknowledged & U32 <= DECISIONS:
-            order = self._waiting.popleft()
-            if order.action is Action.PERMIT and now_ns > order.deadline_ns:
-                order.action, order.reason = Action.REJECT, GateReason.LATE
-            order.sequence = self._sequence = _after(self._sequence)
-            decision = Decision(order.sequence, order.part, order.action, order.reason)
-            self._ring[(order.sequence - 1) % DECISIONS] = decision.pack()
-            self._sent.append(order)
-
-    def _settle(self, status: PlcStatus) -> None:
-        """Take what the PLC said."""
-        now_ns = time.monotonic_ns()
-        progress = _decisions(self._acknowledged, status.acknowledged)
-        if progress > len(self._sent):
-            raise LinkLost("the PLC acknowledges what was never decided; is there another master?")
-        self._acknowledged = status.acknowledged
-        for _ in range(progress):
-            self._end(self._sent.popleft(), now_ns)
-        self._give_up(now_ns)
-        self._events.append(Seen(status, now_ns, self._asked_ready))
-        if self._sent:
-            # The next exchange tells, and mostly is soon enough; near a deadline it is hastened.
-            left_ns = max(FOLLOW_UP_NS, (self._sent[0].deadline_ns - now_ns) // 8)
-            self._due_ns = min(self._due_ns, now_ns + left_ns)
-
-    def _give_up(self, now_ns: int) -> None:
-        """Report what is too late; what was written stays in its slot. A permit that was not sent
-        is none, but one that was is never left standing: to take it back is tried for ever."""
-        late_ns = now_ns - GRACE_NS
-        for order in (*self._sent, *self._waiting):
-            if order.deadline_ns < late_ns:
-                self._end(order, 0)
-        if self._waiting:
-            self._waiting = deque(
-                o for o in self._waiting if o.deadline_ns >= late_ns or o.action is Action.REVOKE
-            )
-
-    def _end(self, order: _Order, acknowledged_ns: int) -> None:
-        """Tell what became of ``order``, once; of a revoke that was given up and heard, twice."""
-        if order.settled and not (acknowledged_ns and order.action is Action.REVOKE):
-            return
-        order.settled = True
-        self._events.append(
-            Told(
-                order.run, order.part, order.action, order.reason,
-                order.decided_ns, order.deadline_ns, acknowledged_ns,
-            )
-        )  # fmt: skip
 
     def _say_goodbye(self) -> None:
         """Drop ready at once, instead of leaving the PLC to find out by the heartbeat."""
@@ -411,9 +284,11 @@ class PlcGate:
                     continue
                 self._asking = False
                 self._hear(raw)
-            if self._up and self._run is not None:
+            if self._up and self._orders.run is not None:
                 bits = self._bits & ~StationBit.READY
-                block = pack_station(self._heartbeat, bits, self._mode, self._ring, self._run)
+                block = pack_station(
+                    self._heartbeat, bits, self._mode, self._orders.slots, self._orders.run
+                )
                 self._hear(
                     self._master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
                 )  # fmt: skip
@@ -421,22 +296,7 @@ class PlcGate:
         self._master.close()
 
 
-def _after(sequence: int) -> int:
-    """The decision that follows; 0 is no decision, so the wrap leaves it out."""
-    return sequence + 1 & U32 or 1
-
-
-def _decisions(after: int, upto: int) -> int:
-    """How many decisions there are from the one after ``after`` up to ``upto``."""
-    return (upto - after & U32) - (upto < after)
-
-
 def _understand(status: PlcStatus) -> None:
     """Of a block whose layout is another nothing is believed, whenever it comes."""
     if status.layout != LAYOUT:
         raise LinkLost(f"the PLC has register layout {status.layout}, the station {LAYOUT}")
-
-
-def _forget_oldest(memory: OrderedDict[int, _Order] | OrderedDict[int, GateReason]) -> None:
-    if len(memory) > REMEMBERED:
-        memory.popitem(last=False)
