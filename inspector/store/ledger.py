@@ -8,7 +8,8 @@ Adding costs no disk: records are encoded and wait. A commit writes all that wai
 with one fsync. `commit` does it in the caller's thread; `commit_soon` in a thread of the ledger, so
 that a line which must meet deadlines can go on, and what is added while one fsync runs goes
 together with the next. When the disk is full or fails, what waits stays waiting, in its order, and
-goes with the next commit: nothing is lost, nothing is written twice.
+goes with the next commit: nothing is lost, nothing is written twice. `commits` has the thread, and
+the patience.
 
 The WAL is not checkpointed while the line works (it would cost a second and third fsync inside a
 commit): `shorten_wal` does that from another process every few seconds. The ledger itself does it
@@ -18,14 +19,10 @@ at opening, at closing, and beside the line when nothing was committed for `idle
 from __future__ import annotations
 
 import os
-import queue
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from inspector.part import Batch, GateDecision, Verdict
 from inspector.store import schema
+from inspector.store.commits import Commits
 from inspector.store.entries import Entries
 from inspector.store.errors import (
     DuplicateVerdict,
@@ -43,19 +41,11 @@ from inspector.store.errors import (
 from inspector.store.keys import signing_key
 from inspector.store.records import BatchChange, Event, ImageRecord
 from inspector.store.resume import Past, State, lock_line, resume
-from inspector.store.rows import Rows
 from inspector.store.writer import Writer
 
-BIG_WAL = 4 << 20
-"""Bytes of WAL that are worth shortening in an idle second."""
-HUGE_WAL = 256 << 20
-"""Bytes of WAL at which the line shortens it though it is not idle: nobody else does, and the disk
-would fill. At 50 commits/s that is after four minutes."""
 SPARE = 50_000
 """So many more may wait than verdicts and gate decisions: a line whose disk is full goes on, and
 what happens meanwhile, a few records a minute, must not end it."""
-LOOK_COMMITS = 64
-"""The WAL's size is asked for once in so many commits."""
 
 
 class LineLedger:
@@ -83,20 +73,11 @@ class LineLedger:
         self._lock = lock
         self._entries = Entries(state)
         self._last: dict[str, int] = {}
-        self._waiting_keys: set[tuple[int, int]] = set()
-        self._backlog: deque[tuple[Rows, Future[int]]] = deque()
-        self._flushing = threading.Lock()
-        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._idle_s = idle_s
+        self._commits = Commits(data_dir / schema.LINE_FILE, writer, idle_s)
         self._max_waiting = max_waiting
         self._utc_ns = utc_ns
         self._monotonic_ns = monotonic_ns
         self._closed = False
-        self._commits = 0
-        self._path = data_dir / schema.LINE_FILE
-        self._shortening: threading.Thread | None = None
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._thread.start()
 
     @classmethod
     def open(
@@ -186,7 +167,7 @@ class LineLedger:
         if last is not None and sequence <= last:
             self._refuse_second(name, sequence)
         position = self._entries.verdict(verdict)
-        self._waiting_keys.add((self._entries.streams[name], sequence))
+        self._commits.undurable.add((self._entries.streams[name], sequence))
         if last is None or sequence > last:
             self._last[name] = sequence
         return position
@@ -248,22 +229,17 @@ class LineLedger:
                 raise StoreStalled(
                     f"{self.data_dir}: the disk has not answered within {timeout_s:g} s"
                 ) from None
-        future = self._hand_over()
-        self._flush()
-        return future.result()
+        return self._commits.now(self._entries.take(), self._entries.next)
 
     def commit_soon(self) -> Future[int]:
         """Like `commit`, in the ledger's thread: the future carries what `commit` returns or
         raises. Its callbacks run in that thread."""
-        future = self._hand_over()
-        self._wake.put(True)
-        return future
+        return self._commits.soon(self._entries.take(), self._entries.next)
 
     def checkpoint(self, timeout_s: float = 10.0) -> None:
         """Commits, and signs a checkpoint of all of it now."""
         self.commit(timeout_s)
-        with self._flushing:
-            self._writer.checkpoint()
+        self._commits.checkpoint()
 
     def close(self) -> None:
         """Commits what waits, signs a last checkpoint, lets go of the file.
@@ -273,16 +249,10 @@ class LineLedger:
         if self._closed:
             return
         self._closed = True
-        self._wake.put(False)
-        self._thread.join()
-        if self._shortening is not None:
-            self._shortening.join()
+        self._commits.end()
         try:
-            future = self._hand_over()
-            self._flush()
-            future.result()
-            with self._flushing:
-                self._writer.checkpoint()
+            self.commit()
+            self._commits.checkpoint()
         finally:
             self._past.close()  # first: the last to close, if it may write, removes the WAL
             self._writer.close()
@@ -352,61 +322,9 @@ class LineLedger:
 
     def _refuse_second(self, stream: str, sequence: int) -> None:
         position = self._entries.streams[stream]
-        # A key leaves `_waiting_keys` only after its commit, so one of the two has it.
-        known = (position, sequence) in self._waiting_keys
+        # A key leaves `undurable` only after its commit, so one of the two has it.
+        known = (position, sequence) in self._commits.undurable
         if known or self._past.has_verdict(position, sequence):
             raise DuplicateVerdict(
                 f"part {sequence} of stream {stream} has its verdict already; it never changes"
             )
-
-    def _hand_over(self) -> Future[int]:
-        future: Future[int] = Future()
-        self._backlog.append((self._entries.take(), future))
-        return future
-
-    def _flush(self) -> None:
-        with self._flushing:
-            futures = []
-            while self._backlog:
-                rows, future = self._backlog.popleft()
-                self._writer.take(rows)
-                if future.set_running_or_notify_cancel():
-                    futures.append(future)
-            try:
-                self._waiting_keys.difference_update(self._writer.write())
-            except Exception as error:  # whatever it is, nobody may wait for ever
-                for future in futures:
-                    future.set_exception(error)
-                return
-            for future in futures:
-                future.set_result(self._writer.size)
-        self._commits += 1
-        if self._commits % LOOK_COMMITS == 0 and self._writer.wal_bytes() > HUGE_WAL:
-            self._shorten()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                if not self._wake.get(timeout=self._idle_s):
-                    return
-                self._flush()
-            except queue.Empty:
-                self._idle()
-
-    def _idle(self) -> None:
-        # The first commit after a full disk may be long in coming: what waits is tried again here.
-        with self._flushing, suppress(StoreError):
-            self._waiting_keys.difference_update(self._writer.write())
-            self._writer.idle()
-        if self._writer.wal_bytes() > BIG_WAL:
-            self._shorten()
-
-    def _shorten(self) -> None:
-        # On a connection and in a thread of its own, so that no commit waits for it.
-        if self._shortening is None or not self._shortening.is_alive():
-            self._shortening = threading.Thread(target=self._move_pages, name="wal", daemon=True)
-            self._shortening.start()
-
-    def _move_pages(self) -> None:
-        with suppress(sqlite3.Error):  # tried again in the next idle second
-            schema.shorten_wal(self._path)

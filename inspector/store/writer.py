@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
@@ -30,6 +31,10 @@ from inspector.store.keys import key_id
 from inspector.store.merkle import EMPTY_ROOT, leaf_hash, tree_of
 from inspector.store.resume import State
 from inspector.store.rows import Rows, mark_of, write_rows
+
+STRETCH = 1000
+"""More records than this wait in stretches with a transaction each: what a full disk is tried with
+costs 10 ms of a processor then, however much waits for it."""
 
 
 class Writer:
@@ -67,28 +72,35 @@ class Writer:
         self._busy_s = busy_s
         self._utc_ns = utc_ns
         self._unsigned_since = time.monotonic()
-        self._rows = Rows()
+        self._stretches: deque[Rows] = deque()
         self._broken = False
         self._connection = schema.open_writer(self._path, busy_s=busy_s)
         self._desk: sqlite3.Connection | None = None
         self._copy()
 
     def take(self, rows: Rows) -> None:
-        """Rows for the next `write`, after all that wait already."""
-        if self._rows.records:
-            self._rows.extend(rows)
-        else:
-            self._rows = rows
+        """Rows for a `write`, after all that wait already."""
+        newest = self._stretches[-1] if self._stretches else None
+        if newest is not None and len(newest.records) + len(rows.records) <= STRETCH:
+            newest.extend(rows)
+        elif rows.records:
+            self._stretches.append(rows)
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything that was taken is not durable yet."""
+        return bool(self._stretches)
 
     def write(self) -> list[tuple[int, int]]:
-        """Commits what was taken; gives the (stream, sequence) of its verdicts.
+        """Commits the oldest stretch of what was taken; gives the (stream, sequence) of its
+        verdicts.
 
         Raises:
             StoreFull, StoreStalled, StoreError: it did not; everything taken still waits.
         """
-        rows = self._rows
-        if not rows.records:
+        if not self._stretches:
             return []
+        rows = self._stretches[0]
         tree = self._tree.copy()
         leaves = []
         for _, body in rows.records:
@@ -107,10 +119,11 @@ class Writer:
             raise self._failed(error) from error
         if not self._marks:
             self._unsigned_since = time.monotonic()
-        self._rows = Rows()
+        self._stretches.popleft()
         self._tree, self.size = tree, tree.size
         self._marks = marks
-        self.trouble = ""
+        if not self._stretches:
+            self.trouble = ""
         if signed is not None:
             self._signed(signed)
         return [(row[0], row[1]) for row in rows.index.get("verdict", ())]

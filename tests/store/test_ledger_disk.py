@@ -90,6 +90,44 @@ assert after.ok and after.verdicts == sequence, str(after)
 print("ok", acknowledged, sequence)
 """
 
+# A disk that has been full for so long that much waits, and parts that come all the while.
+WAITING = """
+import resource, sys, time
+from inspector.store import LineLedger, StoreFull, verify
+from inspector.store.bench import sample_gate, sample_verdict
+ledger = LineLedger.open(sys.argv[1], station="s1")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+sequence = 0
+def part():
+    global sequence
+    sequence += 1
+    verdict = sample_verdict(sequence)
+    ledger.add_verdict(verdict)
+    ledger.add_gate(sample_gate(verdict))
+    return ledger.commit_soon()
+refused = [part() for _ in range(4_000)]
+used, began = time.process_time(), time.monotonic()
+while time.monotonic() < began + 0.8:
+    refused.append(part())
+    time.sleep(0.02)
+share = (time.process_time() - used) / (time.monotonic() - began)
+assert isinstance(refused[0].exception(), StoreFull) and ledger.waiting > 8_000
+assert share < 0.2, f"{share:.2f} of a processor for a disk that takes nothing"
+assert isinstance(part().exception(1), StoreFull), "who asks is told"
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+part().result(5)
+assert ledger.waiting == 0 and not ledger.trouble
+def took():
+    began = time.monotonic()
+    part().result(5)
+    return time.monotonic() - began
+assert min(took() for _ in range(5)) < 0.05, "a disk that takes records is not left alone"
+ledger.close()
+after = verify(sys.argv[1])
+assert after.ok and after.verdicts == sequence, str(after)
+print("ok")
+"""
+
 # A disk that is slow or fails when told so through a file: the calls that SQLite makes to it.
 SLOW_DISK = """
 #define _GNU_SOURCE
@@ -188,6 +226,12 @@ def test_a_small_disk_that_runs_full_works_again_when_there_is_room(tmp_path: Pa
         pytest.skip("SMALL DISK NOT TESTED: this machine lets no ordinary user mount a tmpfs")
     done = _run(FILLER, str(tmp_path / "data"), "disk", before=mount)
     assert done.stdout.startswith("ok"), done.stdout + done.stderr
+
+
+def test_a_full_disk_costs_the_line_no_processor_however_much_waits(tmp_path: Path) -> None:
+    """Each part asks for its commit, and each try used to write all that waits."""
+    done = _run(WAITING, str(tmp_path))
+    assert done.stdout == "ok\n", done.stdout + done.stderr
 
 
 def test_a_disk_that_stalls_or_fails_costs_time_and_no_record(tmp_path: Path) -> None:

@@ -141,8 +141,8 @@ def test_the_wal_is_begun_anew_once_its_pages_are_moved(ledger: LineLedger) -> N
 def test_where_nobody_shortens_the_wal_the_ledger_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr(f"inspector.store.ledger.{bound}", 1)
-    monkeypatch.setattr("inspector.store.ledger.LOOK_COMMITS", 1)
+    monkeypatch.setattr(f"inspector.store.commits.{bound}", 1)
+    monkeypatch.setattr("inspector.store.commits.LOOK_COMMITS", 1)
     with LineLedger.open(tmp_path, station="s1", idle_s=0.02) as ledger:
         ledger.add_verdict(sample_verdict(0))
         ledger.commit()
