@@ -7,9 +7,10 @@ one assignment between two parts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 from typing import Protocol
 
 from inspector.part import Area, Batch, Finding, Mode, Outcome, Pixels, Severity
@@ -129,6 +130,12 @@ class Plan:
             if number >= first:
                 return planned
         return self._jobs[0][1]
+
+    def over(self, numbers: range) -> Iterator[tuple[range, Job]]:
+        """``numbers`` in a row, by the job of each stretch."""
+        edges = [first for first, _ in self._jobs if first in numbers[1:]]
+        for first, end in pairwise([numbers.start, *edges, numbers.stop]):
+            yield range(first, end), self.at(first)
 
     def mode(self, number: int, mode: Mode) -> Mode:
         """What part ``number`` is, at a line that is in ``mode``."""

@@ -232,7 +232,7 @@ class Line:
             self.alarms.happened(code, alarm.detail, key=alarm.kind)
         if update.lost:
             self.matching.lost(update.lost, at_ns)
-            runs.backfill(self, update.lost, "the PLC had forgotten its trigger before it was read")
+            runs.backfill(self, [update.lost], runs.FORGOTTEN)
         for seen in update.seen:
             self.matching.trigger(seen.number, seen.trigger_ns, seen.deadline_ns)
             self.counters.triggered(seen.trigger_ns)

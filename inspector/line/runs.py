@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from inspector.display import AlarmCode
@@ -17,16 +18,22 @@ from inspector.line.changeover import Plan
 from inspector.line.counters import Reconciler
 from inspector.line.gate import Gate
 from inspector.line.matching import Candidate, Matching
+from inspector.line.owed import Span
 from inspector.line.periods import Periods
 from inspector.line.restart import (
+    AWAY,
     BACKFILL,
+    MOST,
     Count,
     Gap,
     challenged,
     count_of,
     gap_before,
+    left_open,
     parts_of,
     rejected,
+    run_before,
+    split,
     undecided,
 )
 from inspector.line.tracking import Update
@@ -34,6 +41,9 @@ from inspector.line.verdicts import Verdicts, stream_of
 from inspector.part import Outcome, Part
 from inspector.registers import Action, GateReason, PlcStatus
 from inspector.store import LineLedger
+
+FORGOTTEN = "the PLC had forgotten its trigger before it was read"
+FELL = "the PLC's part counter fell back, and its run did not change"
 
 
 class Line(Protocol):
@@ -58,9 +68,6 @@ class Line(Protocol):
     ) -> None: ...
 
 
-FELL = "the PLC's part counter fell back, and its run did not change"
-
-
 def begin(line: Line, status: PlcStatus, update: Update, at_ns: int) -> None:
     """The part counter began anew, or this is the first word of the PLC.
 
@@ -78,6 +85,7 @@ def begin(line: Line, status: PlcStatus, update: Update, at_ns: int) -> None:
     else:
         known = count_of(line.ledger, stream_of(status.run))
     count = known.at(line.ledger, status.part_counter)
+    first_word = line.run is None
     line.run, line.fell = status.run, count.fell
     line.verdicts.count(status.run, count.stream)
     open_stream(line, count.stream, status.part_counter)
@@ -87,25 +95,27 @@ def begin(line: Line, status: PlcStatus, update: Update, at_ns: int) -> None:
     gap = gap_before(line.ledger, line.stream, status.part_counter)
     if update.fell is not None and count != known:
         more["first"] = first = status.part_counter - update.fell + 1
-        gap = Gap(range(first, status.part_counter + 1), update.fell, 0)
-    missing, unobserved = gap.numbers, gap.unobserved
-    unseen = 0 if gap.recorded else len(missing)
+        gap = Gap([range(first, status.part_counter + 1)], update.fell, 0)
+    unseen = 0 if gap.recorded else sum(map(len, gap.spans))
     job = line.plan.at(status.part_counter + 1 - unseen)
     line.periods.open(line.stream, status, job.batch.id, unseen, at_ns)
     if (barrier := line.plan.barrier) and barrier[0] > status.part_counter - unseen:
         line.periods.begin(line.plan.newest.batch.id, barrier[0], "batch", "line")
     line.ledger.add_event(
         "stream_opened", "line", stream=line.stream, authority="plc",
-        counter=status.part_counter, recorded_up_to=gap.recorded, unobserved=unobserved, **more,
+        counter=status.part_counter, recorded_up_to=gap.recorded,
+        unobserved=gap.unobserved, **more,
     )  # fmt: skip
     if silent := undecided(line.ledger, line.stream, gap.recorded):
         line.ledger.add_event("gate_unknown", "line", stream=line.stream, parts=silent)
-    if unobserved:
-        line.alarms.happened(AlarmCode.COUNT_MISMATCH, f"{unobserved} parts went by unobserved")
-    backfill(line, missing, FELL if count.fell else "it went by while the station was away")
+    if gap.unobserved:
+        line.alarms.happened(AlarmCode.COUNT_MISMATCH, f"{gap.unobserved} parts are not on record")
+    backfill(line, gap.spans, FELL if count.fell else AWAY)
+    if first_word and (before := run_before(line.ledger, line.stream)):
+        owe(line, before, left_open(line.ledger, before), AWAY)
     # What passed its inspection before stands somewhere now; nobody watched it.
     far_ns = time.monotonic_ns() + 1_000_000_000
-    standing = [n for n in update.refused if n not in set(missing)]
+    standing = [n for n in update.refused if not any(n in span for span in gap.spans)]
     for number, part_id in parts_of(line.ledger, line.stream, standing).items():
         line.verdicts.remember(line.stream, number, part_id)
     for number in standing:
@@ -134,13 +144,28 @@ def open_stream(line: Line, stream: str, counter: int) -> None:
     line.verdicts.forget_run()
 
 
-def backfill(line: Line, numbers: Sequence[int], why: str) -> None:
-    """An ``error`` for each of ``numbers``, whose parts nobody looked at."""
+def backfill(line: Line, spans: Sequence[range], why: str) -> None:
+    """An ``error`` for each number of ``spans``, whose parts nobody looked at, or nobody could
+    record: for the newest at once, for the others as ``watch.py`` comes to them."""
+    older, newest = split(spans, BACKFILL)
+    owe(line, line.stream, older, why)
     now_ns = time.monotonic_ns()
-    for number in numbers[-BACKFILL:]:
+    for number in chain.from_iterable(newest):
         part = line.new_part(number)
         part.deadline_ns = now_ns + 1_000_000_000
         line.conclude(Candidate(part, triggered=True), Outcome.ERROR, (why,))
-    if len(numbers) > BACKFILL:
-        span = {"first": numbers[0], "last": numbers[-1] - BACKFILL}
-        line.ledger.add_event("unobserved", "line", stream=line.stream, **span)
+
+
+def owe(line: Line, stream: str, spans: Sequence[range], why: str) -> None:
+    """An ``error`` for each number of ``spans`` as ``watch.py`` comes to them: none of them stands
+    before the gate any more."""
+    oldest, later = split(spans, MOST)
+    if oldest:
+        body = {"first": oldest[0].start, "last": oldest[-1].stop - 1}
+        parts = sum(map(len, oldest))
+        line.ledger.add_event("unobserved", "line", stream=stream, parts=parts, **body)
+    for span in later:
+        here = stream == line.stream
+        for numbers, planned in line.plan.over(span) if here else [(span, line.plan.newest)]:
+            mode = line.new_part(numbers.start).mode
+            line.verdicts.owed.add(Span(stream, numbers, planned, mode, why))

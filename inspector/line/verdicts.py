@@ -32,6 +32,7 @@ from inspector.line.gate import Gate, Told
 from inspector.line.matching import Candidate
 from inspector.line.modes import PERMITS
 from inspector.line.owed import Owed
+from inspector.line.restart import RUN
 from inspector.part import (
     Frame,
     GateAction,
@@ -81,7 +82,7 @@ class _Permit:
 
 def stream_of(run: int) -> str:
     """The name of the stream that a run of the PLC's part counter is."""
-    return f"plc-{run:08x}"
+    return f"{RUN}{run:08x}"
 
 
 class _Developed(Mapping[str, Pixels]):
@@ -137,7 +138,7 @@ class Verdicts:
         self._counts: deque[tuple[int, int, str]] = deque(maxlen=COUNTS)
         """Run, beginning (monotonic ns) and stream of the counts whose decisions may be told."""
         self.owed = Owed()
-        """Parts whose verdict the ledger could not take."""
+        """Parts whose verdict is not on record."""
         self._unrecorded = False
         """Verdicts were added that no commit was asked for yet, …"""
         self._permits: list[_Permit] = []
@@ -165,9 +166,10 @@ class Verdicts:
         part = candidate.part
         number, deadline_ns = part.sequence, part.deadline_ns
         goes = outcome in (Outcome.PASS, Outcome.NOT_INSPECTED) and part.mode in PERMITS
-        self._decided[part.stream, number] = (part.id, part.trigger_ns)
-        if len(self._decided) > REMEMBERED:
-            self._decided.popitem(last=False)
+        if run is not None:
+            self._decided[part.stream, number] = (part.id, part.trigger_ns)
+            if len(self._decided) > REMEMBERED:
+                self._decided.popitem(last=False)
         if run is not None and not goes:
             self._gate.decide(run, number, Action.REJECT, why, deadline_ns)
         verdict = self._verdict(candidate, planned, outcome, reasons)
@@ -180,7 +182,7 @@ class Verdicts:
             if run is not None and goes:
                 self._gate.decide(run, number, Action.REJECT, GateReason.STORE, deadline_ns)
             if isinstance(error, StoreFull) or (part.trigger_ns and isinstance(error, RecordError)):
-                self.owed.add(part.stream, number, error)
+                self.owed.refused(part, planned, error)
         else:
             self._counters.judged(outcome, part.mode, part.batch)
             self.committed_ns = verdict.times.verdict_ns

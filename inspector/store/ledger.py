@@ -299,13 +299,11 @@ class LineLedger:
                 self._last[stream] = known
         return known
 
-    def missing(
-        self, stream: str, up_to: int, limit: int = 1000, first: int | None = None
-    ) -> list[int]:
-        """The lowest numbers ≤ ``up_to`` without a durable verdict, from ``first`` on, or from the
-        lowest that has one: what a restart turns into ``error`` records (I1)."""
+    def missing(self, stream: str, up_to: int, first: int | None = None) -> list[range]:
+        """The numbers ≤ ``up_to`` without a durable verdict, from ``first`` on, or from the lowest
+        that has one: what a restart turns into ``error`` records (I1). Ranges, lowest first."""
         position = self._entries.streams.get(stream)
-        return [] if position is None else self._past.missing(position, up_to, limit, first)
+        return [] if position is None else self._past.missing(position, up_to, first)
 
     def unacknowledged(self, limit: int = 64) -> tuple[GateDecision, ...]:
         """The newest durable gate decisions that no gate has acknowledged, oldest first."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
+from plc_blocks import plc_status
 from ruamel.yaml import YAML
 
 from inspector.cameras.messages import (
@@ -26,15 +28,20 @@ from inspector.cameras.messages import (
 from inspector.cameras.outbox import Outbox
 from inspector.cameras.ring import RingWriter
 from inspector.config import load_station
+from inspector.line import runs
 from inspector.line.gate import Told
 from inspector.line.line import Line
-from inspector.line.owed import FULL
+from inspector.line.owed import FULL, Owed
 from inspector.line.process import open_line
+from inspector.line.restart import AWAY
+from inspector.line.tracking import Update
+from inspector.line.verdicts import stream_of
 from inspector.line.watch import look_around
 from inspector.part import Batch, Finding, Mode, Outcome, Pixels, Severity
 from inspector.recipe import Judgement
 from inspector.registers import Action, GateReason
 from inspector.store import History, verify
+from inspector.store.bench import sample_verdict
 from inspector.store.schema import LINE_FILE
 
 SLOTS = 4
@@ -225,6 +232,106 @@ def test_a_line_whose_disk_takes_nothing_goes_on_and_settles_what_it_owes(
     owed = [v for v in verdicts if v.reasons == (FULL,)]
     assert owed and all(v.outcome is Outcome.ERROR for v in owed)
     assert verify(tmp_path / "data").ok
+
+
+def test_each_part_that_is_not_on_record_gets_its_error_however_many_there_are(
+    line: Line, tmp_path: Path
+) -> None:
+    """A line that ends while its disk is full loses what waited, by the ten thousand (I1)."""
+    stream = stream_of(0xBEEF)
+    line.ledger.add_event("stream_opened", "line", stream=stream, authority="plc", counter=0)
+    for number in (1, 2, 4, 900):
+        line.ledger.add_verdict(sample_verdict(number, stream=stream))
+    line.ledger.commit()
+    runs.begin(line, plc_status(part_counter=3000), Update(new_run=True), time.monotonic_ns())
+    assert not {2999, 3000} & set(_numbers(line.verdicts.owed)), "the newest are not waited for"
+
+    said: set[str] = set()
+
+    def settled() -> bool:
+        look_around(line)
+        said.update(alarm.detail for alarm in line.alarms.standing())
+        return not line.verdicts.owed and not line.ledger.waiting
+
+    before, rounds = line.counters.verdicts, 0
+    while not settled():
+        line.hand_over()
+        assert line.counters.verdicts - before <= 200, "the line has parts of its own"
+        before, rounds = line.counters.verdicts, rounds + 1
+    assert rounds >= 8
+    assert {"2996 parts are not on record", "1796 parts have no verdict"} <= said
+    assert "parts have no verdict" not in str(line.alarms.standing()), "it is over"
+    with History(tmp_path / "data") as history:
+        recorded = {p.verdict.sequence: p.verdict for p in history.last(4000)}
+    assert sorted(recorded) == list(range(1, 3001))
+    late = [v for number, v in recorded.items() if number not in (1, 2, 4, 900)]
+    assert {(v.outcome, v.reasons) for v in late} == {(Outcome.ERROR, (AWAY,))}
+
+
+def _numbers(owed: Owed) -> Iterator[int]:
+    return (number for span in owed._spans for number in span.numbers)
+
+
+def test_what_a_run_of_the_plc_was_still_owed_is_settled_in_the_next(
+    line: Line, tmp_path: Path
+) -> None:
+    """Station and PLC were switched off before all was."""
+    stream = stream_of(0xF00D)
+    line.ledger.add_event("stream_opened", "line", stream=stream, authority="plc", counter=0)
+    for number in (1, 8):
+        line.ledger.add_verdict(sample_verdict(number, stream=stream))
+    line.ledger.commit()
+    for run in (0xBEEF, 0xBEE5):
+        runs.begin(line, plc_status(run=run), Update(new_run=True), time.monotonic_ns())
+        assert [span.numbers for span in line.verdicts.owed._spans] == [range(2, 8)], "once"
+    line.looked_ns = 0
+    look_around(line)
+    line.ledger.commit()
+    with History(tmp_path / "data") as history:
+        assert {p.verdict.sequence for p in history.last(50)} == set(range(1, 9))
+
+
+def test_a_counter_that_jumped_owes_no_more_than_can_have_gone_by(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "MOST", 5000)
+    stream = stream_of(0xBEEF)
+    line.ledger.add_verdict(sample_verdict(10, stream=stream))
+    line.ledger.add_event("stream_opened", "line", stream=stream, authority="plc", counter=0)
+    line.ledger.commit()
+    jumped = plc_status(part_counter=4_000_000_000)
+    runs.begin(line, jumped, Update(new_run=True), time.monotonic_ns())
+    assert line.verdicts.owed.parts == 5000
+    line.ledger.commit()
+    with History(line.ledger.data_dir) as history:
+        (event,) = history.events("unobserved", 10)
+    rest = 4_000_000_000 - 5000 - 1000
+    assert event.body == {"stream": stream, "first": 1, "last": rest, "parts": rest - 1}
+
+
+def test_a_refused_verdict_is_settled_in_the_stream_and_batch_of_its_part(
+    line: Line, recipe: Held, camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the disk was full for so long that another batch and another count have begun."""
+    recipe.may.set()
+    before = line.stream
+    with monkeypatch.context() as full:
+        full.setattr(line.ledger, "_max_waiting", 0)
+        camera.shoot()
+        turn(line, lambda: line.verdicts.owed)
+    job = line.plan.newest
+    line.plan.change(replace(job, batch=replace(job.batch, id="B-2")), 2)
+    runs.begin(line, plc_status(), Update(new_run=True), time.monotonic_ns())
+    line.looked_ns = 0
+    line.ledger.commit()
+    look_around(line)
+    line.ledger.commit()
+    assert line.stream != before and not line.verdicts.owed
+    with History(line.ledger.data_dir) as history:
+        (part,) = history.last(10)
+    verdict = part.verdict
+    assert (verdict.stream, verdict.sequence, verdict.batch) == (before, 1, "B-1")
+    assert verdict.reasons == (FULL,)
 
 
 def test_a_verdict_that_cannot_be_encoded_is_an_error_on_record(

@@ -33,20 +33,35 @@ def test_a_part_that_was_under_way_before_the_first_verdict_is_not_forgotten(
     """Parts 2 and 4 were decided before the kill, 1 and 3 were not; 1 is below all that has one."""
     record(ledger, 2, 4)
     gap = gap_before(ledger, STREAM, 5)
-    assert list(gap.numbers) == [1, 3, 5]
+    assert gap.spans == [range(1, 2), range(3, 4), range(5, 6)]
     assert gap.recorded == 4 and gap.unobserved == 3
 
 
 def test_a_stream_without_a_verdict_owes_one_to_every_part(ledger: LineLedger) -> None:
     ledger.commit()
     gap = gap_before(ledger, STREAM, 3)
-    assert list(gap.numbers) == [1, 2, 3]
+    assert gap.spans == [range(1, 4)]
     assert gap.recorded == 0 and gap.unobserved == 3
+
+
+def test_of_a_stream_that_was_opened_every_part_is_owed_however_many(ledger: LineLedger) -> None:
+    """Its disk was full from then on, and the process ended."""
+    ledger.commit()
+    gap = gap_before(ledger, STREAM, 7000)
+    assert gap.spans == [range(1, 7001)] and gap.unobserved == 7000
+
+
+def test_of_a_stream_that_was_never_seen_only_the_last_parts_can_have_been_its_own(
+    ledger: LineLedger,
+) -> None:
+    ledger.commit()
+    gap = gap_before(ledger, "plc-0000002b", 7000)
+    assert gap.spans == [range(6001, 7001)] and gap.unobserved == 7000
 
 
 def test_a_stream_that_is_whole_owes_nothing(ledger: LineLedger) -> None:
     record(ledger, 1, 2, 3)
-    assert list(gap_before(ledger, STREAM, 3).numbers) == []
+    assert gap_before(ledger, STREAM, 3).spans == []
 
 
 def test_a_verdict_whose_decision_is_not_on_record_is_undecided(ledger: LineLedger) -> None:

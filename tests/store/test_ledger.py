@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,16 @@ def test_what_was_committed_is_there_after_the_next_start(tmp_path: Path) -> Non
         assert ledger.last_sequence("plc-1") == 9
         assert ledger.last_sequence("plc-2") == 7
         assert ledger.last_sequence("plc-3") is None
-        assert ledger.missing("plc-1", up_to=11) == [3, 5, 6, 7, 8, 10, 11]
-        assert ledger.missing("plc-1", up_to=11, limit=2) == [3, 5]
+        assert ledger.missing("plc-1", up_to=11) == [
+            range(3, 4), range(5, 9), range(10, 12),
+        ]  # fmt: skip
+        assert ledger.missing("plc-1", up_to=11, first=6) == [range(6, 9), range(10, 12)]
         assert ledger.missing("plc-3", up_to=11) == []
     assert verify(tmp_path).ok
 
 
 @settings(deadline=None, max_examples=12)
-@given(there=st.sets(st.integers(1, 60), min_size=1), up_to=st.integers(0, 80))
+@given(there=st.sets(st.integers(1, 300), min_size=1), up_to=st.integers(0, 400))
 def test_missing_numbers_are_those_that_are_not_there(
     tmp_path_factory: pytest.TempPathFactory, there: set[int], up_to: int
 ) -> None:
@@ -58,8 +61,9 @@ def test_missing_numbers_are_those_that_are_not_there(
             ledger.add_verdict(sample_verdict(sequence))
         ledger.commit()
         expected = [n for n in range(min(there), up_to + 1) if n not in there]
-        assert ledger.missing("plc-1", up_to) == expected
-        assert ledger.missing("plc-1", up_to, limit=3) == expected[:3]
+        gaps = ledger.missing("plc-1", up_to)
+        assert [n for gap in gaps for n in gap] == expected
+        assert all(a.stop < b.start for a, b in pairwise(gaps)), "each gap is one range"
 
 
 def test_a_second_verdict_of_a_part_is_refused_by_name(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_the_line_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     archive(data, "erika", keep=1000)
     with LineLedger.open(data, station="s1") as ledger:
         assert (ledger.unacknowledged(1000), ledger.last_sequence(STREAM)) == (unheard, known)
-        assert ledger.missing(STREAM, PARTS + 2, 10, 1) == [PARTS + 1, PARTS + 2]
+        assert ledger.missing(STREAM, PARTS + 2, 1) == [range(PARTS + 1, PARTS + 3)]
         with pytest.raises(DuplicateVerdict):
             ledger.add_verdict(sample_verdict(5))
         with pytest.raises(StoreInUse):

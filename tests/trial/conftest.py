@@ -42,7 +42,6 @@ LENIENT = {
     "plc.timeout_ms": 1000,
 }
 """Stations whose subject is no stop rule and no time-out, on a machine that may be busy."""
-AWAY = "it went by while the station was away"
 
 
 @pytest.fixture(scope="session")

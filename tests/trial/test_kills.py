@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from inspector.line.restart import AWAY
 from inspector.part import GateAction, Outcome
 from inspector.trial import Plan, Trial, running
 
-AWAY = "it went by while the station was away"
 TRAVEL_NS = 1_000_000_000
 _ENTRY = struct.Struct("=QQQ")
 

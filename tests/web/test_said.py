@@ -44,8 +44,8 @@ SOURCES = [
     INSPECTOR / "recipe.py",
     *(INSPECTOR / "line" / f"{name}.py" for name in (
         "alarms", "atgate", "commands", "eye", "inputs", "line", "matching", "modbus", "modes",
-        "periods",
-        "plcgate", "refeed", "releasing", "runs", "tracking", "watch",
+        "owed", "periods",
+        "plcgate", "refeed", "releasing", "restart", "runs", "tracking", "watch",
     )),
     *(INSPECTOR / "cameras" / f"{name}.py" for name in (
         "devices", "features", "genicam", "inputs",
@@ -235,6 +235,21 @@ def test_a_sentence_that_is_put_together_is_translated_to_its_end(text: str) -> 
 
     assert CHINESE.search(spoken)
     assert re.findall(r"[A-Za-z]{2,}", rest) == [], spoken
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("d/line.db: no space left on the disk (SQLITE_FULL)",
+         "d/line.db：磁盘没有剩余空间（SQLITE_FULL）"),
+        ("d: 100000 records wait for the disk (d/line.db: no space left on the disk (SQLITE_FULL))",
+         "d：100000 条记录等待写入磁盘（d/line.db：磁盘没有剩余空间（SQLITE_FULL））"),
+        ("d/line.db: another process holds its write lock (SQLITE_BUSY)",
+         "d/line.db：另一个进程占用其写入锁（SQLITE_BUSY）"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_disk_is_said_with_its_file(text: str, spoken: str) -> None:
+    assert said("zh", text, {}) == spoken
 
 
 def test_places_of_a_row_are_those_of_its_sentence() -> None:
