@@ -73,7 +73,7 @@ while refused < 3 and sequence < 100_000:
         acknowledged = sequence
     except StoreFull as error:
         refused += 1
-        assert "no space" in str(error)
+        assert "no space" in str(error) and ledger.trouble == str(error), "one word for one thing"
 assert refused == 3 and acknowledged, (refused, acknowledged)
 assert ledger.last_sequence("plc-1") == sequence
 before = verify(data)
