@@ -32,6 +32,8 @@ from inspector.store import History, LineLedger, StoreError
 WAIT_S = 0.005
 RECENT = 4096
 """Serials kept in memory: those whose records may not be on the disk yet, and more."""
+SAID = 200
+"""Characters of a serial that an event or a reason carries: a code may hold thousands."""
 PRODUCED = frozenset({Mode.AUTO, Mode.BYPASS})
 """Modes that count as production."""
 
@@ -140,14 +142,14 @@ def judged(line: Line, candidate: Candidate) -> tuple[Outcome, tuple[str, ...]]:
         and _is_before_gate(line, before.stream, before.number)
         and before.number != part.sequence
     ):
-        detail = f"serial {serial} is on part {before.number} too"
+        detail = f"serial {serial[:SAID]} is on part {before.number} too"
         line.alarms.happened(AlarmCode.OTHER, detail)
         return Outcome.REJECT, (detail, *reasons)
     if known or (before is not None and before.counted):
         part.mode = Mode.REINSPECT
     elif known is None:
         line.ledger.add_event(
-            "refeed_unknown", "line", stream=part.stream, part=part.sequence, serial=serial
+            "refeed_unknown", "line", stream=part.stream, part=part.sequence, serial=serial[:SAID]
         )
     return outcome, reasons
 

@@ -104,6 +104,15 @@ def test_other_modes_stay_what_they_are(place: Place) -> None:
         assert place.judge(101, "S7", mode)[0] is mode
 
 
+def test_a_serial_of_any_length_ends_no_line(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record holds a megabyte, and a longer event ended the line's process."""
+    monkeypatch.setattr(place.line.serials, "known", lambda _: None)
+    candidate = Candidate(Part(STREAM, 101, 0, 0), triggered=True)
+    candidate.judgement = Judged("x" * (1 << 20))
+    assert refeed.judged(place.line, candidate)[0] is Outcome.PASS
+    place.ledger.commit()
+
+
 def test_a_disk_that_does_not_answer_costs_a_count_and_no_decision(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
