@@ -50,6 +50,8 @@ class AlarmCode(StrEnum):
     DISK_LOW = "disk_low"
     DISK_FULL = "disk_full"
     DISK_SLOW = "disk_slow"
+    UNRECORDED = "unrecorded"
+    """Nothing can be recorded, and the disk is not full."""
     CLOCK = "clock"
     MODEL = "model"
     RECIPE = "recipe"

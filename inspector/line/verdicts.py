@@ -308,7 +308,8 @@ class Verdicts:
 
     def _broken(self, why: str) -> None:
         self.store_ok = False
-        self._alarms.holds(AlarmCode.DISK_FULL, True, why)
+        code = AlarmCode.DISK_FULL if self._ledger.full else AlarmCode.UNRECORDED
+        self._alarms.holds(code, True, why)
 
     def _verdict(
         self, candidate: Candidate, planned: Job, outcome: Outcome, reasons: tuple[str, ...]

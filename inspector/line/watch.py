@@ -154,11 +154,12 @@ def look_around(line: Line) -> None:
 def _look_at_store(line: Line) -> None:
     store = line.station.store
     free_mb = free_bytes(line.ledger.data_dir) >> 20
-    full, trouble = free_mb < store.stop_mb, line.ledger.trouble
+    trouble = line.ledger.trouble
+    full = free_mb < store.stop_mb or line.ledger.full
     low = free_mb < store.reserve_mb and not full
     line.alarms.holds(AlarmCode.DISK_LOW, low, f"{free_mb} MB left", stops=False)
-    detail = trouble or f"{free_mb} MB left"
-    line.alarms.holds(AlarmCode.DISK_FULL, full or bool(trouble), detail)
+    line.alarms.holds(AlarmCode.DISK_FULL, full, trouble or f"{free_mb} MB left")
+    line.alarms.holds(AlarmCode.UNRECORDED, bool(trouble) and not full, trouble)
     line.verdicts.store_ok = not full and not trouble
 
 

@@ -282,6 +282,11 @@ class LineLedger:
         return self._writer.trouble
 
     @property
+    def full(self) -> bool:
+        """Whether that was for want of space."""
+        return self._writer.full
+
+    @property
     def wal_bytes(self) -> int:
         """How long line.db's write-ahead log is: it shows whether someone shortens it."""
         return self._writer.wal_bytes()

@@ -6,6 +6,7 @@ checkpoints, and their copy. Only `ledger` imports this; calls come one at a tim
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -54,6 +55,7 @@ class Writer:
     ) -> None:
         self.size = state.size
         self.trouble = ""
+        self.full = False
         self._data_dir = data_dir
         self._path = data_dir / schema.LINE_FILE
         self._wal = f"{self._path}-wal"
@@ -123,7 +125,7 @@ class Writer:
         self._tree, self.size = tree, tree.size
         self._marks = marks
         if not self._stretches:
-            self.trouble = ""
+            self.trouble, self.full = "", False
         if signed is not None:
             self._signed(signed)
         return [(row[0], row[1]) for row in rows.index.get("verdict", ())]
@@ -189,7 +191,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
         failed = self._why(name, error)
         self._broken = self._broken or not isinstance(failed, StoreStalled)
-        self.trouble = str(failed)
+        self.trouble, self.full = str(failed), isinstance(failed, StoreFull)
         return failed
 
     def _why(self, name: str, error: Exception) -> StoreError:
@@ -249,6 +251,7 @@ class Writer:
             self._owed_copies = []
         except OSError as error:  # the ledger has it; the copy is tried again with the next
             self.trouble = f"{self._data_dir}: checkpoint not copied: {error.strerror}"
+            self.full = error.errno == errno.ENOSPC
 
     def _desk_is_new(self) -> bool:
         """Whether the desk has records that no checkpoint signs; a line without any signs none."""

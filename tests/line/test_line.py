@@ -28,6 +28,7 @@ from inspector.cameras.messages import (
 from inspector.cameras.outbox import Outbox
 from inspector.cameras.ring import RingWriter
 from inspector.config import load_station
+from inspector.display import AlarmCode
 from inspector.line import runs
 from inspector.line.gate import Told
 from inspector.line.line import Line
@@ -216,6 +217,9 @@ def test_a_line_whose_disk_takes_nothing_goes_on_and_settles_what_it_owes(
         line.looked_ns = 0
         look_around(line)
         assert line.verdicts.owed, "as long as the disk takes none, none is settled"
+        said = {alarm.code for alarm in line.alarms.standing()}
+        assert AlarmCode.UNRECORDED in said, "somebody holds the file's lock"
+        assert AlarmCode.DISK_FULL not in said, "who is sent to make room would find enough"
         other.execute("ROLLBACK")
     monkeypatch.undo()  # as on a station, where far more may wait than is settled at once
 

@@ -171,6 +171,7 @@ def test_a_lock_that_another_process_holds_is_a_stall_and_nothing_is_lost(tmp_pa
             with pytest.raises(StoreStalled, match="another process holds"):
                 ledger.commit()
             assert ledger.waiting > 0 and "SQLITE_BUSY" in ledger.trouble
+            assert not ledger.full
             holder.communicate()
         ledger.commit()
         assert ledger.waiting == 0 and ledger.trouble == ""

@@ -112,11 +112,12 @@ while time.monotonic() < began + 0.8:
     time.sleep(0.02)
 share = (time.process_time() - used) / (time.monotonic() - began)
 assert isinstance(refused[0].exception(), StoreFull) and ledger.waiting > 8_000
+assert ledger.full
 assert share < 0.2, f"{share:.2f} of a processor for a disk that takes nothing"
 assert isinstance(part().exception(1), StoreFull), "who asks is told"
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 part().result(5)
-assert ledger.waiting == 0 and not ledger.trouble
+assert ledger.waiting == 0 and not ledger.trouble and not ledger.full
 def took():
     began = time.monotonic()
     part().result(5)
