@@ -126,6 +126,7 @@ def test_a_picture_of_the_list_changes_over_and_a_batch_is_ended(
     press(page, "#do-change", ".recipes .tile:has-text('coded-juice')")
     page.locator("dialog input[name=id]").fill("J300")
     press(page, "dialog footer .main")
+    page.wait_for_selector("dialog h2:text-is('Line clearance · J300')")
     page.wait_for_selector("#batch:text-is('J300')")
     page.wait_for_selector("#recipe:has-text('coded-juice@')")
     page.keyboard.press("Escape")
@@ -162,6 +163,36 @@ def test_a_call_for_help_stands_on_every_screen_until_somebody_has_come(
     assert station.did("qin", "help")[0]["action"] == "come"
 
 
+def test_who_shuts_a_change_over_before_it_is_answered_is_not_interrupted(
+    station: Station, screen: Callable[..., Any]
+) -> None:
+    page = screen("anna")
+    page.evaluate("""() => {
+        const really = window.fetch;
+        window.fetch = async (path, ...how) => {
+            const answer = await really(path, ...how);
+            if (path.endsWith("/batches/change")) {
+                document.body.dataset.held = "";
+                await new Promise((go) => (window.answer = go));
+            }
+            return answer;
+        };
+    }""")
+    station.plan("L500", "4713", 100)
+    page.keyboard.type("4713")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog input[name=id]")
+    press(page, "dialog footer .main")
+    page.wait_for_selector("#batch:text-is('L500')")
+    page.wait_for_selector("body[data-held]")
+    page.keyboard.press("Escape")
+    press(page, "#do-help")
+    page.evaluate("() => window.answer()")
+    page.wait_for_timeout(200)
+    assert page.locator("dialog").count() == 1
+    page.keyboard.press("Escape")
+
+
 def test_a_part_that_passed_is_rejected_by_hand(
     station: Station, screen: Callable[..., Any]
 ) -> None:
@@ -171,6 +202,7 @@ def test_a_part_that_passed_is_rejected_by_hand(
     press(page, "#rejects li[data-outcome=pass] button")
     number = page.locator("dialog h2").inner_text().split()[1]
     assert page.locator(".findings li").count() >= 1
+    page.wait_for_selector(".whole[width]")  # drawn once it has come
     assert page.evaluate("document.querySelector('.whole').width") > 400
     press(page, "dialog .danger")
     page.wait_for_selector(f"dialog .note:has-text('{number}')")

@@ -2,7 +2,7 @@
 
 import { act, ask, byId, does, icon, leave, make, number, person, put, word } from "./frame.js";
 import { because, asPerson, button, note, open, said, signIn, signature } from "./dialog.js";
-import { desk, status, watch } from "./status.js";
+import { desk, runs, status, watch } from "./status.js";
 import { checks } from "./checks.js";
 
 const SCAN_MS = 80; // A key of a scanner, on the average; fingers are slower.
@@ -167,7 +167,15 @@ function sure(order) {
     if (!form.reportValidity()) return;
     const printed = Object.fromEntries([["lot", lot.input.value], ["date", date.input.value]].filter(([, text]) => text));
     asPerson("change_over", async () => {
-      await act("/batches/change", { ...order, id: id.input.value.trim(), product: product.input.value, texts: { ...order.texts, ...printed } });
+      const batch = id.input.value.trim();
+      send.disabled = true;
+      try {
+        await act("/batches/change", { ...order, id: batch, product: product.input.value, texts: { ...order.texts, ...printed } });
+        await runs(batch);
+      } finally {
+        send.disabled = false;
+      }
+      if (!sheet.dialog.open) return; // Shut meanwhile: nothing comes between the person and what is done now.
       sheet.close();
       if (status?.needs?.length) checks();
     }, line);

@@ -16,6 +16,21 @@ export function watch(watcher) {
   watchers.push(watcher);
 }
 
+// Until the heartbeat names `batch`, or `ms` have passed: an answer may come before it.
+export function runs(batch, ms = 3000) {
+  return new Promise((done) => {
+    const look = () => status?.batch === batch && end();
+    const end = () => {
+      clearTimeout(late);
+      if (watchers.includes(look)) watchers.splice(watchers.indexOf(look), 1);
+      done();
+    };
+    const late = setTimeout(end, ms);
+    watchers.push(look);
+    look();
+  });
+}
+
 export function showStatus(now) {
   status = now;
   if (!status) return;
@@ -24,14 +39,14 @@ export function showStatus(now) {
   progress();
   station();
   alarms();
-  for (const watcher of watchers) watcher();
+  for (const watcher of [...watchers]) watcher();
 }
 
 export function showDesk(now) {
   desk = now;
   if (status) progress();
   help();
-  for (const watcher of watchers) watcher();
+  for (const watcher of [...watchers]) watcher();
 }
 
 function facts() {
