@@ -193,6 +193,31 @@ def test_who_shuts_a_change_over_before_it_is_answered_is_not_interrupted(
     page.keyboard.press("Escape")
 
 
+def test_what_is_refused_after_its_sheet_was_shut_is_told_all_the_same(
+    screen: Callable[..., Any],
+) -> None:
+    """It was written into the sheet that nobody saw any more."""
+    page = screen("anna")
+    page.evaluate("""() => {
+        const really = window.fetch;
+        window.fetch = async (path, ...how) => {
+            if (!path.endsWith("/batches/end")) return really(path, ...how);
+            document.body.dataset.held = "";
+            await new Promise((go) => (window.answer = go));
+            throw new TypeError("the network is gone");
+        };
+    }""")
+    press(page, "#do-start")
+    press(page, "dialog footer .button:not(.main)")
+    press(page, "dialog footer .danger")
+    page.wait_for_selector("body[data-held]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    page.evaluate("() => window.answer()")
+    page.wait_for_selector("dialog .note.bad:has-text('station')")
+    page.keyboard.press("Escape")
+
+
 def test_a_part_that_passed_is_rejected_by_hand(
     station: Station, screen: Callable[..., Any]
 ) -> None:

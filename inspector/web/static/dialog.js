@@ -50,7 +50,7 @@ export async function asPerson(action, what, line = null) {
     await what();
     return true;
   } catch (failed) {
-    if (line) said(line, because(failed), "fault");
+    if (line?.isConnected) said(line, because(failed), "fault"); // Else its sheet was shut meanwhile.
     else tell(because(failed));
     return false;
   }
