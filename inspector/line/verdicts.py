@@ -53,6 +53,7 @@ log = structlog.get_logger()
 SOFTWARE = f"inspector {__version__}"
 REMEMBERED = 4096
 COUNTS = 4
+"""Decisions about parts of so many counts of the PLC may still be told."""
 LIGHT_FAULT = "light_fault"
 """Label of the finding that the illumination tool makes."""
 GATE_ACTION = {

@@ -1,7 +1,7 @@
 """When the line's ledger writes: at once in the caller's thread, or soon in one of its own.
 
 Enters: rows in their order, as they are handed over. Leaves: futures that tell when they are
-durable, a WAL that stays short. Only `ledger` imports this; `writer` does the writing.
+durable, a WAL that stays short. Only `ledger` has one; `writer` does the writing.
 
 A disk that took nothing is left alone for `REST_S`, however often it is asked for: each verdict of
 a line asks, what waits grows, and to try it all again at once would cost the line a processor.

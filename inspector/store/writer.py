@@ -1,7 +1,7 @@
 """The transaction of the line's ledger: rows in, one durable commit out, checkpoints in between.
 
 Enters: `rows.Rows` in their order. Leaves: line.db with its chain, its indexes and its signed
-checkpoints, and their copy. Only `ledger` imports this; calls come one at a time.
+checkpoints, and their copy. `ledger` makes one and `commits` calls it, one call at a time.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -57,37 +56,43 @@ class LineEnd:
                 self.events.append(message)
 
 
-@pytest.fixture
-def run_camera(tmp_path: Path) -> Iterator[Callable[..., LineEnd]]:
+class Cameras:
     """Starts camera processes from YAML lines and gives the line's end of them, connected."""
-    children: list[subprocess.Popen[bytes]] = []
-    receivers: list[FrameReceiver] = []
 
-    def start(*cameras: str, wait: bool = True) -> LineEnd:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.children: list[subprocess.Popen[bytes]] = []
+        self.receivers: list[FrameReceiver] = []
+
+    def __call__(self, *cameras: str, wait: bool = True) -> LineEnd:
         names = [camera.split("name: ")[1].split(",")[0] for camera in cameras]
-        station = tmp_path / "station.yaml"
+        station = self.folder / "station.yaml"
         listed = "".join(f"  - {{{camera}}}\n" for camera in cameras)
         station.write_text(
             f"station: T\nrecipes: [r.yaml]\nbatch: {{id: B}}\ncameras:\n{listed}", "utf-8"
         )
-        receivers.append(FrameReceiver(frames_endpoint(tmp_path), names))
+        self.receivers.append(FrameReceiver(frames_endpoint(self.folder), names))
         for name in names:
-            command = [sys.executable, "-m", "inspector.cameras.process", station, tmp_path, name]
-            children.append(subprocess.Popen(command))
-        line = LineEnd(receivers[-1])
+            words = ["-m", "inspector.cameras.process", station, self.folder, name]
+            command = [sys.executable, *words]
+            self.children.append(subprocess.Popen(command))
+        line = LineEnd(self.receivers[-1])
         for _ in names if wait else ():
             line.event(EventKind.CONNECTED, 15)
         return line
 
-    start.children = children  # type: ignore[attr-defined]
-    yield start
-    for child in children:
+
+@pytest.fixture
+def run_camera(tmp_path: Path) -> Iterator[Cameras]:
+    cameras = Cameras(tmp_path)
+    yield cameras
+    for child in cameras.children:
         child.terminate()
     try:
-        ends: list[Any] = [child.wait(5) for child in children]
+        ends = [child.wait(5) for child in cameras.children]
     finally:
-        for child in children:
+        for child in cameras.children:
             child.kill()
-        for receiver in receivers:
+        for receiver in cameras.receivers:
             receiver.close()
     assert set(ends) <= {0, -9}, "a camera process must end in order"

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from inspector.virtual.wire import Fault, Wire
 
 SIDE = "name: side, serial: V001"
 CODE = "name: code, user_id: code"
-Start = Callable[..., Any]
+Start = Any
 
 
 def test_each_edge_becomes_one_frame_of_each_camera(run_camera: Start, camera_bench: Any) -> None:
@@ -178,8 +177,8 @@ def test_a_killed_camera_process_leaves_nothing_that_stops_the_next_one(
     camera_bench.wire.pulse(1)
     held = line.picture()
     pixels = held.copy()
-    os.kill(run_camera.children[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
-    run_camera.children[0].wait()  # type: ignore[attr-defined]
+    os.kill(run_camera.children[0].pid, signal.SIGKILL)
+    run_camera.children[0].wait()
     line.receiver.close()
     again = run_camera(CODE)
     camera_bench.wire.pulse(2)
@@ -192,7 +191,7 @@ def test_an_idle_camera_ends_though_a_foreign_thread_was_given_the_signal(
 ) -> None:
     """The kernel may hand a process's signal to any thread; a thread of numpy's runs no Python."""
     run_camera(SIDE)
-    (child,) = run_camera.children  # type: ignore[attr-defined]
+    (child,) = run_camera.children
     threads = [int(task.name) for task in Path(f"/proc/{child.pid}/task").iterdir()]
     foreign = next(thread for thread in threads if thread != child.pid)
     assert ctypes.CDLL(None, use_errno=True).tgkill(child.pid, foreign, signal.SIGTERM) == 0
@@ -210,7 +209,7 @@ def test_a_camera_that_is_not_there_is_told_once_and_looked_for(
     )
     with pytest.raises(AssertionError, match="nothing came"):
         line.next(0.7)
-    assert run_camera.children[0].poll() is None  # type: ignore[attr-defined]
+    assert run_camera.children[0].poll() is None
 
 
 def test_a_software_trigger_of_the_line_is_a_frame(run_camera: Start, camera_bench: Any) -> None:
