@@ -65,6 +65,10 @@ class Orders:
         """Whether an order waits and there is a slot for it."""
         return bool(self._waiting) and len(self._sent) < DECISIONS
 
+    def urgent(self, by_ns: int) -> bool:
+        """Whether an order that waits takes a permit back, or must be at the gate by ``by_ns``."""
+        return any(o.action is Action.REVOKE or o.deadline_ns < by_ns for o in self._waiting)
+
     def join(self, status: PlcStatus) -> None:
         """Begin, or begin again, with a PLC whose state has just been read."""
         ahead = _decisions(self._acknowledged, status.acknowledged)

@@ -17,6 +17,7 @@ from inspector.config import Plc
 from inspector.line.gate import HUNG_NS, NEVER_NS, GateEvent, Link, Seen
 from inspector.line.modbus import LinkLost, Master, SlaveRefused
 from inspector.line.orders import Order, Orders
+from inspector.pace import Pace
 from inspector.registers import (
     LAYOUT,
     PLC_BLOCK,
@@ -32,13 +33,19 @@ from inspector.registers import (
 RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 STAND_IN_NS = 40_000_000
 """A loop that has not taken for this long does something slow: the keeper takes in its place."""
+PACE_NS, BURST = 8_000_000, 3
+"""Exchanges: a part at 60/s has two, each at once; what is faster shares them. At 400 parts/s that
+is 0.3 of one a part instead of 1.2, and 0.3 CPU-ms less in the station and 0.2 in the PLC."""
+URGENT_NS = 20_000_000
+"""A decision that must be at the gate within this time does not wait for others."""
 
 
 class PlcGate:
     """The gate behind a PLC: whole blocks are exchanged, one at a time.
 
-    An exchange happens for every decision, for every ``hurry``, and every ``poll_ms``. A lost one
-    is repaired by the next, because the ring still holds what was not acknowledged.
+    An exchange happens for every decision, for every ``hurry``, and every ``poll_ms``; of many in
+    a row each takes along what came in ``PACE_NS``. A lost one is repaired by the next, because the
+    ring still holds what was not acknowledged.
 
     Whoever has something to say sends it, from his own thread: waking another to do it costs more
     than the exchange. A permit leaves from the thread that learnt of the commit, the answers are
@@ -72,6 +79,7 @@ class PlcGate:
         self._asked_ready = False
         """Whether that request says that the station is ready."""
         self._due_ns = 0
+        self._pace = Pace(min(PACE_NS, self._poll_ns), BURST)
         self._failures = 0
         self._heartbeat = 0
         self._orders = Orders(lambda told: self._events.append(told))
@@ -220,6 +228,10 @@ class PlcGate:
                 self._hear(raw)
             now_ns = time.monotonic_ns()
             if self._orders.sendable or now_ns >= self._due_ns:
+                wait_ns = self._pace.wait_ns(now_ns)
+                if wait_ns > 0 and not self._orders.urgent(now_ns + URGENT_NS):
+                    self._due_ns = now_ns + wait_ns
+                    return
                 self._ask(now_ns)
                 self._listen(wakes)
         except (LinkLost, SlaveRefused) as error:
@@ -239,6 +251,7 @@ class PlcGate:
         self._master.ask(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
         self._asking = True
         self._due_ns = now_ns + self._poll_ns
+        self._pace.spend(now_ns)
 
     def _hear(self, raw: bytes) -> None:
         status = PlcStatus.unpack(raw, self._last)

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
+from inspector.pace import Pace
 from inspector.store import schema
 from inspector.store.errors import StoreError
 from inspector.store.rows import Rows
@@ -34,6 +35,12 @@ REST_S = 0.1
 """What is asked for in the moment in which there is room again waits so much longer at most: a
 tenth of the time between eye and gate. Asked 50 times a second with 100,000 records waiting, a full
 disk costs 6 % of a processor so; tried whole and at once it cost 83 %."""
+
+
+PACE_NS, BURST = 12_000_000, 2
+"""Commits in our thread: a line at up to 80 parts/s has one for each part, at once; what is faster
+shares them, and waits 12 ms at most. At 400 parts/s that is 0.13 CPU-ms a part instead of 0.3, and
+fewer decisions go to the PLC one by one."""
 
 
 class Commits:
@@ -53,6 +60,7 @@ class Commits:
         self._commits = 0
         self._shortening: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._pace = Pace(PACE_NS, BURST)
         self._thread.start()
 
     def now(self, rows: Rows, end: int) -> int:
@@ -122,6 +130,12 @@ class Commits:
             except queue.Empty:
                 self._idle()
                 continue
+            if not (self._backlog or self._writer.waits):
+                continue  # went with the one before
+            early_ns = self._pace.wait_ns(time.monotonic_ns())
+            if early_ns > 0:
+                time.sleep(early_ns / 1e9)
+            self._pace.spend(time.monotonic_ns())
             while not self._flush():
                 if not self._rest():
                     return

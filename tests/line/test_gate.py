@@ -14,6 +14,7 @@ from inspector.config import Plc as PlcConfig
 from inspector.line import plcgate
 from inspector.line.gate import NEVER_NS, Gate, GateEvent, Link, Seen, Told
 from inspector.line.plcgate import PlcGate
+from inspector.pace import Pace
 from inspector.registers import U32, Action, GateReason, StationBit
 
 PERMIT, REJECT, REVOKE = Action.PERMIT, Action.REJECT, Action.REVOKE
@@ -102,6 +103,35 @@ def test_a_thousand_decisions_go_through_a_ring_of_sixteen_in_their_order(plc, d
     assert [d.part for d in plc.obeyed] == list(range(1, 1001))
     assert [d.sequence for d in plc.obeyed] == list(range(1, 1001))
     assert plc.permits() == {part for part in range(1, 1001) if part % 3}
+
+
+def test_decisions_in_quick_succession_share_exchanges(plc, desk) -> None:
+    before, began_ns = desk.gate.exchanges, time.monotonic_ns()
+    for part in range(1, 101):
+        desk.decide(part)
+        desk.told()
+        time.sleep(0.001)
+    until(lambda: len(desk.told()) == 100)
+    paced = (time.monotonic_ns() - began_ns) / plcgate.PACE_NS
+    assert desk.gate.exchanges - before <= paced + plcgate.BURST + 1
+    assert [d.part for d in plc.obeyed] == list(range(1, 101))
+
+
+def test_what_must_be_at_the_gate_soon_waits_for_no_pace(plc, desk, monkeypatch) -> None:
+    """(I1, I3) Nor does what takes a permit back."""
+    monkeypatch.setattr(plcgate, "URGENT_NS", 10_000_000_000)
+    desk.gate._pace = Pace(10**15, burst=1)
+    desk.gate._pace.spend(time.monotonic_ns())
+    desk.decide(1, in_s=60)
+    for _ in range(20):
+        desk.told()
+        time.sleep(0.005)
+    assert plc.permits() == set()
+    desk.decide(2, in_s=5)
+    until(lambda: plc.permits() == {1, 2})
+    until(lambda: len(desk.told()) == 2)
+    desk.gate.refuse(0xBEEF, [1], GateReason.TRACKING)
+    until(lambda: plc.permits() == {2})
 
 
 def test_a_decision_without_acknowledgement_is_given_up_after_its_deadline(plc, desk) -> None:

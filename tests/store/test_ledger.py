@@ -26,6 +26,7 @@ from inspector.store import (
     StoreFull,
     StoreInUse,
     StoreStalled,
+    commits,
     verify,
 )
 from inspector.store.bench import sample_gate, sample_verdict
@@ -140,6 +141,20 @@ def test_commits_that_are_asked_for_at_once_go_together(ledger: LineLedger) -> N
     assert sizes == sorted(sizes)
     assert ledger.size == sizes[-1] and ledger.waiting == 0
     assert len(set(sizes)) < 200
+
+
+def test_the_commits_of_a_fast_line_keep_a_pace(ledger: LineLedger) -> None:
+    began_ns = time.monotonic_ns()
+    futures = []
+    for sequence in range(100):
+        ledger.add_verdict(sample_verdict(sequence))
+        futures.append(ledger.commit_soon())
+        time.sleep(0.001)
+    sizes = {future.result(4) for future in futures}
+    paced = (time.monotonic_ns() - began_ns) / commits.PACE_NS
+    assert len(sizes) <= paced + commits.BURST + 1
+    ledger.add_verdict(sample_verdict(100))
+    assert ledger.commit_soon().result(4) > max(sizes)
 
 
 def test_a_cancelled_future_is_still_a_commit(ledger: LineLedger) -> None:
