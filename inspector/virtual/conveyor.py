@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import takewhile
 
 from inspector.virtual.machine import Machine
 
@@ -120,6 +121,8 @@ class Conveyor:
         """Belt coordinates at which something happens, sorted: (mm, 0 leading or 1 trailing,
         item, point). Everything before ``_at`` has been crossed."""
         self._at = 0
+        self._next_crossing_ns: int | None = None
+        """Reckoned when it is asked for; None when edges or movement have changed since."""
         self._blocking = dict.fromkeys(BEAMS, 0)
         self._segment = _Segment(start_ns, NEVER, 0.0, 0.0, 0.0)
         self._plan: deque[tuple[float, float, float]] = deque()
@@ -192,6 +195,7 @@ class Conveyor:
         self._next_id += 1
         self.items[item.id] = item
         here = self.mm()
+        self._next_crossing_ns = None
         for edge in self._edges_of(item):
             insort(self._edges, edge)
             if edge[0] <= here:
@@ -201,6 +205,7 @@ class Conveyor:
 
     def remove(self, item: Item) -> None:
         """Takes an item off the belt by hand."""
+        self._next_crossing_ns = None
         for edge in self._edges_of(item):
             index = bisect_right(self._edges, edge) - 1
             del self._edges[index]
@@ -214,6 +219,19 @@ class Conveyor:
         at = self.mm() - x_mm
         item = min(self.items.values(), key=lambda i: abs(at - i.lead_mm), default=None)
         return item if item and abs(at - item.lead_mm) < within_mm else None
+
+    def at_eye(self, within_mm: float) -> Item | None:
+        """The item whose leading edge is nearest to the trigger eye, if it is within
+        ``within_mm``: what `nearest` says, found without a look at the whole belt."""
+        here, found, off = self.mm(), None, within_mm
+        for indices in (range(self._at, len(self._edges)), range(self._at - 1, -1, -1)):
+            for index in indices:
+                mm, trailing, item, point = self._edges[index]
+                if abs(mm - here) >= off:
+                    break
+                if point is Point.EYE and not trailing:
+                    found, off = self.items[item], abs(mm - here)
+        return found
 
     def x(self, item: Item) -> float:
         """Where the item's leading edge is, in mm from the trigger eye."""
@@ -249,9 +267,9 @@ class Conveyor:
     def retire(self) -> None:
         """Forgets items that have left both lanes."""
         limit = self.machine.gate_mm + self.machine.confirm_mm + 2 * self.machine.item_mm
-        gone = [i for i in self.items.values() if i.passed is not None and self.x(i) > limit]
-        for item in gone:
-            self.remove(item)
+        for item in list(takewhile(lambda i: i.passed is not None, self.items.values())):
+            if self.x(item) > limit:
+                self.remove(item)
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -263,6 +281,7 @@ class Conveyor:
 
     def _advance_plan(self) -> None:
         here, now = self._segment.mm_at(self._segment.end_ns), self._segment.end_ns
+        self._next_crossing_ns = None
         while self._plan:
             seconds, speed, accel = self._plan.popleft()
             if seconds > 0:
@@ -277,6 +296,11 @@ class Conveyor:
         return segment.speed or segment.accel
 
     def _crossing_ns(self) -> int:
+        if self._next_crossing_ns is None:
+            self._next_crossing_ns = self._find_crossing_ns()
+        return self._next_crossing_ns
+
+    def _find_crossing_ns(self) -> int:
         direction = self._direction()
         if direction > 0 and self._at < len(self._edges):
             return self._segment.reaches(self._edges[self._at][0])
@@ -288,6 +312,7 @@ class Conveyor:
         forward = self._direction() > 0
         edge = self._edges[self._at if forward else self._at - 1]
         self._at += 1 if forward else -1
+        self._next_crossing_ns = None
         changed = self._pass(edge, forward)
         mm, trailing, item_id, point = edge
         item = self.items[item_id]

@@ -158,9 +158,14 @@ class Plc:
         if not blocked or not self._is_new("gate", encoder):
             return
         place = self.machine.gate_mm - self.machine.gate_eye_mm
-        expected = [p for p in self._register if not p.lost and p.latched is None]
-        near = min(expected, key=lambda p: abs(self._mm(encoder, p.encoder) - place), default=None)
-        if near and abs(self._mm(encoder, near.encoder) - place) <= self.program.tolerance_mm:
+        near, off = None, self.program.tolerance_mm
+        for part in self._register:
+            ahead = self._mm(encoder, part.encoder) - place
+            if ahead < -off:
+                break  # the rest stands farther back
+            if abs(ahead) <= off and not part.lost and part.latched is None:
+                near, off = part, abs(ahead)
+        if near:
             near.seen = True
             # From here on the gate's eye is the better witness of its place.
             near.encoder = encoder - round(place / self.machine.mm_per_count) & U32

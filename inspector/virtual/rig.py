@@ -306,7 +306,7 @@ class Rig:
         on = self._on
         encoder = self.belt.encoder()
         if self.turn is not None:
-            item = self.belt.nearest(0.0, self.feed.pitch_mm / 2)
+            item = self.belt.at_eye(self.feed.pitch_mm / 2)
             self.turn(now_ns, encoder, item.film if item else None)
         out = self.plc.scan(
             now_ns,

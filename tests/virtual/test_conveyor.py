@@ -431,3 +431,24 @@ def test_cameras_hear_the_encoder_every_cycle_with_its_faults_and_what_lies_at_t
     seen = [film for film, _ in groupby(film for _, _, film in turns)]
     assert seen[0] is None, "before the first part the belt is empty"
     assert seen[1:5] == [0, 1, 0, 1]
+
+
+def test_what_is_remembered_of_the_belt_is_what_a_look_at_all_of_it_says() -> None:
+    line = Line(ALTERNATING, count=300, pitch=25.0, seed=5)
+    belt, dice = line.rig.belt, random.Random(7)
+    for _ in range(250):
+        match dice.randrange(12):
+            case 0:
+                line.do("stop", ms=20)
+            case 1:
+                line.do("reverse", mm=dice.uniform(1, 40))
+            case 2:
+                line.do("insert", mm=dice.uniform(-60, 320))
+            case 3:
+                line.do("remove", mm=dice.uniform(-60, 320))
+        line.play(dice.uniform(0.002, 0.03))
+        within = dice.choice((3.0, 12.5, 100.0))
+        assert belt.at_eye(within) is belt.nearest(0.0, within)
+        assert belt._crossing_ns() == belt._find_crossing_ns()
+    line.play(5.0)
+    assert len(belt.items) < 40, "those that have left are forgotten"
