@@ -28,7 +28,7 @@ from inspector.line.alarms import Alarms, Stop
 from inspector.line.changeover import Job
 from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters
-from inspector.line.gate import Gate, Told
+from inspector.line.gate import NEVER_NS, Gate, Told
 from inspector.line.matching import Candidate
 from inspector.line.modes import PERMITS
 from inspector.line.owed import Owed
@@ -79,6 +79,7 @@ class _Permit:
     part_id: PartId
     why: GateReason
     verdict_ns: int
+    deadline_ns: int
 
 
 def stream_of(run: int) -> str:
@@ -190,7 +191,7 @@ class Verdicts:
             if run is not None and goes:
                 # By id, not by number: the PLC may count anew while the disk still writes.
                 self._uncommitted[part.id] = _Unrecorded(run, number, deadline_ns)
-                self._permits.append(_Permit(part.id, why, verdict.times.verdict_ns))
+                self._permits.append(_Permit(part.id, why, verdict.times.verdict_ns, deadline_ns))
             self._unrecorded = True
         if part.trigger_ns:  # a part that went by while nobody watched is no reason for a stop
             dark = any(not f.ok and f.label == LIGHT_FAULT for f in verdict.findings)
@@ -204,7 +205,8 @@ class Verdicts:
             return
         self._unrecorded = False
         permits, self._permits = self._permits, []
-        commit = self._ledger.commit_soon()
+        by_ns = min([permit.deadline_ns for permit in permits], default=NEVER_NS)
+        commit = self._ledger.commit_soon(by_ns)
         if permits:
             commit.add_done_callback(functools.partial(self._durable, permits))
 

@@ -41,6 +41,10 @@ PACE_NS, BURST = 12_000_000, 2
 """Commits in our thread: a line at up to 80 parts/s has one for each part, at once; what is faster
 shares them, and waits 12 ms at most. At 400 parts/s that is 0.13 CPU-ms a part instead of 0.3, and
 fewer decisions go to the PLC one by one."""
+NEVER = 1 << 62
+"""An instant that does not come, in ns."""
+URGENT_NS = 40_000_000
+"""A part that must have its decision within this time does not wait for others."""
 
 
 class Commits:
@@ -56,7 +60,8 @@ class Commits:
         self._idle_s = idle_s
         self._backlog: deque[tuple[Rows, int, Future[int]]] = deque()
         self._flushing = threading.Lock()
-        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._wake: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        """By when each is wanted; None is the end."""
         self._commits = 0
         self._shortening: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -70,10 +75,11 @@ class Commits:
         self._flush()
         return future.result()
 
-    def soon(self, rows: Rows, end: int) -> Future[int]:
-        """The same in our thread; callbacks of the future run there."""
+    def soon(self, rows: Rows, end: int, by_ns: int) -> Future[int]:
+        """The same in our thread; callbacks of the future run there. What is wanted within
+        `URGENT_NS` of the monotonic instant ``by_ns`` keeps no pace."""
         future = self._hand_over(rows, end)
-        self._wake.put(True)
+        self._wake.put(by_ns)
         return future
 
     def checkpoint(self) -> None:
@@ -83,7 +89,7 @@ class Commits:
 
     def end(self) -> None:
         """Ends our threads; what waits still does."""
-        self._wake.put(False)
+        self._wake.put(None)
         self._thread.join()
         if self._shortening is not None:
             self._shortening.join()
@@ -125,27 +131,32 @@ class Commits:
     def _run(self) -> None:
         while True:
             try:
-                if not self._wake.get(timeout=self._idle_s):
-                    return
+                by_ns = self._wake.get(timeout=self._idle_s)
             except queue.Empty:
                 self._idle()
                 continue
+            if by_ns is None:
+                return
             if not (self._backlog or self._writer.waits):
                 continue  # went with the one before
-            early_ns = self._pace.wait_ns(time.monotonic_ns())
-            if early_ns > 0:
-                time.sleep(early_ns / 1e9)
-            self._pace.spend(time.monotonic_ns())
+            self._keep_pace(by_ns)
             while not self._flush():
                 if not self._rest():
                     return
+
+    def _keep_pace(self, by_ns: int) -> None:
+        now_ns = time.monotonic_ns()
+        early_ns = self._pace.wait_ns(now_ns)
+        if early_ns > 0 and by_ns - now_ns > URGENT_NS:
+            time.sleep(early_ns / 1e9)
+        self._pace.spend(time.monotonic_ns())
 
     def _rest(self) -> bool:
         """Whoever asks meanwhile is served by the next try. False: it ends."""
         until = time.monotonic() + REST_S
         while (left := until - time.monotonic()) > 0:
             with suppress(queue.Empty):
-                if not self._wake.get(timeout=left):
+                if self._wake.get(timeout=left) is None:
                     return False
         return True
 

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from inspector.part import Batch, GateDecision, Verdict
 from inspector.store import schema
-from inspector.store.commits import Commits
+from inspector.store.commits import NEVER, Commits
 from inspector.store.entries import Entries
 from inspector.store.errors import (
     DuplicateVerdict,
@@ -231,10 +231,11 @@ class LineLedger:
                 ) from None
         return self._commits.now(self._entries.take(), self._entries.next)
 
-    def commit_soon(self) -> Future[int]:
+    def commit_soon(self, by_ns: int = NEVER) -> Future[int]:
         """Like `commit`, in the ledger's thread: the future carries what `commit` returns or
-        raises. Its callbacks run in that thread."""
-        return self._commits.soon(self._entries.take(), self._entries.next)
+        raises. Its callbacks run in that thread. Where commits follow each other fast, it goes
+        together with others, unless the monotonic instant ``by_ns`` is near."""
+        return self._commits.soon(self._entries.take(), self._entries.next, by_ns)
 
     def checkpoint(self, timeout_s: float = 10.0) -> None:
         """Commits, and signs a checkpoint of all of it now."""

@@ -18,9 +18,10 @@ from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters
 from inspector.line.matching import Candidate
 from inspector.line.verdicts import Verdicts
+from inspector.pace import Pace
 from inspector.part import Batch, Mode, Outcome, Part
 from inspector.registers import Action, GateReason
-from inspector.store import LineLedger
+from inspector.store import LineLedger, commits
 from inspector.store.schema import LINE_FILE
 from inspector.trial import wait_for
 
@@ -73,9 +74,12 @@ def held_up(ledger: LineLedger) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-def conclude(verdicts: Verdicts, run: int, number: int, outcome: Outcome) -> None:
+def conclude(
+    verdicts: Verdicts, run: int, number: int, outcome: Outcome, in_s: float = 60.0
+) -> None:
     now_ns = time.monotonic_ns()
-    part = Part(f"plc-{run:08x}", number, now_ns, now_ns + 60_000_000_000, Mode.AUTO, "B-1")
+    deadline_ns = now_ns + round(in_s * 1e9)
+    part = Part(f"plc-{run:08x}", number, now_ns, deadline_ns, Mode.AUTO, "B-1")
     planned = Job(Recipe(), Batch("B-1"), "water@1", ("side",))  # type: ignore[arg-type]
     why = GateReason.NONE if outcome is Outcome.PASS else GateReason.DEFECT
     verdicts.conclude(run, Candidate(part, triggered=True), planned, outcome, (), why)
@@ -91,6 +95,15 @@ def test_a_pass_is_permitted_once_it_is_on_the_disk(
     assert wait_for(lambda: gate.orders, 20.0)
     assert gate.orders == [(OLD, 1, Action.PERMIT, GateReason.NONE)]
     assert ledger.size > 0
+
+
+def test_a_pass_whose_gate_is_near_is_recorded_without_a_pace(
+    verdicts: Verdicts, ledger: LineLedger, gate: Heard
+) -> None:
+    pace = ledger._commits._pace = Pace(10**15, burst=1)
+    pace.spend(time.monotonic_ns())
+    conclude(verdicts, OLD, 1, Outcome.PASS, in_s=commits.URGENT_NS / 1e9)
+    assert wait_for(lambda: gate.orders, 20.0)
 
 
 def test_a_reject_is_told_before_it_is_recorded(

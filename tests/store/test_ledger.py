@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inspector.pace import Pace
 from inspector.part import Batch, Outcome
 from inspector.store import (
     DuplicateVerdict,
@@ -155,6 +156,14 @@ def test_the_commits_of_a_fast_line_keep_a_pace(ledger: LineLedger) -> None:
     assert len(sizes) <= paced + commits.BURST + 1
     ledger.add_verdict(sample_verdict(100))
     assert ledger.commit_soon().result(4) > max(sizes)
+
+
+def test_what_is_wanted_soon_waits_for_no_pace(ledger: LineLedger) -> None:
+    """(I3) A part whose gate is near would be late by it."""
+    pace = ledger._commits._pace = Pace(10**15, burst=1)
+    pace.spend(time.monotonic_ns())
+    ledger.add_verdict(sample_verdict(1))
+    assert ledger.commit_soon(time.monotonic_ns()).result(4) == ledger.size
 
 
 def test_a_cancelled_future_is_still_a_commit(ledger: LineLedger) -> None:
