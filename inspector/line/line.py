@@ -17,7 +17,6 @@ from uuid import uuid4
 
 import structlog
 
-from inspector.cameras.messages import CameraEvent, EventKind
 from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station
 from inspector.display import AlarmCode, Display
@@ -55,14 +54,6 @@ log = structlog.get_logger()
 
 UNCLAIMED_NS = 2_000_000_000
 """A frame whose part the authority has not counted after this long belongs to none."""
-SPOILED = {
-    EventKind.INCOMPLETE: AlarmCode.CAMERA_FRAMES,
-    EventKind.WRONG_SIZE: AlarmCode.CAMERA_FRAMES,
-    EventKind.OVERRUN: AlarmCode.CAMERA_FRAMES,
-    EventKind.LOST_FRAMES: AlarmCode.CAMERA_FRAMES,
-    EventKind.MISSED_TRIGGERS: AlarmCode.CAMERA_FRAMES,
-    EventKind.FROZEN: AlarmCode.CAMERA_FROZEN,
-}
 LATE = "late"
 """How the reasons of a part begin that was not judged in time."""
 
@@ -97,7 +88,6 @@ class Line:
         self.outputs = Outputs()
         self.serials = refeed.Serials(ledger.data_dir)
         self.inputs = Inputs(station.cameras)
-        self.connected = Connected()
         self.halted = ""
         """Why no part's place is known; only without a PLC."""
         self.zone = Zone(station.travel)
@@ -112,6 +102,7 @@ class Line:
             by_time=station.plc is not None,
             timed=None if station.plc is not None else self.eye.timed(station.cameras),
         )
+        self.connected = Connected(ledger, self.inputs, self.matching, self.alarms, self.counters)
         self.tolerated = Tolerated(ledger, self.matching.parts)
         self.verdicts = Verdicts(
             station.station, gate, ledger, archive, display, receiver, self.alarms, self.stop,
@@ -127,8 +118,6 @@ class Line:
         self.linked = False
         self.alarmed = False
         self.shown: tuple[bool, bool, bool, bool, Mode, StationBit] | None = None
-        self.heard_ns: dict[str, int] = {}
-        """When each camera that is connected was last heard."""
         self.last_part_ns = 0
         self.looked_ns = 0
         self._judge_ns = 0
@@ -151,41 +140,12 @@ class Line:
         while (message := self.receiver.receive()) is not None:
             if isinstance(message, Frame):
                 self.counters.frames[message.view] += 1
-                self.heard_ns[message.view] = message.host_ns
+                self.connected.heard_ns[message.view] = message.host_ns
                 self.matching.frame(message)
                 if self.station.plc is None:
                     self._count(message)
             else:
-                self._camera_event(message)
-
-    def _camera_event(self, event: CameraEvent) -> None:
-        now_ns, view = time.monotonic_ns(), event.view
-        if event.kind is EventKind.STATISTICS:
-            self.heard_ns[view] = now_ns
-            self.counters.statistics[view] = event.detail
-            return
-        if event.kind is EventKind.SIGNALS:
-            self.ledger.add_event("signals", "line", view=view, signals=dict(event.detail))
-            self.inputs.told(view, event.detail)
-            return
-        how = self.connected.told(event) if event.kind is EventKind.CONNECTED else {}
-        self.ledger.add_event(
-            "camera", "line", view=view, what=str(event.kind), why=event.message, **how
-        )
-        if event.kind is EventKind.CONNECTED:
-            self.heard_ns[view] = now_ns
-            self.matching.camera_reset(view)
-            self.alarms.holds(AlarmCode.CAMERA_LOST, False, key=view)
-        elif event.kind in (EventKind.LOST, EventKind.REFUSED):
-            self.heard_ns.pop(view, None)
-            self.inputs.forget(view)
-            self.matching.camera_reset(view)
-            self.alarms.holds(AlarmCode.CAMERA_LOST, True, f"{view}: {event.message}", key=view)
-        else:
-            edge = event.detail.get("edge")
-            if isinstance(edge, int) and edge >= 0:
-                self.matching.spoil(view, edge, event.message, now_ns)
-            self.alarms.happened(SPOILED[event.kind], f"{view}: {event.message}")
+                self.connected.told(message)
 
     def _count(self, frame: Frame) -> None:
         """Without a PLC the first camera's edges are the authority; each is a part."""

@@ -54,7 +54,7 @@ def status(line: Line, now_ns: int) -> Status:
 
 def _health(line: Line) -> tuple[Health, ...]:
     cameras = [
-        Health(c.name, "camera", State.OK if c.name in line.heard_ns else State.FAULT)
+        Health(c.name, "camera", State.OK if c.name in line.connected.heard_ns else State.FAULT)
         for c in line.station.cameras
     ]
     plc = State.ABSENT if line.station.plc is None else State.OK if line.linked else State.FAULT

@@ -64,7 +64,7 @@ def ready(line: Line) -> bool:
     gated = line.station.plc is not None or line.station.output is not None
     if gated and not (line.linked and line.run is not None):
         return False
-    return mode is Mode.BYPASS or line.heard_ns.keys() >= set(line.plan.newest.views)
+    return mode is Mode.BYPASS or line.connected.heard_ns.keys() >= set(line.plan.newest.views)
 
 
 def show(line: Line) -> bool:
@@ -122,11 +122,11 @@ def look_around(line: Line) -> None:
     awaits = line.plan.newest
     alarms.holds(AlarmCode.UNSIGNED, bool(awaits.awaits), " ".join(awaits.needs), stops=False)
     alarms.holds(AlarmCode.BYPASS, bypass, line.modes.now.reason, stops=False)
-    for view, heard_ns in list(line.heard_ns.items()):
+    for view, heard_ns in list(line.connected.heard_ns.items()):
         silent = now_ns - heard_ns > SILENT_NS
         alarms.holds(AlarmCode.CAMERA_LOST, silent, f"{view}: says nothing", key=view)
         if silent:
-            del line.heard_ns[view]
+            del line.connected.heard_ns[view]
     for doubt in line.matching.doubts:
         alarms.happened(AlarmCode.COUNT_MISMATCH, doubt)
     line.matching.doubts.clear()
