@@ -23,5 +23,7 @@ class Pace:
         return self._expected_ns - self._ahead_ns - now_ns
 
     def spend(self, now_ns: int) -> None:
-        """It is done at ``now_ns``, due or not."""
-        self._expected_ns = max(self._expected_ns, now_ns) + self._interval_ns
+        """It is done at ``now_ns``, due or not: what was early makes nobody wait for longer than
+        ``interval_ns``."""
+        after_ns = max(self._expected_ns, now_ns) + self._interval_ns
+        self._expected_ns = min(after_ns, now_ns + self._ahead_ns + self._interval_ns)

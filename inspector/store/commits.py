@@ -146,8 +146,9 @@ class Commits:
 
     def _keep_pace(self, by_ns: int) -> None:
         now_ns = time.monotonic_ns()
-        early_ns = self._pace.wait_ns(now_ns)
-        if early_ns > 0 and by_ns - now_ns > URGENT_NS:
+        if by_ns - now_ns <= URGENT_NS:
+            return  # nor does it hold up what comes after it
+        if (early_ns := self._pace.wait_ns(now_ns)) > 0:
             time.sleep(early_ns / 1e9)
         self._pace.spend(time.monotonic_ns())
 

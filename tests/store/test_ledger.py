@@ -166,6 +166,14 @@ def test_what_is_wanted_soon_waits_for_no_pace(ledger: LineLedger) -> None:
     assert ledger.commit_soon(time.monotonic_ns()).result(4) == ledger.size
 
 
+def test_a_hurry_of_others_holds_up_no_part(ledger: LineLedger) -> None:
+    """A machine that rejects 200 parts a second has each recorded at once, beside a slow line."""
+    for number in range(200):
+        ledger.add_event("command", "machine:mes", number=number)
+        ledger.commit_soon(time.monotonic_ns()).result(4)
+    assert ledger._commits._pace.wait_ns(time.monotonic_ns()) <= 0
+
+
 def test_a_cancelled_future_is_still_a_commit(ledger: LineLedger) -> None:
     ledger.add_verdict(sample_verdict(1))
     ledger.commit_soon().cancel()
