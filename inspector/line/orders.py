@@ -66,7 +66,10 @@ class Orders:
         return bool(self._waiting) and len(self._sent) < DECISIONS
 
     def urgent(self, by_ns: int) -> bool:
-        """Whether an order that waits takes a permit back, or must be at the gate by ``by_ns``."""
+        """Whether an order that waits takes a permit back, or one that waits or is not acknowledged
+        yet is due at the gate by ``by_ns``."""
+        if self._sent and self._sent[0].deadline_ns < by_ns:
+            return True
         return any(o.action is Action.REVOKE or o.deadline_ns < by_ns for o in self._waiting)
 
     def join(self, status: PlcStatus) -> None:

@@ -134,6 +134,21 @@ def test_what_must_be_at_the_gate_soon_waits_for_no_pace(plc, desk, monkeypatch)
     until(lambda: plc.permits() == {2})
 
 
+def test_an_acknowledgement_that_is_due_soon_is_looked_for_without_a_pace(
+    plc, desk, monkeypatch
+) -> None:
+    """A PLC that takes decisions a cycle later has not acknowledged by its first answer."""
+    monkeypatch.setattr(plcgate, "URGENT_NS", 10_000_000_000)
+    desk.gate._pace = Pace(10**15, burst=1)
+    plc.acknowledges = False
+    desk.decide(1, in_s=5)
+    seen = len(plc.heartbeats)
+    until(lambda: desk.told() is not None and len(plc.heartbeats) > seen + 1)
+    plc.acknowledges = True
+    until(desk.told)
+    assert desk.told()[0].acknowledged_ns
+
+
 def test_a_decision_without_acknowledgement_is_given_up_after_its_deadline(plc, desk) -> None:
     plc.acknowledges = False
     desk.decide(1, in_s=0.05)
