@@ -28,7 +28,7 @@ settings.load_profile("steady")
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real images: ``INSPECTOR_REAL_DATA`` or ``../shared/data``; skips without."""
-    folder = Path(os.environ.get("INSPECTOR_REAL_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("INSPECTOR_REAL_DATA") or ROOT.parent / "shared" / "data")
     (folder,) = there([folder] if folder.is_dir() else [], folder)
     return folder
 

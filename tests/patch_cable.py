@@ -26,8 +26,8 @@ class PatchCable:
 
     def cut(self) -> None:
         """Every connection is gone, and none can be made."""
-        self._whole.clear()
         with self._lock:
+            self._whole.clear()
             pairs, self._pairs = self._pairs, set()
         for pair in pairs:
             for end in pair:
@@ -65,9 +65,16 @@ class PatchCable:
             except OSError:
                 near.close()
                 continue
-            self.carried += 1
             with self._lock:
-                self._pairs.add((near, far))
+                # It may have been cut while the far end was reached.
+                whole = self._whole.is_set()
+                if whole:
+                    self._pairs.add((near, far))
+            if not whole:
+                near.close()
+                far.close()
+                continue
+            self.carried += 1
             threading.Thread(target=_carry, args=(near, far), daemon=True).start()
 
 
