@@ -37,7 +37,7 @@ PACE_NS, BURST = 8_000_000, 3
 """Exchanges: a part at 60/s has two, each at once; what is faster shares them. At 400 parts/s that
 is 0.3 of one a part instead of 1.2, and 0.3 CPU-ms less in the station and 0.2 in the PLC."""
 URGENT_NS = 20_000_000
-"""A decision that must be at the gate within this time does not wait for others."""
+"""A decision that must be at the gate within this time waits for no others, nor holds them up."""
 
 
 class PlcGate:
@@ -228,10 +228,11 @@ class PlcGate:
                 self._hear(raw)
             now_ns = time.monotonic_ns()
             if self._orders.sendable or now_ns >= self._due_ns:
-                wait_ns = self._pace.wait_ns(now_ns)
-                if wait_ns > 0 and not self._orders.urgent(now_ns + URGENT_NS):
-                    self._due_ns = now_ns + wait_ns
-                    return
+                if not self._orders.urgent(now_ns + URGENT_NS):
+                    if (wait_ns := self._pace.wait_ns(now_ns)) > 0:
+                        self._due_ns = now_ns + wait_ns
+                        return
+                    self._pace.spend(now_ns)
                 self._ask(now_ns)
                 self._listen(wakes)
         except (LinkLost, SlaveRefused) as error:
@@ -251,7 +252,6 @@ class PlcGate:
         self._master.ask(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
         self._asking = True
         self._due_ns = now_ns + self._poll_ns
-        self._pace.spend(now_ns)
 
     def _hear(self, raw: bytes) -> None:
         status = PlcStatus.unpack(raw, self._last)

@@ -134,6 +134,18 @@ def test_what_must_be_at_the_gate_soon_waits_for_no_pace(plc, desk, monkeypatch)
     until(lambda: plc.permits() == {2})
 
 
+def test_what_was_in_a_hurry_holds_up_nobody(plc, desk, monkeypatch) -> None:
+    """A machine that takes back 200 permits a second, beside a slow line."""
+    monkeypatch.setattr(plcgate, "URGENT_NS", 10_000_000_000)
+    spent: list[int] = []
+    monkeypatch.setattr(desk.gate._pace, "spend", spent.append)
+    before = desk.gate.exchanges
+    for part in range(1, 41):
+        desk.decide(part, in_s=5)
+        until(lambda part=part: len(desk.told()) == part)
+    assert desk.gate.exchanges - before - len(spent) >= 40 - 1  # a poll may be on its way
+
+
 def test_an_acknowledgement_that_is_due_soon_is_looked_for_without_a_pace(
     plc, desk, monkeypatch
 ) -> None:
