@@ -1,6 +1,6 @@
-"""The belt, what lies on it, its sensors and its flap: pure physics with an injected clock.
+"""The belt, what lies on it and its sensors: pure physics with an injected clock.
 
-A speed command and items go in; crossings of sensors, encoder counts and exits come out, each
+A speed command and items go in; crossings of sensors and encoder counts come out, each
 with its exact instant, so a run in simulated time and a run in real time are the same run.
 Only the virtual line and its tests import it.
 
@@ -356,48 +356,6 @@ class Conveyor:
                 return m.gate_mm + m.window_mm / 2
             case Point.CONFIRM:
                 return m.gate_mm + m.confirm_mm
-
-
-class Flap:
-    """The gate: a spring holds it on *reject*; energised, it swings to *pass* in ``switch_ms``."""
-
-    def __init__(self, switch_ms: float) -> None:
-        self._swing_ns = switch_ms * 1e6
-        self._open = False
-        self._from = 0.0
-        self._since_ns = -NEVER
-        self.inside: dict[int, Item] = {}
-
-    def drive(self, now_ns: int, open_: bool) -> None:
-        """Energises or releases; whatever is in the window then is caught by a moving flap."""
-        if open_ == self._open:
-            return
-        self._from, self._since_ns, self._open = self._angle(now_ns), now_ns, open_
-        for item in self.inside.values():
-            item.steered = None
-
-    def enter(self, now_ns: int, item: Item) -> None:
-        """The item's leading edge enters the window."""
-        angle = self._angle(now_ns)
-        item.steered = True if angle >= 1 else False if angle <= 0 else None
-        item.entered = True
-        self.inside[item.id] = item
-
-    def leave(self, item: Item) -> bool | None:
-        """The item leaves the window: True passed, False rejected, None hit by the flap."""
-        self.inside.pop(item.id, None)
-        return item.steered if item.entered else None
-
-    def back_out(self, item: Item) -> None:
-        """The belt ran back and took the item out of the window."""
-        self.inside.pop(item.id, None)
-        item.entered = False
-
-    def _angle(self, now_ns: int) -> float:
-        if not self._swing_ns:
-            return float(self._open)
-        swung = (now_ns - self._since_ns) / self._swing_ns
-        return min(1.0, self._from + swung) if self._open else max(0.0, self._from - swung)
 
 
 def _ramp(speed: float, to: float, accel: float) -> Iterator[tuple[float, float, float]]:

@@ -17,7 +17,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from inspector.config import Settings
-from inspector.virtual.conveyor import NEVER, Conveyor, Crossing, Flap, Item, Point
+from inspector.virtual.conveyor import NEVER, Conveyor, Crossing, Item, Point
+from inspector.virtual.flap import Flap
 from inspector.virtual.judge import Judge
 from inspector.virtual.machine import Machine, Program
 from inspector.virtual.plc import MS, Inputs, Plc

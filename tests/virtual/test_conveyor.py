@@ -24,7 +24,8 @@ from inspector.registers import (
     StationBit,
     pack_station,
 )
-from inspector.virtual.conveyor import Conveyor, Crossing, Flap, Point
+from inspector.virtual.conveyor import Conveyor, Crossing, Point
+from inspector.virtual.flap import Flap
 from inspector.virtual.judge import Judge, Truth
 from inspector.virtual.machine import Machine, Program
 from inspector.virtual.rig import Act, Feed, Rig, Scheduled
