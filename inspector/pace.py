@@ -10,6 +10,8 @@ class Pace:
     """Once in ``interval_ns`` on average, and ``burst`` times in a row after a rest: whoever comes
     more often waits for the next and takes along what has come till then.
 
+    What is in a hurry is done without a word to it, and so holds up nobody.
+
     The generic cell rate algorithm of ITU-T I.371: one number to remember, nothing to refill.
     """
 
@@ -18,12 +20,10 @@ class Pace:
         self._ahead_ns = (burst - 1) * interval_ns
         self._expected_ns = 0
 
-    def wait_ns(self, now_ns: int) -> int:
-        """How long it is to be put off from ``now_ns`` on; 0 or less when it may be done."""
-        return self._expected_ns - self._ahead_ns - now_ns
-
-    def spend(self, now_ns: int) -> None:
-        """It is done at ``now_ns``, due or not: what was early makes nobody wait for longer than
-        ``interval_ns``."""
-        after_ns = max(self._expected_ns, now_ns) + self._interval_ns
-        self._expected_ns = min(after_ns, now_ns + self._ahead_ns + self._interval_ns)
+    def put_off_ns(self, now_ns: int) -> int:
+        """0 when it is done now, and counts; else how much later it may be asked for again."""
+        early_ns = self._expected_ns - self._ahead_ns - now_ns
+        if early_ns > 0:
+            return early_ns
+        self._expected_ns = max(self._expected_ns, now_ns) + self._interval_ns
+        return 0

@@ -12,8 +12,8 @@ def done_at(pace: Pace, wanted_ms: list[float]) -> list[float]:
     now_ms, instants = 0.0, []
     for wanted in wanted_ms:
         now_ms = max(now_ms, wanted)
-        now_ms += max(0, pace.wait_ns(round(now_ms * MS))) / MS
-        pace.spend(round(now_ms * MS))
+        while early_ns := pace.put_off_ns(round(now_ms * MS)):
+            now_ms += early_ns / MS
         instants.append(now_ms)
     return instants
 
@@ -29,13 +29,12 @@ def test_after_a_rest_a_burst_goes_through_and_then_one_at_a_time() -> None:
     assert done_at(Pace(8 * MS, 3), [100.0] * 6) == [100, 100, 100, 108, 116, 124]
 
 
-def test_what_is_done_though_it_was_early_is_no_debt() -> None:
-    """Whatever is in a hurry for a while does not hold up what comes after it."""
+def test_who_asks_too_early_and_often_makes_nobody_wait_longer() -> None:
     pace = Pace(10 * MS, 2)
-    for instant_ms in range(1000):
-        pace.spend(instant_ms * MS)
-    assert pace.wait_ns(999 * MS) == 10 * MS
-    assert done_at(pace, [999.0, 999.0]) == [1009, 1019]
+    assert done_at(pace, [0.0, 0.0]) == [0, 0]
+    for instant_us in range(10_000):
+        assert pace.put_off_ns(instant_us * 1000) == 10 * MS - instant_us * 1000
+    assert done_at(pace, [10.0, 10.0]) == [10, 20]
 
 
 def test_a_long_rest_is_no_credit_for_a_longer_burst() -> None:

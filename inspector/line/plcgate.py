@@ -228,11 +228,10 @@ class PlcGate:
                 self._hear(raw)
             now_ns = time.monotonic_ns()
             if self._orders.sendable or now_ns >= self._due_ns:
-                if not self._orders.urgent(now_ns + URGENT_NS):
-                    if (wait_ns := self._pace.wait_ns(now_ns)) > 0:
-                        self._due_ns = now_ns + wait_ns
-                        return
-                    self._pace.spend(now_ns)
+                hurry = self._orders.urgent(now_ns + URGENT_NS)
+                if not hurry and (early_ns := self._pace.put_off_ns(now_ns)):
+                    self._due_ns = now_ns + early_ns
+                    return
                 self._ask(now_ns)
                 self._listen(wakes)
         except (LinkLost, SlaveRefused) as error:

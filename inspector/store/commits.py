@@ -145,12 +145,10 @@ class Commits:
                     return
 
     def _keep_pace(self, by_ns: int) -> None:
-        now_ns = time.monotonic_ns()
-        if by_ns - now_ns <= URGENT_NS:
-            return  # nor does it hold up what comes after it
-        if (early_ns := self._pace.wait_ns(now_ns)) > 0:
+        if by_ns - time.monotonic_ns() <= URGENT_NS:
+            return
+        while (early_ns := self._pace.put_off_ns(time.monotonic_ns())) > 0:
             time.sleep(early_ns / 1e9)
-        self._pace.spend(time.monotonic_ns())
 
     def _rest(self) -> bool:
         """Whoever asks meanwhile is served by the next try. False: it ends."""

@@ -121,7 +121,7 @@ def test_what_must_be_at_the_gate_soon_waits_for_no_pace(plc, desk, monkeypatch)
     """(I1, I3) Nor does what takes a permit back."""
     monkeypatch.setattr(plcgate, "URGENT_NS", 10_000_000_000)
     desk.gate._pace = Pace(10**15, burst=1)
-    desk.gate._pace.spend(time.monotonic_ns())
+    assert not desk.gate._pace.put_off_ns(time.monotonic_ns())
     desk.decide(1, in_s=60)
     for _ in range(20):
         desk.told()
@@ -138,7 +138,7 @@ def test_what_was_in_a_hurry_holds_up_nobody(plc, desk, monkeypatch) -> None:
     """A machine that takes back 200 permits a second, beside a slow line."""
     monkeypatch.setattr(plcgate, "URGENT_NS", 10_000_000_000)
     spent: list[int] = []
-    monkeypatch.setattr(desk.gate._pace, "spend", spent.append)
+    monkeypatch.setattr(desk.gate._pace, "put_off_ns", lambda now_ns: spent.append(now_ns) or 0)
     before = desk.gate.exchanges
     for part in range(1, 41):
         desk.decide(part, in_s=5)

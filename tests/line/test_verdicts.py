@@ -101,7 +101,7 @@ def test_a_pass_whose_gate_is_near_is_recorded_without_a_pace(
     verdicts: Verdicts, ledger: LineLedger, gate: Heard
 ) -> None:
     pace = ledger._commits._pace = Pace(10**15, burst=1)
-    pace.spend(time.monotonic_ns())
+    assert not pace.put_off_ns(time.monotonic_ns())
     conclude(verdicts, OLD, 1, Outcome.PASS, in_s=commits.URGENT_NS / 1e9)
     assert wait_for(lambda: gate.orders, 20.0)
 

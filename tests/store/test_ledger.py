@@ -161,7 +161,7 @@ def test_the_commits_of_a_fast_line_keep_a_pace(ledger: LineLedger) -> None:
 def test_what_is_wanted_soon_waits_for_no_pace(ledger: LineLedger) -> None:
     """(I3) A part whose gate is near would be late by it."""
     pace = ledger._commits._pace = Pace(10**15, burst=1)
-    pace.spend(time.monotonic_ns())
+    assert not pace.put_off_ns(time.monotonic_ns())
     ledger.add_verdict(sample_verdict(1))
     assert ledger.commit_soon(time.monotonic_ns()).result(4) == ledger.size
 
@@ -171,7 +171,7 @@ def test_a_hurry_of_others_holds_up_no_part(ledger: LineLedger) -> None:
     for number in range(200):
         ledger.add_event("command", "machine:mes", number=number)
         ledger.commit_soon(time.monotonic_ns()).result(4)
-    assert ledger._commits._pace.wait_ns(time.monotonic_ns()) <= 0
+    assert not ledger._commits._pace.put_off_ns(time.monotonic_ns())
 
 
 def test_a_cancelled_future_is_still_a_commit(ledger: LineLedger) -> None:
