@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -81,6 +81,16 @@ class GateAction(StrEnum):
     REJECT = "reject"
     REVOKE = "revoke"
     """A permit withdrawn before the part reached the gate."""
+
+
+class Pictures(Protocol):
+    """A part's pictures by view, BGR or grey, uint8. A dict will do."""
+
+    def __len__(self) -> int:
+        """How many it has."""
+
+    def items(self) -> Iterable[tuple[str, Pixels]]:
+        """Those that are there still; perhaps made only now."""
 
 
 @dataclass(frozen=True, slots=True)

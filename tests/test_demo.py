@@ -40,7 +40,7 @@ def test_a_picture_lasts_as_long_as_its_part_is_under_way(
     station = station_of(films, tmp_path, 300, rate)
     travel, film = station.travel, films.film("side")
     assert travel.gate_mm / travel.speed_mm_s == pytest.approx(demo.TRAVEL_S)
-    slots = slots_for(travel.most_parts, film.width * film.height)
+    slots = slots_for(travel.most_parts, film.width * film.height, 64 << 20)
     assert not any(camera.buffers for camera in station.cameras), "it would replace the ring's own"
     assert slots >= rate * demo.TRAVEL_S
 

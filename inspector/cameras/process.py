@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,10 @@ def watch(
 def _ring(source: Source, config: Camera, outbox: Outbox, parts: int) -> Iterator[RingWriter]:
     """The camera's ring while it is open. ``CameraRefused`` where there is no room for it."""
     path = ring_path(outbox.endpoint, config.name)
-    slots = config.buffers or slots_for(parts, source.slot_bytes)
+    free_bytes = 0
+    with suppress(OSError):  # the folder is not there: whoever opens the ring says so
+        free_bytes = shutil.disk_usage(path.parent).free
+    slots = config.buffers or slots_for(parts, source.slot_bytes, free_bytes)
     try:
         ring = RingWriter(path, slots, source.slot_bytes)
     except OSError as error:

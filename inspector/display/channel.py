@@ -21,7 +21,7 @@ import zmq
 from inspector.bus import endpoint
 from inspector.display.reduced import MAX_SIDE, reduced
 from inspector.display.status import Counts, Status
-from inspector.part import Finding, Outcome, Pixels, Verdict
+from inspector.part import Finding, Outcome, Pictures, Pixels, Verdict
 
 HEADER = struct.Struct("<2sBBIQq")
 """Topic; layout version; number of pictures; bytes of JSON; part number; monotonic ns."""
@@ -100,9 +100,7 @@ class Display:
             return False
         return self._clock() - self._last_ns[topic] >= self._interval_ns[topic]
 
-    def show(
-        self, verdict: Verdict, frames: Mapping[str, Pixels], counts: Counts, product: str = ""
-    ) -> bool:
+    def show(self, verdict: Verdict, frames: Pictures, counts: Counts, product: str = "") -> bool:
         """Publish ``verdict`` with its pictures by view; whether anybody wanted it.
 
         The pixels are read before it returns and not kept (I6).

@@ -9,7 +9,8 @@ The difference, the offset, is one constant per camera. It is found by host time
 exposed after its trigger, by less than half the way to the next one; of a camera that does not
 tell when that was, it must have come by then. Then every single part is checked between the two
 devices' own clocks, which no load on this machine can disturb: trigger and exposure must lie apart
-by what they always lie apart.
+by what they always lie apart. After a pause in which these may have drifted, host time decides
+once more.
 
 Without a PLC the eye's exposures are the triggers. Then another camera's offset is found by count,
 from its first picture, and checked in the same way, by when both were exposed.
@@ -18,6 +19,7 @@ from its first picture, and checked in the same way, by when both were exposed.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inspector.line.tracking import ClockMap
@@ -31,6 +33,8 @@ RECENT = 32
 """Frames from which those are taken: where parts follow each other by 4 ms, the triggers of the
 newest ten are not told yet."""
 NEVER = -(1 << 62)
+DRIFT = 100e-6
+"""Of two clocks against each other: each is a quartz of 50 ppm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,44 +48,56 @@ class Triggers:
 
     def __init__(self, kept: int) -> None:
         self.ns: OrderedDict[int, int] = OrderedDict()
+        self.own_ns: dict[int, int] = {}
+        """The same by the authority's own clock: what lies between two is as it was."""
         self._kept = kept
-        self.told_ns = NEVER
+        self.told_ns = self.told_own_ns = NEVER
         """Every trigger up to here is known, …"""
         self.whole_from_ns = NEVER
         """… and from here on none is missing."""
 
-    def add(self, number: int, ns: int) -> None:
-        self.ns[number] = ns
+    def add(self, number: int, ns: int, own_ns: int) -> None:
+        self.ns[number], self.own_ns[number] = ns, own_ns
         if len(self.ns) > self._kept:
-            _, oldest_ns = self.ns.popitem(last=False)
+            oldest, oldest_ns = self.ns.popitem(last=False)
+            del self.own_ns[oldest]
             self.whole_from_ns = max(self.whole_from_ns, oldest_ns + 1)
 
     def room(self, number: int, pitch_ns: int) -> int:
         """Half the time from a trigger to its nearest neighbour; a neighbour that is not known
         is taken to be ``pitch_ns`` away."""
-        here = self.ns[number]
-        gaps = [
-            abs(self.ns[n] - here) if n in self.ns else pitch_ns for n in (number - 1, number + 1)
-        ]
+        ns, here = self.own_ns, self.own_ns[number]
+        gaps = [abs(ns[n] - here) if n in ns else pitch_ns for n in (number - 1, number + 1)]
         return min(gaps) // 2
 
 
 class Alignment:
     """One camera's edges against the part numbers. Not for several threads."""
 
-    def __init__(self, pitch_ns: int, window_ns: int, early_ns: int = EARLY_NS) -> None:
+    def __init__(
+        self, pitch_ns: int, window_ns: int, early_ns: int = EARLY_NS, drift: float = DRIFT
+    ) -> None:
         """``pitch_ns``: least time between two parts. ``window_ns``: no frame is later than this
-        after its trigger; ``early_ns``: nor earlier than this before it."""
+        after its trigger; ``early_ns``: nor earlier than this before it. ``drift``: of the
+        camera's clock against the authority's; 0 where one clock tells both."""
         self._pitch_ns = pitch_ns
+        self._steady_ns = pitch_ns / 3 / drift if drift else -NEVER
+        """So long the two clocks stay together well enough for the check."""
         self._window_ns = window_ns
         self._early_ns = early_ns
         self._lag_ns = self._fitted = 0
         """From an exposure to its trigger, by the two clocks; and how many frames have fitted."""
+        self._fitted_ns = 0
+        """When the last of them was exposed, by the camera's clock."""
+        self.unsure = False
+        """A frame came after a pause that may be more than one part's: `find` has to tell."""
         self.reset()
 
     def reset(self) -> None:
         """The camera was opened anew: it counts, and perhaps times, from the beginning."""
         self._host = ClockMap()
+        self._timed_anew = True
+        """No frame has fitted since."""
         self._edge = self._device_ns = -1
         self._shots: deque[_Shot] = deque(maxlen=RECENT)
         self._all = 0
@@ -90,6 +106,7 @@ class Alignment:
     def doubt(self) -> None:
         """The offset does not hold: find it again."""
         self.offset: int | None = None
+        self.unsure = False
         self._shots.clear()
         if self._fitted < PROOFS:
             self._fitted = 0
@@ -99,7 +116,11 @@ class Alignment:
         then. False if its counters began anew, so what was known of it is void."""
         steady = edge > self._edge and device_ns > self._device_ns
         if not steady:
+            set_back = self._timed_anew or device_ns <= self._device_ns
             self.reset()
+            self._timed_anew = set_back
+        elif device_ns - self._device_ns > self._steady_ns:
+            self._shots.clear()
         self._edge, self._device_ns = edge, device_ns
         self._host.read(device_ns, host_ns)
         self._shots.append(_Shot(edge, device_ns))
@@ -107,7 +128,7 @@ class Alignment:
         return steady
 
     def find(self, triggers: Triggers) -> None:
-        """Look for the offset."""
+        """Look for the offset; again, if it is there and `unsure`."""
         told_ns = triggers.told_ns - EARLY_NS
         shots = [s for s in self._shots if self._here(s) <= told_ns][-PROOFS:]
         if not shots:
@@ -146,19 +167,27 @@ class Alignment:
     def confirms(self, number: int, device_ns: int, triggers: Triggers) -> bool | None:
         """Whether an exposure at ``device_ns`` fits the trigger of ``number``; None: not yet
         known, because the next trigger may have come nearer to it and not have been told."""
-        trigger_ns = triggers.ns.get(number)
-        if trigger_ns is None or self._host.here(device_ns) - trigger_ns < -self._early_ns:
+        if number not in triggers.ns:
+            return False
+        if self._host.here(device_ns) - triggers.ns[number] < -self._early_ns:
             return False
         if not self._fitted:
+            self._lag_ns = triggers.own_ns[number] - device_ns
+        own_ns, told_ns = triggers.own_ns, triggers.told_own_ns
+        trigger_ns = own_ns[number]
+        if self._rested(device_ns):
+            if not self._alone(number, device_ns, triggers):
+                self.unsure = True
+                return None
             self._lag_ns = trigger_ns - device_ns
         late_ns = device_ns + self._lag_ns - trigger_ns
-        before, after = triggers.ns.get(number - 1), triggers.ns.get(number + 1)
+        before, after = own_ns.get(number - 1), own_ns.get(number + 1)
         if late_ns < 0:
             gap_ns = self._pitch_ns if before is None else trigger_ns - before
             fits = -late_ns < gap_ns // 2
         elif after is not None:
             fits = late_ns < (after - trigger_ns) // 2
-        elif late_ns >= self._pitch_ns // 2 and triggers.told_ns < trigger_ns + late_ns:
+        elif late_ns >= self._pitch_ns // 2 and told_ns < trigger_ns + late_ns:
             return None
         else:
             fits = late_ns < self._window_ns
@@ -167,12 +196,34 @@ class Alignment:
             # ones quickly, with the late ones slowly, so that no single frame leads us astray.
             self._lag_ns -= late_ns // (2 if late_ns < 0 else 16)
             self._fitted += 1
+            self._fitted_ns = max(self._fitted_ns, device_ns)
         return fits
+
+    def _by_one_clock(
+        self, device_ns: int, triggers: Triggers
+    ) -> tuple[int, Mapping[int, int], int]:
+        """The exposure, the triggers, and up to when these are told: by the authority's clock; by
+        ours if the camera's has had the time to drift away from that."""
+        if self._rested(device_ns):
+            return self._host.here(device_ns), triggers.ns, triggers.told_ns
+        return device_ns + self._lag_ns, triggers.own_ns, triggers.told_own_ns
+
+    def _rested(self, device_ns: int) -> bool:
+        return self._fitted > 0 and device_ns - self._fitted_ns > self._steady_ns
+
+    def _alone(self, number: int, device_ns: int, triggers: Triggers) -> bool:
+        """Whether no other part can have been exposed at ``device_ns``, by host time."""
+        shot = _Shot(0, device_ns)
+        return (
+            self._here(shot) <= triggers.told_ns - EARLY_NS
+            and self._choices(shot, triggers) == {number}
+            and self._whole(shot, triggers)
+        )
 
     def refutes(self, number: int, device_ns: int, triggers: Triggers) -> bool:
         """Whether an exposure at ``device_ns`` cannot be that of ``number``, whose trigger may be
         forgotten by now, or was never told."""
-        at_ns, ns = device_ns + self._lag_ns, triggers.ns
+        at_ns, ns, _ = self._by_one_clock(device_ns, triggers)
         if number in ns:
             return abs(at_ns - ns[number]) >= triggers.room(number, self._pitch_ns)
         half_ns = self._pitch_ns // 2
@@ -185,7 +236,8 @@ class Alignment:
     def unclaimed(self, device_ns: int, triggers: Triggers) -> bool:
         """Whether an exposure at ``device_ns`` has no trigger though all of its time are told. Not
         before its time-out: a machine that is late makes the PLC's clock seem so."""
-        return device_ns + self._lag_ns + self._window_ns < triggers.told_ns
+        at_ns, _, told_ns = self._by_one_clock(device_ns, triggers)
+        return at_ns + self._window_ns < told_ns
 
     def _here(self, shot: _Shot) -> int:
         return self._host.here(shot.device_ns)
@@ -209,5 +261,18 @@ class Alignment:
         return -min(EARLY_NS, room) <= self._here(shot) - triggers.ns[number] < room
 
     def _take(self, offset: int, shot: _Shot, triggers: Triggers) -> None:
+        number = shot.edge + offset
+        own_ns = triggers.own_ns[number]
+        room_ns = triggers.room(number, self._pitch_ns)
+        if len(self._shots) < RECENT and self._contradicts(shot, own_ns, room_ns):
+            return
         self.offset = offset
-        self._lag_ns, self._fitted = triggers.ns[shot.edge + offset] - shot.device_ns, 1
+        self._lag_ns = own_ns - shot.device_ns
+        self._fitted, self._fitted_ns = 1, shot.device_ns
+        self.unsure = self._timed_anew = False
+
+    def _contradicts(self, shot: _Shot, own_ns: int, room_ns: int) -> bool:
+        """Whether the two clocks say otherwise: frames that this machine was late with look like
+        later parts' by host time, and not by them. If that goes on, one of these was set."""
+        known = self._fitted >= PROOFS and not self._timed_anew and not self._rested(shot.device_ns)
+        return known and abs(shot.device_ns + self._lag_ns - own_ns) >= room_ns

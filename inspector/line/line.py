@@ -54,6 +54,8 @@ log = structlog.get_logger()
 
 UNCLAIMED_NS = 2_000_000_000
 """A frame whose part the authority has not counted after this long belongs to none."""
+LOOK_NS = 20_000_000
+"""A part that waits is looked at this often: its deadline moves with the belt."""
 LATE = "late"
 """How the reasons of a part begin that was not judged in time."""
 
@@ -194,10 +196,15 @@ class Line:
             self.matching.lost(update.lost, at_ns)
             runs.backfill(self, [update.lost], runs.FORGOTTEN)
         for seen in update.seen:
-            self.matching.trigger(seen.number, seen.trigger_ns, seen.deadline_ns)
+            candidate = self.matching.trigger(
+                seen.number, seen.trigger_ns, seen.deadline_ns, seen.own_ns
+            )
+            if candidate.part.mode is not Mode.BYPASS:
+                candidate.look_ns = min(seen.deadline_ns, seen.trigger_ns + LOOK_NS)
             self.counters.triggered(seen.trigger_ns)
             self.last_part_ns = seen.trigger_ns
-        self.matching.told(self.zone.clock.here(status.plc_ms))
+        clock = self.zone.clock
+        self.matching.told(clock.here(status.plc_ms), clock.own(status.plc_ms))
         self.stop.signals(status.signals)
         self.periods.status(status, len(self.zone), at_ns, said_ready)
 
@@ -232,10 +239,12 @@ class Line:
             # would cost the next ones their time, and with it all.
             if not all(self.receiver.lasts(f, self.judges.count) for f in part.frames.values()):
                 candidate.doubt = "a picture was overwritten before it was judged"
+                self.archive.make_way()
                 continue
             judge = functools.partial(
                 self._judge, planned, part.frames, self.clock.today(time.time_ns()),
-                self.clock.synced(now_ns), self.tolerated.so_far(part),
+                self.clock.synced(now_ns),
+                self.tolerated.so_far(part) if planned.recipe.limits else None,
             )  # fmt: skip
             self.judges.give(candidate, judge)
 
@@ -279,6 +288,7 @@ class Line:
                 self.serials.ask(part.id, judged.judgement.serial)
             if not all(self.receiver.still_valid(frame) for frame in part.frames.values()):
                 candidate.doubt = "a picture was overwritten while it was judged"
+                self.archive.make_way()
             elif not candidate.certain:
                 self._hurries = True
 
@@ -289,6 +299,10 @@ class Line:
         if not self.matching.parts:
             return
         for number, candidate in list(self.matching.parts.items()):
+            # A line that is behind has many that wait, and must not be slowed by them.
+            waits = candidate.judgement is None and not candidate.doubt and not self.fell
+            if waits and now_ns < candidate.look_ns:
+                continue
             part = candidate.part
             if not candidate.triggered:
                 if now_ns - candidate.begun_ns > UNCLAIMED_NS:
@@ -320,17 +334,21 @@ class Line:
             self.gate.hurry()
 
     def _overdue(self, candidate: Candidate, now_ns: int) -> str:
+        """Why the part can wait no longer; empty while it can, and then it says until when."""
         part = candidate.part
-        for view in self.plan.at(part.sequence).views:
+        due_ns = self._deadline(part)
+        missing = [v for v in self.plan.at(part.sequence).views if v not in part.frames]
+        for view in missing:
             limit_ns = self._timeout_ns[view]
-            if view not in part.frames and now_ns - part.trigger_ns > limit_ns:
+            if now_ns - part.trigger_ns > limit_ns:
                 self.alarms.happened(AlarmCode.CAMERA_FRAMES, f"{view}: no frame")
                 return f"{view}: no frame within {limit_ns // 1_000_000} ms"
-        if now_ns > self._deadline(part):
-            missing = [v for v in self.plan.at(part.sequence).views if v not in part.frames]
+            due_ns = min(due_ns, part.trigger_ns + limit_ns)
+        if now_ns > part.deadline_ns:
             return (
                 f"{LATE}: {missing[0]} has no frame" if missing else f"{LATE}: not judged in time"
             )
+        candidate.look_ns = min(due_ns, now_ns + LOOK_NS)
         return ""
 
     def _deadline(self, part: Part) -> int:

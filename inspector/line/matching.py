@@ -11,11 +11,11 @@ doubt: an error, never a pass.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.line.alignment import EARLY_NS, NEVER, Alignment, Triggers
+from inspector.line.alignment import DRIFT, EARLY_NS, NEVER, Alignment, Triggers
 from inspector.part import Frame, Part
 
 KEPT, MOST = 64, 4096
@@ -39,6 +39,8 @@ class Candidate:
     """What the recipe said, or None."""
     begun_ns: int = 0
     """When its first frame or its trigger came, for parts that never get the other."""
+    look_ns: int = 0
+    """Until then there is nothing to conclude while it is neither judged nor in doubt."""
 
     @property
     def certain(self) -> bool:
@@ -68,11 +70,14 @@ class Matching:
         self._views_of = views_of
         early_ns = EARLY_NS if by_time else -NEVER  # a camera may see the parts before the eye
         self.alignments = {
-            view: Alignment(pitch_ns, ns, early_ns) for view, ns in windows_ns.items()
+            view: Alignment(pitch_ns, ns, early_ns, DRIFT if by_time else 0.0)
+            for view, ns in windows_ns.items()
         }
         # As many parts as can go by while a frame may still come, be it that this machine was busy.
         self._kept = min(MOST, KEPT + max(windows_ns.values(), default=0) // max(1, pitch_ns))
         self._held = {view: deque[Frame](maxlen=self._kept) for view in windows_ns}
+        self._placed = dict.fromkeys(windows_ns, 0)
+        """The part that each camera's last picture is of; 0 where all must be looked at again."""
         self._triggers = Triggers(self._kept)
         self.parts: OrderedDict[int, Candidate] = OrderedDict()
         """By number, the oldest first; the line removes what it has decided."""
@@ -109,21 +114,26 @@ class Matching:
         self._counted = max(self._counted, numbers[-1])
         self.newest = max(self.newest, self._counted)
 
-    def trigger(self, number: int, trigger_ns: int, deadline_ns: int) -> Candidate:
-        """The authority has counted part ``number``."""
-        self._triggers.add(number, trigger_ns)
+    def trigger(
+        self, number: int, trigger_ns: int, deadline_ns: int, own_ns: int | None = None
+    ) -> Candidate:
+        """The authority has counted part ``number``, at ``own_ns`` by its own clock, if it has
+        one."""
+        self._triggers.add(number, trigger_ns, trigger_ns if own_ns is None else own_ns)
         self._counted = max(self._counted, number)
         candidate = self._candidate(number, trigger_ns)
         candidate.part.trigger_ns, candidate.part.deadline_ns = trigger_ns, deadline_ns
         candidate.triggered = True
         return candidate
 
-    def told(self, told_ns: int) -> None:
-        """All triggers up to ``told_ns`` have been given. Aligns, places and checks frames."""
+    def told(self, told_ns: int, own_ns: int | None = None) -> None:
+        """All triggers up to ``told_ns`` have been given, ``own_ns`` by the authority's clock.
+        Aligns, places and checks frames."""
         self._triggers.told_ns = told_ns
+        self._triggers.told_own_ns = told_ns if own_ns is None else own_ns
         for view in self.alignments:
             self._place_held(view)
-        self._check()
+        self._check(self.parts.items())
 
     def frame(self, frame: Frame) -> None:
         """A camera delivered ``frame``; it is placed at once if its camera is aligned."""
@@ -136,8 +146,12 @@ class Matching:
             number = next(lacking, self.newest + 1)
             alignment.count(number, _edge(frame), exposed_ns, self._triggers)
         self._held[view].append(frame)
+        aligned = alignment.offset is not None
         self._place_held(view)
-        self._check()
+        if not aligned:
+            self._check(self.parts.items())
+        elif (candidate := self.parts.get(number := self.number(frame))) is not None:
+            self._check(((number, candidate),))
 
     def number(self, frame: Frame) -> int:
         """The part that ``frame`` is taken to show; 0 while its camera is not aligned."""
@@ -181,11 +195,17 @@ class Matching:
                 candidate.doubt = candidate.doubt or f"{view}: {why}"
 
     def _drop_held(self, view: str) -> None:
+        self._placed[view] = 0
         self.orphans += len(self._held[view])
         self._held[view].clear()
 
     def _place_held(self, view: str) -> None:
         held, alignment = self._held[view], self.alignments[view]
+        if alignment.unsure:
+            was = alignment.offset
+            alignment.find(self._triggers)
+            if alignment.offset != was:
+                self._doubt(view, self._counted)
         if held and alignment.offset is None:
             alignment.find(self._triggers)
         if alignment.offset is None:
@@ -205,9 +225,13 @@ class Matching:
             if self._is_timed(frame):
                 candidate.unchecked[view] = self._time(frame)
             # A camera's pictures come in their order: whoever was overtaken gets none any more.
-            for earlier, waiting in self.parts.items():
-                if earlier >= number:
+            placed, self._placed[view] = self._placed[view], number
+            for earlier in reversed(self.parts):
+                if earlier <= placed:
                     break
+                if earlier >= number:
+                    continue
+                waiting = self.parts[earlier]
                 if view not in waiting.part.frames and view in self._views_of(earlier):
                     waiting.doubt = waiting.doubt or f"{view}: no picture came, the next one did"
 
@@ -218,13 +242,14 @@ class Matching:
             self.parts[number] = candidate
             if number < self.newest:
                 self.parts = OrderedDict(sorted(self.parts.items()))
+                self._placed = dict.fromkeys(self._placed, 0)
             self.newest = max(self.newest, number)
         return candidate
 
-    def _check(self) -> None:
-        """Compare every frame's time with its part's trigger, as soon as both are known."""
-        for number, candidate in self.parts.items():
-            if candidate.doubt:
+    def _check(self, parts: Iterable[tuple[int, Candidate]]) -> None:
+        """Compare their frames' times with their triggers, as soon as both are known."""
+        for number, candidate in parts:
+            if not candidate.unchecked or candidate.doubt:
                 continue
             if not candidate.triggered:
                 for view, device_ns in candidate.unchecked.items():

@@ -11,7 +11,7 @@ slip allowance. What was there before the station looked was never seen, so it h
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from inspector.config import Travel
@@ -22,6 +22,8 @@ STANDSTILL_NS = 500_000_000
 RUNAWAY = 4.0
 """An encoder that counts faster than this many times the nominal speed is not believed."""
 CLOCK_WINDOW_NS = 500_000_000
+CLOCK_REST_NS = 10_000_000_000
+"""Two quartzes of 50 ppm drift 1 ms apart meanwhile; what was read before tells too little."""
 SPEED_NS = 10_000_000
 """The belt's speed is measured over at least this long: the PLC's clock counts in ms."""
 _ESTOP_CLEAR, _JAM = int(Signal.ESTOP_CLEAR), int(Signal.JAM)
@@ -38,6 +40,8 @@ class Seen:
     number: int
     trigger_ns: int
     deadline_ns: int
+    own_ns: int
+    """The trigger by the PLC's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,8 @@ class ClockMap:
         if self._ticks is None or ticks > self._ticks:
             self._ticks = ticks
         if at_ns >= self._until_ns:
-            self._before, self._best = self._best, None
+            old = at_ns >= self._until_ns + CLOCK_REST_NS
+            self._before, self._best = None if old else self._best, None
             self._until_ns = at_ns + CLOCK_WINDOW_NS
         difference = at_ns - ticks * self._unit_ns
         self._best = difference if self._best is None else min(self._best, difference)
@@ -113,10 +118,14 @@ class ClockMap:
         half = self._modulus >> 1
         return self._ticks + ((ticks - self._ticks + half) % self._modulus - half)
 
+    def own(self, ticks: int) -> int:
+        """The other clock's ns; no jitter of the way here is in it."""
+        return self.unwrap(ticks) * self._unit_ns
+
     def here(self, ticks: int) -> int:
         """Our monotonic ns when the other clock showed ``ticks``. Needs one reading at least."""
         known = [d for d in (self._best, self._before) if d is not None]
-        return self.unwrap(ticks) * self._unit_ns + min(known)
+        return self.own(ticks) + min(known)
 
 
 class Zone:
@@ -140,7 +149,8 @@ class Zone:
         """Nominal belt units per ns."""
         self.clock = ClockMap(1_000_000, 1 << 32)
         self._run: int | None = None
-        self._parts: deque[_Place] = deque()
+        self._parts: OrderedDict[int, _Place] = OrderedDict()
+        """By number, in the order of the belt."""
         self._counter = 0
         self._encoder = 0
         self._epoch = 0
@@ -178,10 +188,8 @@ class Zone:
 
         Reckoned at nominal speed where the belt is slower or stands: it may start at any moment.
         """
-        for place in reversed(self._parts):
-            if place.number == number:
-                return self._deadline(place)
-        return None
+        place = self._parts.get(number)
+        return None if place is None else self._deadline(place)
 
     def update(self, status: PlcStatus, at_ns: int) -> Update:
         """Take a reading of the PLC's block that arrived at ``at_ns`` (monotonic)."""
@@ -224,7 +232,7 @@ class Zone:
 
     def _fall(self, status: PlcStatus, at_ns: int, update: Update) -> None:
         """The PLC counts anew in the run that it has. Of the parts since then the ring tells."""
-        update.stood.extend(place.number for place in self._parts)
+        update.stood.extend(self._parts)
         known = self.status.triggers if self.status is not None else ()
         fresh = sum(t.part <= status.part_counter and t not in known for t in status.triggers)
         update.fell = status.part_counter if fresh == TRIGGERS else fresh
@@ -317,14 +325,15 @@ class Zone:
             update.alarms.append(
                 Alarm("pitch", f"parts {trigger.part - 1} and {trigger.part} are too close")
             )
-            if self._parts and self._parts[-1].number == trigger.part - 1:
-                self._refuse(self._parts[-1], update)
+            if (before := self._parts.get(trigger.part - 1)) is not None:
+                self._refuse(before, update)
             self._refuse(place, update)
         elif self._trouble or at < self._clear_at:
             self._refuse(place, update)
         self._last_at = at
-        self._parts.append(place)
-        update.seen.append(Seen(trigger.part, trigger_ns, self._deadline(place)))
+        self._parts[place.number] = place
+        own_ns = self.clock.own(trigger.plc_ms)
+        update.seen.append(Seen(trigger.part, trigger_ns, self._deadline(place), own_ns))
 
     def _at(self, trigger: Trigger) -> int:
         """Where the belt was then."""
@@ -341,7 +350,7 @@ class Zone:
         if gone and 0 < (gone - status.part_counter & U32) < 1 << 31:
             update.alarms.append(Alarm("appeared", f"part {gone} is at the gate, never triggered"))
         while self._parts:
-            place = self._parts[0]
+            place = next(iter(self._parts.values()))
             travelled = self._belt - place.at
             arrived = gone and (gone - place.number & U32) < 1 << 31
             if arrived:
@@ -358,11 +367,11 @@ class Zone:
                 self._refuse(place, update)
             else:
                 return
-            self._parts.popleft()
+            del self._parts[place.number]
 
     def _lose(self, update: Update, alarm: Alarm) -> None:
         update.alarms.append(alarm)
-        for place in self._parts:
+        for place in self._parts.values():
             self._refuse(place, update)
         self._clear_at = max(self._belt, self._front) + self._slip
 

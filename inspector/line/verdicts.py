@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -87,8 +87,8 @@ def stream_of(run: int) -> str:
     return f"{RUN}{run:08x}"
 
 
-class _Developed(Mapping[str, Pixels]):
-    """A part's pictures, as many as still are there, developed whole once somebody looks."""
+class _Developed:
+    """A part's pictures, developed whole once somebody looks, as many as still are there."""
 
     def __init__(self, frames: Mapping[str, Frame], receiver: FrameReceiver) -> None:
         self._frames, self._receiver = frames, receiver
@@ -98,14 +98,11 @@ class _Developed(Mapping[str, Pixels]):
         whole = {view: self._receiver.pixels(frame) for view, frame in self._frames.items()}
         return {view: pixels for view, pixels in whole.items() if pixels is not None}
 
-    def __getitem__(self, view: str) -> Pixels:
-        return self._views[view]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
-
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._frames)
+
+    def items(self) -> Iterable[tuple[str, Pixels]]:
+        return self._views.items()
 
 
 class Verdicts:

@@ -17,7 +17,6 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -27,7 +26,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from inspector.part import Mode, Outcome, PartId, Pixels, Verdict
+from inspector.part import Mode, Outcome, PartId, Pictures, Pixels, Verdict
 from inspector.store.keys import sync_folder
 from inspector.store.records import ImageRecord
 
@@ -43,7 +42,7 @@ class ArchiveCounts:
     """Views that the archive's rule asks for."""
     written: int
     overflowed: int
-    """Dropped because the queue was full."""
+    """Dropped because the queue was full, or gone before they could be copied."""
     no_space: int
     """Dropped because less than the reserve was free."""
     failed: int
@@ -59,6 +58,9 @@ class _Job:
     views: tuple[tuple[str, Pixels], ...]
 
 
+BEHIND_S, BEHIND_PER_S = 1.0, 20.0
+"""How long and how fast pictures are written after the line has said that it is behind: each takes
+0.7 ms of a processor that a judge wants."""
 TRIED = 20
 """Passed parts in a row of one set-up or challenge whose pictures are all kept: what a change-over
 is signed for is evidence. Of those that follow every so manieth is."""
@@ -102,13 +104,14 @@ class ImageArchive:
         self._offered = self._overflowed = 0
         self._written = self._no_space = self._failed = 0
         self._has_space = True
-        self._looked = float("-inf")
+        self._looked = self._behind_until = float("-inf")
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="images", daemon=True)
         self._thread.start()
 
-    def offer(self, verdict: Verdict, frames: Mapping[str, Pixels]) -> bool:
-        """Takes copies of a part's pictures if its verdict asks for it; never waits.
+    def offer(self, verdict: Verdict, frames: Pictures) -> bool:
+        """Takes copies of a part's pictures if its verdict asks for it; never waits. They are
+        asked for only if there is room.
 
         Args:
             frames: by view; ``(height, width)`` grey or ``(height, width, 3)`` BGR, uint8.
@@ -121,15 +124,22 @@ class ImageArchive:
             self._tried = 0  # whatever is tried begins anew
         elif not self._is_wanted(verdict):
             return False
-        if not frames or self._closed:
+        offered = len(frames)
+        if not offered or self._closed:
             return False
-        self._offered += len(frames)
-        if self._jobs.qsize() >= self._capacity:
-            self._overflowed += len(frames)
+        self._offered += offered
+        views: tuple[tuple[str, Pixels], ...] = ()
+        if self._jobs.qsize() < self._capacity:
+            views = tuple([(view, self._copy(pixels)) for view, pixels in frames.items()])
+        self._overflowed += offered - len(views)
+        if not views:
             return False
-        views = tuple([(view, self._copy(pixels)) for view, pixels in frames.items()])
         self._jobs.put_nowait(_Job(verdict.part_id, verdict.batch, verdict.times.utc_ns, views))
         return True
+
+    def make_way(self) -> None:
+        """The line is behind: for a while its judges need the processor more."""
+        self._behind_until = time.monotonic() + BEHIND_S
 
     def _is_wanted(self, verdict: Verdict) -> bool:
         """Whether a passed part's pictures are to be kept."""
@@ -189,6 +199,8 @@ class ImageArchive:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
+            if time.monotonic() < self._behind_until and not self._closed:
+                time.sleep(1 / BEHIND_PER_S)
             if not self._space():
                 self._no_space += len(job.views)
             else:

@@ -16,7 +16,7 @@ from inspector.cameras.messages import CameraEvent, frames_endpoint
 from inspector.cameras.outbox import Outbox
 from inspector.cameras.process import watch
 from inspector.cameras.receiver import FrameReceiver
-from inspector.cameras.ring import BUFFERS, RING_BYTES, Place, RingReader, RingWriter, slots_for
+from inspector.cameras.ring import BUFFERS, Place, RingReader, RingWriter, slots_for
 from inspector.config import Camera
 
 
@@ -150,9 +150,14 @@ def test_a_camera_whose_ring_has_no_room_says_so_once_and_tries_on(
 
 @pytest.mark.parametrize("parts", [0, 1, 50, 100_000])
 @pytest.mark.parametrize("slot_bytes", [1, 307_200, 1_310_720, 20_000_000])
-def test_a_ring_holds_what_is_on_its_way_and_stays_small(parts: int, slot_bytes: int) -> None:
-    slots = slots_for(parts, slot_bytes)
+@pytest.mark.parametrize(
+    "free_bytes, most_bytes", [(0, 16 << 20), (128 << 20, 32 << 20), (1 << 40, 40 << 20)]
+)
+def test_a_ring_holds_what_is_on_its_way_and_takes_a_quarter_of_the_free_memory(
+    parts: int, slot_bytes: int, free_bytes: int, most_bytes: int
+) -> None:
+    slots = slots_for(parts, slot_bytes, free_bytes)
     assert BUFFERS <= slots <= 256
-    assert slots == BUFFERS or slots * slot_bytes <= RING_BYTES
-    if (parts + BUFFERS) * slot_bytes <= RING_BYTES and parts <= 200:
+    assert slots == BUFFERS or slots * slot_bytes <= most_bytes
+    if (parts + BUFFERS) * slot_bytes <= most_bytes and parts <= 200:
         assert slots == parts + BUFFERS

@@ -31,7 +31,8 @@ from inspector.config import load_station
 from inspector.display import AlarmCode
 from inspector.line import runs
 from inspector.line.gate import Told
-from inspector.line.line import Line
+from inspector.line.line import LOOK_NS, Line
+from inspector.line.matching import Candidate
 from inspector.line.owed import FULL, Owed
 from inspector.line.process import open_line
 from inspector.line.restart import AWAY
@@ -175,6 +176,46 @@ def test_a_line_that_is_behind_judges_what_it_still_can(
     for number in set(verdicts) - set(passed):
         assert verdicts[number].outcome is Outcome.ERROR
         assert "overwritten" in verdicts[number].reasons[0]
+
+
+def test_parts_that_wait_for_their_judge_cost_the_rounds_next_to_nothing(
+    line: Line, camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that is behind has hundreds of them; to look at each in each round made it slower
+    the more it was behind."""
+    looked: list[int] = []
+    overdue = line._overdue
+
+    def counted(candidate: Candidate, now_ns: int) -> str:
+        looked.append(candidate.part.sequence)
+        return overdue(candidate, now_ns)
+
+    monkeypatch.setattr(line, "_overdue", counted)
+    for _ in range(SLOTS - 1):
+        camera.shoot()
+    turn(line, lambda: len(line.matching.parts) == SLOTS - 1)
+    looked.clear()
+    rounds, began_ns = iter(range(500)), time.monotonic_ns()
+    turn(line, lambda: next(rounds, None) is None)
+    looks = (time.monotonic_ns() - began_ns) // LOOK_NS + 2
+    assert all(looked.count(number) <= looks for number in line.matching.parts)
+    assert looks < 250, "too slow to tell"
+
+
+def test_a_line_that_is_behind_has_its_archive_make_way(
+    line: Line, recipe: Held, camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(line.archive, "make_way", lambda: asked.append(1))
+    camera.shoot()
+    turn(line, lambda: recipe.begun.acquire(blocking=False))
+    assert not asked
+    while camera.count < 2 * SLOTS:
+        camera.shoot()
+        turn(line, lambda: line.counters.frames["side"] == camera.count)
+    recipe.may.set()
+    turn(line, lambda: line.counters.verdicts == 2 * SLOTS)
+    assert asked
 
 
 def test_how_a_camera_was_set_is_stored_with_the_run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from inspector.part import Mode, Outcome, Pixels
 from inspector.store import History, ImageArchive, ImageRecord, LineLedger, verify
 from inspector.store.bench import sample_verdict
-from inspector.store.images import image_folder
+from inspector.store.images import BEHIND_PER_S, image_folder
 
 REJECT = sample_verdict(50)
 PASS = sample_verdict(1)
@@ -114,6 +114,46 @@ def test_a_slow_disk_overflows_the_queue_counts_it_and_delays_nobody(tmp_path: P
     finally:
         os.close(reader)
     assert len(records) + archive.counts.failed == taken
+
+
+class Gone:
+    """A part of two pictures of which one is there still; making it is dear."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __len__(self) -> int:
+        return 2
+
+    def items(self) -> Iterable[tuple[str, Pixels]]:
+        self.made += 1
+        return [("side", _picture())]
+
+
+def test_pictures_are_made_only_if_there_is_room_and_those_that_are_gone_are_counted(
+    tmp_path: Path,
+) -> None:
+    with ImageArchive(tmp_path, image_queue=1, reserve_mb=0) as archive:
+        archive.make_way()  # for the next second it takes 20 a second and no more
+        pictures = Gone()
+        taken = sum(archive.offer(REJECT, pictures) for _ in range(100))
+        assert 1 <= taken == pictures.made < 100
+        assert archive.offer(PASS, pictures) is False and pictures.made == taken
+        records = archive.close()
+    assert len(records) == taken
+    assert archive.counts.offered == 200 and archive.counts.overflowed == 200 - taken
+
+
+def test_a_line_that_is_behind_gets_the_processor_first(tmp_path: Path) -> None:
+    with ImageArchive(tmp_path, image_queue=64, reserve_mb=0) as archive:
+        archive.make_way()
+        began = time.monotonic()
+        for _ in range(30):
+            assert archive.offer(REJECT, {"side": _picture()})
+        _until(archive, lambda: archive.counts.written >= 3)
+        assert archive.counts.written <= BEHIND_PER_S * (time.monotonic() - began) + 1
+        records = archive.close()  # and at the end writes what waits
+    assert len(records) == 30
 
 
 def test_below_the_reserve_images_stop_and_come_back(
