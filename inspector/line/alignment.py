@@ -197,6 +197,7 @@ class Alignment:
             self._lag_ns -= late_ns // (2 if late_ns < 0 else 16)
             self._fitted += 1
             self._fitted_ns = max(self._fitted_ns, device_ns)
+            self.unsure = False
         return fits
 
     def _by_one_clock(

@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from inspector.store import layout, schema
-from inspector.store.checkpoint import COPY_FILE, Signed, append_copy, read_body, read_copies
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.files import digest_of_file, write_whole
 from inspector.store.keys import PUBLIC_NAME, public_key, sync_folder
+from inspector.store.moment import copy_database, copy_file, copy_ledgers, is_database
 from inspector.store.records import Kind
 from inspector.store.report import Report, Told, untold
 from inspector.store.retention import retention_lock
@@ -46,7 +46,6 @@ LEFT_OUT = frozenset({
 """What is copied in a way of its own, what a running station makes anew, indexes of the desk."""
 _ENDINGS = ("-wal", "-shm", "-journal", ".part")
 RESTORED = "store.restored"
-_TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +136,12 @@ def restore(
             digest, size = digest_of_file(moment / name)
             if (digest, size) != (entry["sha256"], entry["size"]):
                 raise StoreDamaged(f"{moment / name}: was changed since it was backed up")
-            copied += _copy(moment / name, data_dir / name)
+            copied += copy_file(moment / name, data_dir / name)
         (data_dir / "keys").chmod(0o700)
         images = 0
         for relative, _ in _named_images(data_dir, told):
             if (folder / relative).is_file():
-                copied += _copy(folder / relative, data_dir / relative)
+                copied += copy_file(folder / relative, data_dir / relative)
                 images += 1
     except OSError as error:
         raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
@@ -183,21 +182,19 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
     moment = folder / f"ledger-{taken.translate(str.maketrans('', '', '-:.'))}"
     moment.mkdir(mode=0o700)
     try:
-        _ledgers(data_dir, moment)
-        _segments(data_dir, moment)
-        _checkpoint_copies(data_dir, moment)
+        copy_ledgers(data_dir, moment)
         for name in _others(data_dir):
-            if _is_database(data_dir / name):
-                _database(data_dir / name, moment / name)
+            if is_database(data_dir / name):
+                copy_database(data_dir / name, moment / name)
             else:
-                _copy(data_dir / name, moment / name)
+                copy_file(data_dir / name, moment / name)
         new, copied = _new_images(data_dir, folder, moment, told)
         (moment / "images").symlink_to("../images")
         report = verify(moment, told=told)
         spoiled = [p.where for p in report.problems if p.where.startswith("images/")]
         for relative in spoiled:  # a picture that went bad on the back-up's disk is copied again
             if (data_dir / relative).is_file():
-                copied += _copy(data_dir / relative, folder / relative)
+                copied += copy_file(data_dir / relative, folder / relative)
         report = _sound(moment, verify(moment) if spoiled else report, even_damaged)
         for leftover in (*moment.rglob("*-shm"), *moment.rglob("*-wal")):
             leftover.unlink()
@@ -238,85 +235,6 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
     )
 
 
-def _ledgers(data_dir: Path, moment: Path) -> None:
-    """Both files as they were at one moment that fits together: no checkpoint of the line signs
-    more of the desk than is there, no record of the desk saw more of the line."""
-    for _ in range(_TRIES):
-        line = schema.open_reader(data_dir / schema.LINE_FILE)
-        try:
-            desk_path = data_dir / schema.DESK_FILE
-            if not desk_path.exists():
-                _database_from(line, moment / schema.LINE_FILE)
-                return
-            desk = schema.open_reader(desk_path)
-            try:
-                # An open transaction holds its moment for as long as the copying takes; writers
-                # go on, only their WAL grows meanwhile.
-                for connection in (desk, line):
-                    connection.execute("BEGIN")
-                    connection.execute("SELECT max(position) FROM main.record").fetchone()
-                if _fit(line, desk):
-                    _database_from(line, moment / schema.LINE_FILE)
-                    _database_from(desk, moment / schema.DESK_FILE)
-                    return
-            finally:
-                desk.close()
-        finally:
-            line.close()
-    raise StoreError(f"{data_dir}: both ledgers were too busy for a moment of both; try again")
-
-
-def _segments(data_dir: Path, moment: Path) -> None:
-    """What was archived of the line's ledger; its files never change."""
-    with closing(sqlite3.connect(moment / schema.LINE_FILE)) as line:
-        names = [name for _, _, name in schema.segment_files(line)]
-    for name in names:
-        _copy(data_dir / schema.SEGMENTS / name, moment / schema.SEGMENTS / name)
-
-
-def _fit(line: sqlite3.Connection, desk: sqlite3.Connection) -> bool:
-    # The desk's moment is taken first, so what it saw of the line is always there; what the line
-    # signed of the desk may be younger.
-    row = line.execute("SELECT body FROM checkpoint ORDER BY number DESC LIMIT 1").fetchone()
-    newest = desk.execute("SELECT max(position) FROM main.record").fetchone()[0]
-    have = 0 if newest is None else newest + 1
-    return row is None or read_body(row[0]).desk_size <= have
-
-
-def _database(source: Path, target: Path) -> None:
-    with closing(schema.open_reader(source)) as connection:
-        _database_from(connection, target)
-
-
-def _database_from(source: sqlite3.Connection, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    copy = sqlite3.connect(target, isolation_level=None)
-    try:
-        source.backup(copy, pages=-1)
-    finally:
-        copy.close()
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _checkpoint_copies(data_dir: Path, moment: Path) -> None:
-    with closing(schema.open_reader(moment / schema.LINE_FILE)) as line:
-        last = line.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
-    kept: list[Signed] = []
-    for _, signed in read_copies(data_dir):
-        try:
-            if signed is not None and read_body(signed.body).number <= (
-                -1 if last is None else last
-            ):
-                kept.append(signed)
-        except RecordError:
-            continue
-    if kept:
-        (moment / COPY_FILE).parent.mkdir(mode=0o700)
-        append_copy(moment, kept)
-
-
 def _others(data_dir: Path) -> Iterator[str]:
     """Everything in the data folder that is neither ledger nor image nor made anew at a start."""
     ledgers = {schema.LINE_FILE, schema.DESK_FILE, schema.SEGMENTS}
@@ -326,31 +244,6 @@ def _others(data_dir: Path) -> Iterator[str]:
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             if path.is_file() and not path.is_symlink() and not path.name.endswith(_ENDINGS):
                 yield path.relative_to(data_dir).as_posix()
-
-
-def _is_database(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(16) == b"SQLite format 3\x00"
-    except FileNotFoundError:  # such as an outbox's file that was sent meanwhile
-        return False
-
-
-def _copy(source: Path, target: Path) -> int:
-    """Copies one file with its mode, durably; gives its size, 0 if it went meanwhile."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.part")
-    try:
-        shutil.copy2(source, fresh)
-    except FileNotFoundError:
-        if not source.exists():
-            return 0
-        raise
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
-        size = os.fstat(file.fileno()).st_size
-    fresh.replace(target)
-    return size
 
 
 def _new_images(data_dir: Path, folder: Path, moment: Path, told: Told) -> tuple[int, int]:
@@ -363,7 +256,7 @@ def _new_images(data_dir: Path, folder: Path, moment: Path, told: Told) -> tuple
         if there.is_file() and there.stat().st_size == size:
             continue
         if graves.get(position) != digest and (data_dir / relative).is_file():
-            copied += _copy(data_dir / relative, there)
+            copied += copy_file(data_dir / relative, there)
             new += 1
     return new, copied
 
