@@ -289,10 +289,17 @@ def watched(screen: Callable[..., Any]) -> list[Any]:
 def test_a_killed_line_leaves_no_verdict_and_the_pages_find_the_next_one(
     station: Station, screen: Callable[..., Any]
 ) -> None:
-    pages = watched(screen)
-    os.kill(station.trial.pids()["line"], signal.SIGKILL)
+    """Its successor may be up within the second that a page waits for it, so it is held up."""
+    pages, pids = watched(screen), station.trial.pids()
+    os.kill(pids["station"], signal.SIGSTOP)
+    try:
+        os.kill(pids["line"], signal.SIGKILL)
+        for page in pages:
+            page.wait_for_selector("body[data-lost]", state="attached", timeout=60_000)
+    finally:
+        os.kill(pids["station"], signal.SIGCONT)
     for page in pages:
-        page.wait_for_selector("body[data-link=live][data-lost]", timeout=60_000)
+        page.wait_for_selector("body[data-link=live]", timeout=60_000)
         lost = page.evaluate("window.lost")
         assert lost and {(word, shown) for word, shown in lost} == {("", False)}
         page.wait_for_selector("#caption:not([hidden])", timeout=60_000)
