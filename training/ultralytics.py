@@ -149,14 +149,14 @@ def _check(net: Any, path: Path, pixels: Sequence[Pixels]) -> float:
 def _mend_torchvision() -> None:
     """Where torchvision's compiled operators do not load (its build is for another torch), the one
     that a detector needs is made of ultralytics' own."""
-    import torch
+    from torch import library
 
     try:
         import torchvision
     except RuntimeError:
         for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        operators = torch.library.Library("torchvision", "FRAGMENT")
+        operators = library.Library("torchvision", "FRAGMENT")
         _KEPT.append(operators)
         operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -27,9 +27,9 @@ from typing import Any
 from inspector.store import layout, schema
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
-from inspector.store.files import digest_of_file, write_whole
+from inspector.store.files import copy_file, digest_of_file, write_whole
 from inspector.store.keys import PUBLIC_NAME, public_key, sync_folder
-from inspector.store.moment import copy_database, copy_file, copy_ledgers, is_database
+from inspector.store.moment import copy_database, copy_ledgers, is_database
 from inspector.store.records import Kind
 from inspector.store.report import Report, Told, untold
 from inspector.store.retention import retention_lock

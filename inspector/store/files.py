@@ -7,6 +7,7 @@ store writes for others (proofs, packages, exports, back-ups) goes through here.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -56,3 +57,20 @@ def digest_of_file(path: Path) -> tuple[str, int]:
             digest.update(block)
             size += len(block)
     return digest.hexdigest(), size
+
+
+def copy_file(source: Path, target: Path) -> int:
+    """Copies one file with its mode, durably; gives its size, 0 if it went meanwhile."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.part")
+    try:
+        shutil.copy2(source, fresh)
+    except FileNotFoundError:
+        if not source.exists():
+            return 0
+        raise
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+    fresh.replace(target)
+    return size

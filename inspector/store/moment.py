@@ -7,7 +7,6 @@ another folder, such as they were at one instant. Only `backup` imports this.
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from inspector.store import schema
 from inspector.store.checkpoint import COPY_FILE, Signed, append_copy, read_body, read_copies
 from inspector.store.errors import RecordError, StoreError
+from inspector.store.files import copy_file
 
 _TRIES = 50
 
@@ -114,20 +114,3 @@ def is_database(path: Path) -> bool:
             return file.read(16) == b"SQLite format 3\x00"
     except FileNotFoundError:  # such as an outbox's file that was sent meanwhile
         return False
-
-
-def copy_file(source: Path, target: Path) -> int:
-    """Copies one file with its mode, durably; gives its size, 0 if it went meanwhile."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.part")
-    try:
-        shutil.copy2(source, fresh)
-    except FileNotFoundError:
-        if not source.exists():
-            return 0
-        raise
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
-        size = os.fstat(file.fileno()).st_size
-    fresh.replace(target)
-    return size
