@@ -2,7 +2,7 @@
 
 Enters: the station file's ``quality``, a job, a claim that it is signed. Leaves: the job with what
 it awaits, or the reason why it is still not released. Imports the line's jobs, config and store;
-``commands.py`` and ``process.py`` call it.
+``acts.py`` and ``process.py`` call it.
 
 Until it is signed the line moves, every part is judged and recorded in mode ``setup``, and every
 part is rejected. The line believes no one who says that somebody has signed: it reads the
