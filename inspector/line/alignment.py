@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from inspector.line.tracking import ClockMap
 
@@ -41,6 +42,8 @@ DRIFT = 100e-6
 class _Shot:
     edge: int
     device_ns: int
+    way_ns: int = 0
+    """From the camera's clock to ours, with the way here."""
 
 
 class Triggers:
@@ -123,7 +126,7 @@ class Alignment:
             self._shots.clear()
         self._edge, self._device_ns = edge, device_ns
         self._host.read(device_ns, host_ns)
-        self._shots.append(_Shot(edge, device_ns))
+        self._shots.append(_Shot(edge, device_ns, host_ns - device_ns))
         self._all += 1
         return steady
 
@@ -138,6 +141,8 @@ class Alignment:
         # Later one frame is not enough: a machine that stalled for a whole pitch while it came
         # would make the next part's trigger look like its own.
         first = self._all == 1 and len(triggers.ns) == 1 and triggers.whole_from_ns == NEVER
+        if not (first or self._timely()):
+            return
         for proofs in (1, 2) if first else (2,):
             newest = choices[-proofs:]
             same = len(newest) == proofs and all(c == newest[0] and len(c) == 1 for c in newest)
@@ -239,6 +244,13 @@ class Alignment:
         before its time-out: a machine that is late makes the PLC's clock seem so."""
         at_ns, _, told_ns = self._by_one_clock(device_ns, triggers)
         return at_ns + self._window_ns < told_ns
+
+    def _timely(self) -> bool:
+        """Whether two frames in a row came as soon as any. What a machine that stalled takes in
+        all at once looks later the older it is, and the last of it as if it had come in time."""
+        ways = [shot.way_ns for shot in self._shots]
+        most_ns = min(ways) + self._pitch_ns // 2
+        return any(one < most_ns and next_ < most_ns for one, next_ in pairwise(ways))
 
     def _here(self, shot: _Shot) -> int:
         return self._host.here(shot.device_ns)
