@@ -223,33 +223,78 @@ def _stands_alone(squeezed: str, text: str, origin: list[int], start: int, form:
 def _is_half(
     squeezed: str, text: str, origin: list[int], start: int, form: Parts, forms: list[Parts]
 ) -> bool:
-    """Whether beside the stretch stands what may be the rest of a longer form: as many digits as it
-    has there, or what it would be with look-alikes put right."""
-    fields, stop = _fields(form), start + _length(form)
-    before = text[: origin[start]].split()[-1:]
-    after = text[origin[stop - 1] + 1 :].split()[:1]
+    """Whether beside the stretch stands what may be the rest of a longer form: digits where it has
+    some, of a day or a month perhaps one too few, whatever they say; or what it would be with
+    look-alikes put right."""
+    stop, fields, own = start + _length(form), _fields(form), _inked(form)
+    before, after = text[: origin[start]], text[origin[stop - 1] + 1 :]
     for longer in forms:
-        named = _fields(longer)
-        rest = len(named) - len(fields)
-        if rest <= 0:
+        named, whole = _fields(longer), _inked(longer)
+        if len(named) <= len(fields):
             continue
-        for is_there, lacking, word, begins in (
-            (named[:-rest] == fields, named[-rest:], after, start),
-            (named[rest:] == fields, named[:rest], before, stop - _length(longer)),
+        if named[: len(fields)] == fields and (
+            _is_number(after.split()[:1], named[len(fields) :])
+            or (whole[: len(own)] == own and _rest_after(whole[len(own) :]).match(after))
+            or _mends(squeezed, origin, start, longer, at_end=True)
         ):
-            width = sum(_DIGITS_OF[field] for field in lacking)
-            if not is_there or not word or len(word[0]) != width or begins < 0:
-                continue
-            stretch = squeezed[begins : begins + _length(longer)]
-            if word[0].isdigit() or (
-                len(stretch) == _length(longer) and _pattern(longer).mend(stretch)
-            ):
-                return True
+            return True
+        begins = stop - _length(longer)
+        if named[-len(fields) :] == fields and (
+            _is_number(before.split()[-1:], named[: -len(fields)])
+            or (whole[-len(own) :] == own and _rest_before(whole[: -len(own)]).search(before))
+            or _mends(squeezed, origin, begins, longer, at_end=False)
+        ):
+            return True
     return False
+
+
+def _is_number(word: list[str], lacking: Parts) -> bool:
+    """Whether a word has the digits of these fields, whatever joins it to what is beside it: a
+    reader may have missed a stroke or a point."""
+    return "".join(word).isdigit() and len(word[0]) == sum(_DIGITS_OF[part] for part in lacking)
+
+
+@functools.cache
+def _rest_before(lacking: Parts) -> re.Pattern[str]:
+    """Print that ends with what these fields may be."""
+    return re.compile(r"\s*".join([r"(?<!\d)(?<!\d[:./-])", *map(_relaxed, lacking), "$"]))
+
+
+@functools.cache
+def _rest_after(lacking: Parts) -> re.Pattern[str]:
+    """Print that begins with what these fields may be; digits apart that go on in letters are a
+    lot."""
+    rest = r"\s*".join(map(_relaxed, lacking))
+    return re.compile(rf"{rest}(?!\d|[:./]\d)|\s+{rest}(?!\w|[:./]\d)")
+
+
+def _relaxed(part: str) -> str:
+    """A field whatever its digits say, a separator as it is."""
+    width = _DIGITS_OF.get(part)
+    if width is None:
+        return re.escape(part)
+    if part[0] == "S" or part.startswith("MMM"):
+        return f"[A-Za-z]{{{width}}}"
+    return f"\\d{{{1 if part in ('DD', 'MM') else width},{width}}}"
+
+
+def _mends(squeezed: str, origin: list[int], start: int, form: Parts, at_end: bool) -> bool:
+    """Whether what begins at ``start`` is a date of this form with look-alikes put right, and a
+    word ends, or begins, with it."""
+    stop = start + _length(form)
+    if start < 0 or stop > len(squeezed):
+        return False
+    seam = stop if at_end else start
+    alone = seam in (0, len(squeezed)) or origin[seam] > origin[seam - 1] + 1
+    return alone and _pattern(form).mend(squeezed[start:stop]) is not None
 
 
 def _fields(form: Parts) -> Parts:
     return tuple(part for part in form if part in _DIGITS_OF)
+
+
+def _inked(form: Parts) -> Parts:
+    return tuple(part for part in form if part != " ")
 
 
 def _same_kind(a: str, b: str) -> bool:

@@ -168,6 +168,19 @@ EITHER = (*FORMATS, "MMM YYYY", "MM YYYY", "DD MM YYYY")
         ("L2417 16 NOV", "16 NOV"),
         ("NOV 2026", "NOV 2026"),
         ("16 NOV 2026 12:30", "16 NOV 2026"),
+        ("16 NOV 2926.", None),
+        ("16NOV2926L24", None),
+        ("EXP:16 NOV 2O95", None),
+        ("16 NOV 2417A", "16 NOV"),
+        ("EXP:32 NOV 2026", None),
+        ("EXP32NOV2026", None),
+        ("EXP:32 05 2026", None),
+        ("6 NOV 2026", None),
+        ("1 11 2026", None),
+        ("EXP: NOV 2026", "NOV 2026"),
+        ("L2417 NOV 2026", "NOV 2026"),
+        ("12:30 NOV 2026", "NOV 2026"),
+        ("16 NOV 123456", "16 NOV"),
     ],
 )
 def test_a_date_that_is_judged_is_not_read_by_half(text: str, read: str | None) -> None:
@@ -176,6 +189,28 @@ def test_a_date_that_is_judged_is_not_read_by_half(text: str, read: str | None) 
     found = find_date(text, EITHER, date(2026, 11, 1), whole=True)
 
     assert (found and found.text) == read
+
+
+def test_what_other_separators_join_is_no_other_half() -> None:
+    formats = ("DD/MM/YYYY", "DD MM YYYY", "MM/YYYY")
+    found = find_date("L12 11/2026", formats, TODAY, whole=True)
+
+    assert found is not None and found.text == "11/2026"
+
+
+@pytest.mark.parametrize(
+    ("text", "formats"),
+    [
+        ("16-11-2926", ("DD-MM-YYYY", "DD-MM")),
+        ("2026-11-32", ("YYYY-MM-DD", "YYYY-MM")),
+        ("2026年11月32日", ("YYYY年MM月DD日", "YYYY年MM月")),
+        ("2026年11月5日", ("YYYY年MM月DD日", "YYYY年MM月")),
+        ("EXP:32/11/2026", ("DD/MM/YYYY", "MM/YYYY")),
+        ("12 11/2026", ("DD/MM/YYYY", "MM/YYYY")),
+    ],
+)
+def test_nor_where_separators_join_its_halves(text: str, formats: tuple[str, ...]) -> None:
+    assert find_date(text, formats, TODAY, whole=True) is None
 
 
 @given(
