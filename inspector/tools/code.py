@@ -31,6 +31,9 @@ the serials in the same picture are those of what is `INSIDE`."""
 
 RETAIL = {"EAN13", "EAN8", "UPCA", "UPCE"}
 """Symbologies that hold a GTIN and nothing else."""
+CARTON = {"ITF", "ITF14"}
+"""zxing-cpp's names of the symbology that, in GS1's system, holds a GTIN-14 and nothing else (GS1
+General Specifications, 5.3): its first digits are no application identifier."""
 
 _FORMATS = {name for name in zxingcpp.BarcodeFormat.__members__ if name not in ("NONE", "All")}
 
@@ -269,7 +272,11 @@ class _Expected:
 
 
 def _understood(code: ReadCode, today: date) -> Gs1:
-    return of_gtin(code.text) if code.symbology in RETAIL else parse_gs1(code.text, today)
+    if code.symbology in CARTON and len(code.text) != 14:
+        raise Gs1Error(f"`{code.text}` is no GTIN")
+    if code.symbology in RETAIL | CARTON:
+        return of_gtin(code.text)
+    return parse_gs1(code.text, today)
 
 
 def _is_gs1(params: Params) -> bool:

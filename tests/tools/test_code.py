@@ -151,6 +151,23 @@ def test_an_ean_is_held_against_its_gtin_too() -> None:
     ]
 
 
+def test_a_cartons_itf_is_its_gtin_and_begins_with_no_identifier() -> None:
+    carton = picture("21234567890122", "ITF")
+
+    found = look(carton, gs1=True, expect={"gtin": "21234567890122"})
+    assert all(f.ok for f in found), [f.reason for f in found]
+    assert [f.label for f in found] == ["ITF"], "its first digits are not those of a serial"
+    wrong = look(carton, expect={"serial": True})
+    assert [f.reason for f in wrong if not f.ok] == ["the serial number is missing"]
+
+
+@pytest.mark.parametrize("number", ["10012345678903", "1012345670", "96385074"])
+def test_an_itf_without_a_gtin_14_is_no_gs1_code(number: str) -> None:
+    found = look(picture(number, "ITF"), gs1=True)
+
+    assert [f.reason for f in found if not f.ok] == [f"ITF `{number}` is no GTIN"]
+
+
 @pytest.mark.parametrize(
     "gs1",
     ["(01)09506000134353", "(01)09506000134352(17)271331", "(01)0950600013435", "hello"],
