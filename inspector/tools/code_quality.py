@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.code_search import MATRIX, ReadCode
+from inspector.tools.gs1 import elements_of
 
 Floats = NDArray[Any]
 
@@ -31,6 +32,11 @@ ANOTHER = 0.12
 size. More than this no error correction mends."""
 PER_MODULE = 8
 """Samples of a module's width that a code is brought to."""
+NUMBERS = {"DataBarOmni", "DataBarLtd", "DataBarStk", "DataBarStkOmni"}
+"""Symbologies of GS1 that hold a GTIN alone, so that nothing marks it."""
+UNLIKE = {"DataBarStk", "DataBarStkOmni", "DataBarExpStk", "MaxiCode"}
+"""Neither one row of bars nor a grid of squares: held against either, a perfect print has none of
+its edges where they must be."""
 INDICATORS = (
     "symbol_contrast",
     "edge_contrast",
@@ -64,7 +70,7 @@ class Quality:
 def quality_of(picture: Pixels, code: ReadCode) -> Quality | None:
     """The indicators of a code that was read in ``picture``; None where it cannot be drawn anew to
     be compared with, or lies partly out of the picture."""
-    ideal = _drawn(code)
+    ideal = None if code.symbology in UNLIKE else _drawn(code)
     if ideal is None or ideal.size == 0:
         return None
     grey: Any = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
@@ -77,10 +83,12 @@ def quality_of(picture: Pixels, code: ReadCode) -> Quality | None:
 
 def _drawn(code: ReadCode) -> NDArray[np.bool_] | None:
     """The code's modules, true where dark: [rows, columns], one row for bars, no quiet zone."""
+    content, marked = code.text, code.gs1 and code.symbology not in NUMBERS
     try:
-        barcode = zxingcpp.create_barcode(
-            code.text, getattr(zxingcpp.BarcodeFormat, code.symbology)
-        )
+        if marked:  # without FNC1 it would be another code
+            content = "".join(f"[{ai}]{value}" for ai, value in elements_of(content))
+        symbology = getattr(zxingcpp.BarcodeFormat, code.symbology)
+        barcode = zxingcpp.create_barcode(content, symbology, gs1=marked)
         image = np.array(zxingcpp.write_barcode_to_image(barcode, scale=1, add_quiet_zones=False))
     except (ValueError, RuntimeError, AttributeError, TypeError):
         return None

@@ -10,7 +10,7 @@ never on a clock: the same picture always gives the same answer. Imported by ``t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -83,6 +83,9 @@ class ReadCode:
     text: str
     corners: NDArray[np.float64]
     """[4,2] x, y in the picture's pixels."""
+    gs1: bool = False
+    """Whether it says of itself that it holds element strings: FNC1 leads, or it holds nothing
+    else."""
 
 
 def read_codes(
@@ -106,7 +109,15 @@ def read_codes(
             zxingcpp.Binarizer.GlobalHistogram if coarse else zxingcpp.Binarizer.LocalAverage
         ),
     )
-    return [ReadCode(code.format.name, code.text, _corners(code.position)) for code in codes]
+    return [
+        ReadCode(
+            code.format.name,
+            code.text,
+            _corners(code.position),
+            code.content_type == zxingcpp.ContentType.GS1,
+        )
+        for code in codes
+    ]
 
 
 def search_codes(
@@ -140,7 +151,7 @@ def search_codes(
             if key in seen:
                 continue
             told = doubted.setdefault(key, [])
-            told.append(ReadCode(*key, _in_picture(code.corners, view, picture)))
+            told.append(replace(code, corners=_in_picture(code.corners, view, picture)))
             sure = key[0] in MATRIX and key[0] not in STACKED
             needed = 1 if sure else 4 if key[0] in WEAK else 2
             if len(told) >= needed and not _outdone(told, doubted, found):

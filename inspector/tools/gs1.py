@@ -1,7 +1,8 @@
 """The element string of a GS1 barcode goes in; GTIN, lot, serial, expiry … come out.
 
 After the GS1 General Specifications: application identifiers (section 3), their fixed lengths
-(7.8.5), the check digit (7.9), two-digit years (7.12). Imported by ``tools/code.py``.
+(7.8.5), the check digit (7.9), two-digit years (7.12). Imported by ``tools/code.py`` and
+``tools/code_quality.py``.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def parse_gs1(content: str, today: date) -> Gs1:
     if content[:8].lower().startswith(("http://", "https://")):
         elements = _linked(content)
     else:
-        elements = _bracketed(content) if content.startswith("(") else _encoded(content)
+        elements = _bracketed(content) if content.startswith("(") else elements_of(content)
     known = dict(elements)
     if len(known) < len(elements):
         # The same identifier twice with the same content is allowed (section 4.15).
@@ -133,7 +134,9 @@ def check_digit_holds(number: str) -> bool:
     return (10 - total % 10) % 10 == int(number[-1])
 
 
-def _encoded(content: str) -> list[tuple[str, str]]:
+def elements_of(content: str) -> list[tuple[str, str]]:
+    """The element strings, (identifier, content), of what a scanner gives of a GS1 code, with FNC1;
+    neither check digits nor dates are looked at. Raises ``Gs1Error``."""
     elements = []
     rest = content.lstrip(FNC1)
     while rest:

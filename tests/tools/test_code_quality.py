@@ -25,8 +25,9 @@ BARS = ("symbol_contrast", "edge_contrast", "modulation", "defects", "decodabili
 MATRIX = ("symbol_contrast", "modulation", "unused_correction")
 
 
-def code(symbology: str, content: str, scale: int = 5) -> Pixels:
-    barcode = zxingcpp.create_barcode(content, getattr(zxingcpp.BarcodeFormat, symbology))
+def code(symbology: str, content: str, scale: int = 5, **options: Any) -> Pixels:
+    form = getattr(zxingcpp.BarcodeFormat, symbology)
+    barcode = zxingcpp.create_barcode(content, form, **options)
     drawn = np.array(zxingcpp.write_barcode_to_image(barcode, scale=scale))
     return np.pad(drawn.reshape(drawn.shape[:2]), 30, constant_values=255)
 
@@ -49,6 +50,31 @@ def test_a_perfect_print_has_perfect_indicators(picture: Pixels, names: tuple[st
         wanted = 0 if name == "defects" else 1
         assert found[name].value == pytest.approx(wanted, abs=0.02)
         assert found[name].unit == "1"
+
+
+@pytest.mark.parametrize("symbology", ["DataMatrix", "QRCode", "Code128", "DataBarExp"])
+def test_a_perfect_gs1_code_is_perfect_too(symbology: str) -> None:
+    """It is drawn with FNC1, or it would be held against another code."""
+    printed = code(symbology, "(01)09506000134352(10)L2417A(21)SN42", gs1=True)
+
+    found = look(printed, modulation=0.9)
+
+    assert all(finding.ok for finding in found.values()), found
+    assert found["modulation"].value == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("symbology", ["DataBarOmni", "DataBarLtd"])
+def test_so_is_a_databar_that_holds_a_number_alone(symbology: str) -> None:
+    found = look(code(symbology, "0950600013435"), modulation=0.9)
+
+    assert found["modulation"].value == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("symbology", "content"), [("DataBarStk", "0950600013435"), ("MaxiCode", "HELLO")]
+)
+def test_what_is_neither_bars_nor_squares_has_no_indicators(symbology: str, content: str) -> None:
+    assert set(look(code(symbology, content))) == {symbology}
 
 
 @pytest.mark.parametrize("picture", [EAN, MATRIX_CODE], ids=["bars", "matrix"])

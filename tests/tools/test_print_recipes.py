@@ -25,7 +25,7 @@ def judge(recipe: str, picture: Pixels) -> Judgement:
 
 def label(ink: int) -> Pixels:
     content = "(01)09506000134352(10)L2417A"
-    barcode = zxingcpp.create_barcode(content, zxingcpp.BarcodeFormat.DataMatrix)
+    barcode = zxingcpp.create_barcode(content, zxingcpp.BarcodeFormat.DataMatrix, gs1=True)
     drawn = np.array(zxingcpp.write_barcode_to_image(barcode, scale=6))
     drawn = np.pad(drawn.reshape(drawn.shape[:2]), 40, constant_values=255)
     return np.where(drawn < 128, np.uint8(ink), np.uint8(230))
