@@ -97,7 +97,8 @@ class Params(Settings):
     at_least: int = Field(1, ge=0)
     """Fewer codes than this reject the part."""
     gs1: bool = False
-    """Every code must hold a valid GS1 element string."""
+    """Every code must hold a valid GS1 element string, encoded with FNC1 in front, or one in
+    brackets, or a GS1 Digital Link."""
     expect: Expect | None = None
     quality: Limits | None = Field(None, exclude_if=is_unasked)
     """Indicators of the print's quality after ISO/IEC 15416 and 15415, see
@@ -153,7 +154,7 @@ class Code:
             content, box = code.text, _around(code.corners, step)
             try:
                 gs1 = _understood(code, context.today) if _is_gs1(params) else None
-                fault = ""
+                fault = _unmarked(code) if params.gs1 else ""
             except Gs1Error as error:
                 gs1, fault = None, f"{code.symbology} {error}" if params.gs1 else ""
             found.append(self._finding(code.symbology, content, box, fault))
@@ -277,6 +278,15 @@ def _understood(code: ReadCode, today: date) -> Gs1:
     if code.symbology in RETAIL | CARTON:
         return of_gtin(code.text)
     return parse_gs1(code.text, today)
+
+
+def _unmarked(code: ReadCode) -> str:
+    """Why no scanner takes a code for one of GS1's, though its content would do: a printer that
+    leaves FNC1 away prints what looks the same, and nobody's till or wholesaler reads it."""
+    plain = code.text.startswith("(") or code.text[:4].lower() == "http"
+    if code.gs1 or plain or code.symbology in RETAIL | CARTON:
+        return ""
+    return f"{code.symbology} `{code.text}` does not begin with FNC1, as GS1 codes do"
 
 
 def _is_gs1(params: Params) -> bool:

@@ -99,6 +99,8 @@ TOOLS = (
     # gs1: what is wrong follows the code's symbology
     ("{0} ({1}) stands twice, as {2} and as {3}", "{0}：({1}) 出现两次，{2} 和 {3}"),
     ("{0} ({1}) {2} has a wrong check digit", "{0}：({1}) {2} 校验位错误"),
+    ("{0} `{1}` does not begin with FNC1, as GS1 codes do",
+     "{0}：`{1}` 不像 GS1 码那样以 FNC1 开头"),
     ("{0} `{1}` is no GTIN", "{0}：`{1}` 不是 GTIN"),
     ("`{0}` is no GTIN", "`{0}` 不是 GTIN"),
     ("{0} ({1}) is a number, not `{2}`", "{0}：({1}) 应为数字，不是 `{2}`"),

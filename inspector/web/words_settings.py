@@ -164,7 +164,9 @@ HELP: Sequence[tuple[str, str]] = (
      "on beyond it is not seen. 0 judges them too.",
      "距比较范围边缘小于此值的差异不计：边缘以外看不到。0 表示也判定。"),
     ("Edges may be off by this much.", "边缘允许偏移的量。"),
-    ("Every code must hold a valid GS1 element string.", "每个条码都必须是有效的 GS1 数据串。"),
+    ("Every code must hold a valid GS1 element string, encoded with FNC1 in front, or one in"
+     " brackets, or a GS1 Digital Link.",
+     "每个条码都必须是有效的 GS1 数据串（以 FNC1 开头）、带括号的数据串或 GS1 Digital Link。"),
     ("Fewer codes than this reject the part.", "条码少于此数时剔除工件。"),
     ("For what must be there, such as a bead of glue.", "用于必须存在的对象，例如胶条。"),
     ("Found from this likeness on. A part hidden by 40 % still has 0.55 and more, another "

@@ -161,6 +161,18 @@ def test_a_cartons_itf_is_its_gtin_and_begins_with_no_identifier() -> None:
     assert [f.reason for f in wrong if not f.ok] == ["the serial number is missing"]
 
 
+@pytest.mark.parametrize("symbology", ["DataMatrix", "QRCode", "Code128"])
+def test_an_element_string_without_fnc1_is_no_gs1_code(symbology: str) -> None:
+    printed = picture("0109506000134352", symbology)
+
+    found = look(printed, gs1=True)
+    assert [f.reason for f in found if not f.ok] == [
+        f"{symbology} `0109506000134352` does not begin with FNC1, as GS1 codes do"
+    ]
+    assert all(f.ok for f in look(picture("(01)09506000134352", symbology, gs1=True), gs1=True))
+    assert all(f.ok for f in look(printed, expect={"gtin": "9506000134352"})), "that is not asked"
+
+
 @pytest.mark.parametrize("number", ["10012345678903", "1012345670", "96385074"])
 def test_an_itf_without_a_gtin_14_is_no_gs1_code(number: str) -> None:
     found = look(picture(number, "ITF"), gs1=True)
