@@ -5,6 +5,7 @@ Imported by the tools that hold a part against its batch.
 
 from __future__ import annotations
 
+import functools
 from string import Formatter
 from typing import Annotated
 
@@ -31,9 +32,15 @@ BatchText = Annotated[str, AfterValidator(_names_texts)]
 """May name the batch's texts: ``BEST BEFORE {date}``."""
 
 
+@functools.cache
+def _named(template: str) -> tuple[str, ...]:
+    return tuple(name for _, name, _, _ in Formatter().parse(template) if name)
+
+
 def filled(template: str, context: Context, what: str = "") -> str:
     """``template`` with the batch's texts; ``what`` needs it. Raises ``Unjudged`` when the batch
-    lacks one, or leaves nothing to ask for: a rule must not vanish with its text."""
+    lacks one, or leaves one empty: a rule must not vanish with its text, nor shrink to the words
+    around it."""
     of_batch, whose = context.batch, f" for {what}" if what else ""
     try:
         text = template.format_map(of_batch.texts)
@@ -42,6 +49,6 @@ def filled(template: str, context: Context, what: str = "") -> str:
         raise Unjudged(
             f"batch {of_batch.id} has no text `{name}`{whose}; {nearest(name, of_batch.texts)}"
         ) from None
-    if template and not text.strip():
+    if template and not (text.strip() and all(of_batch.texts[n].strip() for n in _named(template))):
         raise Unjudged(f"batch {of_batch.id} has nothing for `{template}`{whose}; give it a text")
     return text

@@ -127,6 +127,14 @@ def test_a_text_that_the_batch_lacks_is_no_judgement() -> None:
         look(PRINTED, {"roi": DATE, "expect": "{dat}"})
 
 
+def test_an_empty_text_does_not_leave_the_words_around_it_to_be_asked_for() -> None:
+    rules = LineRules(Line.model_validate({"expect": "LOT {lot}"}))
+    batch = Batch("B1", texts={"lot": " "})
+
+    with pytest.raises(Unjudged, match=r"batch B1 has nothing for `LOT \{lot\}`"):
+        rules.judge(Reading("LOT", 0.99, 0.99), Context(batch, TODAY))
+
+
 def test_a_date_is_found_among_other_text_wherever_it_stands() -> None:
     find = {"find": "pp-ocrv6/find", "lines": [{"name": "date", "date": {}}]}
     busy = pack(Keep_refrigerated=(60, 60), Energy_754kJ=(60, 130), **{"05_JAN_27": (330, 260)})
