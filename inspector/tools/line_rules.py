@@ -149,6 +149,7 @@ class LineRules:
             return _unfit("", f"{line.name} is not readable")
         clean = reading.weakest >= line.min_score
         days = None
+        said: tuple[str, ...] = (text,)
         if line.date:
             judged = line.date.needs_clock
             printed = dates.find_date(spaced(reading), line.date.formats, context.today, judged)
@@ -158,19 +159,22 @@ class LineRules:
             if line.date.shifts and printed.shift and printed.shift not in line.date.shifts:
                 shifts = ", ".join(line.date.shifts)
                 return _unfit(text, f"{line.name} `{printed.text}` has no shift of {shifts}")
-            text = printed.text
+            # What else is asked may be about the date, or about the line that it stands in.
+            text, said = printed.text, (printed.text, text)
             days = (printed.day - context.today).days + line.date.shelf_days
         if self._pattern:
-            mended = self._pattern.mend(text) or self._pattern.mend(_squeezed(text))
+            mended = self._mended(said)
             if mended is None:
-                return _unfit(text, f"{line.name} `{text}` has not the form {line.pattern}")
-            clean, text = clean and mended in (text, _squeezed(text)), mended
+                return _unfit(text, f"{line.name} `{said[-1]}` has not the form {line.pattern}")
+            clean = clean and mended in (*said, *map(_squeezed, said))
+            text, said = mended, (mended,)
         if line.expect:
             expected = filled(line.expect, context, line.name)
             # Look-alikes were put right by the form alone: what is expected must not decide what
             # is legal, or a wrong character would be read as the right one.
-            if _squeezed(text) != _squeezed(expected):
-                return _unfit(text, f"{line.name} reads `{text}`, must be `{expected}`", days)
+            if _squeezed(expected) not in map(_squeezed, said):
+                reason = f"{line.name} reads `{said[-1]}`, must be `{expected}`"
+                return _unfit(text, reason, days)
             text = expected
         if reading.weakest < line.min_score:
             reason = f"{line.name} `{text}` is not readable for certain ({reading.weakest:.2f})"
@@ -182,6 +186,12 @@ class LineRules:
                 reason = f"{line.name} `{text}`: {reason}"
                 return Judged(text, ok=False, clean=clean, reason=reason, days=days)
         return Judged(text, ok=True, clean=clean, days=days)
+
+    def _mended(self, said: tuple[str, ...]) -> str | None:
+        """The first of ``said`` that has the form, as it stands or without its spaces."""
+        assert self._pattern is not None
+        mends = (self._pattern.mend(way) for text in said for way in (text, _squeezed(text)))
+        return next((mended for mended in mends if mended), None)
 
 
 def _unfit(text: str, reason: str, days: int | None = None) -> Judged:

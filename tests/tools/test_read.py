@@ -135,6 +135,34 @@ def test_an_empty_text_does_not_leave_the_words_around_it_to_be_asked_for() -> N
         rules.judge(Reading("LOT", 0.99, 0.99), Context(batch, TODAY))
 
 
+@pytest.mark.parametrize(
+    ("rules", "printed", "reason"),
+    [
+        ({"expect": "BEST BEFORE {date}"}, "BEST BEFORE 16 DEC 26", ""),
+        ({"expect": "{date}"}, "BEST BEFORE 16 DEC 26", ""),
+        ({"expect": "BEST BEFORE {date}"}, "USE BY 16 DEC 26",
+         "text reads `USE BY 16 DEC 26`, must be `BEST BEFORE 16 DEC 26`"),
+        ({"expect": "BEST BEFORE {date}"}, "BEST BEFORE 17 DEC 26",
+         "text reads `BEST BEFORE 17 DEC 26`, must be `BEST BEFORE 16 DEC 26`"),
+        ({"expect": "BEST BEFORE {date}"}, "BEST BEFORE 16 DEC 26 26",
+         "text reads `BEST BEFORE 16 DEC 26 26`, must be `BEST BEFORE 16 DEC 26`"),
+        ({"pattern": r"EXP \d{2} \a{3} \d{2} L\d"}, "EXP 16 DEC 26 L7", ""),
+        ({"pattern": r"\d{2}\a{3}\d{2}"}, "EXP 16 DEC 26 L7", ""),
+        ({"pattern": r"EXP \d{2} \a{3} \d{2} L\d"}, "EXP 16 DEC 26",
+         r"text `EXP 16 DEC 26` has not the form EXP \d{2} \a{3} \d{2} L\d"),
+    ],
+)  # fmt: skip
+def test_a_date_and_the_line_that_it_stands_in_are_both_held_against_their_rules(
+    rules: dict[str, str], printed: str, reason: str
+) -> None:
+    line = Line.model_validate({"date": {"not_before_days": 20}, **rules})
+
+    judged = LineRules(line).judge(Reading(printed, 0.99, 0.99), Context(BATCH, TODAY))
+
+    assert (judged.ok, judged.reason) == (not reason, reason)
+    assert not judged.ok or judged.days == 23
+
+
 def test_a_date_is_found_among_other_text_wherever_it_stands() -> None:
     find = {"find": "pp-ocrv6/find", "lines": [{"name": "date", "date": {}}]}
     busy = pack(Keep_refrigerated=(60, 60), Energy_754kJ=(60, 130), **{"05_JAN_27": (330, 260)})
