@@ -90,9 +90,9 @@ def slopes_of(
     ways: xx, yy, xy; and pixels per cell, (2,) x, y. None where there are too few pixels."""
     height, width = grey.shape
     scale = min(1.0, LOCATE_SIDE / max(height, width))
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    if min(small.shape) < 2 * CELL:
+    if round(min(height, width) * scale) < 2 * CELL:
         return None
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     if soften:
         small = cv2.GaussianBlur(small, (0, 0), soften)
     small = small.astype(np.float32)
