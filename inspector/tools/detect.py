@@ -21,6 +21,10 @@ from inspector.tools.step import Context, Roi, Step, crop, is_left_out, nearest
 
 FREE_SIDE = 640
 """Input height and width taken where the graph leaves them free, in pixels."""
+CUT = 0.02
+"""A box this near to its ROI's edge, as a share of the ROI's side, may be cut by it …"""
+WITHIN = 0.8
+"""… and is the rest of an item that another ROI sees whole when this share of it lies within."""
 
 
 class Count(Settings):
@@ -185,6 +189,7 @@ class Detect:
         areas = [crop(pixels, roi) for roi in self._rois]
         corners = [roi[:2] if roi else (0, 0) for roi in self._rois]
         found: list[Finding] = []
+        seen_in: list[int] = []
         seen = 0
         for bound, slots in self._runs:
             for slot, area in zip(slots, areas[seen:], strict=False):
@@ -194,10 +199,11 @@ class Detect:
                 rows = self._decode(answer[i : i + 1], self._lowest, params.iou)
                 if len(rows):
                     found += self._findings(rows, slot, corners[seen + i])
+                    seen_in += [seen + i] * (len(found) - len(seen_in))
             seen += len(slots)
-        found.sort(key=_by_score)
         if len(areas) > 1:
-            found = _once(found, params.iou)
+            found = _once(found, [params.rois[i] for i in seen_in], params.iou)
+        found.sort(key=_by_score)
         if params.counts or params.each:
             for rule in params.counts:
                 crop(pixels, rule.roi)  # where it counts must be in the picture
@@ -306,25 +312,56 @@ def _batch_is_free(shape: Sequence[object]) -> bool:
     return not isinstance(shape[0], int) or shape[0] < 1
 
 
-def _once(found: Sequence[Finding], iou: float) -> list[Finding]:
-    """``found``, best first, without what an overlapping ROI has seen better."""
-    kept: list[Finding] = []
-    for finding in found:
-        if not any(k.label == finding.label and _overlap(k.box, finding.box) > iou for k in kept):
-            kept.append(finding)
-    return kept
+def _once(found: Sequence[Finding], seen_in: Sequence[Roi], iou: float) -> list[Finding]:
+    """``found`` without what an overlapping ROI has seen better, or whole where this one's edge has
+    cut it: of an item that is mostly beyond the edge, the rest overlaps the whole but little."""
+    order = sorted(range(len(found)), key=lambda i: -found[i].score)
+    kept: list[int] = []
+    for i in order:
+        one = found[i]
+        alike = (found[k] for k in kept if found[k].label == one.label)
+        if not any(_overlap(other.box, one.box) > iou for other in alike):
+            kept.append(i)
+    return [
+        found[i]
+        for i in kept
+        if not any(
+            seen_in[k] != seen_in[i]
+            and found[k].label == found[i].label
+            and _is_rest(found[i].box, found[k].box, seen_in[i])
+            for k in kept
+        )
+    ]
+
+
+def _is_rest(part: Box | None, whole: Box | None, roi: Roi) -> bool:
+    """Whether ``part``, which lies at the edge of its ROI, is within ``whole``, a larger box."""
+    if part is None or whole is None:
+        return False
+    x1, y1, x2, y2 = roi
+    near_x, near_y = CUT * (x2 - x1), CUT * (y2 - y1)
+    inside = part[0] > x1 + near_x and part[2] < x2 - near_x
+    inside = inside and part[1] > y1 + near_y and part[3] < y2 - near_y
+    return not inside and _size(whole) > _size(part) and _shared(part, whole) > WITHIN * _size(part)
 
 
 def _overlap(one: Box | None, other: Box | None) -> float:
     """Intersection over union."""
     if one is None or other is None:
         return 0.0
+    shared = _shared(one, other)
+    return shared / (_size(one) + _size(other) - shared) if shared else 0.0
+
+
+def _shared(one: Box, other: Box) -> float:
+    """Area that two boxes share."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])
-    return width * height / (both - width * height)
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+def _size(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _around(areas: Sequence[Pixels], corners: Sequence[tuple[int, int]]) -> Box:

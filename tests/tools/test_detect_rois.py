@@ -24,9 +24,9 @@ CONTEXT = Context(Batch("B"), date(2026, 11, 25))
 LEFT, RIGHT = (0, 0, 64, 64), (64, 0, 128, 64)
 
 
-def shelve(models: Path, batch: str | int) -> Shelf:
-    """Finds one spot at (10, 20, 30, 40) of 64×64, as sure as its brightest pixel."""
-    corner = np.array([[[10, 20, 30, 40]]], np.float32)
+def shelve(models: Path, batch: str | int, spot: tuple[int, ...] = (10, 20, 30, 40)) -> Shelf:
+    """Finds one spot of 64×64, as sure as its brightest pixel."""
+    corner = np.array([[spot]], np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
@@ -105,6 +105,31 @@ def test_what_overlapping_places_both_see_counts_once(tmp_path: Path) -> None:
     found = spots.look(np.full((65, 128, 3), 200, np.uint8), CONTEXT)
 
     assert len(found) == 1 and found[0].ok
+
+
+WIDE, NARROW = (0, 0, 128, 128), (8, 20, 72, 84)
+
+
+@pytest.mark.parametrize(
+    ("spot", "count"),
+    [
+        # At (0, 40, 16, 80) of the wide place, and the rest of it at the narrow one's edge.
+        ((0, 20, 8, 40), 1),
+        # At (16, 40, 32, 80), and a smaller one within it that no edge has cut.
+        ((8, 20, 16, 40), 2),
+    ],
+)
+def test_what_one_place_sees_whole_and_another_one_cut_counts_once(
+    tmp_path: Path, spot: tuple[int, ...], count: int
+) -> None:
+    spots = detector(
+        shelve(tmp_path, "n", spot), rois=[NARROW, WIDE], counts=[{"label": "spot", "at_least": 2}]
+    )
+
+    found = spots.look(np.full((128, 128, 3), 200, np.uint8), CONTEXT)
+
+    assert [f.ok for f in found] == ([True, True] if count == 2 else [True, False])
+    assert (0.0, 40.0, 16.0, 80.0) in places(found) or count == 2
 
 
 def test_a_rule_counts_over_all_places(tmp_path: Path) -> None:
