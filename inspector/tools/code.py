@@ -52,7 +52,8 @@ class Expect(Settings):
     """A GTIN-8, -12, -13 or -14."""
     lot: BatchText = ""
     expiry: BatchText = ""
-    """(17) as printed by the batch, in any of `read`'s date formats or as YYYY-MM-DD."""
+    """(17) as printed by the batch, in any of `read`'s date formats or as YYYY-MM-DD; a month alone
+    is its last day."""
     not_before_days: int | None = None
     """(17) lies at least this many days ahead of today."""
     serial: bool = False
@@ -264,7 +265,7 @@ class _Expected:
             if why:
                 return False, f"expiry {expiry.isoformat()}: {why}"
         if self._expiry:
-            wanted = dates.find_date(self._expiry, dates.FORMATS, self._today, whole=True)
+            wanted = dates.find_date(self._expiry, dates.WRITTEN, self._today, whole=True)
             if wanted is None:
                 raise Unjudged(f"the batch's expiry `{self._expiry}` is no date")
             if wanted.day != expiry:

@@ -37,6 +37,12 @@ FORMATS = (
     "DD-MM-YY",
 )
 """Formats that a date rule without formats of its own takes."""
+WRITTEN = (
+    *FORMATS, "DD MMMM YYYY", "DD MM YYYY", "YYYY/MM/DD", "YYYY.MM.DD", "YYYYMMDD",
+    "YYYY年MM月DD日", "YYYY年M月DD日", "YYYY年MM月D日", "YYYY年M月D日", "MMM YYYY", "MMMM YYYY",
+    "MMM YY", "MM/YYYY", "MM.YYYY", "MM-YYYY", "YYYY-MM", "YYYY年MM月", "YYYY年M月",
+)  # fmt: skip
+"""Formats in which a batch may say its date."""
 
 _FIELDS = re.compile(r"DD|MMMM|MMM|MM|M|YYYY|YY|Y|JJJ|WW|E|S|D|.", re.DOTALL)
 _DIGITS_OF = {

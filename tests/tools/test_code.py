@@ -151,6 +151,22 @@ def test_an_ean_is_held_against_its_gtin_too() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("printed", "ok"),
+    [
+        ("02/2027", True), ("FEB 2027", True), ("FEB 27", True), ("2027-02", True),
+        ("28 FEBRUARY 2027", True), ("2027年2月28日", True), ("20270228", True),
+        ("03/2027", False), ("27 FEB 27", False), ("2027/02/27", False),
+    ],
+)  # fmt: skip
+def test_an_expiry_is_held_against_the_date_however_the_batch_writes_it(
+    printed: str, ok: bool
+) -> None:
+    found = look(picture(GS1, "DataMatrix", gs1=True), expect={"expiry": printed})
+
+    assert all(f.ok for f in found) == ok, [f.reason for f in found]
+
+
 def test_a_cartons_itf_is_its_gtin_and_begins_with_no_identifier() -> None:
     carton = picture("21234567890122", "ITF")
 

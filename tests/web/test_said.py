@@ -112,7 +112,8 @@ PIECES = {
     # `batch_text`: what for, where it is known
     " for {}", "batch {} has no text `{}`{}; {}", "batch {} has nothing for `{}`{}; give it a text",
     # what is no sentence
-    "DD MMM YYYY", "DD MMM YY", "DD MMM", ", MMMM", "recipe failed",
+    "DD MMM YYYY", "DD MMM YY", "DD MMM", "DD MMMM YYYY", "DD MM YYYY", "MMM YYYY",
+    "MMMM YYYY", "MMM YY", ", MMMM", "recipe failed",
 }  # fmt: skip
 """Pieces of sentences; whole ones of each stand in `WHOLE`."""
 WHOLE = (
