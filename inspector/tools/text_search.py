@@ -65,7 +65,7 @@ class TextSearch:
         context: Context,
     ) -> list[Found]:
         """The best reading of each line that has rules and was found, in the order of ``lines``;
-        then, if a line has none, every line that could be read."""
+        then, if a line has none, every line that could be read in the first way that shows any."""
         wanted = [line for line in lines if line.ruled]
         free = [line for line in lines if not line.ruled]
         shortest = min((rules[line.name].shortest for line in lines), default=1)
@@ -74,6 +74,7 @@ class TextSearch:
         for view, places in self._stages(picture):
             if best and view is softened:
                 break  # what fits is not looked for among dots that run together
+            anew = [] if every else free
             for place, reading in self._readings(picture, places, view, shortest):
                 box = _around(place)
                 for line in wanted:
@@ -81,13 +82,13 @@ class TextSearch:
                     known = best.get(line.name)
                     if found.judged.fits and (known is None or found.rank > known.rank):
                         best[line.name] = found
-                for line in free:
+                for line in anew:
                     if reading.weakest >= line.min_score:
                         judged = rules[line.name].judge(reading, context)
                         every.append(Found(line, judged, reading, box))
-                if wanted and _all_clean(wanted, best):
+                if not anew and _all_clean(wanted, best):
                     break
-            if every or (wanted and _all_clean(wanted, best)):
+            if (every or not free) and _all_clean(wanted, best):
                 break
         return [*(best[line.name] for line in wanted if line.name in best), *every]
 

@@ -185,6 +185,23 @@ def test_a_date_is_found_upside_down_and_on_end(turn: int) -> None:
     assert (found.ok, found.text) == (True, "05 JAN 27")
 
 
+def test_a_line_with_rules_and_all_others_are_looked_for_together() -> None:
+    """Neither ends the search for the other: here the date is the tallest, there upside down."""
+    lines = [{"name": "date", "date": {}}, {"name": "any"}]
+    both = reader(find="pp-ocrv6/find", lines=lines)
+    picture = pack(Keep_refrigerated=(60, 60), **{"05_JAN_27": (60, 260)})
+    tall = picture.copy()
+    tall[190:320, :] = cv2.resize(picture[215:280, :320], (640, 130))
+    turned = picture.copy()
+    turned[200:300] = picture[200:300][::-1, ::-1]
+
+    for seen in (tall, turned):
+        found = both.look(seen, Context(BATCH, TODAY))
+
+        assert (found[0].label, found[0].ok, found[0].text) == ("date", True, "05 JAN 27")
+        assert "Keep refrigerated" in [f.text for f in found if f.label == "any"]
+
+
 def test_no_date_anywhere_is_a_reject() -> None:
     find = {"find": "pp-ocrv6/find", "lines": [{"name": "date", "date": {}}]}
 
