@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Pixels
-from inspector.tools.step import Unjudged
+from inspector.tools.step import Roi, Unjudged
 
 Runs = Literal["across", "down", "up", "stacked"]
 """``across``: as one writes. ``down``, ``up``: the whole line turned, read from top to bottom or
@@ -64,6 +64,13 @@ class Arc(Settings):
         """The upright box around the band."""
         x, y = self._points()
         return float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1
+
+    @property
+    def roi(self) -> Roi:
+        """The pixels that it is unrolled from, those between which is interpolated too."""
+        x1, y1, x2, y2 = self.box
+        left, top = max(0, math.floor(x1) - 2), max(0, math.floor(y1) - 2)
+        return left, top, max(left + 1, math.ceil(x2) + 2), max(top + 1, math.ceil(y2) + 2)
 
     def unrolled(self, pixels: Pixels) -> Pixels:
         """The band as a straight line of print. Raises ``Unjudged`` if it leaves the picture."""

@@ -115,7 +115,7 @@ class ReadStep(Step):
         """Its lines' places, or where it searches for them."""
         if self.params.find:
             return (self.roi,)
-        return [line.roi or self.roi for line in self.params.lines]
+        return [x.arc.roi if x.arc else x.roi or self.roi for x in self.params.lines]
 
 
 class Read:

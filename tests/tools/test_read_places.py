@@ -69,6 +69,23 @@ def test_print_along_a_circle_is_unrolled_and_read(feet: str, start: float, end:
     assert found.box == arc.box
 
 
+def test_a_step_looks_at_its_arcs_wherever_its_roi_is() -> None:
+    """A line converts no more of a frame than its steps look at: beyond that lies an older one."""
+    arc = Arc(centre=(240, 240), radius=170, height=56, start_deg=-45, end_deg=45)
+    lines = [{"name": "flat"}, {"name": "lid", "arc": arc.model_dump(), "expect": "{lot}"}]
+    words = {"name": "r", "kind": "read", "roi": [10, 400, 200, 470], "params": {"lines": lines}}
+    step = ReadStep.model_validate(words)
+    lid, seen = on_arc("L2417A", arc), on_arc("L9999Z", arc)
+
+    for place in step.looks_at():
+        assert place is not None
+        x1, y1, x2, y2 = place
+        seen[y1:y2, x1:x2] = lid[y1:y2, x1:x2]
+
+    np.testing.assert_array_equal(arc.unrolled(seen), arc.unrolled(lid))
+    assert Read(step, SHELF).look(seen, CONTEXT)[1].text == "L2417A"
+
+
 def test_an_arc_that_leaves_the_picture_is_no_judgement() -> None:
     arc = {"centre": (240, 40), "radius": 170, "height": 56, "start_deg": -45, "end_deg": 45}
     with pytest.raises(Unjudged, match="outside the 480x480"):
