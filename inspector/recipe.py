@@ -115,6 +115,7 @@ class _Tools:
         self.pairs: list[tuple[Step, Tool]] = [
             (step, TOOLS[step.kind](step, shelf)) for step in steps
         ]
+        self._under = {step.name: _under(step) for step in steps}
         self._turned: dict[str, Pixels] = {}
 
     def look(self, step: Step, tool: Tool, pixels: Pixels, context: Context) -> list[Finding]:
@@ -136,7 +137,7 @@ class _Tools:
         if not step.follow or not step.turned_back:
             return tool.look(pixels, context)
         place = context.places[step.follow]
-        picture = as_taught(pixels, place, step.roi, self._turned.get(step.name))
+        picture = as_taught(pixels, place, self._under[step.name], self._turned.get(step.name))
         if place.box is None:
             self._turned[step.name] = picture
         try:
@@ -306,6 +307,16 @@ def _area(steps: Sequence[Step]) -> Area | None:
             places.append(place)
     if not places:
         return None
+    return _around(places)
+
+
+def _under(step: Step) -> Area | None:
+    """What a step that follows a part reads of the taught picture; None is all of it. A ROI of its
+    own does not hold for those of its lines that have another."""
+    return _around([step.roi, *filter(None, step.looks_at())]) if step.roi else None
+
+
+def _around(places: Sequence[Area]) -> Area:
     left, top, right, bottom = zip(*places, strict=True)
     return (min(left), min(top), max(right), max(bottom))
 

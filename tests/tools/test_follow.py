@@ -62,6 +62,31 @@ def test_one_that_is_wrong_among_many_rejects_the_part(recipe_of: RecipeOf) -> N
     assert wrong.box is not None and 180 < wrong.box[0] < 220
 
 
+LABELS = """
+tools:
+  - name: labels
+    kind: blob
+    params: {threshold: {tone: dark, method: fixed, level: 120}, area: [5000, 20000], at_most: 1}
+  - name: print
+    kind: read
+    follow: labels/spot
+    every: [200, 60]
+    roi: [0, 0, 12, 12]
+    params: {lines: [{roi: [4, 4, 196, 56], expect: L2417A}]}
+"""
+
+
+def test_print_is_read_where_its_line_is_whatever_the_steps_roi(recipe_of: RecipeOf) -> None:
+    """Only what a step looks at is brought to the size that it was taught in."""
+    picture = np.full((200, 300, 3), 235, np.uint8)
+    cv2.rectangle(picture, (40, 50), (239, 109), (30, 30, 30), -1)
+    cv2.putText(picture, "L2417A", (52, 94), cv2.FONT_HERSHEY_SIMPLEX, 1.3, (240, 240, 240), 3)
+
+    judged = judge(recipe_of(LABELS), picture)
+
+    assert judged.outcome is Outcome.PASS, judged.reasons
+
+
 def test_where_there_is_none_there_is_nothing_to_judge(recipe_of: RecipeOf) -> None:
     assert judge(recipe_of(DISCS), tray()).outcome is Outcome.PASS
 
