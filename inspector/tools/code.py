@@ -150,7 +150,7 @@ class Code:
         area = crop(pixels, step.roi)
         codes = self._codes(area)
         expect = _Expected(params.expect, context) if params.expect else None
-        found, serials, units, met, why = [], [], [], expect is None, ""
+        found, serials, units, met, why, most = [], [], [], expect is None, "", -1
         for code in codes:
             content, box = code.text, _around(code.corners, step)
             try:
@@ -166,7 +166,9 @@ class Code:
             if gs1 and gs1.sscc:
                 units.append(self._finding(SERIAL, gs1.sscc, box, ""))
             if expect and not met:
-                met, why = expect.holds(content, gs1, self._pattern)
+                met, fault = expect.holds(content, gs1, self._pattern)
+                if (said := expect.said_by(gs1)) > most:  # of the code that it seems to be about
+                    why, most = fault, said
         if len(codes) < params.at_least:
             reason = f"{len(codes)} codes read, at least {params.at_least} must be"
             found.append(self._finding("code", None, None, reason))
@@ -253,6 +255,15 @@ class _Expected:
         if rule.serial and not gs1.serial:
             return False, "the serial number is missing"
         return self._expiry_holds(gs1.expiry)
+
+    def said_by(self, gs1: Gs1 | None) -> int:
+        """How much of what is asked for a code says at all."""
+        if gs1 is None:
+            return 0
+        dated = bool(self._expiry) or self._rule.not_before_days is not None
+        asked = (self._gtin, self._lot, self._rule.serial, dated)
+        says = (gs1.gtin, gs1.lot, gs1.serial, gs1.expiry)
+        return sum(bool(a and b) for a, b in zip(asked, says, strict=True))
 
     def _expiry_holds(self, expiry: date | None) -> tuple[bool, str]:
         rule = self._rule

@@ -167,6 +167,18 @@ def test_an_expiry_is_held_against_the_date_however_the_batch_writes_it(
     assert all(f.ok for f in found) == ok, [f.reason for f in found]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_several_codes_the_one_that_the_rule_is_about_says_what_is_wrong(turned: bool) -> None:
+    matrix, link = picture(GS1, "DataMatrix", gs1=True), picture("example.org/recipes", "QRCode")
+    high = max(matrix.shape[0], link.shape[0])
+    pair = [np.pad(p, ((0, high - len(p)), (0, 0)), constant_values=255) for p in (matrix, link)]
+    rule = {"gtin": "9506000134352", "lot": "L2418A"}
+
+    found = look(np.hstack(pair[::-1] if turned else pair), expect=rule)
+
+    assert [f.reason for f in found if not f.ok] == ["lot is L2417A, must be L2418A"]
+
+
 def test_a_cartons_itf_is_its_gtin_and_begins_with_no_identifier() -> None:
     carton = picture("21234567890122", "ITF")
 
