@@ -6,7 +6,7 @@ lies the band ``unsure``. Imported by ``tools`` alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ UNSURE = "unsure"
 """Label of the finding when the score lies in the band."""
 FREE_SIDE = 224
 """Input height and width taken where the graph leaves them free, in pixels."""
+WORST_FIRST = tuple(Severity)
 SUM_TOLERANCE = 0.02
 """By how much the scores of a softmax may miss 1: half floats and int8 do."""
 
@@ -36,7 +37,8 @@ class Params(Settings):
     expect: tuple[str, ...] = ()
     """Softmax: the classes of a good part, all others are defects. Sigmoid: what must be there."""
     defects: dict[str, Severity] = Field({})
-    """Classes that reject the part; those of ``expect`` are not among them."""
+    """Classes that reject the part; those of ``expect`` are not among them. A part that may be one
+    of them is as bad."""
     unsure: tuple[float, float] = (0.3, 0.7)
     """The band of scores in which nothing is certain, and the part is rejected as unsure. Softmax:
     of all defects' scores together. Sigmoid: of each class that a rule names."""
@@ -131,13 +133,13 @@ class Classify:
             return [
                 self._finding(classes[best], scores[best], box)
                 if sure
-                else self._unsure(scores, box)
+                else self._unsure(scores, bad, box)
             ]
         badness = float(scores[bad].sum())
         if low < badness < high:
-            return [self._unsure(scores, box)]
+            return [self._unsure(scores, bad, box)]
         if badness >= high:
-            worst = bad[int(scores[bad].argmax())]
+            worst = min(self._doubted(scores, bad), key=lambda i: (self._rank(i), -scores[i]))
             return [self._wrong(classes[worst], scores[worst], box)]
         good = max((i for i in range(len(classes)) if i not in bad), key=lambda i: scores[i])
         return [self._finding(classes[good], scores[good], box)]
@@ -153,25 +155,47 @@ class Classify:
                 found.append((self._wrong if wrong else self._finding)(label, score, box))
             elif score > low and label in ruled:
                 reason = f"not sure about {_said(label)} ({score:.2f})"
-                found.append(self._finding(UNSURE, score, box, label, reason))
+                found.append(self._finding(UNSURE, score, box, label, reason, (label,)))
             elif label in params.expect:
                 reason = f"no {_said(label)} ({score:.2f})"
                 found.append(self._finding(label, score, box, reason=reason))
         return found
 
-    def _unsure(self, scores: NDArray[Any], box: Box) -> Finding:
+    def _doubted(self, scores: NDArray[Any], bad: Sequence[int]) -> list[int]:
+        """The defects that it may be; of many that are unlikely each, the likeliest."""
+        low = self._step.params.unsure[0]
+        return [i for i in bad if scores[i] > low] or sorted(bad, key=lambda i: -scores[i])[:1]
+
+    def _rank(self, number: int) -> int:
+        step = self._step
+        severity = step.params.defects.get(self._classes[number], step.severity)
+        return WORST_FIRST.index(severity)
+
+    def _unsure(self, scores: NDArray[Any], bad: Sequence[int], box: Box) -> Finding:
+        doubted = [self._classes[i] for i in self._doubted(scores, bad)]
         two = np.argsort(scores, kind="stable")[::-1][:2]
         shares = ", ".join(f"{_said(self._classes[i])} {scores[i]:.2f}" for i in two)
         best = self._classes[two[0]]
-        return self._finding(UNSURE, scores[two[0]], box, best, f"not sure: {shares}")
+        return self._finding(UNSURE, scores[two[0]], box, best, f"not sure: {shares}", doubted)
 
     def _wrong(self, label: str, score: float, box: Box) -> Finding:
         return self._finding(label, score, box, reason=f"{_said(label)} ({score:.2f})")
 
     def _finding(
-        self, label: str, score: float, box: Box, text: str | None = None, reason: str = ""
+        self,
+        label: str,
+        score: float,
+        box: Box,
+        text: str | None = None,
+        reason: str = "",
+        doubted: Sequence[str] = (),
     ) -> Finding:
+        """``doubted`` are the classes that it may be: as bad as the worst of them, or a recipe's
+        limits would let through what may be critical."""
         step = self._step
+        severity = step.params.defects.get(label, step.severity)
+        for one in doubted:
+            severity = min(severity, step.params.defects.get(one, severity), key=WORST_FIRST.index)
         return Finding(
             tool=step.name,
             kind="classify",
@@ -180,7 +204,7 @@ class Classify:
             score=min(max(float(score), 0.0), 1.0),
             box=box,
             view=step.view,
-            severity=step.params.defects.get(label, step.severity),
+            severity=severity,
             text=text,
             reason=reason,
         )

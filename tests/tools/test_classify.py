@@ -52,6 +52,41 @@ def test_a_surely_bad_part_is_rejected_by_its_worst_class(tmp_path: Path) -> Non
     assert found.reason == "dent (0.60)"
 
 
+def test_of_two_that_it_may_be_it_is_rejected_as_the_worse(tmp_path: Path) -> None:
+    defects = {"dent": "critical", "scratch": "minor"}
+
+    (found,) = said(tmp_path, [0.15, 0.5, 0.35], defects=defects)
+    assert (found.label, found.severity) == ("dent", Severity.CRITICAL)
+    (found,) = said(tmp_path, [0.05, 0.9, 0.05], defects=defects)
+    assert (found.label, found.severity) == ("scratch", Severity.MINOR)
+
+
+@pytest.mark.parametrize(
+    ("form", "scores", "severity"),
+    [
+        ("softmax", [0.5, 0.1, 0.4], Severity.CRITICAL),
+        ("softmax", [0.4, 0.35, 0.25], Severity.MINOR),
+        ("softmax", [0.34, 0.31, 0.35], Severity.CRITICAL),
+        ("softmax", [0.5, 0.24, 0.26], Severity.CRITICAL),
+        ("sigmoid", [0.1, 0.1, 0.5], Severity.CRITICAL),
+        ("sigmoid", [0.1, 0.5, 0.1], Severity.MINOR),
+    ],
+)
+def test_what_may_be_a_critical_defect_is_critical(
+    tmp_path: Path, form: str, scores: list[float], severity: Severity
+) -> None:
+    """A recipe's limits let parts through with minor findings."""
+    defects = {"dent": "critical", "scratch": "minor"}
+    shelf = answering(tmp_path, "classify", form, [np.array([scores])], CLASSES)
+    step = {"name": "c", "kind": "classify", "severity": "minor"}
+    step |= {"params": {"model": "m/1", "defects": defects}}
+    tool = Classify(ClassifyStep.model_validate(step, context={"shelf": shelf}), shelf)
+
+    (found,) = tool.look(GREY, CONTEXT)
+
+    assert (found.label, found.severity) == ("unsure", severity)
+
+
 @pytest.mark.parametrize("good", [0.31, 0.5, 0.69])
 def test_between_good_and_bad_lies_the_band_that_rejects(tmp_path: Path, good: float) -> None:
     (found,) = said(tmp_path, [good, 1 - good, 0], expect=["good"], unsure=[0.3, 0.7])
