@@ -185,7 +185,11 @@ class Segment:
         for index, places in seen.items():
             label = self._classes[index]
             places.sort(key=lambda place: -place[1].area)
-            found += [self._place(label, score, form) for score, form in places[:MOST]]
+            seen_here = [self._place(label, score, form) for score, form in places]
+            if len(seen_here) > MOST:  # what is wrong is never among those left out
+                seen_here = sorted(seen_here, key=lambda place: place.ok)[:MOST]
+                seen_here.sort(key=lambda place: -(place.value or 0.0))
+            found += seen_here
             if label in self._rules:
                 broken += self._totals(self._rules[label], [form for _, form in places])
         return found + broken

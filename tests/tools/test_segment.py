@@ -56,6 +56,19 @@ def test_each_connected_place_is_measured_and_outlined(tmp_path: Path) -> None:
     assert small.value == 16.0
 
 
+def test_the_one_that_breaks_its_tolerance_is_told_among_more_than_are_shown(
+    tmp_path: Path,
+) -> None:
+    dots = [(x, y, x + 3, y + 3) for y in range(0, 56, 5) for x in range(0, 60, 5)]
+    scratch = (10, 62, 18, 63)
+    rules = [{"label": "red", "length_at_most": 5, "at_most": 200}]
+
+    found = look(painting(tmp_path), sheet(*dots, scratch), tolerances=rules)
+
+    assert len(found) == 100 and len(dots) > 100
+    assert [f.text for f in found if not f.ok] == ["8.00 × 1.00 px"]
+
+
 def test_a_hole_is_no_part_of_the_area_and_a_ring_of_the_outline(tmp_path: Path) -> None:
     picture = sheet((10, 10, 30, 30))
     picture[15:25, 15:25] = 0
