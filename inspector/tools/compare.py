@@ -189,7 +189,10 @@ class Compare:
 
     def named(self, area: Pixels) -> list[tuple[Difference, Place | None, dict[str, float]]]:
         """Each difference of the part under the ROI, how the part stood, and what the difference
-        may be, with a score: of a model each of its classes, ``good`` too, else the one label."""
+        may be, with a score: of a model each of its classes, ``good`` too, else the one label.
+
+        Raises ``Unjudged`` where there are more than are named, and a model finds all those good:
+        of the others nobody knows."""
         seen, place, differences = self.differences(area)
         params = self._step.params
         traces = None
@@ -213,6 +216,12 @@ class Compare:
                 cut = (slice(one.y, one.y + h), slice(one.x, one.x + w))
                 label = _label(one.spot, busy[cut], self._busy[cut])
             found.append((one, place, {label: score}))
+        surely = params.good_from
+        if len(differences) > len(found) and all(x.get(GOOD, 0.0) >= surely for _, _, x in found):
+            raise Unjudged(
+                f"{len(differences)} differences, of which {len(found)} were named, all of them "
+                "good; raise `tolerance` or `area_px`"
+            )
         return found
 
     @property

@@ -89,6 +89,8 @@ TOOLS = (
      "分割模型看到 {0} 处，不适用于此图像"),
     ("the recogniser answered with scores that are not numbers", "识别模型的得分不是数值"),
     # follow, step
+    ("{0} differences, of which {1} were named, all of them good; raise `tolerance` or `area_px`",
+     "有 {0} 处差异，只识别了 {1} 处，均为良好；请调高 `tolerance` 或 `area_px`"),
     ("the place to look at, x {0} y {1}, is not in the picture", "检测位置 x {0} y {1} 不在图像内"),
     ("ROI {0} reaches outside the {1}x{2} taught picture", "区域 {0} 超出 {1}x{2} 示教图像"),
     ("ROI {0} reaches outside the {1}x{2} picture", "区域 {0} 超出 {1}x{2} 图像"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -325,6 +326,20 @@ def test_a_model_names_each_difference(tmp_path: Path) -> None:
 
     assert judged.outcome is Outcome.REJECT
     assert [(f.label, round(f.score, 2)) for f in judged.findings] == [("chip", 0.7)]
+
+
+def test_differences_that_nobody_asked_the_model_about_are_no_pass(tmp_path: Path) -> None:
+    """The hundred largest are named: where those are all good, a fault may be among the rest."""
+    specked = plate()
+    for y, x in product(range(34, 200, 12), range(44, 270, 12)):
+        specked[y : y + 4, x : x + 4] = 255
+    shelf = namer(tmp_path, good=0.9, chip=0.1)
+    params = ", settle_px: 0, light: false, area_px: 1, join_px: 0"
+
+    judged = named(tmp_path, shelf, specked, params)
+
+    assert judged.outcome is Outcome.ERROR
+    assert "differences, of which 100 were named, all of them good" in judged.reasons[0]
 
 
 def test_what_the_model_says_is_good_is_no_difference(tmp_path: Path) -> None:
