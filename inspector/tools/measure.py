@@ -149,6 +149,15 @@ class Params(Settings):
     """Narrows the limits of lengths by the scale's uncertainty, so that what passes does conform
     (ISO 14253-1)."""
 
+    @field_validator("features")
+    @classmethod
+    def _are_told_apart(cls, features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+        names = [feature.name for feature in features]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two features are named `{twice}`; only one would be measured")
+        return features
+
     @field_validator("measures")
     @classmethod
     def _know_their_features(

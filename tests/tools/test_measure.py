@@ -153,6 +153,7 @@ def test_a_calibrated_step_measures_in_mm(recipe_of: RecipeOf, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
+        ("name: right", "name: left", "two features are named `left`"),
         ("distance: [left, right]", "distance: [left, rigth]", "did you mean `right`"),
         ("diameter: hole", "diameter: left", "of a circle only"),
         ("angle: [top, right]", "angle: [top, hole]", "of a line only"),
