@@ -92,7 +92,7 @@ class PrintedDate:
     start: int
     """Where it begins in the line, in characters without spaces."""
     shift: str = ""
-    """The letter of the shift, where the format has one."""
+    """The letter of the shift, a capital, where the format has one."""
 
 
 @functools.cache
@@ -337,7 +337,7 @@ def _dated(form: Parts, stretch: str, today: date, start: int) -> PrintedDate | 
             case "E":
                 weekday = int(piece)
             case "S":
-                shift = piece
+                shift = piece.upper()
     if of_year is not None:
         found = _day_of_year(of_year, year, today)
     elif week is not None:

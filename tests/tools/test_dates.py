@@ -120,6 +120,7 @@ def test_the_rule_counts_days_from_today() -> None:
         ("YYJJJ", "26327", "26327", date(2026, 11, 23), ""),
         ("YYYY JJJ", "LOT 2026 001 X", "2026 001", date(2026, 1, 1), ""),
         ("YJJJS", "L6327A", "6327A", date(2026, 11, 23), "A"),
+        ("YJJJS", "L6327c", "6327c", date(2026, 11, 23), "C"),
         ("YJJJS", "0366C", None, None, ""),
         ("YJJJS", "8366C", "8366C", date(2028, 12, 31), "C"),
         ("JJJ", "366", "366", date(2028, 12, 31), ""),
