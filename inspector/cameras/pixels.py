@@ -73,8 +73,9 @@ def convert(
             # The pattern's phase is kept, and its neighbours are there to interpolate from.
             x1, y1 = max(0, area[0] - 2) & ~1, max(0, area[1] - 2) & ~1
             x2, y2 = min(width, area[2] + 3 & ~1), min(height, area[3] + 3 & ~1)
-            seen, part = seen[y1:y2, x1:x2], out[y1:y2, x1:x2]
-            cv2.cvtColor(seen, _TO_BGR[form.layout], dst=part)
+            if x1 < x2 and y1 < y2:  # else it lies outside, which whoever looks there says
+                seen, part = seen[y1:y2, x1:x2], out[y1:y2, x1:x2]
+                cv2.cvtColor(seen, _TO_BGR[form.layout], dst=part)
         else:
             cv2.cvtColor(seen, _TO_BGR[form.layout], dst=out)
     return out

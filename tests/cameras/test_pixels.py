@@ -117,3 +117,14 @@ def test_an_area_is_converted_as_it_is_in_the_whole_and_nothing_far_from_it(
     np.testing.assert_array_equal(out[y1:y2, x1:x2], whole[y1:y2, x1:x2])
     out[max(0, y1 - 4) : y2 + 4, max(0, x1 - 4) : x2 + 4] = 99
     assert (out == 99).all()
+
+
+@pytest.mark.parametrize("area", [(60, 0, 80, 8), (0, 40, 8, 50), (50, 34, 51, 35)])
+def test_of_an_area_outside_the_picture_there_is_nothing_to_convert(
+    area: tuple[int, int, int, int],
+) -> None:
+    """The step whose ROI lies there says so; the line must not fail before it."""
+    form, (width, height) = BY_NAME["BayerRG8"], (48, 32)
+    raw, out = np.zeros(form.size(width, height), np.uint8), empty(form, width, height)
+
+    assert convert(raw, form, width, height, out, area) is out
