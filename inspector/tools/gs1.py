@@ -50,13 +50,14 @@ DATES = ("11", "12", "13", "15", "16", "17")
 LIMITS = {"10": 20, "21": 20, "22": 20, "30": 8, "37": 8, "90": 30}
 """Longest content of common identifiers of variable length; 90 where not listed."""
 
-QUALIFIERS: dict[str, tuple[str, ...]] = {
-    "00": (), "01": ("22", "10", "21"), "253": (), "255": (), "401": (), "402": (),
-    "414": ("254", "7040"), "417": ("7040",), "8002": (), "8003": (), "8004": ("7040",),
-    "8006": ("22", "10", "21"), "8010": ("8011",), "8013": (), "8017": ("8019",),
-    "8018": ("8019",),
+QUALIFIERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "00": ((),), "01": (("22", "10", "21"), ("235",)), "253": ((),), "255": ((),), "401": ((),),
+    "402": ((),), "414": (("254",), ("7040",)), "415": (("8020",),), "417": (("7040",),),
+    "8002": ((),), "8003": ((),), "8004": (("7040",),), "8006": (("22", "10", "21"),),
+    "8010": (("8011",),), "8013": ((),), "8017": (("8019",),), "8018": (("8019",),),
 }  # fmt: skip
-"""Primary keys of a GS1 Digital Link and the qualifiers that may follow each, in this order."""
+"""Primary keys of a GS1 Digital Link and the qualifiers that may follow each, in this order, of one
+group."""
 
 _BRACKETS = re.compile(r"\((\d{2,4})\)")
 
@@ -171,7 +172,8 @@ def _linked(content: str) -> list[tuple[str, str]]:
     if len(pairs) % 2:
         raise Gs1Error(f"`{pairs[-1]}` in its path has no content")
     elements: list[tuple[str, str]] = []
-    allowed = list(QUALIFIERS[pairs[0]])
+    groups = QUALIFIERS[pairs[0]]
+    allowed = list(next((group for group in groups if pairs[2:3] and pairs[2] in group), groups[0]))
     for ai, value in zip(pairs[::2], pairs[1::2], strict=True):
         if elements and ai not in allowed:
             raise Gs1Error(f"({ai}) does not belong behind ({elements[-1][0]}) in its path")

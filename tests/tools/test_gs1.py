@@ -104,6 +104,22 @@ def test_a_digital_link_says_the_same_as_an_element_string(link: str) -> None:
     assert code.expiry == date(2027, 2, 28)
 
 
+@pytest.mark.parametrize(
+    ("path", "elements"),
+    [
+        (f"01/{GTIN}/235/TPX5", (("01", GTIN), ("235", "TPX5"))),
+        ("415/9506000134352/8020/REF7", (("415", "9506000134352"), ("8020", "REF7"))),
+        ("414/9506000134352/7040/1ABC", (("414", "9506000134352"), ("7040", "1ABC"))),
+    ],
+)
+def test_keys_that_have_qualifiers_of_another_group(
+    path: str, elements: tuple[tuple[str, str], ...]
+) -> None:
+    assert parse_gs1(f"https://id.example.org/{path}", TODAY).elements == elements
+    with pytest.raises(Gs1Error, match="does not belong behind"):
+        parse_gs1(f"https://id.example.org/{path}/21/5", TODAY)
+
+
 def test_percent_signs_in_a_link_are_characters() -> None:
     assert parse_gs1(f"https://x.org/01/{GTIN}/10/A%2FB", TODAY).lot == "A/B"
 
