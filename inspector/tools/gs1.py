@@ -42,8 +42,11 @@ CHARACTERS = frozenset(
 )
 """What a text may consist of (figure 7.11-1); a space is not among it."""
 
-CHECKED = ("00", "01", "02", "03", "410", "411", "412", "413", "414", "415", "416", "417")
-"""Identifiers whose last digit is a check digit; of those that are only digits of fixed length."""
+CHECKED = {
+    "00": 18, "01": 14, "02": 14, "03": 14, **{f"41{n}": 13 for n in range(8)}, "253": 13,
+    "255": 13, "402": 17, "8003": 14, "8006": 14, "8017": 18, "8018": 18, "8026": 14,
+}  # fmt: skip
+"""Identifiers that begin with so many digits, the last of them a check digit."""
 
 DATES = ("11", "12", "13", "15", "16", "17")
 
@@ -100,8 +103,11 @@ def parse_gs1(content: str, today: date) -> Gs1:
         for ai, value in elements:
             if known[ai] != value:
                 raise Gs1Error(f"({ai}) stands twice, as {value} and as {known[ai]}")
-    for ai in CHECKED:
-        if ai in known and not check_digit_holds(known[ai]):
+    for ai in filter(known.__contains__, CHECKED):
+        number = known[ai][: CHECKED[ai]]
+        if len(number) < CHECKED[ai]:
+            raise Gs1Error(f"({ai}) has {CHECKED[ai]} digits, not `{number}`")
+        if not check_digit_holds(number):
             raise Gs1Error(f"({ai}) {known[ai]} has a wrong check digit")
     days = {ai: _date(ai, known[ai], today) for ai in DATES if ai in known}
     return Gs1(

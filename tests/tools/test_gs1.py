@@ -55,6 +55,10 @@ def test_two_digit_years_lie_within_fifty_years(year: str, whole: int) -> None:
         (f"01{GTIN}15261399", r"\(15\) 261399 is no date"),
         (f"01{GTIN}11269901", r"\(11\) 269901 is no date"),
         ("4149506000134353", r"\(414\) .* wrong check digit"),
+        ("2539506000134353D1", r"\(253\) .* wrong check digit"),
+        ("8018950600013435000074", r"\(8018\) .* wrong check digit"),
+        ("800309506000134353SN1", r"\(8003\) .* wrong check digit"),
+        ("80039506", r"\(8003\) has 14 digits"),
         ("10\u00c4", r"\(10\) must not hold `\u00c4`"),
         ("10A B", r"\(10\) must not hold ` `"),
         ("10A\x00B", r"\(10\) must not hold `'\\x00'`"),
@@ -66,6 +70,13 @@ def test_two_digit_years_lie_within_fifty_years(year: str, whole: int) -> None:
 def test_what_is_wrong_is_named(content: str, why: str) -> None:
     with pytest.raises(Gs1Error, match=why):
         parse_gs1(content, TODAY)
+
+
+@pytest.mark.parametrize(
+    "content", ["2539506000134352D1", "8018950600013435000073", "800309506000134352SN1"]
+)
+def test_what_ends_with_its_check_digit_may_go_on(content: str) -> None:
+    assert parse_gs1(content, TODAY).elements
 
 
 def test_an_ean_says_its_gtin() -> None:
