@@ -30,6 +30,8 @@ QUIET = 4
 ANOTHER = 0.12
 """Share of wrong modules from which a matrix was not drawn as it would be here, by another mask or
 size. More than this no error correction mends."""
+CHARACTER = 6
+"""Edges of a character of Code 128."""
 PER_MODULE = 8
 """Samples of a module's width that a code is brought to."""
 NUMBERS = {"DataBarOmni", "DataBarLtd", "DataBarStk", "DataBarStkOmni"}
@@ -78,7 +80,8 @@ def quality_of(picture: Pixels, code: ReadCode) -> Quality | None:
     seen = _upright(grey, code.corners, ideal.shape, bars=not matrix)
     if seen is None:
         return None
-    return _of_matrix(seen, ideal) if matrix else _of_bars(seen, ideal)
+    # Code 128 has three sets, and digits may stand in each.
+    return _of_matrix(seen, ideal) if matrix else _of_bars(seen, ideal, "128" in code.symbology)
 
 
 def _drawn(code: ReadCode) -> NDArray[np.bool_] | None:
@@ -137,14 +140,24 @@ def _upright(
     return seen.astype(np.float32) / 255
 
 
-def _of_bars(seen: Floats, ideal: NDArray[np.bool_]) -> Quality:
-    """The mean over the scan lines, as a grade is one over theirs."""
+def _of_bars(seen: Floats, ideal: NDArray[np.bool_], free: bool) -> Quality | None:
+    """The mean over the scan lines, as a grade is one over theirs. None where they all show a code
+    of more characters, or fewer, and an encoder is ``free`` to draw such a one."""
     dark = ideal[0]
     inner = np.flatnonzero(dark[1:] != dark[:-1]) + 1
     edges = np.concatenate(([0], inner, [len(dark)])).astype(np.float64)
+    counts = {len(_crossings(scan)) for scan in seen}
+    if free and len(counts) == 1 and (more := counts.pop() - len(edges)) and more % CHARACTER == 0:
+        return None
     scans = np.array([_scan(scan, edges) for scan in seen])
     contrast, edge, modulation, defects, decodability = scans.mean(0).tolist()
     return Quality(contrast, modulation, edge, defects, decodability)
+
+
+def _crossings(scan: Floats) -> NDArray[np.intp]:
+    """Before which samples a scan crosses the middle of its lightest and its darkest place."""
+    above = scan >= (float(scan.min()) + float(scan.max())) / 2
+    return np.flatnonzero(above[1:] != above[:-1])
 
 
 def _scan(scan: Floats, edges: Floats) -> tuple[float, float, float, float, float]:
@@ -153,8 +166,7 @@ def _scan(scan: Floats, edges: Floats) -> tuple[float, float, float, float, floa
     low, high = float(scan.min()), float(scan.max())
     contrast = high - low
     threshold = (low + high) / 2
-    above = scan >= threshold
-    at = np.flatnonzero(above[1:] != above[:-1])
+    above, at = scan >= threshold, _crossings(scan)
     if len(at) != len(edges) or contrast <= 0:
         return contrast, 0.0, 0.0, 1.0, 0.0
     crossed = at + (threshold - scan[at]) / (scan[at + 1] - scan[at])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from inspector.part import Batch, Finding, Pixels
 from inspector.tools.code import Code, CodeStep
 from inspector.tools.code_quality import INDICATORS, Quality, quality_of
-from inspector.tools.code_search import ReadCode
+from inspector.tools.code_search import ReadCode, read_codes
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context
 
@@ -61,6 +62,15 @@ def test_a_perfect_gs1_code_is_perfect_too(symbology: str) -> None:
 
     assert all(finding.ok for finding in found.values()), found
     assert found["modulation"].value == pytest.approx(1, abs=0.02)
+
+
+def test_bars_that_a_printer_drew_otherwise_cannot_be_compared() -> None:
+    """Digits by twos, as here, or one by one as another encoder may: the same text, other bars."""
+    printed = code("Code128", "ABCD1234")
+    (seen,) = read_codes(printed, zxingcpp.barcode_formats_from_str("Code128"))
+
+    assert quality_of(printed, seen) is not None
+    assert quality_of(printed, replace(seen, text="12345678")) is None
 
 
 @pytest.mark.parametrize("symbology", ["DataBarOmni", "DataBarLtd"])
