@@ -230,10 +230,11 @@ class Tags:
         try:
             yield
             self._db.execute("COMMIT")
-        finally:
+        except BaseException:
+            self._ids.clear()  # a full disk rolls back by itself, new tags and all
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-                self._ids.clear()
+            raise
 
     @contextmanager
     def _sound(self) -> Iterator[None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from inspector.store import History, LineLedger, RecordError, verify
+from inspector.store import History, LineLedger, RecordError, StoreError, verify
 from inspector.store.bench import sample_verdict
 from inspector.store.tags import KIND, Quality, Sample, Tags
 
@@ -142,3 +143,22 @@ def test_what_is_no_sample_is_refused_whole(tmp_path: Path, wrong: Sample) -> No
         assert tags.series("t", 0, 1 << 62) == ()
         with pytest.raises(RecordError, match="I9"):
             tags.add([sample("t", 1.0, 0)], " ")
+
+
+def test_a_new_tag_that_a_full_disk_refused_is_not_taken_for_the_next_new_one(
+    tmp_path: Path,
+) -> None:
+    with Tags(tmp_path) as tags:
+        tags.add([sample("fill", 4.0, 0)], "scada")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+        try:
+            with pytest.raises(StoreError):
+                tags.add([sample("oven", 180.0, 1)], "scada")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        tags.add([sample("oven", 181.0, 2)], "scada")
+        tags.add([sample("cooler", 5.0, 3)], "scada")
+
+        said = {tag.tag: tag.value for tag in tags.at(T0 + 4 * S)}
+        assert said == {"fill": 4.0, "oven": 181.0, "cooler": 5.0}
