@@ -33,6 +33,7 @@ from inspector.store.moment import copy_database, copy_ledgers, is_database
 from inspector.store.records import Kind
 from inspector.store.report import Report, Told, untold
 from inspector.store.retention import retention_lock
+from inspector.store.tags import FILE as TAGS_FILE
 from inspector.store.tombstone import Graves
 from inspector.store.verify import verify
 
@@ -238,6 +239,8 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
 def _others(data_dir: Path) -> Iterator[str]:
     """Everything in the data folder that is neither ledger nor image nor made anew at a start."""
     ledgers = {schema.LINE_FILE, schema.DESK_FILE, schema.SEGMENTS}
+    if is_database(data_dir / TAGS_FILE):
+        ledgers.add(TAGS_FILE)  # copied at the ledgers' moment
     for top in sorted(data_dir.iterdir()):
         if top.name in LEFT_OUT | ledgers:
             continue

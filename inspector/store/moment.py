@@ -1,20 +1,23 @@
 """One moment of a running station's ledgers, copied while their writers go on.
 
-Enters: ``<data>``. Leaves: both ledgers, the archived segments and the copies of checkpoints in
-another folder, such as they were at one instant. Only `backup` imports this.
+Enters: ``<data>``. Leaves: both ledgers, the process values, the archived segments and the copies
+of checkpoints in another folder, such as they were at one instant. Only `backup` imports this.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from inspector.store import schema
 from inspector.store.checkpoint import COPY_FILE, Signed, append_copy, read_body, read_copies
+from inspector.store.deskindex import desk_record
 from inspector.store.errors import RecordError, StoreError
 from inspector.store.files import copy_file
+from inspector.store.tags import FILE as TAGS_FILE
+from inspector.store.tags import KIND as SEAL
 
 _TRIES = 50
 
@@ -22,36 +25,39 @@ _TRIES = 50
 def copy_ledgers(data_dir: Path, moment: Path) -> None:
     """Both ledgers with all that belongs to them. Raises ``StoreError`` when they were too busy
     for a moment of both."""
-    _both(data_dir, moment)
+    _at_once(data_dir, moment)
     _segments(data_dir, moment)
     _checkpoint_copies(data_dir, moment)
 
 
-def _both(data_dir: Path, moment: Path) -> None:
-    """Both files as they were at one moment that fits together: no checkpoint of the line signs
-    more of the desk than is there, no record of the desk saw more of the line."""
-    for _ in range(_TRIES):
-        line = schema.open_reader(data_dir / schema.LINE_FILE)
-        try:
-            desk_path = data_dir / schema.DESK_FILE
-            if not desk_path.exists():
-                _database_from(line, moment / schema.LINE_FILE)
-                return
-            desk = schema.open_reader(desk_path)
-            try:
-                # An open transaction holds its moment for as long as the copying takes; writers
-                # go on, only their WAL grows meanwhile.
-                for connection in (desk, line):
-                    connection.execute("BEGIN")
-                    connection.execute("SELECT max(position) FROM main.record").fetchone()
-                if _fit(line, desk):
-                    _database_from(line, moment / schema.LINE_FILE)
-                    _database_from(desk, moment / schema.DESK_FILE)
-                    return
-            finally:
-                desk.close()
-        finally:
-            line.close()
+def _at_once(data_dir: Path, moment: Path) -> None:
+    """The files as they were at one moment that fits together: no checkpoint of the line signs
+    more of the desk than is there, no record of the desk saw more of the line, and no process value
+    is said to be sealed that the desk has not sealed."""
+    there = [schema.DESK_FILE] if (data_dir / schema.DESK_FILE).exists() else []
+    # The desk's moment is taken first, so what it saw of the line is always there, and what it has
+    # sealed; what the line signed of the desk, and what is said to be sealed, may be younger.
+    there.append(schema.LINE_FILE)
+    there += [TAGS_FILE] if is_database(data_dir / TAGS_FILE) else []
+    for left in reversed(range(_TRIES)):
+        with ExitStack() as held:
+            # An open transaction holds its moment for as long as the copying takes; writers
+            # go on, only their WAL grows meanwhile.
+            files = {
+                name: held.enter_context(closing(schema.open_reader(data_dir / name)))
+                for name in there
+            }
+            for connection in files.values():
+                connection.execute("BEGIN")
+                connection.execute("SELECT count(*) FROM main.sqlite_schema").fetchone()
+            desk, tags = files.get(schema.DESK_FILE), files.get(TAGS_FILE)
+            if desk is not None and not _fit(files[schema.LINE_FILE], desk):
+                continue
+            if left and desk is not None and tags is not None and not _sealed(tags, desk):
+                continue  # those that fit at no moment were tampered with: `verify` will say so
+            for name, connection in files.items():
+                _database_from(connection, moment / name)
+            return
     raise StoreError(f"{data_dir}: both ledgers were too busy for a moment of both; try again")
 
 
@@ -64,12 +70,25 @@ def _segments(data_dir: Path, moment: Path) -> None:
 
 
 def _fit(line: sqlite3.Connection, desk: sqlite3.Connection) -> bool:
-    # The desk's moment is taken first, so what it saw of the line is always there; what the line
-    # signed of the desk may be younger.
     row = line.execute("SELECT body FROM checkpoint ORDER BY number DESC LIMIT 1").fetchone()
     newest = desk.execute("SELECT max(position) FROM main.record").fetchone()[0]
     have = 0 if newest is None else newest + 1
     return row is None or read_body(row[0]).desk_size <= have
+
+
+def _sealed(tags: sqlite3.Connection, desk: sqlite3.Connection) -> bool:
+    """Whether the desk has sealed as many process values as they say; so too where either cannot
+    be understood, which is left to `verify`."""
+    try:
+        (said,) = tags.execute("SELECT last FROM sealed").fetchone()
+        newest = desk.execute(
+            "SELECT body FROM event JOIN record USING (position) WHERE kind = ?"
+            " ORDER BY position DESC LIMIT 1",
+            (SEAL,),
+        ).fetchone()
+        return bool(said <= (desk_record(newest[0]).body["last"] if newest else 0))
+    except (sqlite3.Error, RecordError, TypeError, KeyError):
+        return True
 
 
 def _checkpoint_copies(data_dir: Path, moment: Path) -> None:

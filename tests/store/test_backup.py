@@ -25,11 +25,14 @@ from inspector.store import (
     StoreDamaged,
     StoreError,
     back_up,
+    backup,
     restore,
     retain,
     verify,
 )
 from inspector.store.bench import sample_gate, sample_verdict
+from inspector.store.files import copy_file
+from inspector.store.tags import Sample, Tags
 
 
 def _run(data: Path, first: int, last: int) -> None:
@@ -123,6 +126,41 @@ def test_a_running_station_is_copied_at_one_moment(data: Path, tmp_path: Path) -
     assert seen == sorted(set(seen))
     restore(tmp_path / "copy", tmp_path / "new", "user:9")
     assert verify(tmp_path / "new").ok and verify(data).ok
+
+
+def test_process_values_are_copied_at_that_moment_too(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large ledger takes longer to copy than the minute in which they are sealed."""
+    now_ns = [1_800_000_000_000_000_000]
+
+    def slowly(source: Path, target: Path) -> int:
+        now_ns[0] += 61 * 10**9
+        tags.add([Sample("oven", 181.0, "Cel", now_ns[0])], "scada")
+        return copy_file(source, target)
+
+    with Tags(data, utc_ns=lambda: now_ns[0]) as tags, monkeypatch.context() as patch:
+        tags.add([Sample("oven", 180.0, "Cel", now_ns[0])], "scada")
+        patch.setattr(backup, "copy_file", slowly)
+        back_up(data, tmp_path / "copy")
+
+    restore(tmp_path / "copy", tmp_path / "new", "user:9")
+    with Tags(tmp_path / "new") as restored:
+        assert restored.series("oven", 0, 1 << 62)[0].value == 180.0
+
+
+def test_a_mark_of_process_values_that_was_changed_is_backed_up_as_it_is(
+    data: Path, tmp_path: Path
+) -> None:
+    with Tags(data) as tags:
+        tags.add([Sample("oven", 180.0, "Cel", 1)], "scada")
+    with sqlite3.connect(data / "tags.db") as values:
+        values.execute("UPDATE sealed SET last = 7")
+    values.close()
+
+    with pytest.raises(StoreDamaged, match="says that 7 samples is sealed"):
+        back_up(data, tmp_path / "copy")
+    assert back_up(data, tmp_path / "copy", even_damaged=True).records > 0
 
 
 def test_a_second_back_up_copies_only_new_images(data: Path, tmp_path: Path) -> None:
