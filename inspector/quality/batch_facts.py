@@ -17,8 +17,9 @@ from inspector.quality import challenge, drift, first_article
 from inspector.quality.signing import article_subject
 from inspector.quality.spc import BatchCharts, Limits
 from inspector.store import History, verify
-from inspector.store.cursor import newest_desk, parts_of_batch
+from inspector.store.cursor import batch_span, desk_since, events_within, parts_of_batch
 from inspector.store.holds import KIND as DISPOSITION
+from inspector.store.pages import changes_of
 from inspector.store.periods import reconcile
 from inspector.store.proof import newest_words
 from inspector.store.signatures import KIND as SIGNATURE
@@ -133,8 +134,10 @@ def outline(history: History, batch: str) -> Facts:
 def _records(facts: Facts, history: History) -> None:
     """What people and the machine did beside the parts."""
     _batch(facts, history)
-    _desk(facts, history, history.data_dir)
-    _events(facts, history)
+    span = batch_span(history, facts.batch)
+    _desk(facts, history, span[0] if span else 1 << 62)
+    if span is not None:
+        _events(facts, history, span)
     counted = reconcile(history, facts.batch)
     if counted is not None:
         facts.differences, facts.periods = counted.differences, counted.periods
@@ -180,28 +183,27 @@ def labels_of(verdict: Verdict) -> list[str]:
 
 
 def _batch(facts: Facts, history: History) -> None:
-    for change in history.batch_changes(1000)[::-1]:
-        if change.id == facts.batch:
-            facts.product, facts.texts = change.product, dict(change.texts)
-            if change.action == "begin":
-                facts.began_ns = change.utc_ns
-            facts.closed = change.action == "end"
-            if facts.closed:
-                facts.ended_ns = change.utc_ns
+    for change in changes_of(history, facts.batch):
+        facts.product, facts.texts = change.product, dict(change.texts)
+        if change.action == "begin":
+            facts.began_ns = change.utc_ns
+        facts.closed = change.action == "end"
+        if facts.closed:
+            facts.ended_ns = change.utc_ns
 
 
-def _desk(facts: Facts, history: History, data: Path) -> None:
-    with Signatures(data) as signatures:
-        for _, record in newest_desk(history, first_article.KIND, 200)[::-1]:
+def _desk(facts: Facts, history: History, since: int) -> None:
+    with Signatures(history.data_dir) as signatures:
+        for _, record in desk_since(history, first_article.KIND, since):
             sheet = record.body
             if sheet.get("batch") == facts.batch:
                 facts.articles.append((sheet, signatures.under(article_subject(sheet))))
-        for position, record in newest_desk(history, SIGNATURE, 5000)[::-1]:
+        for position, record in desk_since(history, SIGNATURE):
             if record.body.get("batch") == facts.batch:
                 facts.signatures.append(signatures.at(position))
-    facts.challenges = [r for _, r in newest_desk(history, challenge.KIND, 2000)[::-1]
+    facts.challenges = [r for _, r in desk_since(history, challenge.KIND, since)
                         if r.body.get("batch") == facts.batch]  # fmt: skip
-    for _, record in newest_desk(history, DISPOSITION, 2000)[::-1]:
+    for _, record in desk_since(history, DISPOSITION):  # what is only planned may be held, too
         body = record.body
         whole = facts.batch in (body.get("batch"), *body.get("batches", ()))
         mine = whole or body.get("concerns") == facts.batch or any(
@@ -213,19 +215,17 @@ def _desk(facts: Facts, history: History, data: Path) -> None:
             facts.deviations.append((record.utc_ns, "hold", said, record.principal))
             if whole:
                 facts.standing = str(body["disposition"])
-    for _, record in newest_desk(history, drift.KIND, 500):
+    for _, record in desk_since(history, drift.KIND, since):
         if record.body.get("batch") == facts.batch:
             said = f"{record.body['feature']}: {record.body['sigmas']:+.1f} σ"
             facts.deviations.append((record.utc_ns, "drift", said, ""))
 
 
-def _events(facts: Facts, history: History) -> None:
-    for event in history.events("alarm", 5000):
-        if facts.began_ns <= event.utc_ns <= facts.ended_ns:
-            said = f"{event.body.get('code')}: {event.body.get('detail', '')}".rstrip(": ")
-            facts.deviations.append((event.utc_ns, "alarm", said, ""))
-    for event in history.events("command", 5000):
-        mode = (event.body.get("result") or {}).get("mode")
-        if mode == Mode.BYPASS and facts.began_ns <= event.utc_ns <= facts.ended_ns:
+def _events(facts: Facts, history: History, span: tuple[int, int]) -> None:
+    for event in events_within(history, "alarm", span):
+        said = f"{event.body.get('code')}: {event.body.get('detail', '')}".rstrip(": ")
+        facts.deviations.append((event.utc_ns, "alarm", said, ""))
+    for event in events_within(history, "command", span):
+        if (event.body.get("result") or {}).get("mode") == Mode.BYPASS:
             reason = str((event.body.get("args") or {}).get("reason", ""))
             facts.deviations.append((event.utc_ns, "bypass", reason, event.principal))

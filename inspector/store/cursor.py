@@ -13,8 +13,11 @@ from inspector.store.deskindex import desk_record
 from inspector.store.errors import StoreError
 from inspector.store.export import PartOf, parts_of
 from inspector.store.query import History
-from inspector.store.records import BatchChange, Definition, DeskRecord, Record
+from inspector.store.records import BatchChange, Definition, DeskRecord, Event, Record
 from inspector.store.related import batch_range, reading
+
+PORTION = 1000
+"""Of the desk's records that are read in one go."""
 
 
 def end_of(history: History) -> int:
@@ -69,6 +72,41 @@ def newest_desk(
     finally:
         desk.close()
     return [(position, desk_record(body)) for position, body in rows]
+
+
+def desk_since(history: History, kind: str, since: int = 0) -> list[tuple[int, DeskRecord]]:
+    """The desk's records of a kind with their positions, oldest first; with ``since`` all that were
+    written when the line's record at that position was there, and some from before."""
+    found: list[tuple[int, DeskRecord]] = []
+    while portion := newest_desk(history, kind, PORTION, found[-1][0] if found else 1 << 62):
+        found += portion
+        if 0 <= portion[-1][1].line.newest < since:
+            break
+    return found[::-1]
+
+
+def batch_span(history: History, batch: str) -> tuple[int, int] | None:
+    """Position of the first record of a batch, its beginning or a part, and of the last one; None
+    if it has neither."""
+    with history._bounded(history._line) as line:
+        first, last = line.execute(
+            "SELECT min(first), max(last) FROM (SELECT first, last FROM tally WHERE batch = ?1"
+            " UNION ALL SELECT position, position FROM batch WHERE id = ?1)",
+            (batch,),
+        ).fetchone()
+    return None if first is None else (first, last)
+
+
+def events_within(history: History, kind: str, span: tuple[int, int]) -> list[Event]:
+    """The line's events of a kind between two positions, both included, oldest first."""
+    with history._bounded(history._line) as line:
+        rows = line.execute(
+            "SELECT position FROM event WHERE position BETWEEN ? AND ? AND kind = ?"
+            " ORDER BY position",
+            (*span, kind),
+        ).fetchall()
+        found = [history._record(line, position) for (position,) in rows]
+    return [record for record in found if isinstance(record, Event)]
 
 
 def parts_of_batch(history: History, batch: str) -> Iterator[PartOf]:

@@ -9,16 +9,17 @@ from pathlib import Path
 from shutil import copytree, which
 
 import pytest
+from quality_parts import part
 from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.config import Quality
-from inspector.part import Outcome
-from inspector.quality.batch_facts import gather
+from inspector.part import Batch, Outcome
+from inspector.quality.batch_facts import gather, outline
 from inspector.quality.errors import QualityError
 from inspector.quality.report import batch_report
 from inspector.quality.report_words import LANGUAGES, WORDS
-from inspector.store import History, StoreError
+from inspector.store import DeskLedger, History, LineLedger, StoreError
 
 
 def words_of(pdf: Path) -> str:
@@ -65,6 +66,37 @@ def test_one_pdf_says_it_all(made, language: str, tmp_path: Path) -> None:  # ty
     assert "missing cap" in said and "Mineral water" in said
     assert (w["verified"] in said) == (language == "en")
     assert out.stat().st_size < 1_000_000
+
+
+def test_what_was_recorded_of_a_batch_is_known_however_much_came_after_it(tmp_path: Path) -> None:
+    sheet = {"id": "B-1.1", "batch": "B-1", "recipe": "bottle@3", "passed": True}
+    with LineLedger.open(tmp_path, station="ST-01") as line, DeskLedger.open(tmp_path) as desk:
+        line.add_batch(Batch("B-1", "Water", "bottle", {"lot": "L1"}), "begin", "line")
+        line.add_event("command", "otto", result={"mode": "bypass"}, args={"reason": "lamp"})
+        line.add_event("alarm", "line", code="bin_full", detail="")
+        line.add_verdict(part(1))
+        line.add_batch(Batch("B-1", "Water", "bottle", {"lot": "L1"}), "end", "otto")
+        line.commit()
+        desk.add("first_article", sheet, "quality")
+        desk.add("challenge", {"batch": "B-1", "result": "good"}, "quality")
+        desk.add("disposition", {"batch": "B-1", "disposition": "hold", "reason": "x"}, "qa")
+        for number in range(2, 600):
+            line.add_batch(Batch(f"B-{number}", "Milk", "bottle", {}), "begin", "line")
+            line.add_batch(Batch(f"B-{number}", "Milk", "bottle", {}), "end", "otto")
+        for _ in range(5100):
+            line.add_event("alarm", "line", code="jam", detail="")
+            line.add_event("command", "otto", result={})
+        line.commit()
+        desk.add_all([("first_article", sheet | {"batch": "B-2"}, "quality")] * 300)
+        desk.add_all([("challenge", {"batch": "B-2", "result": "good"}, "quality")] * 2100)
+        desk.add_all([("disposition", {"batch": "B-2", "disposition": "hold"}, "qa")] * 2100)
+
+    with History(tmp_path) as history:
+        shown = outline(history, "B-1")
+    for facts in (gather(tmp_path, "B-1", check=False), shown):
+        assert (facts.product, facts.texts, facts.closed) == ("Water", {"lot": "L1"}, True)
+        assert (len(facts.articles), len(facts.challenges), facts.standing) == (1, 1, "hold")
+        assert [what for _, what, _, _ in facts.deviations] == ["bypass", "alarm", "hold"]
 
 
 def test_a_ledger_that_was_changed_is_said_to_be(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
