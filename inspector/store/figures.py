@@ -11,7 +11,7 @@ faulty parts are ranges of positions: a week of parts costs as much as an hour o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from sqlite3 import Connection
@@ -71,13 +71,7 @@ class Period:
     @property
     def spans(self) -> tuple[Span, ...]:
         """Positions of its verdicts, oldest first; what lies side by side is one span."""
-        joined: list[Span] = []
-        for first, last in sorted(span for s in self.slices for span in s.spans):
-            if joined and first <= joined[-1][1] + 1:
-                joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
-            else:
-                joined.append((first, last))
-        return tuple(joined)
+        return tuple(_joined(span for s in self.slices for span in s.spans))
 
 
 def period(
@@ -121,7 +115,7 @@ def _slice(
     spans = [(first, last)]
     if within is not None:
         cut = [(max(first, a), min(last, b)) for a, b in within]
-        spans = sorted({(a, b) for a, b in cut if a <= b})
+        spans = _joined(span for span in cut if span[0] <= span[1])
     parts = rejected = errors = 0
     held = []
     for span in spans:
@@ -144,6 +138,18 @@ def _slice(
         errors += bad.get(_ERROR, 0)
         rejected += bad.get(_REJECT, 0) if shapes is None else _seen(line, shapes, span)
     return Slice(begin, end, parts, rejected, errors, tuple(held))
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """The same positions, each once, in as few spans as there can be: a batch that went on after
+    another one lies around it."""
+    joined: list[Span] = []
+    for first, last in sorted(spans):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def _batch_span(line: Connection, batch: str) -> list[Span]:

@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from web.shift_of_parts import HOUR_NS, write_shift
 
 from inspector.part import Outcome, Verdict
-from inspector.store import History
+from inspector.store import History, LineLedger
+from inspector.store.bench import sample_verdict
 from inspector.store.figures import faulty, latencies_ms, pareto, period, sample, scores
 
 PARTS = 600
@@ -81,6 +83,20 @@ def test_another_batch_has_none_of_it(history: History, now_ns: int) -> None:
     assert period(history, whole, 4, ["other"]).parts == 0
     assert period(history, whole, 4, []).parts == 0
     assert period(history, whole, 4, ["other", "L2417A"]).parts == PARTS
+
+
+def test_a_batch_that_went_on_after_another_one_counts_no_part_twice(
+    ledger: LineLedger, tmp_path: Path
+) -> None:
+    for number in range(1, 61):
+        batch = "B" if 20 < number <= 40 else "A"
+        ledger.add_verdict(sample_verdict(number, batch=batch))
+    ledger.commit()
+    now = time.time_ns()
+    with History(tmp_path) as history:
+        found = period(history, [(now - HOUR_NS, now + HOUR_NS)], 1, ["A", "B"])
+
+    assert (found.parts, found.rejected) == (60, 1)
 
 
 def test_stretches_with_gaps_hold_what_lies_in_them_alone(
