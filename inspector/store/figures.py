@@ -11,12 +11,14 @@ faulty parts are ranges of positions: a week of parts costs as much as an hour o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from sqlite3 import Connection
+from typing import Any
 
 from inspector.part import Mode, Outcome, Verdict
+from inspector.store.aside import PRODUCTION, Aside, Span, among
 from inspector.store.query import History
 from inspector.store.records import OUTCOMES, Kind
 from inspector.store.rows import part_prefix
@@ -24,9 +26,12 @@ from inspector.store.rows import part_prefix
 SAMPLE = 400
 """Parts whose findings are looked at; each costs some 30 µs."""
 FAULTY_MAX = 2000
-Span = tuple[int, int]
-"""First and last position."""
-_REJECT, _ERROR = OUTCOMES.index(Outcome.REJECT), OUTCOMES.index(Outcome.ERROR)
+NEAR = 1000
+"""Positions by which ids may be out of order."""
+_REJECT, _ERROR, _UNSEEN = (
+    OUTCOMES.index(outcome) for outcome in (Outcome.REJECT, Outcome.ERROR, Outcome.NOT_INSPECTED)
+)
+_OF_SHAPE = "SELECT count(*) FROM defect WHERE shape = ? AND position IN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,11 @@ class Slice:
     from_ns: int
     to_ns: int
     parts: int = 0
+    """That were produced; by-passed ones included, those of a set-up or a challenge not."""
     rejected: int = 0
     errors: int = 0
+    unseen: int = 0
+    """By-passed."""
     spans: tuple[Span, ...] = ()
     """Positions of its verdicts, oldest first."""
 
@@ -69,6 +77,11 @@ class Period:
         return sum(s.errors for s in self.slices)
 
     @property
+    def unseen(self) -> int:
+        """Parts that nobody judged, in by-pass."""
+        return sum(s.unseen for s in self.slices)
+
+    @property
     def spans(self) -> tuple[Span, ...]:
         """Positions of its verdicts, oldest first; what lies side by side is one span."""
         return tuple(_joined(span for s in self.slices for span in s.spans))
@@ -94,16 +107,17 @@ def period(
     with history._bounded(history._line) as line:
         within = None if batches is None else [s for b in batches for s in _batch_span(line, b)]
         shapes = _shapes(history, line, view) if view else None
+        aside = Aside(line, _value(history), _since(line, stretches))
         made = []
         for begin, end in stretches:
             count = max(1, round(slices * (end - begin) / total)) if total else 1
             edges = [begin + (end - begin) * i // count for i in range(count + 1)]
-            made += [_slice(line, a, b, within, shapes) for a, b in pairwise(edges)]
+            made += [_slice(line, aside, a, b, within, shapes) for a, b in pairwise(edges)]
         return Period(tuple(made))
 
 
 def _slice(
-    line: Connection, begin: int, end: int, within: Sequence[Span] | None,
+    line: Connection, aside: Aside, begin: int, end: int, within: Sequence[Span] | None,
     shapes: Sequence[int] | None,
 ) -> Slice:  # fmt: skip
     times = (_prefix(begin), _prefix(end))
@@ -116,7 +130,7 @@ def _slice(
     if within is not None:
         cut = [(max(first, a), min(last, b)) for a, b in within]
         spans = _joined(span for span in cut if span[0] <= span[1])
-    parts = rejected = errors = 0
+    parts = rejected = errors = unseen = 0
     held = []
     for span in spans:
         (count,) = line.execute(
@@ -127,7 +141,9 @@ def _slice(
         if not count:
             continue
         held.append(span)
-        parts += count
+        others = aside.faulty(span)
+        # ids may be a little out of order: a part of the next slice may lie among these
+        parts += max(0, count - len(others) - aside.passed(span))
         bad = dict(
             line.execute(
                 "SELECT outcome, count(*) FROM faulty WHERE position BETWEEN ? AND ?"
@@ -135,9 +151,27 @@ def _slice(
                 span,
             ).fetchall()
         )
-        errors += bad.get(_ERROR, 0)
-        rejected += bad.get(_REJECT, 0) if shapes is None else _seen(line, shapes, span)
-    return Slice(begin, end, parts, rejected, errors, tuple(held))
+        unseen += bad.get(_UNSEEN, 0)
+        errors += bad.get(_ERROR, 0) - sum(outcome == _ERROR for _, outcome in others)
+        apart = [position for position, outcome in others if outcome == _REJECT]
+        if shapes is None:
+            rejected += bad.get(_REJECT, 0) - len(apart)
+        else:
+            rejected += _seen(line, shapes, span, apart)
+    return Slice(begin, end, parts, rejected, errors, unseen, tuple(held))
+
+
+def _value(history: History) -> Callable[[int], tuple[Any, ...]]:
+    return lambda position: history._definition(position).value
+
+
+def _since(line: Connection, stretches: Sequence[tuple[int, int]]) -> int:
+    """About the first position of what triggered in ``stretches``."""
+    begin = min((_prefix(begin) for begin, _ in stretches), default=0)
+    row = line.execute(
+        "SELECT position FROM part WHERE prefix >= ? ORDER BY prefix LIMIT 1", (begin,)
+    ).fetchone()
+    return 0 if row is None else max(0, int(row[0]) - NEAR)
 
 
 def _joined(spans: Iterable[Span]) -> list[Span]:
@@ -165,8 +199,8 @@ def _shapes(history: History, line: Connection, view: str) -> list[int]:
     return [s for (s,) in found if not view or str(history._definition(s).value[4]) == view]
 
 
-def _seen(line: Connection, shapes: Sequence[int], span: Span) -> int:
-    """Rejected parts with a defect of one of these shapes."""
+def _seen(line: Connection, shapes: Sequence[int], span: Span, apart: Sequence[int]) -> int:
+    """Rejected parts with a defect of one of these shapes, but for those ``apart``."""
     if not shapes:
         return 0
     places = ",".join("?" * len(shapes))
@@ -175,13 +209,15 @@ def _seen(line: Connection, shapes: Sequence[int], span: Span) -> int:
         f" WHERE d.shape IN ({places}) AND d.position BETWEEN ? AND ? AND f.outcome = ?",
         (*shapes, *span, _REJECT),
     ).fetchone()
-    return int(count)
+    without = f"SELECT count(DISTINCT position) FROM defect WHERE shape IN ({places})"
+    return int(count) - among(line, f"{without} AND position IN", shapes, apart)
 
 
 def pareto(
     history: History, spans: Sequence[Span], view: str = "", limit: int = 12
 ) -> tuple[tuple[str, int], ...]:
-    """How many faulty parts had each label among what was wrong, most frequent first.
+    """How many faulty parts that were produced had each label among what was wrong, most frequent
+    first.
 
     Args:
         spans: positions, as `Period.spans`.
@@ -189,6 +225,8 @@ def pareto(
     """
     counts: Counter[str] = Counter()
     with history._bounded(history._line) as line:
+        aside = Aside(line, _value(history), min((first for first, _ in spans), default=0))
+        apart = [at for span in spans for at, _ in aside.faulty(span)]
         for shape in _shapes(history, line, view):
             label = str(history._definition(shape).value[2])
             for span in spans:
@@ -197,21 +235,23 @@ def pareto(
                     (shape, *span),
                 ).fetchone()
                 counts[label] += count
+            counts[label] -= among(line, _OF_SHAPE, (shape,), apart)
     return tuple((label, count) for label, count in counts.most_common(limit) if count)
 
 
 def faulty(history: History, spans: Sequence[Span], limit: int = FAULTY_MAX) -> tuple[Verdict, ...]:
-    """The newest faulty parts in ``spans`` of positions, newest first."""
+    """The newest parts in ``spans`` of positions that were produced and are no good, newest
+    first."""
     positions: list[int] = []
     with history._bounded(history._line) as line:
         for span in reversed(spans):
             rows = line.execute(
-                "SELECT position FROM faulty WHERE position BETWEEN ? AND ?"
+                "SELECT position FROM faulty WHERE position BETWEEN ? AND ? AND outcome IN (?, ?)"
                 " ORDER BY position DESC LIMIT ?",
-                (*span, limit - len(positions)),
+                (*span, _REJECT, _ERROR, limit - len(positions)),
             ).fetchall()
             positions += [position for (position,) in rows]
-        return _verdicts(history, positions)
+        return tuple([v for v in _verdicts(history, positions) if v.mode in PRODUCTION])
 
 
 def sample(history: History, found: Period, count: int = SAMPLE) -> tuple[Verdict, ...]:

@@ -279,11 +279,12 @@ def _choice(word: str, name: str, value: str, options: list[tuple[str, str]]) ->
 
 def _tiles(shown: Shown, board: Board) -> str:
     found = board.found
-    good = found.parts - found.rejected - found.errors
+    judged = found.parts - found.unseen
+    good = judged - found.rejected - found.errors
     worst = board.pareto[0] if board.pareto else None
     tiles = [
         (f"{found.parts:,}", "board.parts"),
-        (f"{good / found.parts:.2%}", "board.yield"),
+        (f"{good / judged:.2%}" if judged else "–", "board.yield"),
         (f"{found.rejected:,}", "board.rejected"),
         (f"{found.errors:,}", "board.errors"),
         (shown.said(worst[0]) if worst else "–", "board.worst"),

@@ -80,14 +80,15 @@ def pareto(shown: Shown, counted: Sequence[tuple[str, int]]) -> str:
 
 def control(shown: Shown, found: Period) -> str:
     """The share of rejected parts in a period's slices, with limits and where a rule spoke."""
-    held = [s for s in found.slices if s.parts - s.errors > 0]
+    held = [s for s in found.slices if s.parts - s.errors - s.unseen > 0]
     title = shown.word("board.spc", len(held)) if len(held) > 1 else shown.word("board.spc.none")
     if len(held) < 2:
         said = shown.word("board.spc.one", f"{found.rejected:,}", f"{found.parts:,}")
         return panel(title, f'<p class="none">{html.escape(said)}</p>', "wide")
     if not found.rejected:
         return panel(title, none(shown, "board.no_defect"), "wide")
-    chart = p_chart([s.rejected for s in held], [s.parts - s.errors for s in held])
+    judged = [s.parts - s.errors - s.unseen for s in held]
+    chart = p_chart([s.rejected for s in held], judged)
     marks: dict[int, str] = {}
     for signal in signals(list(chart.z)):
         marks.setdefault(signal.at, signal.rule)

@@ -9,10 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from quality_parts import part
 from web.shift_of_parts import HOUR_NS, write_shift
 
-from inspector.part import Outcome, Verdict
+from inspector.part import Mode, Outcome, Verdict
 from inspector.store import History, LineLedger
+from inspector.store.aside import Aside
 from inspector.store.bench import sample_verdict
 from inspector.store.figures import faulty, latencies_ms, pareto, period, sample, scores
 
@@ -97,6 +99,34 @@ def test_a_batch_that_went_on_after_another_one_counts_no_part_twice(
         found = period(history, [(now - HOUR_NS, now + HOUR_NS)], 1, ["A", "B"])
 
     assert (found.parts, found.rejected) == (60, 1)
+
+
+def test_what_was_no_production_is_in_no_figure(ledger: LineLedger, tmp_path: Path) -> None:
+    """Seeded parts are there to be rejected, those of a set-up say how it was set up, and what was
+    by-passed nobody has judged."""
+    modes = (
+        (10, Mode.SETUP, (5, 6)), (20, Mode.AUTO, (15,)), (24, Mode.CHALLENGE, (21, 22, 24)),
+        (60, Mode.AUTO, (50,)), (64, Mode.CHALLENGE, (61, 62, 63)), (70, Mode.BYPASS, ()),
+    )  # fmt: skip
+    for number in range(1, 71):
+        mode, bad = next((mode, bad) for last, mode, bad in modes if number <= last)
+        outcome = Outcome.REJECT if number in bad else Outcome.PASS
+        if mode is Mode.BYPASS:
+            outcome = Outcome.NOT_INSPECTED
+        label = "real" if mode is Mode.AUTO else "seeded"
+        ledger.add_verdict(part(number, outcome=outcome, label=label, mode=mode))
+    ledger.commit()
+    now = time.time_ns()
+    with History(tmp_path) as history:
+        for view in ("", "side"):
+            found = period(history, [(now - HOUR_NS, now + HOUR_NS)], 1, view=view)
+            assert (found.parts, found.rejected, found.errors, found.unseen) == (52, 2, 0, 6)
+        within = [(found.spans[0][0], found.spans[0][1] - 20)]  # ends among the second challenge
+        assert pareto(history, found.spans) == pareto(history, within) == (("real", 2),)
+        assert [v.sequence for v in faulty(history, found.spans)] == [50, 15]
+        aside = Aside(history._line, lambda position: history._definition(position).value)
+        fifth = history.by_sequence("plc-1", 5)
+        assert fifth is not None and aside.passed((0, fifth.position)) == 4
 
 
 def test_stretches_with_gaps_hold_what_lies_in_them_alone(
