@@ -21,6 +21,8 @@ READ_MAX = 20_000
 """Records that are read for the few that passed: they are a handful among so many."""
 Span = tuple[int, int]
 """First and last position."""
+DEFECT_AMONG = "SELECT count(*) FROM defect WHERE shape = ? AND position IN"
+"""How many parts with a kind of defect are `among` some."""
 _ASIDE = tuple(number for mode, number in MODE_NUMBER.items() if mode not in PRODUCTION)
 _PASS, _REJECT, _ERROR = (
     OUTCOME_NUMBER[outcome] for outcome in (Outcome.PASS, Outcome.REJECT, Outcome.ERROR)

@@ -18,7 +18,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from inspector.part import Mode, Outcome, Verdict
-from inspector.store.aside import PRODUCTION, Aside, Span, among
+from inspector.store.aside import DEFECT_AMONG, PRODUCTION, Aside, Span, among
 from inspector.store.query import History
 from inspector.store.records import OUTCOMES, Kind
 from inspector.store.rows import part_prefix
@@ -31,7 +31,6 @@ NEAR = 1000
 _REJECT, _ERROR, _UNSEEN = (
     OUTCOMES.index(outcome) for outcome in (Outcome.REJECT, Outcome.ERROR, Outcome.NOT_INSPECTED)
 )
-_OF_SHAPE = "SELECT count(*) FROM defect WHERE shape = ? AND position IN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +234,7 @@ def pareto(
                     (shape, *span),
                 ).fetchone()
                 counts[label] += count
-            counts[label] -= among(line, _OF_SHAPE, (shape,), apart)
+            counts[label] -= among(line, DEFECT_AMONG, (shape,), apart)
     return tuple((label, count) for label, count in counts.most_common(limit) if count)
 
 

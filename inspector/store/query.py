@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from inspector.part import GateDecision, Mode, Outcome, PartId, Verdict
 from inspector.store import layout, schema
+from inspector.store.aside import DEFECT_AMONG, Aside, among
 from inspector.store.errors import QueryTimeout, RecordError, StoreDamaged
 from inspector.store.records import (
     MODE_NUMBER,
@@ -190,16 +191,24 @@ class History:
             return self._parts(line, rows)
 
     def defects(self, batch: str | None = None) -> dict[str, int]:
-        """How many faulty parts had each label among what was wrong, most frequent first.
+        """How many faulty parts had each label among what was wrong, most frequent first: of a
+        batch those that were produced, else all.
 
         A part that has a label in two views, or from two tools, counts twice.
         """
         with self._bounded(self._line) as line:
             low, high = 0, 1 << 62
+            apart: list[int] = []
             if batch is not None:
                 low, high = line.execute(_BATCH_SPAN, (batch,)).fetchone()
+                aside = Aside(line, lambda position: self._definition(position).value, low)
+                apart = [position for position, _ in aside.faulty((low, high))]
             rows = [
-                (shape, line.execute(_COUNT_DEFECT, (shape, low, high)).fetchone()[0])
+                (
+                    shape,
+                    line.execute(_COUNT_DEFECT, (shape, low, high)).fetchone()[0]
+                    - among(line, DEFECT_AMONG, (shape,), apart),
+                )
                 for (shape,) in line.execute(_DEFECT_SHAPES).fetchall()
             ]
         found: dict[str, int] = {}

@@ -48,7 +48,7 @@ def tiles(shown: Shown, lot: Lot) -> str:
     """The batch in six numbers."""
     counts = lot.facts.counts
     judged = counts[Outcome.PASS] + counts[Outcome.REJECT] + counts[Outcome.ERROR]
-    # those of a set-up are known as well, and are no matter of what was produced
+    # those of parts that could not be judged are known as well
     worst = next(iter(lot.facts.labels.most_common(1)), None) if counts[Outcome.REJECT] else None
     target = f" / {lot.plan.target:,}" if lot.plan.target else ""
     tiles = (

@@ -126,3 +126,15 @@ def test_a_question_is_bounded_in_time(store: Path) -> None:
 def test_a_folder_without_a_ledger_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no ledger here"):
         History(tmp_path)
+
+
+def test_a_batchs_defects_are_those_of_its_production(tmp_path: Path) -> None:
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for sequence in range(50, 251, 50):  # each is a reject
+            mode = Mode.AUTO if sequence in (50, 200) else Mode.CHALLENGE
+            ledger.add_verdict(replace(sample_verdict(sequence), mode=mode))
+        ledger.commit()
+    with History(tmp_path) as history:
+        assert history.defects("L2417A") == {"cap": 2}
+        assert history.defects() == {"cap": 5}
+        assert len(history.with_defect("cap", "L2417A")) == 5  # a recall means them all
