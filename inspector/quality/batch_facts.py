@@ -18,7 +18,9 @@ from inspector.quality.signing import article_subject
 from inspector.quality.spc import BatchCharts, Limits
 from inspector.store import History, verify
 from inspector.store.cursor import batch_span, desk_since, events_within, parts_of_batch
+from inspector.store.genealogy import joined
 from inspector.store.holds import KIND as DISPOSITION
+from inspector.store.holds import Run
 from inspector.store.pages import changes_of
 from inspector.store.periods import reconcile
 from inspector.store.proof import newest_words
@@ -55,7 +57,7 @@ class Facts:
     unheard: int = 0
     """… and those of them that it never acknowledged."""
     streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """First and last number, and how many."""
+    """First and last number, and how many of those between have a verdict, of whatever batch."""
     labels: Counter[str] = field(default_factory=Counter)
     faulty: list[Verdict] = field(default_factory=list)
     """Some of each label."""
@@ -98,6 +100,7 @@ def gather(
                     wanted[label] += 1
                     facts.faulty.append(part.verdict)
         facts.gated = facts.gates.total()
+        _number(facts, history)
         _records(facts, history)
     for (chart, name), said in facts.alarms.items():
         rules = "; ".join(f"{rule} ×{n}" for rule, n in Counter(r for _, r in said).items())
@@ -121,14 +124,42 @@ def outline(history: History, batch: str) -> Facts:
     facts.others = summary.others - sum(bypassed.values())
     if summary.last_utc_ns:
         facts.began_ns, facts.ended_ns = summary.first_utc_ns, summary.last_utc_ns
-        for run in runs_spanning(history, facts.began_ns, facts.ended_ns, batch):
+        made = _made(history, batch, facts.began_ns, facts.ended_ns)
+        for run in joined(run for span in made for run in runs_spanning(history, *span, batch)):
             told = told_in(history, run)
-            facts.streams[run.stream] = (run.first, run.last, told.verdicts)
+            _stretch(facts, run.stream, run.first, run.last)
             facts.gated += told.gated
             facts.unheard += told.unheard
+        _number(facts, history)
     facts.labels.update(history.defects(batch))
     _records(facts, history)
     return facts
+
+
+def _made(history: History, batch: str, first_ns: int, last_ns: int) -> list[tuple[int, int]]:
+    """From when to when it was made, UTC ns: more than once where it went on after another one."""
+    spans, since = [], first_ns
+    for change in changes_of(history, batch):
+        if change.action != "begin":
+            spans.append((since, change.utc_ns))
+        elif spans:
+            since = change.utc_ns
+    if not spans or since > spans[-1][1] or last_ns > spans[-1][1]:
+        spans.append((since, last_ns))
+    return spans
+
+
+def _stretch(facts: Facts, stream: str, first: int, last: int) -> None:
+    """These numbers of the stream are the batch's."""
+    low, high, _ = facts.streams.get(stream, (first, last, 0))
+    facts.streams[stream] = (min(low, first), max(high, last), 0)
+
+
+def _number(facts: Facts, history: History) -> None:
+    """A number between two of the batch is missing only where no other batch has it."""
+    for stream, (first, last, _) in facts.streams.items():
+        told = told_in(history, Run(stream, first, last))
+        facts.streams[stream] = (first, last, told.verdicts)
 
 
 def _records(facts: Facts, history: History) -> None:
@@ -154,9 +185,7 @@ def _count(facts: Facts, verdict: Verdict, gate: Any) -> None:
             known.append(value)
     facts.began_ns = facts.began_ns or verdict.times.utc_ns
     facts.ended_ns = max(facts.ended_ns, verdict.times.utc_ns)
-    first, last, n = facts.streams.get(verdict.stream, (verdict.sequence, verdict.sequence, 0))
-    number = verdict.sequence
-    facts.streams[verdict.stream] = (min(first, number), max(last, number), n + 1)
+    _stretch(facts, verdict.stream, verdict.sequence, verdict.sequence)
     if gate is not None:
         facts.gates[gate.action] += 1
         facts.unheard += not gate.acknowledged_ns

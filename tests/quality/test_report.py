@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+import time
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, which
 
@@ -14,7 +16,7 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.config import Quality
-from inspector.part import Batch, Outcome
+from inspector.part import Batch, GateAction, GateDecision, Outcome, new_part_id
 from inspector.quality.batch_facts import gather, outline
 from inspector.quality.errors import QualityError
 from inspector.quality.report import batch_report
@@ -97,6 +99,33 @@ def test_what_was_recorded_of_a_batch_is_known_however_much_came_after_it(tmp_pa
         assert (facts.product, facts.texts, facts.closed) == ("Water", {"lot": "L1"}, True)
         assert (len(facts.articles), len(facts.challenges), facts.standing) == (1, 1, "hold")
         assert [what for _, what, _, _ in facts.deviations] == ["bypass", "alarm", "hold"]
+
+
+def test_a_batch_that_went_on_after_another_misses_no_part(tmp_path: Path) -> None:
+    minute = 60 * 10**9
+    now = [time.time_ns() - 100 * minute]
+    with LineLedger.open(tmp_path, station="ST-01", utc_ns=lambda: now[0]) as line:
+        for batch, numbers in (("A", range(1, 21)), ("B", range(21, 41)), ("A", range(42, 62))):
+            line.add_batch(Batch(batch, "Water", "bottle", {}), "begin", "line")
+            now[0] += minute
+            for number in numbers:
+                made = part(number, batch=batch)
+                times = replace(made.times, utc_ns=now[0])
+                made = replace(made, part_id=new_part_id(now[0]), times=times)
+                line.add_verdict(made)
+                line.add_gate(
+                    GateDecision(made.part_id, "plc-1", number, GateAction.PERMIT, "none", 1, 2)
+                )
+            now[0] += minute
+            line.add_batch(Batch(batch, "Water", "bottle", {}), "end", "otto")
+            now[0] += minute
+        line.commit()
+
+    with History(tmp_path) as history:
+        shown = outline(history, "A")
+    for facts in (gather(tmp_path, "A", check=False), shown):
+        assert (facts.counts.total(), facts.gated, facts.unheard) == (40, 40, 0)
+        assert facts.streams == {"plc-1": (1, 61, 60)}  # 41 alone is missing
 
 
 def test_a_ledger_that_was_changed_is_said_to_be(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
