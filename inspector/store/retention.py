@@ -6,7 +6,9 @@ signed tombstones. The command line and sync's process import this; the line nev
 The class of an image is that of its part: on hold, reviewed, reject, error, pass. Images of several
 parts that are the same file stay as long as the strictest of them asks. Age is counted to now or to
 a day after the newest checkpoint, whichever is earlier, and only while the newest part's clock
-was synchronised: a clock that runs away deletes nothing.
+was synchronised: a clock that runs away deletes nothing. A part whose clock was not synchronised
+is taken for no older than the next one whose clock was: a station that starts in 1970 keeps what
+it records then.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import fcntl
 import os
 import sqlite3
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +38,7 @@ from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.holds import Holds
 from inspector.store.keys import signing_key
 from inspector.store.legal import legal_holds
-from inspector.store.records import OUTCOMES
+from inspector.store.records import OUTCOMES, Defined, Kind
 from inspector.store.related import body_at, desk_records, lookup_in, reading, texts_in
 from inspector.store.rows import part_prefix
 from inspector.store.stretch import onwards
@@ -47,6 +51,10 @@ name begins with its digest."""
 REVIEW = "review"
 """Kinds of desk records that begin so are reviews; their body names part, serial or number."""
 DAY_NS = 86_400 * 1_000_000_000
+_FIRST_AFTER = (
+    f"SELECT position FROM record WHERE position > ? AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
+    " ORDER BY position LIMIT 1"
+)
 
 
 class Kept(IntEnum):
@@ -132,8 +140,8 @@ def retain(
         signer = key or signing_key(data_dir)
         graves = Graves(data_dir, signer.public_key()).read()
         with reading(data_dir / schema.LINE_FILE) as line:
-            live, buried = _images(data_dir, line, graves)
             now = _now(line, time.time_ns() if utc_ns is None else utc_ns, done)
+            live, buried = _images(data_dir, line, graves, now[1])
         chosen = _choose(live, rules, now, done)
         for image, why in chosen:
             done.files += 1
@@ -170,10 +178,10 @@ def retention_lock(data_dir: Path, *, shared: bool) -> Iterator[None]:
 
 
 def _images(
-    data_dir: Path, line: sqlite3.Connection, graves: dict[int, bytes]
+    data_dir: Path, line: sqlite3.Connection, graves: dict[int, bytes], synced: bool
 ) -> tuple[list[ImageFile], list[str]]:
     """Files that some record still claims, and files that none does."""
-    class_of = _Classes(data_dir, line)
+    class_of = _Classes(data_dir, line, synced)
     acknowledged, owed = _acknowledged(data_dir), _owed(data_dir)
     live: dict[str, ImageFile] = {}
     buried: set[str] = set()
@@ -198,10 +206,11 @@ def _images(
 
 
 class _Classes:
-    """The class of a part's images."""
+    """The class of a part's images, and when it was made."""
 
-    def __init__(self, data_dir: Path, line: sqlite3.Connection) -> None:
-        self._line = line
+    def __init__(self, data_dir: Path, line: sqlite3.Connection, synced: bool) -> None:
+        """``synced``: whether the newest part's clock was."""
+        self._line, self._synced = line, synced
         self._lookup = lookup_in(lambda at: body_at(line, at))
         self._legal = legal_holds(data_dir)
         self._reviewed: set[str] = set()
@@ -217,14 +226,32 @@ class _Classes:
         self._held_batches = {standing.batch for standing in self._held if standing.run is None}
 
     def part(self, part_id: bytes) -> tuple[Kept, int]:
-        """The class, and the verdict's UTC in ns."""
+        """The class, and the verdict's UTC in ns, at the latest."""
         for (position,) in self._line.execute(
             "SELECT position FROM part WHERE prefix = ?", (part_prefix(part_id),)
         ).fetchall():
             fields = layout.fields_of(body_at(self._line, position))
             if fields[5] == part_id:
-                return self._kept(fields), fields[9]
+                right = not self._synced or self._lookup(fields[2]).value[9]
+                return self._kept(fields), fields[9] if right else self._right_after(position)
         return Kept.ON_HOLD, 0  # an image of no part that we know: not ours to delete
+
+    @cached_property
+    def _contexts(self) -> list[int]:
+        """Where contexts stand whose clock was synchronised: each before a part of its own."""
+        rows = self._line.execute(
+            "SELECT position FROM definition WHERE what = ? ORDER BY position",
+            (int(Defined.CONTEXT),),
+        ).fetchall()
+        return [position for (position,) in rows if self._lookup(position).value[9]]
+
+    def _right_after(self, position: int) -> int:
+        """UTC of a later verdict whose clock was synchronised."""
+        later = bisect_right(self._contexts, position)
+        context = self._contexts[later : later + 1]
+        query = _FIRST_AFTER if context else "SELECT max(last) FROM tally"
+        (at,) = self._line.execute(query, context).fetchone()
+        return int(layout.fields_of(body_at(self._line, at))[9])
 
     def _kept(self, fields: list[Any]) -> Kept:
         context = self._lookup(fields[2]).value

@@ -213,6 +213,29 @@ def test_a_clock_that_runs_away_deletes_nothing_by_age(data: Path, tmp_path: Pat
     assert done.files == 0 and "not synchronised" in done.notes[0]
 
 
+def test_what_was_made_before_the_clock_was_set_is_no_older_than_what_followed(
+    tmp_path: Path,
+) -> None:
+    """A machine whose battery is empty begins in 1970, until NTP answers."""
+    days = [(40.0, True), (20_000.0, False), (20_000.0, False), (20.0, True), (50.0, False)]
+    with (
+        LineLedger.open(tmp_path, station="s1") as ledger,
+        ImageArchive(tmp_path, reserve_mb=0, pass_image_every=1) as archive,
+    ):
+        for sequence, (age, synced) in enumerate([*days, (0.0, True)], 1):
+            verdict = _part(sequence, PASS, age, "A", synced=synced)
+            times = replace(verdict.times, boot_id=f"boot {sequence}")
+            ledger.add_verdict(replace(verdict, times=times))
+            archive.offer(verdict, {"side": np.full((16, 16), sequence, np.uint8)})
+        for record in archive.close():
+            ledger.add_image(record)
+
+    retain(tmp_path, ALL, "user:7")
+    assert _left(tmp_path) == {2, 3, 4, 5, 6}
+    retain(tmp_path, SHORT, "user:7")
+    assert _left(tmp_path) == {5, 6}  # as old as the parts that followed, and these are
+
+
 def test_a_file_of_two_parts_stays_as_long_as_either_asks(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with (
