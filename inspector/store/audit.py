@@ -25,6 +25,9 @@ from inspector.store.records import BatchChange, Event
 
 LOOKED_MAX = 20_000
 """Records that one page looks at."""
+STRAY = 2000
+"""So many deeds in a row that are older than asked for end the search in their ledger: those of a
+clock that was behind for a while are fewer."""
 PORTION = 400
 PROCESSES = frozenset({"line", "web", "plant", "sync", "quality", "system", "unknown"})
 """Principals that are the station's own processes, or nobody."""
@@ -95,23 +98,28 @@ def trail(
     with _sources(Path(data_dir)) as (line, desk):
         sources = [line.deeds(line_at), desk.deeds(desk_at)]
         heads = [next(source, None) for source in sources]
+        older = [0, 0]
         for _ in range(LOOKED_MAX):
-            there = [(head.utc_ns, index) for index, head in enumerate(heads) if head is not None]
-            if not there:
+            index = _next(heads, asked.from_ns)
+            deed = None if index is None else heads[index]
+            if index is None or deed is None:
                 return Page(tuple(found), None)
-            index = max(there)[1]
-            deed = heads[index]
-            assert deed is not None
-            if len(found) == limit or deed.utc_ns < asked.from_ns:
+            old = deed.utc_ns < asked.from_ns
+            if len(found) == limit and not old:
                 break
-            heads[index] = next(sources[index], None)
+            older[index] = older[index] + 1 if old else 0
+            heads[index] = next(sources[index], None) if older[index] < STRAY else None
             line_at, desk_at = (deed.position, desk_at) if index == 0 else (line_at, deed.position)
             if _fits(deed, asked):
                 found.append(deed)
-        else:
-            return Page(tuple(found), (line_at, desk_at))
-    old = deed.utc_ns < asked.from_ns
-    return Page(tuple(found), None if old else (line_at, desk_at))
+    return Page(tuple(found), (line_at, desk_at))
+
+
+def _next(heads: list[Deed | None], from_ns: int) -> int | None:
+    """Which ledger's deed is next: the newest, and before it one that is older than asked for, lest
+    it hide what was done before a clock was set back."""
+    there = [(h.utc_ns < from_ns, h.utc_ns, i) for i, h in enumerate(heads) if h is not None]
+    return max(there)[2] if there else None
 
 
 def kinds(data_dir: Path | str) -> tuple[str, ...]:

@@ -76,6 +76,29 @@ def test_pages_follow_each_other_without_a_gap(data: Path) -> None:
     assert pages == whole
 
 
+def test_a_clock_that_was_behind_for_a_while_hides_nothing(tmp_path: Path) -> None:
+    """A machine whose battery is empty begins in 1970, until NTP answers."""
+    now = [100 * SECOND]
+    with (
+        LineLedger.open(tmp_path, station="s1", utc_ns=lambda: now[0]) as line,
+        DeskLedger.open(tmp_path, utc_ns=lambda: now[0]) as desk,
+    ):
+        line.add_event("command", "anna", command="bypass")
+        desk.add("review", {"part": "p1"}, "Qin")
+        now[0] = SECOND
+        line.add_event("command", "anna", command="pause")
+        desk.add("review", {"part": "p2"}, "Qin")
+        now[0] = 101 * SECOND
+        line.add_event("command", "anna", command="resume")
+        line.commit()
+
+    asked = Asked(from_ns=90 * SECOND)
+    found = trail(tmp_path, asked)
+    assert [d.text for d in found.deeds] == ["command resume", "part p1", "command bypass"]
+    assert found.before is None and trail(tmp_path, asked, limit=3).before is None
+    assert trail(tmp_path, asked, limit=2).before is not None
+
+
 def test_kinds_are_those_that_have_happened(data: Path) -> None:
     assert set(kinds(data)) == {"batch", "sign_in", "command", "alarm", "disposition", "review"}
 
