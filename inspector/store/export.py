@@ -199,20 +199,22 @@ def _write_csv(path: Path, line: sqlite3.Connection, where: BatchRange) -> int:
     count = 0
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *measures])
+        writer.writerow([*COLUMNS, *map(harmless, measures)])
         for part in parts_of(line, where):
             writer.writerow([_cell(value) for value in row_of(part, measures)])
             count += 1
     return count
 
 
+def harmless(text: str) -> str:
+    """What a spreadsheet does not run as a formula: a serial is whatever somebody printed."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def _cell(value: Any) -> Any:
-    # A serial is whatever somebody printed: a spreadsheet must not run it as a formula.
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
-        return f"'{value}"
-    return value
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _write_xlsx(path: Path, line: sqlite3.Connection, where: BatchRange) -> int:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inspector.part import Disposition, Verdict
+from inspector.store.export import harmless
 from inspector.store.genealogy import Consumed, Genealogy, Unit, joined
 from inspector.store.holds import KIND as HOLDS
 from inspector.store.holds import Run
@@ -169,9 +170,7 @@ def as_csv(found: Affected, units: Iterable[Unit], history: History) -> Iterator
 def _line(*values: object) -> str:
     text = io.StringIO()
     cells = [str(value) for value in (*values, *[""] * (10 - len(values)))]
-    # A name is whatever somebody sent: a spreadsheet must not run it as a formula.
-    csv.writer(text).writerow([f"'{cell}" if cell[:1] in set("=+-@\t\r") else cell
-                               for cell in cells])  # fmt: skip
+    csv.writer(text).writerow(map(harmless, cells))
     return text.getvalue()
 
 

@@ -19,6 +19,7 @@ from nicegui import ui
 
 from inspector.identity import Action
 from inspector.store.audit import DESK, Asked, Deed, Page, kinds, trail
+from inspector.store.export import harmless
 from inspector.store.readable import iso_utc
 from inspector.web import days
 from inspector.web.access import May
@@ -174,7 +175,7 @@ def _csv(desk: Desk, asked: Asked) -> Iterator[str]:
     def written(row: tuple[object, ...]) -> str:
         line.seek(0)
         line.truncate()
-        writer.writerow([_harmless(str(cell)) for cell in row])
+        writer.writerow([harmless(str(cell)) for cell in row])
         return line.getvalue()
 
     # the mark by which a spreadsheet knows UTF-8
@@ -190,8 +191,3 @@ def _csv(desk: Desk, asked: Asked) -> Iterator[str]:
         if found.before is None:
             return
         before = found.before
-
-
-def _harmless(cell: str) -> str:
-    """A cell that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell[:1] in "=+-@\t\r" else cell
