@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError
@@ -48,14 +49,22 @@ def hold_evidence(
 ) -> int:
     """Places a legal hold, or lifts it; gives the position of its record at the desk.
 
+    A part's id may be spelled as a UUID may.
+
     Raises:
-        RecordError: no such scope, no reason, no principal, or there is nothing to lift.
+        RecordError: no such scope, no reason, no principal, a part's id that is none, or there is
+            nothing to lift.
         StoreError: it was not written.
     """
     if scope not in SCOPES or bool(name) != (scope != "everything"):
         raise RecordError(f"a legal hold is on {', '.join(SCOPES)}, and names it")
     if not reason.strip():
         raise RecordError("a legal hold is placed and lifted for a reason: it is empty here")
+    if scope == "part":
+        try:
+            name = str(UUID(name))
+        except ValueError:
+            raise RecordError(f"a part's id is a UUID, never {name!r:.60}") from None
     here = any((h.scope, h.name) == (scope, name) for h in legal_holds(Path(data_dir)).standing)
     if lift and not here:
         raise RecordError(f"there is no legal hold on {scope} {name}".rstrip())

@@ -175,6 +175,19 @@ def test_a_legal_hold_names_a_serial_a_part_or_everything(data: Path, scope: str
     assert _left(data) == ({6, 9} if scope != "everything" else set(range(1, 10)))
 
 
+def test_a_legal_hold_knows_a_part_however_its_id_is_spelled(data: Path) -> None:
+    with History(data) as history:
+        part = history.by_sequence("plc-1", 6)
+    assert part is not None
+    hold_evidence(data, "part", str(part.verdict.part_id).upper(), "complaint", "user:8")
+    retain(data, SHORT, "user:7")
+    assert _left(data) == {6, 9}
+    hold_evidence(data, "part", part.verdict.part_id.hex, "settled", "user:8", lift=True)
+    assert legal_holds(data).standing == ()
+    with pytest.raises(RecordError, match="a part's id is a UUID, never 'SN6'"):
+        hold_evidence(data, "part", "SN6", "complaint", "user:8")
+
+
 def test_a_hold_that_nobody_understands_holds_everything(data: Path) -> None:
     with DeskLedger.open(data) as desk:
         desk.add("legal_hold", {"action": "place", "scope": "pallet", "name": "7"}, "mes")
