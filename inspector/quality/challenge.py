@@ -34,6 +34,9 @@ STOPPED = "stopped"
 WAIT_NS = 60_000_000_000
 """A window that is not complete after this long is inconclusive."""
 MINUTE_NS = 60_000_000_000
+LET_THROUGH = frozenset({Mode.AUTO, Mode.BYPASS, Mode.REINSPECT})
+"""Modes in which a part may reach the good side: a challenge answers for it, also where it came
+back and production counts it no second time."""
 
 
 @dataclass(slots=True)
@@ -81,7 +84,7 @@ class Challenges:
         self.window: Window | None = None
         self.batch = ""
         self.parts = 0
-        """Production parts since the last good challenge."""
+        """Parts that might go through since the last good challenge."""
         self.since_ns = 0
         """When that was, or when the batch began."""
         self.due_ns = 0
@@ -113,7 +116,7 @@ class Challenges:
         elif isinstance(record, BatchChange):
             self._batch(record)
         elif isinstance(record, Verdict):
-            if record.mode in (Mode.AUTO, Mode.BYPASS):
+            if record.mode in LET_THROUGH:
                 self._production(judged(record))
             elif self._inside(record.stream, record.sequence):
                 assert self.window is not None

@@ -75,6 +75,17 @@ def test_one_that_passes_fails_it_and_holds_what_was_made_since_the_last_good_on
     assert result.hold == [("plc-1", 8, 12), ("plc-1", 13, 14)]
 
 
+def test_parts_that_came_back_are_held_like_those_that_came_first() -> None:
+    watch = challenges(at_batch_end=True)
+    produce(watch, 3, 5)
+    for number in (1, 2, 6, 7):
+        assert watch.record(part(number, mode=Mode.REINSPECT)) is None
+    ask(watch, 8)
+    one, two = seeded(8, "scratch"), seeded(9, "", Outcome.PASS)
+    result = feed(watch, (one, gate(one)), (two, gate(two, GateAction.PERMIT)))
+    assert result is not None and result.hold == [("plc-1", 1, 7), ("plc-1", 8, 9)]
+
+
 def stop(watch: Challenges, upto: int, stream: str = "plc-1") -> Result | None:
     result = {"code": "challenge_failed", "stopped": True, "stream": stream, "upto": upto}
     body = {"command": "announce", "result": result}
