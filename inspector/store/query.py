@@ -19,6 +19,7 @@ from typing import Any, Self
 from inspector.part import GateDecision, Mode, Outcome, PartId, Verdict
 from inspector.store import layout, schema
 from inspector.store.aside import DEFECT_AMONG, Aside, among
+from inspector.store.cbor import plain
 from inspector.store.errors import QueryTimeout, RecordError, StoreDamaged
 from inspector.store.records import (
     MODE_NUMBER,
@@ -186,7 +187,7 @@ class History:
         with self._bounded(self._line) as line:
             rows = line.execute(
                 "SELECT position FROM serial WHERE serial = ? ORDER BY position DESC LIMIT ?",
-                (serial, limit),
+                (plain(serial), limit),
             ).fetchall()
             return self._parts(line, rows)
 
