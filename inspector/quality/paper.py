@@ -58,6 +58,9 @@ TITLE = _style("title", 21)
 BIG = _style("big", 19)
 KICKER = _style("kicker", 8.5, DEEP)
 
+LONGEST = 1000
+"""Characters of a text: a code holds thousands, and a row that is higher than a page is refused."""
+
 
 def speak(language: str) -> None:
     """Ready the font, and break lines as ``language`` does: Chinese has no spaces between words."""
@@ -74,13 +77,19 @@ def load_font() -> None:
 
 
 def text(value: object, style: ParagraphStyle = CELL) -> Paragraph:
-    """Plain text as a paragraph; nothing in it is markup."""
-    return Paragraph(escape(str(value)), style)
+    """Plain text as a paragraph; nothing in it is markup. Of a long one its beginning is printed,
+    and how much there is of it."""
+    return Paragraph(_plain(value), style)
 
 
 def coloured(value: object, colour: Color, style: ParagraphStyle = CELL) -> Paragraph:
     """The same in a colour."""
-    return Paragraph(f'<font color="#{colour.hexval()[2:]}">{escape(str(value))}</font>', style)
+    return Paragraph(f'<font color="#{colour.hexval()[2:]}">{_plain(value)}</font>', style)
+
+
+def _plain(value: object) -> str:
+    said = str(value)
+    return escape(said if len(said) <= LONGEST else f"{said[:LONGEST]}… ({len(said):,})")
 
 
 def write(

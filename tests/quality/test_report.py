@@ -70,6 +70,27 @@ def test_one_pdf_says_it_all(made, language: str, tmp_path: Path) -> None:  # ty
     assert out.stat().st_size < 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("language", "word"), [("en", "W" * 8000), ("en", "wide " * 2000), ("zh", "印" * 8000)]
+)
+def test_a_text_longer_than_a_page_prevents_no_report(
+    tmp_path: Path, language: str, word: str
+) -> None:
+    batch = Batch("B-1", word, "bottle", {"lot": word})
+    with LineLedger.open(tmp_path, station="ST-01") as line, DeskLedger.open(tmp_path) as desk:
+        line.add_batch(batch, "begin", "line")
+        for number in range(1, 5):
+            line.add_verdict(replace(part(number, outcome=Outcome.REJECT), reasons=(word,)))
+        line.add_event("alarm", "line", code="other", detail=word)
+        line.add_batch(batch, "end", "otto")
+        line.commit()
+        desk.add("disposition", {"batch": "B-1", "disposition": "hold", "reason": word}, "qa")
+
+    out = tmp_path / "report.pdf"
+    batch_report(tmp_path, "B-1", out, language, check=False)
+    assert out.read_bytes()[:4] == b"%PDF"
+
+
 def test_what_was_recorded_of_a_batch_is_known_however_much_came_after_it(tmp_path: Path) -> None:
     sheet = {"id": "B-1.1", "batch": "B-1", "recipe": "bottle@3", "passed": True}
     with LineLedger.open(tmp_path, station="ST-01") as line, DeskLedger.open(tmp_path) as desk:
