@@ -33,7 +33,7 @@ from inspector.quality.signing import Awaited, article_subject
 from inspector.quality.spc import BatchCharts
 from inspector.quality.tolerances import limits_of, tolerances
 from inspector.store import BatchChange, Event, History, ImageRecord
-from inspector.store.cursor import batch_began, newest_desk
+from inspector.store.cursor import batch_began, desk_since, newest_desk
 from inspector.store.holds import KIND as DISPOSITION
 from inspector.store.judged import Judged, judged
 from inspector.store.records import Record
@@ -98,27 +98,32 @@ class Follower:
         tags_at: Callable[[int], Mapping[str, float]] = lambda utc_ns: {},
     ) -> tuple[Self, int]:  # fmt: skip
         """A follower of ``history``'s line, and the position behind which it must read."""
+        done = [
+            int(record.body["position"]) for _, record in newest_desk(history, challenge.KIND, 500)
+            if record.body.get("result") != INCONCLUSIVE and "position" in record.body
+        ]  # fmt: skip
+        upto = max(done, default=-1)
+        end = history.size() - 1
+        began = batch_began(history) - 1
+        # the setting that says what is awaited stands right behind the batch's beginning
+        start = min(began, upto) if done and plan.challenge else began
+        after = max(-1, start, end - BACK_MAX)
         kinds = (first_article.KIND, challenge.KIND, spc.KIND, drift.KIND, DISPOSITION)
-        known = {kind: newest_desk(history, kind, 500) for kind in kinds}
+        known = {kind: desk_since(history, kind, after + 1) for kind in kinds}
         said = frozenset(
             (kind, int(record.body["position"]))
             for kind, records in known.items() for _, record in records
             if isinstance(record.body.get("position"), int)
         )  # fmt: skip
-        done = [
-            int(record.body["position"]) for _, record in known[challenge.KIND]
-            if record.body.get("result") != INCONCLUSIVE and "position" in record.body
-        ]  # fmt: skip
-        upto = max(done, default=-1)
         data = station.data
 
         def reference(recipe: str) -> Mapping[str, Look]:
-            for _, record in newest_desk(history, first_article.KIND, 200):
-                sheet = record.body
-                if str(sheet.get("recipe", "")).partition("@")[0] == recipe and sheet.get("passed"):
-                    with Signatures(data) as signatures:
-                        if signatures.under(article_subject(sheet)):
-                            return reference_of(sheet)
+            with Signatures(data) as signatures:
+                for _, record in reversed(desk_since(history, first_article.KIND)):
+                    sheet = record.body
+                    mine = str(sheet.get("recipe", "")).partition("@")[0] == recipe
+                    if mine and sheet.get("passed") and signatures.under(article_subject(sheet)):
+                        return reference_of(sheet)
             return {}
 
         passed = frozenset(
@@ -127,11 +132,7 @@ class Follower:
         follower = cls(station, plan, reference, said, upto, passed, look, tags_at)
         for event in history.events("setting", 1):
             follower.awaited = _awaited(event)
-        end = history.size() - 1
-        began = batch_began(history) - 1
-        # the setting that says what is awaited stands right behind the batch's beginning
-        start = min(began, upto) if done and plan.challenge else began
-        return follower, max(-1, start, end - BACK_MAX)
+        return follower, after
 
     @property
     def hears_gates(self) -> bool:

@@ -13,12 +13,16 @@ import pytest
 from quality_parts import part
 
 from inspector.config import Quality, Station, load_station
+from inspector.identity import Principal, Role, Users
 from inspector.part import Outcome
 from inspector.quality.first_article import Look
 from inspector.quality.follow import SHOW, Entry, Follower
+from inspector.quality.signing import article_subject
 from inspector.store import BatchChange, DeskLedger, Event, History
 from inspector.store.cursor import records_after
+from inspector.store.signatures import sign
 
+ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
 PLAN = Quality.model_validate({
     "subgroup": 50, "phase_one": 20,
@@ -102,6 +106,7 @@ def test_what_was_said_before_a_restart_is_not_said_again(made: Any, station: St
         assert "spc" in kinds(first)
         with DeskLedger.open(data) as desk:
             desk.add_all([(kind, body, "quality") for kind, body in first])
+            desk.add_all([("spc", {"position": -1}, "quality")] * 600)
         follower, after = Follower.resume(station, plan, history)
         assert read(follower, after, history) == []
     assert follower.charts is not None and len(follower.charts.groups) == 39, (
@@ -131,3 +136,26 @@ def test_a_light_that_dims_is_told_while_parts_still_pass(station: Station) -> N
                  if k == "drift"]  # fmt: skip
     assert said == ["light side"]
     assert follower.state()["health"]["light side"]["value"] == pytest.approx(4.0, abs=2.0)
+
+
+def test_what_a_recipe_looked_like_is_known_however_long_ago_it_was_made(
+    made: Any, station: Station, tmp_path: Path
+) -> None:
+    from shutil import copytree
+
+    data = copytree(made.data, tmp_path / "data")
+    sheet = {"id": "a1", "recipe": "bottle@3", "passed": True, "batch": "B-1",
+             "looks": {"side": {"focus": 7.0, "light": 120.0}}}  # fmt: skip
+    Users(data).add_user("quinn", [Role.QA], pin="2580", principal=ADMIN)
+    with DeskLedger.open(data) as desk:
+        desk.add("first_article", sheet, "quality")
+        desk.add_all([("first_article", sheet | {"recipe": "can@1"}, "quality")] * 300)
+    sign(
+        data, Users(data), "quinn", "2580", by="pin", meaning="first article approved",
+        subject=article_subject(sheet), may=lambda who: None,
+    )  # fmt: skip
+
+    with History(data) as history:
+        follower, _ = Follower.resume(station.model_copy(update={"data": data}), PLAN, history)
+        assert follower._reference("bottle") == {"side": Look(7.0, 120.0)}
+        assert follower._reference("can") == {}  # nobody has signed it
