@@ -210,6 +210,14 @@ class Reviews:
             ).fetchall()
         return tuple([self._review(position) for (position,) in rows])
 
+    def pending_in(self, batch: str) -> int:
+        """How many such requests are of a batch's parts."""
+        with self.index.current() as index:
+            (count,) = index.execute(
+                "SELECT count(*) FROM asked JOIN review USING (position) WHERE batch = ?", (batch,)
+            ).fetchone()
+        return int(count)
+
     def agreement(self, first: str, second: str) -> Agreement:
         """How two reviewers agree, by each one's newest judgement of each part that both judged;
         a request for a second opinion is none."""

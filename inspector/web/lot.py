@@ -153,7 +153,7 @@ def _read(desk: Desk, id: str) -> tuple[list[str], Lot | None]:
             plan = batches.plan(id) or Plan()
             with Reviews(desk.data) as reviews, Genealogy(desk.data) as genealogy:
                 seen = reviews.find(batch=id, limit=lot_panels.ROWS + 1)
-                second = sum(review.batch == id for review in reviews.pending(limit=500))
+                second = reviews.pending_in(id)
                 held = any(
                     desk.holds.held_in(Run(stream, first, last))
                     for stream, (first, last, _) in facts.streams.items()

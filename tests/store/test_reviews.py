@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.part import Outcome, PartId, Severity
+from inspector.part import Outcome, PartId, Severity, new_part_id
 from inspector.store import DeskLedger, History, LineLedger, RecordError, verify
 from inspector.store.bench import sample_verdict
 from inspector.store.reviews import (
@@ -80,6 +80,16 @@ def test_a_second_opinion_waits_for_somebody_else(place: Place) -> None:
     assert open_one.opinion.part == place.parts[3] and place.reviews.pending(not_by="anna") == ()
     place.say("ben", 3, Decision.CONFIRM, PASS)
     assert place.reviews.pending() == ()
+
+
+def test_an_old_batchs_open_request_is_counted_whatever_others_ask(place: Place) -> None:
+    place.say("anna", 3, Decision.SECOND_OPINION, PASS)
+    body = place.reviews.index.record(0).body | {"batch": "other"}
+    others = [("review", body | {"part": str(new_part_id())}, "anna") for _ in range(600)]
+    place.desk.add_all(others)
+
+    assert (place.reviews.pending_in("L2417A"), place.reviews.pending_in("other")) == (1, 600)
+    assert place.reviews.pending_in("none") == 0
 
 
 def test_the_index_is_made_again_from_the_records(place: Place) -> None:
