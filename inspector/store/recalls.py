@@ -123,13 +123,13 @@ def affected(history: History, genealogy: Genealogy, criteria: Criteria) -> Affe
     return Affected(tuple(whole), kept, counted, tuple(materials))
 
 
-def units_affected(genealogy: Genealogy, found: Affected, limit: int = 100_000) -> tuple[Unit, ...]:
+def units_affected(genealogy: Genealogy, found: Affected) -> tuple[Unit, ...]:
     """The units around what is affected: cases, pallets, with where they went."""
     units: dict[str, Unit] = {}
     for batch in found.batches:
-        units |= {unit.id: unit for unit in genealogy.units_of_batch(batch, limit)}
-    units |= {unit.id: unit for unit in genealogy.units_of_runs(found.runs, limit)}
-    return tuple(units.values())[:limit]
+        units |= {unit.id: unit for unit in genealogy.units_of_batch(batch)}
+    units |= {unit.id: unit for unit in genealogy.units_of_runs(found.runs)}
+    return tuple(units.values())
 
 
 def recall_record(

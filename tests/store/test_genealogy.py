@@ -284,3 +284,16 @@ def test_the_command_line_traces_and_recalls(place: Place, tmp_path: Path) -> No
         assert holds.of_part("plc-1", 401, "B") is not None
     for wrong in (["recall", "--reason", "x"], ["recall", "--lot", "CL-77"], ["trace"]):
         assert CliRunner().invoke(app, [wrong[0], str(place.data), *wrong[1:]]).exit_code == 2
+
+
+def test_a_recall_of_a_batch_in_very_many_boxes_names_each(tmp_path: Path) -> None:
+    with Genealogy(tmp_path) as genealogy:
+        boxes = [f"box-{number}" for number in range(100_007)]
+        with genealogy.index.current() as index:
+            index.execute("BEGIN")
+            index.executemany("INSERT INTO unit VALUES (?, 'box', '', 0)", [(b,) for b in boxes])
+            index.executemany("INSERT INTO made VALUES ('A', ?)", [(b,) for b in boxes])
+            index.execute("COMMIT")
+
+        found = Affected(("A",), (), 1, ())
+        assert len(units_affected(genealogy, found)) == len(boxes)
