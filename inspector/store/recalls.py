@@ -27,8 +27,8 @@ from inspector.store.spans import MARGIN_NS, parts_in, runs_spanning
 KIND = "recall"
 """The kind of the desk's record of a drill; a recall that holds is a ``disposition``."""
 DEFECTS_MAX = 5000
-SERIAL_MAX = 100
-"""Parts of one serial that are looked at."""
+SERIAL_MAX = 5000
+"""Parts of one serial: a printer that is stuck gives it to all."""
 
 
 class UnknownCriterion(ValueError):
@@ -84,7 +84,7 @@ def affected(history: History, genealogy: Genealogy, criteria: Criteria) -> Affe
 
     Raises:
         UnknownCriterion: a lot, batch, serial or unit that nobody has heard of.
-        TooWide: more than `DEFECTS_MAX` parts had the defect.
+        TooWide: more than `DEFECTS_MAX` parts had the defect, or `SERIAL_MAX` a serial.
     """
     whole = {} if criteria.defect else dict.fromkeys(criteria.batches)
     runs = list(criteria.runs)
@@ -107,9 +107,11 @@ def affected(history: History, genealogy: Genealogy, criteria: Criteria) -> Affe
     if criteria.span is not None:
         runs += runs_spanning(history, *criteria.span)
     for serial in criteria.serials:
-        parts = history.by_serial(serial, SERIAL_MAX)
+        parts = history.by_serial(serial, SERIAL_MAX + 1)
         if not parts:
             raise UnknownCriterion(f"no part carried the serial {serial!r}")
+        if len(parts) > SERIAL_MAX:
+            raise TooWide(f"more than {SERIAL_MAX} parts carried {serial!r}; name batches")
         runs += [_one(part.verdict) for part in parts]
     for unit in criteria.units:
         if genealogy.unit(unit) is None:

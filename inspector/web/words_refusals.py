@@ -87,6 +87,7 @@ DESK = (
     ("no part carried the serial {0}", "没有工件带有序列号 {0}"),
     ("nothing was ever packed into a unit {0}", "从未有工件装入单元 {0}"),
     ("more than {0#} parts had {1}; name batches", "超过 {0} 件有 {1}；请指定批次"),
+    ("more than {0#} parts carried {1}; name batches", "超过 {0} 件带有序列号 {1}；请指定批次"),
 )  # fmt: skip
 """What a review or a recall cannot be."""
 

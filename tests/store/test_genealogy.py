@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.part import Batch, new_part_id
-from inspector.store import DeskLedger, History, LineLedger
+from inspector.store import DeskLedger, History, LineLedger, recalls
 from inspector.store.bench import sample_verdict
 from inspector.store.genealogy import Genealogy, joined
 from inspector.store.holds import Holds, Run
@@ -297,3 +297,18 @@ def test_a_recall_of_a_batch_in_very_many_boxes_names_each(tmp_path: Path) -> No
 
         found = Affected(("A",), (), 1, ())
         assert len(units_affected(genealogy, found)) == len(boxes)
+
+
+def test_a_serial_that_many_parts_carry_recalls_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as of a printer that is stuck."""
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for number in range(1, 301):
+            ledger.add_verdict(sample_verdict(number, serial="S1"))
+    with History(tmp_path) as history, Genealogy(tmp_path) as genealogy:
+        found = affected(history, genealogy, Criteria(serials=("S1",)))
+        assert (found.runs, found.parts) == ((Run("plc-1", 1, 300),), 300)
+        monkeypatch.setattr(recalls, "SERIAL_MAX", 299)
+        with pytest.raises(TooWide, match="more than 299 parts carried 'S1'"):
+            affected(history, genealogy, Criteria(serials=("S1",)))
