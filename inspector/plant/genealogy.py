@@ -41,7 +41,7 @@ from inspector.store import History
 from inspector.store.batches import State
 from inspector.store.genealogy import KIND, Consumed, Unit, joined
 from inspector.store.holds import Run
-from inspector.store.pages import changes_of
+from inspector.store.pages import begun_between, changes_of
 from inspector.store.query import PartHistory
 from inspector.store.recalls import (
     Affected,
@@ -197,16 +197,20 @@ def _counted(history: History, runs: list[Run], asked: PackedWords) -> tuple[lis
     """``runs`` with the range of numbers, and the batches that lie in the range."""
     (run,) = runs_of(history, Selection(sequences=asked.sequences))
     batches: dict[str, None] = {}
+    positions: list[int] = []
     # A batch is a stretch of numbers: halve until both ends are of one batch.
     stack = [(run.first, run.last)]
     while stack:
         first, last = stack.pop()
         low, high = (history.by_sequence(run.stream, number) for number in (first, last))
         ends = [part.verdict.batch for part in (low, high) if part is not None]
+        positions += [part.position for part in (low, high) if part is not None]
         batches |= dict.fromkeys(ends)
         if last - first > 1 and len(set(ends)) != 1:
             middle = (first + last) // 2
             stack += [(first, middle), (middle, last)]
+    if positions:  # a batch that went on after another one has it between its ends
+        batches |= dict.fromkeys(begun_between(history, min(positions), max(positions)))
     return list(joined([*runs, run])), list(batches)
 
 

@@ -229,6 +229,18 @@ def batch_known(history: History, batch: str) -> bool:
         )
 
 
+def begun_between(history: History, first: int, last: int) -> tuple[str, ...]:
+    """The batches that began between two positions, both included, oldest first."""
+    with history._bounded(history._line) as line:
+        rows = line.execute(
+            "SELECT position FROM batch WHERE position BETWEEN ? AND ? ORDER BY position",
+            (first, last),
+        ).fetchall()
+        found = [history._record(line, position) for (position,) in rows]
+    began = [r.id for r in found if isinstance(r, BatchChange) and r.action == "begin"]
+    return tuple(dict.fromkeys(began))
+
+
 def changes_of(history: History, batch: str) -> tuple[BatchChange, ...]:
     """The beginnings and ends of one batch, oldest first."""
     with history._bounded(history._line) as line:

@@ -6,15 +6,19 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from inspector.identity import Role
-from inspector.part import Mode
-from inspector.store import LineLedger, verify
+from inspector.part import Batch, Mode
+from inspector.plant.genealogy import _counted
+from inspector.plant.linkwords import PackedWords
+from inspector.store import History, LineLedger, verify
 from inspector.store.bench import sample_verdict
+from inspector.store.holds import Run
 
 WHY = {"reason": "cap supplier recall", "requester": "QA"}
 CASE, PALLET = "340123450000000017", "340123450000000024"
@@ -171,3 +175,20 @@ def test_a_part_that_came_back_is_linked_and_counted_once(linked: Any, mes: Any)
     said = mes.get(f"/parts/{newest['id']}").json
     assert said["mode"] == "reinspect" and said["earlier"] == [first["id"]]
     assert mes.get("/trace?serial=S70").json["earlier"][0]["id"] == first["id"]
+
+
+def test_a_unit_knows_the_batch_that_was_made_while_another_one_waited(tmp_path: Path) -> None:
+    """Its case is missed by a recall of that batch otherwise."""
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for batch, numbers in (("A", range(1, 21)), ("B", range(21, 41)), ("A", range(41, 61))):
+            ledger.add_batch(Batch(batch, "water"), "begin", "mes")
+            for number in numbers:
+                ledger.add_verdict(sample_verdict(number, batch=batch))
+            ledger.add_batch(Batch(batch, "water"), "end", "mes")
+        ledger.commit()
+    packed = PackedWords.model_validate(
+        {"relation": "packed", "unit": "pallet-1", "sequences": {"first": 1, "last": 60}}
+    )
+    with History(tmp_path) as history:
+        runs, batches = _counted(history, [], packed)
+    assert runs == [Run("plc-1", 1, 60)] and sorted(batches) == ["A", "B"]
