@@ -72,7 +72,8 @@ def batch_report(
 
 
 def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowable]:
-    judged = facts.counts[Outcome.PASS] + facts.counts[Outcome.REJECT]
+    # as on every page: what could not be judged was rejected, and is no good part
+    judged = facts.counts.total() - facts.counts[Outcome.NOT_INSPECTED]
     total = facts.counts.total()
     share = f"{100 * facts.counts[Outcome.PASS] / judged:.2f} %" if judged else "–"
     status = w["ended"] if facts.closed else w["running"]

@@ -65,6 +65,8 @@ def test_one_pdf_says_it_all(made, language: str, tmp_path: Path) -> None:  # ty
                  "signatures", "proof"):  # fmt: skip
         assert w[name] in said, name
     assert facts.root in said and f"{facts.counts[Outcome.PASS]:,}" in said
+    assert facts.counts[Outcome.ERROR]  # which every page counts among the judged
+    assert f"{100 * facts.counts[Outcome.PASS] / facts.counts.total():.2f} %" in said
     assert "missing cap" in said and "Mineral water" in said
     assert (w["verified"] in said) == (language == "en")
     assert out.stat().st_size < 1_000_000
