@@ -55,6 +55,7 @@ class Counts(Said):
     rejected: int
     errors: int
     not_inspected: int
+    """Parts that went by in by-pass."""
     others: int
     """Parts in other modes than ``auto``, such as set-up and challenge."""
     reinspected: int

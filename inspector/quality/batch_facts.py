@@ -119,7 +119,7 @@ def outline(history: History, batch: str) -> Facts:
     batch that has no part yet has empty ones."""
     facts = Facts(batch)
     summary = history.batch(batch)
-    bypassed = history.counts(batch, Mode.BYPASS)
+    bypassed = history.counts(batch, Mode.BYPASS) | {Outcome.NOT_INSPECTED: 0}  # counted already
     facts.counts.update({o: n + bypassed[o] for o, n in summary.counts.items() if n + bypassed[o]})
     facts.others = summary.others - sum(bypassed.values())
     if summary.last_utc_ns:

@@ -62,9 +62,10 @@ class BatchSummary:
 
     id: str
     counts: dict[Outcome, int]
-    """Of parts in mode ``auto``; every outcome is there."""
+    """Of parts in mode ``auto``, and of those in by-pass that were not inspected; every outcome is
+    there."""
     others: int
-    """Parts in any other mode."""
+    """All other parts."""
     first_utc_ns: int
     last_utc_ns: int
 
@@ -315,8 +316,8 @@ class History:
         for mode, outcome, parts, first_utc, last_utc in line.execute(
             "SELECT mode, outcome, parts, first_utc, last_utc FROM tally WHERE batch = ?", (batch,)
         ):
-            if MODES[mode] is Mode.AUTO:
-                counts[OUTCOMES[outcome]] = parts
+            if MODES[mode] is Mode.AUTO or OUTCOMES[outcome] is Outcome.NOT_INSPECTED:
+                counts[OUTCOMES[outcome]] += parts
             else:
                 others += parts
             first, last = min(first, first_utc), max(last, last_utc)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from inspector.part import Batch, Finding, Mode, Outcome
+from inspector.quality.batch_facts import outline
 from inspector.store import History, LineLedger, QueryTimeout, StoreError
 from inspector.store.bench import sample_gate, sample_verdict
 
@@ -42,6 +43,20 @@ def test_counts_by_batch_and_mode(store: Path) -> None:
         assert (oldest.id, oldest.counts[Outcome.REJECT]) == ("A", 1)
         assert oldest.first_utc_ns <= oldest.last_utc_ns <= newest.last_utc_ns
         assert history.batch_changes()[0].texts == {"lot": "A"}
+
+
+def test_by_passed_parts_of_a_batch_are_those_that_were_not_inspected(tmp_path: Path) -> None:
+    modes = [Mode.AUTO, Mode.BYPASS, Mode.BYPASS, Mode.SETUP]
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for sequence, mode in enumerate(modes, 1):
+            outcome = Outcome.NOT_INSPECTED if mode is Mode.BYPASS else Outcome.PASS
+            ledger.add_verdict(replace(sample_verdict(sequence), mode=mode, outcome=outcome))
+        ledger.commit()
+    with History(tmp_path) as history:
+        counts, others = history.batch("L2417A").counts, history.batch("L2417A").others
+        facts = outline(history, "L2417A")
+    assert (counts[Outcome.PASS], counts[Outcome.NOT_INSPECTED], others) == (1, 2, 1)
+    assert (facts.counts[Outcome.NOT_INSPECTED], facts.counts.total(), facts.others) == (2, 3, 1)
 
 
 def test_a_part_by_id_by_number_and_by_serial(store: Path) -> None:
