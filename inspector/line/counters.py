@@ -87,9 +87,9 @@ class Counters:
         self.arrivals_ns.append(trigger_ns)
 
     def judged(self, outcome: Outcome, mode: Mode, batch: str) -> None:
-        """A verdict was made. Only ``auto`` counts as production."""
+        """A verdict was made. Only ``auto`` counts as production, and what is by-passed."""
         self.outcomes[outcome, mode] += 1
-        if mode is Mode.AUTO:
+        if mode is Mode.AUTO or outcome is Outcome.NOT_INSPECTED:
             self.batches.setdefault(batch, Counter())[outcome] += 1
             if len(self.batches) > 64:
                 del self.batches[next(iter(self.batches))]
