@@ -132,7 +132,10 @@ class Challenges:
 
     def at(self, utc_ns: int) -> Result | None:
         """It is ``utc_ns`` now: one may be due, or overdue, or its window may have run out."""
+        # Of a clock that was set back the past lies ahead: nothing would be due until it is over.
+        self.since_ns, self.due_ns = min(self.since_ns, utc_ns), min(self.due_ns, utc_ns)
         if self.window is not None:
+            self.window.opened_ns = min(self.window.opened_ns, utc_ns)
             if utc_ns - self.window.opened_ns > WAIT_NS:
                 return self._conclude(self.window)
             return None

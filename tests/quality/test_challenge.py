@@ -187,6 +187,24 @@ def test_it_is_due_after_so_many_minutes_of_production() -> None:
     assert watch.due_ns == began + 30 * MINUTE
 
 
+def test_a_clock_that_is_set_back_puts_no_challenge_off() -> None:
+    watch = challenges(every_parts=0, every_minutes=30, grace_minutes=10)
+    produce(watch, 1, 2)
+    back = START - 300 * MINUTE
+    assert watch.at(back) is None
+    watch.at(back + 31 * MINUTE)
+    assert watch.why == "30 minutes are over"
+    again = back - 300 * MINUTE
+    assert watch.at(again) is None
+    missed = watch.at(again + 10 * MINUTE)
+    assert missed is not None and missed.result == "missed"
+
+    ask(watch, 3)
+    assert watch.at(again) is None
+    ended = watch.at(again + 2 * MINUTE)
+    assert ended is not None and ended.result == "inconclusive"
+
+
 def test_it_is_due_at_the_end_of_a_batch_and_parts_of_the_next_are_covered() -> None:
     watch = challenges(every_parts=0)
     produce(watch, 1, 5)
