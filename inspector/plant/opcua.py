@@ -221,7 +221,9 @@ class VisionServer:
         name, _, revision = verdict.recipe.partition("@")
         job = self.job or verdict.batch
         at = datetime.fromtimestamp(verdict.times.utc_ns / 1e9, UTC)
-        taken = (verdict.times.verdict_ns - verdict.times.trigger_ns) / 1e9
+        times = verdict.times
+        # a part that went by unseen has no trigger, and took no time
+        taken = (times.verdict_ns - times.trigger_ns) / 1e9 if times.trigger_ns else 0.0
         content = json.dumps(content_of(verdict), ensure_ascii=False)
         part = verdict.serial or str(verdict.part_id)
         fields = {

@@ -106,14 +106,14 @@ def events_of(part: PartOf, gtin: str | None) -> Iterator[dict[str, Any]]:
     """The events of one part."""
     verdict = part.verdict
     times = verdict.times
-    seen = times.utc_ns - max(times.verdict_ns - times.trigger_ns, 0) if times.verdict_ns else 0
+    taken_ns = max(times.verdict_ns - times.trigger_ns, 0) if times.trigger_ns else 0
     epc = epc_of(verdict, gtin)
     where = {"id": f"urn:x-inspector:station:{quote(verdict.station, safe='')}"}
     ilmd = {"ilmd": {"cbvmda:lotNumber": verdict.batch}} if verdict.batch else {}
     yield {
         "type": "ObjectEvent",
         "eventID": _id(verdict, "commissioning"),
-        "eventTime": iso_utc(seen or times.utc_ns),
+        "eventTime": iso_utc(times.utc_ns - taken_ns),
         "eventTimeZoneOffset": "+00:00",
         "epcList": [epc],
         "action": "ADD",

@@ -152,7 +152,8 @@ def row_of(part: PartOf, measures: list[str]) -> Row:
     """The values of `COLUMNS` and of the measures."""
     verdict, times, gate = part.verdict, part.verdict.times, part.gate
     wrong = {f.label: None for f in verdict.findings if not f.ok}
-    taken = (times.verdict_ns - times.trigger_ns) / 1e6 if times.verdict_ns else None
+    seen = times.verdict_ns and times.trigger_ns  # a part may have gone by unseen
+    taken = (times.verdict_ns - times.trigger_ns) / 1e6 if seen else None
     values = {
         _measure(f.tool, f.kind, f.label, f.ok, f.view, f.severity, f.unit): f.value
         for f in verdict.findings

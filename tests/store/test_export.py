@@ -72,6 +72,21 @@ def test_a_csv_has_a_row_for_each_part_of_the_batch_alone(store: Path, tmp_path:
     assert float(reject["trigger_to_verdict_ms"]) == pytest.approx(17)
 
 
+def test_a_part_that_went_by_unseen_was_made_when_it_was_missed(tmp_path: Path) -> None:
+    """It has no trigger: its time is not that since the machine was switched on."""
+    verdict = replace(sample_verdict(1), outcome=Outcome.ERROR, reasons=("nobody watched",))
+    times = replace(verdict.times, trigger_ns=0, frame_ns=0, verdict_ns=10**15)
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        ledger.add_verdict(replace(verdict, times=times))
+    for how in ("csv", "epcis"):
+        export_batch(tmp_path, "L2417A", how, tmp_path / how)
+
+    (row,) = csv.DictReader((tmp_path / "csv").read_text().splitlines())
+    assert row["trigger_to_verdict_ms"] == ""
+    made, inspected = json.loads((tmp_path / "epcis").read_text())["epcisBody"]["eventList"]
+    assert made["eventTime"] == inspected["eventTime"] == row["utc"]
+
+
 def test_a_serial_is_never_run_as_a_formula(store: Path, tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     export_batch(store, "L1", "csv", tmp_path / "L1.csv")
