@@ -45,6 +45,8 @@ PERIODS = ("hour", "shift", "day", "week", "from")
 SLICES = 48
 CHANGES = 1000
 """Beginnings and ends of batches among which products are looked for; each costs some 30 µs."""
+EVERY = 1 << 30
+"""All of them, where the figures of one product are asked for."""
 TURN_S = 12.0
 """How long the big screen shows a panel; it reads the ledger anew at each turn."""
 SCORED_MAX = 4
@@ -166,7 +168,7 @@ def _read(desk: Desk, asked: Asked) -> tuple[Known, Board | None]:
     """What can be chosen, and the board; None where no line has run here."""
     try:
         with desk.history() as history:
-            made = _made(history)
+            made = _made(history, EVERY if asked.product else CHANGES)
             batches = tuple(b.id for b in history.batches(30))
             known = Known(batches, tuple(dict.fromkeys(filter(None, made.values()))))
             return known, _board(desk, history, asked, made)
@@ -174,9 +176,9 @@ def _read(desk: Desk, asked: Asked) -> tuple[Known, Board | None]:
         return Known(), None
 
 
-def _made(history: History) -> dict[str, str]:
+def _made(history: History, limit: int) -> dict[str, str]:
     """The product of each of the newest batches, the newest first."""
-    changes = history.batch_changes(CHANGES)
+    changes = history.batch_changes(limit)
     return {c.id: c.product for c in reversed(changes) if c.action == "begin"}
 
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from web.shift_of_parts import forget_shift, write_shift
 
+from inspector.config import load_station
 from inspector.identity import Role
+from inspector.part import Batch
+from inspector.store import History, LineLedger
+from inspector.store.bench import sample_verdict
+from inspector.web.dashboards import Asked, _read
+
+STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +128,18 @@ def test_the_big_screen_speaks_chinese_and_shows_a_panel(
 
     signed_in.locator(".wall svg.chart").first.wait_for()
     assert "合格率" in signed_in.locator(".tiles").inner_text()
+
+
+def test_the_figures_of_a_product_are_of_all_its_batches(tmp_path: Path) -> None:
+    """(S12)"""
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for number in range(1, 601):
+            batch = Batch(f"L{number}", "Juice" if number == 1 else "Water")
+            ledger.add_batch(batch, "begin", "line")
+            ledger.add_verdict(sample_verdict(number, batch=batch.id))
+            ledger.add_batch(batch, "end", "line")
+    station = load_station(STATION)
+    desk: Any = SimpleNamespace(history=lambda: History(tmp_path), station=station, data=tmp_path)
+    for product, parts in (("Juice", 1), ("Water", 599)):
+        _, board = _read(desk, Asked("hour", product=product))
+        assert board is not None and board.found.parts == parts
