@@ -124,7 +124,7 @@ def outline(history: History, batch: str) -> Facts:
     facts.others = summary.others - sum(bypassed.values())
     if summary.last_utc_ns:
         facts.began_ns, facts.ended_ns = summary.first_utc_ns, summary.last_utc_ns
-        made = _made(history, batch, facts.began_ns, facts.ended_ns)
+        made = made_when(history, batch, facts.began_ns, facts.ended_ns)
         for run in joined(run for span in made for run in runs_spanning(history, *span, batch)):
             told = told_in(history, run)
             _stretch(facts, run.stream, run.first, run.last)
@@ -136,17 +136,19 @@ def outline(history: History, batch: str) -> Facts:
     return facts
 
 
-def _made(history: History, batch: str, first_ns: int, last_ns: int) -> list[tuple[int, int]]:
-    """From when to when it was made, UTC ns: more than once where it went on after another one."""
+def made_when(history: History, batch: str, first_ns: int, last_ns: int) -> list[tuple[int, int]]:
+    """From when to when it was made, UTC ns, oldest first: more than once where it went on after
+    another one."""
     spans, since = [], first_ns
     for change in changes_of(history, batch):
         if change.action != "begin":
             spans.append((since, change.utc_ns))
         elif spans:
             since = change.utc_ns
-    if not spans or since > spans[-1][1] or last_ns > spans[-1][1]:
-        spans.append((since, last_ns))
-    return spans
+    if not spans or since > spans[-1][1]:
+        return [*spans, (since, max(since, last_ns))]
+    begin, end = spans.pop()
+    return [*spans, (begin, max(end, last_ns))]  # parts under way when it ended
 
 
 def _stretch(facts: Facts, stream: str, first: int, last: int) -> None:
@@ -212,10 +214,10 @@ def labels_of(verdict: Verdict) -> list[str]:
 
 
 def _batch(facts: Facts, history: History) -> None:
-    for change in changes_of(history, facts.batch):
+    changes = changes_of(history, facts.batch)
+    facts.began_ns = next((c.utc_ns for c in changes if c.action == "begin"), facts.began_ns)
+    for change in changes:
         facts.product, facts.texts = change.product, dict(change.texts)
-        if change.action == "begin":
-            facts.began_ns = change.utc_ns
         facts.closed = change.action == "end"
         if facts.closed:
             facts.ended_ns = change.utc_ns

@@ -21,7 +21,7 @@ from fastapi.responses import Response, StreamingResponse
 from nicegui import ui
 
 from inspector.identity import Action
-from inspector.quality.batch_facts import outline
+from inspector.quality.batch_facts import made_when, outline
 from inspector.quality.errors import QualityError
 from inspector.quality.printing import Press, file_name
 from inspector.store import StoreError
@@ -146,7 +146,7 @@ def _read(desk: Desk, id: str) -> tuple[list[str], Lot | None]:
             slices = max(2, min(SLICES, parts // PARTS_IN_SLICE))
             ends = made.first_utc_ns - MARGIN_NS, made.last_utc_ns + MARGIN_NS
             found = (
-                period(history, [ends], slices, [id])
+                period(history, made_when(history, id, *ends), slices, [id])
                 if parts else None
             )  # fmt: skip
             begun = [c for c in changes_of(history, id) if c.action == "begin"]

@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 from inspector.cli import app
 from inspector.config import Quality
 from inspector.part import Batch, GateAction, GateDecision, Outcome, new_part_id
-from inspector.quality.batch_facts import gather, outline
+from inspector.quality.batch_facts import gather, made_when, outline
 from inspector.quality.errors import QualityError
 from inspector.quality.report import batch_report
 from inspector.quality.report_words import LANGUAGES, WORDS
 from inspector.store import DeskLedger, History, LineLedger, StoreError
+from inspector.store.figures import period
 
 
 def words_of(pdf: Path) -> str:
@@ -126,7 +127,8 @@ def test_what_was_recorded_of_a_batch_is_known_however_much_came_after_it(tmp_pa
 
 def test_a_batch_that_went_on_after_another_misses_no_part(tmp_path: Path) -> None:
     minute = 60 * 10**9
-    now = [time.time_ns() - 100 * minute]
+    began = time.time_ns() - 100 * minute
+    now = [began]
     with LineLedger.open(tmp_path, station="ST-01", utc_ns=lambda: now[0]) as line:
         for batch, numbers in (("A", range(1, 21)), ("B", range(21, 41)), ("A", range(42, 62))):
             line.add_batch(Batch(batch, "Water", "bottle", {}), "begin", "line")
@@ -146,9 +148,13 @@ def test_a_batch_that_went_on_after_another_misses_no_part(tmp_path: Path) -> No
 
     with History(tmp_path) as history:
         shown = outline(history, "A")
+        made_ns = history.batch("A").first_utc_ns, history.batch("A").last_utc_ns + minute
+        drawn = period(history, made_when(history, "A", *made_ns), 6, ["A"])
+    assert sum(slice.parts for slice in drawn.slices) == 40
     for facts in (gather(tmp_path, "A", check=False), shown):
         assert (facts.counts.total(), facts.gated, facts.unheard) == (40, 40, 0)
         assert facts.streams == {"plc-1": (1, 61, 60)}  # 41 alone is missing
+        assert (facts.began_ns, facts.ended_ns) == (began, began + 8 * minute)
 
 
 def test_a_ledger_that_was_changed_is_said_to_be(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
