@@ -181,7 +181,7 @@ class Follower:
         article = self.article
         if article is not None and article.complete and not article.over:
             newest = max(v.times.utc_ns for v in article.golden)
-            if utc_ns - newest > PICTURE_NS:
+            if abs(utc_ns - newest) > PICTURE_NS:  # a clock that is set back waits no longer
                 article.failed = "no picture of a golden part came; feed the list again"
         # only when all was read: the pictures of a part's views are recorded together
         entries += self._articled()

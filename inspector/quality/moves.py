@@ -63,7 +63,7 @@ class Moves:
 
     def fit(self, utc_ns: int) -> None:
         """Fit the model anew if it is time, on the parts whose tags are all known."""
-        if utc_ns - self._fitted_ns < FIT_NS or not self._parts:
+        if abs(utc_ns - self._fitted_ns) < FIT_NS or not self._parts:
             return
         self._fitted_ns = utc_ns
         names = self._now().keys()

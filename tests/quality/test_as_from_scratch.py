@@ -209,6 +209,12 @@ def test_the_model_of_tags_is_that_of_each_parts_own_values() -> None:
     named = moves.named()
     assert named is not None and named["tag"] == "pressure"
 
+    moves._model = None
+    moves.fit(one.utc_ns + 10**9)
+    assert moves._model is None  # it is fitted every ten seconds
+    moves.fit(one.utc_ns - 3600 * 10**9)
+    assert moves._model == model  # and a clock that is set back puts it off no longer
+
 
 def test_figures_and_whole_verdicts_say_the_same(made: Any) -> None:
     station = load_station(STATION).model_copy(update={"data": made.data})

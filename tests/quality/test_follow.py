@@ -14,7 +14,7 @@ from quality_parts import part
 
 from inspector.config import Quality, Station, load_station
 from inspector.identity import Principal, Role, Users
-from inspector.part import Outcome
+from inspector.part import Mode, Outcome
 from inspector.quality.first_article import Look
 from inspector.quality.follow import SHOW, Entry, Follower
 from inspector.quality.signing import article_subject
@@ -83,6 +83,21 @@ def test_what_is_awaited_begins_a_first_article(station: Station) -> None:
     assert follower.article is not None and follower.article.id == "a1"
     follower.record(2, Event("setting", "quinn", 0, 0, body | {"awaits": "", "needs": []}))
     assert follower.article is None
+
+
+@pytest.mark.parametrize("later_s", [20, -3600])
+def test_a_picture_is_not_waited_for_until_a_clock_has_caught_up(
+    station: Station, later_s: int
+) -> None:
+    follower = Follower(station, PLAN)
+    body: dict[str, Any] = {"awaits": "a1", "needs": ["first_article"], "batch": "B-1",
+                            "recipe": "bottle", "texts": {}}  # fmt: skip
+    follower.record(1, Event("setting", "mes", 0, 0, body))
+    golden = part(1, mode=Mode.SETUP)
+    follower.record(2, golden)
+    assert follower.at(golden.times.utc_ns + 10**9) == []
+    ((kind, sheet),) = follower.at(golden.times.utc_ns + later_s * 10**9)
+    assert kind == "first_article" and "no picture of a golden part came" in sheet["failed"]
 
 
 def test_what_was_said_before_a_restart_is_not_said_again(made: Any, station: Station,
