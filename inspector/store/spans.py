@@ -19,8 +19,9 @@ from inspector.store.records import Event
 MARGIN_NS = 1_000_000_000
 """A span is widened by so much at both ends: parts that were late to be recorded have a late id,
 and one part too many is looked at, one too few is eaten."""
-EDGE = 64
-"""Parts at each end of a run that are asked for their batch."""
+EDGE = 500
+"""Parts at each end of a run that are asked for their batch, at most: more than `MARGIN_NS` holds
+at 400 parts/s."""
 
 
 def runs_spanning(

@@ -312,3 +312,19 @@ def test_a_serial_that_many_parts_carry_recalls_them_all(
         monkeypatch.setattr(recalls, "SERIAL_MAX", 299)
         with pytest.raises(TooWide, match="more than 299 parts carried 'S1'"):
             affected(history, genealogy, Criteria(serials=("S1",)))
+
+
+def test_a_fast_line_mixes_no_batch_with_the_one_beside_it(tmp_path: Path) -> None:
+    """A sub-lot follows its lot without a gap."""
+    step = 5_000_000
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for number in range(1, 1201):
+            batch = "A" if number <= 400 else "B" if number <= 800 else "C"
+            verdict = sample_verdict(number, batch=batch)
+            utc = T0 + number * step
+            times = replace(verdict.times, utc_ns=utc)
+            ledger.add_verdict(replace(verdict, part_id=new_part_id(utc), times=times))
+    with History(tmp_path) as history:
+        made = history.batch("B")
+        (run,) = runs_spanning(history, made.first_utc_ns, made.last_utc_ns, "B")
+    assert run == Run("plc-1", 401, 800)
