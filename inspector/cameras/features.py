@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ Limits = tuple[float | None, float | None, float | None]
 _LOST_PACKETS = re.compile(r"(Lost|Missed|Failed)_?Packet|Packets?_?(Lost|Missed|Failed)")
 _READABLE = (EAccessMode.RO, EAccessMode.RW)
 _WRITABLE = (EAccessMode.WO, EAccessMode.RW)
+_NUMBERS: Mapping[str, Callable[[Any], Value]] = {"integer": int, "float": float}
+"""A station file may say 640.0 where the binding takes a whole number only, and 20 for a float."""
 _KINDS = {
     EInterfaceType.intfIInteger: "integer",
     EInterfaceType.intfIBoolean: "boolean",
@@ -206,7 +208,7 @@ def _set(node_map: Any, name: str, wanted: Value) -> Setting:
         if kind == "command":
             node.execute()
             return Setting(name, wanted, None)
-        node.value = float(wanted) if kind == "float" else wanted
+        node.value = _NUMBERS[kind](wanted) if kind in _NUMBERS else wanted
         if access != EAccessMode.RW:
             return Setting(name, wanted, None)
         value = _value(node)
@@ -229,7 +231,7 @@ def _check(name: str, node: Any, kind: str, wanted: Value) -> None:
     number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
     expected = {"boolean": "true or false", "string": "a text", "command": "true"}
     fits = {
-        "integer": number and float(wanted).is_integer() if number else False,
+        "integer": number and (isinstance(wanted, int) or float(wanted).is_integer()),
         "float": number,
         "boolean": isinstance(wanted, bool),
         "command": wanted is True,

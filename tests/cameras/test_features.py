@@ -33,6 +33,11 @@ def test_features_are_set_in_their_order_and_read_back(nodes: Any) -> None:
     assert isinstance(done[2].value, float)
 
 
+def test_a_whole_number_may_be_written_with_a_point(nodes: Any) -> None:
+    (done,) = features.apply(nodes, {"Width": 32.0})
+    assert done.value == 32
+
+
 def test_the_order_matters(nodes: Any) -> None:
     with pytest.raises(features.FeatureError, match=r"OffsetX: 32 is outside 0 … 0"):
         features.apply(nodes, {"OffsetX": 32, "Width": 32})
