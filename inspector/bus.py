@@ -227,7 +227,8 @@ class CommandServer:
     def _answer(self, id: str, ok: bool, body: Mapping[str, Any]) -> bytes:
         fields = {"id": id, "ok": ok, "body": body}
         text = json.dumps(fields, ensure_ascii=False, allow_nan=False, default=str)
-        return _signed(self._key, b"answer", text.encode())
+        # What was asked may hold a lone surrogate, and the answer names it.
+        return _signed(self._key, b"answer", text.encode("utf-8", "backslashreplace"))
 
     def _reply(self, route: bytes, message: bytes) -> None:
         # The sender may be gone or not reading; the line does not wait for it.

@@ -232,7 +232,7 @@ class Acts:
 
     def acknowledge_alarm(self, command: Command) -> dict[str, Any]:
         code = command.args.get("code")
-        if code is not None and code not in set(AlarmCode):
+        if code is not None and code not in tuple(AlarmCode):
             raise Refused(f"there is no alarm {code!r}")
         seen = AlarmCode(code) if code else None
         self._line.stop.reset(seen)

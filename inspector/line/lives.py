@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from inspector.bus import Command
-from inspector.store import History, StoreError
+from inspector.store import History
 from inspector.store.batches import Batches, Refused, State, Step, after
 from inspector.store.holds import Holds
 
@@ -77,7 +77,7 @@ class Lives:
                     if desk is None:
                         desk = held.enter_context(Desk(self._data_dir))
                     why = desk.refusal(batch, step)
-                except StoreError as error:
+                except Exception as error:  # what breaks here must not hold up all that follow
                     why = f"whether batch {batch!r} may {step} cannot be read: {error}"
                 self._answers.append((command, why))
 

@@ -67,7 +67,8 @@ def signed(data: Path, planned: Job, args: Mapping[str, Any]) -> list[str]:
         raise Unsigned("`signatures` is a list of positions at the desk")
     found = {}
     for position in positions:
-        if isinstance(position, int) and not isinstance(position, bool):
+        number = isinstance(position, int) and not isinstance(position, bool)
+        if number and 0 < position < 1 << 63:  # SQLite counts no further
             signature = given(data, position)
             if signature is not None and signature.subject == planned.awaits:
                 found[signature.kind] = signature.name

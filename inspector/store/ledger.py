@@ -34,11 +34,13 @@ from inspector.store.commits import NEVER, Commits
 from inspector.store.entries import Entries
 from inspector.store.errors import (
     DuplicateVerdict,
+    RecordError,
     StoreError,
     StoreFull,
     StoreStalled,
 )
 from inspector.store.keys import signing_key
+from inspector.store.layout import encode_event
 from inspector.store.records import BatchChange, Event, ImageRecord
 from inspector.store.resume import Past, State, lock_line, resume
 from inspector.store.writer import Writer
@@ -187,6 +189,14 @@ class LineLedger:
         self._room(SPARE)
         event = Event(kind, principal, self._utc_ns(), self._monotonic_ns(), body)
         return self._entries.event(event)
+
+    def unfit(self, **body: Any) -> str:
+        """Why `add_event` would not take ``body``; empty where it would."""
+        try:
+            encode_event(Event("event", "line", 0, 0, body))
+        except RecordError as error:
+            return str(error)
+        return ""
 
     def add_batch(self, batch: Batch, action: str, principal: str) -> int:
         """Adds the beginning (``begin``) or the end (``end``) of a batch."""

@@ -221,6 +221,28 @@ def test_a_line_that_is_stopped_for_what_it_lets_through_takes_back_what_is_unde
     assert revoked() == [], "a pause says nothing against the parts under way"
 
 
+@pytest.mark.parametrize(
+    ("action", "args", "why"),
+    [
+        (Action.REJECT, {"part": 10**20}, "it cannot be recorded: 1000"),
+        (Action.REJECT, {"part": 1, "reason": [10**20]}, "it cannot be recorded: 1000"),
+        (Action.ACKNOWLEDGE_ALARM, {"code": ["drift"]}, "there is no alarm ['drift']"),
+        (Action.RELEASE_LINE, {"id": "a1", "signatures": [1 << 63]}, "not signed: "),
+        (Action.START_BATCH, {"id": "\ud800"}, "cannot be read"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused_and_harms_nobody(
+    desk: Desk, action: Action, args: dict[str, Any], why: str
+) -> None:
+    """Whoever may give commands must not end the line with one, nor hold up those that follow."""
+    desk.line.plan.change(replace(desk.line.plan.newest, awaits="a1", needs=("article",)), 1)
+    desk.hear(action, ENGINEER, **args)
+    desk.hear(Action.START_BATCH, id="B-2")
+    refused, obeyed = desk.answered()
+    assert why in refused["refused"]
+    assert obeyed["batch"] == "B-2"
+
+
 def test_a_by_pass_lights_its_beacon_though_the_next_job_awaits_its_signatures(desk: Desk) -> None:
     """Until the next job's first part comes, parts go by uninspected."""
     line = desk.line
