@@ -320,8 +320,13 @@ class Zone:
 
     def _place(self, trigger: Trigger, update: Update) -> None:
         at, trigger_ns = self._at(trigger), self.clock.here(trigger.plc_ms)
+        # No part stands ahead of the belt: this one was counted before the encoder jumped back.
+        ahead = at > self._belt + self._slip
+        at = self._belt if ahead else at
         place = _Place(trigger.part, at, trigger_ns)
-        if at - self._last_at < self._pitch:
+        if ahead:
+            self._refuse(place, update)
+        elif at - self._last_at < self._pitch:
             update.alarms.append(
                 Alarm("pitch", f"parts {trigger.part - 1} and {trigger.part} are too close")
             )

@@ -306,6 +306,21 @@ def test_an_encoder_that_jumps_is_not_believed() -> None:
     assert belt.alarms[0] == "encoder"
 
 
+@pytest.mark.parametrize("counts", [-1_000_000, 1_000_000])
+def test_who_triggers_just_before_the_encoder_jumps_is_refused_with_all_others(counts: int) -> None:
+    """It is told in the same reading, with a count of before: nobody knows where it stands."""
+    belt = Belt(encoder=2_000_000)
+    belt.move(100)
+    number = belt.trigger()
+    belt.start += counts
+    belt.move(10)
+    assert "encoder" in belt.alarms and belt.refused == [number]
+    belt.move(50)
+    after = belt.trigger()
+    belt.move(10)
+    assert belt.refused == [number] and belt.seen[after] > belt.t_ms * MS
+
+
 def test_an_answer_that_was_held_up_makes_no_belt_run_fast() -> None:
     belt = Belt()
     belt.trigger()
