@@ -307,13 +307,18 @@ class Zone:
             return
         first = self._counter + 1
         known = [t for t in status.triggers if 0 < (t.part - self._counter & U32) <= fresh]
+        while known and known[0].part + len(known) != status.part_counter + 1:
+            del known[0]  # a later one is not in the ring: each number is either told or lost
         if len(known) < fresh:
             update.lost = _numbers(first, status.part_counter - len(known))
             update.alarms.append(
                 Alarm("triggers_lost", f"{fresh - len(known)} parts went by unobserved")
             )
-            if known:  # how near it is to the one before, nobody has seen
+            # How near the one after them is to them, nobody has seen.
+            if known:
                 self._clear_at = max(self._clear_at, self._at(known[0]) + 1)
+            else:
+                self._last_at = self._belt
         for trigger in known:
             self._place(trigger, update)
         self._counter = status.part_counter

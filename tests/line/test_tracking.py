@@ -400,6 +400,20 @@ def test_numbers_that_the_ring_has_forgotten_are_lost_and_named() -> None:
     assert list(belt.seen) == [1, *range(32 - TRIGGERS, 32)]
 
 
+def test_a_part_that_is_counted_and_not_in_the_ring_is_lost_and_no_other_is_for_it() -> None:
+    """A PLC that counts first and writes the trigger in its next cycle."""
+    belt = Belt()
+    belt.trigger()
+    belt.move(100)
+    belt.trigger()
+    belt.counter += 1
+    belt.move(10)
+    assert belt.lost == [2, 3] and list(belt.seen) == [1]
+    close = belt.trigger()
+    belt.move(10)
+    assert belt.refused == [close], "how near it is to the one before, nobody has seen"
+
+
 def test_a_new_run_is_a_new_zone() -> None:
     belt = Belt()
     belt.trigger()
