@@ -184,6 +184,7 @@ class Line:
         if self.inputs.wired:
             status = replace(status, signals=self.inputs.worse(status.signals))
         update = self.zone.update(status, at_ns)
+        status = self.zone.status or status
         if update.new_run:
             runs.begin(self, status, update, at_ns)
             self.shown = None

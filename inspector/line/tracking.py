@@ -12,7 +12,7 @@ slip allowance. What was there before the station looked was never seen, so it h
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inspector.config import Travel
 from inspector.registers import TRIGGERS, U32, PlcStatus, Signal, Trigger
@@ -166,9 +166,10 @@ class Zone:
         self._anchor = (0, 0)
         self._last_at = 0
         self._trouble = ""
-        self._gate_lags = False
-        """The part that arrived last has a number of the count before."""
+        self._gate_lags, self._gate_part = False, 0
+        """Whether the part that arrived last is one of the count before, and its number."""
         self.status: PlcStatus | None = None
+        """The newest reading; its ``gate_part`` is 0 until one of this count has arrived."""
 
     @property
     def trusted(self) -> bool:
@@ -194,9 +195,12 @@ class Zone:
     def update(self, status: PlcStatus, at_ns: int) -> Update:
         """Take a reading of the PLC's block that arrived at ``at_ns`` (monotonic)."""
         update = Update()
-        if status.run != self._run:
+        anew = status.run != self._run
+        fell = not anew and status.part_counter < self._counter  # it never runs over
+        status = self._of_this_count(status, anew or fell)
+        if anew:
             self._begin(status, at_ns, update)
-        elif status.part_counter < self._counter:  # it never runs over
+        elif fell:
             self._fall(status, at_ns, update)
         else:
             self.clock.read(status.plc_ms, at_ns)
@@ -206,6 +210,14 @@ class Zone:
         self._arrive(status, update)
         self.status = status
         return update
+
+    def _of_this_count(self, status: PlcStatus, begins: bool) -> PlcStatus:
+        """``status`` without the number that a PLC may keep at its gate from the count before."""
+        beyond = status.gate_part > status.part_counter
+        same = not begins and status.gate_part == self._gate_part
+        self._gate_lags = (begins or self._gate_lags) and (beyond or same)
+        self._gate_part = status.gate_part
+        return replace(status, gate_part=0) if self._gate_lags else status
 
     def _begin(self, status: PlcStatus, at_ns: int, update: Update) -> None:
         update.new_run = True
@@ -221,14 +233,13 @@ class Zone:
         newest = next((t for t in status.triggers if t.part == status.part_counter), None)
         self._last_at = self._belt - self._gate if newest is None else self._at(newest)
         self._trouble = ""
-        self._gate_lags = status.gate_part > status.part_counter
         self._ticks, self._measured = status.plc_ms, 0.0
         self._anchor = (self._ticks * 1_000_000, self._belt)
         standing = status.part_counter - status.gate_part & U32
-        if standing >= KEPT_LOST:  # a PLC that does not tell who has come to the gate
+        if self._gate_lags or standing >= KEPT_LOST:  # nobody tells who has come to the gate
             standing = min(self._standing, status.part_counter)
         first = status.part_counter - standing + 1
-        update.refused.extend(_numbers(first, status.part_counter))
+        update.refused.extend(range(first, status.part_counter + 1))
 
     def _fall(self, status: PlcStatus, at_ns: int, update: Update) -> None:
         """The PLC counts anew in the run that it has. Of the parts since then the ring tells."""
@@ -310,10 +321,9 @@ class Zone:
         while known and known[0].part + len(known) != status.part_counter + 1:
             del known[0]  # a later one is not in the ring: each number is either told or lost
         if len(known) < fresh:
-            update.lost = _numbers(first, status.part_counter - len(known))
-            update.alarms.append(
-                Alarm("triggers_lost", f"{fresh - len(known)} parts went by unobserved")
-            )
+            update.lost = range(first, status.part_counter - len(known) + 1)
+            how_many = f"{fresh - len(known)} parts went by unobserved"
+            update.alarms.append(Alarm("triggers_lost", how_many))
             # How near the one after them is to them, nobody has seen.
             if known:
                 self._clear_at = max(self._clear_at, self._at(known[0]) + 1)
@@ -332,9 +342,8 @@ class Zone:
         if ahead:
             self._refuse(place, update)
         elif at - self._last_at < self._pitch:
-            update.alarms.append(
-                Alarm("pitch", f"parts {trigger.part - 1} and {trigger.part} are too close")
-            )
+            which = f"parts {trigger.part - 1} and {trigger.part} are too close"
+            update.alarms.append(Alarm("pitch", which))
             if (before := self._parts.get(trigger.part - 1)) is not None:
                 self._refuse(before, update)
             self._refuse(place, update)
@@ -353,11 +362,7 @@ class Zone:
 
     def _arrive(self, status: PlcStatus, update: Update) -> None:
         """Let go of parts that reached the gate; miss those that did not."""
-        gone = status.gate_part
-        if self._gate_lags:
-            self._gate_lags = gone > status.part_counter
-            gone = 0 if self._gate_lags else gone
-        if gone and 0 < (gone - status.part_counter & U32) < 1 << 31:
+        if (gone := status.gate_part) and 0 < (gone - status.part_counter & U32) < 1 << 31:
             update.alarms.append(Alarm("appeared", f"part {gone} is at the gate, never triggered"))
         while self._parts:
             place = next(iter(self._parts.values()))
@@ -393,7 +398,3 @@ class Zone:
     def _deadline(self, place: _Place) -> int:
         left = place.at + self._gate - self._belt
         return self._now_ns + round(left / max(self._measured, self._speed)) - self._lead_ns
-
-
-def _numbers(first: int, last: int) -> range:
-    return range(first, last + 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plc_blocks import plc_status
 from ruamel.yaml import YAML
 
 from inspector.bus import Command, CommandServer
@@ -26,10 +27,10 @@ from inspector.line.gate import Told
 from inspector.line.line import Line
 from inspector.line.process import load_recipes, open_line
 from inspector.line.runs import open_stream
-from inspector.line.watch import show
+from inspector.line.watch import show, under_way
 from inspector.part import Batch, Mode, Outcome
 from inspector.registers import Action as Tell
-from inspector.registers import GateReason
+from inspector.registers import GateReason, Trigger
 from inspector.release.installed import BASE
 from inspector.store import DeskLedger, History
 
@@ -241,6 +242,22 @@ def test_a_command_that_makes_no_sense_is_refused_and_harms_nobody(
     refused, obeyed = desk.answered()
     assert why in refused["refused"]
     assert obeyed["batch"] == "B-2"
+
+
+def test_parts_of_a_new_run_are_rejected_though_the_gate_still_tells_a_number_of_the_one_before(
+    desk: Desk,
+) -> None:
+    """(I2) A PLC that keeps the number until the first part of the new run has come to its gate."""
+    line = desk.line
+    for counter in (0, 5):
+        triggers = tuple(Trigger(n, 0, 1) for n in range(1, counter + 1))
+        status = plc_status(part_counter=counter, gate_part=5000, triggers=triggers, plc_ms=2)
+        line.zone.update(status, 1)
+    line.matching.newest = 5
+    desk.hear(Action.REJECT, part=4)
+    (answer,) = desk.answered()
+    assert (answer.get("first"), answer.get("too_late")) == (4, 0), answer
+    assert under_way(line) == range(1, 6)
 
 
 def test_a_by_pass_lights_its_beacon_though_the_next_job_awaits_its_signatures(desk: Desk) -> None:

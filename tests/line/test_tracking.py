@@ -461,6 +461,21 @@ def test_who_arrives_with_a_number_of_the_count_before_is_not_waited_for() -> No
     assert belt.alarms == []
 
 
+def test_a_number_that_the_gate_has_kept_from_the_run_before_is_nobodys_of_this_one() -> None:
+    """Not even once as many parts have come: until the gate tells another, none has arrived."""
+    belt = Belt()
+    belt.run, belt.gate_part = 2, 3
+    belt.read()
+    for _ in range(5):
+        belt.trigger()
+        belt.move(100)
+    assert belt.gate_part == 3 and len(belt.zone) == 5
+    assert belt.zone.status is not None and belt.zone.status.gate_part == 0
+    belt.move(550)
+    assert belt.zone.status.gate_part == belt.gate_part == 1 and len(belt.zone) == 4
+    assert belt.alarms == []
+
+
 def test_tracked_by_time_a_stop_loses_the_zone() -> None:
     belt = Belt(TRAVEL.model_copy(update={"tracking": "time"}))
     number = belt.trigger()
