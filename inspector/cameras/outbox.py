@@ -20,18 +20,26 @@ from inspector.cameras.messages import (
     MESSAGE_MAX,
     CameraEvent,
     Descriptor,
+    EventKind,
     pack_event,
     pack_frame,
     pack_name,
 )
 
+HOW = {
+    EventKind.CONNECTED: "here",
+    EventKind.LOST: "here",
+    EventKind.REFUSED: "here",
+    EventKind.SIGNALS: "signals",
+}
+"""Events that say how the camera is, and not what happened: the newest of each sort holds on."""
 RETRY_S = 0.05
 """A line that is away is looked for this often."""
 
 
 class Outbox:
     """Never waits: pictures for a line that is away are counted and dropped, events are kept until
-    it is back."""
+    it is back. A line that starts anew is told again how the camera is, as it cannot know."""
 
     def __init__(self, endpoint: str, name: str, camera: int) -> None:
         """``camera``: its place in the station file's list."""
@@ -40,6 +48,7 @@ class Outbox:
         self.undelivered = 0
         self._name = name
         self._events: deque[bytes] = deque(maxlen=256)
+        self._how: dict[str, bytes] = {}
         self._socket: socket.socket | None = None
         self._retry = 0.0
 
@@ -55,6 +64,10 @@ class Outbox:
         message = pack_event(event)
         if len(message) > MESSAGE_MAX:  # a node map beyond reason must not hold up what follows it
             message = pack_event(replace(event, detail={}))
+        if (sort := HOW.get(event.kind)) is not None:
+            if sort == "here":
+                self._how.clear()
+            self._how[sort] = message
         self._events.append(message)
         self.flush()
 
@@ -110,6 +123,9 @@ class Outbox:
             try:
                 line.connect(self.endpoint)
                 line.send(pack_name(self._name))
+                for message in self._how.values():
+                    if message not in self._events:
+                        line.send(message)
                 self._socket = line
             except OSError:
                 line.close()

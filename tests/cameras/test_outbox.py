@@ -48,6 +48,30 @@ def test_a_line_that_starts_anew_is_found_by_itself(tmp_path: Path) -> None:
     outbox.close()
 
 
+def test_a_line_that_starts_anew_is_told_how_the_camera_is(tmp_path: Path) -> None:
+    """What its input lines said last, too: they may rest so for days, and until it knows them the
+    station is not ready. What has happened is not told twice."""
+    outbox = Outbox(frames_endpoint(tmp_path), "side", 0)
+
+    def tells(*kinds: EventKind, heard_as: list[EventKind]) -> None:
+        with FrameReceiver(frames_endpoint(tmp_path), ["side"]) as line:
+            outbox._retry = 0.0
+            for kind in kinds:
+                outbox.event(CameraEvent("side", kind, host_ns=len(heard_as)))
+            outbox._retry = 0.0
+            outbox.flush()
+            assert [heard(line).kind for _ in heard_as] == heard_as
+            assert line.receive() is None
+
+    here, lines, frozen = EventKind.CONNECTED, EventKind.SIGNALS, EventKind.FROZEN
+    told = [EventKind.LOST, here, lines, frozen, lines]
+    tells(*told, heard_as=told)
+    tells(frozen, heard_as=[here, lines, frozen])
+    tells(EventKind.REFUSED, heard_as=[EventKind.REFUSED])
+    tells(frozen, heard_as=[EventKind.REFUSED, frozen])
+    outbox.close()
+
+
 def test_a_line_that_does_not_read_delays_nobody(tmp_path: Path) -> None:
     outbox = Outbox(frames_endpoint(tmp_path), "side", 0)
     with FrameReceiver(frames_endpoint(tmp_path), ["side"]):
