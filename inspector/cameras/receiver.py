@@ -66,7 +66,8 @@ class FrameReceiver:
     def receive(self) -> Frame | CameraEvent | None:
         """The next message, None when there is none now. Never waits.
 
-        A picture that was overwritten before it was read comes as an ``overrun`` event.
+        A picture that was overwritten before it was read comes as an ``overrun`` event, a camera
+        process that has ended as a ``lost`` one: a killed one cannot tell.
         """
         while True:
             if not self._ready:
@@ -84,7 +85,8 @@ class FrameReceiver:
             except OSError:
                 size = 0
             if not size:
-                self._hang_up(peer)
+                if gone := self._hang_up(peer):
+                    return CameraEvent(gone, EventKind.LOST, "its process has ended")
                 continue
             content = unpack(self._message[:size])
             if isinstance(content, Descriptor):
@@ -140,11 +142,14 @@ class FrameReceiver:
             self._peers[peer.fileno()] = peer
             self._epoll.register(peer, select.EPOLLIN)
 
-    def _hang_up(self, peer: socket.socket) -> None:
+    def _hang_up(self, peer: socket.socket) -> str:
+        """The camera whose connection it was, unless that has another by now."""
         del self._peers[peer.fileno()]
-        self._peer_of = {view: p for view, p in self._peer_of.items() if p is not peer}
+        gone = next((view for view, its in self._peer_of.items() if its is peer), "")
+        self._peer_of.pop(gone, None)
         self._epoll.unregister(peer)
         peer.close()
+        return gone
 
     def __enter__(self) -> FrameReceiver:
         return self

@@ -58,6 +58,7 @@ class Connected:
         )
         if event.kind is EventKind.CONNECTED:
             self.heard_ns[view] = now_ns
+            self._inputs.forget(view)
             self._matching.camera_reset(view)
             self._alarms.holds(AlarmCode.CAMERA_LOST, False, key=view)
         elif event.kind in (EventKind.LOST, EventKind.REFUSED):

@@ -32,7 +32,9 @@ class Inputs:
         self.unknown = {camera.name for camera in cameras if camera.signals}
         """Cameras whose lines are wired, and have not said a word since they were connected."""
         self.wired = bool(self.unknown)
-        self.fresh = False
+        halting = {str(signal.name).lower() for signal in HALTS}
+        self._halting = {camera.name for camera in cameras if halting & camera.signals.keys()}
+        self.fresh = self.wired
         """Something has changed that `watch.heed` has not seen."""
         self._off = self._on = Signal(0)
         self._told: dict[str, Mapping[str, bool]] = {}
@@ -45,10 +47,17 @@ class Inputs:
         self._weigh()
 
     def forget(self, view: str) -> None:
-        """The camera is gone, and with it what its lines say."""
+        """The camera is gone, or has been opened anew: what its lines say is not known."""
         if self._told.pop(view, None) is not None:
             self.unknown.add(view)
+            self.fresh = True
             self._weigh()
+
+    @property
+    def blind(self) -> bool:
+        """Whether a line is not heard that would tell of a belt that stands: it may have stood
+        meanwhile, so no part's place is known."""
+        return not self._halting.isdisjoint(self.unknown)
 
     def worse(self, signals: Signal) -> Signal:
         """``signals``, or what a line says where that is worse."""
@@ -58,6 +67,8 @@ class Inputs:
         """Why no part's place is known, in words; empty while the belt runs."""
         now = self.worse(FINE)
         wrong = [why for bit, why in HALTS.items() if bool(bit & now) != bool(bit & FINE)]
+        if self.blind:
+            wrong.append("an input line is not heard")
         return ", ".join(wrong)
 
     def _weigh(self) -> None:

@@ -183,6 +183,7 @@ class Line:
     def _plc(self, status: PlcStatus, at_ns: int, said_ready: bool) -> None:
         if self.inputs.wired:
             status = replace(status, signals=self.inputs.worse(status.signals))
+            self.zone.blind = self.inputs.blind
         update = self.zone.update(status, at_ns)
         status = self.zone.status or status
         if update.new_run:

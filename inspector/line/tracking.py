@@ -151,21 +151,17 @@ class Zone:
         self._run: int | None = None
         self._parts: OrderedDict[int, _Place] = OrderedDict()
         """By number, in the order of the belt."""
-        self._counter = 0
-        self._encoder = 0
-        self._epoch = 0
-        self._belt = 0
+        self._counter = self._encoder = self._epoch = self._belt = 0
         self._front = self._back = 0
         """How far the belt has come, and how far it had run back when that was told."""
         self._clear_at = 0
         """Belt position up to which triggers are not trusted."""
-        self._now_ns = 0
-        self._moved_ns = 0
+        self._now_ns = self._moved_ns = self._ticks = self._last_at = 0
         self._measured = 0.0
-        self._ticks = 0
         self._anchor = (0, 0)
-        self._last_at = 0
         self._trouble = ""
+        self.blind = False
+        """A signal that would make the zone doubtful is not heard; an alarm says so already."""
         self._gate_lags, self._gate_part = False, 0
         """Whether the part that arrived last is one of the count before, and its number."""
         self.status: PlcStatus | None = None
@@ -276,15 +272,16 @@ class Zone:
         if self._belt > self._front:
             self._front = self._back = self._belt
         elif self._back - self._belt > self._slip:
-            self._lose(
-                update, Alarm("reverse", f"the belt ran {self._front - self._belt} counts back")
-            )
+            how_far = f"the belt ran {self._front - self._belt} counts back"
+            self._lose(update, Alarm("reverse", how_far))
             self._back = self._belt
 
     def _watch(self, status: PlcStatus, update: Update) -> None:
         """Signals that make the zone doubtful for as long as they last."""
         signals = int(status.signals)  # plain numbers: enum arithmetic costs 20 µs a reading
         trouble = ""
+        if self.blind:
+            self._distrust(update)
         if status.zone_epoch != self._epoch:
             self._epoch = status.zone_epoch
             self._lose(update, Alarm("zone", "the PLC lost track of its zone"))
@@ -372,13 +369,11 @@ class Zone:
                 # The PLC latches its gate an actuator's lead before the part is there.
                 lead = self._lead_ns * max(self._measured, self._speed)
                 if gone == place.number and travelled < self._gate - self._slack - lead:
-                    update.alarms.append(
-                        Alarm("appeared", f"part {gone} reached the gate before it could")
-                    )
+                    why = f"part {gone} reached the gate before it could"
+                    update.alarms.append(Alarm("appeared", why))
             elif travelled > self._gate + self._slack:
-                update.alarms.append(
-                    Alarm("vanished", f"part {place.number} did not reach the gate")
-                )
+                why = f"part {place.number} did not reach the gate"
+                update.alarms.append(Alarm("vanished", why))
                 self._refuse(place, update)
             else:
                 return
@@ -386,6 +381,9 @@ class Zone:
 
     def _lose(self, update: Update, alarm: Alarm) -> None:
         update.alarms.append(alarm)
+        self._distrust(update)
+
+    def _distrust(self, update: Update) -> None:
         for place in self._parts.values():
             self._refuse(place, update)
         self._clear_at = max(self._belt, self._front) + self._slip

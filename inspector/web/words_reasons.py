@@ -241,6 +241,7 @@ LINE = (
     ("cannot be opened: {0}", "无法打开：{0}"),
     ("{0} is gone", "{0} 已丢失"),
     ("says nothing", "无响应"),
+    ("its process has ended", "其进程已结束"),
     # alarms
     ("{0#} in a row", "连续 {0} 件"),
     ("the reference patch is wrong", "参考块异常"),
@@ -303,6 +304,7 @@ LINE = (
     ("part {0} reached the gate before it could", "工件 {0} 过早到达剔除装置"),
     ("part {0} did not reach the gate", "工件 {0} 未到达剔除装置"),
     ("the conveyor does not run", "输送带未运行"),
+    ("an input line is not heard", "收不到输入线状态"),
     ("an e-stop", "急停"),
     ("a jam", "堵料"),
     ("function {0}: {1}", "功能码 {0}：{1}"),
