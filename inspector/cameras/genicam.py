@@ -23,6 +23,7 @@ from inspector.cameras import encoder, features
 from inspector.cameras.clock import CameraClock
 from inspector.cameras.devices import GENTL_ERRORS, enumerate_devices, open_device, select
 from inspector.cameras.formats import FORMATS
+from inspector.cameras.frameids import FrameIds
 from inspector.cameras.inputs import Inputs
 from inspector.cameras.ring import BUFFERS
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Shot
@@ -39,6 +40,7 @@ class GenicamCamera:
         self._config = config
         self._counters = Counters()
         self._buffer: Any = None
+        self._frame_ids = FrameIds()
         self._last_frame_id = -1
         self._last_edge = -1, -1
         self._chunk_size = -1
@@ -103,7 +105,7 @@ class GenicamCamera:
         try:
             event.update_event_data(timeout_ms)
             buffer = self._buffer = event.buffer
-            frame_id = buffer.frame_id
+            frame_id = self._frame_ids.count(buffer.frame_id)
             if not buffer.is_complete():
                 return self._bad("incomplete", "only part of the picture came", frame_id, -1)
             device_ns, edge = self._clock.ns(buffer), self._edge(buffer)
