@@ -193,14 +193,14 @@ class Acts:
         last = _number(args, "last") if args.get("last") is not None else first
         if not first <= last < first + RANGE_MAX:
             raise Refused(f"`first` to `last` is a range of at most {RANGE_MAX} parts")
-        gone = line.zone.status.gate_part if line.zone.status else 0
-        gone_by = [n for n in range(first, last + 1) if gone and (gone - n & U32) < 1 << 31]
-        ahead = [n for n in range(first, last + 1) if n not in set(gone_by)]
+        plc = line.zone.status
+        gone = line.eye.gone(time.monotonic_ns()) if plc is None else plc.gate_part
+        ahead = [n for n in range(first, last + 1) if not gone or (gone - n & U32) >= 1 << 31]
         if not ahead:
             raise Refused(f"part {last} has passed the gate; dispose of it instead")
         line.gate.refuse(line.run, ahead, GateReason.COMMAND)
         return {"stream": line.stream, "first": ahead[0], "last": ahead[-1],
-                "too_late": len(gone_by)}  # fmt: skip
+                "too_late": last - first + 1 - len(ahead)}  # fmt: skip
 
     def reset_counts(self, command: Command) -> dict[str, Any]:
         line, first = self._line, self._line.matching.newest + 1

@@ -11,6 +11,7 @@ camera ignored while it read out, so its neighbours are refused too: how near it
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ class Eye:
         self.newest = 0
         """The number of the newest part."""
         self._newest_ns: int | None = None
+        self._due: deque[tuple[int, int]] = deque(maxlen=travel.most_parts + 1)
+        """Parts that may stand before the gate, and until when each can be decided."""
 
     def timed(self, cameras: Iterable[Camera]) -> tuple[str, ...]:
         """The other cameras that expose with the belt as the eye does: each always so much before
@@ -69,6 +72,7 @@ class Eye:
         if not numbers:
             return Counted((), trigger_ns, trigger_ns + self._travel_ns)
         self.newest, self._newest_ns = number, trigger_ns
+        self._due.append((number, trigger_ns + self._travel_ns))
         refused: Sequence[int] = ()
         why = ""
         if self._triggered and before_ns is not None:
@@ -78,6 +82,10 @@ class Eye:
             elif trigger_ns - before_ns < self._pitch_ns:
                 refused, why = (before, number), f"parts {before} and {number} are too close"
         return Counted(numbers, trigger_ns, trigger_ns + self._travel_ns, refused, why)
+
+    def gone(self, at_ns: int) -> int:
+        """The newest part that has come too near the gate to be decided at ``at_ns``; 0: none."""
+        return next((number for number, due_ns in reversed(self._due) if due_ns < at_ns), 0)
 
 
 def _triggered(camera: Camera) -> bool:

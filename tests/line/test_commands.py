@@ -28,7 +28,7 @@ from inspector.line.line import Line
 from inspector.line.process import load_recipes, open_line
 from inspector.line.runs import open_stream
 from inspector.line.watch import show, under_way
-from inspector.part import Batch, Mode, Outcome
+from inspector.part import Batch, Frame, Mode, Outcome
 from inspector.registers import Action as Tell
 from inspector.registers import GateReason, Trigger
 from inspector.release.installed import BASE
@@ -242,6 +242,19 @@ def test_a_command_that_makes_no_sense_is_refused_and_harms_nobody(
     refused, obeyed = desk.answered()
     assert why in refused["refused"]
     assert obeyed["batch"] == "B-2"
+
+
+def test_without_a_plc_too_a_part_that_has_left_is_not_said_to_be_rejected(desk: Desk) -> None:
+    """Who believed that it was would look for it in the bin, and not put it on hold."""
+    line, now_ns = desk.line, time.monotonic_ns()
+    far_ns = round(line.station.travel.gate_mm / line.station.travel.speed_mm_s * 1e9)
+    for number, trigger_ns in ((1, now_ns - 2 * far_ns), (2, now_ns - far_ns), (3, now_ns + 1)):
+        line.eye.see(number, Frame("side", number, None, 0, trigger_ns))
+    desk.hear(Action.REJECT, part=2)
+    desk.hear(Action.REJECT, first=1, last=4)
+    alone, several = desk.answered()
+    assert alone == {"refused": "part 2 has passed the gate; dispose of it instead"}
+    assert (several["first"], several["last"], several["too_late"]) == (3, 4, 2)
 
 
 def test_parts_of_a_new_run_are_rejected_though_the_gate_still_tells_a_number_of_the_one_before(
