@@ -348,6 +348,11 @@ class Station(Settings):
             raise ValueError("a station has one gate: `plc` or `output`, not both")
         return self
 
+    @property
+    def gated(self) -> bool:
+        """Whether the station has a gate, behind a PLC or on an output."""
+        return self.plc is not None or self.output is not None
+
 
 def load_station(path: Path) -> Station:
     """The station of a file, its relative paths resolved from the file's folder."""

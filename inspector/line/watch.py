@@ -61,8 +61,7 @@ def ready(line: Line) -> bool:
         return False
     if line.inputs.unknown or line.fell:
         return False
-    gated = line.station.plc is not None or line.station.output is not None
-    if gated and not (line.linked and line.run is not None):
+    if line.station.gated and not (line.linked and line.run is not None):
         return False
     return mode is Mode.BYPASS or line.connected.heard_ns.keys() >= set(line.plan.newest.views)
 

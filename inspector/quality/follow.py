@@ -77,8 +77,7 @@ class Follower:
         self._challenged_upto, self._passed, self._look = challenged_upto, passed, look
         self._limits = tolerances(station.recipes)
         self._position = -1
-        gated = station.plc is not None or station.output is not None
-        self.challenges = Challenges(plan.challenge, gated) if plan.challenge else None
+        self.challenges = Challenges(plan.challenge, station.gated) if plan.challenge else None
         self.awaited = NOTHING_AWAITED
         """What the line waits for, by its newest setting."""
         self.article: Article | None = None

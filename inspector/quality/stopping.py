@@ -127,7 +127,7 @@ def refuse(
 ) -> tuple[list[AtGate], str]:
     """Have the line refuse those of ``runs`` that may stand before its gate; where all were."""
     runs = list(runs)
-    if desk.station.plc is None:
+    if not desk.station.gated:
         return [AtGate(run, "none") for run in runs], ""
     latest = newest(history)
     travel = desk.station.travel
@@ -175,7 +175,7 @@ def _before_gate(
 ) -> Run | None:
     """The parts of ``batch`` that may stand between eye and gate."""
     latest = newest(history)
-    if latest is None or desk.station.plc is None:
+    if latest is None or not desk.station.gated:
         return None
     travel = desk.station.travel
     zone = min(ASKED_MAX // 2, int(travel.gate_mm / travel.pitch_min_mm) + MARGIN)
