@@ -183,10 +183,16 @@ class Acts:
         if self._line.run is not None:
             self._line.gate.refuse(self._line.run, under_way(self._line), GateReason.COMMAND)
 
-    def reject(self, command: Command) -> dict[str, Any]:
-        line, args = self._line, command.args
-        if line.run is None:
+    def _run(self) -> int:
+        """The count whose parts the gate decides now."""
+        if not self._line.station.gated:
             raise Refused("this station has no gate")
+        if self._line.run is None:
+            raise Refused("the PLC has not been heard yet; its gate rejects until then")
+        return self._line.run
+
+    def reject(self, command: Command) -> dict[str, Any]:
+        line, args, run = self._line, command.args, self._run()
         if args.get("stream") not in (None, line.stream):
             raise Refused(f"stream {args['stream']!r} is over; parts of it have left")
         first = _number(args, "part" if args.get("part") is not None else "first")
@@ -198,7 +204,7 @@ class Acts:
         ahead = [n for n in range(first, last + 1) if not gone or (gone - n & U32) >= 1 << 31]
         if not ahead:
             raise Refused(f"part {last} has passed the gate; dispose of it instead")
-        line.gate.refuse(line.run, ahead, GateReason.COMMAND)
+        line.gate.refuse(run, ahead, GateReason.COMMAND)
         return {"stream": line.stream, "first": ahead[0], "last": ahead[-1],
                 "too_late": last - first + 1 - len(ahead)}  # fmt: skip
 
@@ -221,13 +227,11 @@ class Acts:
         return {"output": number, "seconds": seconds}
 
     def test_pulse(self, command: Command) -> dict[str, Any]:
-        line = self._line
-        if line.run is None:
-            raise Refused("this station has no gate")
+        line, run = self._line, self._run()
         if line.zone.status is not None and len(line.zone):
             raise Refused("parts stand before the gate; let them pass first")
         until_ns = time.monotonic_ns() + 1_000_000_000
-        line.gate.decide(line.run, 0, Tell.REJECT, GateReason.COMMAND, until_ns)
+        line.gate.decide(run, 0, Tell.REJECT, GateReason.COMMAND, until_ns)
         return {"pulse": True}
 
     def acknowledge_alarm(self, command: Command) -> dict[str, Any]:

@@ -16,6 +16,10 @@ COMMANDS = (
     ("`minutes` is a number", "`minutes` 应为数字"),
     ("`seconds` is a number", "`seconds` 应为数字"),
     ("this station has no gate", "本站没有剔除装置"),
+    (
+        "the PLC has not been heard yet; its gate rejects until then",
+        "尚未收到 PLC 的信号；在此之前剔除装置剔除所有工件",
+    ),
     ("this station has no PLC", "本站没有 PLC"),
     ("stream {0} is over; parts of it have left", "计数流 {0} 已结束；其工件已离开"),
     ("`first` to `last` is a range of at most {0} parts", "`first` 到 `last` 最多 {0} 件"),

@@ -244,6 +244,17 @@ def test_a_command_that_makes_no_sense_is_refused_and_harms_nobody(
     assert obeyed["batch"] == "B-2"
 
 
+@pytest.mark.parametrize("action", [Action.REJECT, Action.TEST_PULSE])
+def test_a_plc_that_has_not_been_heard_is_no_station_without_a_gate(
+    desk: Desk, action: Action
+) -> None:
+    """The MES would take the parts for ungated, and not for parts whose place is unknown."""
+    desk.line.run = None
+    desk.hear(action, ENGINEER, part=2)
+    (answer,) = desk.answered()
+    assert answer == {"refused": "the PLC has not been heard yet; its gate rejects until then"}
+
+
 def test_without_a_plc_too_a_part_that_has_left_is_not_said_to_be_rejected(desk: Desk) -> None:
     """Who believed that it was would look for it in the bin, and not put it on hold."""
     line, now_ns = desk.line, time.monotonic_ns()
