@@ -199,6 +199,8 @@ class Acts:
         last = _number(args, "last") if args.get("last") is not None else first
         if not first <= last < first + RANGE_MAX:
             raise Refused(f"`first` to `last` is a range of at most {RANGE_MAX} parts")
+        if last > line.matching.newest + RANGE_MAX:  # a gate forgets the oldest it was told
+            raise Refused(f"part {last} is more than {RANGE_MAX} parts ahead; ask again later")
         plc = line.zone.status
         gone = line.eye.gone(time.monotonic_ns()) if plc is None else plc.gate_part
         ahead = [n for n in range(first, last + 1) if not gone or (gone - n & U32) >= 1 << 31]

@@ -24,6 +24,10 @@ COMMANDS = (
     ("stream {0} is over; parts of it have left", "计数流 {0} 已结束；其工件已离开"),
     ("`first` to `last` is a range of at most {0} parts", "`first` 到 `last` 最多 {0} 件"),
     ("it cannot be recorded: {0}", "无法记录：{0}"),
+    (
+        "part {0} is more than {1} parts ahead; ask again later",
+        "工件 {0} 超前 {1} 件以上；请稍后再试",
+    ),
     ("part {0} has passed the gate; dispose of it instead", "工件 {0} 已通过剔除装置；请改为处置"),
     ("parts stand before the gate; let them pass first", "剔除装置前有工件；请先让其通过"),
     ("reset: {0}", "复位：{0}"),

@@ -268,6 +268,18 @@ def test_without_a_plc_too_a_part_that_has_left_is_not_said_to_be_rejected(desk:
     assert (several["first"], several["last"], several["too_late"]) == (3, 4, 2)
 
 
+def test_a_reject_that_was_obeyed_holds_until_its_part_comes(desk: Desk) -> None:
+    """A gate remembers some thousand numbers: who asks for more is refused, and not forgotten."""
+    for first in range(1, 6000, 1000):
+        desk.hear(Action.REJECT, first=first, last=first + 999)
+    asked = desk.answered()
+    assert [answer.get("last") for answer in asked] == [1000, *[None] * 5]
+    assert asked[1] == {"refused": "part 2000 is more than 1000 parts ahead; ask again later"}
+    desk.line.gate.decide(0, 1, Tell.PERMIT, GateReason.NONE, time.monotonic_ns() + FAR_NS)
+    told = [event for event in desk.line.gate.take() if isinstance(event, Told)]
+    assert [(event.part, event.action) for event in told] == [(1, Tell.REJECT)]
+
+
 def test_parts_of_a_new_run_are_rejected_though_the_gate_still_tells_a_number_of_the_one_before(
     desk: Desk,
 ) -> None:
