@@ -101,6 +101,8 @@ class Stop:
         """Signals that are known to be no reason for a stop."""
         self.why: dict[AlarmCode, str] = {}
         """What the line is stopped for; empty when it may run."""
+        self.kept: frozenset[AlarmCode] = frozenset()
+        """What of that is on record; a line that starts again is stopped for it still."""
 
     def judged(self, outcome: Outcome, light_fault: bool, seeded: bool = False) -> None:
         """A part was judged; one whose defect is ``seeded`` is no reason for a stop."""

@@ -178,6 +178,8 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     line = Line(
         station, planned, receiver, open_gate(station), ledger, archive, Display(run), Offers(run)
     )
+    line.stop.why = setting.stopped(station)
+    line.stop.kept = frozenset(line.stop.why)
     if was is not None:
         line.modes, line.paused = Modes(was.mode), was.paused
         if was.before is not None and was.before.recipe in recipes:

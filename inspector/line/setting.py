@@ -1,9 +1,10 @@
 """How the line was set when it ended, so that a restart goes on with it (I5).
 
-Enters: the line, after each command. Leaves: an event in the ledger, and what the newest one says.
+Enters: the line, after each command, and what it is stopped for. Leaves: events in the ledger, and
+what the newest ones say.
 A station file that names another batch or another first recipe than at the time begins anew: then
-somebody has meant it. A by-pass ends with the process that was told of it. Imports part, config
-and store; the line imports it.
+somebody has meant it. A by-pass ends with the process that was told of it. Imports part, config,
+display and store; the line imports it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.config import Station
+from inspector.display import AlarmCode
+from inspector.line.alarms import Stop
 from inspector.line.changeover import Job, Plan
 from inspector.line.modes import Modes
 from inspector.part import Batch, Mode
 from inspector.store import History, LineLedger
 
 KIND = "setting"
+STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,21 @@ def last(station: Station) -> Setting | None:
         _read(body), Mode(body["mode"]), bool(body["paused"]), _read(before) if before else None,
         str(body.get("stream", "")), int(body.get("first", 0)),
     )  # fmt: skip
+
+
+def keep_stop(ledger: LineLedger, stop: Stop) -> None:
+    """Record what the line is stopped for, where that has changed."""
+    if stop.why.keys() != stop.kept:
+        stop.kept = frozenset(stop.why)
+        ledger.add_event(STOP, "line", why={str(code): why for code, why in stop.why.items()})
+
+
+def stopped(station: Station) -> dict[AlarmCode, str]:
+    """What the line was stopped for when it ended: no restart is a person who has looked."""
+    with History(station.data) as history:
+        kept = history.events(STOP, 1)
+    why: Mapping[str, Any] = kept[0].body["why"] if kept else {}
+    return {AlarmCode(code): str(text) for code, text in why.items() if code in tuple(AlarmCode)}
 
 
 def _written(job: Job) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from inspector.display import AlarmCode
-from inspector.line import timekeeper
+from inspector.line import setting, timekeeper
 from inspector.line.gate import HUNG_NS, REMEMBERED
 from inspector.line.inputs import FINE
 from inspector.line.matching import Candidate
@@ -129,6 +129,7 @@ def look_around(line: Line) -> None:
     for doubt in line.matching.doubts:
         alarms.happened(AlarmCode.COUNT_MISMATCH, doubt)
     line.matching.doubts.clear()
+    setting.keep_stop(line.ledger, line.stop)
     for code in STOPS:
         alarms.holds(code, code in line.stop.why, line.stop.why.get(code, ""))
     if now_ns - line.looked_ns > LOOK_NS:

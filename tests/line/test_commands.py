@@ -27,7 +27,8 @@ from inspector.line.gate import Told
 from inspector.line.line import Line
 from inspector.line.process import load_recipes, open_line
 from inspector.line.runs import open_stream
-from inspector.line.watch import show, under_way
+from inspector.line.setting import STOP
+from inspector.line.watch import look_around, show, under_way
 from inspector.part import Batch, Frame, Mode, Outcome
 from inspector.registers import Action as Tell
 from inspector.registers import GateReason, Trigger
@@ -321,6 +322,25 @@ def test_a_line_stays_stopped_for_what_nobody_has_acknowledged(desk: Desk) -> No
     desk.hear(Action.ACKNOWLEDGE_ALARM)
     desk.answered()
     assert not stop.why
+
+
+def test_a_line_that_starts_again_is_stopped_still_until_somebody_has_looked(
+    tmp_path: Path,
+) -> None:
+    """(I5) Power that goes and comes again must not set the conveyor in motion."""
+    before = Desk(tmp_path)
+    before.line.stop.why[AlarmCode.NOT_CONFIRMED] = "a reject was not seen behind the gate"
+    look_around(before.line)
+    before.close()
+
+    after = Desk(tmp_path)
+    assert after.line.stop.why == {AlarmCode.NOT_CONFIRMED: "a reject was not seen behind the gate"}
+    after.hear(Action.ACKNOWLEDGE_ALARM)
+    after.answered()
+    look_around(after.line)
+    after.close()
+    with History(tmp_path / "data") as history:
+        assert [event.body["why"] for event in history.events(STOP)][:1] == [{}]
 
 
 def test_who_has_looked_at_the_rejects_begins_to_count_anew() -> None:
