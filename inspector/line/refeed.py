@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
@@ -23,6 +24,7 @@ from typing import Protocol
 
 from inspector.display import AlarmCode
 from inspector.line.alarms import Alarms
+from inspector.line.eye import Eye
 from inspector.line.matching import Candidate
 from inspector.line.tracking import Zone
 from inspector.part import Mode, Outcome, PartId
@@ -121,7 +123,9 @@ class Line(Protocol):
     alarms: Alarms
     serials: Serials
     zone: Zone
+    eye: Eye
     stream: str
+    run: int | None
 
 
 def judged(line: Line, candidate: Candidate) -> tuple[Outcome, tuple[str, ...]]:
@@ -156,6 +160,8 @@ def judged(line: Line, candidate: Candidate) -> tuple[Outcome, tuple[str, ...]]:
 
 def _is_before_gate(line: Line, stream: str, number: int) -> bool:
     status = line.zone.status
-    if status is None or stream != line.stream:
+    if line.run is None or stream != line.stream:
         return False
+    if status is None:  # a gate on an output, timed from the eye
+        return number > line.eye.gone(time.monotonic_ns())
     return (status.gate_part - number & U32) >= 1 << 31

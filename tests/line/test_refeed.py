@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from plc_blocks import plc_status
 
+from inspector.config import Camera, Travel
 from inspector.line import refeed
 from inspector.line.alarms import Alarms
+from inspector.line.eye import Eye
 from inspector.line.matching import Candidate
 from inspector.line.modes import PERMITS
-from inspector.part import Mode, Outcome, Part
+from inspector.part import Frame, Mode, Outcome, Part
 from inspector.store import History, LineLedger
 from inspector.store.bench import sample_verdict
 
@@ -42,7 +44,7 @@ class Place:
         self.ledger.commit()
         self.line: Any = SimpleNamespace(
             ledger=self.ledger, alarms=Alarms(), stream=STREAM, serials=refeed.Serials(data),
-            zone=SimpleNamespace(status=plc_status(gate_part=100)),
+            zone=SimpleNamespace(status=plc_status(gate_part=100)), run=1,
         )  # fmt: skip
 
     def judge(
@@ -94,6 +96,21 @@ def test_one_code_on_two_items_is_a_reject(place: Place) -> None:
     assert (mode, outcome) == (Mode.AUTO, Outcome.REJECT)
     assert reasons == ("serial new is on part 101 too",)
     assert [alarm.detail for alarm in place.line.alarms.standing()] == list(reasons)
+
+
+def test_one_code_on_two_items_is_a_reject_at_a_gate_without_a_plc_too(place: Place) -> None:
+    """Its parts are timed from the eye; a station that only watches has no gate to stand before."""
+    travel = Travel(gate_mm=500, speed_mm_s=500, lead_ms=50)
+    eye = Eye(Camera(name="side", serial="V001"), travel, gated=True)
+    now_ns = time.monotonic_ns()
+    eye.see(100, Frame("side", 100, None, 0, now_ns - 1_000_000_000))
+    eye.see(101, Frame("side", 101, None, 0, now_ns + 60_000_000_000))
+    place.line.zone.status, place.line.eye = None, eye
+    for run, outcome in ((None, Outcome.PASS), (0, Outcome.REJECT)):
+        place.line.run = run
+        assert place.judge(101, f"new {run}")[1] is Outcome.PASS
+        assert place.judge(102, f"new {run}")[1] is outcome
+    assert place.judge(100, "old")[1] is place.judge(101, "old")[1] is Outcome.PASS
 
 
 def test_what_was_only_tried_before_is_counted_when_it_is_produced(place: Place) -> None:
