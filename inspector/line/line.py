@@ -92,6 +92,8 @@ class Line:
         self.inputs = Inputs(station.cameras)
         self.halted = ""
         """Why no part's place is known; only without a PLC."""
+        self.stopped = False
+        """What the line is stopped for has been heeded."""
         self.zone = Zone(station.travel)
         travel = station.travel
         self.eye = Eye(station.cameras[0], travel, gated=station.output is not None)

@@ -90,6 +90,8 @@ class OutputGate:
         """``lead_ns`` after its deadline a part is at the gate; ``window_ns`` is how long it takes
         to pass, half before and half after. ``conveyor`` is high while the belt may run, ``beacon``
         while parts go by uninspected."""
+        self.stops_belt = conveyor is not None
+        """Whether the belt stands when the station asks for a stop."""
         self._gate = _Wire(write)
         self._conveyor = _Wire(conveyor or (lambda level: None))
         self._beacon = _Wire(beacon or (lambda level: None))

@@ -17,6 +17,7 @@ from inspector.line.gate import HUNG_NS, REMEMBERED
 from inspector.line.inputs import FINE
 from inspector.line.matching import Candidate
 from inspector.line.modes import INDEX
+from inspector.line.output import OutputGate
 from inspector.line.restart import BACKFILL
 from inspector.part import Mode, Outcome, Part
 from inspector.registers import GateReason, Signal, StationBit
@@ -69,7 +70,7 @@ def ready(line: Line) -> bool:
 def show(line: Line) -> bool:
     """Tell the gate how the station is, and that its loop comes round and its judges judge.
     False once they do not: who does not beat is killed and started again."""
-    if line.inputs.fresh:
+    if line.inputs.fresh or line.stopped is not bool(line.stop.why):
         heed(line)
     mode, now_ns = line.mode, time.monotonic_ns()
     outputs = line.outputs.bits(now_ns)
@@ -88,15 +89,17 @@ def show(line: Line) -> bool:
 
 
 def heed(line: Line) -> None:
-    """A camera's input lines have changed. A PLC's next word is weighed with them; without one, a
-    belt that stands takes every part's place away: a gate that is timed by its speed would open
-    for the wrong one."""
-    line.inputs.fresh = False
+    """A camera's input lines have changed, or the line is stopped, or may run again. A PLC's next
+    word is weighed with them; without one, a belt that stands takes every part's place away: a gate
+    that is timed by its speed would open for the wrong one."""
+    line.inputs.fresh, line.stopped = False, bool(line.stop.why)
     if line.station.plc is not None:
         return
     now = line.inputs.worse(FINE)
     line.stop.signals(now)
     line.halted = line.inputs.halted()
+    if line.stop.why and isinstance(line.gate, OutputGate) and line.gate.stops_belt:
+        line.halted = line.halted or "the station stops the conveyor"
     line.alarms.holds(AlarmCode.ESTOP, not now & Signal.ESTOP_CLEAR)
     line.alarms.holds(AlarmCode.JAM, bool(now & Signal.JAM))
     if line.halted:

@@ -305,6 +305,7 @@ LINE = (
     ("part {0} did not reach the gate", "工件 {0} 未到达剔除装置"),
     ("the conveyor does not run", "输送带未运行"),
     ("an input line is not heard", "收不到输入线状态"),
+    ("the station stops the conveyor", "本站使输送带停止"),
     ("an e-stop", "急停"),
     ("a jam", "堵料"),
     ("function {0}: {1}", "功能码 {0}：{1}"),

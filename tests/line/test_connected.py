@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from inspector.cameras.messages import CameraEvent, EventKind, frames_endpoint
 from inspector.cameras.outbox import Outbox
 from inspector.config import load_station
+from inspector.display import AlarmCode
 from inspector.line.gate import Told
 from inspector.line.line import Line
 from inspector.line.process import load_recipes, open_line
@@ -31,12 +32,13 @@ RUNS = {"line_running": True}
 def line(tmp_path: Path) -> Iterator[Line]:
     """With a gate on an output, and the drive's feedback on a camera's input line."""
     (tmp_path / "run").mkdir()
-    (tmp_path / "gate").write_text("")
+    for output in ("gate", "belt"):
+        (tmp_path / output).write_text("")
     written: dict[str, Any] = {
         "station": "T-01", "data": "data", "recipes": ["grey.yaml"], "judges": 1,
         "cameras": [{"name": "side", "serial": "V001", "trigger": "hardware",
                      "signals": {"line_running": "Line2"}}],
-        "output": {"path": "gate"}, "store": {"reserve_mb": 0, "stop_mb": 0},
+        "output": {"path": "gate", "conveyor": "belt"}, "store": {"reserve_mb": 0, "stop_mb": 0},
         "batch": {"id": "B-1"}, "clock": "trusted",
     }  # fmt: skip
     recipe = {"name": "grey", "views": ["side"], "tools": [STEP]}
@@ -111,6 +113,23 @@ def test_a_camera_that_was_opened_anew_has_not_told_what_its_lines_said_meanwhil
         outbox.event(CameraEvent("side", EventKind.SIGNALS, "", RUNS))
         heard(line)
         assert not line.halted
+
+
+def test_a_belt_that_the_station_stops_itself_takes_its_parts_places_away(
+    line: Line, tmp_path: Path
+) -> None:
+    """While it comes to rest a part that is refused would come to the gate in another's window."""
+    with closing(camera(line, tmp_path)):
+        permit(line, 1)
+        line.stop.why[AlarmCode.LIGHT] = "the reference patch is wrong"
+        show(line)
+        assert revoked(line) == [1] and line.halted
+        line.stop.reset()
+        show(line)
+        assert not line.halted
+        permit(line, 2)
+        show(line)
+        assert revoked(line) == []
 
 
 def test_with_a_plc_too_no_place_is_known_while_such_a_line_is_not_heard(
