@@ -230,9 +230,10 @@ class Acts:
 
     def test_pulse(self, command: Command) -> dict[str, Any]:
         line, run = self._line, self._run()
-        if line.zone.status is not None and len(line.zone):
+        now_ns = time.monotonic_ns()
+        if len(line.zone) or line.eye.newest > line.eye.gone(now_ns):
             raise Refused("parts stand before the gate; let them pass first")
-        until_ns = time.monotonic_ns() + 1_000_000_000
+        until_ns = now_ns + 1_000_000_000
         line.gate.decide(run, 0, Tell.REJECT, GateReason.COMMAND, until_ns)
         return {"pulse": True}
 

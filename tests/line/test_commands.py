@@ -269,6 +269,17 @@ def test_without_a_plc_too_a_part_that_has_left_is_not_said_to_be_rejected(desk:
     assert (several["first"], several["last"], several["too_late"]) == (3, 4, 2)
 
 
+def test_a_test_pulse_waits_for_the_parts_before_a_gate_without_a_plc_too(desk: Desk) -> None:
+    """It would reject whichever of them stands in its window."""
+    line, now_ns = desk.line, time.monotonic_ns()
+    for number, trigger_ns in ((1, now_ns - FAR_NS), (2, now_ns)):
+        line.eye.see(number, Frame("side", number, None, 0, trigger_ns))
+        desk.hear(Action.TEST_PULSE, ENGINEER)
+    assert desk.answered() == [
+        {"pulse": True}, {"refused": "parts stand before the gate; let them pass first"},
+    ]  # fmt: skip
+
+
 def test_a_reject_that_was_obeyed_holds_until_its_part_comes(desk: Desk) -> None:
     """A gate remembers some thousand numbers: who asks for more is refused, and not forgotten."""
     for first in range(1, 6000, 1000):
