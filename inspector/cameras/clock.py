@@ -35,6 +35,9 @@ UNKNOWN = (
 )  # fmt: skip
 """What producers answer to a question that they do not understand: the standard names the first
 two, and not all keep to it."""
+DRIFT_NS = 500_000
+"""So far apart they are then, at the most. Two looks that disagree by more: the camera's clock was
+set meanwhile, by PTP or by hand."""
 LONGEST_NS = 10_000_000_000
 """No picture is longer under way; who seems to be has its time from another clock."""
 
@@ -73,12 +76,18 @@ class CameraClock:
         except GENTL_ERRORS:  # whoever asks the camera for its pictures will tell that it is gone
             return
         width_ns = after_ns - before_ns
+        # Its end, so that an exposure may seem late by a look's length, but never early.
+        ahead_ns = after_ns - value_ns
         stale = after_ns - self._looked_ns > KEPT_NS
-        if self._ahead_ns is None or stale or width_ns <= self._width_ns:
-            # Its end, so that an exposure may seem late by a look's length, but never early.
-            self._ahead_ns, self._width_ns, self._looked_ns = (
-                after_ns - value_ns, width_ns, after_ns,
-            )  # fmt: skip
+        if stale or width_ns <= self._width_ns or self._was_set(ahead_ns, width_ns):
+            self._ahead_ns, self._width_ns, self._looked_ns = ahead_ns, width_ns, after_ns
+
+    def _was_set(self, ahead_ns: int, width_ns: int) -> bool:
+        """Whether no clock that only drifts is seen so now and was seen before as it was."""
+        if self._ahead_ns is None:
+            return True
+        later_ns = ahead_ns - self._ahead_ns
+        return later_ns > width_ns + DRIFT_NS or -later_ns > self._width_ns + DRIFT_NS
 
     def ns(self, buffer: Any) -> int:
         """When ``buffer``'s exposure began on the camera's clock; where it has none, the host's

@@ -97,6 +97,22 @@ def test_a_time_from_another_clock_is_not_believed() -> None:
     assert clock.here(now_ns - 60 * SECOND) == 0, "none is a minute under way"
 
 
+@pytest.mark.parametrize("by_ms", [-30, 30])
+def test_a_clock_that_was_set_is_believed_as_it_is_however_good_an_older_look_was(
+    by_ms: int,
+) -> None:
+    """PTP steps it once it is locked: until the older look was stale, each part was timed wrongly,
+    and a gate that is timed by its exposure opened for its neighbour."""
+    camera = OldCamera()
+    clock = CameraClock(camera, DEVICE)
+    clock._width_ns = 0
+    camera.began_ns += by_ms * 1_000_000
+    clock.look()
+    exposed_ns = time.monotonic_ns() - 40_000_000
+    off_ns = clock.here(exposed_ns - camera.began_ns) - exposed_ns
+    assert -16 <= off_ns <= clock._width_ns < 20_000_000
+
+
 def test_a_camera_that_does_not_answer_keeps_what_it_told_and_breaks_nothing() -> None:
     camera = OldCamera()
     clock = CameraClock(camera, DEVICE)
