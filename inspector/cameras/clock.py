@@ -103,8 +103,9 @@ class CameraClock:
         """The host's monotonic clock at ``camera_ns``; 0 where that is not known."""
         if self._ahead_ns is None:
             return 0
-        here_ns = camera_ns + self._ahead_ns
-        return here_ns if 0 <= time.monotonic_ns() - here_ns < LONGEST_NS else 0
+        here_ns, now_ns = camera_ns + self._ahead_ns, time.monotonic_ns()
+        fits = -self._width_ns <= now_ns - here_ns < LONGEST_NS
+        return min(here_ns, now_ns) if fits else 0
 
     def _of(self, buffer: Any) -> str:
         """Where ``buffer`` tells its time; a producer need not know ns, nor any time at all."""

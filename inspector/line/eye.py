@@ -1,12 +1,13 @@
 """Without a PLC the first camera is the trigger eye, and its edges count the parts. No I/O.
 
 Enters: that camera's frames, each with the part that it is taken to show. Leaves: new parts with
-trigger time and deadline, and those that must not pass. Imports part and config; the line imports
-it.
+trigger time and deadline, and those that must not pass. Imports part, config and the cameras'
+messages; the line imports it.
 
 Who follows another closer than the minimum pitch is a double trigger or touches it: both are
 refused, the one before by taking its permit back. An edge without a picture was one that the
 camera ignored while it read out, so its neighbours are refused too: how near it was, nobody knows.
+Nor where a part is whose exposure is not told while others' are: the camera's clock is being set.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from inspector.cameras.messages import CameraEvent, EventKind
 from inspector.config import Camera, Travel
 from inspector.part import Frame
 
@@ -53,6 +55,8 @@ class Eye:
         self.newest = 0
         """The number of the newest part."""
         self._newest_ns: int | None = None
+        self._tells = False
+        """The camera has told when a picture was exposed."""
         self._due: deque[tuple[int, int]] = deque(maxlen=travel.most_parts + 1)
         """Parts that may stand before the gate, and until when each can be decided."""
 
@@ -63,10 +67,16 @@ class Eye:
             return ()
         return tuple(c.name for c in cameras if c.name != self.view and _triggered(c))
 
+    def told(self, event: CameraEvent) -> None:
+        """What a camera says; one that was opened anew may be another, whose clock nobody reads."""
+        if event.view == self.view and event.kind is EventKind.CONNECTED:
+            self._tells = False
+
     def see(self, number: int, frame: Frame) -> Counted:
         """``frame`` came, which shows part ``number``."""
         # By when it was exposed: a large picture is longer on its way than a part before the gate.
         trigger_ns = frame.exposed_ns or frame.host_ns
+        self._tells = self._tells or frame.exposed_ns > 0
         numbers = range(self.newest + 1, number + 1)
         before, before_ns = self.newest, self._newest_ns
         if not numbers:
@@ -81,6 +91,8 @@ class Eye:
                 why = f"edges without a picture between parts {before} and {number}"
             elif trigger_ns - before_ns < self._pitch_ns:
                 refused, why = (before, number), f"parts {before} and {number} are too close"
+        if self._tells and not frame.exposed_ns and number not in refused:
+            refused, why = (number,), f"part {number} does not tell when it was exposed"
         return Counted(numbers, trigger_ns, trigger_ns + self._travel_ns, refused, why)
 
     def gone(self, at_ns: int) -> int:

@@ -150,6 +150,7 @@ class Line:
                     self._count(message)
             else:
                 self.connected.told(message)
+                self.eye.told(message)
 
     def _count(self, frame: Frame) -> None:
         """Without a PLC the first camera's edges are the authority; each is a part."""

@@ -95,6 +95,10 @@ def test_a_time_from_another_clock_is_not_believed() -> None:
     now_ns = time.monotonic_ns() - camera.began_ns
     assert clock.here(now_ns + SECOND) == 0, "no picture is from the future"
     assert clock.here(now_ns - 60 * SECOND) == 0, "none is a minute under way"
+    clock._width_ns = SECOND
+    now_ns = time.monotonic_ns()
+    here_ns = clock.here(now_ns + SECOND // 2 - camera.began_ns)
+    assert now_ns <= here_ns <= time.monotonic_ns(), "but a look is no more exact than it was long"
 
 
 @pytest.mark.parametrize("by_ms", [-30, 30])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inspector.cameras.messages import CameraEvent, EventKind
 from inspector.config import Camera, Travel
 from inspector.line.eye import Eye
 from inspector.part import Frame
@@ -31,6 +32,17 @@ def test_the_way_to_the_gate_begins_when_the_picture_is_exposed_and_not_when_it_
 def test_a_camera_that_cannot_tell_its_time_exposes_when_its_picture_comes() -> None:
     counted = eye().see(1, Frame("side", 0, 0, 0, 7 * MS))
     assert counted.trigger_ns == 7 * MS
+
+
+def test_a_part_whose_exposure_is_not_told_as_that_of_others_is_refused() -> None:
+    """It would be timed by when its picture came, which is not how far it has gone."""
+    side = eye()
+    assert not side.see(1, frame(1000)).refused
+    counted = side.see(2, Frame("side", 0, 0, 0, 1145 * MS))
+    assert (list(counted.refused), "part 2" in counted.why) == ([2], True)
+    assert not side.see(3, frame(1200)).refused
+    side.told(CameraEvent("side", EventKind.CONNECTED))
+    assert not side.see(4, Frame("side", 0, 0, 0, 1300 * MS)).refused, "this one never tells"
 
 
 def test_parts_at_a_legal_pitch_pass() -> None:
