@@ -17,7 +17,6 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +28,7 @@ from inspector.line.matching import Candidate
 from inspector.line.tracking import Zone
 from inspector.part import Mode, Outcome, PartId
 from inspector.registers import U32
-from inspector.store import History, LineLedger, StoreError
+from inspector.store import History, LineLedger
 
 WAIT_S = 0.005
 RECENT = 4096
@@ -77,7 +76,7 @@ class Serials:
             return False
         try:
             return future.result(WAIT_S)
-        except (NotYet, StoreError):
+        except Exception:  # not in time, or not to be found out: it costs a count, and is recorded
             return None
 
     def recent(self, serial: str) -> Carried | None:
@@ -109,7 +108,7 @@ class Serials:
                     history = History(self._data_dir, bound_s=0.5)
                 before = history.by_serial(serial)
                 future.set_result(any(p.verdict.mode in PRODUCED for p in before))
-            except StoreError as error:
+            except Exception as error:  # one serial must not end the search for those that follow
                 future.set_exception(error)
                 history = None
         if history is not None:

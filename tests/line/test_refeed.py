@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,6 +136,16 @@ def test_a_serial_of_any_length_ends_no_line(place: Place, monkeypatch: pytest.M
     candidate.judgement = Judged("x" * (1 << 20))
     assert refeed.judged(place.line, candidate)[0] is Outcome.PASS
     place.ledger.commit()
+
+
+def test_a_damaged_code_is_found_again_and_ends_no_search(place: Place) -> None:
+    """The ledger keeps a lone surrogate as its escape; a question that breaks is its own affair."""
+    place.ledger.add_verdict(sample_verdict(30, serial="\ud800x"))
+    place.ledger.commit()
+    assert place.judge(101, "\ud800x")[0] is Mode.REINSPECT
+    place.line.serials._queue.put((None, broken := Future()))
+    assert place.judge(102, "S7")[0] is Mode.REINSPECT
+    assert broken.exception() is not None
 
 
 def test_a_disk_that_does_not_answer_costs_a_count_and_no_decision(
