@@ -228,7 +228,7 @@ class CommandServer:
         fields = {"id": id, "ok": ok, "body": body}
         text = json.dumps(fields, ensure_ascii=False, allow_nan=False, default=str)
         # What was asked may hold a lone surrogate, and the answer names it.
-        return _signed(self._key, b"answer", text.encode("utf-8", "backslashreplace"))
+        return _signed(self._key, b"answer", text.encode("utf-8", "replace"))
 
     def _reply(self, route: bytes, message: bytes) -> None:
         # The sender may be gone or not reading; the line does not wait for it.

@@ -209,6 +209,10 @@ def test_a_reader_finds_a_restarted_line(run: Path) -> None:
     reader.close()
 
 
+def test_a_damaged_code_does_not_break_the_screen() -> None:
+    assert unpack(pack(Topic.STATUS, 0, 1, {"serial": "A\ud800"})).body == {"serial": "A?"}
+
+
 def test_a_score_that_is_no_number_does_not_break_the_screen() -> None:
     body = {"score": float("nan"), "rest": [float("inf"), 1.5], "name": "x"}
     assert unpack(pack(Topic.STATUS, 0, 1, body)).body == {

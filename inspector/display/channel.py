@@ -206,13 +206,14 @@ def _fields(noun: Any) -> dict[str, Any]:
 def pack(
     topic: Topic, part: int, sent_ns: int, body: Mapping[str, Any], pictures: Iterable[bytes] = ()
 ) -> bytes:
-    """One message. NaN and infinity become null: JSON has none."""
+    """One message. NaN and infinity become null: JSON has none; a lone surrogate, of a damaged
+    code, becomes a question mark."""
     blobs = tuple(pictures)
     try:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
         text = json.dumps(_finite(body), ensure_ascii=False, separators=(",", ":"))
-    raw = text.encode()
+    raw = text.encode("utf-8", "replace")
     head = HEADER.pack(topic.encode(), VERSION, len(blobs), len(raw), part, sent_ns)
     return b"".join((head, raw, *blobs))
 

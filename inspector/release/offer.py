@@ -69,7 +69,8 @@ class Offers:
             "views": {view: list(place) for view, place in views.items()},
         }
         try:
-            self._socket.send(json.dumps(body, ensure_ascii=False).encode(), zmq.NOBLOCK)
+            text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+            self._socket.send(text, zmq.NOBLOCK)
         except zmq.Again:
             return
 
