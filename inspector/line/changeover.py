@@ -103,7 +103,7 @@ class Plan:
 
     def __init__(self, first: Job) -> None:
         self._jobs: list[tuple[int, Job]] = [(0, first)]
-        self._kept: tuple[str, int, Job] | None = None
+        self._kept: tuple[str, int, Sequence[tuple[int, Job]]] | None = None
         self.challenged = range(0)
         """The part numbers that a challenge test has asked for."""
         self.ended = False
@@ -115,14 +115,15 @@ class Plan:
         return self._jobs[-1][1]
 
     @property
-    def barrier(self) -> tuple[int, Job] | None:
-        """From which part on the newest job holds, and the one before; None where all is its."""
-        return (self._jobs[-1][0], self._jobs[-2][1]) if len(self._jobs) > 1 else None
+    def jobs(self) -> Sequence[tuple[int, Job]]:
+        """Each job with the part from which on it holds, as far as anybody needs it; the newest
+        last."""
+        return self._jobs
 
-    def resume(self, stream: str, first: int, before: Job) -> None:
+    def resume(self, stream: str, first: int, earlier: Sequence[tuple[int, Job]]) -> None:
         """The line has started again: in ``stream`` the newest job holds from ``first`` on only,
-        and ``before`` until then."""
-        self._kept = stream, first, before
+        and until then those ``earlier``."""
+        self._kept = stream, first, earlier
 
     def at(self, number: int) -> Job:
         """The job of part ``number``."""
@@ -176,8 +177,8 @@ class Plan:
         stream for one of whose parts it was planned."""
         self._jobs = [(0, self.newest)]
         if self._kept is not None and self._kept[0] == stream:
-            _, first, before = self._kept
-            self._jobs = [(0, before), (first, self.newest)]
+            _, first, earlier = self._kept
+            self._jobs = [*earlier, (first, self.newest)]
         self._kept = None
         self.challenged = range(0)
 

@@ -182,8 +182,9 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     line.stop.kept = frozenset(line.stop.why)
     if was is not None:
         line.modes, line.paused = Modes(was.mode), was.paused
-        if was.before is not None and was.before.recipe in recipes:
-            line.plan.resume(was.stream, was.first, resumed(was.before))
+        if was.earlier and all(kept.recipe in recipes for _, kept in was.earlier):
+            earlier = [(first, resumed(kept)) for first, kept in was.earlier]
+            line.plan.resume(was.stream, was.first, earlier)
     unfit = _unfit(line, resumed=was is not None)
     ledger.add_event(
         "line_started", "line", recipes=[f"{r.name}@{r.revision} {r.digest}" for r in

@@ -99,8 +99,9 @@ def begin(line: Line, status: PlcStatus, update: Update, at_ns: int) -> None:
     unseen = 0 if gap.recorded else sum(map(len, gap.spans))
     job = line.plan.at(status.part_counter + 1 - unseen)
     line.periods.open(line.stream, status, job.batch.id, unseen, at_ns)
-    if (barrier := line.plan.barrier) and barrier[0] > status.part_counter - unseen:
-        line.periods.begin(line.plan.newest.batch.id, barrier[0], "batch", "line")
+    for first, planned in line.plan.jobs[1:]:
+        if first > status.part_counter - unseen:
+            line.periods.begin(planned.batch.id, first, "batch", "line")
     line.ledger.add_event(
         "stream_opened", "line", stream=line.stream, authority="plc",
         counter=status.part_counter, recorded_up_to=gap.recorded,

@@ -44,8 +44,8 @@ class Setting:
     """What they want to be made …"""
     mode: Mode
     paused: bool
-    before: Kept | None = None
-    """… and what is made until its first part comes, …"""
+    earlier: tuple[tuple[int, Kept], ...] = ()
+    """… and what is made until its first part comes, each with its own first part, …"""
     stream: str = ""
     first: int = 0
     """… which is this one."""
@@ -57,9 +57,10 @@ def keep(
 ) -> None:  # fmt: skip
     """Record how the line is set from now on."""
     more: dict[str, Any] = {}
-    if plan.barrier is not None:
-        first, before = plan.barrier
-        more = {"before": _written(before), "stream": stream, "first": first}
+    *earlier, (first, _) = plan.jobs
+    if earlier:
+        written = [{"from": at, **_written(planned)} for at, planned in earlier]
+        more = {"earlier": written, "stream": stream, "first": first}
     ledger.add_event(
         KIND, principal, mode=str(modes.lasting), paused=paused, file=_meant(station),
         **_written(plan.newest), **more,
@@ -74,9 +75,12 @@ def last(station: Station) -> Setting | None:
     if not kept or kept[0].body.get("file") != _meant(station):
         return None
     body: Mapping[str, Any] = kept[0].body
-    before = body.get("before")
+    written = body.get("earlier", ())
+    if before := body.get("before"):  # by a version that kept one alone
+        written = ({"from": 0, **before},)
+    earlier = tuple((int(entry["from"]), _read(entry)) for entry in written)
     return Setting(
-        _read(body), Mode(body["mode"]), bool(body["paused"]), _read(before) if before else None,
+        _read(body), Mode(body["mode"]), bool(body["paused"]), earlier,
         str(body.get("stream", "")), int(body.get("first", 0)),
     )  # fmt: skip
 

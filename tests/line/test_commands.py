@@ -376,7 +376,7 @@ def test_a_line_that_starts_again_knows_what_holds_from_which_part_on(tmp_path: 
     line = after.line
     assert line.paused and line.plan.newest.batch.id == "B-2"
     assert line.plan.at(9).batch.id == "B-2", "its stream has another name"
-    line.plan.resume("plc-1", 10, replace(line.plan.newest, batch=Batch("B-1")))
+    line.plan.resume("plc-1", 10, [(0, replace(line.plan.newest, batch=Batch("B-1")))])
     open_stream(line, "plc-1", 3)
     assert [line.plan.at(n).batch.id for n in (9, 10)] == ["B-1", "B-2"]
     after.close()
