@@ -39,13 +39,7 @@ from inspector.line.timekeeper import Timekeeper
 from inspector.line.tolerated import Tolerated
 from inspector.line.tracking import Zone
 from inspector.line.verdicts import Verdicts
-from inspector.part import (
-    Frame,
-    Mode,
-    Outcome,
-    Part,
-    Severity,
-)
+from inspector.part import Frame, Mode, Outcome, Part, Severity
 from inspector.registers import GateReason, PlcStatus, StationBit
 from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError
@@ -227,10 +221,13 @@ class Line:
 
     def give_to_judges(self) -> None:
         """Have the oldest parts judged whose pictures are all there."""
-        while self.judges.free and (candidate := self.matching.complete()) is not None:
-            part, now_ns = candidate.part, time.monotonic_ns()
-            if part.mode is Mode.BYPASS or self.fell:
+        while self.judges.free and not self.fell:
+            if (candidate := self.matching.complete()) is None:
                 return
+            part, now_ns = candidate.part, time.monotonic_ns()
+            if part.mode is Mode.BYPASS:
+                candidate.given = True  # to nobody
+                continue
             planned = self.plan.at(part.sequence)
             if planned.recipe.limits and self.judges.under_way:
                 return  # what the part before it uses up of the batch's limits must be known

@@ -202,6 +202,20 @@ def test_parts_that_wait_for_their_judge_cost_the_rounds_next_to_nothing(
     assert looks < 250, "too slow to tell"
 
 
+def test_a_picture_of_nobodys_from_a_by_pass_holds_up_none_that_comes_after_it(
+    line: Line, recipe: Held, camera: Camera
+) -> None:
+    """No trigger ever claims it, which takes two seconds to find out; parts do not last so long."""
+    recipe.may.set()
+    camera.shoot()
+    camera.shoot()
+    line.take_frames()
+    stray = line.matching.parts[1]
+    stray.part.mode, stray.triggered = Mode.BYPASS, False
+    turn(line, lambda: line.counters.verdicts == 1)
+    assert recipe.saw == [2] and line.matching.parts == {1: stray}
+
+
 def test_a_line_that_is_behind_has_its_archive_make_way(
     line: Line, recipe: Held, camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
