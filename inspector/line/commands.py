@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from inspector.bus import Command, CommandServer, Refusal
@@ -84,8 +85,11 @@ class Commands:
         self._lives.close()
 
     def _consider(self, command: Command) -> None:
-        """Obey at once what may come between others; the rest has its turn (``turns.py``)."""
-        if command.command in ORDERED:
+        """Obey at once what may come between others; the rest has its turn (``turns.py``). What
+        cannot be recorded is not obeyed (I9)."""
+        if why := self._line.ledger.unfit(args=dict(command.args)):
+            self._refuse(replace(command, args={}), f"it cannot be recorded: {why}")
+        elif command.command in ORDERED:
             self._before[command.id] = self._acts.halts
             self._turns.add(command)
             self._take_turns()

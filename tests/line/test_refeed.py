@@ -79,13 +79,6 @@ def test_a_serial_of_the_ledger_is_inspected_again_and_may_pass(place: Place) ->
     assert Mode.REINSPECT in PERMITS
 
 
-def test_a_damaged_code_is_known_again_and_ends_no_search(place: Place) -> None:
-    place.ledger.add_verdict(sample_verdict(50, serial="SN\udcff"))
-    place.ledger.commit()
-    assert place.judge(101, "SN\udcff")[0] is Mode.REINSPECT
-    assert place.judge(102, "S7")[0] is Mode.REINSPECT
-
-
 def test_a_serial_that_is_not_on_the_disk_yet_is_known(place: Place) -> None:
     assert place.judge(90, "new")[0] is Mode.AUTO
     assert place.judge(101, "new")[0] is Mode.REINSPECT  # part 90 has passed the gate
