@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -356,50 +356,18 @@ class Station(Settings):
 
 def load_station(path: Path) -> Station:
     """The station of a file, its relative paths resolved from the file's folder."""
-    station = load_yaml(path, Station)
-    base = path.resolve().parent
-    cameras = [
-        c.model_copy(update={"folder": base / c.folder}) if c.folder else c for c in station.cameras
-    ]
-    plant, web, scada = station.plant, station.web, station.scada
-    if scada and scada.opcua:
-        opcua = scada.opcua.model_copy(update=_placed(scada.opcua, base, "nodeset"))
-        scada = scada.model_copy(update={"opcua": opcua})
-    if scada and scada.mqtt:
-        mqtt = scada.mqtt.model_copy(update=_placed(scada.mqtt, base, "password_file", "ca"))
-        scada = scada.model_copy(update={"mqtt": mqtt})
-    if plant:
-        hooks = tuple([h.model_copy(update={"secret": base / h.secret}) for h in plant.webhooks])
-        placed = _placed(plant, base, "certificate", "private_key")
-        packs = tuple([p.model_copy(update={"key": base / p.key}) for p in plant.packs])
-        plant = plant.model_copy(update=placed | {"webhooks": hooks, "packs": packs})
-    if web:
-        web = web.model_copy(update=_placed(web, base, "certificate", "private_key"))
-        if web.oidc:
-            oidc = web.oidc.model_copy(update=_placed(web.oidc, base, "client_secret"))
-            web = web.model_copy(update={"oidc": oidc})
-    output = station.output
-    if output:
-        names = ("path", "driver", "conveyor", "beacon")
-        output = output.model_copy(update=_placed(output, base, *names))
-    sync = station.sync
-    if sync:
-        sync = sync.model_copy(update=_placed(sync, base, "ca", "certificate", "private_key"))
-    return station.model_copy(
-        update={
-            "plant": plant,
-            "output": output,
-            "scada": scada,
-            "web": web,
-            "sync": sync,
-            "data": base / station.data,
-            "models": base / station.models,
-            "recipes": [base / recipe for recipe in station.recipes],
-            "cameras": cameras,
-        }
-    )
+    return cast("Station", _placed(load_yaml(path, Station), path.resolve().parent))
 
 
-def _placed(settings: Settings, base: Path, *names: str) -> dict[str, Path]:
-    """Those of the paths ``names`` that are given, from ``base``."""
-    return {name: base / path for name in names if (path := getattr(settings, name)) is not None}
+def _placed(value: Any, base: Path) -> Any:
+    """``value`` with each path in it taken from ``base``; itself where there is none."""
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, Settings):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        moved = {n: there for n, was in fields.items() if (there := _placed(was, base)) is not was}
+        return value.model_copy(update=moved) if moved else value
+    if isinstance(value, list | tuple):
+        placed = type(value)(_placed(one, base) for one in value)
+        return value if placed == value else placed
+    return value
