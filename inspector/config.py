@@ -346,6 +346,11 @@ class Station(Settings):
             raise ValueError("two cameras have the same name; each view needs its own")
         if self.plc is not None and self.output is not None:
             raise ValueError("a station has one gate: `plc` or `output`, not both")
+        if self.plc is None and self.cameras[0].trigger == "software":
+            raise ValueError(
+                f"nobody triggers {names[0]}: without a PLC the first camera counts the parts; it"
+                " has `trigger: hardware`, `encoder` or `free`"
+            )
         return self
 
     @property

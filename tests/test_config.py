@@ -185,6 +185,17 @@ def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
         load_station(path)
 
 
+def test_a_camera_that_nobody_would_trigger_is_refused(tmp_path: Path) -> None:
+    """The line triggers by software where a PLC, or the first camera, has seen a part."""
+    text = "cameras:\n  - {name: side, serial: V1, trigger: software}\n"
+    station = tmp_path / "station.yaml"
+    station.write_text(f"station: T\nrecipes: [r.yaml]\nbatch: {{id: B}}\n{text}", "utf-8")
+    with pytest.raises(ConfigError, match=r"nobody triggers side: .* `encoder` or `free`"):
+        load_station(station)
+    station.write_text(station.read_text("utf-8") + "plc: {host: 10.0.0.5}\n", "utf-8")
+    assert load_station(station).cameras[0].trigger == "software"
+
+
 def test_a_folder_camera_without_its_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "station.yaml"
     path.write_text(FULL.replace("source: genicam", "source: folder"))

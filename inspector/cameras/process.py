@@ -38,6 +38,9 @@ log = structlog.get_logger()
 
 GRAB_MS = 100
 """A wait for a picture is this long at most: the binding keeps signals waiting meanwhile."""
+EXPOSING_MS = 5
+"""While a picture that the line asked for is to come: so long it does not hear that it asks for
+another one."""
 SIGNALS_MS = 20
 """A bin that is full, air that is gone: how old what the input lines say may be."""
 ALIVE_S = 0.5
@@ -151,6 +154,7 @@ def drain(
     # no two exposures of a sensor are equal; a folder may well hold an image twice
     watch_for_freeze = config.source == "genicam" and config.trigger != "free"
     wait_ms = 1 if software else SIGNALS_MS if config.signals else GRAB_MS
+    exposing = until_ns = 0  # pictures that were asked for and are to come, and until when
     signals: Mapping[str, bool] = {}
     signals_ns = 0
     told = Counters()
@@ -162,10 +166,14 @@ def drain(
         while not ending():
             if beat is not None:
                 beat.beat()
-            if software and outbox.asked_to_trigger(GRAB_MS):
+            if software and outbox.asked_to_trigger(0 if exposing else GRAB_MS):
                 source.trigger()
-            shot = source.grab(wait_ms)
+                exposing += 1
+                until_ns = time.monotonic_ns() + config.frame_timeout_ms * 1_000_000
+            shot = source.grab(EXPOSING_MS if exposing else wait_ms)
             now_ns = time.monotonic_ns()
+            if exposing:
+                exposing = 0 if now_ns > until_ns else exposing - (shot is not None)
             if shot is None:
                 outbox.flush()
                 # The binding keeps Python's lock, and a signal that the kernel gave to a foreign

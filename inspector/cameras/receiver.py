@@ -120,11 +120,11 @@ class FrameReceiver:
         """Where another process of this station finds the frame's raw pixels, while they last."""
         return self._by_view[frame.view].descriptor(frame)
 
-    def trigger(self, view: str) -> bool:
-        """Ask a camera on ``trigger: software`` for a picture; False when it is not there."""
-        with contextlib.suppress(OSError, KeyError):
-            return self._peer_of[view].send(b"trigger") > 0
-        return False
+    def trigger(self, *views: str) -> None:
+        """Ask cameras on ``trigger: software`` for a picture each; who is not there gives none."""
+        for view in views:
+            with contextlib.suppress(OSError, KeyError):
+                self._peer_of[view].send(b"trigger")
 
     def close(self) -> None:
         """Stop listening; frames that are out stay readable."""

@@ -92,6 +92,7 @@ class Line:
         travel = station.travel
         self.eye = Eye(station.cameras[0], travel, gated=station.output is not None)
         self._timeout_ns = {c.name: c.frame_timeout_ms * 1_000_000 for c in station.cameras}
+        self._asked = [c.name for c in station.cameras if c.trigger == "software"]
         self.matching = Matching(
             self._timeout_ns,
             round(travel.pitch_min_mm / travel.speed_mm_s * 1e9),
@@ -154,6 +155,7 @@ class Line:
         for number in counted.numbers:
             self.matching.trigger(number, counted.trigger_ns, counted.deadline_ns)
             self.counters.triggered(counted.trigger_ns)
+            self.receiver.trigger(*self._asked)
         self.matching.told(counted.trigger_ns)
         if counted.why:
             self.alarms.happened(AlarmCode.TRACKING_LOST, counted.why, key="pitch")
@@ -202,6 +204,7 @@ class Line:
                 candidate.look_ns = min(seen.deadline_ns, seen.trigger_ns + LOOK_NS)
             self.counters.triggered(seen.trigger_ns)
             self.last_part_ns = seen.trigger_ns
+            self.receiver.trigger(*self._asked)
         clock = self.zone.clock
         self.matching.told(clock.here(status.plc_ms), clock.own(status.plc_ms))
         self.stop.signals(status.signals)

@@ -43,8 +43,8 @@ def test_a_line_that_starts_anew_is_found_by_itself(tmp_path: Path) -> None:
         outbox._retry = 0.0
         outbox.flush()
         assert heard(second).kind is EventKind.LOST
-        assert second.trigger("side"), "the line knows whose connection it is"
-        assert outbox.asked_to_trigger(1000)
+        second.trigger("code", "side")
+        assert outbox.asked_to_trigger(1000), "the line knows whose connection it is"
     outbox.close()
 
 

@@ -213,12 +213,27 @@ def test_a_camera_that_is_not_there_is_told_once_and_looked_for(
 
 
 def test_a_software_trigger_of_the_line_is_a_frame(run_camera: Start, camera_bench: Any) -> None:
-    line = run_camera(CODE + ", trigger: software")
+    line = run_camera(SIDE, CODE + ", trigger: software")
     for index in range(3):
         line.receiver.trigger("code")
         frame = line.frame()
         np.testing.assert_array_equal(line.receiver.pixels(frame), camera_bench.code[index])
         assert frame.edge is None
+
+
+def test_a_picture_that_the_line_asked_for_is_not_kept_waiting(
+    run_camera: Start, camera_bench: Any
+) -> None:
+    """It is 20 ms on its way, meanwhile another one may be asked for."""
+    slow = "{FaultMode: Delay, FaultArgument: 20, FaultCount: 100}"
+    line = run_camera(SIDE, f"{CODE}, trigger: software, features: {slow}")
+    waited_s = []
+    for _ in range(5):
+        asked_s = time.monotonic()
+        line.receiver.trigger("code")
+        line.frame()
+        waited_s.append(time.monotonic() - asked_s)
+    assert min(waited_s) < 0.08
 
 
 def test_events_wait_for_a_line_that_is_away(run_camera: Start, camera_bench: Any) -> None:
