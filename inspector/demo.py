@@ -49,7 +49,8 @@ def demo(*, parts: int, rate: float, seed: int, page: bool, quiet: bool) -> dict
             virtual_producer()
         except ProducerError as error:
             console.print(
-                f"{error}\nWithout it pictures are replayed from a folder, and a file is the gate."
+                f"{error}\nWithout it pictures are replayed from a folder, and a file is the gate.",
+                markup=False,
             )
             return folder_demo(films, folder, parts or ENDLESS_FILM, rate)
         port = 8000 if page and _free(8000) else 0 if page else None

@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from inspector import cli
+from inspector.cli.words import print_pairs, print_rows, say
 
 ROOT = Path(__file__).parent.parent
 
@@ -146,3 +147,28 @@ def test_the_doctor_knows_what_a_station_needs() -> None:
     needed = {row["what"]: row["ok"] for row in rows if row["needed"]}
     assert needed["onnxruntime"] is True
     assert needed["shared memory"] is True
+
+
+PLANTS_OWN = "width [mm], see [/ref 7] :warning:"
+
+
+def test_what_a_plant_wrote_is_shown_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    print_pairs(PLANTS_OWN, {PLANTS_OWN: PLANTS_OWN})
+    print_rows(PLANTS_OWN, [{"why": PLANTS_OWN}])
+    assert capsys.readouterr().out.count(PLANTS_OWN) == 5
+    say(PLANTS_OWN)
+    print_rows(PLANTS_OWN, [])
+    assert capsys.readouterr().err.count(PLANTS_OWN) == 2
+
+
+def test_a_table_on_a_narrow_terminal_is_folded_and_never_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    digest = "0123456789abcdef" * 4
+    print_pairs("Pairs", {"n": digest})
+    print_rows("Rows", [{"n": digest, "why": "x"}])
+    said = capsys.readouterr().out
+    assert "…" not in said
+    shown = ["".join(c for c in table if c in "0123456789abcdef") for table in said.split("Rows")]
+    assert all(digest in table for table in shown)

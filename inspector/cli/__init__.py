@@ -28,7 +28,7 @@ from inspector.cli import (
     teach,
     vision,
 )
-from inspector.cli.words import console
+from inspector.cli.words import say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,13 +65,13 @@ def main() -> None:
     except Exception as error:
         if type(error).__module__.startswith("inspector.") or isinstance(error, OSError):
             said = _sentence(error)
-            console.print(said, style="red", markup=False, highlight=False, soft_wrap=True)
+            say(said, style="red")
             sys.exit(2)
         handle, name = tempfile.mkstemp(prefix="inspector-", suffix=".log")
         with os.fdopen(handle, "w") as log:
             traceback.print_exc(file=log)
         message = f"internal error: {type(error).__name__}: {error}\nPlease report it with {name}"
-        console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+        say(message, style="red")
         sys.exit(70)
 
 

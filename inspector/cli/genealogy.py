@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from inspector.cli.ledger import Data, os_user
-from inspector.cli.words import Json, console, print_pairs, print_rows
+from inspector.cli.words import Json, print_pairs, print_rows, say
 
 app = typer.Typer()
 
@@ -154,7 +154,7 @@ def recall(
     }
     print(json.dumps(said)) if as_json else print_pairs("Drill" if drill else "Recalled", said)
     if out is not None:
-        console.print(f"{out}: batches, runs and units", markup=False)
+        say(f"{out}: batches, runs and units")
 
 
 def _criteria(lot: str, material: str, batch: str, unit: str) -> Any:

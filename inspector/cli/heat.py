@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from inspector.cli.words import MODELS, Json, Models, console
+from inspector.cli.words import MODELS, Json, Models, say
 
 app = typer.Typer()
 
@@ -53,6 +53,6 @@ def recipe_heat(
             raise typer.BadParameter(why)
         path = out / f"heat-{found.verdict.sequence}-{heat.step}.png"
         cv2.imwrite(str(path), over(pixels, heat))
-        console.print(str(path), markup=False, highlight=False)
+        say(str(path))
     if not heats:
-        console.print("no `anomaly` step of the recipe looks at this part's kept pictures")
+        say("no `anomaly` step of the recipe looks at this part's kept pictures")

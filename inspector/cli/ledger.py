@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from inspector.cli.words import Json, bars, console, print_pairs, print_rows
+from inspector.cli.words import Json, bars, console, print_pairs, print_rows, say
 
 app = typer.Typer()
 
@@ -119,8 +119,8 @@ def proof(
     with console.status("reading records"):  # the first time all of them
         document = prove_part(data, part=part_id, serial=serial or None)
     write_whole(out, json.dumps(document, ensure_ascii=False, indent=1).encode())
-    console.print(f"{out}: {len(document['records'])} records of part {document['part']}")
-    console.print("check it with: inspector verify --proof FILE --key station.pub", markup=False)
+    say(f"{out}: {len(document['records'])} records of part {document['part']}")
+    say("check it with: inspector verify --proof FILE --key station.pub")
 
 
 @app.command()
@@ -164,7 +164,7 @@ def export(
     if as_json:
         print(json.dumps(asdict(done)))
     else:
-        console.print(f"{done.file}: {done.parts} parts of batch {done.batch}", markup=False)
+        say(f"{done.file}: {done.parts} parts of batch {done.batch}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from inspector.cli.words import MODELS, Json, Models, Threads, console, print_pairs, print_rows
+from inspector.cli.words import MODELS, Json, Models, Threads, console, print_pairs, print_rows, say
 
 app = typer.Typer()
 
@@ -67,7 +67,7 @@ def calibrate(
     )
     if draw is not None:
         write_png(draw, board_picture(board))
-        console.print(f"{draw}: print it at 10 px per mm (254 dpi) and measure a square")
+        say(f"{draw}: print it at 10 px per mm (254 dpi) and measure a square")
         return
     with Progress(console=console) as progress:
         task = progress.add_task("looking for the board", total=None)

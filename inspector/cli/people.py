@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from inspector.cli.words import Json, StationFile, console, pair, print_pairs, print_rows
+from inspector.cli.words import Json, StationFile, pair, print_pairs, print_rows, say
 
 app = typer.Typer()
 user = typer.Typer(no_args_is_help=True, help="The people and machines of a station.")
@@ -51,7 +51,7 @@ def user_add(
     if key:
         print(users.add_key(name, principal=owner))
     else:
-        console.print(f"{name}: {', '.join(roles)}")
+        say(f"{name}: {', '.join(roles)}")
 
 
 @user.command("list")
@@ -101,7 +101,7 @@ def tell(
     elif answer.ok:
         print_pairs(command, answer.body)
     else:
-        console.print(answer.error, style="red", markup=False, soft_wrap=True)
+        say(answer.error, style="red")
     raise typer.Exit(0 if answer.ok else 1)
 
 

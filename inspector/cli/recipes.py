@@ -21,6 +21,7 @@ from inspector.cli.words import (
     console,
     print_pairs,
     print_rows,
+    say,
 )
 
 app = typer.Typer()
@@ -81,7 +82,7 @@ def recipe_retry(
             elif flips:
                 row = row_of(one)
                 said = f"{row['was']} → {row['now']}  #{row['number']} {row['batch']}  "
-                console.print(said + "; ".join(row["reasons"]), markup=False, highlight=False)
+                say(said + "; ".join(row["reasons"]))
             if as_json and (done % SAID_EVERY == 0 or done == count):
                 counts = summary_of(was, now, flipped)
                 print(json.dumps({"done": done, "of": count, **counts}), flush=True)
@@ -109,7 +110,7 @@ def recipe_adopt(
     from inspector.draft import adopt
 
     path = adopt(recipe, origin, data, models, signed)
-    print(json.dumps({"kept": str(path)})) if as_json else console.print(f"approved: {path}")
+    print(json.dumps({"kept": str(path)})) if as_json else say(f"approved: {path}")
 
 
 @app.command("unsaid")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from inspector.cli.people import As, signed_in
-from inspector.cli.words import Json, StationFile, console, print_pairs, print_rows
+from inspector.cli.words import Json, StationFile, console, print_pairs, print_rows, say
 
 app = typer.Typer(no_args_is_help=True, help="Releases: signed models and recipes.")
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
@@ -56,7 +56,7 @@ def offered(station: StationFile, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(asdict(found) if found else None))
     elif found is None:
-        console.print("no channel has been asked yet: name one under `releases`, and run")
+        say("no channel has been asked yet: name one under `releases`, and run")
     else:
         rows = [
             {"release": o.release, "number": o.number, "state": str(o.state), "why": o.why}
@@ -65,7 +65,7 @@ def offered(station: StationFile, as_json: Json = False) -> None:
         when = datetime.fromtimestamp(found.utc_ns / 1e9).astimezone()
         print_rows(f"{found.channel} at {found.source}, {when:%Y-%m-%d %H:%M:%S}", rows)
         if found.why:
-            console.print(found.why, style="red", markup=False)
+            say(found.why, style="red")
 
 
 @app.command()
@@ -84,7 +84,7 @@ def trust(
     from inspector.release.trust import trust as let_in
 
     data = load_station(station).data
-    console.print(f"trusted: {let_in(data, key, role, name, signed_in(data, who))}")
+    say(f"trusted: {let_in(data, key, role, name, signed_in(data, who))}")
 
 
 @app.command("install")
@@ -107,7 +107,7 @@ def install_(
     loaded = load_station(station)
     principal = signed_in(loaded.data, who)
     authorise(principal, Action.INSTALL_RELEASE)
-    with console.status(f"proving {file.name} on this machine"):
+    with console.status("proving the release on this machine"):
         done = install(file, loaded.data, principal.id, loaded.threads, loaded.providers)
     facts = {
         "release": done.installed.title,
@@ -169,7 +169,7 @@ def remove_(station: StationFile, who: As) -> None:
     authorise(principal, Action.INSTALL_RELEASE)
     keep = {s.release.digest for s in standings(data) if s.stage is not Stage.UNDONE}
     gone = remove(data, keep, principal.id)
-    console.print(f"removed: {', '.join(gone) or 'nothing'}")
+    say(f"removed: {', '.join(gone) or 'nothing'}")
 
 
 def _order(station: Path, who: str, order: dict[str, Any], as_json: bool) -> None:
@@ -189,5 +189,5 @@ def _order(station: Path, who: str, order: dict[str, Any], as_json: bool) -> Non
     elif answer.ok:
         print_pairs("Release", answer.body)
     else:
-        console.print(answer.error, style="red", markup=False, soft_wrap=True)
+        say(answer.error, style="red")
     raise typer.Exit(0 if answer.ok else 1)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from inspector.cli.words import Json, StationFile, console, print_pairs
+from inspector.cli.words import Json, StationFile, console, print_pairs, say
 
 app = typer.Typer()
 sync = typer.Typer(no_args_is_help=True, help="What the station owes its centre.")
@@ -42,9 +42,9 @@ def enrol(
         raise SyncError("give --hub, or `sync: {hub: https://…}` in the station file")
     shown = shown_by(plan) if plan else None
     centre = ask(loaded, address, token, ca or (plan.ca if plan else None), shown)
-    console.print(f"{loaded.station} has enrolled with {centre.hub}", markup=False)
+    say(f"{loaded.station} has enrolled with {centre.hub}")
     if plan is None:
-        console.print(f"add to {station}:  sync: {{hub: {centre.hub}}}", markup=False)
+        say(f"add to {station}:  sync: {{hub: {centre.hub}}}")
 
 
 @sync.command()

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from inspector.cli.words import MODELS, Json, Models, Threads, box, console, print_pairs
+from inspector.cli.words import MODELS, Json, Models, Threads, box, console, print_pairs, say
 
 if TYPE_CHECKING:
     from inspector.teach import Progress as Told
@@ -114,10 +114,11 @@ def teach_anomaly(
     if stands := report.get("stands_out"):
         known = picture_files(good, MOST_GOOD)
         stands["pictures"] = [str(known[number]) for number in stands.pop("numbers")]
-        console.print(
-            f"[yellow]{', '.join(stands['pictures'])}: far from all other good pictures, and what "
+        say(
+            f"{', '.join(stands['pictures'])}: far from all other good pictures, and what "
             f"sets the limit, {stands['limit']:g}. If that is no good part, take it out and teach "
-            f"again; without it the limit is {stands['limit_without']:g}, and less passes.[/]"
+            f"again; without it the limit is {stands['limit_without']:g}, and less passes.",
+            style="yellow",
         )
     if as_json:
         print(json.dumps(report, ensure_ascii=False))

@@ -23,6 +23,7 @@ from inspector.cli.words import (
     pair,
     print_pairs,
     print_rows,
+    say,
 )
 
 app = typer.Typer()
@@ -63,7 +64,7 @@ def inspect(
             why = "; ".join(result["reasons"])
             print(f"{result['outcome']:7} {result['ms']:7.1f} ms  {result['image']}  {why}")
     if not as_json:
-        console.print(f"{rejected} not passed")
+        say(f"{rejected} not passed")
 
 
 @app.command()
@@ -112,7 +113,7 @@ def film_make(
 
     shape = _size(size) if size else None
     made = make_film(images, out, pixel_format=pixel_format, size=shape)
-    console.print(f"{out}: {len(made.frames)} frames of {made.width}×{made.height}")
+    say(f"{out}: {len(made.frames)} frames of {made.width}×{made.height}")
 
 
 @film.command("render")
@@ -138,7 +139,7 @@ def film_render(
     from inspector.virtual.filmset import render_set
 
     with Progress(console=console) as progress:
-        task = progress.add_task(f"rendering {product}", total=count)
+        task = progress.add_task("rendering", total=count)
         render_set(
             product,
             seed=seed,
@@ -200,7 +201,7 @@ def recipe_approve(
     loaded = load_station(station)
     who = approver(loaded.data, principal)
     approved = approve(recipe, who, signing_key(loaded.data), loaded.data, loaded.models)
-    console.print(f"approved: {approved}")
+    say(f"approved: {approved}")
 
 
 def _size(text: str) -> tuple[int, int]:

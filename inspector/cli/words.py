@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
+from rich.text import Text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 StationFile = Annotated[Path, typer.Argument(help="The station's YAML file.", metavar="STATION")]
@@ -66,23 +67,31 @@ def box(text: str) -> tuple[int, int, int, int]:
     return x1, y1, x2, y2
 
 
+def say(text: str, style: str = "") -> None:
+    """One sentence for a person. It is shown as it stands: what is in square brackets may be a
+    folder, a batch or a unit, and is no style."""
+    console.print(Text(text), style=style, highlight=False, soft_wrap=True)
+
+
 def print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
-    table = Table(title=title, show_header=False)
+    table = Table(title=Text(title), show_header=False)
+    for _ in range(2):
+        table.add_column(overflow="fold")
     for name, value in pairs.items():
-        table.add_row(name, cell(value))
+        table.add_row(Text(name), Text(cell(value)))
     Console().print(table)
 
 
 def print_rows(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
     rows = list(rows)
     if not rows:
-        console.print(f"{title}: none")
+        say(f"{title}: none")
         return
-    table = Table(title=title)
+    table = Table(title=Text(title))
     for name in rows[0]:
-        table.add_column(name)
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*(cell(value) for value in row.values()))
+        table.add_row(*(Text(cell(value)) for value in row.values()))
     Console().print(table)
 
 
