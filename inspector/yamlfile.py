@@ -9,6 +9,7 @@ import difflib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +84,7 @@ def read_yaml(path: Path) -> Any:
         what = " ".join(filter(None, (error.context, error.problem)))
         where = mark.line + 1 if mark else None
         raise ConfigError(path, [Problem(where, "", f"is not YAML here: {what}")]) from None
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, LookupError, RecursionError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(path, [Problem(None, "", f"is not YAML: {text}")]) from None
     return document
@@ -152,6 +153,8 @@ def _message(item: Any, model: type[BaseModel], place: list[Any], document: Any)
     value = item.get("input")
     if item["type"] in {"literal_error", "enum"} and isinstance(value, str):
         message = _one_of(value, str(item["ctx"]["expected"]))
+    if item["type"] == "string_type" and isinstance(value, bool | int | float | date):
+        message += "; put it in quotes"
     if isinstance(value, bool | int | float | str):
         return f"{message} (is {value!r})"
     return message
@@ -195,10 +198,17 @@ def _line(document: Any, place: Sequence[Any]) -> int | None:
     node = document
     for part in place:
         if isinstance(node, CommentedMap) and part in node:
-            line = node.lc.key(part)[0] + 1
+            line = _written(node, part) or line
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line = node.lc.item(part)[0] + 1
         else:
             break
         node = node[part]
     return line
+
+
+def _written(node: CommentedMap, key: Any) -> int | None:
+    """Line of ``key``, which stands at the anchor when ``<<`` has merged it into ``node``."""
+    if key in (node.lc.data or {}):
+        return int(node.lc.key(key)[0]) + 1
+    return next((_written(merged, key) for merged in node.merge if key in merged), None)

@@ -169,6 +169,7 @@ def test_a_missing_file_names_the_neighbour_that_was_meant(tmp_path: Path) -> No
         ("a: *nowhere\n", "undefined alias"),
         ("a: !!python/object:os.system x\n", "unknown field"),
         ("\x00", "not YAML"),
+        ("station: !!bool x\n", "not YAML"),
     ],
 )
 def test_what_is_not_a_station_is_refused_in_words(tmp_path: Path, text: str, says: str) -> None:
@@ -176,6 +177,38 @@ def test_what_is_not_a_station_is_refused_in_words(tmp_path: Path, text: str, sa
     path.write_text(text)
     with pytest.raises(ConfigError, match=says):
         load_station(path)
+
+
+def test_a_mistake_that_cameras_share_by_an_anchor_is_named_where_it_is_written(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "station.yaml"
+    path.write_text(
+        "station: ST-01\nrecipes: [r.yaml]\nbatch: {id: B1}\ncameras:\n"
+        "  - &eye\n    name: side\n    triger: free\n"
+        "  - <<: *eye\n    name: top\n"
+        "  - <<: [*eye, {rate: 0}]\n    name: code\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_station(path)
+    assert [(p.line, p.field) for p in caught.value.problems] == [
+        (7, "cameras.0.triger"),
+        (7, "cameras.1.triger"),
+        (10, "cameras.2.rate"),
+        (7, "cameras.2.triger"),
+    ]
+
+
+def test_print_that_yaml_takes_for_a_number_or_a_day_is_to_be_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "station.yaml"
+    path.write_text(
+        FULL.replace("batch:", "batch: {id: B1, texts: {lot: 12, date: 2027-08-01}}\n_:")
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_station(path)
+    told = {p.field: p.message for p in caught.value.problems}
+    assert "put it in quotes" in told["batch.texts.lot"]
+    assert "put it in quotes" in told["batch.texts.date"]
 
 
 def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
