@@ -6,6 +6,7 @@ May import the tools, recipe, offline and quality; imported by the command line.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -145,21 +146,31 @@ def read_values(path: Path) -> Values:
     Raises ``MeasuringError``: which row, and what is wrong with it.
     """
     cells: dict[tuple[str, str], list[float]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        names = rows.fieldnames or []
-        if not {"part", "value"} <= set(names):
-            known = ", ".join(names) or "none"
-            raise MeasuringError(f"{path} needs the columns `part` and `value`; it has {known}")
-        for line, row in enumerate(rows, 2):
-            try:
-                value = float(row["value"])
-            except (TypeError, ValueError):
-                what = f"`{row['value']}` is no number; measure that part again"
-                raise MeasuringError(f"{path}, line {line}: {what}") from None
-            key = row["part"].strip(), (row.get("appraiser") or "").strip()
-            cells.setdefault(key, []).append(value)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            names = rows.fieldnames or []
+            if not {"part", "value"} <= set(names):
+                known = ", ".join(names) or "none"
+                raise MeasuringError(f"{path} needs the columns `part` and `value`; it has {known}")
+            for line, row in enumerate(rows, 2):
+                key = (row["part"] or "").strip(), (row.get("appraiser") or "").strip()
+                cells.setdefault(key, []).append(_number(row["value"], f"{path}, line {line}"))
+    except UnicodeDecodeError:
+        raise MeasuringError(f"{path} is not UTF-8; save it as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise MeasuringError(f"{path} is no CSV table: {error}") from None
     return _crossed(cells, "value", "", str(path))
+
+
+def _number(text: str | None, where: str) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise MeasuringError(f"{where}: `{text or ''}` is no number; measure that part again")
+    return value
 
 
 def repeated(

@@ -123,6 +123,36 @@ def test_values_that_do_not_cross_are_refused_by_part(tmp_path: Path) -> None:
         read_values(path)
 
 
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (
+            "part,value,appraiser\na,1,Pr\u00fcfer\n".encode("cp1252"),
+            "is not UTF-8; save it as CSV",
+        ),
+        ("part,value\na,1\n".encode("utf-16"), "is not UTF-8"),
+        (b"part,value\na,1\na,nan\n", "line 3: `nan` is no number"),
+        (b"part,value\na\n", "line 2: `` is no number"),
+        (b"value,part\n1\n", "2 parts and 2 trials"),
+        (b'part,value\n"' + b"x" * 200_000, "is no CSV table"),
+    ],
+)
+def test_a_table_as_a_spreadsheet_saves_it_is_read_or_refused_in_words(
+    tmp_path: Path, table: bytes, says: str
+) -> None:
+    path = tmp_path / "study.csv"
+    path.write_bytes(table)
+    with pytest.raises(MeasuringError, match=says):
+        read_values(path)
+
+
+def test_a_tolerance_without_width_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "study.csv"
+    path.write_text("part,value\na,1\na,2\nb,1\nb,3\n")
+    with pytest.raises(MeasuringError, match="width between its limits, above 0"):
+        run("gauge", path, "--tolerance", 0)
+
+
 def bottles(folder: Path, parts: int, trials: int) -> Path:
     """Bottles of the virtual line, each photographed again elsewhere, in other light."""
     for part in range(parts):

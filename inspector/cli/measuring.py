@@ -123,7 +123,7 @@ def gauge(
 
     Example: inspector gauge parts/ --recipe bottle-sizes.yaml --measure "cap width" --tolerance 1.2
     """
-    from inspector.measuring import read_values, repeated
+    from inspector.measuring import MeasuringError, read_values, repeated
     from inspector.quality.gauge import gauge_study
 
     with Progress(console=console) as progress:
@@ -136,7 +136,10 @@ def gauge(
                 progress.update(task, completed=done, total=total)
 
             named = repeated(values, recipe, measure, models, threads, told)
-    study = gauge_study(named.values, tolerance)
+    try:
+        study = gauge_study(named.values, tolerance)
+    except ValueError as error:
+        raise MeasuringError(str(error)) from None
     sources = {
         "repeatability (EV)": study.ev,
         "reproducibility (AV)": study.av,

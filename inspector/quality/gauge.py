@@ -74,7 +74,10 @@ class GaugeStudy:
     @property
     def verdict(self) -> str:
         """``acceptable`` under 10 %, ``conditional`` to 30 %, ``unacceptable`` (AIAG); by the
-        tolerance when there is one."""
+        tolerance when there is one. A gauge that gives every part the same value is stuck, or too
+        coarse to tell any from another: nothing says that it measures."""
+        if not self.tv:
+            return "unacceptable"
         share = self.percent_grr if self.percent_tolerance is None else self.percent_tolerance
         if share > 30:
             return "unacceptable"
@@ -99,6 +102,7 @@ def gauge_study(
         raise ValueError("a value is missing or not a number; measure that part again")
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise ValueError("the tolerance is the width between its limits, above 0")
+    x = x - x[0, 0, 0]  # so that values that are all the same spread by exactly nothing
     parts, appraisers, trials = x.shape
     grand = x.mean()
     cells, by_part, by_appraiser = x.mean(2), x.mean((1, 2)), x.mean((0, 2))

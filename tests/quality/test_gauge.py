@@ -69,6 +69,14 @@ def test_the_tolerance_judges_when_there_is_one() -> None:
     assert gauge_study(aiag(), tolerance=4.0).verdict == "unacceptable"
 
 
+def test_a_gauge_that_always_says_the_same_is_not_acceptable() -> None:
+    stuck = np.full((5, 1, 3), 98.05)
+    assert gauge_study(stuck).verdict == "unacceptable"
+    assert gauge_study(stuck, tolerance=4.0).verdict == "unacceptable"
+    exact = stuck + np.arange(5.0)[:, None, None]
+    assert gauge_study(exact).verdict == "acceptable"
+
+
 def test_a_station_alone_is_a_study_of_repeatability() -> None:
     rng = np.random.default_rng(3)
     truth = rng.normal(0, 1, 400)[:, None, None]
