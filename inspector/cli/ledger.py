@@ -6,12 +6,15 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
 from inspector.cli.words import Json, bars, console, print_pairs, print_rows, say
+
+if TYPE_CHECKING:
+    from inspector.part import PartId
 
 app = typer.Typer()
 
@@ -32,8 +35,7 @@ def rebuild_index(
     from inspector.plant.requests import PROJECTION
     from inspector.processes import sole
 
-    if not (data / "line.db").is_file():
-        raise store.StoreError(f"{data / 'line.db'}: there is no ledger here")
+    needs_ledger(data)
     alone = sole(data)  # a page or an interface that has an index open would go on with the old one
     try:
         with bars(as_json) as told:
@@ -106,16 +108,12 @@ def proof(
 
     Example: inspector proof data --serial SN0042 --out part.proof.json
     """
-    from inspector.part import PartId
     from inspector.store import prove_part
     from inspector.store.files import write_whole
 
     if bool(part) == bool(serial):
         raise typer.BadParameter("give either --part ID or --serial S")
-    try:
-        part_id = PartId(UUID(part)) if part else None
-    except ValueError:
-        raise typer.BadParameter(f"{part!r} is no part id (a UUID)") from None
+    part_id = _part_id(part) if part else None
     with console.status("reading records"):  # the first time all of them
         document = prove_part(data, part=part_id, serial=serial or None)
     write_whole(out, json.dumps(document, ensure_ascii=False, indent=1).encode())
@@ -207,6 +205,7 @@ def archive(
     from inspector.processes import sole
     from inspector.store.segments import archive as put_away
 
+    needs_ledger(data)
     alone = sole(data)  # a page or an interface that has the ledger open would miss what is moved
     try:
         with console.status("copying and checking records"):
@@ -234,13 +233,22 @@ def legal_hold(
     """
     from inspector.store import hold_evidence, legal_holds
 
+    needs_ledger(data)
     named = {"batch": batch, "part": part, "serial": serial, "everything": everything}
     chosen = [scope for scope, name in named.items() if name]
     if len(chosen) > 1:
         raise typer.BadParameter("one hold at a time: a batch, a part, a serial or --everything")
+    if not chosen and (lift or reason):
+        raise typer.BadParameter("name what: --batch, --part, --serial or --everything")
     if chosen:
-        name = str(named[chosen[0]]) if chosen[0] != "everything" else ""
-        hold_evidence(data, chosen[0], name, reason, who or os_user(), lift=lift)
+        scope = chosen[0]
+        name = str(named[scope]) if scope != "everything" else ""
+        if scope == "part" and not lift:
+            name = str(_part_id(name))
+        hold_evidence(data, scope, name, reason, who or os_user(), lift=lift)
+        if not lift and not _has_parts(data, scope, name):
+            told = f"no part of {scope} {name!r} is in this ledger: the hold stands for what comes"
+            say(f"{told}; look whether the name is right", style="yellow")
     rows = [asdict(hold) for hold in legal_holds(data).standing]
     print(json.dumps(rows)) if as_json else print_rows("Legal holds", rows)
 
@@ -286,6 +294,40 @@ def restore(
     with bars(as_json) as told:
         done = bring_back(directory, data, who, even_damaged=even_damaged, told=told).as_dict()
     print(json.dumps(done)) if as_json else print_pairs("Restored", done)
+
+
+def needs_ledger(data: Path) -> None:
+    """Raises ``StoreError`` where no station has kept its data: a mistyped folder must neither be
+    made nor be told that it holds evidence."""
+    from inspector.store import StoreError
+
+    if not (data / "line.db").is_file():
+        raise StoreError(f"{data / 'line.db'}: there is no ledger here")
+
+
+def _part_id(text: str) -> PartId:
+    from inspector.part import PartId
+
+    try:
+        return PartId(UUID(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no part id (a UUID)") from None
+
+
+def _has_parts(data: Path, scope: str, name: str) -> bool:
+    """Whether the ledger has a part that is meant; yes too where it cannot be asked."""
+    from inspector.store import History, StoreError
+
+    try:
+        with History(data, bound_s=60) as history:
+            if scope == "part":
+                return history.part(_part_id(name)) is not None
+            if scope == "serial":
+                return bool(history.by_serial(name, 1))
+            batch = history.batch(name)
+            return scope != "batch" or bool(sum(batch.counts.values()) + batch.others)
+    except StoreError:
+        return True
 
 
 def os_user() -> str:

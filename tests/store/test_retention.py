@@ -310,6 +310,43 @@ def test_evidence_outlives_samples_and_every_write_names_somebody(data: Path) ->
         retain(data / "images", ALL, "user:7")
 
 
+def test_a_hold_in_a_folder_that_is_no_stations_is_refused(tmp_path: Path) -> None:
+    for more in ([], ["--batch", "B", "--reason", "complaint"]):
+        with pytest.raises(StoreError, match="no ledger here"):
+            CliRunner().invoke(
+                cli.app, ["legal-hold", str(tmp_path), *more], catch_exceptions=False
+            )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["--lift"], ["--reason", "complaint"]])
+def test_a_hold_that_names_nothing_is_no_list_of_holds(data: Path, words: list[str]) -> None:
+    asked = CliRunner().invoke(cli.app, ["legal-hold", str(data), *words])
+    assert asked.exit_code == 2
+
+
+def test_a_part_is_held_however_its_id_was_typed(data: Path) -> None:
+    with History(data) as history:
+        part = history.by_sequence("plc-1", 6)
+    assert part is not None
+    words = ["legal-hold", str(data), "--reason", "complaint", "--json", "--part"]
+    asked = CliRunner().invoke(cli.app, [*words, str(part.verdict.part_id).upper()])
+    assert [hold["name"] for hold in json.loads(asked.stdout)] == [str(part.verdict.part_id)]
+    assert CliRunner().invoke(cli.app, [*words, "SN6"]).exit_code == 2
+
+
+def test_a_hold_on_what_the_ledger_does_not_know_is_placed_and_told(data: Path) -> None:
+    words = ["legal-hold", str(data), "--reason", "complaint", "--json"]
+    for known, unknown in (
+        (("--batch", "B"), ("--batch", "b")),
+        (("--serial", "SN6"), ("--serial", "SN06")),
+    ):
+        assert CliRunner().invoke(cli.app, [*words, *known]).stderr == ""
+        asked = CliRunner().invoke(cli.app, [*words, *unknown])
+        assert "look whether the name is right" in asked.stderr
+        assert unknown[1] in [hold["name"] for hold in json.loads(asked.stdout)]
+
+
 def test_the_commands_hold_and_retain(data: Path) -> None:
     run = CliRunner().invoke
     words = ["legal-hold", str(data), "--batch", "B", "--reason", "complaint", "--json"]
