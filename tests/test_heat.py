@@ -135,6 +135,19 @@ def test_the_command_writes_pictures_or_cells(station: Path, tmp_path: Path) -> 
     assert picture is not None and picture.shape == (128, 160, 3)
 
 
+def test_a_map_is_written_into_a_new_folder_or_the_command_fails(
+    station: Path, tmp_path: Path
+) -> None:
+    part = newest(station)
+    command = ["recipe", "heat", str(part.verdict.part_id), "--recipe", str(station / "plate.yaml"),
+               "--data", str(station / "data"), "--models", str(MODELS), "--out"]  # fmt: skip
+    assert CliRunner().invoke(app, [*command, str(tmp_path / "new" / "maps")]).exit_code == 0
+    assert (tmp_path / "new" / "maps" / "heat-2-surface.png").is_file()
+    (tmp_path / "file").touch()
+    refused = CliRunner().invoke(app, [*command, str(tmp_path / "file")])
+    assert isinstance(refused.exception, OSError)
+
+
 @pytest.mark.slow
 def test_a_part_that_stands_anyhow_is_hot_where_it_stands(tmp_path: Path) -> None:
     """A step that follows another sees the part turned back; its map lies on the part again."""

@@ -31,9 +31,8 @@ def recipe_heat(
 
     Example: inspector recipe heat 0198c2f4-6d0a-7b52-9c1e-2f6a7d1b3c4d --recipe r.yaml --data data
     """
-    import cv2
-
     from inspector.heat import heats_of, over, plain, recipe_of
+    from inspector.measuring import write_png
     from inspector.part import PartId
     from inspector.pictures import read_image
     from inspector.store import History
@@ -52,7 +51,7 @@ def recipe_heat(
         if pixels is None:
             raise typer.BadParameter(why)
         path = out / f"heat-{found.verdict.sequence}-{heat.step}.png"
-        cv2.imwrite(str(path), over(pixels, heat))
+        write_png(path, over(pixels, heat))
         say(str(path))
     if not heats:
         say("no `anomaly` step of the recipe looks at this part's kept pictures")
