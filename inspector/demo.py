@@ -7,6 +7,7 @@ and ``gate_rejects`` the world process counted at its gate. Only the command lin
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 import time
@@ -147,6 +148,11 @@ def _watch(trial: Trial, quiet: bool) -> None:
     ready = wait_for(lambda: trial.report().get("triggers", 0) > 0, 60.0, alive)
     if not ready:
         raise gave_up(trial, "the station did not get ready")
+    if quiet and not trial.plan.parts:
+        with suppress(KeyboardInterrupt):
+            wait_for(lambda: False, math.inf, alive)
+            raise gave_up(trial, "the station ended")
+        return
     if quiet:
         limit = trial.plan.parts / trial.plan.rate * 3 + 60
         if not wait_for(trial.done, limit, alive):

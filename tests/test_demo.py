@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -80,6 +81,24 @@ def test_who_gives_up_says_what_stopped_the_line(tmp_path: Path, films: FilmSet)
     trial = Trial(demo.plan_of(films, tmp_path, parts=1, rate=20.0, seed=7, page=None))
     with pytest.raises(TrialError, match=re.escape(f"see {tmp_path}/station.log")):
         raise demo.gave_up(trial, "the line did not end")
+
+
+def test_an_endless_run_for_a_machine_goes_on_until_it_is_interrupted(
+    films: FilmSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gave up after a minute, because the line had not ended."""
+    trial = Trial(demo.plan_of(films, tmp_path, parts=0, rate=20.0, seed=7, page=None))
+    waited: list[float] = []
+
+    def wait_for(condition: object, seconds: float, alive: object) -> bool:
+        waited.append(seconds)
+        if len(waited) == 2:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(demo, "wait_for", wait_for)
+    demo._watch(trial, quiet=True)
+    assert waited[1] == math.inf
 
 
 @pytest.mark.parametrize("allowed", [True, False])
