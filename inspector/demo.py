@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -152,13 +152,15 @@ def _watch(trial: Trial, quiet: bool) -> None:
         with suppress(KeyboardInterrupt):
             wait_for(lambda: False, math.inf, alive)
             raise gave_up(trial, "the station ended")
+        _run_out(trial, alive)
         return
     if quiet:
         limit = trial.plan.parts / trial.plan.rate * 3 + 60
         if not wait_for(trial.done, limit, alive):
             raise gave_up(trial, "the line did not end")
         return
-    if url := (wait_for(trial.page, 10.0, alive) and trial.page()):
+    if trial.plan.page is not None and wait_for(trial.page, 10.0, alive):
+        url = trial.page()
         console.print(f"\n  The live page: [bold]{url}[/bold]   (Ctrl-C ends the demo)\n")
     with (
         suppress(KeyboardInterrupt),
@@ -171,6 +173,15 @@ def _watch(trial: Trial, quiet: bool) -> None:
         live.update(_table(trial.report(), history.counts()))
     if not alive():
         raise gave_up(trial, "the station ended")
+    _run_out(trial, alive)
+
+
+def _run_out(trial: Trial, alive: Callable[[], bool]) -> None:
+    """What lies on the belt still passes the gate, unless the line has stopped: a gate whose
+    station is gone rejects it all, and the report would call that false rejects."""
+    if not trial.done():
+        trial.act("feed", count=0)
+        wait_for(trial.done, 4.0 + 10.0 / trial.plan.rate, alive)
 
 
 def _table(world: Mapping[str, Any], counts: Mapping[Outcome, int]) -> Table:
