@@ -42,7 +42,7 @@ class Camera(Settings):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     source: Literal["genicam", "folder"] = "genicam"
-    producer: str = "virtual"
+    producer: Literal["virtual", "path"] | Path = "virtual"
     """Path of the GenTL producer (``.cti``); ``virtual`` is our own; ``path`` takes every one
     that ``GENICAM_GENTL64_PATH`` lists."""
     serial: str = ""

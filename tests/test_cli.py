@@ -100,6 +100,16 @@ def test_what_is_not_there_is_answered_in_words(words: tuple[str, ...]) -> None:
     assert said.strip()
 
 
+def test_who_finds_no_camera_is_told_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", str(tmp_path / "lib"))
+    monkeypatch.delenv("INSPECTOR_VIRTUAL_DEVICES", raising=False)
+    asked = inspector("cameras", "--json")
+    assert json.loads(asked.stdout) == []
+    assert f"lists {tmp_path / 'lib'}: no .cti file there" in asked.stderr
+
+
 def test_an_image_that_is_not_there_is_an_error_of_its_own(tmp_path: Path) -> None:
     recipe = str(ROOT / "station_configs/recipes/print-line.yaml")
     line = inspector("inspect", recipe, str(tmp_path / "nothing.png"), "--json").stdout

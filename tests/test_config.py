@@ -97,6 +97,18 @@ def test_a_full_station_is_read_and_its_paths_start_at_the_file(tmp_path: Path) 
     assert station.cameras[0].features == {"ExposureTime": 120.0}
 
 
+def test_a_producer_is_found_from_wherever_the_station_is_started(tmp_path: Path) -> None:
+    path = tmp_path / "station.yaml"
+    for written, meant in (
+        ("maker/tl.cti", tmp_path / "maker/tl.cti"),
+        ("/opt/maker/tl.cti", Path("/opt/maker/tl.cti")),
+        ("path", "path"),
+        ("virtual", "virtual"),
+    ):
+        path.write_text(FULL.replace("producer: virtual", f"producer: {written}"))
+        assert load_station(path).cameras[0].producer == meant
+
+
 FREE = {("cameras", 0, "features"), ("batch", "texts")}
 """Mappings whose keys are the user's."""
 

@@ -45,7 +45,7 @@ class GenicamCamera:
         self._last_edge = -1, -1
         self._chunk_size = -1
         self._views: dict[int, Any] = {}
-        self._harvester = enumerate_devices([config.producer])
+        self._harvester = enumerate_devices([str(config.producer)])
         self._acquirer: Any = None
         try:
             info = select(self._harvester, config)

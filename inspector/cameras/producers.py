@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PATH = "GENICAM_GENTL64_PATH"
@@ -57,10 +57,19 @@ def producer_files(producer: str) -> tuple[Path, ...]:
                 "maker's GenTL producer, or name its .cti in the station file"
             )
         return found
-    file = Path(producer)
+    file = Path(producer).absolute()  # the system looks for a bare name in its own folders
     if not file.is_file():
         raise ProducerError(f"producer {producer}: no such file")
     return (file,)
+
+
+def missing(producers: Sequence[str]) -> Iterator[str]:
+    """Why some of ``producers`` are not there, and how to mend it."""
+    for producer in producers:
+        try:
+            producer_files(producer)
+        except ProducerError as error:
+            yield str(error)
 
 
 def virtual_producer() -> Path:

@@ -87,6 +87,7 @@ def cameras(
     Example: inspector cameras --features V001
     """
     from inspector.cameras import list_devices, node_map
+    from inspector.cameras.producers import missing
 
     producers = producer or ["path", "virtual"]
     rows = node_map(producers, features) if features else list_devices(producers)
@@ -94,6 +95,9 @@ def cameras(
         print(json.dumps(rows, ensure_ascii=False))
     else:
         print_rows("Features" if features else "Cameras", rows)
+    if not rows:
+        for why in missing(producers):
+            say(why, style="yellow")
 
 
 @film.command("make")

@@ -121,7 +121,7 @@ def _camera(desk: Desk, name: str) -> Camera:
 
 def _discover(station: Station) -> list[dict[str, Any]]:
     producers = dict.fromkeys(
-        ["path", *(c.producer for c in station.cameras if c.source == "genicam")]
+        ["path", *(str(c.producer) for c in station.cameras if c.source == "genicam")]
     )
     words = [word for producer in producers for word in ("--producer", producer)]
     found: list[dict[str, Any]] = answer_of(["cameras", *words, "--json"])
@@ -142,7 +142,7 @@ def _features(desk: Desk, config: Camera) -> tuple[list[dict[str, Any]], bool]:
     if not device:
         raise Refused("the station file names no serial or user_id, so the camera is not asked")
     rows: list[dict[str, Any]] = answer_of(
-        ["cameras", "--producer", config.producer, "--features", device, "--json"]
+        ["cameras", "--producer", str(config.producer), "--features", device, "--json"]
     )
     return rows, False
 
