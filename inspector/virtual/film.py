@@ -189,6 +189,8 @@ class FilmWriter:
         if pixel_format is PixelFormat.BayerRG8 and (width % 2 or height % 2):
             raise FilmError(f"a BayerRG8 film needs an even width and height, not {width}×{height}")
         self.path = Path(path)
+        if self.path.is_dir():
+            raise FilmError(f"{self.path} is a folder; name the film's file in it")
         self.count = 0
         self._shape = (height, width) if pixel_format.channels == 1 else (height, width, 3)
         self._format = pixel_format
@@ -241,8 +243,7 @@ class FilmWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._file.closed:
-            self.discard()
+        self.discard()
 
 
 def write_film(

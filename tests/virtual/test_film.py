@@ -163,6 +163,19 @@ def test_what_cannot_be_read_as_an_image_is_named(tmp_path: Path) -> None:
         make_film(tmp_path / "nowhere", tmp_path / "d.film")
 
 
+def test_a_film_that_cannot_get_its_name_leaves_nothing_behind(tmp_path: Path) -> None:
+    frames = [np.zeros((4, 4), np.uint8)]
+    with pytest.raises(FilmError, match="is a folder; name the film's file in it"):
+        write_film(tmp_path, frames, 4, 4, "Mono8")
+    late = tmp_path / "late.film"
+    with FilmWriter(late, 4, 4, PixelFormat.Mono8) as writer:
+        writer.add(frames[0])
+        late.mkdir()
+        with pytest.raises(IsADirectoryError):
+            writer.finish()
+    assert list(tmp_path.iterdir()) == [late]
+
+
 def test_a_part_depends_on_the_seed_and_its_own_number_alone(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     long = render_set(
