@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,15 @@ def test_a_command_has_help_with_an_example_that_names_it(words: tuple[str, ...]
     assert result.exit_code == 0
     text = " ".join(result.output.split())
     assert f"Example: inspector {' '.join(words)}" in text
+
+
+def test_a_terminal_that_does_not_know_every_character_shows_the_others() -> None:
+    command = [sys.executable, "-m", "inspector", "agreement", "--help"]
+    for encoding in ("ascii", "iso8859-1"):
+        env = os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "100"}
+        done = subprocess.run(command, capture_output=True, env=env, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert b"between runs" in done.stdout
 
 
 def test_a_station_file_is_checked_for_a_machine() -> None:

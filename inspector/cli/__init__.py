@@ -5,6 +5,7 @@ Each command imports its room when it runs, so that ``inspector --help`` answers
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -58,6 +59,8 @@ def main() -> None:
 
     Every exception that a room of ours defines is such a sentence.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no κ shows the rest
     try:
         app()
     except (KeyboardInterrupt, BrokenPipeError):
@@ -77,6 +80,6 @@ def main() -> None:
 
 def _sentence(error: Exception) -> str:
     """What the operating system refused, as ``file: why``, without its number."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
