@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+_ASKED = re.compile(r"([\w.-]+)(?:\[.*?\])?\s*\(?(==|>=)?([\w.]*)")
+"""A requirement as ours are written: a name, and perhaps its only or its oldest version."""
 
 
 class Finding(NamedTuple):
@@ -32,20 +36,28 @@ def examine() -> list[dict[str, object]]:
 
 def _python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", sys.version_info >= (3, 11), True, version, "install Python 3.11+")
+    ok = sys.version_info >= (3, 11)
+    yield Finding("python", ok, True, version, "" if ok else "install Python 3.11+")
 
 
 def _packages() -> Iterator[Finding]:
     for requirement in importlib.metadata.requires("inspector") or ():
         if "extra ==" in requirement:
             continue
-        name = requirement.split(";")[0].split("[")[0]
-        for mark in "=<>!~ ":
-            name = name.split(mark)[0]
+        name, mark, wanted = _ASKED.match(requirement).groups()  # type: ignore[union-attr]
         try:
-            yield Finding(name, True, True, importlib.metadata.version(name), "")
+            found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, False, True, "missing", f"pip install '{requirement}'")
+            found = "missing"
+        same = (
+            found.split("+")[0] == wanted if mark == "==" else _numbers(found) >= _numbers(wanted)
+        )
+        ok = found != "missing" and same
+        yield Finding(name, ok, True, found, "" if ok else f"pip install '{requirement}'")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def _producer() -> Iterator[Finding]:
