@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from inspector import cli
+from inspector import cli, doctor
 from inspector.cli.words import print_pairs, print_rows, say
 
 ROOT = Path(__file__).parent.parent
@@ -167,6 +168,45 @@ def test_the_doctor_knows_what_a_station_needs() -> None:
     needed = {row["what"]: row["ok"] for row in rows if row["needed"]}
     assert needed["onnxruntime"] is True
     assert needed["shared memory"] is True
+
+
+def test_the_doctor_names_a_package_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["a==1.2.3", "b>=2.10", "c>=2.10", "d[x]==1.0", "e>=1", 'f; extra == "test"']
+    there = {"a": "1.2.4", "b": "2.9.9", "c": "2.10.0", "d": "1.0"}
+
+    def version(name: str) -> str:
+        if name not in there:
+            raise PackageNotFoundError(name)
+        return there[name]
+
+    monkeypatch.setattr("inspector.doctor.importlib.metadata.requires", lambda _: asked)
+    monkeypatch.setattr("inspector.doctor.importlib.metadata.version", version)
+    told = [(f.what, f.ok, f.found, f.mend) for f in doctor._packages()]
+    assert told == [
+        ("a", False, "1.2.4", "pip install 'a==1.2.3'"),
+        ("b", False, "2.9.9", "pip install 'b>=2.10'"),
+        ("c", True, "2.10.0", ""),
+        ("d", True, "1.0", ""),
+        ("e", False, "missing", "pip install 'e>=1'"),
+    ]
+
+
+def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
+    for words in (
+        ["verify", "--package", "x.zip", "--held", "checkpoint.json"],
+        ["trace", str(tmp_path), "--batch", "B", "--material", "cap-28"],
+        ["recall", str(tmp_path), "--batch", "B", "--material", "cap-28", "--reason", "x"],
+    ):
+        result = CliRunner().invoke(cli.app, words)
+        assert result.exit_code == 2
+        assert words[-2] in result.output or "--material" in result.output
+
+
+def test_what_a_line_clearance_looks_at_is_told_to_a_machine() -> None:
+    station = str(ROOT / "station_configs/first-camera.yaml")
+    asked = CliRunner().invoke(cli.app, ["clear-line", station, "--as", "otto", "--json"])
+    assert asked.exit_code == 1
+    assert all(row["look whether"] for row in json.loads(asked.stdout))
 
 
 PLANTS_OWN = "width [mm], see [/ref 7] :warning:"

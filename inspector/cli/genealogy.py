@@ -43,6 +43,7 @@ def trace(
 
     if sum(map(bool, (lot, batch, unit, serial))) != 1:
         raise typer.BadParameter("give one of --lot, --batch, --unit or --serial")
+    _material_has(lot, material)
     with History(data, bound_s=60) as history, Genealogy(data) as genealogy:
         found: dict[str, Any] = {}
         if serial:
@@ -119,6 +120,7 @@ def recall(
         units_affected,
     )
 
+    _material_has(lot, material)
     if bool(begin) != bool(end):
         raise typer.BadParameter("give both --from and --to")
     criteria = Criteria(
@@ -155,6 +157,11 @@ def recall(
     print(json.dumps(said)) if as_json else print_pairs("Drill" if drill else "Recalled", said)
     if out is not None:
         say(f"{out}: batches, runs and units")
+
+
+def _material_has(lot: object, material: str) -> None:
+    if material and not lot:
+        raise typer.BadParameter("--material says of what a --lot is: give the lot too")
 
 
 def _criteria(lot: str, material: str, batch: str, unit: str) -> Any:

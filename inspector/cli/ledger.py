@@ -71,6 +71,10 @@ def verify(
         raise typer.BadParameter("give a data folder, or --proof FILE, or --package FILE")
     if proof is not None and key is None:
         raise typer.BadParameter("--proof needs --key, the station's public key as you know it")
+    if held is not None and data is None:
+        raise typer.BadParameter(
+            "--held is compared with a data folder; name it, and no other file"
+        )
     public = None if key is None else store.public_key(key)
     found: Any
     try:

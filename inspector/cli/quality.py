@@ -102,7 +102,8 @@ def clear_line(
     from inspector.quality.signing import CHECKS, sign_clearance
 
     if not checked:
-        print_rows("Line clearance", [{"look whether": check} for check in CHECKS])
+        rows = [{"look whether": check} for check in CHECKS]
+        print(json.dumps(rows)) if as_json else print_rows("Line clearance", rows)
         raise typer.Exit(1)
     data = load_station(station).data
     by = "pin" if pin else "password"
