@@ -192,17 +192,21 @@ def open_reader(path: Path, *, busy_s: float = 1.0) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise StoreError(f"{path}: there is no ledger here")
-    connection: sqlite3.Connection | None = None
+    if not os.access(path, os.R_OK):
+        raise StoreError(f"{path}: this account may not read it")
     for form in ("mode=ro", "mode=ro&immutable=1"):
         if "immutable" in form and path.with_name(path.name + "-wal").exists():
             break  # immutable would overlook what the WAL holds
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?{form}",
-            uri=True,
-            isolation_level=None,
-            timeout=busy_s,
-            check_same_thread=False,
-        )
+        try:
+            connection = sqlite3.connect(
+                f"{path.resolve().as_uri()}?{form}",
+                uri=True,
+                isolation_level=None,
+                timeout=busy_s,
+                check_same_thread=False,
+            )
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{path}: cannot be read: {error}") from error
         try:
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
             if path.name == LINE_FILE:

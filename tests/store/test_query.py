@@ -153,3 +153,17 @@ def test_a_batchs_defects_are_those_of_its_production(tmp_path: Path) -> None:
         assert history.defects("L2417A") == {"cap": 2}
         assert history.defects() == {"cap": 5}
         assert len(history.with_defect("cap", "L2417A")) == 5  # a recall means them all
+
+
+def test_a_ledger_that_cannot_be_opened_is_told_in_words(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The station's own account writes it; whoever else asks may lack the right to read it."""
+    far = tmp_path.joinpath(*["far" * 60] * 4)  # more than SQLite takes for a path
+    far.mkdir(parents=True)
+    (store / "line.db").rename(far / "line.db")
+    with pytest.raises(StoreError, match=r"line\.db: cannot be read: unable to open"):
+        History(far)
+    monkeypatch.setattr("inspector.store.schema.os.access", lambda *_: False)
+    with pytest.raises(StoreError, match=r"line\.db: this account may not read it"):
+        History(far)
