@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from inspector import cli, doctor
 from inspector.cli.words import print_pairs, print_rows, say
+from inspector.store import StoreError
 
 ROOT = Path(__file__).parent.parent
 
@@ -232,3 +233,14 @@ def test_a_table_on_a_narrow_terminal_is_folded_and_never_cut(
     assert "…" not in said
     shown = ["".join(c for c in table if c in "0123456789abcdef") for table in said.split("Rows")]
     assert all(digest in table for table in shown)
+
+
+def test_who_may_not_read_a_ledger_is_not_told_that_its_tail_was_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "line.db").touch()
+    monkeypatch.setattr(
+        "inspector.cli.ledger.os.access", lambda path, _: path != tmp_path / "line.db"
+    )
+    with pytest.raises(StoreError, match="may not read it; nothing was verified"):
+        CliRunner().invoke(cli.app, ["verify", str(tmp_path)], catch_exceptions=False)

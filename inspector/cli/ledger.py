@@ -87,6 +87,7 @@ def verify(
             from inspector.plant.requests import PROJECTION
 
             assert data is not None
+            _may_read(data)
             kept = None if held is None else store.held_checkpoint(held)
             with bars(as_json) as told:
                 found = store.verify(
@@ -307,6 +308,16 @@ def needs_ledger(data: Path) -> None:
 
     if not (data / "line.db").is_file():
         raise StoreError(f"{data / 'line.db'}: there is no ledger here")
+
+
+def _may_read(data: Path) -> None:
+    """Raises ``StoreError`` where this account may not read what is to be verified: that is no
+    sign of a cut tail."""
+    from inspector.store import StoreError
+
+    for file in (data / "line.db", data / "desk.db"):
+        if file.is_file() and not os.access(file, os.R_OK):
+            raise StoreError(f"{file}: this account may not read it; nothing was verified")
 
 
 def _part_id(text: str) -> PartId:
