@@ -13,6 +13,7 @@ import csv
 import json
 import math
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,11 +221,21 @@ def _cell(value: Any) -> Any:
 
 def _write_xlsx(path: Path, line: sqlite3.Connection, where: BatchRange) -> int:
     import xlsxwriter
+    from xlsxwriter.exceptions import FileCreateError
 
+    with tempfile.TemporaryDirectory(prefix="inspector-") as rows:
+        try:
+            # constant_memory: a row is on the disk before the next one begins
+            book = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": rows})
+            return _fill_workbook(book, line, where)
+        except FileCreateError as error:  # what the disk refuses, in its own wrapping
+            raise error.args[0] from None
+
+
+def _fill_workbook(book: Any, line: sqlite3.Connection, where: BatchRange) -> int:
     measures = measures_of(line, where)
     count = 0
-    # constant_memory: a row is on the disk before the next one begins
-    with xlsxwriter.Workbook(path, {"constant_memory": True}) as book:
+    with book:
         sheet = book.add_worksheet("parts")
         bold = book.add_format({"bold": True})
         for column, name in enumerate([*COLUMNS, *measures]):

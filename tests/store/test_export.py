@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import re
 from dataclasses import replace
 from datetime import datetime
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +255,17 @@ def test_the_command_exports(store: Path, tmp_path: Path) -> None:
     words = ["export", str(store), "--batch", "L1", "--format", "csv"]
     made = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "x.csv"), "--json"])
     assert made.exit_code == 0 and json.loads(made.output)["parts"] == 60
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_sheet_for_which_there_is_no_room_is_refused_in_words(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("xlsxwriter.workbook.ZipFile", full)
+    with pytest.raises(StoreError, match=r"L1\.xlsx: No space left on device"):
+        export_batch(store, "L1", "xlsx", tmp_path / "L1.xlsx")
+    assert list(tmp_path.iterdir()) == []
+    gc.collect()  # its rows' file is closed by nobody
