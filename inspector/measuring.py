@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from inspector.part import Batch, Pixels
 from inspector.pictures import DEPTHS, bits_of, is_picture, read_image
 from inspector.recipe import load
+from inspector.store.files import write_whole
 from inspector.tools.calibration import Board, Calibration, calibrate, draw_board, find_corners
 
 Told = Callable[[int, int], None]
@@ -135,9 +136,9 @@ def draw_residuals(made: Calibrated) -> Pixels:
 
 
 def write_png(path: Path, pixels: Pixels) -> None:
-    """Writes a picture."""
+    """Writes a picture, whole or not at all. Raises ``StoreError`` or ``OSError``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def read_values(path: Path) -> Values:

@@ -15,6 +15,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -230,9 +231,10 @@ class FilmWriter:
         self._part.replace(self.path)
 
     def discard(self) -> None:
-        """Leave nothing behind."""
-        self._file.close()
+        """Leave nothing behind: on a full disk the half of a film would keep it full."""
         self._part.unlink(missing_ok=True)
+        with suppress(OSError):  # what is still to be written, there is no room for
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -244,6 +246,8 @@ class FilmWriter:
         trace: TracebackType | None,
     ) -> None:
         self.discard()
+        if isinstance(error, OSError) and error.filename is None:
+            raise FilmError(f"{self.path.parent}: {error.strerror}") from error
 
 
 def write_film(

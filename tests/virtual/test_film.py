@@ -176,6 +176,27 @@ def test_a_film_that_cannot_get_its_name_leaves_nothing_behind(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [late]
 
 
+FULL = """
+import numpy as np, resource, signal, sys
+from inspector.virtual.film import FilmError, write_film
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    write_film(sys.argv[1], [np.zeros((100, 100), np.uint8)] * 9, 100, 100, "Mono8")
+except FilmError as error:
+    print(error)
+"""
+
+
+def test_a_film_for_which_there_is_no_room_leaves_none_of_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path / "a.film"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == f"{tmp_path}: File too large"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_part_depends_on_the_seed_and_its_own_number_alone(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     long = render_set(
