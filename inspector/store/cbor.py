@@ -123,6 +123,8 @@ def decode(data: bytes) -> Any:
     Raises:
         RecordError: for anything that `encode` would not have written; never another exception.
     """
+    if not isinstance(data, bytes | bytearray):  # what a spoiled row of a database may give instead
+        raise RecordError("there are no bytes here")
     value, end = _item(data, 0, 0)
     if end != len(data):
         raise RecordError(f"{len(data) - end} bytes after the end of the record")

@@ -61,16 +61,13 @@ def newest_desk(
     path = history.data_dir / schema.DESK_FILE
     if not path.exists():
         return []
-    desk = schema.open_reader(path)
-    try:
+    with reading(path) as desk:
         rows = desk.execute(
             "SELECT position, body FROM record WHERE position IN (SELECT position FROM event"
             " WHERE kind = ? AND position < ? ORDER BY position DESC LIMIT ?)"
             " ORDER BY position DESC",
             (kind, before, limit),
         ).fetchall()
-    finally:
-        desk.close()
     return [(position, desk_record(body)) for position, body in rows]
 
 

@@ -167,7 +167,8 @@ class DeskIndex:
         index = self._index
         index.execute("BEGIN IMMEDIATE")
         try:
-            upto, mark = index.execute("SELECT position, mark FROM upto").fetchone()
+            row = index.execute("SELECT position, mark FROM upto").fetchone()
+            upto, mark = row if row and isinstance(row[0], int) else (0, None)  # or it is spoiled
             if upto >= 0:
                 same = desk.execute("SELECT mark FROM record WHERE position = ?", (upto,))
                 if same.fetchone() != (mark,):

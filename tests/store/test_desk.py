@@ -23,6 +23,8 @@ from inspector.store import (
     verify,
 )
 from inspector.store.bench import sample_verdict
+from inspector.store.cursor import newest_desk
+from inspector.store.related import desk_records
 from inspector.store.schema import create_desk, open_reader
 
 
@@ -160,6 +162,27 @@ def test_the_desk_records_also_where_there_is_no_line(tmp_path: Path) -> None:
     with DeskLedger.open(tmp_path) as desk:
         desk.add("note", {}, "user:7")
     assert (tmp_path / "desk.db").exists() and not (tmp_path / "line.db").exists()
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    ["UPDATE record SET body = 'text'", "UPDATE record SET body = 7", "DROP TABLE record"],
+)
+def test_a_spoiled_desk_is_told_by_whoever_reads_it(tmp_path: Path, spoiled: str) -> None:
+    with LineLedger.open(tmp_path, station="s1") as line, DeskLedger.open(tmp_path) as desk:
+        line.add_event("operator.note", "user:7", text="hello")
+        desk.add("note", {}, "user:7")
+    with sqlite3.connect(tmp_path / "desk.db") as connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(spoiled)
+    connection.close()
+    with History(tmp_path) as history, pytest.raises((StoreDamaged, RecordError)):
+        newest_desk(history, "note")
+    with pytest.raises((StoreDamaged, RecordError)):
+        list(desk_records(tmp_path, "note"))
 
 
 def test_a_reader_finds_every_table_or_no_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,18 @@ def test_the_index_is_made_again_when_it_or_the_desk_is_another(tmp_path: Path) 
     with Holds(tmp_path) as holds:
         assert [s.run for s in holds.standing()] == [Run("t", 3, 4)]
         assert holds.index.skipped == 2
+
+
+@pytest.mark.parametrize("spoiled", ["DELETE FROM upto", "UPDATE upto SET position = NULL"])
+def test_a_spoiled_index_is_made_again(tmp_path: Path, spoiled: str) -> None:
+    decide(tmp_path, HOLD, ("s", 1, 9))
+    with Holds(tmp_path) as holds:
+        before = holds.standing()
+    with sqlite3.connect(tmp_path / "holds.db") as index:
+        index.execute(spoiled)
+    index.close()
+    with Holds(tmp_path) as holds:
+        assert holds.standing() == before
 
 
 def test_two_processes_may_share_it(tmp_path: Path) -> None:
