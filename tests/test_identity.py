@@ -92,6 +92,17 @@ def test_users_lie_in_a_file_that_others_cannot_read(users: Users, tmp_path: Pat
     assert b"4711" not in (tmp_path / "data" / "users.db").read_bytes()
 
 
+def test_a_file_of_users_that_is_spoiled_lets_nobody_in_and_says_so(
+    users: Users, tmp_path: Path
+) -> None:
+    file = next(tmp_path.rglob("users.db"))
+    file.write_bytes(b"no database" * 999)
+    with pytest.raises(IdentityError, match=r"users\.db: file is not a database; bring it back"):
+        users.verify_password("anna", "anything at all")
+    with pytest.raises(IdentityError, match=r"users\.db: file is not a database"):
+        Users(file.parent)
+
+
 def test_the_right_pin_names_its_principal(users: Users, tmp_path: Path, clock: Clock) -> None:
     assert users.verify_pin("ann", "4711") == ANN
     assert Users(tmp_path / "data", clock).verify_pin("ann", "4711") == ANN

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from argon2 import PasswordHasher, Type
@@ -233,13 +233,16 @@ class Users:
 
 @contextmanager
 def opened(file: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction on a file of people or of their sessions."""
-    db = sqlite3.connect(file, timeout=5.0)
+    """One transaction on a file of people or of their sessions. Raises ``IdentityError`` where it
+    cannot be read: nobody is let in by a file that is spoiled."""
     try:
-        with db:
+        with closing(sqlite3.connect(file, timeout=5.0)) as db, db:
             yield db
-    finally:
-        db.close()
+    except sqlite3.OperationalError as error:
+        raise IdentityError(f"{file}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        what = f"{file}: {error}; bring it back from the back-up, or move it away"
+        raise IdentityError(what) from error
 
 
 def _stored(roles: Iterable[Role]) -> str:
