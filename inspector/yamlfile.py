@@ -90,6 +90,11 @@ def read_yaml(path: Path) -> Any:
     return document
 
 
+def line_of(path: Path, place: Sequence[Any]) -> int | None:
+    """The line in ``path`` of the field at ``place``: names, and numbers from 0 in a list."""
+    return _line(read_yaml(path), place)
+
+
 def load_yaml(path: Path, model: type[M], **context: Any) -> M:
     """``model`` from the YAML in ``path``, ``context`` handed to its validators.
 

@@ -75,6 +75,8 @@ def test_a_stations_recipes_are_checked_with_it(tmp_path: Path) -> None:
     path, recipe = tmp_path / "station.yaml", tmp_path / "caps.yaml"
     text = (ROOT / "station_configs/first-camera.yaml").read_text()
     text = text.replace("models: ../models", f"models: {ROOT / 'models'}")
+    (tmp_path / "photos").mkdir()
+    text = text.replace("../photos", "photos")
     path.write_text(text.replace("recipes/bottle-cap.yaml", recipe.name))
     result = inspector("config", "check", str(path))
     assert result.returncode == 2
@@ -86,6 +88,33 @@ def test_a_stations_recipes_are_checked_with_it(tmp_path: Path) -> None:
     assert "Capp" in problem["message"] and "Cap" in problem["message"].split("Capp", 1)[1]
     recipe.write_text(caps)
     assert inspector("config", "check", str(path)).stdout.strip().endswith("ok")
+
+
+def test_what_a_station_file_names_is_looked_for(tmp_path: Path) -> None:
+    """It was told that all was well, and the line or its pages could not run."""
+    path = tmp_path / "station.yaml"
+    text = (ROOT / "station_configs/first-camera.yaml").read_text()
+    text = text.replace("models: ../models", f"models: {ROOT / 'models'}")
+    text = text.replace("recipes: [", f"recipes: [{ROOT}/station_configs/")
+    (tmp_path / "cert.pem").touch()
+    path.write_text(
+        text.replace("../photos", "photos")
+        + "web: {certificate: cert.pem, private_key: cert.key}\n"
+        + "output: {path: gpio}\n"
+        + "providers: [CPUExecutionProvider, CUDAExecutionProvidr]\n"
+        + "plant:\n  webhooks:\n    - {name: a, url: 'http://mes/', secret: a.secret}\n"
+    )
+    asked = inspector("config", "check", str(path), "--json")
+    assert asked.returncode == 1
+    problems = json.loads(asked.stdout)["problems"]
+    assert [p["field"] for p in problems] == [
+        "providers.1", "cameras.0.folder", "output.path", "web.private_key",
+        "plant.webhooks.0.secret",
+    ]  # fmt: skip
+    lines = path.read_text().splitlines()
+    for problem in problems:
+        assert problem["field"].rpartition(".")[2].strip("1") in lines[problem["line"] - 1]
+        assert str(tmp_path) in problem["message"] or "onnxruntime" in problem["message"]
 
 
 @pytest.mark.parametrize(

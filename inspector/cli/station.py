@@ -67,15 +67,18 @@ def doctor(as_json: Json = False) -> None:
 
 @config.command("check")
 def config_check(station: StationFile, as_json: Json = False) -> None:
-    """Read a station file, its recipes and its models' cards, and name every mistake in them.
+    """Read a station file, its recipes, its models' cards and what else it names, and name every
+    mistake in them.
 
     Example: inspector config check station_configs/bottle-line.yaml
     """
-    from inspector.check import check
+    from inspector.check import check, check_named
     from inspector.config import ConfigError, load_station
 
     try:
-        check(load_station(station))
+        loaded = load_station(station)
+        check_named(station, loaded)
+        check(loaded)
         problems: list[dict[str, Any]] = []
     except ConfigError as error:
         if not as_json:
