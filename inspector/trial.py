@@ -31,6 +31,7 @@ from inspector.virtual.world import control
 
 CONFIGS = Path(__file__).parent.parent / "station_configs"
 PITCH_MM = 50.0
+LEAST_GATE_MM = 150.0
 AUTOGROUP = Path("/proc/self/autogroup")
 """How nice a session is to others (``man 7 sched``); to be less than nice needs the right to."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -73,6 +74,12 @@ class Plan:
     world: dict[str, Any] = field(default_factory=dict)
     """Fields of the world file to replace, by dotted name."""
     views: tuple[str, ...] = ("side", "code")
+
+    @property
+    def gate_mm(self) -> float:
+        """From the trigger eye to the gate: on a slow belt further than ``travel_s``, because the
+        gate's own eye stands between them."""
+        return max(self.rate * PITCH_MM * self.travel_s, LEAST_GATE_MM)
 
 
 class Trial:
@@ -239,7 +246,7 @@ class Trial:
             "rate": plan.rate,
             "seed": plan.seed,
             "feed": {"pitch_mm": PITCH_MM, "count": plan.parts, "order": plan.order},
-            "machine": {"gate_mm": plan.rate * PITCH_MM * plan.travel_s},
+            "machine": {"gate_mm": plan.gate_mm},
         }
         return _replaced(settings, plan.world)
 
@@ -254,7 +261,7 @@ class Trial:
             "recipes": [str(path.resolve()) for path in plan.recipes],
             "cameras": [c for c in settings["cameras"] if c["name"] in plan.views],
             "plc": settings["plc"] | {"port": self.port},
-            "travel": settings["travel"] | {"gate_mm": speed * plan.travel_s, "speed_mm_s": speed},
+            "travel": settings["travel"] | {"gate_mm": plan.gate_mm, "speed_mm_s": speed},
             "web": None if plan.page is None else settings["web"] | {"port": plan.page},
             "batch": {
                 "id": f"{plan.films.product}-{plan.films.lot}",

@@ -16,6 +16,7 @@ from inspector.cameras.ring import slots_for
 from inspector.config import Station, StopRules, load_station
 from inspector.trial import Trial, TrialError, _begin
 from inspector.virtual.filmset import FilmSet, render_set
+from inspector.virtual.world import World
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,19 @@ def test_a_picture_lasts_as_long_as_its_part_is_under_way(
     slots = slots_for(travel.most_parts, film.width * film.height, 64 << 20)
     assert not any(camera.buffers for camera in station.cameras), "it would replace the ring's own"
     assert slots >= rate * demo.TRAVEL_S
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0, 60.0])
+def test_every_rate_that_the_demo_takes_is_one_of_its_world(
+    films: FilmSet, tmp_path: Path, rate: float
+) -> None:
+    """Below 2.1 parts/s the gate stood before its own eye, from 68 on its flap was too slow: the
+    world did not start."""
+    trial = Trial(demo.plan_of(films, tmp_path, parts=3, rate=rate, seed=7, page=None))
+    world = World.model_validate(trial._world_settings())
+    station = station_of(films, tmp_path, 3, rate)
+    assert world.machine.gate_mm == station.travel.gate_mm
+    assert world.belt_mm_s == station.travel.speed_mm_s
 
 
 def test_a_counted_run_goes_to_its_end_and_an_endless_one_stops_as_a_plant_would(

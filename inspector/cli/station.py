@@ -32,7 +32,7 @@ def demo(
     parts: Annotated[
         int, typer.Option(min=0, help="Stop after this many parts; 0 runs until Ctrl-C.")
     ] = 0,
-    rate: Annotated[float, typer.Option(min=0.5, max=200, help="Parts per second.")] = 20.0,
+    rate: Annotated[float, typer.Option(min=0.5, max=60, help="Parts per second.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Of the virtual product and its order.")] = 7,
     page: Annotated[bool, typer.Option(help="Serve the live page.")] = True,
     as_json: Json = False,

@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to 
 StationFile = Annotated[Path, typer.Argument(help="The station's YAML file.", metavar="STATION")]
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE")]
 Models = Annotated[Path, typer.Option(help="Folder of the models.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of each model's session.")]
+Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads of each model's session.")]
 
 SHIPPED = Path(__file__).parent.parent.parent / "models"
 MODELS = SHIPPED if SHIPPED.is_dir() else Path("models")
