@@ -16,7 +16,8 @@ import typer
 from typer.testing import CliRunner
 
 from inspector import cli, doctor
-from inspector.cli.words import print_pairs, print_rows, say
+from inspector.cli import people
+from inspector.cli.words import pair, print_pairs, print_rows, say
 from inspector.store import StoreError
 
 ROOT = Path(__file__).parent.parent
@@ -273,3 +274,19 @@ def test_who_may_not_read_a_ledger_is_not_told_that_its_tail_was_cut(
     )
     with pytest.raises(StoreError, match="may not read it; nothing was verified"):
         CliRunner().invoke(cli.app, ["verify", str(tmp_path)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("id=241700", "241700"),
+        ("id=0042", "0042"),
+        ('id="L1"', "L1"),
+        ("product=null", "null"),
+        ("from=12", 12),
+        ('texts={"lot": "L1"}', {"lot": "L1"}),
+        ("reason=it jams", "it jams"),
+    ],
+)
+def test_a_lot_that_looks_like_a_number_is_told_as_it_stands(given: str, meant: object) -> None:
+    assert people._value(*pair(given)) == meant

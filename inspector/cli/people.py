@@ -17,6 +17,8 @@ app.add_typer(user, name="user")
 
 PASSWORD = "INSPECTOR_PASSWORD"
 PIN = "INSPECTOR_PIN"
+TEXTS = {"id", "product", "recipe", "reason", "code", "stream"}
+"""Arguments of commands that are texts, whatever they look like."""
 As = Annotated[str, typer.Option("--as", help=f"Who; asked for the password, or ${PASSWORD}.")]
 
 
@@ -90,7 +92,7 @@ def tell(
         raise BusError(f"no command {command!r}; there are {', '.join(sorted(set(Action)))}")
     data = load_station(station).data
     principal = Users(data).verify_password(who, _password(who))
-    given = {name: _value(text) for name, text in map(pair, arguments or ())}
+    given = {name: _value(name, text) for name, text in map(pair, arguments or ())}
     client = CommandClient(run_dir(data))
     try:
         answer = client.send(Action(command), given, principal)
@@ -125,11 +127,13 @@ def secret_of(name: str, by: str) -> str:
     )
 
 
-def _value(text: str) -> Any:
+def _value(name: str, text: str) -> Any:
+    """What ``NAME=VALUE`` means: JSON, or the text as it stands. A lot 241700 is no number."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
+    return text if name in TEXTS and not isinstance(value, str) else value
 
 
 def signed_in(data: Path, name: str) -> Any:
