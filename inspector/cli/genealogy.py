@@ -143,8 +143,7 @@ def recall(
         with DeskLedger.open(data) as desk:
             kind, body = recall_record(meant, reason, "", drill=drill)
             position = desk.add(kind, body, who or os_user())
-        if out is not None:
-            write_whole(out, "".join(as_csv(meant, units, history)).encode())
+        table = "" if out is None else "".join(as_csv(meant, units, history))
     said = {
         "position": position,
         "held": not drill,
@@ -155,7 +154,8 @@ def recall(
         "destinations": sorted({one.shipped.destination for one in units if one.shipped}),
     }
     print(json.dumps(said)) if as_json else print_pairs("Drill" if drill else "Recalled", said)
-    if out is not None:
+    if out is not None:  # the recall stands and has been told, whatever this disk says
+        write_whole(out, table.encode())
         say(f"{out}: batches, runs and units")
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from inspector.cli import app
 from inspector.part import Batch, new_part_id
 from inspector.store import DeskLedger, History, LineLedger, recalls
+from inspector.store import DeskLedger, History, LineLedger, StoreError
 from inspector.store.bench import sample_verdict
 from inspector.store.genealogy import Genealogy, joined
 from inspector.store.holds import Holds, Run
@@ -255,6 +256,17 @@ def test_many_cases_are_found_in_a_moment(place: Place) -> None:
     began = time.process_time()
     assert len(place.genealogy.units_of_runs([Run("plc-9", 20_000, 39_999)])) == 1000
     assert time.process_time() - began < 1.0
+
+
+def test_a_recall_is_told_though_its_table_cannot_be_written(place: Place, tmp_path: Path) -> None:
+    """Who was told of the folder alone believed that nothing was held, and recalled again."""
+    out = tmp_path / "nowhere" / "affected.csv"
+    words = ["recall", str(place.data), "--batch", "A", "--reason", "leaks", "--out", str(out)]
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert isinstance(done.exception, StoreError) and str(out) in str(done.exception)
+    assert json.loads(done.stdout)["held"] is True
+    with Holds(place.data) as holds:
+        assert holds.of_batch("A") is not None
 
 
 def test_the_command_line_traces_and_recalls(place: Place, tmp_path: Path) -> None:
