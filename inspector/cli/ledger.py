@@ -182,11 +182,13 @@ def retain(
 ) -> None:
     """Delete the images that the rules let go, signed tombstone first; never a record.
 
-    Example: inspector retain data --dry-run
+    Example: inspector retain data --station station.yaml --dry-run
     """
     from inspector.config import Retention, load_station
     from inspector.store import retain as let_go
 
+    if station is None and not dry_run:
+        raise typer.BadParameter("--station FILE states the rules; without it nothing is deleted")
     rules = Retention() if station is None else load_station(station).store.retention
     with console.status("looking through pictures"):
         done = let_go(data, rules, who or os_user(), dry_run=dry_run).as_dict()

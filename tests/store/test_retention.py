@@ -347,6 +347,14 @@ def test_a_hold_on_what_the_ledger_does_not_know_is_placed_and_told(data: Path) 
         assert unknown[1] in [hold["name"] for hold in json.loads(asked.stdout)]
 
 
+def test_nothing_is_deleted_by_rules_that_nobody_stated(data: Path) -> None:
+    """A station that keeps passes for a year lost them after the default's thirty days."""
+    before = _left(data)
+    asked = CliRunner().invoke(cli.app, ["retain", str(data)])
+    assert asked.exit_code == 2 and "--station" in asked.output
+    assert _left(data) == before
+
+
 def test_the_commands_hold_and_retain(data: Path) -> None:
     run = CliRunner().invoke
     words = ["legal-hold", str(data), "--batch", "B", "--reason", "complaint", "--json"]
