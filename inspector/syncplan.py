@@ -67,8 +67,12 @@ class Sync(Settings):
     @field_validator("hub")
     @classmethod
     def _is_an_address(cls, hub: str) -> str:
-        parts = urlsplit(hub)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(hub)
+            known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # half an address, or a port that is no number
+            known = False
+        if not known:
             raise ValueError("`hub` is an address such as https://centre.example:8443")
         if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
             raise ValueError(

@@ -19,6 +19,7 @@ from inspector import cli, doctor
 from inspector.cli import people
 from inspector.cli.words import pair, print_pairs, print_rows, say
 from inspector.store import StoreError
+from inspector.sync.enrol import SyncError
 
 ROOT = Path(__file__).parent.parent
 
@@ -290,3 +291,19 @@ def test_who_may_not_read_a_ledger_is_not_told_that_its_tail_was_cut(
 )
 def test_a_lot_that_looks_like_a_number_is_told_as_it_stands(given: str, meant: object) -> None:
     assert people._value(*pair(given)) == meant
+
+
+@pytest.mark.parametrize(
+    ("hub", "says"),
+    [
+        ("http://centre.example", "plain http:// is for a centre on this machine"),
+        ("centre.example:8443", "is an address such as"),
+        ("https://centre.example:84a3", "is an address such as"),
+        ("https://[::1", "is an address such as"),
+    ],
+)
+def test_a_token_is_sent_to_a_centres_address_alone(hub: str, says: str) -> None:
+    station = str(ROOT / "station_configs/first-camera.yaml")
+    words = ["enrol", station, "--token", f"t.{'0' * 32}", "--hub", hub]
+    asked = CliRunner().invoke(cli.app, words)
+    assert isinstance(asked.exception, SyncError) and says in str(asked.exception)

@@ -31,7 +31,9 @@ def enrol(
 
     Example: inspector enrol station.yaml --hub https://centre.example:8443 --token T
     """
-    from inspector.config import load_station
+    from pydantic import ValidationError
+
+    from inspector.config import Sync, load_station
     from inspector.sync.enrol import SyncError, shown_by
     from inspector.sync.enrol import enrol as ask
 
@@ -40,6 +42,11 @@ def enrol(
     address = hub.rstrip("/") or (plan.hub if plan else "")
     if not address:
         raise SyncError("give --hub, or `sync: {hub: https://…}` in the station file")
+    try:
+        address = Sync(hub=address).hub  # the token that it is sent is a secret
+    except ValidationError as error:
+        what = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise SyncError(f"{address}: {what}") from None
     shown = shown_by(plan) if plan else None
     centre = ask(loaded, address, token, ca or (plan.ca if plan else None), shown)
     say(f"{loaded.station} has enrolled with {centre.hub}")

@@ -129,5 +129,5 @@ def _get(url: str, key: str) -> bytes | None:
                 if len(content) > RELEASE_MAX:
                     raise ReleaseRefused(url, "is larger than a release may be")
             return bytes(content)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ReleaseRefused(url, f"cannot be fetched: {error}") from None

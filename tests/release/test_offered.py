@@ -15,6 +15,8 @@ from inspector.bus import run_dir
 from inspector.cli import app
 from inspector.config import load_station
 from inspector.release import install
+from inspector.release.bundle import ReleaseRefused
+from inspector.release.channel import newest
 from inspector.release.offered import State, told
 from inspector.release.process import Caretaker
 from training.release import approve, put
@@ -105,3 +107,8 @@ def test_a_channel_that_cannot_be_asked_says_why(
 
 def test_where_no_channel_was_asked_nothing_is_told(data: Path) -> None:
     assert told(data) is None
+
+
+def test_a_channel_whose_address_is_none_is_refused_in_words() -> None:
+    with pytest.raises(ReleaseRefused, match="cannot be fetched: Invalid port"):
+        newest("https://centre.example:84a3/releases", "stable")
