@@ -307,3 +307,9 @@ def test_a_token_is_sent_to_a_centres_address_alone(hub: str, says: str) -> None
     words = ["enrol", station, "--token", f"t.{'0' * 32}", "--hub", hub]
     asked = CliRunner().invoke(cli.app, words)
     assert isinstance(asked.exception, SyncError) and says in str(asked.exception)
+
+
+def test_limits_that_lie_close_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """A cap of 98.05 to 98.10 px had a chart whose limits and centre were all 98.1."""
+    print_rows("Charts", [{"centre": 98.07, "lower": 98.05, "upper": 98.1, "parts_per_s": 22800.0}])
+    assert {"98.07", "98.05", "98.1", "22800"} <= set(capsys.readouterr().out.split())
