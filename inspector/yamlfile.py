@@ -66,9 +66,11 @@ MAX_BYTES = 1 << 20
 def read_yaml(path: Path) -> Any:
     """The YAML document in ``path`` with its line marks (ruamel). Raises ``ConfigError``."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)  # a film named by mistake would not fit in memory
         if len(raw) > MAX_BYTES:
-            raise ConfigError(path, [Problem(None, "", f"is {len(raw)} bytes, not a YAML file")])
+            what = f"has more than {MAX_BYTES} bytes: not a YAML file of ours"
+            raise ConfigError(path, [Problem(None, "", what)])
         document = YAML(typ="rt").load(io.StringIO(raw.decode("utf-8")))
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, _siblings(path), 1)

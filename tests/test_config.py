@@ -223,6 +223,11 @@ def test_print_that_yaml_takes_for_a_number_or_a_day_is_to_be_quoted(tmp_path: P
     assert "put it in quotes" in told["batch.texts.date"]
 
 
+def test_of_a_file_that_is_far_too_large_little_is_read() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: has more than 1048576 bytes"):
+        load_station(Path("/dev/zero"))
+
+
 def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "station.yaml"
     path.write_bytes(b"station: a\nline: \xff\n")
