@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from inspector import cli, doctor
 from inspector.cli import people
 from inspector.cli.words import pair, print_pairs, print_rows, say
+from inspector.identity import Users
 from inspector.store import StoreError
 from inspector.sync.enrol import SyncError
 
@@ -313,3 +314,18 @@ def test_limits_that_lie_close_are_told_apart(capsys: pytest.CaptureFixture[str]
     """A cap of 98.05 to 98.10 px had a chart whose limits and centre were all 98.1."""
     print_rows("Charts", [{"centre": 98.07, "lower": 98.05, "upper": 98.1, "parts_per_s": 22800.0}])
     assert {"98.07", "98.05", "98.1", "22800"} <= set(capsys.readouterr().out.split())
+
+
+def test_a_user_with_a_pin_is_made_where_nobody_can_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "station.yaml"
+    text = (ROOT / "station_configs/first-camera.yaml").read_text()
+    path.write_text(text.replace("../data/first-camera", "data"))
+    monkeypatch.setenv("INSPECTOR_PIN", "4711")
+    monkeypatch.setenv("INSPECTOR_PASSWORD", "a long password")
+    asked = CliRunner().invoke(
+        cli.app, ["user", "add", str(path), "otto", "--role", "operator", "--pin"]
+    )
+    assert asked.exit_code == 0 and asked.stdout == ""
+    assert Users(tmp_path / "data").verify_pin("otto", "4711").id == "otto"

@@ -29,7 +29,7 @@ def user_add(
     role: Annotated[
         list[str], typer.Option(help="operator, qa, engineer, admin, auditor, machine; repeatable.")
     ],
-    pin: Annotated[bool, typer.Option(help="Also ask for a PIN, for the touchscreen.")] = False,
+    pin: Annotated[bool, typer.Option(help=f"A PIN too, asked for, or ${PIN}.")] = False,
     key: Annotated[bool, typer.Option(help="Make an API key instead, for a machine.")] = False,
 ) -> None:
     """Make a user; whoever may write the station's data folder may do this.
@@ -46,9 +46,7 @@ def user_add(
     users = Users(load_station(station).data)
     owner = Principal(f"os-user-{os.getuid()}", frozenset({Role.ADMIN}))
     secret = None if key else _password(name, confirm=True)
-    code = (
-        typer.prompt(f"PIN of {name}", hide_input=True, confirmation_prompt=True) if pin else None
-    )
+    code = secret_of(name, "pin", confirm=True) if pin else None
     users.add_user(name, roles, pin=code, password=secret, principal=owner)
     if key:
         print(users.add_key(name, principal=owner))
@@ -115,16 +113,15 @@ def _password(name: str, confirm: bool = False) -> str:
     return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
-def secret_of(name: str, by: str) -> str:
+def secret_of(name: str, by: str, confirm: bool = False) -> str:
     """The ``pin`` or ``password`` of ``name``: from the environment, else asked for."""
     if by == "password":
-        return _password(name)
+        return _password(name, confirm)
     known = os.environ.get(PIN)
-    return (
-        known
-        if known is not None
-        else str(typer.prompt(f"PIN of {name}", hide_input=True, err=True))
-    )
+    if known is not None:
+        return known
+    prompt = f"PIN of {name}"
+    return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
 def _value(name: str, text: str) -> Any:
