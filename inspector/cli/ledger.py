@@ -250,8 +250,6 @@ def legal_hold(
     if chosen:
         scope = chosen[0]
         name = str(named[scope]) if scope != "everything" else ""
-        if scope == "part" and not lift:
-            name = str(_part_id(name))
         hold_evidence(data, scope, name, reason, who or os_user(), lift=lift)
         if not lift and not _has_parts(data, scope, name):
             told = f"no part of {scope} {name!r} is in this ledger: the hold stands for what comes"

@@ -67,7 +67,7 @@ class PlcGate:
         self._epoll.register(self._event, select.EPOLLIN)
         self._rung = False
         self._bits, self._mode = StationBit(0), 0
-        self._alive_ns = self._taken_ns = 0
+        self._alive_ns, self._taken_ns = 0, time.monotonic_ns()
         self._closing = False
         self.exchanges = 0
         """Completed transactions, for the metrics."""

@@ -60,13 +60,13 @@ def hold_evidence(
         raise RecordError(f"a legal hold is on {', '.join(SCOPES)}, and names it")
     if not reason.strip():
         raise RecordError("a legal hold is placed and lifted for a reason: it is empty here")
-    if scope == "part":
+    standing = {h.name for h in legal_holds(Path(data_dir)).standing if h.scope == scope}
+    if scope == "part" and not (lift and name in standing):  # whose spelling nobody looked at
         try:
             name = str(UUID(name))
         except ValueError:
             raise RecordError(f"a part's id is a UUID, never {name!r:.60}") from None
-    here = any((h.scope, h.name) == (scope, name) for h in legal_holds(Path(data_dir)).standing)
-    if lift and not here:
+    if lift and name not in standing:
         raise RecordError(f"there is no legal hold on {scope} {name}".rstrip())
     body = {
         "action": "lift" if lift else "place",

@@ -17,8 +17,7 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.part import Batch, new_part_id
-from inspector.store import DeskLedger, History, LineLedger, recalls
-from inspector.store import DeskLedger, History, LineLedger, StoreError
+from inspector.store import DeskLedger, History, LineLedger, StoreError, recalls
 from inspector.store.bench import sample_verdict
 from inspector.store.genealogy import Genealogy, joined
 from inspector.store.holds import Holds, Run
