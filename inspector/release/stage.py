@@ -51,6 +51,8 @@ class Change:
     first: int
     recipe_digest: str
     principal: str
+    before: str = BASE
+    """Digest of what it took the place of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +118,15 @@ def standings(data: Path) -> list[Standing]:
 
 
 def undone_of(past: list[Change]) -> list[Change]:
-    """The changes that put a release into service which was taken back later."""
-    found, gone = [], False
+    """The changes that put a release into service which was taken back later: of each recipe apart,
+    and of several roll-backs in a row each undoes the one that it took back."""
+    found, gone = [], set()
     for change in past:  # newest first
         if change.back:
-            gone = True
-        elif gone:
+            gone.add((change.recipe, change.before))
+        elif (change.recipe, change.digest) in gone:
+            gone.remove((change.recipe, change.digest))
             found.append(change)
-            gone = False
     return found
 
 
@@ -141,4 +144,5 @@ def _change(event: Event) -> Change:
         int(body.get("from", 0)),
         str(body.get("recipe_digest", "")),
         event.principal,
+        str(body.get("before", BASE)),
     )

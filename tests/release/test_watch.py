@@ -12,10 +12,11 @@ from release.centre import Centre
 
 from inspector.release import ReleaseRefused, install
 from inspector.release.channel import fetch, newest
-from inspector.release.stage import Stage, standings
+from inspector.release.installed import BASE
+from inspector.release.stage import Stage, changes, standings, undone_of
 from inspector.release.watch import Probation, may_take_over, surely_above, why_back
 from inspector.releaseplan import Releases
-from inspector.store import LineLedger
+from inspector.store import History, LineLedger
 from training.release import inspect, put
 
 FINE = Probation(judged=500, errors=1, p99_ms=30.0, compared=500, disagreed=4)
@@ -63,6 +64,28 @@ def test_a_release_that_nobody_uses_yet_is_installed(centre: Centre, data: Path)
     install(centre.made(), data, "erika")
     LineLedger.open(data, station="T").close()
     assert [s.stage for s in standings(data)] == [Stage.INSTALLED]
+
+
+def test_what_was_taken_back_is_undone_whatever_else_changed_meanwhile(
+    centre: Centre, data: Path
+) -> None:
+    """Two roll-backs in a row, and another recipe's release between: none comes again by itself."""
+    two = install(centre.made(2), data, "erika").installed.digest
+    three = install(centre.made(3), data, "erika").installed.digest
+    with LineLedger.open(data, station="T") as ledger:
+        for recipe, digest, before, back in (
+            ("coded", two, BASE, False),
+            ("coded", three, two, False),
+            ("other", "d" * 64, BASE, False),
+            ("coded", two, three, True),
+            ("coded", BASE, two, True),
+        ):
+            ledger.add_event("release", "erika", recipe=recipe, digest=digest, before=before,
+                             chain=[BASE], back=back)  # fmt: skip
+
+    assert [s.stage for s in standings(data)] == [Stage.UNDONE, Stage.UNDONE]
+    with History(data) as history:
+        assert {c.digest for c in undone_of(changes(history))} == {two, three}
 
 
 def test_a_channel_in_a_folder_has_the_newest_of_each_recipe(
