@@ -13,7 +13,7 @@ from inspector.release.bundle import RELEASE_MAX, ReleaseRefused
 from inspector.release.channel import Pointer, pointers
 from inspector.store import signing_key
 from inspector.sync.centre import Link
-from inspector.sync.enrol import SyncError, enrolled
+from inspector.sync.enrol import SyncError, enrolled, shown_by
 
 CENTRE = "centre"
 """What a station file calls this source."""
@@ -23,14 +23,19 @@ class FromCentre:
     """One station's way to its centre's releases; the session is opened when it is needed."""
 
     def __init__(self, station: Station) -> None:
-        """Raises ``ReleaseRefused`` where the station has no centre."""
-        sync, centre = station.sync, enrolled(station.data)
-        if sync is None or centre is None:
-            raise ReleaseRefused(
-                CENTRE, "the station has none yet; run `inspector enrol`, and name it under `sync`"
-            )
-        centre = type(centre)(sync.hub, centre.key)
-        self._link = Link(centre, station.station, signing_key(station.data), sync.ca)
+        """Raises ``ReleaseRefused`` where the station has no centre, or its certificates no use."""
+        try:
+            sync, centre = station.sync, enrolled(station.data)
+            if sync is None or centre is None:
+                raise ReleaseRefused(
+                    CENTRE,
+                    "the station has none yet; run `inspector enrol`, and name it under `sync`",
+                )
+            centre = type(centre)(sync.hub, centre.key)
+            key = signing_key(station.data)
+            self._link = Link(centre, station.station, key, ca=sync.ca, shown=shown_by(sync))
+        except SyncError as error:
+            raise ReleaseRefused(CENTRE, str(error)) from None
 
     def newest(self, channel: str) -> list[Pointer]:
         """The newest release of each recipe on ``channel``. Raises ``ReleaseRefused``."""

@@ -3,6 +3,7 @@ channel and station (S9, S16, S20)."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from centre_and_stations import Served, Site, serving
+from centre_and_stations import Served, Site, certificate, serving
 from release.centre import Centre
 
 from inspector.config import Sync
@@ -72,6 +73,28 @@ def test_who_has_not_enrolled_gets_nothing(hub: Served, centre: Centre, tmp_path
     alone = SimpleNamespace(station="X", data=tmp_path / "x", sync=Sync(hub=hub.url))
     with pytest.raises(ReleaseRefused, match="inspector enrol"):
         FromCentre(alone)
+
+
+def test_a_centre_that_asks_for_a_certificate_is_shown_it(
+    hub: Served, centre: Centre, station: Any, tmp_path: Path
+) -> None:
+    put(hub.hub, centre.made(2), "stable", "ben")
+    theirs, key = certificate(tmp_path, "centre")
+    mine = certificate(tmp_path, "station")
+    with serving(
+        hub.hub, ssl_certfile=theirs, ssl_keyfile=key, ssl_ca_certs=str(mine[0]),
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
+    ) as tls:  # fmt: skip
+        station.sync = Sync(hub=tls.url, ca=theirs, certificate=mine[0], private_key=mine[1])
+        way = FromCentre(station)
+        assert [p.title for p in way.newest("stable")] == ["coded/2"]
+        way.close()
+
+
+def test_a_certificate_that_is_none_is_a_sentence(station: Any, tmp_path: Path) -> None:
+    station.sync = Sync(hub="https://localhost:1", ca=tmp_path / "absent.pem")
+    with pytest.raises(ReleaseRefused, match="no certificate in PEM"):
+        FromCentre(station)
 
 
 def test_the_centre_keeps_one_content_per_version_and_takes_no_unsigned_one(
