@@ -33,6 +33,7 @@ from inspector.release.offer import OfferReader
 from inspector.release.offered import Entry, Offered, State, tell
 from inspector.release.shadow import Shadow
 from inspector.release.stage import Change
+from inspector.release.trust import known_signers
 from inspector.release.watch import Probation, may_take_over, why_back
 from inspector.releaseplan import Releases
 from inspector.store import History, StoreError
@@ -82,6 +83,7 @@ class Caretaker:
         self._asked = self._looked = -1e9
         self._told = time.monotonic()
         self._refused: dict[str, str] = {}
+        self._signers: object = None
         self._ordered: set[tuple[str, int]] = set()
         self._changes: dict[str, Change] = {}
         self._centre: FromCentre | None = None
@@ -120,6 +122,9 @@ class Caretaker:
         source, name = self.plan.source, self.plan.channel
         offers: list[Entry] = []
         why = ""
+        if (signers := known_signers(self.station.data)) != self._signers:
+            self._signers = signers  # whoever refused for a key that was unknown looks again
+            self._refused.clear()
         try:
             if source == CENTRE and self._centre is None:
                 self._centre = FromCentre(self.station)
@@ -199,14 +204,17 @@ class Caretaker:
             return State.REFUSED, self._refused[pointer.digest]
         if pointer.number <= max((i.release.manifest.number for i in here), default=0):
             return State.OLDER, ""
+        home, path = data / "releases", None
         try:
-            home = data / "releases"
             path = there.fetch(pointer, home) if there else fetch(source, pointer, home, key)
             done = install(path, data, WHO.id, 1, self.station.providers)
-        except ReleaseRefused as refusal:
-            self._refused[pointer.digest] = str(refusal)
+        except (ReleaseRefused, StoreError, OSError) as refusal:
+            if path is not None and isinstance(refusal, ReleaseRefused):
+                self._refused[pointer.digest] = str(refusal)  # what never came is asked for again
             log.error("release refused", why=str(refusal))
             return State.REFUSED, str(refusal)
+        finally:
+            (home / f".{pointer.digest}.release").unlink(missing_ok=True)
         log.info("release installed", release=done.installed.title)
         return State.HERE, ""
 

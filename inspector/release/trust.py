@@ -59,6 +59,11 @@ def trust(data: Path, pem: Path, role: str, name: str, principal: Principal) -> 
     return target
 
 
+def known_signers(data: Path) -> frozenset[tuple[str, int]]:
+    """The files of the keys that were let in, and when: to ask whether any has come or gone."""
+    return frozenset((path.name, path.stat().st_mtime_ns) for path in (data / FOLDER).glob("*.pub"))
+
+
 def check_signatures(release: Release, data: Path) -> tuple[str, str]:
     """``(builder, approver)`` of a release that both have signed. Raises ``ReleaseRefused``."""
     title = release.manifest.title

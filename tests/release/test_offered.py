@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from release.centre import Centre
+from release.centre import ROOT, Centre
 from typer.testing import CliRunner
 
 from inspector.bus import run_dir
@@ -17,8 +17,12 @@ from inspector.config import load_station
 from inspector.release import install
 from inspector.release.bundle import ReleaseRefused
 from inspector.release.channel import newest
+from inspector.release import install, process
+from inspector.release.channel import Pointer
 from inspector.release.offered import State, told
 from inspector.release.process import Caretaker
+from inspector.release.trust import trust
+from inspector.store import StoreError
 from training.release import approve, put
 
 STATION = """
@@ -89,6 +93,68 @@ def test_an_older_offer_is_told_as_such(
     caretaker().fetch()
 
     assert states(data) == {"coded/2": (State.OLDER, False)}
+
+
+def test_what_did_not_come_is_asked_for_again(
+    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker]
+) -> None:
+    looks, file = caretaker(), put(centre.made(2), "canary", channel)
+    away = file.rename(file.with_suffix(".away"))
+    looks.fetch()
+    assert states(data) == {"coded/2": (State.REFUSED, True)}
+    away.rename(file)
+    looks.fetch()
+    assert states(data) == {"coded/2": (State.HERE, False)}
+    assert file.is_file(), "the channel's own file stays"
+
+
+def test_a_key_that_was_let_in_since_counts(
+    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker]
+) -> None:
+    """As the refusal says: let it in by `inspector release trust`."""
+    stranger = centre.unsigned(4)
+    approve(stranger, "eve", centre.keys["eve"])
+    put(stranger, "canary", channel)
+    looks = caretaker()
+    looks.fetch()
+    assert states(data) == {"coded/4": (State.REFUSED, True)}
+    trust(data, centre.folder / "eve.pub", "approver", "eve", ROOT)
+    looks.fetch()
+    assert states(data) == {"coded/4": (State.HERE, False)}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), StoreError("no space")])
+def test_a_full_disk_is_told_and_tried_again(
+    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker],
+    error: Exception, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    put(centre.made(2), "canary", channel)
+    looks = caretaker()
+    with monkeypatch.context() as full:
+        full.setattr(process, "install", lambda *_: (_ for _ in ()).throw(error))
+        looks.fetch()
+    assert states(data) == {"coded/2": (State.REFUSED, True)}
+    looks.fetch()
+    assert states(data) == {"coded/2": (State.HERE, False)}
+
+
+def test_what_was_fetched_does_not_stay_beside_what_was_installed(
+    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    put(centre.made(2), "canary", channel)
+    really = process.fetch
+
+    def over_the_network(source: str, pointer: Pointer, home: Path, key: str) -> Path:
+        home.mkdir(exist_ok=True)
+        content = really(source, pointer, home, key).read_bytes()
+        (home / f".{pointer.digest}.release").write_bytes(content)
+        return home / f".{pointer.digest}.release"
+
+    monkeypatch.setattr(process, "fetch", over_the_network)
+    caretaker().fetch()
+    assert states(data) == {"coded/2": (State.HERE, False)}
+    assert not list((data / "releases").glob(".*.release"))
 
 
 def test_a_channel_that_cannot_be_asked_says_why(
