@@ -144,6 +144,7 @@ class Site:
         *,
         ca: Path | None = None,
         utc_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
         **plan: Any,
     ) -> Rounds:
         """The station's sync, as its process makes it."""
@@ -166,6 +167,7 @@ class Site:
             chooser=Chooser(self.data, self.name, settings.samples, memory, utc_ns=utc_ns),
             announce=self.announced.append,
             utc_ns=utc_ns,
+            monotonic=monotonic,
         )
         self._open += [rounds, link]
         return rounds

@@ -96,7 +96,7 @@ def now(station: StationFile, as_json: Json = False) -> None:
                         total[name] += done.sent[name]
                     total["pictures"] += done.pictures
                     progress.update(task, completed=total["line"] + total["desk"])
-                    if done.troubles or not any(done.behind.values()):
+                    if done.troubles or not done.owes:
                         break
         except StoreError as error:
             raise SyncError(str(error)) from error

@@ -98,7 +98,7 @@ def loop(
                 done = rounds.round(ending.is_set)
                 announce("; ".join(done.troubles))
                 failures = 0
-                if any(done.behind.values()) and not done.troubles:
+                if done.owes and not done.troubles:
                     wait = 0.0
             except (SyncError, StoreError) as error:
                 wait = min(plan.retry_s, plan.every_s * 2.0 ** min(failures, 16))

@@ -48,6 +48,8 @@ RAW = 1 << 20
 """A segment holds at most so many records and about so many bytes of them."""
 SEND_S = 20.0
 """Over a narrow line a segment is made small enough to go in this time."""
+PICTURES_S = 30.0
+"""After so long of pictures the records are looked at again: they are small, and never wait."""
 LEDGERS = ("desk", "line")
 
 
@@ -60,7 +62,14 @@ class Progress:
     behind: dict[str, int] = field(default_factory=lambda: {"line": 0, "desk": 0})
     pictures: int = 0
     pictures_waiting: int = 0
+    pictures_next: bool = False
+    """Whether some of these may go at once: only the records were to be looked at again."""
     troubles: list[str] = field(default_factory=list)
+
+    @property
+    def owes(self) -> bool:
+        """Whether another round has something to do at once."""
+        return self.pictures_next or any(self.behind.values())
 
 
 class Rounds:
@@ -308,8 +317,11 @@ class Rounds:
             self._trouble(spoilt, done)
 
     def _send_pictures(self, done: Progress, until: Callable[[], bool]) -> None:
-        now = datetime.fromtimestamp(self._utc_ns() / 1e9).time()
-        while self.outbox and self._plan.pictures_may_travel(now) and not until():
+        end = self._monotonic() + PICTURES_S
+        while self.outbox and self._pictures_may_travel() and not until():
+            if self._monotonic() >= end:
+                done.pictures_next = True
+                break
             before = len(self.outbox)
             for spoilt in send_portion(self._link, self.outbox, self._data_dir):
                 self._trouble(spoilt, done)
@@ -318,6 +330,10 @@ class Rounds:
                 break
             self._pace.rest()
         done.pictures_waiting = len(self.outbox)
+
+    def _pictures_may_travel(self) -> bool:
+        now = datetime.fromtimestamp(self._utc_ns() / 1e9).time()
+        return self._plan.pictures_may_travel(now)
 
     # What others may know.
 

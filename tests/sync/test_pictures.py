@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +14,7 @@ from sqlalchemy import select
 
 from inspector.store import LineLedger, signing_key
 from inspector.sync import pictures
+from inspector.sync import rounds as rounds_module
 from inspector.sync.centre import Link
 from inspector.sync.enrol import Away, RefusedByCentre
 from training.hub import tables
@@ -163,6 +166,48 @@ def test_no_picture_travels_outside_its_hours(centre: Served, site: Site) -> Non
     site.inspect(50)
     done = site.rounds(centre.url, utc_ns=later, hours=["00:00-00:00"]).round()
     assert done.pictures == 0 and done.pictures_waiting == 1 and done.behind["line"] == 0
+
+
+def test_pictures_stop_when_their_hours_end(
+    centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are left: a backlog that began at night does not go on by day."""
+    site.enrol(centre)
+    site.inspect(100, pictures=True)
+    now = [later()]
+    _after_each_portion(monkeypatch, lambda: now.append(now[-1] + LATER))
+    day = [datetime.fromtimestamp(now[0] / 1e9 + hours * 3600) for hours in (-1, 1)]
+    window = "-".join(f"{instant:%H:%M}" for instant in day)
+    done = site.rounds(
+        centre.url, utc_ns=lambda: now[-1], hours=[window], samples={"per_hour": 80}
+    ).round()
+    assert done.pictures == pictures.PORTION and done.pictures_waiting == 50 and not done.owes
+
+
+def test_records_do_not_wait_for_a_backlog_of_pictures(
+    centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a narrow line a week's pictures take hours: the records go between them."""
+    site.enrol(centre)
+    site.inspect(100, pictures=True)
+    clock = [0.0]
+    _after_each_portion(monkeypatch, lambda: clock.append(clock[-1] + 60.0))
+    rounds = site.rounds(
+        centre.url, utc_ns=later, monotonic=lambda: clock[-1], samples={"per_hour": 80}
+    )
+    done = rounds.round()
+    assert done.pictures == pictures.PORTION and done.pictures_waiting == 50 and done.owes
+    site.inspect(10)
+    assert rounds.round().sent["line"] >= 10 and count(centre, tables.Verdict) == 110
+    assert not rounds.round().owes and count(centre, tables.Sample) == 82
+
+
+def _after_each_portion(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:
+    def send(*given: Any) -> Any:
+        yield from pictures.send_portion(*given)
+        then()
+
+    monkeypatch.setattr(rounds_module, "send_portion", send)
 
 
 def _verdicts(site: Site, parts: int) -> list[Any]:
