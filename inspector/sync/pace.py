@@ -31,7 +31,8 @@ class Pace:
         cpu: Callable[[], float] = time.thread_time,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """``kbit_s``: 0 is no limit. ``sleep`` may end early, when sync is to stop."""
+        """``kbit_s``: 0 is no limit. ``sleep`` ends early, and says so, when sync is to stop: then
+        nothing is waited for any more."""
         self._bytes_s = kbit_s * 125.0
         self._share = cpu_share
         self._beat, self._clock, self._cpu, self._sleep = beat, clock, cpu, sleep
@@ -60,6 +61,5 @@ class Pace:
         while True:
             self._beat()
             left = end - self._clock()
-            if left <= 0:
+            if left <= 0 or self._sleep(min(left, PIECE_S)):
                 return
-            self._sleep(min(left, PIECE_S))

@@ -174,6 +174,22 @@ def test_bandwidth_and_share_of_a_core_are_kept() -> None:
     assert now[0] - before == pytest.approx(4.0)
 
 
+def test_who_is_told_to_end_waits_no_longer() -> None:
+    """An hour's wait for a centre that is away ends at once, and not in a loop at full speed."""
+    from inspector.sync.pace import Pace
+
+    ending, beats = threading.Event(), [0]
+
+    def beat() -> None:
+        beats[0] += 1
+        if beats[0] > 3:
+            raise AssertionError("still waiting")
+
+    ending.set()
+    Pace(8, beat=beat, clock=lambda: 0.0, sleep=ending.wait).wait(3600.0)
+    assert beats[0] == 1
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_documents_examples_work(site: Site, tmp_path: Path) -> None:
