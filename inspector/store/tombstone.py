@@ -2,7 +2,7 @@
 
 Enters: image records that a rule lets go. Leaves: desk records of kind ``image.deleted``, written
 and durable before any file goes (I8), and the answer to whether an absent file has one. `retention`
-writes them; `verify` reads them. Only `inspector.store` imports this.
+writes them; `verify` reads them, and sync, which has no use for what is gone.
 
 A body has ``images``, a list of ``[position of the image record, SHA-256 of the file]``, ``class``,
 ``rule``, and ``signature``: the station's Ed25519 signature over the CBOR of the rest, so that a

@@ -29,12 +29,23 @@ from uuid import UUID
 
 from inspector.config import Samples
 from inspector.part import Outcome, PartId, Verdict
-from inspector.store import layout, schema
+from inspector.store import layout, public_key, schema
+from inspector.store.keys import PUBLIC_NAME
 from inspector.store.records import OUTCOMES, DeskRecord, ImageRecord, Kind, Lookup
 from inspector.store.related import body_at, lookup_in, reading
 from inspector.store.rows import part_prefix
 from inspector.store.skim import verdict_keys
 from inspector.store.stretch import read_records
+from inspector.store.tombstone import Graves
+from inspector.sync.classes import (
+    ERROR,
+    PASS,
+    Threshold,
+    asked_by,
+    class_of,
+    disagrees,
+    nearness,
+)
 from inspector.sync.memory import Memory
 from inspector.sync.outbox import Sample
 from inspector.sync.pace import Pace
@@ -46,10 +57,7 @@ LATE_PARTS = 100
 """… which is while this many parts of the next hour pass, or fewer."""
 OPEN_MAX = 3
 """More hours than this at once are a clock that jumps: the oldest is closed."""
-PASS, ERROR = "pass", "error"
 
-Threshold = Callable[[str, str], float | None]
-"""Of a tool and a label; None where there is none."""
 Novelty = Callable[[str, Path], float]
 """Of a view and a picture: how unlike what was seen before it is, in 0..1; it is remembered."""
 NOVEL = 0.9
@@ -114,6 +122,8 @@ class Chooser:
         self._desk_at = int(memory.word("chosen_desk", 0))
         self._windows: dict[int, Window] = {}
         self._seen: Counter[str] = Counter(memory.word("classes", {}))
+        key = data_dir / "keys" / PUBLIC_NAME
+        self._graves = Graves(data_dir, public_key(key) if key.is_file() else None)
 
     def choose(self, upto: int, pace: Pace | None = None) -> Iterator[Sample]:
         """The samples among the line's records before ``upto`` whose hour is over, then those that
@@ -139,7 +149,7 @@ class Chooser:
                     and not window.hour * HOUR_NS <= now < (window.hour + 1) * HOUR_NS + LATE_NS
                 ):
                     yield from self._close(window)
-            yield from self._reviewed(line, lookup)
+            yield from self._reviewed(line, lookup, upto)
         self._progress()
 
     def wished(self, wishes: Iterable[Any]) -> Iterator[Sample]:
@@ -176,7 +186,13 @@ class Chooser:
         elif kind == Kind.IMAGE:
             image = layout.decode_record(body, lookup)
             assert isinstance(image, ImageRecord)
-            self._picture(line, lookup, image)
+            if self._is_here(position, image):
+                self._picture(line, lookup, image)
+
+    def _is_here(self, position: int, image: ImageRecord) -> bool:
+        """Not if retention has let it go; where a file is absent without a word, sending tells."""
+        path = self._data_dir / image.path
+        return path.exists() or not self._graves.has(position, image.digest)
 
     def _picture(self, line: sqlite3.Connection, lookup: Lookup, image: ImageRecord) -> None:
         part = image.part_id.bytes
@@ -203,7 +219,8 @@ class Chooser:
             if isinstance(verdict, Verdict) and verdict.part_id.bytes == part:
                 found = Candidate(verdict)
                 if images:
-                    found.images = list(_images(line, lookup, part))
+                    there = _images(line, lookup, part)
+                    found.images = [one for at, one in there if self._is_here(at, one)]
                 return found
         return None
 
@@ -280,7 +297,7 @@ class Chooser:
 
     # What people and shadows say afterwards.
 
-    def _reviewed(self, line: sqlite3.Connection, lookup: Lookup) -> Iterator[Sample]:
+    def _reviewed(self, line: sqlite3.Connection, lookup: Lookup, upto: int) -> Iterator[Sample]:
         path = self._data_dir / schema.DESK_FILE
         if not path.is_file():
             return
@@ -290,6 +307,10 @@ class Chooser:
                 if isinstance(record, DeskRecord) and (why := asked_by(record)):
                     part = _part(record.body.get("part"))
                     if part is not None:
+                        images = [at for at, _ in _images(line, lookup, part)]
+                        late = not images and 0 <= self._utc_ns() - record.utc_ns < LATE_NS
+                        if late or any(at >= upto for at in images):
+                            return  # the centre has not heard of its pictures: next time
                         yield from self._all_of(line, lookup, part, why)
                 self._desk_at = position + 1
 
@@ -335,57 +356,15 @@ def choose_in(
 _ORDER = ("disagreement", "rare", "threshold", "novelty")
 
 
-def class_of(verdict: Verdict) -> str:
-    """``pass``, ``error``, or the first thing that was wrong with the part."""
-    if verdict.outcome is Outcome.PASS:
-        return PASS
-    if verdict.outcome is not Outcome.REJECT:
-        return ERROR
-    wrong = next((finding for finding in verdict.findings if not finding.ok), None)
-    return "reject" if wrong is None else f"{wrong.tool}: {wrong.label}"
-
-
-def disagrees(verdict: Verdict) -> bool:
-    """Whether two views of the part say opposite things of the same label."""
-    said: dict[str, tuple[str, bool]] = {}
-    for finding in verdict.findings:
-        view, ok = said.setdefault(finding.label, (finding.view, finding.ok))
-        if view != finding.view and ok != finding.ok:
-            return True
-    return False
-
-
-def nearness(verdict: Verdict, threshold: Threshold) -> float:
-    """The least distance of a finding's score from its threshold; 1 where none has one."""
-    distances = []
-    for finding in verdict.findings:
-        limit = threshold(finding.tool, finding.label)
-        if limit is not None:
-            distances.append(abs(finding.score - limit))
-    return min(distances, default=1.0)
-
-
-def asked_by(record: DeskRecord) -> str:
-    """Why a desk record makes its part a sample; empty if it does not."""
-    body = record.body if isinstance(record.body, dict) else {}
-    if record.kind == "review":
-        if body.get("sample") is True:
-            return "review"
-        was, outcome = body.get("was"), body.get("outcome")
-        if body.get("decision") == "override" or (was and outcome and was != outcome):
-            return "disagreement"
-    elif record.kind.startswith("shadow") and body.get("differs") is True:
-        return "disagreement"
-    return ""
-
-
-def _images(line: sqlite3.Connection, lookup: Lookup, part: bytes) -> Iterator[ImageRecord]:
+def _images(
+    line: sqlite3.Connection, lookup: Lookup, part: bytes
+) -> Iterator[tuple[int, ImageRecord]]:
     for (position,) in line.execute(
         "SELECT position FROM image WHERE prefix = ?", (part_prefix(part),)
     ).fetchall():
         image = layout.decode_record(body_at(line, position), lookup)
         if isinstance(image, ImageRecord) and image.part_id.bytes == part:
-            yield image
+            yield position, image
 
 
 def _part(text: Any) -> bytes | None:

@@ -26,7 +26,8 @@ from inspector.identity import Action, Principal, Role
 from inspector.logs import run as run_process
 from inspector.store import StoreError, retain, signing_key
 from inspector.sync.centre import Link
-from inspector.sync.choose import Chooser, Novelty, Threshold
+from inspector.sync.choose import Chooser, Novelty
+from inspector.sync.classes import Threshold
 from inspector.sync.enrol import Away, SyncError, enrolled, shown_by
 from inspector.sync.memory import Memory
 from inspector.sync.pace import Pace

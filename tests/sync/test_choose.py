@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,18 +15,11 @@ import pytest
 
 from inspector.config import Samples
 from inspector.part import Finding, Outcome
-from inspector.store import LineLedger
+from inspector.store import DeskLedger, LineLedger
 from inspector.store.bench import sample_verdict
 from inspector.store.records import ImageRecord
-from inspector.sync.choose import (
-    Candidate,
-    Chooser,
-    Window,
-    asked_by,
-    choose_in,
-    class_of,
-    disagrees,
-)
+from inspector.sync.choose import LATE_NS, Candidate, Chooser, Window, choose_in
+from inspector.sync.classes import asked_by, class_of, disagrees
 from inspector.sync.memory import Memory
 from inspector.sync.novelty import Novelties
 
@@ -177,6 +171,38 @@ def test_every_part_has_a_chance(tmp_path: Path, write: Callable[[list[Any]], in
     assert {(sample.reason, sample.probability) for sample in chosen} == {("random", 0.08)}
 
 
+def test_a_review_waits_for_the_pictures_of_its_part(tmp_path: Path) -> None:
+    """A shadow says what it thinks before the picture is archived, or the centre has heard of it:
+    asked for at once, the centre would refuse it, and the sample would be lost."""
+    verdict = part(1)
+    with LineLedger.open(tmp_path, station="ST-01") as line, DeskLedger.open(tmp_path) as desk:
+        line.add_verdict(verdict)
+        line.commit()
+        desk.add("shadow", {"part": str(verdict.part_id)}, "releases")
+        one = Chooser(tmp_path, "ST-01", Samples(), Memory(tmp_path))
+        judged = line.size
+        assert not list(one.choose(judged))
+        line.add_image(ImageRecord(verdict.part_id, "side", "1" * 64, "images/x.jpg", 9))
+        line.commit()
+        assert not list(one.choose(judged))
+        assert "disagreement" in [sample.reason for sample in one.choose(line.size)]
+        assert not list(one.choose(line.size))
+
+
+def test_a_review_waits_for_no_picture_that_nobody_kept(tmp_path: Path) -> None:
+    bare, other = part(1), part(2)
+    with LineLedger.open(tmp_path, station="ST-01") as line, DeskLedger.open(tmp_path) as desk:
+        for verdict in (bare, other):
+            line.add_verdict(verdict)
+            desk.add("shadow", {"part": str(verdict.part_id)}, "releases")
+        line.add_image(ImageRecord(other.part_id, "side", "1" * 64, "images/x.jpg", 9))
+        line.commit()
+        later = time.time_ns() + LATE_NS
+        one = Chooser(tmp_path, "ST-01", Samples(), Memory(tmp_path), utc_ns=lambda: later)
+        parts = [s.part for s in one.choose(line.size) if s.reason == "disagreement"]
+        assert parts == [str(other.part_id)]
+
+
 def test_what_a_desk_record_asks_for() -> None:
     from inspector.store.records import DeskRecord, LineHead
 
@@ -187,7 +213,8 @@ def test_what_a_desk_record_asks_for() -> None:
     assert asked_by(record("review", decision="confirm", was="pass", outcome="reject"))
     assert asked_by(record("review", decision="confirm", sample=True)) == "review"
     assert not asked_by(record("review", decision="confirm", was="pass", outcome="pass"))
-    assert asked_by(record("shadow.difference", differs=True)) == "disagreement"
+    assert asked_by(record("shadow", outcome="pass", shadow_outcome="reject")) == "disagreement"
+    assert not asked_by(record("shadow_tally", judged=9, disagreed=1))
     assert not asked_by(record("mes.reject", part="x"))
 
 

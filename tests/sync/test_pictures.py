@@ -12,7 +12,8 @@ import pytest
 from centre_and_stations import Served, Site, alarms_at, count
 from sqlalchemy import select
 
-from inspector.store import LineLedger, signing_key
+from inspector.config import Retention
+from inspector.store import LineLedger, retain, signing_key
 from inspector.sync import pictures
 from inspector.sync import rounds as rounds_module
 from inspector.sync.centre import Link
@@ -137,6 +138,47 @@ def test_a_review_makes_its_part_a_sample(centre: Served, site: Site) -> None:
         review = connection.execute(select(tables.Review)).one()
     assert sample.reason == "disagreement" and sample.probability is None
     assert review.part == verdict.part_id.bytes and review.labels[0]["label"] == "scratch"
+
+
+def test_what_a_shadow_judges_otherwise_becomes_a_sample(centre: Served, site: Site) -> None:
+    """As `release.shadow` records it: the centre wants those most of all."""
+    from inspector.release.stage import SHADOW
+
+    site.enrol(centre)
+    verdict = site.inspect(5, pictures=True)[2]
+    site.write(
+        SHADOW, "releases", part=str(verdict.part_id), outcome="pass", shadow_outcome="reject"
+    )
+    site.rounds(centre.url).round()
+    with centre.hub.engine.begin() as connection:
+        sample = connection.execute(select(tables.Sample)).one()
+    assert (sample.part, sample.reason) == (verdict.part_id.bytes, "disagreement")
+
+
+def test_a_picture_that_was_let_go_is_no_disagreement(centre: Served, site: Site) -> None:
+    """A complaint about an old part asks for what no rule kept; nobody forged anything."""
+    rules = Retention(pass_days=1, error_days=1, reject_days=1, reviewed_days=1)
+    site.enrol(centre)
+    verdicts = site.inspect(10, pictures=True)
+    in_a_year = verdicts[-1].times.utc_ns + 365 * 86_400_000_000_000
+    site.rounds(centre.url, utc_ns=lambda: in_a_year, samples={"per_hour": 1}).round()
+    assert retain(site.data, rules, "test", utc_ns=in_a_year).files == 10
+    with centre.hub.engine.begin() as connection:
+        images = connection.execute(select(tables.Image)).all()
+        sent = set(connection.execute(select(tables.Sample.digest)).scalars())
+        connection.execute(
+            tables.Wish.__table__.insert(),  # type: ignore[attr-defined]
+            [
+                {"station_id": 1, "digest": image.digest, "part": image.part, "why": "complaint",
+                 "made_by": "anna", "made_utc_ns": 1}
+                for image in images if image.digest not in sent
+            ],
+        )  # fmt: skip
+    site.close()
+    (site.data / "sync.db").unlink()  # and all hours are chosen from again
+    rounds = site.rounds(centre.url, utc_ns=lambda: in_a_year, samples={"per_hour": 9})
+    assert not rounds.round().troubles and not rounds.round().troubles
+    assert not alarms_at(centre)
 
 
 def test_what_the_centre_wishes_for_is_sent(centre: Served, site: Site) -> None:

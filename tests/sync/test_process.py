@@ -21,7 +21,7 @@ from inspector.config import ConfigError, load_station
 from inspector.store import retain, verify
 from inspector.store.bench import sample_verdict
 from inspector.sync import process
-from inspector.sync.choose import nearness
+from inspector.sync.classes import nearness
 from inspector.sync.enrol import SyncError
 from training.hub import tables
 
