@@ -168,6 +168,11 @@ class Chooser:
                     if sample.digest == wish.get("digest"):
                         yield sample
 
+    def go_back(self, desk: int) -> None:
+        """What the desk asked for from this position on was lost at the centre."""
+        self._desk_at = min(self._desk_at, desk)
+        self._memory.keep(chosen_desk=self._desk_at)
+
     # The line's records, one by one.
 
     def _take(self, line: sqlite3.Connection, lookup: Lookup, position: int, body: bytes) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import select
 from inspector.config import Retention
 from inspector.store import LineLedger, held_checkpoint, retain, verify
 from inspector.store.checkpoint import read_body, read_held
+from inspector.store.tags import Sample, Tags
 from inspector.sync import rounds as rounds_module
 from training.hub import tables
 from training.hub.hub import open_hub
@@ -256,8 +257,12 @@ def test_a_centre_restored_from_its_back_up_is_filled_again(tmp_path: Path, site
         site.rounds(served.url).round()
         with closing(sqlite3.connect(tmp_path / "back-up.db")) as copy:
             hub.engine.raw_connection().driver_connection.backup(copy)  # type: ignore[union-attr]
-        site.inspect(60)
+        (part, *_) = site.inspect(60, pictures=True)
+        with Tags(site.data, seal_s=0) as tags:
+            tags.add([Sample("oven", 71.5, "Cel", 10**18)], "opcua")
+        site.write("review", part=str(part.part_id), decision="confirm", sample=True)
         site.rounds(served.url).round()
+        assert count(served, tables.Tag) == count(served, tables.Sample) == 1
         site.close()
     hub.close()
     for file in (tmp_path / "hub").glob("hub.db*"):
@@ -270,6 +275,7 @@ def test_a_centre_restored_from_its_back_up_is_filled_again(tmp_path: Path, site
         assert not rounds.round().troubles
         assert records_at(served, site.name) == records_here(site.data)
         assert count(served, tables.Verdict) == 120
+        assert count(served, tables.Tag) == count(served, tables.Sample) == 1
         assert {code for code, _ in alarms_at(served)} == {"lost"}
         site.close()
     hub.close()
