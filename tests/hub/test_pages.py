@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,10 +17,12 @@ from centre_and_stations import Served, Site, count
 from sqlalchemy import select
 
 from inspector.identity import Role
+from inspector.part import Mode, Outcome
 from inspector.store import LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
 from training.hub import people as people_module
 from training.hub import tables
+from training.hub.fleet import defects, newest_rejects
 from training.hub.people import ATTEMPTS, NotIn, add_person, log_in
 from training.hub.words import WORDS
 
@@ -102,6 +105,24 @@ def test_the_fleet_by_site_with_yield_models_lag_and_alarms(
     chinese = anna.get("/?lang=zh").text
     assert "一次合格率" in chinese and 'lang="zh-Hans"' in chinese
     assert "一次合格率" in anna.get("/").text  # it is remembered
+
+
+def test_what_was_wrong_is_what_was_wrong_in_production(
+    anna: httpx.Client, people: Served, site: Site
+) -> None:
+    """A challenge's masters and what was by-passed are in no count of parts, nor of defects."""
+    site.enrol(people)
+    with LineLedger.open(site.data, station=site.name) as ledger:
+        ledger.add_verdict(sample_verdict(50))
+        ledger.add_verdict(replace(sample_verdict(100), mode=Mode.CHALLENGE))
+        skipped = replace(sample_verdict(101), outcome=Outcome.NOT_INSPECTED, mode=Mode.BYPASS)
+        ledger.add_verdict(skipped)
+    site.rounds(people.url).round()
+    with people.hub.engine.begin() as connection:
+        (defect,) = defects(connection, 1, 0)
+        (reject,) = newest_rejects(connection, 1)
+    assert (defect.tool, defect.parts, reject.sequence) == ("cap", 1, 50)
+    assert anna.get("/station/ST-01").status_code == 200
 
 
 def test_an_alarm_is_closed_by_who_may(anna: httpx.Client, people: Served, site: Site) -> None:

@@ -124,8 +124,8 @@ def hourly(connection: Connection, station_id: int, utc_ns: int, hours: int = 24
 
 
 def defects(connection: Connection, station_id: int, since_ns: int) -> list[Any]:
-    """``(tool, label, parts)`` of what was wrong most, newest days only."""
-    finding = tables.Finding
+    """``(tool, label, parts)`` of what was wrong most in production, newest days only."""
+    finding, verdict, context = tables.Finding, tables.Verdict, tables.Context
     return list(
         connection.execute(
             select(
@@ -133,7 +133,14 @@ def defects(connection: Connection, station_id: int, since_ns: int) -> list[Any]
                 finding.label,
                 func.count(func.distinct(finding.position)).label("parts"),
             )
-            .where(finding.station_id == station_id, finding.utc_ns >= since_ns)
+            .join(
+                verdict,
+                (verdict.station_id == finding.station_id)
+                & (verdict.position == finding.position)
+                & (verdict.utc_ns == finding.utc_ns),
+            )
+            .join(context, _context_of(verdict))
+            .where(finding.station_id == station_id, finding.utc_ns >= since_ns, context.mode == 0)
             .group_by(finding.tool, finding.label)
             .order_by(func.count(func.distinct(finding.position)).desc())
             .limit(20)
@@ -142,16 +149,27 @@ def defects(connection: Connection, station_id: int, since_ns: int) -> list[Any]
 
 
 def newest_rejects(connection: Connection, station_id: int, limit: int = 50) -> list[Any]:
-    """The newest parts that did not pass, newest first."""
-    verdict = tables.Verdict
+    """The newest parts of production that did not pass, newest first; who was not inspected was
+    not rejected."""
+    verdict, context = tables.Verdict, tables.Context
     return list(
         connection.execute(
             select(verdict)
-            .where(verdict.station_id == station_id, verdict.outcome != 0)
+            .join(context, _context_of(verdict))
+            .where(
+                verdict.station_id == station_id,
+                verdict.outcome.in_((1, 2)),
+                context.mode == 0,
+            )
             .order_by(verdict.position.desc())
             .limit(limit)
         )
     )
+
+
+def _context_of(verdict: Any) -> Any:
+    context = tables.Context
+    return (context.station_id == verdict.station_id) & (context.position == verdict.context)
 
 
 def _counts(connection: Connection, since: int) -> dict[int, tuple[int, int, int, int]]:
