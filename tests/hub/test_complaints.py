@@ -8,12 +8,14 @@ from typing import Any
 import cv2
 import numpy as np
 from centre_and_stations import Served, Site
+from sqlalchemy import select
 
 from inspector.store import LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
 from training.dataset.build import from_hub
 from training.dataset.row import COMPLAINT
 from training.dataset.snapshot import open_snapshot, write
+from training.hub import tables
 from training.hub.complaints import file_complaint
 from training.teach import Lesson, pictures_of
 
@@ -60,6 +62,21 @@ def test_a_complaint_tells_a_data_set_that_the_part_is_no_good_one(
     assert any("nobody has marked" in remark for remark in snapshot.card["remarks"])
     lesson = Lesson("m", (open_snapshot(tmp_path / "sets", "field"),), "side", ("scratch",))
     assert pictures_of(lesson, "train", "val", "test") == []  # where it is nobody knows yet
+
+
+def test_a_complaint_is_traced_when_its_record_comes(centre: Served, site: Site) -> None:
+    """By the record's coming, and not by somebody who looks at a page."""
+    site.enrol(centre)
+    with centre.hub.engine.begin() as connection:
+        for serial in ("SN-0", "SN-1"):
+            file_complaint(connection, serial, "scratch", "it leaks", "after-sales", 1)
+    verdict = a_part_goes_by(site, "SN-1")
+    synchronised(site, centre)
+    with centre.hub.engine.begin() as connection:
+        found = {c.serial: (c.part, c.escape) for c in connection.execute(select(tables.Complaint))}
+        sample = connection.execute(select(tables.Sample)).one()
+    assert found == {"SN-0": (None, 0), "SN-1": (verdict.part_id.bytes, 1)}
+    assert (sample.part, sample.reason) == (verdict.part_id.bytes, "complaint")
 
 
 def test_when_qa_has_marked_it_a_detector_learns_from_it(

@@ -8,6 +8,7 @@ here, asked of the station where they are not. Pages and the command line import
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -17,6 +18,9 @@ from training.hub.index import plain
 from training.hub.records import find_serial
 
 REASON = "complaint"
+_WAITING = select(tables.Complaint.id, tables.Complaint.serial).where(
+    tables.Complaint.part.is_(None)
+)
 
 
 def file_complaint(
@@ -70,6 +74,13 @@ def trace_all(connection: Connection, utc_ns: int) -> int:
         select(tables.Complaint.id).where(tables.Complaint.part.is_(None)).limit(1000)
     ).scalars()
     return sum(trace(connection, number, utc_ns) for number in waiting.all())
+
+
+def trace_arrived(connection: Connection, serials: Collection[str], utc_ns: int) -> None:
+    """Traces the complaints that waited for these serials, whose records have just come."""
+    for number, serial in connection.execute(_WAITING).all() if serials else ():
+        if serial in serials:
+            trace(connection, number, utc_ns)
 
 
 def _make_samples(

@@ -28,6 +28,7 @@ from inspector.sync.segment import Head, unpack
 from training.hub import tables
 from training.hub.alarms import raise_alarm
 from training.hub.blobs import Blobs
+from training.hub.complaints import trace_arrived
 from training.hub.countersigning import Countersigning, Refused, Sender
 from training.hub.index import Rows
 from training.hub.trees import Trees, tree_of
@@ -241,6 +242,8 @@ class Ingest:
         except Exception:
             self._weeks.forget()  # perhaps somebody let one go: the station will ask again
             raise
+        serials = {row[-1] for row in rows.tables["verdict"] if row[-1] is not None}
+        trace_arrived(connection, serials, self._utc_ns())
         connection.execute(
             _ADVANCE,
             {
