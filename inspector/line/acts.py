@@ -95,7 +95,8 @@ class Acts:
     ) -> dict[str, Any]:
         line = self._line
         batch_id = _text(batch, "id", 64)
-        recipe = self._champions.due(name, batch_id) or self._recipes.get(name)
+        due = self._champions.due(name, batch_id)
+        recipe = due or self._recipes.get(name)
         if recipe is None:
             known = ", ".join(sorted(self._recipes))
             raise Refused(f"recipe {name!r} is not loaded at this station; loaded: {known}")
@@ -125,7 +126,8 @@ class Acts:
             line.ledger.add_batch(planned.batch, "begin", command.principal.id)
             line.periods.begin(planned.batch.id, first, "batch", command.principal.id)
             line.plan.ended = False
-            self._champions.began(name, first, command.principal.id)
+            if due is not None:
+                self._champions.began(name, first, command.principal.id)
         return {"from": first, "stream": line.stream, "recipe": planned.title,
                 "batch": planned.batch.id} | releasing.owed(planned)  # fmt: skip
 

@@ -14,7 +14,7 @@ test is due after it, and after the way back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -67,17 +67,17 @@ class Champions:
 
     def __init__(
         self, line: Line, recipes: dict[str, Recipe], base: Mapping[str, Recipe],
-        chains: Mapping[str, list[str]],
+        chains: Mapping[str, list[str]], pending: Mapping[str, tuple[_Ready, str]] | None = None,
     ) -> None:  # fmt: skip
         """``recipes`` is what change-overs choose from: this replaces its entries. ``base`` are the
-        station file's own, ``chains`` what `restore` found."""
+        station file's own, ``chains`` what `restore` found, ``pending`` what `waiting` did."""
         self._line, self._recipes = line, recipes
         self._chains = {name: list(chains.get(name, [BASE])) for name in recipes}
         self._held = {(name, BASE): _Ready(BASE, _title(r), r) for name, r in base.items()}
         for name, recipe in recipes.items():
             digest = self._chains[name][-1]
             self._held[name, digest] = _Ready(digest, _title(recipe), recipe)
-        self._pending: dict[str, tuple[_Ready, str]] = {}
+        self._pending: dict[str, tuple[_Ready, str]] = dict(pending or {})
         self._loading: list[_Loading] = []
         self._pool = ThreadPoolExecutor(1, "release")
 
@@ -132,7 +132,7 @@ class Champions:
         return waiting[0].recipe
 
     def began(self, name: str, first: int, principal: str) -> None:
-        """A batch has begun for which a release was due."""
+        """A batch has begun for which a release was `due`."""
         waiting = self._pending.pop(name, None)
         if waiting is not None:
             ready, why = waiting
@@ -259,6 +259,37 @@ def restore(
             chosen[name] = recipe
             chain[:] = chain or [BASE]
     return chosen, {name: chains[name] for name in recipes}, refused
+
+
+def waiting(
+    station: Station, recipes: Collection[str]
+) -> tuple[dict[str, tuple[_Ready, str]], list[str]]:
+    """What was to take over with the next batch when the line ended, with why, by recipe; and what
+    of it could not be used."""
+    try:
+        with History(station.data) as history:
+            asked, changed = history.events(PENDING, 200), history.events(KIND, 1000)
+    except StoreError:
+        return {}, []  # no ledger yet
+    since: dict[str, int] = {}
+    for event in changed:
+        since.setdefault(str(event.body.get("recipe")), event.utc_ns)
+    found: dict[str, tuple[_Ready, str]] = {}
+    refused, seen = [], set()
+    for event in asked:
+        name, digest = str(event.body.get("recipe")), str(event.body.get("digest"))
+        if name not in recipes or name in seen:
+            continue
+        seen.add(name)
+        if not digest or event.utc_ns <= since.get(name, 0):
+            continue
+        try:
+            ready = _make_ready(station, digest, gently=False)
+            views_at(name, ready.recipe.views, [camera.name for camera in station.cameras])
+            found[name] = ready, str(event.body.get("why") or "")
+        except (ReleaseRefused, StoreError, ValueError) as error:
+            refused.append(str(error))
+    return found, refused
 
 
 def _chains(station: Station) -> dict[str, list[str]]:

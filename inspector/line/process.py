@@ -28,7 +28,7 @@ from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station, load_station
 from inspector.display import HEARTBEAT_S, AlarmCode, Display, Topic
 from inspector.line import driver, setting
-from inspector.line.champions import Champions, restore
+from inspector.line.champions import Champions, restore, waiting
 from inspector.line.changeover import Job, Recipe, job
 from inspector.line.commands import Commands, refused
 from inspector.line.gate import Gate
@@ -77,9 +77,10 @@ def main(path: Path, run: Path | None = None) -> None:
     base = load_recipes(station)
     recipes, chains, unfit = restore(station, base)
     line = open_line(station, run, recipes)
-    for why in unfit:
+    pending, unready = waiting(station, recipes)
+    for why in (*unfit, *unready):
         line.alarms.happened(AlarmCode.MODEL, why)
-    champions = Champions(line, recipes, base, chains)
+    champions = Champions(line, recipes, base, chains, pending)
     server = CommandServer(run, on_refused=lambda refusal: refused(line, refusal))
     commands = Commands(line, server, recipes, champions)
     calls = int(server.socket.get(zmq.FD))

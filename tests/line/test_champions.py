@@ -9,7 +9,7 @@ from release.centre import Centre
 from ruamel.yaml import YAML
 
 from inspector.config import Station, load_station
-from inspector.line.champions import restore
+from inspector.line.champions import restore, waiting
 from inspector.line.changeover import Plan, Recipe, job
 from inspector.part import Batch
 from inspector.recipe import load
@@ -82,6 +82,33 @@ def test_a_champion_that_was_changed_gives_way_to_the_one_before(
     (first.folder / "manifest.json").unlink()
     recipes, chains, unfit = restore(station, own)
     assert recipes["coded"] is own["coded"] and chains["coded"] == [BASE] and len(unfit) == 2
+
+
+def asked_for(station: Station, digest: str) -> None:
+    with LineLedger.open(station.data, station="T") as ledger:
+        ledger.add_event("release_pending", "erika", recipe="coded", digest=digest, why="better")
+        ledger.commit()
+
+
+def test_what_was_to_take_over_with_the_next_batch_still_is_after_a_restart(
+    centre: Centre, station: Station
+) -> None:
+    """The page says that it waits: a line that was started anew must know of it."""
+    first = install(centre.made(2), station.data, "erika").installed
+    assert waiting(station, ["coded"]) == ({}, [])
+    asked_for(station, first.digest)
+    found, unready = waiting(station, ["coded"])
+    assert (found["coded"][0].digest, found["coded"][1]) == (first.digest, "better")
+    assert not unready and waiting(station, ["other"]) == ({}, [])
+
+    asked_for(station, "")
+    assert waiting(station, ["coded"]) == ({}, []), "it was withdrawn"
+    asked_for(station, first.digest)
+    (first.folder / "manifest.json").unlink()
+    found, unready = waiting(station, ["coded"])
+    assert not found and "manifest.json" in unready[0]
+    took_over(station, BASE, first.digest)
+    assert waiting(station, ["coded"]) == ({}, []), "it has"
 
 
 def test_a_release_stands_in_from_one_part_on_and_what_is_planned_keeps_its_batch(

@@ -170,6 +170,29 @@ def test_a_release_that_is_still_being_loaded_when_its_recipe_is_rolled_back_sta
     assert desk.recipes["grey"] is own
 
 
+def test_a_batch_that_goes_on_after_its_end_is_judged_as_it_was_and_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No batch mixes two models: the release goes on waiting, and is not recorded as in service."""
+    own = desk.recipes["grey"]
+    new = copy.copy(own)
+    monkeypatch.setattr(
+        champions, "_make_ready", lambda *_: champions._Ready("first", "release first", new)
+    )
+    desk.hear(Action.INSTALL_RELEASE, ENGINEER, release="first", at="batch")
+    desk.answered()
+    desk.hear(Action.END_BATCH, QUALITY)
+    desk.answered()
+    desk.hear(Action.START_BATCH, QUALITY, id="B-1", recipe="grey")
+    assert desk.answered()[-1]["batch"] == "B-1"
+    assert desk.line.plan.newest.recipe is own is desk.recipes["grey"]
+    with History(desk.line.ledger.data_dir) as history:
+        assert not history.events("release")
+    desk.hear(Action.START_BATCH, QUALITY, id="B-2", recipe="grey")
+    desk.answered()
+    assert desk.line.plan.newest.recipe is new is desk.recipes["grey"]
+
+
 @pytest.mark.parametrize("stop", ["pause", "announce"])
 def test_who_asked_to_resume_before_the_line_was_stopped_has_not_meant_to(
     desk: Desk, stop: str
