@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,8 @@ LOOK_S = 2.0
 """How often the records are asked how the champion does."""
 RECENT = 400
 """The newest parts that a champion on probation is judged by; older ones were judged before."""
+RETRY_S = 30.0
+"""A line that just makes another release ready refuses to go back: it is told again."""
 TALLY_S = 60.0
 FIRST_TALLY = 20
 """Parts after which a shadow is heard of for the first time; then every ``TALLY_S``."""
@@ -84,7 +87,8 @@ class Caretaker:
         self._told = time.monotonic()
         self._refused: dict[str, str] = {}
         self._signers: object = None
-        self._ordered: set[tuple[str, int]] = set()
+        self._ordered: dict[tuple[str, int], float] = {}
+        """Orders that were answered, and from when on they may be given again."""
         self._changes: dict[str, Change] = {}
         self._centre: FromCentre | None = None
 
@@ -269,15 +273,16 @@ class Caretaker:
             self._order("rollback", name, change.utc_ns, recipe=name, why=reason)
 
     def _order(self, do: str, name: str, once: int, **args: str) -> None:
-        """Give the line the order, once."""
-        if (f"{do} {name}", once) in self._ordered:
+        """Give the line the order, once; to go back, until it is obeyed."""
+        if time.monotonic() < self._ordered.get((f"{do} {name}", once), -inf):
             return
         client = CommandClient(self._run)
         try:
             answer = client.send(Action.INSTALL_RELEASE, {"do": do, **args}, WHO, 30.0)
             log.warning("ordered", do=do, recipe=name, ok=answer.ok, why=args.get("why"),
                         error=answer.error)  # fmt: skip
-            self._ordered.add((f"{do} {name}", once))
+            again = do == "rollback" and not answer.ok
+            self._ordered[f"{do} {name}", once] = time.monotonic() + RETRY_S if again else inf
         except BusError as error:
             log.error("the line does not answer", why=str(error))
         finally:

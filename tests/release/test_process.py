@@ -1,0 +1,65 @@
+"""What the caretaker of releases orders of the line, and how often (S16)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from obeying_line import Obeying
+from release.centre import Centre
+
+from inspector.bus import run_dir
+from inspector.config import load_station
+from inspector.release import process
+from inspector.release.process import Caretaker
+
+STATION = """
+station: S1
+data: data
+recipes: [coded.yaml]
+cameras: [{name: side, serial: V001}, {name: code, serial: V002}]
+batch: {id: B1}
+"""
+
+
+@pytest.fixture
+def line(data: Path) -> Iterator[Obeying]:
+    line = Obeying(run_dir(data))
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def caretaker(centre: Centre, data: Path, tmp_path: Path) -> Iterator[Caretaker]:
+    file = tmp_path / "station.yaml"
+    file.write_text(STATION)
+    caretaker = Caretaker(load_station(file), run_dir(data))
+    yield caretaker
+    caretaker.close()
+
+
+def test_a_roll_back_that_the_line_refused_is_ordered_again(
+    line: Obeying, caretaker: Caretaker
+) -> None:
+    """A release that is too bad judges on while the line makes another one ready, and no longer."""
+    line.refuses = "another release is being made ready; try again when it is answered"
+    caretaker._order("rollback", "coded", 1, recipe="coded", why="too bad")
+    caretaker._order("rollback", "coded", 1, recipe="coded", why="too bad")
+    assert len(line.commands) == 1, "not at every look"
+    line.refuses = ""
+    key, when = next(iter(caretaker._ordered.items()))
+    caretaker._ordered[key] = when - 60.0  # half a minute on
+    for _ in range(2):
+        caretaker._order("rollback", "coded", 1, recipe="coded", why="too bad")
+    assert [command.args["do"] for command in line.commands] == ["rollback", "rollback"]
+
+
+def test_a_release_that_the_line_refused_is_not_put_forward_again(
+    line: Obeying, caretaker: Caretaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "RETRY_S", 0.0)
+    line.refuses = "it does not hold"
+    for _ in range(3):
+        caretaker._order("activate", "coded", 1, release="x", at="batch", why="40 parts in shadow")
+    assert len(line.commands) == 1
