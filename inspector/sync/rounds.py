@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from inspector.config import Sync
 from inspector.store.checkpoint import HELD_FILE, Signed, read_body
 from inspector.store.desk import DeskLedger
-from inspector.store.errors import StoreDamaged
+from inspector.store.errors import StoreDamaged, StoreError
 from inspector.store.files import write_whole
 from inspector.store.merkle import Tree
 from inspector.store.retention import ACKNOWLEDGED
@@ -387,5 +387,6 @@ class Rounds:
         )
 
     def away(self, why: str) -> None:
-        """Notes why the centre cannot be reached, for `sync status`."""
-        self._memory.keep(away=why)
+        """Notes why the centre cannot be reached, for `sync status`, if there is room for it."""
+        with suppress(StoreError):
+            self._memory.keep(away=why)

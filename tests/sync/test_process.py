@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ from inspector.store.bench import sample_verdict
 from inspector.sync import process
 from inspector.sync.classes import nearness
 from inspector.sync.enrol import SyncError
+from inspector.sync.memory import Memory
 from training.hub import tables
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +114,43 @@ def test_images_go_by_rule_while_the_process_runs(
         thread.join(30)
     assert not list((site.data / "images").rglob("*.jpg"))
     assert count(centre, tables.Verdict) == 50 and verify(site.data).ok
+
+
+def test_a_full_disk_ends_no_process_that_makes_room(
+    centre: Served, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What sync remembers finds no room; the images that may go go nevertheless, and it goes on."""
+    runs: list[Any] = []
+    monkeypatch.setattr(process, "retain", lambda *_: runs.append(_) or SimpleNamespace(files=0))
+    really = process.Memory
+
+    def full(data: Path) -> Memory:
+        memory = really(data)
+        memory._db.execute("PRAGMA max_page_count = 1")  # as many as there are already
+        with suppress(sqlite3.OperationalError):
+            for number in range(10_000):
+                memory._db.execute("INSERT INTO word VALUES (?, 'no more')", (f"{number}",))
+        return memory
+
+    monkeypatch.setattr(process, "Memory", full)
+    path = station_file(
+        tmp_path, centre.url, every_s=0.02, retry_s=0.02, cpu_share=1.0, retain_every_s=0.02
+    )
+    site.enrol(centre)
+    site.inspect(20)
+    station = load_station(path)
+    assert station.sync is not None
+    ending, told = threading.Event(), [""]
+    thread = threading.Thread(
+        target=process.loop, args=(station, station.sync, ending, lambda: None, told.append)
+    )
+    thread.start()
+    try:
+        wait_for(lambda: "full" in told[-1] and len(runs) >= 3)
+    finally:
+        ending.set()
+        thread.join(10)
+    assert "make room" in told[-1]
 
 
 def test_one_sync_at_a_time(tmp_path: Path) -> None:
