@@ -93,6 +93,34 @@ def test_one_batch_alone_is_split_by_time() -> None:
     assert order == ["train"] * 13 + ["val"] * 3 + ["test"] * 4
 
 
+def test_what_is_like_one_of_two_that_are_alike_stands_with_both() -> None:
+    """No picture measures that is the same, or nearly, as one that teaches: in any view, however
+    many parts lie between."""
+
+    def row(part: str, view: str, batch: int, image: str = "", alike: str = "") -> Row:
+        name = image or f"{part}-{view}"
+        return Row(name, view, 8, 8, "pass", batch=f"B-{batch}", part=part, utc_ns=batch,
+                   alike=alike)  # fmt: skip
+
+    rows = [row(f"{b}{n}", "side", b) for b in range(5) for n in range(4)]
+    rows += [
+        row("early", "side", 0), row("late", "side", 4, alike="early-side"), row("late", "code", 4),
+        row("later", "code", 4, alike="late-code"), row("same", "side", 4, image="00-side"),
+    ]  # fmt: skip
+    sides = {r.part: r.split for r in split(rows)}
+    assert sides["42"] == "test"
+    assert {sides[part] for part in ("early", "late", "later", "same")} == {"train"}
+
+
+def test_a_batch_stays_together_though_a_release_took_over_in_the_middle_of_it() -> None:
+    rows = [
+        Row(f"{i}", "side", 8, 8, "pass", batch=batch, part=f"{i}", utc_ns=i + 1)
+        for i, batch in enumerate(["A"] * 10 + ["B"] * 10 + ["C"] * 10 + ["C.s2"] * 4)
+    ]
+    done = split(rows)
+    assert len({r.split for r in done if r.batch.startswith("C")}) == 1
+
+
 def test_the_same_content_is_the_same_version(station: Path, home: Path, bottles: Snapshot) -> None:
     drafts, made_from = from_station(station)
     again = write(home, "bottles", drafts, made_from=made_from, by="somebody else")
@@ -159,6 +187,24 @@ def test_the_latest_of_the_most_trusted_counts(
     assert truth is not None
     assert (truth.outcome, truth.reviewers) == (outcome, 3)
     assert truth.agreement == pytest.approx(agreement)
+
+
+def test_what_one_person_marked_in_two_views_counts_in_both() -> None:
+    """The page sends a review for each view; the later one is no word about the other view."""
+    dent = Label("dent", (1, 1, 9, 9))
+    scratch = Label("scratch", SCRATCH)
+    said = [
+        Review("anna", "relabel", "reject", "side", (dent,), 1),
+        Review("anna", "relabel", "reject", "side", (scratch,), 2),
+        Review("anna", "relabel", "reject", "code", (dent,), 3),
+    ]
+    truth = truth_of(said)
+    assert truth is not None and set(truth.labels) == {("side", scratch), ("code", dent)}
+    truth = truth_of([*said, Review("anna", "override", "pass", "side", (), 4)])
+    assert truth is not None and (truth.outcome, truth.labels) == ("pass", ())
+    again = Review("anna", "relabel", "reject", "code", (dent,), 5)
+    truth = truth_of([*said, Review("anna", "override", "pass", "side", (), 4), again])
+    assert truth is not None and truth.labels == (("code", dent),)
 
 
 def test_the_same_picture_again_is_found_and_another_part_is_not() -> None:

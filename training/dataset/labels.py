@@ -86,17 +86,24 @@ def truth_of(reviews: Sequence[Review], trust: Mapping[str, float] | None = None
     """What people say of a part; None when nobody has judged it."""
     trust = trust or {}
     newest: dict[str, Review] = {}
+    marked: dict[str, dict[str, tuple[Label, ...]]] = {}
     for review in sorted(reviews, key=lambda r: r.at):
         if review.decision != "second_opinion" and review.outcome in ("pass", "reject"):
             newest[review.principal] = review
+            # a review is of one view: it takes back what its author said of this one alone
+            views = marked.setdefault(review.principal, {})
+            if review.outcome == "pass":
+                views.clear()
+            views[review.view] = review.labels
     if not newest:
         return None
     weight = {who: trust.get(who, 1.0) for who in newest}
     best = max(newest.values(), key=lambda r: (weight[r.principal], r.at))
     total = sum(weight.values())
     with_it = sum(weight[r.principal] for r in newest.values() if r.outcome == best.outcome)
-    labels = tuple((best.view, label) for label in best.labels) if best.outcome == "reject" else ()
-    return Truth(best.outcome, labels, len(newest), with_it / total if total else 1.0)
+    said = marked[best.principal].items() if best.outcome == "reject" else ()
+    labels = [(view, label) for view, of_view in said for label in of_view]
+    return Truth(best.outcome, tuple(labels), len(newest), with_it / total if total else 1.0)
 
 
 def joined(truth: Truth, findings: Sequence[Finding], view: str) -> tuple[Label, ...]:

@@ -5,11 +5,14 @@ The noun of this room; everything in it makes, sorts, counts or writes rows. Imp
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from inspector.part import Box
 
+SUB_LOT = re.compile(r"\.s\d+$")
+"""What the line puts after a batch's id where a release took over in the middle of it."""
 SPLITS = ("train", "val", "test")
 REVIEW, STATION, GIVEN, COMPLAINT = "review", "station", "given", "complaint"
 """Who a label is from: a person at QA, the station's own model, another tool's file, a customer."""
@@ -76,8 +79,8 @@ class Row:
 
     @property
     def group(self) -> str:
-        """What must stay together when splitting."""
-        return f"{self.station}/{self.batch}"
+        """What must stay together when splitting: a batch with the sub-lots that releases made."""
+        return f"{self.station}/{SUB_LOT.sub('', self.batch)}"
 
     @property
     def placed(self) -> bool:

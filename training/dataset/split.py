@@ -60,15 +60,23 @@ def _by_time(parts: Sequence[str], val: float, test: float) -> dict[str, str]:
 
 
 def _together(rows: Sequence[Row]) -> list[Row]:
-    """Near-duplicates stand where the first of them stands."""
-    where = {row.image: row.split for row in rows}
-    moved: dict[str, str] = {}
-    for row in rows:
-        if row.alike and row.alike in where and where[row.alike] != row.split:
-            moved[row.part or row.image] = where[row.alike]
-    return [
-        replace(row, split=moved[row.part or row.image])
-        if (row.part or row.image) in moved
-        else row
-        for row in rows
-    ]
+    """Pictures that are the same or nearly, and all views of their parts, stand where the first of
+    them stands: what is like one of two that are alike stands with both."""
+    first = list(range(len(rows)))
+    known: dict[tuple[str, str], int] = {}
+
+    def root(at: int) -> int:
+        while first[at] != at:
+            first[at] = at = first[first[at]]
+        return at
+
+    for at, row in enumerate(rows):
+        for key in (("part", row.part or row.image), ("image", row.image)):
+            before = known.setdefault(key, at)
+            one, other = sorted((root(before), root(at)))
+            first[other] = one
+    for at, row in enumerate(rows):
+        if row.alike and (before := known.get(("image", row.alike), at)) != at:
+            one, other = sorted((root(before), root(at)))
+            first[other] = one
+    return [replace(row, split=rows[root(at)].split) for at, row in enumerate(rows)]
