@@ -78,6 +78,14 @@ def test_a_form_from_elsewhere_is_refused(anna: httpx.Client) -> None:
     assert answer.status_code == 403
 
 
+def test_a_new_password_ends_what_the_old_one_opened(anna: httpx.Client, people: Served) -> None:
+    """Somebody else may have known it."""
+    assert "Sign out" in anna.get("/").text
+    with people.hub.engine.begin() as connection:
+        add_person(connection, "anna", [Role.QA], "another long password", "test", 1)
+    assert 'name="password"' in anna.get("/").text
+
+
 def test_signed_out_is_signed_out_at_every_hub(people: Served) -> None:
     with browser(people) as client:
         client.post("/sign-in", data={"name": "anna", "password": PASSWORD})

@@ -226,6 +226,12 @@ def end_session(connection: Connection, token: str) -> None:
     connection.execute(delete(tables.Session).where(tables.Session.sha256 == _digest(token)))
 
 
+def end_sessions(connection: Connection, kind: str, name: str) -> None:
+    """Forgets every session of this name."""
+    table = tables.Session
+    connection.execute(delete(table).where(table.kind == kind, table.name == name))
+
+
 def sender_of(connection: Connection, token: str, utc_ns: int) -> Sender:
     """The station whose session this is. Raises ``Unknown``."""
     name = session_name(connection, token, "station", utc_ns)

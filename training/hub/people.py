@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from inspector.identity import PASSWORD_MIN, USER_PATTERN, Principal, Role
 from training.hub.database import HubError
-from training.hub.enrolment import add_session, session_name
+from training.hub.enrolment import add_session, end_sessions, session_name
 from training.hub.tables import Person
 
 SESSION_S = 12 * 3600
@@ -43,7 +43,8 @@ def add_person(
     principal: str,
     utc_ns: int,
 ) -> None:
-    """Makes a person, or gives one that is there new roles and a new password.
+    """Makes a person, or gives one that is there new roles and a new password: whoever is signed
+    in by the old one is not any more.
 
     Raises:
         HubError: a name or password that will not do.
@@ -70,6 +71,7 @@ def add_person(
             raise HubError(f"there is a person {name} already") from error
     else:
         connection.execute(update(Person).where(Person.name == name).values(**values))
+        end_sessions(connection, "person", name)
 
 
 def log_in(engine: Engine, name: str, password: str, utc_ns: int) -> str:
