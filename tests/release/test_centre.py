@@ -105,6 +105,9 @@ def test_the_centre_keeps_one_content_per_version_and_takes_no_unsigned_one(
         put(hub.hub, centre.made(2, pattern=r"X\d{5}"), "stable", "ben")
     with pytest.raises(NotMade, match="not signed by its approver"):
         put(hub.hub, centre.unsigned(6), "stable", "ben")
+    for channel in ("Canary", "the line", "", "x" * 17):  # no station could ask for it
+        with pytest.raises(NotMade, match="is no channel"):
+            put(hub.hub, centre.made(2), channel, "ben")
 
 
 def test_an_absent_release_is_a_sentence(

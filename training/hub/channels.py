@@ -7,6 +7,7 @@ calls ``put``.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,8 @@ from training.hub.stations import TheHub, TheStation
 from training.release import NotMade, inspect
 
 router = APIRouter()
-Channel = Annotated[str, Part(pattern="^[a-z0-9][a-z0-9-]{0,15}$")]
+CHANNEL = "[a-z0-9][a-z0-9-]{0,15}"
+Channel = Annotated[str, Part(pattern=f"^{CHANNEL}$")]
 Digest = Annotated[str, Part(pattern="^[0-9a-f]{64}$")]
 
 
@@ -37,7 +39,7 @@ def put(hub: Hub, path: Path, channel: str, who: str, stations: list[str] | None
     missing = [role for role in ("builder", "approver") if role not in release.signatures]
     if missing:
         raise NotMade(f"{path}: not signed by its {' and '.join(missing)}")
-    if not 0 < len(channel) <= 16:
+    if not re.fullmatch(CHANNEL, channel):
         raise NotMade(f"{channel!r} is no channel: 1 to 16 of a-z, 0-9 and -")
     content = path.read_bytes()
     archive = hub.blobs.put(content)
