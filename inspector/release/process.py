@@ -90,6 +90,8 @@ class Caretaker:
         self._ordered: dict[tuple[str, int], float] = {}
         """Orders that were answered, and from when on they may be given again."""
         self._changes: dict[str, Change] = {}
+        self._proven: set[tuple[str, int]] = set()
+        """Changes whose probation is over, by recipe and instant."""
         self._centre: FromCentre | None = None
 
     def turn(self) -> None:
@@ -258,11 +260,19 @@ class Caretaker:
         return digest_of(read(path))
 
     def _on_probation(self, change: Change) -> bool:
-        with History(self.station.data) as history:
+        key = change.recipe, change.utc_ns
+        if key in self._proven:
+            return False
+        data, parts = self.station.data, self.plan.probation_parts
+        with History(data) as history:
             newest = history.last(1)
-        if not newest or newest[0].verdict.stream != change.stream:
-            return True  # the PLC counts anew: watched on, rather than let go too early
-        return newest[0].verdict.sequence - change.first < self.plan.probation_parts
+        if newest and newest[0].verdict.stream == change.stream:
+            over = newest[0].verdict.sequence - change.first >= parts
+        else:  # started anew since, and the numbers with it
+            over = stage.judged_at(data, parts) >= change.utc_ns
+        if over:
+            self._proven.add(key)
+        return not over
 
     def _judge_champion(self, name: str, change: Change) -> None:
         shadow = self.shadows.get(name)

@@ -15,6 +15,10 @@ from typing import Any
 
 from inspector.release.installed import BASE, Installed, installed
 from inspector.store import Event, History, StoreError
+from inspector.store.records import Kind
+from inspector.store.related import reading
+from inspector.store.schema import LINE_FILE
+from inspector.store.skim import verdict_keys
 
 SHADOW, TALLY = "shadow", "shadow_tally"
 """Kinds of desk records: one part judged otherwise; how many were judged and how."""
@@ -115,6 +119,18 @@ def standings(data: Path) -> list[Standing]:
             stage = Stage.SHADOW if tally else Stage.INSTALLED
         found.append(Standing(one, stage, tally))
     return found
+
+
+def judged_at(data: Path, parts: int) -> int:
+    """When the part was judged that lies ``parts`` back, in whatever stream; 0 where there are not
+    so many. Raises ``StoreError``."""
+    with reading(data / LINE_FILE) as line:
+        found = line.execute(
+            f"SELECT body FROM record WHERE substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
+            " ORDER BY position DESC LIMIT 1 OFFSET ?",
+            (parts - 1,),
+        ).fetchone()
+    return 0 if found is None else verdict_keys(found[0])[4]
 
 
 def undone_of(past: list[Change]) -> list[Change]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from inspector.bus import run_dir
 from inspector.config import load_station
 from inspector.release import process
 from inspector.release.process import Caretaker
+from inspector.release.stage import Change
+from inspector.store import LineLedger
+from inspector.store.bench import sample_verdict
 
 STATION = """
 station: S1
@@ -63,3 +67,26 @@ def test_a_release_that_the_line_refused_is_not_put_forward_again(
     for _ in range(3):
         caretaker._order("activate", "coded", 1, release="x", at="batch", why="40 parts in shadow")
     assert len(line.commands) == 1
+
+
+def test_a_probation_ends_though_the_line_was_started_anew_since(
+    caretaker: Caretaker, data: Path
+) -> None:
+    """Each start counts in a stream of its own: else no newer release would have its turn again."""
+    parts = caretaker.plan.probation_parts
+    first = sample_verdict(1)
+    change = Change("coded", "d", "coded/2", ("", "d"), False, "", first.times.utc_ns, "before", 5,
+                    "f" * 64, "erika")  # fmt: skip
+    with LineLedger.open(data, station="S1") as line:
+        line.add_verdict(first)
+        line.commit()
+        assert caretaker._on_probation(change)
+        for number in range(2, parts):
+            line.add_verdict(sample_verdict(number))
+        line.commit()
+        assert caretaker._on_probation(change)
+        line.add_verdict(sample_verdict(parts))
+        line.commit()
+        assert not caretaker._on_probation(change)
+        earlier = replace(change, utc_ns=sample_verdict(2).times.utc_ns)
+        assert caretaker._on_probation(earlier), "one of them is of before it"
