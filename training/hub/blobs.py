@@ -163,7 +163,7 @@ class _Folder:
         path = self._root / key
         fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             with fresh.open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -174,6 +174,13 @@ class _Folder:
             with suppress(OSError):
                 fresh.unlink()
             raise BlobError(f"{path}: {error.strerror}") from error
+
+    def _make(self, folder: Path) -> None:
+        """Each folder's name is durable too: what lies in it is acknowledged soon."""
+        if not folder.is_dir():
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
 
     def read(self, key: str) -> bytes | None:
         try:
