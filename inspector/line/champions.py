@@ -35,7 +35,8 @@ log = structlog.get_logger()
 
 KIND, PENDING = "release", "release_pending"
 CHAIN_MAX = 5
-"""Champions remembered per recipe, the newest last; the way back goes along them."""
+"""Champions remembered per recipe, the newest last; the way back goes along them, and ends at the
+recipe of the station file, however many there were."""
 SUB_LOT = ".s"
 
 
@@ -217,7 +218,8 @@ class Champions:
         if back:
             chain.pop()
         else:
-            chain[:] = [*chain, ready.digest][-CHAIN_MAX:]
+            releases = [digest for digest in chain if digest != BASE]
+            chain[:] = [BASE, *[*releases, ready.digest][1 - CHAIN_MAX :]]
         self._recipes[name] = ready.recipe
         kept = {(name, digest) for digest in (BASE, *chain[-2:])}
         for key in [k for k in self._held if k[0] == name and k not in kept]:

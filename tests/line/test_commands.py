@@ -170,6 +170,29 @@ def test_a_release_that_is_still_being_loaded_when_its_recipe_is_rolled_back_sta
     assert desk.recipes["grey"] is own
 
 
+def test_the_way_back_ends_at_the_station_files_recipe_however_many_releases_there_were(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = desk.recipes["grey"]
+    monkeypatch.setattr(
+        champions, "_make_ready",
+        lambda station, name: champions._Ready(name, f"release {name}", copy.copy(own)),
+    )  # fmt: skip
+    for number in range(champions.CHAIN_MAX + 2):
+        desk.hear(Action.INSTALL_RELEASE, ENGINEER, release=f"r{number}", at="part")
+        desk.answered()
+    back: list[Any] = []
+    while "refused" not in (answer := _rolled_back(desk)):
+        back.append(answer["digest"])
+    assert back == ["r5", "r4", "r3", BASE] and desk.recipes["grey"] is own
+    assert "runs the recipe of the station file" in answer["refused"]
+
+
+def _rolled_back(desk: Desk) -> dict[str, Any]:
+    desk.hear(Action.INSTALL_RELEASE, ENGINEER, do="rollback", recipe="grey")
+    return desk.answered()[-1]
+
+
 def test_a_batch_that_goes_on_after_its_end_is_judged_as_it_was_and_says_so(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
