@@ -80,7 +80,7 @@ class Link:
         try:
             return self._once(method, path, json, content, query)
         except RefusedByCentre as refused:
-            if refused.code != "unknown":
+            if not refused.of_the_station:
                 raise
         self._knock()  # the session is over, or another hub's database knows nothing of it
         return self._once(method, path, json, content, query)

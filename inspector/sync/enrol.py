@@ -40,6 +40,11 @@ class RefusedByCentre(SyncError):
         self.code = code
         super().__init__(detail)
 
+    @property
+    def of_the_station(self) -> bool:
+        """Whether it is the station that was refused, and not what it sent."""
+        return self.code == "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Centre:

@@ -26,7 +26,8 @@ def send_portion(link: Link, outbox: Outbox, data_dir: Path) -> Iterator[Spoilt]
     """Sends the next samples; yields what was found to be spoilt on the way.
 
     Raises:
-        Away: the centre does not answer; what has gone stays there.
+        Away, RefusedByCentre: the centre does not answer, or not this station; what has gone
+            stays there, and what has not stays here.
     """
     portion = list(islice(outbox, PORTION))
     if not portion:
@@ -45,6 +46,8 @@ def send_portion(link: Link, outbox: Outbox, data_dir: Path) -> Iterator[Spoilt]
             outbox.done(sample)
             yield spoilt
         except RefusedByCentre as refused:
+            if refused.of_the_station:
+                raise
             outbox.done(sample)
             yield Spoilt("image", f"the centre refuses {sample.path}: {refused}")
         else:
@@ -53,6 +56,8 @@ def send_portion(link: Link, outbox: Outbox, data_dir: Path) -> Iterator[Spoilt]
         try:
             link.ask("POST", "/api/v1/samples", json=[one.as_sent() for one in arrived])
         except RefusedByCentre as refused:
+            if refused.of_the_station:
+                raise
             yield Spoilt("sample", f"the centre refuses samples: {refused}")
         for sample in arrived:
             outbox.done(sample)

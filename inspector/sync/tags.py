@@ -44,7 +44,7 @@ def send_sealed(link: Link, data_dir: Path, position: int, seal: dict[str, int |
 
     Raises:
         Spoilt: they are not those that were sealed, here or for the centre.
-        Away: the centre does not answer.
+        Away, RefusedByCentre: the centre does not answer, or not this station.
     """
     first, last = int(seal["first"]), int(seal["last"])
     rows = sealed_rows(data_dir, first, last)
@@ -60,6 +60,8 @@ def send_sealed(link: Link, data_dir: Path, position: int, seal: dict[str, int |
             seal=position,
         )
     except RefusedByCentre as refused:
+        if refused.of_the_station:
+            raise
         raise Spoilt(
             "tags", f"the centre refuses samples {first} to {last}: {refused}"
         ) from refused

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from centre_and_stations import Served, Site, alarms_at, count
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from inspector.config import Retention
 from inspector.store import LineLedger, retain, signing_key
+from inspector.store.tags import Sample as Value
+from inspector.store.tags import Tags
 from inspector.sync import pictures
 from inspector.sync import rounds as rounds_module
 from inspector.sync.centre import Link
@@ -95,6 +97,35 @@ def test_a_large_picture_is_taken_up_where_it_was_cut_off(
     rounds.round()
     assert asked == [0, 1000, 2000, 2000, 3000, 4000, 5000]
     assert centre.hub.blobs.get(sha256(large).hexdigest()) == large
+
+
+@pytest.mark.parametrize("before", ["/api/v1/blobs/", "/api/v1/samples", "/api/v1/tags"])
+def test_a_station_that_is_shut_out_on_the_way_loses_no_sample(
+    centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """It was revoked by mistake: what it owed it still owes when it is let in again."""
+    site.enrol(centre)
+    site.inspect(100, pictures=True)
+    with Tags(site.data, seal_s=0) as tags:
+        tags.add([Value("oven", 71.5, "Cel", 10**18)], "opcua")
+    rounds = site.rounds(centre.url, utc_ns=later, samples={"per_hour": 5})
+    really = Link.ask
+
+    def let_in(revoked: int) -> None:
+        with centre.hub.engine.begin() as connection:
+            connection.execute(update(tables.Station).values(revoked=revoked))
+
+    def ask(link: Link, method: str, path: str, **given: Any) -> Any:
+        if path.startswith(before):
+            let_in(1)
+        return really(link, method, path, **given)
+
+    with monkeypatch.context() as mistake, pytest.raises(RefusedByCentre):
+        mistake.setattr(Link, "ask", ask)
+        rounds.round()
+    let_in(0)
+    assert not rounds.round().troubles
+    assert count(centre, tables.Sample) == 7 and count(centre, tables.Tag) == 1
 
 
 def test_a_picture_that_was_changed_here_is_named_and_not_sent(centre: Served, site: Site) -> None:
