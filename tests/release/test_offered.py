@@ -14,11 +14,9 @@ from typer.testing import CliRunner
 from inspector.bus import run_dir
 from inspector.cli import app
 from inspector.config import load_station
-from inspector.release import install
-from inspector.release.bundle import ReleaseRefused
-from inspector.release.channel import newest
 from inspector.release import install, process
-from inspector.release.channel import Pointer
+from inspector.release.bundle import ReleaseRefused
+from inspector.release.channel import Pointer, newest
 from inspector.release.offered import State, told
 from inspector.release.process import Caretaker
 from inspector.release.trust import trust
