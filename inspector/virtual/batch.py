@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -94,9 +95,20 @@ def render_stretches(orders: list[Stretch], workers: int) -> Iterator[Rendered]:
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
     """Processes started within leave Ctrl-C to this one, which ends them without a traceback of
-    each."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    each. Here it is heard at the end: in the middle of its start a process would hear of nothing
+    but the end of its orders. A mask alone does not help, another thread takes the signal then."""
+    main = threading.current_thread() is threading.main_thread()
+    heard: list[int] = []
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.getsignal(signal.SIGINT)
+    later = main and callable(handler)
+    if later:
+        signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if later:
+            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in heard[:1]:
+            signal.raise_signal(number)

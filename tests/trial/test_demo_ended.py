@@ -21,8 +21,9 @@ def test_an_interrupted_demo_judges_what_is_on_the_belt_and_reports(tmp_path: Pa
     command = [sys.executable, "-m", "inspector", "demo", "--json", "--rate", "10"]
     world = tmp_path / "inspector" / "demo" / "world" / "report.json"
     demo = subprocess.Popen(
-        command, stdout=subprocess.PIPE, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
-    )
+        command, stdout=subprocess.PIPE, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's job ignores it
+    )  # fmt: skip
 
     def seen() -> int:
         try:

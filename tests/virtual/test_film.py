@@ -8,6 +8,7 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.virtual import batch
 from inspector.virtual.film import (
     DATA_OFFSET,
     Film,
@@ -256,6 +258,20 @@ def test_bayer_frames_survive_being_demosaiced_and_sampled_again(tmp_path: Path)
     film = write_film(tmp_path / "e.film", [raw], 10, 8, "BayerRG8")
     again = encode(film.picture(0), PixelFormat.BayerRG8)
     assert np.array_equal(again[1:-1, 1:-1], raw[1:-1, 1:-1])
+
+
+def test_ctrl_c_in_the_middle_of_a_processs_start_is_heard_at_its_end() -> None:
+    """Also where it is another thread that the signal comes to, as one that shows progress."""
+    over, started = threading.Event(), []
+    other = threading.Thread(target=over.wait)
+    other.start()
+    with pytest.raises(KeyboardInterrupt), batch._deaf_to_ctrl_c():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        started.append(True)
+    over.set()
+    other.join()
+    assert started
 
 
 @pytest.mark.slow
