@@ -142,7 +142,9 @@ class OutputGate:
                 if permitted:
                     self._plan[part] = (arrival_ns, False)
                     deadline_ns = arrival_ns - self._lead_ns
-                    self._tell(Told(run, part, Action.REVOKE, reason, now_ns, deadline_ns, now_ns))
+                    heard_ns = 0 if self._broken else now_ns
+                    told = Told(run, part, Action.REVOKE, reason, now_ns, deadline_ns, heard_ns)
+                    self._tell(told)
             self._stir()
 
     def hurry(self) -> None:

@@ -146,6 +146,9 @@ def test_an_output_that_does_not_take_its_level_is_told_and_tried_until_it_does(
     output.decide(2, Action.REJECT, FAR_MS)
     told = next(t for t in output.gate.take() if isinstance(t, Told))
     assert told.acknowledged_ns == 0
+    output.gate.refuse(0, [1], GateReason.COMMAND)
+    told = next(t for t in output.gate.take() if isinstance(t, Told))
+    assert (told.action, told.acknowledged_ns) == (Action.REVOKE, 0)
     assert output.level == "1"
     output.broken = ""
     until(lambda: output.level == "0")
