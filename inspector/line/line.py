@@ -114,11 +114,9 @@ class Line:
         """The PLC's run; None without a PLC, and before its first word."""
         self.fell: tuple[int, int] | None = None
         """From where to where its part counter fell back within that run: no part may pass."""
-        self.linked = False
-        self.alarmed = False
+        self.linked = self.alarmed = False
         self.shown: tuple[bool, bool, bool, bool, Mode, StationBit] | None = None
-        self.last_part_ns = 0
-        self.looked_ns = 0
+        self.last_part_ns = self.looked_ns = 0
         self._judge_ns = 0
         self._hurries = False
         """A part waits for its trigger to be told."""
@@ -239,6 +237,7 @@ class Line:
                 self._hurries = True
             elif now_ns + self._judge_ns > part.deadline_ns:
                 candidate.doubt = f"{LATE}: no time to judge it"
+                self._judge_ns -= self._judge_ns // 8  # or one long judgement shuts all out
                 continue
             # A line that is behind lets the oldest go: to judge what is overwritten meanwhile
             # would cost the next ones their time, and with it all.

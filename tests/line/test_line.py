@@ -178,6 +178,24 @@ def test_a_line_that_is_behind_judges_what_it_still_can(
         assert "overwritten" in verdicts[number].reasons[0]
 
 
+def test_one_long_judgement_does_not_shut_out_all_that_come_after_it(
+    line: Line, recipe: Held, camera: Camera, tmp_path: Path
+) -> None:
+    """A busy spell makes a judgement seem longer than parts last. What is let go for it is an
+    error; if nothing but a judgement could mend the belief, none would ever be judged again."""
+    recipe.may.set()
+    line.eye._travel_ns = 1_000_000_000
+    line._judge_ns = 3_000_000_000  # as one that took 24 s leaves it
+    while camera.count < 20:
+        camera.shoot()
+        turn(line, lambda: line.counters.verdicts == camera.count)
+    line.ledger.commit()
+    with History(tmp_path / "data") as history:
+        verdicts = {p.verdict.sequence: p.verdict for p in history.last(100)}
+    assert verdicts[1].reasons == ("late: no time to judge it",)
+    assert verdicts[20].outcome is Outcome.PASS
+
+
 def test_parts_that_wait_for_their_judge_cost_the_rounds_next_to_nothing(
     line: Line, camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
