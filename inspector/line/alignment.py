@@ -78,16 +78,23 @@ class Alignment:
     """One camera's edges against the part numbers. Not for several threads."""
 
     def __init__(
-        self, pitch_ns: int, window_ns: int, early_ns: int = EARLY_NS, drift: float = DRIFT
+        self,
+        pitch_ns: int,
+        window_ns: int,
+        early_ns: int = EARLY_NS,
+        drift: float = DRIFT,
+        asked: bool = False,
     ) -> None:
         """``pitch_ns``: least time between two parts. ``window_ns``: no frame is later than this
         after its trigger; ``early_ns``: nor earlier than this before it. ``drift``: of the
-        camera's clock against the authority's; 0 where one clock tells both."""
+        camera's clock against the authority's; 0 where one clock tells both. ``asked``: it exposes
+        when this machine asks, and what is asked for half a pitch too late is not the part's."""
         self._pitch_ns = pitch_ns
         self._steady_ns = pitch_ns / 3 / drift if drift else -NEVER
         """So long the two clocks stay together well enough for the check."""
         self._window_ns = window_ns
         self._early_ns = early_ns
+        self._late_ns = pitch_ns // 2 if asked else window_ns
         self._lag_ns = self._fitted = 0
         """From an exposure to its trigger, by the two clocks; and how many frames have fitted."""
         self._fitted_ns = 0
@@ -191,11 +198,11 @@ class Alignment:
             gap_ns = self._pitch_ns if before is None else trigger_ns - before
             fits = -late_ns < gap_ns // 2
         elif after is not None:
-            fits = late_ns < (after - trigger_ns) // 2
+            fits = late_ns < min(self._late_ns, (after - trigger_ns) // 2)
         elif late_ns >= self._pitch_ns // 2 and told_ns < trigger_ns + late_ns:
             return None
         else:
-            fits = late_ns < self._window_ns
+            fits = late_ns < self._late_ns
         if fits:
             # The clocks drift, and the first frame may have been a late one: go with the early
             # ones quickly, with the late ones slowly, so that no single frame leads us astray.

@@ -61,11 +61,11 @@ class Eye:
         """Parts that may stand before the gate, and until when each can be decided."""
 
     def timed(self, cameras: Iterable[Camera]) -> tuple[str, ...]:
-        """The other cameras that expose with the belt as the eye does: each always so much before
-        or after it, so that a picture that is another part's shows."""
-        if not self._triggered:
-            return ()
-        return tuple(c.name for c in cameras if c.name != self.view and _triggered(c))
+        """The other cameras that expose with the belt as the eye does, or that are asked for each
+        part of it: always so much before or after it, so that a picture that is another part's
+        shows."""
+        others = (c for c in cameras if c.name != self.view)
+        return tuple(c.name for c in others if _asked(c) or (self._triggered and _triggered(c)))
 
     def told(self, event: CameraEvent) -> None:
         """What a camera says; one that was opened anew may be another, whose clock nobody reads."""
@@ -98,6 +98,10 @@ class Eye:
     def gone(self, at_ns: int) -> int:
         """The newest part that has come too near the gate to be decided at ``at_ns``; 0: none."""
         return next((number for number, due_ns in reversed(self._due) if due_ns < at_ns), 0)
+
+
+def _asked(camera: Camera) -> bool:
+    return camera.source == "genicam" and camera.trigger == "software"
 
 
 def _triggered(camera: Camera) -> bool:

@@ -100,6 +100,7 @@ class Line:
             lambda number: self.plan.at(number).views,
             by_time=station.plc is not None,
             timed=None if station.plc is not None else self.eye.timed(station.cameras),
+            asked=self._asked,
         )
         self.connected = Connected(ledger, self.inputs, self.matching, self.alarms, self.counters)
         self.tolerated = Tolerated(ledger, self.matching.parts)

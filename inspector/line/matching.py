@@ -59,18 +59,20 @@ class Matching:
         views_of: Callable[[int], Sequence[str]],
         by_time: bool = True,
         timed: Collection[str] | None = None,
+        asked: Collection[str] = (),
     ) -> None:
         """``windows_ns``: each camera's longest time from trigger to frame; ``new_part(number)``
         makes a part when it is first heard of, ``views_of(number)`` says what it needs. Without
         ``by_time`` there is no authority but the cameras' own counts, from their first frames.
-        ``timed``: the views whose frames must fit their parts' triggers; all, if not given."""
+        ``timed``: the views whose frames must fit their parts' triggers; all, if not given.
+        ``asked``: those that expose when this machine asks them."""
         self._by_time = by_time
         self._timed = frozenset(windows_ns if timed is None else timed)
         self._new_part = new_part
         self._views_of = views_of
         early_ns = EARLY_NS if by_time else -NEVER  # a camera may see the parts before the eye
         self.alignments = {
-            view: Alignment(pitch_ns, ns, early_ns, DRIFT if by_time else 0.0)
+            view: Alignment(pitch_ns, ns, early_ns, DRIFT if by_time else 0.0, view in asked)
             for view, ns in windows_ns.items()
         }
         # As many parts as can go by while a frame may still come, be it that this machine was busy.

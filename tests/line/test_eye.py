@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from inspector.cameras.messages import CameraEvent, EventKind
@@ -84,6 +86,26 @@ def test_a_camera_that_runs_free_has_no_double_edges(free: dict[str, object]) ->
     side.see(1, frame(1000))
     assert not side.see(2, frame(1001)).refused
     assert not side.see(5, frame(1002)).refused
+
+
+@pytest.mark.parametrize(
+    ("eyes", "others"),
+    [("hardware", ("code", "top")), ("encoder", ("code", "top")), ("free", ("top",))],
+)
+def test_pictures_that_follow_the_eyes_are_compared_with_them(
+    eyes: str, others: tuple[str, ...]
+) -> None:
+    """A picture that was asked for and did not come gave each part after it its neighbour's."""
+    cameras = [
+        Camera.model_validate(
+            {"name": "side", "trigger": eyes, "every_counts": 9 if eyes == "encoder" else None}
+        ),
+        Camera(name="code"),
+        Camera(name="top", trigger="software"),
+        Camera(name="back", trigger="free"),
+        Camera(name="lid", source="folder", folder=Path("lids"), trigger="software"),
+    ]
+    assert Eye(cameras[0], TRAVEL, gated=True).timed(cameras) == others
 
 
 def test_who_only_watches_is_in_no_hurry() -> None:

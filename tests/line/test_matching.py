@@ -128,6 +128,36 @@ def steady(line: Line, parts: int, pitch_ms: float, start_ms: float = 1000.0) ->
     return end_ms
 
 
+@pytest.mark.parametrize(
+    "late", [{30: 150.0}, {11: 35.0}, {11: 130.0, 12: 50.0}, {11: 260.0, 12: 180.0, 13: 100.0}]
+)
+def test_a_picture_that_was_asked_for_too_late_is_no_parts(late: dict[int, float]) -> None:
+    """A busy machine asks for it when the part has gone on, for several parts at once, and each
+    picture shows what stands there then."""
+    windows = {"side": 300 * MS}
+    matching = Matching(
+        windows, 40 * MS, lambda n: Part("s", n, 0, 0), lambda n: ("side",), asked=windows
+    )
+    matching.open(0, 0)
+    told = {number: 80.0 * number + late.get(number, 0.0) for number in range(1, 31)}
+    certain: set[int] = set()
+    for at_ms in sorted(set(told.values())):
+        asked = [number for number, told_ms in told.items() if told_ms == at_ms]
+        for number in asked:
+            matching.trigger(number, 80 * number * MS, 0)
+        matching.told(int(at_ms * MS))
+        for number in asked:
+            exposed = int((at_ms + 5 + 8 * asked.index(number)) * MS)
+            matching.frame(Frame("side", number, number, exposed, exposed + 2 * MS, exposed))
+        matching.told(int((at_ms + 45) * MS))
+        parts = matching.parts.items()
+        certain |= {number for number, part in parts if part.certain and part.part.frames}
+    assert not certain & late.keys()
+    assert certain >= (set(range(1, 11)) | set(range(20, 31))) - late.keys(), (
+        "the others are not the worse for it"
+    )
+
+
 @pytest.mark.parametrize("pitch_ms", [20, 50, 200, 1000])
 def test_from_the_first_part_of_a_run_every_part_gets_its_own_pictures(pitch_ms: int) -> None:
     line = Line(("side", "code"))

@@ -130,3 +130,32 @@ def test_pictures_that_no_edge_takes_go_by_count() -> None:
     chance = random.Random(5)
     line.play([1000.0 + 40 * n + 15 * chance.random() for n in range(60)])
     assert line.good == list(range(1, 61))
+
+
+def test_a_picture_that_was_asked_for_and_did_not_come_gives_no_part_its_neighbours() -> None:
+    """The camera took no notice of it, and while it was waited for, other parts went by."""
+    windows = dict.fromkeys(("side", "top"), 300 * MS)
+    matching = Matching(
+        windows, 40 * MS, lambda n: Part("s", n, 0, 0), lambda n: tuple(windows),
+        by_time=False, timed=["top"], asked=["top"],
+    )  # fmt: skip
+    matching.open(0, 0)
+    shots = [(100.0 * n, "side") for n in range(1, 41)]
+    for n in (n for n in range(1, 41) if n != 20):
+        asked = 100.0 * n + 8
+        late = 2308.0 + 8 * (n - 21) - asked if n in (21, 22, 23) else 0.0
+        shots.append((asked + late, "top"))
+    counts = dict.fromkeys(windows, 0)
+    exposed: dict[int, float] = {}
+    for ms, view in sorted(shots):
+        counts[view] += 1
+        at_ns = int(ms * MS)
+        matching.frame(Frame(view, counts[view], None, at_ns, at_ns + 3 * MS, at_ns))
+        if view == "side":
+            matching.trigger(counts[view], at_ns, 0)
+            matching.told(at_ns)
+        for number, part in matching.parts.items():
+            if part.certain and len(part.part.frames) == 2:
+                exposed[number] = part.part.frames["top"].exposed_ns / MS - 100.0 * number
+    assert all(0 <= after_ms < 30 for after_ms in exposed.values())
+    assert exposed.keys() >= {*range(1, 19), *range(30, 40)}
