@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_ASKED = re.compile(r"([\w.-]+)(?:\[.*?\])?\s*\(?(==|>=)?([\w.]*)")
-"""A requirement as ours are written: a name, and perhaps its only or its oldest version."""
+from packaging.requirements import Requirement
 
 
 class Finding(NamedTuple):
@@ -41,23 +39,15 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for requirement in importlib.metadata.requires("inspector") or ():
-        if "extra ==" in requirement:
+    for asked in map(Requirement, importlib.metadata.requires("inspector") or ()):
+        if asked.marker is not None and not asked.marker.evaluate({"extra": ""}):
             continue
-        name, mark, wanted = _ASKED.match(requirement).groups()  # type: ignore[union-attr]
         try:
-            found = importlib.metadata.version(name)
+            found = importlib.metadata.version(asked.name)
+            ok = asked.specifier.contains(found, prereleases=True)
         except importlib.metadata.PackageNotFoundError:
-            found = "missing"
-        same = (
-            found.split("+")[0] == wanted if mark == "==" else _numbers(found) >= _numbers(wanted)
-        )
-        ok = found != "missing" and same
-        yield Finding(name, ok, True, found, "" if ok else f"pip install '{requirement}'")
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
+            found, ok = "missing", False
+        yield Finding(asked.name, ok, True, found, "" if ok else f"pip install '{asked}'")
 
 
 def _producer() -> Iterator[Finding]:

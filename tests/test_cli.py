@@ -204,8 +204,16 @@ def test_the_doctor_knows_what_a_station_needs() -> None:
 
 
 def test_the_doctor_names_a_package_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ["a==1.2.3", "b>=2.10", "c>=2.10", "d[x]==1.0", "e>=1", 'f; extra == "test"']
-    there = {"a": "1.2.4", "b": "2.9.9", "c": "2.10.0", "d": "1.0"}
+    asked = [
+        "a==1.2.3",
+        "b>=2.10",
+        "c>=2.10",
+        "d[x]==1.0",
+        "e>=1",
+        "g<2,>=1.1",
+        'f; extra == "test"',
+    ]
+    there = {"a": "1.2.4", "b": "2.9.9", "c": "2.10.0", "d": "1.0", "g": "1.10rc1+cpu"}
 
     def version(name: str) -> str:
         if name not in there:
@@ -221,6 +229,7 @@ def test_the_doctor_names_a_package_of_another_version(monkeypatch: pytest.Monke
         ("c", True, "2.10.0", ""),
         ("d", True, "1.0", ""),
         ("e", False, "missing", "pip install 'e>=1'"),
+        ("g", True, "1.10rc1+cpu", ""),
     ]
 
 
