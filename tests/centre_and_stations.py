@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -258,6 +259,19 @@ def change_record(data: Path, position: int, *, mend_mark: bool) -> None:
         connection.execute("UPDATE record SET mark = ? WHERE position = ?", (mark, position))
     connection.commit()
     connection.close()
+
+
+@contextmanager
+def demanding(hub: Hub, folder: Path) -> Iterator[tuple[Served, Path, tuple[Path, Path]]]:
+    """The centre ``hub`` where nobody is heard without a certificate (mTLS): what it is reached by,
+    its own certificate, and a station's with its key."""
+    theirs, key = certificate(folder, "centre")
+    mine = certificate(folder, "station")
+    with serving(
+        hub, ssl_certfile=theirs, ssl_keyfile=key, ssl_ca_certs=str(mine[0]),
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
+    ) as served:  # fmt: skip
+        yield served, theirs, mine
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:

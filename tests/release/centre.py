@@ -25,6 +25,13 @@ from training.release import Example, approve, make, make_key, read_key
 SIZE = 128
 ROOT = Principal("root", frozenset({Role.ADMIN}))
 DAY = date(2026, 11, 25)
+STATION = """
+station: S1
+data: data
+recipes: [coded.yaml]
+cameras: [{name: side, serial: V001}, {name: code, serial: V002}]
+batch: {id: B1}
+"""
 
 
 def picture(text: str, seed: int = 0) -> Pixels:

@@ -3,7 +3,6 @@ channel and station (S9, S16, S20)."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from centre_and_stations import Served, Site, certificate, serving
+from centre_and_stations import Served, Site, demanding, serving
 from release.centre import Centre
 
 from inspector.config import Sync
@@ -79,12 +78,7 @@ def test_a_centre_that_asks_for_a_certificate_is_shown_it(
     hub: Served, centre: Centre, station: Any, tmp_path: Path
 ) -> None:
     put(hub.hub, centre.made(2), "stable", "ben")
-    theirs, key = certificate(tmp_path, "centre")
-    mine = certificate(tmp_path, "station")
-    with serving(
-        hub.hub, ssl_certfile=theirs, ssl_keyfile=key, ssl_ca_certs=str(mine[0]),
-        ssl_cert_reqs=ssl.CERT_REQUIRED,
-    ) as tls:  # fmt: skip
+    with demanding(hub.hub, tmp_path) as (tls, theirs, mine):
         station.sync = Sync(hub=tls.url, ca=theirs, certificate=mine[0], private_key=mine[1])
         way = FromCentre(station)
         assert [p.title for p in way.newest("stable")] == ["coded/2"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from release.centre import ROOT, Centre
+from release.centre import ROOT, STATION, Centre
 from typer.testing import CliRunner
 
 from inspector.bus import run_dir
@@ -22,15 +22,6 @@ from inspector.release.process import Caretaker
 from inspector.release.trust import trust
 from inspector.store import StoreError
 from training.release import approve, put
-
-STATION = """
-station: S1
-data: data
-recipes: [coded.yaml]
-cameras: [{name: side, serial: V001}, {name: code, serial: V002}]
-batch: {id: B1}
-releases: {source: %s, channel: canary}
-"""
 
 
 @pytest.fixture
@@ -46,7 +37,7 @@ def caretaker(
 ) -> Iterator[Callable[[], Caretaker]]:
     """Looks after the releases of a station that follows ``channel``."""
     file = tmp_path / "station.yaml"
-    file.write_text(STATION % channel)
+    file.write_text(f"{STATION}releases: {{source: {channel}, channel: canary}}\n")
     made: list[Caretaker] = []
 
     def start() -> Caretaker:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from obeying_line import Obeying
-from release.centre import Centre
+from release.centre import STATION, Centre
 
 from inspector.bus import run_dir
 from inspector.config import load_station
@@ -17,14 +17,6 @@ from inspector.release.process import Caretaker
 from inspector.release.stage import Change
 from inspector.store import LineLedger
 from inspector.store.bench import sample_verdict
-
-STATION = """
-station: S1
-data: data
-recipes: [coded.yaml]
-cameras: [{name: side, serial: V001}, {name: code, serial: V002}]
-batch: {id: B1}
-"""
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from centre_and_stations import Served, Site, alarms_at, certificate, count, serving
+from centre_and_stations import Served, Site, alarms_at, certificate, count, demanding, serving
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from inspector.store import signing_key
@@ -134,12 +133,7 @@ def test_only_the_pinned_certificate_is_believed(
 
 def test_a_centre_may_ask_for_a_certificate_too(tmp_path: Path, centre: Served, site: Site) -> None:
     """mTLS: who shows none is not heard at all."""
-    theirs, key = certificate(tmp_path, "centre")
-    mine = certificate(tmp_path, "station")
-    with serving(
-        centre.hub, ssl_certfile=theirs, ssl_keyfile=key, ssl_ca_certs=str(mine[0]),
-        ssl_cert_reqs=ssl.CERT_REQUIRED,
-    ) as tls:  # fmt: skip
+    with demanding(centre.hub, tmp_path) as (tls, theirs, mine):
         station: Any = SimpleNamespace(data=site.data, station="ST-01", site="", line="")
         with pytest.raises(Away):
             enrol(station, tls.url, tls.token(), theirs)

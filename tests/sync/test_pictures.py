@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from centre_and_stations import Served, Site, alarms_at, count
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from inspector.config import Retention
 from inspector.store import LineLedger, retain, signing_key
@@ -198,7 +198,7 @@ def test_a_picture_that_was_let_go_is_no_disagreement(centre: Served, site: Site
         images = connection.execute(select(tables.Image)).all()
         sent = set(connection.execute(select(tables.Sample.digest)).scalars())
         connection.execute(
-            tables.Wish.__table__.insert(),  # type: ignore[attr-defined]
+            insert(tables.Wish),
             [
                 {"station_id": 1, "digest": image.digest, "part": image.part, "why": "complaint",
                  "made_by": "anna", "made_utc_ns": 1}
@@ -222,7 +222,7 @@ def test_what_the_centre_wishes_for_is_sent(centre: Served, site: Site) -> None:
             select(tables.Image).where(tables.Image.part == verdict.part_id.bytes)
         ).one()
         connection.execute(
-            tables.Wish.__table__.insert().values(  # type: ignore[attr-defined]
+            insert(tables.Wish).values(
                 station_id=1, digest=image.digest, part=image.part, why="complaint",
                 made_by="anna", made_utc_ns=1,
             )
