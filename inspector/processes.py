@@ -139,6 +139,7 @@ def run(path: Path) -> int:
     heard = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
     before = {number: signal.signal(number, hear) for number in heard}
     children = [_Child(p, Beat(runs / f"{p.name}.beat")) for p in table(station)]
+    heirs = [heir(c.process.lets_fall) for c in children if c.process.lets_fall is not None]
     # In a thread, and not waited for: a stalled disk must not hold up the watch over the line.
     over = threading.Event()
     threading.Thread(target=_shorten_wal, args=(station.data, over), daemon=True).start()
@@ -157,6 +158,9 @@ def run(path: Path) -> int:
         over.set()
         for child in reversed(children):
             _stop(child)
+        for last in heirs:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                last.communicate(timeout=STOP_S)
         for number, handler in before.items():
             signal.signal(number, handler)
         os.close(word)
@@ -290,6 +294,20 @@ def _let_fall(process: Process) -> None:
     """A gate that it held open is closed behind it (I2)."""
     if process.lets_fall is not None:
         let_fall(process.lets_fall)
+
+
+def heir(output: Path) -> subprocess.Popen[bytes]:
+    """Who outlives this process, however it ends, and lets ``output`` fall then: whoever kills the
+    supervisor kills the line with it, and the gate would stay as open as it was (I2)."""
+    # Again and again, because the line may have been about to write when both were killed.
+    will = 'trap "" INT TERM; read -r word; for turn in 1 2 3 4; do echo 0 >"$1"; sleep 0.05; done'
+    return subprocess.Popen(
+        ["sh", "-c", will, "sh", str(output)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -91,6 +92,23 @@ def test_the_output_of_a_killed_line_falls(
         else:
             processes._stop(child)
     assert gate.read_text() == "0\n"
+
+
+def test_the_output_falls_where_the_supervisor_is_killed_and_its_line_with_it(
+    tmp_path: Path,
+) -> None:
+    """(I2) Nobody was left to close the gate, and all that came after went through it."""
+    (gate := tmp_path / "the gate").write_text("1")
+    words = "import sys, time\nfrom pathlib import Path\nfrom inspector.processes import heir\n"
+    words += "heir(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", words, str(gate)], stdout=-1) as supervisor:
+        assert supervisor.stdout is not None and supervisor.stdout.readline()
+        assert gate.read_text() == "1"
+        supervisor.kill()
+    end = time.monotonic() + 20
+    while gate.read_text() != "0\n":
+        assert time.monotonic() < end, "the gate stays open"
+        time.sleep(0.01)
 
 
 def test_it_rests_until_something_is_due_and_no_longer_than_a_round(tmp_path: Path) -> None:
