@@ -13,7 +13,8 @@ by what they always lie apart. After a pause in which these may have drifted, ho
 once more.
 
 Without a PLC the eye's exposures are the triggers. Then another camera's offset is found by count,
-from its first picture, and checked in the same way, by when both were exposed.
+from the first picture after the belt has rested, and checked in the same way, by when both were
+exposed.
 """
 
 from __future__ import annotations
@@ -94,6 +95,9 @@ class Alignment:
         """So long the two clocks stay together well enough for the check."""
         self._window_ns = window_ns
         self._early_ns = early_ns
+        self.rest_ns = 2 * window_ns
+        """Parts that are so far apart cannot be taken for one another by their frames' times."""
+        self._asked = asked
         self._late_ns = pitch_ns // 2 if asked else window_ns
         self._lag_ns = self._fitted = 0
         """From an exposure to its trigger, by the two clocks; and how many frames have fitted."""
@@ -109,6 +113,8 @@ class Alignment:
         self._timed_anew = True
         """No frame has fitted since."""
         self._edge = self._device_ns = -1
+        self._at_ns = self._before_ns = NEVER
+        """When the last two frames were exposed, by our clock."""
         self._shots: deque[_Shot] = deque(maxlen=RECENT)
         self._all = 0
         self.doubt()
@@ -132,6 +138,7 @@ class Alignment:
         elif device_ns - self._device_ns > self._steady_ns:
             self._shots.clear()
         self._edge, self._device_ns = edge, device_ns
+        self._before_ns, self._at_ns = self._at_ns, host_ns
         self._host.read(device_ns, host_ns)
         self._shots.append(_Shot(edge, device_ns, host_ns - device_ns))
         self._all += 1
@@ -164,6 +171,37 @@ class Alignment:
             ]
             if len(near) == 1:
                 self._take(near[0], shots[-1], triggers)
+
+    def after_rest(self, triggers: Triggers, heard_ns: int) -> int | None:
+        """The part that the newest frame shows, if both it and a trigger are the first after a rest
+        of the belt. While parts go by, a frame may be any of theirs: at an even pitch all of them
+        fit. The eye and this camera are heard since ``heard_ns``. A camera that is asked needs no
+        rest: it shows the part that it was asked for."""
+        at_ns = self._at_ns
+        if self._asked:
+            ago = ((n, at_ns - ns) for n, ns in triggers.ns.items())
+            return next((n for n, ns in ago if 0 <= ns < self._pitch_ns), None)
+        if at_ns < max(heard_ns, self._before_ns) + self.rest_ns:
+            return None
+        near, firsts, newest, newest_ns = [], [], 0, NEVER
+        for number, ns in triggers.ns.items():
+            if abs(at_ns - ns) <= self._window_ns:
+                near.append(number)
+                if ns >= max(heard_ns, newest_ns) + self.rest_ns:
+                    firsts.append(number)
+            newest, newest_ns = number, ns
+        if not near and at_ns >= newest_ns + self._window_ns:
+            return newest + 1  # this camera sees the parts before the eye
+        return firsts[0] if firsts == near[:1] else None
+
+    def forget(self) -> None:
+        """What was known of how its frames follow their triggers is wrong."""
+        self._fitted = 0
+
+    @property
+    def fitted(self) -> bool:
+        """Whether frames have told by how much they follow their trigger."""
+        return self._fitted > 0
 
     def count(self, number: int, edge: int, at_ns: int, triggers: Triggers) -> None:
         """Take the offset from one frame, exposed at ``at_ns``: it is that of ``number``, unless

@@ -59,12 +59,12 @@ class Connected:
         if event.kind is EventKind.CONNECTED:
             self.heard_ns[view] = now_ns
             self._inputs.forget(view)
-            self._matching.camera_reset(view)
+            self._matching.camera_reset(view, now_ns)
             self._alarms.holds(AlarmCode.CAMERA_LOST, False, key=view)
         elif event.kind in (EventKind.LOST, EventKind.REFUSED):
             self.heard_ns.pop(view, None)
             self._inputs.forget(view)
-            self._matching.camera_reset(view)
+            self._matching.camera_reset(view, now_ns)
             self._alarms.holds(AlarmCode.CAMERA_LOST, True, f"{view}: {event.message}", key=view)
         else:
             edge = event.detail.get("edge")

@@ -87,6 +87,10 @@ class Matching:
         """Highest number heard of, by trigger or by frame; and by trigger alone."""
         self.orphans = 0
         """Frames that no part wanted."""
+        self._heard_ns = 0
+        """Since when the camera that was opened last is heard."""
+        self._unknown: set[str] = set()
+        """Views of which it is said that nobody knows which part their pictures show."""
         self.doubts: list[str] = []
         """What became doubtful since the line last looked; it empties the list."""
 
@@ -102,8 +106,9 @@ class Matching:
             self._drop_held(view)
         self.newest = self._counted = counter
 
-    def camera_reset(self, view: str) -> None:
+    def camera_reset(self, view: str, now_ns: int) -> None:
         """The camera of ``view`` was opened anew."""
+        self._heard_ns = now_ns
         self.alignments[view].reset()
         self._distrust(view, "the camera was opened anew before its picture was checked")
 
@@ -143,10 +148,9 @@ class Matching:
         exposed_ns = frame.exposed_ns or frame.host_ns
         if not alignment.shot(_edge(frame), _device_ns(frame), exposed_ns):
             self._distrust(view, "the camera counts anew")
-        if not self._by_time and alignment.offset is None:
-            lacking = (n for n, c in self.parts.items() if view not in c.part.frames)
-            number = next(lacking, self.newest + 1)
-            alignment.count(number, _edge(frame), exposed_ns, self._triggers)
+        if not self._by_time and not self._counts(frame, exposed_ns):
+            self.orphans += 1
+            return
         self._held[view].append(frame)
         aligned = alignment.offset is not None
         self._place_held(view)
@@ -154,6 +158,34 @@ class Matching:
             self._check(self.parts.items())
         elif (candidate := self.parts.get(number := self.number(frame))) is not None:
             self._check(((number, candidate),))
+
+    def _counts(self, frame: Frame, exposed_ns: int) -> bool:
+        """Whether it is known by count which part ``frame`` shows. Aligns its camera."""
+        view, alignment, timed = frame.view, self.alignments[frame.view], frame.view in self._timed
+        number = alignment.after_rest(self._triggers, self._heard_ns) if timed else None
+        if alignment.offset is not None:
+            if number in (None, self.number(frame)):
+                return True
+            alignment.forget()
+            self._doubt(view, self.number(frame))
+            return False
+        if not timed or alignment.fitted:
+            lacking = (n for n, c in self.parts.items() if view not in c.part.frames)
+            number = next(lacking, self.newest + 1)
+        if number is None:
+            self._say_unknown(view, alignment.rest_ns // 1_000_000)
+            return False
+        self._unknown.discard(view)
+        alignment.count(number, _edge(frame), exposed_ns, self._triggers)
+        return True
+
+    def _say_unknown(self, view: str, rest_ms: int) -> None:
+        """Once, and not of each of its pictures."""
+        if view not in self._unknown:
+            self._unknown.add(view)
+            self.doubts.append(
+                f"{view}: which parts it shows is not known until no part has come for {rest_ms} ms"
+            )
 
     def number(self, frame: Frame) -> int:
         """The part that ``frame`` is taken to show; 0 while its camera is not aligned."""

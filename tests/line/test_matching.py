@@ -90,7 +90,7 @@ class Line:
             elif kind == 1:
                 self.matching.frame(what)  # type: ignore[arg-type]
             elif kind == 2:
-                self.matching.camera_reset(str(what))
+                self.matching.camera_reset(str(what), int(at_ms * MS))
             else:
                 for number, ms in pending:
                     self.matching.trigger(number, ms * MS, 0)

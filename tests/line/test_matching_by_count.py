@@ -36,9 +36,11 @@ class Line:
         self.wrong: list[int] = []
         self.errors: set[int] = set()
 
-    def play(self, at_ms: Iterable[float], missed: Collection[int] = ()) -> None:
+    def play(
+        self, at_ms: Iterable[float], missed: Collection[int] = (), opened_ms: float = 0.0
+    ) -> None:
         """Parts at the eye at these instants, which count from 1; of ``missed`` the second camera
-        takes no picture and counts nothing."""
+        takes no picture and counts nothing. It is opened at ``opened_ms``."""
         shots: list[tuple[float, str, int]] = []
         for number, ms in enumerate(at_ms, start=1):
             shots.append((ms, "side", number))
@@ -56,6 +58,9 @@ class Line:
         waiting: dict[int, float] = {}
         shows: dict[int, int] = {}
         for now_ms, number, frame in sorted(arrivals, key=lambda a: a[0]):
+            if opened_ms and now_ms > opened_ms:
+                self.matching.camera_reset("code", int(opened_ms * MS))
+                opened_ms = 0.0
             shows[id(frame)] = number
             self.matching.frame(frame)
             if frame.view == "side":
@@ -116,6 +121,33 @@ def test_an_edge_that_a_camera_missed_uncounted_gives_no_part_its_neighbours_pic
     assert len(line.errors) <= 2 * 8
     assert {*line.good} | line.errors == {*range(1, 61)}
     assert {*range(30, 40), *range(50, 61)} <= {*line.good}
+
+
+@pytest.mark.parametrize("after_ms", [0.0, -12.0, 15.0, 170.0])
+@pytest.mark.parametrize("late", [1, 3], ids=["one late", "three late"])
+@pytest.mark.parametrize("instants", [EVEN, uneven(60)], ids=["even", "uneven"])
+def test_a_camera_that_comes_while_parts_go_by_is_not_believed_before_the_belt_has_rested(
+    after_ms: float, late: int, instants: list[float]
+) -> None:
+    """I2: its first picture was taken for that of the oldest part that lacked one, and at an even
+    pitch nothing showed that each part was judged by its neighbour's."""
+    line = Line(after_ms)
+    rest = [*instants[:30], *(ms + 400.0 for ms in instants[30:])]
+    line.play(rest, missed=range(1, late + 1), opened_ms=rest[late] - 20.0)
+    assert not line.wrong
+    assert {*range(1, 31)} <= line.errors
+    assert {*range(31, 61)} <= {*line.good}
+
+
+@pytest.mark.parametrize("after_ms", [0.0, -12.0, 15.0, 170.0])
+def test_a_camera_that_missed_the_very_first_part_is_found_out_after_the_next_rest(
+    after_ms: float,
+) -> None:
+    """It had learned from its neighbours' pictures how it follows the eye, and went on by that."""
+    line = Line(after_ms)
+    line.play([1000.0 + 700 * (n // 6) + 40 * (n % 6) for n in range(60)], missed={1})
+    assert not {*line.wrong} & {*range(7, 61)}
+    assert {*range(13, 61)} <= {*line.good}
 
 
 def test_a_camera_that_does_not_tell_when_it_exposed_goes_by_count() -> None:

@@ -460,6 +460,7 @@ def test_input_lines_of_a_camera_stop_a_gate_without_a_plc(tmp_path: Path, camer
                 camera_bench.wire.pulse(camera_bench.wire.head)
                 time.sleep(0.06)
 
+        time.sleep(0.65)  # the belt rests, for twice `frame_timeout_ms`
         pulses(3)
         until(lambda: len(station.outcomes()) == 3)
         camera_bench.wire.hold(2, False)
