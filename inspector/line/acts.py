@@ -157,7 +157,8 @@ class Acts:
 
     def _set(self, mode: Mode, command: Command) -> dict[str, Any]:
         minutes = command.args.get("minutes") or 0
-        if not isinstance(minutes, int | float) or not 0 <= minutes < 1e6:
+        given = isinstance(minutes, int | float) and not isinstance(minutes, bool)
+        if not given or not 0 <= minutes < 1e6:
             raise Refused("`minutes` is a number")
         reason = str(command.args.get("reason") or "")[:500]
         modes = self._line.modes

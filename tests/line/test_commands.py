@@ -326,6 +326,14 @@ def test_a_test_pulse_waits_for_the_parts_before_a_gate_without_a_plc_too(desk: 
     ]  # fmt: skip
 
 
+def test_a_time_that_is_no_number_bypasses_nothing(desk: Desk) -> None:
+    """`true` counts as 1 where numbers are: uninspected parts went by for a minute."""
+    for action, more in ((Action.BYPASS, {}), (Action.SET_MODE, {"mode": "bypass"})):
+        desk.hear(action, ENGINEER, reason="strobe broken", minutes=True, **more)
+    assert desk.answered() == [{"refused": "`minutes` is a number"}] * 2
+    assert desk.line.modes.now.mode is Mode.AUTO
+
+
 def test_a_reject_that_was_obeyed_holds_until_its_part_comes(desk: Desk) -> None:
     """A gate remembers some thousand numbers: who asks for more is refused, and not forgotten."""
     for first in range(1, 6000, 1000):
