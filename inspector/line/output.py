@@ -26,7 +26,9 @@ from inspector.registers import Action, GateReason, StationBit
 
 TICK_S = 0.2
 """The thread looks at least this often whether the line still lives, and sets each line anew."""
-
+CLOSING_S = 1.0
+"""Who closes the gate waits so long for it to be low: the ledger is closed after it, and a process
+that has not ended after 5 s is killed."""
 
 Write = Callable[[bool], None]
 """Sets a line's level, high or low. It may raise what it likes: the line is then not set."""
@@ -178,14 +180,16 @@ class OutputGate:
         return NEVER_NS
 
     def close(self) -> None:
-        """Low, and no more. The conveyor stays as it was asked for."""
+        """Low, and no more. The conveyor stays as it was asked for. An output that does not take
+        its level yet is tried until it does, for as long as the process lives."""
         with self._lock:
             self._closing = True
             self._stir()
-        self._thread.join(5.0)
-        if self._event >= 0:
-            os.close(self._event)
-            self._event = -1
+        self._thread.join(CLOSING_S)
+        with self._lock:
+            if self._event >= 0:
+                os.close(self._event)
+                self._event = -1
 
     def _stir(self) -> None:
         """Something is another than it was, whatever the thread is about."""
@@ -209,13 +213,14 @@ class OutputGate:
             self._set(level and judging, bits)
             left_s = (until_ns - time.monotonic_ns()) / 1e9
             wait_s = max(0.0, min(TICK_S, left_s))
-        self._set(False, self._bits)
+        while not self._set(False, self._bits):
+            time.sleep(TICK_S)
 
     def _lives(self, now_ns: int) -> bool:
         return now_ns - self._alive_ns <= self._hung_ns
 
-    def _set(self, level: bool, bits: StationBit) -> None:
-        """Every line to its level; one that does not take it is tried again in the next round."""
+    def _set(self, level: bool, bits: StationBit) -> bool:
+        """Whether every line has its level; one that has not is tried again in the next round."""
         whys = (
             self._gate.set(level),
             self._conveyor.set(StationBit.STOP not in bits),
@@ -228,6 +233,7 @@ class OutputGate:
                     said = why and f"an output does not take its level: {why}"
                     self._tell(Link(not why, said))
                 self._broken = why
+        return not why
 
     def _due(self, now_ns: int) -> tuple[bool, int]:
         """The level now, as the plan wants it, and when it may change."""
@@ -247,7 +253,8 @@ class OutputGate:
 
     def _tell(self, event: GateEvent) -> None:
         self._events.append(event)
-        os.eventfd_write(self._event, 1)
+        if self._event >= 0:
+            os.eventfd_write(self._event, 1)
 
 
 def let_fall(path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from inspector import processes
+from inspector.line import output as output_room
 from inspector.line.gate import Link, Told
 from inspector.line.output import OutputGate, let_fall, write_level
 from inspector.registers import Action, GateReason, StationBit
@@ -25,6 +28,9 @@ class Output:
         self._write = write_level(value)
         self.others = {"conveyor": False, "beacon": False}
         self.broken = ""
+        self.answers, self.waits = threading.Event(), False
+        self.answers.set()
+        """Its driver answers; it is cleared while that hangs."""
         self.gate = OutputGate(
             self.set, lead_ns=20 * MS, window_ns=40 * MS, hung_ns=300 * MS,
             conveyor=lambda level: self.others.update(conveyor=level),
@@ -35,6 +41,8 @@ class Output:
         self.now_ns = time.monotonic_ns()
 
     def set(self, level: bool) -> None:
+        self.waits = not self.answers.is_set()
+        self.answers.wait()
         if self.broken:
             raise ValueError(self.broken)
         self._write(level)
@@ -126,6 +134,30 @@ def test_who_closes_it_leaves_it_low(output) -> None:
     until(lambda: output.level == "1", output.gate.alive)
     output.gate.close()
     assert output.level == "0"
+
+
+def test_an_output_that_hangs_holds_up_no_end_and_is_low_once_it_does_not(
+    output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line's last records are written after its gate is closed, and who waits for the process
+    kills it after 5 s: they were lost. A driver that failed then ended high."""
+    output.open()
+    until(lambda: output.level == "1", output.gate.alive)
+    output.answers.clear()
+    output.gate.show(StationBit(0), 0)
+    until(lambda: output.waits)
+    monkeypatch.setattr(output_room, "CLOSING_S", 0.0)
+    output.gate.close()
+    assert output.level == "1"
+    output.broken = "the relay is gone"
+    output.answers.set()
+    until(lambda: output.gate._broken)
+    output.broken = ""
+    until(lambda: output.level == "0")
+
+
+def test_closing_the_gate_leaves_time_to_close_the_ledger() -> None:
+    assert output_room.CLOSING_S < processes.STOP_S / 2
 
 
 def test_an_output_that_does_not_take_its_level_is_told_and_tried_until_it_does(output) -> None:
