@@ -109,6 +109,8 @@ class OutputGate:
         self._alive_ns = 0
         self._broken = ""
         """Why a line does not take its level."""
+        self._since_ns = 0
+        """When the lines began to be set that are being set now; 0: none is."""
         if why := self._gate.set(False):
             raise OSError(f"the gate's output does not take its level: {why}")
         self._tell(Link(True))
@@ -165,6 +167,8 @@ class OutputGate:
     def take(self) -> list[GateEvent]:
         """What was told since the last call."""
         with self._lock:
+            if self._since_ns and time.monotonic_ns() - self._since_ns > self._hung_ns:
+                self._hear(f"no answer in {self._hung_ns // 1_000_000} ms")
             events = list(self._events)
             self._events.clear()
             if events and self._event >= 0:
@@ -221,19 +225,23 @@ class OutputGate:
 
     def _set(self, level: bool, bits: StationBit) -> bool:
         """Whether every line has its level; one that has not is tried again in the next round."""
+        self._since_ns = time.monotonic_ns()
         whys = (
             self._gate.set(level),
             self._conveyor.set(StationBit.STOP not in bits),
             self._beacon.set(StationBit.BYPASS in bits),
         )
         why = next(filter(None, whys), "")
-        if why or self._broken:
-            with self._lock:
-                if bool(why) != bool(self._broken):
-                    said = why and f"an output does not take its level: {why}"
-                    self._tell(Link(not why, said))
-                self._broken = why
+        with self._lock:
+            self._since_ns = 0
+            self._hear(why)
         return not why
+
+    def _hear(self, why: str) -> None:
+        """Why a line does not take its level, or that each does; told when that changes."""
+        if bool(why) != bool(self._broken):
+            self._tell(Link(not why, why and f"an output does not take its level: {why}"))
+        self._broken = why
 
     def _due(self, now_ns: int) -> tuple[bool, int]:
         """The level now, as the plan wants it, and when it may change."""

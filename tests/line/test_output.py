@@ -136,6 +136,29 @@ def test_who_closes_it_leaves_it_low(output) -> None:
     assert output.level == "0"
 
 
+def test_an_output_that_hangs_is_told_and_nothing_is_heard_meanwhile(output) -> None:
+    """It stays as it stands, so it may be open: rejects were acknowledged, and let through."""
+    output.open()
+    until(lambda: output.level == "1", output.gate.alive)
+    output.answers.clear()
+    output.gate.take()
+    links: list[Link] = []
+
+    def link() -> bool:
+        links.extend(e for e in output.gate.take() if isinstance(e, Link))
+        return bool(links)
+
+    until(link, output.gate.alive)
+    assert links == [Link(False, "an output does not take its level: no answer in 300 ms")]
+    output.decide(3, Action.REJECT, FAR_MS)
+    (told,) = output.gate.take()
+    assert isinstance(told, Told) and told.acknowledged_ns == 0
+    output.answers.set()
+    links.clear()
+    until(link, output.gate.alive)
+    assert links == [Link(True)]
+
+
 def test_an_output_that_hangs_holds_up_no_end_and_is_low_once_it_does_not(
     output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
