@@ -129,7 +129,8 @@ class OutputGate:
                 action, reason = Action.REJECT, self._refused[part]
             if action is Action.PERMIT and now_ns > deadline_ns:
                 action, reason = Action.REJECT, GateReason.LATE
-            self._plan[part] = (deadline_ns + self._lead_ns, action is Action.PERMIT)
+            if part:  # a test pulse is none, and an output rests where it rejects
+                self._plan[part] = (deadline_ns + self._lead_ns, action is Action.PERMIT)
             heard_ns = 0 if self._broken else now_ns
             self._tell(Told(run, part, action, reason, now_ns, deadline_ns, heard_ns))
             self._stir()

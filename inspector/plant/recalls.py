@@ -36,6 +36,7 @@ from inspector.store.recalls import (
     UnknownCriterion,
     affected,
     as_csv,
+    lifted,
     recall_record,
     units_affected,
 )
@@ -94,21 +95,23 @@ def router(desk: Desk) -> APIRouter:
         id: UUID, asked: Why, who: Someone, response: Response, key: Key = None
     ) -> DisposeSaid:
         """Release what a recall holds: its batches go back to where they were, closed or running;
-        what is scrap stays scrap."""
+        what is scrap stays scrap, and what somebody else wants held stays held."""
         authorise(who, Action.DISPOSE)
         body = asked.model_dump()
 
         def act() -> Done:
             found = _found(_record(desk, id))
-            if not _stands(desk, found):
+            with desk.history() as history:
+                free = lifted(history, desk.data, str(id), found)
+            if free is None or not _stands(desk, found):
                 raise Problem(409, "not-on-hold", "nothing of this recall is on hold")
             answer = DisposeSaid(
                 id=str(uuid4()),
                 at=now(),
                 disposition=Disposition.RELEASE,
-                runs=[run_said(run) for run in found.runs],
+                runs=[run_said(run) for run in free.runs],
             )
-            kind, record = recall_record(found, asked.reason, asked.requester, lifts=True)
+            kind, record = recall_record(free, asked.reason, asked.requester, lifts=True)
             return Done(kind, 201, answer.model_dump(mode="json"), record | {"recall": str(id)})
 
         once = Once(who, key, {"POST": f"/recalls/{id}/lift", "body": body})

@@ -14,6 +14,8 @@ that is held for itself.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -140,6 +142,26 @@ class Holds:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def still_held(
+    records: Iterable[DeskRecord], runs: Iterable[Run], batches: Iterable[str]
+) -> tuple[list[Run], list[str]]:
+    """What of ``runs`` and of ``batches`` would be on hold, or wait for rework, if of all decisions
+    only ``records`` had been taken, oldest first."""
+    stops = (Disposition.HOLD, Disposition.REWORK)
+    with closing(sqlite3.connect(":memory:")) as index:
+        PROJECTION.create(index)
+        for position, record in enumerate(records):
+            PROJECTION.take(index, position, record)
+        parts = [
+            Run(stream, max(first, run.first), min(last, run.last))
+            for run in runs
+            for stream, first, last, stands, _ in _overlapping(index, run)
+            if stands in stops
+        ]
+        whole = dict(index.execute("SELECT id, disposition FROM batch").fetchall())
+    return parts, [batch for batch in batches if whole.get(batch) in stops]
 
 
 def _stops(standing: Standing) -> bool:

@@ -13,19 +13,24 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from inspector.part import Disposition, Verdict
 from inspector.store.export import harmless
 from inspector.store.genealogy import Consumed, Genealogy, Unit, joined
 from inspector.store.holds import KIND as HOLDS
-from inspector.store.holds import Run
+from inspector.store.holds import Run, still_held
 from inspector.store.pages import batch_known
 from inspector.store.query import History
+from inspector.store.records import DeskRecord
+from inspector.store.related import desk_records
 from inspector.store.spans import MARGIN_NS, parts_in, runs_spanning
 
 KIND = "recall"
 """The kind of the desk's record of a drill; a recall that holds is a ``disposition``."""
+RECALL, LIFTED = "recall", "recall_lifted"
+"""Causes of dispositions."""
 DEFECTS_MAX = 5000
 SERIAL_MAX = 5000
 """Parts of one serial: a printer that is stuck gives it to all."""
@@ -121,7 +126,7 @@ def affected(history: History, genealogy: Genealogy, criteria: Criteria) -> Affe
         runs += _with_defect(history, criteria)
     kept = tuple(joined(runs))
     counted = sum(parts_in(history, batch) for batch in whole)
-    counted += sum(run.last - run.first + 1 for run in kept)
+    counted += _count(kept)
     return Affected(tuple(whole), kept, counted, tuple(materials))
 
 
@@ -140,7 +145,7 @@ def recall_record(
     """Kind and body of the one desk record that holds all of it; or that lifts that hold; or, of a
     drill, that only says what was found."""
     body: dict[str, Any] = {
-        "cause": "recall_lifted" if lifts else "recall",
+        "cause": LIFTED if lifts else RECALL,
         "reason": reason,
         "requester": requester,
         "batches": list(found.batches),
@@ -150,6 +155,52 @@ def recall_record(
     if drill:
         return KIND, body
     return HOLDS, body | {"disposition": str(Disposition.RELEASE if lifts else Disposition.HOLD)}
+
+
+def lifted(history: History, data_dir: Path, id: str, found: Affected) -> Affected | None:
+    """What lifting recall ``id``, which holds ``found``, releases: all but what another recall or
+    anybody else wants held. None: it was lifted before."""
+    records = list(desk_records(data_dir, HOLDS))
+    over = {record.body.get("recall") for record in records if _cause(record) == LIFTED}
+    if id in over:
+        return None
+    others = [
+        record for record in records if _cause(record) != LIFTED and _id(record) not in over | {id}
+    ]
+    held, whole = still_held(others, found.runs, found.batches)
+    runs = tuple(_less(found.runs, held))
+    batches = tuple(batch for batch in found.batches if batch not in whole)
+    parts = found.parts - sum(parts_in(history, batch) for batch in whole)
+    parts += _count(runs) - _count(found.runs)
+    return Affected(batches, runs, parts, found.materials)
+
+
+def _cause(record: DeskRecord) -> object:
+    return record.body.get("cause")
+
+
+def _id(record: DeskRecord) -> object:
+    """Of the recall that this record is; None of one from the command line, and of others."""
+    answer = record.body.get("answer")
+    return answer.get("id") if _cause(record) == RECALL and isinstance(answer, dict) else None
+
+
+def _less(runs: Iterable[Run], taken: Iterable[Run]) -> Iterator[Run]:
+    """``runs`` without the parts that are ``taken``."""
+    away = list(joined(taken))
+    for run in runs:
+        first = run.first
+        for gap in away:
+            if gap.stream == run.stream and run.first <= gap.last and gap.first <= run.last:
+                if first < gap.first:
+                    yield Run(run.stream, first, gap.first - 1)
+                first = gap.last + 1
+        if first <= run.last:
+            yield Run(run.stream, first, run.last)
+
+
+def _count(runs: Iterable[Run]) -> int:
+    return sum(run.last - run.first + 1 for run in runs)
 
 
 def as_csv(found: Affected, units: Iterable[Unit], history: History) -> Iterator[str]:

@@ -105,6 +105,15 @@ def test_where_two_parts_share_the_window_the_one_that_must_not_pass_decides(out
     assert output.planned(FAR_MS - 15, FAR_MS - 5, FAR_MS + 15, FAR_MS + 25) == "1000"
 
 
+def test_a_test_pulse_takes_no_part_of_its_window(output) -> None:
+    """It is no part, and the output rests where it rejects: who triggers right after it and is good
+    was rejected, and nothing said why."""
+    output.decide(0, Action.REJECT, FAR_MS)
+    output.decide(1, Action.PERMIT, FAR_MS + 10)
+    assert output.told() == [(0, Action.REJECT), (1, Action.PERMIT)]
+    assert output.planned(FAR_MS + 5, FAR_MS + 15) == "11"
+
+
 def test_a_permit_is_taken_back_before_its_part_is_there(output) -> None:
     output.decide(1, Action.PERMIT, FAR_MS)
     output.gate.refuse(0, [1, 2], GateReason.COMMAND)

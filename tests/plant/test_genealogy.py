@@ -126,6 +126,29 @@ def test_a_recall_holds_all_of_it_in_one_record(linked: Any, mes: Any) -> None:
     assert verify(linked.data).ok
 
 
+def test_what_another_recall_holds_too_stays_held_when_one_is_lifted(linked: Any, mes: Any) -> None:
+    """It went out, and nobody had looked at it."""
+
+    def recalled(criteria: dict[str, Any]) -> str:
+        return str(mes.post("/recalls", {"criteria": criteria, **WHY}).json["id"])
+
+    def held(serial: str) -> str:
+        found = mes.get(f"/parts?serial={serial}").json["items"][0]["disposition"]
+        return str(found["disposition"])
+
+    whole, several = recalled({"batches": ["A"]}), recalled({"batches": ["A"], "serials": ["S130"]})
+    one = recalled({"serials": ["S130", "S140"]})
+    assert mes.post(f"/recalls/{one}/lift", WHY).json["runs"] != []
+    assert (held("S130"), held("S140")) == ("hold", "release")
+    assert mes.post(f"/recalls/{several}/lift", WHY).status == 201
+    assert held("S130") == "release" and mes.get("/batches/A").json["state"] == "on_hold"
+    assert mes.get(f"/recalls/{several}").json["standing"] is True, "the other one holds it"
+    assert mes.post(f"/recalls/{several}/lift", WHY).status == 409
+    assert mes.post(f"/recalls/{whole}/lift", WHY).status == 201
+    assert mes.get("/batches/A").json["state"] == "closed"
+    assert verify(linked.data).ok
+
+
 def test_a_drill_finds_everything_and_holds_nothing(mes: Any) -> None:
     asked = {"criteria": {"units": [PALLET]}, "drill": True, **WHY}
     recall = mes.post("/recalls", asked).json

@@ -297,6 +297,34 @@ def test_the_command_line_traces_and_recalls(place: Place, tmp_path: Path) -> No
         assert CliRunner().invoke(app, [wrong[0], str(place.data), *wrong[1:]]).exit_code == 2
 
 
+def test_lifting_a_recall_releases_none_that_somebody_else_wants_held(place: Place) -> None:
+    """Nor those that waited for rework before it. A recall that was lifted holds nothing more."""
+
+    def decide(disposition: str, first: int, last: int, **more: Any) -> None:
+        body = {"disposition": disposition, "reason": "r", "requester": "q"}
+        with DeskLedger.open(place.data) as desk:
+            desk.add("disposition", body | {"runs": [["plc-1", first, last]]} | more, "qa")
+
+    def recalled(id: str, first: int, last: int) -> None:
+        decide("hold", first, last, cause="recall", batches=["B"], answer={"id": id})
+
+    decide("rework", 5, 5)
+    recalled("r1", 1, 20)
+    recalled("r2", 15, 30)
+    decide("hold", 8, 9)
+    decide("release", 10, 10)
+    found = Affected(("B",), (Run("plc-1", 1, 20),), 320, ())
+    with History(place.data) as history:
+        free = recalls.lifted(history, place.data, "r1", found)
+        runs = [(1, 4), (6, 7), (10, 14)]
+        assert free == Affected((), tuple(Run("plc-1", *run) for run in runs), 11, ())
+        decide("release", 15, 15, cause="recall_lifted", recall="r2", batches=["B"])
+        free = recalls.lifted(history, place.data, "r1", found)
+        runs[-1] = (10, 20)
+        assert free == Affected(("B",), tuple(Run("plc-1", *run) for run in runs), 317, ())
+        assert recalls.lifted(history, place.data, "r2", found) is None
+
+
 def test_a_recall_of_a_batch_in_very_many_boxes_names_each(tmp_path: Path) -> None:
     with Genealogy(tmp_path) as genealogy:
         boxes = [f"box-{number}" for number in range(100_007)]
