@@ -27,7 +27,13 @@ from typing import Any
 from inspector.store import layout, schema
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
-from inspector.store.files import copy_file, digest_of_file, write_whole
+from inspector.store.files import (
+    HALF_RESTORED,
+    copy_file,
+    digest_of_file,
+    refuse_half,
+    write_whole,
+)
 from inspector.store.keys import PUBLIC_NAME, public_key, sync_folder
 from inspector.store.moment import copy_database, copy_ledgers, is_database
 from inspector.store.records import Kind
@@ -125,6 +131,7 @@ def restore(
     folder, data_dir = Path(folder), Path(data_dir)
     if not principal.strip():
         raise RecordError("every write names its principal (I9): it is empty here")
+    refuse_half(data_dir)
     if data_dir.exists() and any(data_dir.iterdir()):
         raise StoreError(f"{data_dir}: is not empty; restore into a new folder, or move it away")
     manifest = _manifest(folder)
@@ -132,6 +139,8 @@ def restore(
         raise StoreError(f"{folder}: there is no whole back-up here ({MANIFEST} is missing)")
     moment = folder / manifest["moment"]
     try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_whole(data_dir / HALF_RESTORED, b"")
         copied = 0
         for name, entry in manifest["files"].items():
             digest, size = digest_of_file(moment / name)
@@ -150,6 +159,8 @@ def restore(
     with DeskLedger.open(data_dir) as desk:
         body = {"taken": manifest["taken"], "records": report.records, "images": report.images}
         desk.add(RESTORED, body, principal)
+    os.sync()  # all of it, with the names of its folders, before it is said to be whole
+    (data_dir / HALF_RESTORED).unlink()
     return Backup(
         str(data_dir),
         manifest["taken"],

@@ -16,6 +16,17 @@ from pathlib import Path
 from inspector.store.errors import StoreError
 from inspector.store.keys import sync_folder
 
+HALF_RESTORED = "restore.unfinished"
+"""Lies in a data folder until all of a back-up is there and was verified."""
+
+
+def refuse_half(data_dir: Path) -> None:
+    """Raises ``StoreError`` where a restore was interrupted: no station is there."""
+    if (data_dir / HALF_RESTORED).exists():
+        raise StoreError(
+            f"{data_dir}: a restore was interrupted here; empty the folder and restore again"
+        )
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file under another name, then gives it its own.

@@ -39,6 +39,7 @@ from inspector.store.errors import (
     StoreFull,
     StoreStalled,
 )
+from inspector.store.files import refuse_half
 from inspector.store.keys import signing_key
 from inspector.store.layout import encode_event
 from inspector.store.records import BatchChange, Event, ImageRecord
@@ -112,6 +113,7 @@ class LineLedger:
             StoreFull, StoreError: the disk does not let us.
         """
         data_dir = Path(data_dir)
+        refuse_half(data_dir)
         lock = -1
         try:
             data_dir.mkdir(parents=True, exist_ok=True)

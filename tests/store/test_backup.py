@@ -227,6 +227,32 @@ def test_a_picture_that_went_bad_on_the_back_ups_disk_is_copied_again(
     assert restore(tmp_path / "copy", tmp_path / "new", "user:9").images == 11
 
 
+def test_where_a_restore_was_interrupted_no_line_begins(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began with what there was: with a new ledger, or without the pictures of the old one."""
+    back_up(data, tmp_path / "usb")
+    there = tmp_path / "pc"
+
+    def cut(source: Path, target: Path) -> int:
+        if target.suffix == ".jpg":
+            raise KeyboardInterrupt
+        return copy_file(source, target)
+
+    monkeypatch.setattr(backup, "copy_file", cut)
+    with pytest.raises(KeyboardInterrupt):
+        restore(tmp_path / "usb", there, "it")
+    monkeypatch.undo()
+    assert (there / "line.db").exists()
+    with pytest.raises(StoreError, match="a restore was interrupted here; empty the folder"):
+        LineLedger.open(there, station="s1")
+    with pytest.raises(StoreError, match="a restore was interrupted here; empty the folder"):
+        restore(tmp_path / "usb", there, "it")
+    shutil.rmtree(there)
+    restore(tmp_path / "usb", there, "it")
+    LineLedger.open(there, station="s1").close()
+
+
 def test_what_cannot_be_backed_up_or_restored_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="on another disk"):
         back_up(data, data / "copy")
