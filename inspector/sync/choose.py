@@ -118,6 +118,8 @@ class Chooser:
         self._utc_ns = utc_ns
         self.done = int(memory.word("chosen", 0))
         """Of what lies before this position, no more will be chosen."""
+        self.gone: list[str] = []
+        """Pictures that the centre asked for last and that are here no more."""
         self._at = self.done
         self._desk_at = int(memory.word("chosen_desk", 0))
         self._windows: dict[int, Window] = {}
@@ -153,7 +155,9 @@ class Chooser:
         self._progress()
 
     def wished(self, wishes: Iterable[Any]) -> Iterator[Sample]:
-        """Samples of the pictures that the centre asks for, as far as they are here."""
+        """Samples of the pictures that the centre asks for, as far as they are here; of the others
+        `gone` has the digests then."""
+        self.gone = []
         path = self._data_dir / schema.LINE_FILE
         if not path.is_file():
             return
@@ -164,9 +168,11 @@ class Chooser:
                 if part is None:
                     continue
                 reason = str(wish.get("why") or "complaint")[:64]
-                for sample in self._all_of(line, lookup, part, reason):
-                    if sample.digest == wish.get("digest"):
-                        yield sample
+                samples = list(self._all_of(line, lookup, part, reason))
+                digest = str(wish.get("digest"))
+                if not any(sample.digest == digest for sample in samples):
+                    self.gone.append(digest)
+                yield from (sample for sample in samples if sample.digest == digest)
 
     def go_back(self, desk: int) -> None:
         """What the desk asked for from this position on was lost at the centre."""

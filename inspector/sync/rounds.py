@@ -369,6 +369,7 @@ class Rounds:
             "behind": done.behind,
             "pictures_waiting": done.pictures_waiting,
             "troubles": done.troubles[-5:],
+            "gone": self._chooser.gone if self._chooser is not None else [],
             **self._report(),
         }
         wishes = self._link.ask("POST", "/api/v1/report", json=said)

@@ -16,9 +16,10 @@ from argon2 import PasswordHasher
 from centre_and_stations import Served, Site, count
 from sqlalchemy import select
 
+from inspector.config import Retention
 from inspector.identity import Role
 from inspector.part import Mode, Outcome
-from inspector.store import LineLedger
+from inspector.store import LineLedger, retain
 from inspector.store.bench import sample_gate, sample_verdict
 from training.hub import people as people_module
 from training.hub import tables
@@ -173,6 +174,24 @@ def test_down_to_a_part_with_its_picture(anna: httpx.Client, people: Served, sit
     assert picture.headers["content-type"] == "image/jpeg" and picture.content[:2] == b"\xff\xd8"
     assert anna.get("/find", params={"q": "nothing"}).status_code == 404
     assert anna.get("/part/nothing").status_code == 404
+
+
+def test_who_asks_for_a_picture_that_was_let_go_is_told(
+    anna: httpx.Client, people: Served, site: Site
+) -> None:
+    """It was said to come with the next round, for ever."""
+    verdict = escaped(site, people)
+    later = verdict.times.utc_ns + 365 * 86_400_000_000_000
+    rules = Retention(pass_days=1, unacknowledged="delete")
+    assert retain(site.data, rules, "test", utc_ns=later).files == 1
+    anna.post(f"/part/{verdict.part_id}/wish")
+    rounds = site.rounds(people.url)
+    for _ in range(2):
+        rounds.round()
+    page = anna.get(f"/part/{verdict.part_id}").text
+    assert "The station has this picture no more" in page and "was asked" not in page
+    with people.hub.engine.begin() as connection:
+        assert "gone" not in connection.execute(select(tables.Station.report)).scalar_one()
 
 
 def test_a_complaint_leads_to_its_record_and_becomes_a_sample(

@@ -192,11 +192,11 @@ def part_page(request: Request, part: str, hub: TheHub, person: Person) -> Respo
             found = part_at(connection, hub.blobs, place)
         except (RecordError, BlobError) as error:
             return show(request, "nothing.html", person, status=503, why=str(error))
-        asked = set(
-            connection.execute(
-                select(tables.Wish.digest).where(tables.Wish.station_id == place.station_id)
-            ).scalars()
-        )
+        wish = tables.Wish
+        wishes = connection.execute(
+            select(wish.digest, wish.why).where(wish.station_id == place.station_id)
+        ).all()
+        asked = {one.digest: one.why for one in wishes}
     sizes = {
         image.digest: _pixels(hub.blobs.get(image.digest))
         for image in found.images

@@ -29,6 +29,8 @@ from training.hub.sealed import take_tags
 router = APIRouter()
 PIECE_MAX = 8 << 20
 IMAGE_MAX = 256 << 20
+ASKED_MAX = 1000
+"""Pictures that a station is asked for at once."""
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 Words = Annotated[str, Field(max_length=2000)]
@@ -185,16 +187,24 @@ def trouble(said: Trouble, hub: TheHub, station: TheStation) -> dict[str, str]:
 @router.post("/report")
 def report(said: dict[str, Any], hub: TheHub, station: TheStation) -> dict[str, Any]:
     """How a station is; out goes what the centre would like of it."""
+    gone = said.pop("gone", None)
     with hub.engine.begin() as connection:
         connection.execute(
             update(tables.Station)
             .where(tables.Station.id == station.id)
             .values(report=said, seen_utc_ns=hub.utc_ns())
         )
-        wishes = connection.execute(
-            select(tables.Wish.digest, tables.Wish.part, tables.Wish.why).where(
-                tables.Wish.station_id == station.id
+        of_station = tables.Wish.station_id == station.id
+        if isinstance(gone, list) and gone:
+            connection.execute(
+                update(tables.Wish)
+                .where(of_station, tables.Wish.digest.in_([str(one) for one in gone[:ASKED_MAX]]))
+                .values(why=tables.GONE)
             )
+        wishes = connection.execute(
+            select(tables.Wish.digest, tables.Wish.part, tables.Wish.why)
+            .where(of_station, tables.Wish.why != tables.GONE)
+            .limit(ASKED_MAX)
         ).all()
     return {
         "wishes": [

@@ -238,6 +238,9 @@ class Complaint(Base):
     made_utc_ns: Mapped[int]
 
 
+GONE = "gone"
+
+
 class Wish(Base):
     """A picture that the centre asks a station for: it sends it with its next samples."""
 
@@ -246,6 +249,8 @@ class Wish(Base):
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     part: Mapped[bytes] = mapped_column(LargeBinary)
     why: Mapped[str] = mapped_column(Text)
+    """``asked``, ``complaint``; `GONE` once the station has said that it has the picture no more,
+    and is asked for it no more."""
     made_by: Mapped[str] = mapped_column(String(128))
     made_utc_ns: Mapped[int]
 
