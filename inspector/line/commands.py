@@ -130,7 +130,10 @@ class Commands:
                 command.principal.id,
             )  # fmt: skip
         # Somebody waits for the answer: a machine that rejects 200 parts a second waits for each.
-        self._owed.append((line.ledger.commit_soon(time.monotonic_ns()), command, body))
+        written = line.ledger.commit_soon(time.monotonic_ns())
+        self._owed.append((written, command, body))
+        if command.command in ORDERED:
+            self._turns.obeyed(written)
 
     def _record(self, command: Command, **body: Any) -> None:
         self._line.ledger.add_event(

@@ -26,6 +26,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 
 from inspector.bus import Command
 from inspector.identity import Action
@@ -46,6 +47,7 @@ class Turns:
         """``running`` tells the batch that is made, or will be."""
         self._lives, self._running = lives, running
         self._row: deque[Command] = deque()
+        self._written: Future[int] | None = None
 
     @property
     def waiting(self) -> bool:
@@ -56,6 +58,10 @@ class Turns:
         """``command`` comes last."""
         self._row.append(command)
 
+    def obeyed(self, written: Future[int]) -> None:
+        """A command of the row was obeyed; once it is ``written`` the desk can know of it."""
+        self._written = written
+
     def due(self) -> Iterator[tuple[Command, str]]:
         """Commands whose turn has come, each with why it is refused; empty where it is not. Obey
         each before you take the next: what the desk is asked about that one depends on it."""
@@ -63,12 +69,16 @@ class Turns:
             yield from self._lives.finished()
             if self._lives.asking or not self._row:
                 return
-            command = self._row.popleft()
+            command = self._row[0]
+            late = time.monotonic_ns() > command.expiry_ns
             asked = step(command, self._running())
-            if asked is not None:
+            if asked and not late and self._written is not None and not self._written.done():
+                return
+            self._row.popleft()
+            if asked is not None and not late:
                 self._lives.ask(command, *asked)
             else:
-                yield command, TOO_LATE if time.monotonic_ns() > command.expiry_ns else ""
+                yield command, TOO_LATE if late else ""
 
 
 def step(command: Command, running: str) -> tuple[str, Step] | None:

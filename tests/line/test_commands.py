@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,32 @@ def test_the_desk_is_asked_about_the_batch_that_runs_when_a_commands_turn_has_co
     desk.hear(Action.END_BATCH)
     _, started, resumed, ended = desk.answered()
     assert (started["batch"], resumed, ended["batch"]) == ("B-2", {"paused": False}, "B-2")
+
+
+def test_the_desk_is_asked_about_a_batch_once_what_was_done_before_is_on_the_disk(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that had just been ended was refused as running, and went on in the next second."""
+    slow: list[Future[int]] = []
+
+    def commit_soon(by_ns: int) -> Future[int]:
+        slow.append(Future())
+        return slow[-1]
+
+    monkeypatch.setattr(desk.line.ledger, "commit_soon", commit_soon)
+    desk.hear(Action.END_BATCH, QUALITY)
+    while not slow:
+        desk.commands.take()
+    desk.hear(Action.START_BATCH, QUALITY, id="B-1", recipe="grey")
+    desk.hear(Action.RESUME, QUALITY)
+    while desk.commands._lives.asking:
+        desk.commands.take()
+    monkeypatch.undo()
+    desk.line.ledger.commit()
+    for written in slow:
+        written.set_result(0)
+    ended, started, resumed = desk.answered()
+    assert (ended["batch"], started.get("batch"), resumed) == ("B-1", "B-1", {"paused": False})
 
 
 def test_who_has_given_up_before_his_turn_came_is_not_obeyed(desk: Desk) -> None:
