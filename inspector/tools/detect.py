@@ -5,7 +5,8 @@ Findings are one per detection, and one more per rule that is broken. Imported b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -251,21 +252,15 @@ class Detect:
         return self._broken(rule.label, rule.severity, reason, (x1, y1, x2, y2), float(count))
 
     def _each(self, rule: Each, found: Sequence[Finding], seen: Box) -> list[Finding]:
-        free = [f.box for f in found if f.label == rule.has and f.box]
-        broken = []
-        for item in found:
-            if item.label != rule.of or item.box is None:
-                continue
-            near = rule.edge_px
-            if near and (item.box[0] <= seen[0] + near or item.box[2] >= seen[2] - near):
-                continue
-            mate = next((b for b in free if _belongs(b, item.box, rule.where)), None)
-            if mate is not None:
-                free.remove(mate)
-                continue
-            reason = rule.reason or f"{rule.of} without {rule.has}"
-            broken.append(self._broken(rule.has, rule.severity, reason, item.box, 0.0))
-        return broken
+        near, reason = rule.edge_px, rule.reason or f"{rule.of} without {rule.has}"
+        left, right = (seen[0] + near, seen[2] - near) if near else (-math.inf, math.inf)
+        items = [f.box for f in found if f.label == rule.of and f.box]
+        items = [box for box in items if left < box[0] and box[2] < right]
+        mates = [f.box for f in found if f.label == rule.has and f.box]
+        alone = _alone(
+            len(items), len(mates), lambda i, j: _belongs(mates[j], items[i], rule.where)
+        )
+        return [self._broken(rule.has, rule.severity, reason, items[i], 0.0) for i in alone]
 
     def _broken(
         self, label: str, severity: Severity | None, reason: str, box: Box, count: float
@@ -322,6 +317,24 @@ def _by_score(finding: Finding) -> float:
 
 def _centre(box: Box) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _alone(items: int, mates: int, belong: Callable[[int, int], bool]) -> list[int]:
+    """The items that get no mate to themselves where as many as can be get one: who finds all of
+    his taken has another item look for a different one (C. Berge, Two theorems in graph theory,
+    1957)."""
+    item_of: dict[int, int] = {}
+
+    def find(item: int, tried: set[int]) -> bool:
+        for mate in range(mates):
+            if mate not in tried and belong(item, mate):
+                tried.add(mate)
+                if mate not in item_of or find(item_of[mate], tried):
+                    item_of[mate] = item
+                    return True
+        return False
+
+    return [item for item in range(items) if not find(item, set())]
 
 
 def _belongs(small: Box, large: Box, where: str) -> bool:

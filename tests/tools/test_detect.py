@@ -213,6 +213,20 @@ def test_one_cap_does_not_serve_two_bottles(tmp_path: Path) -> None:
     assert broken(found) == ["Bottle without Cap"]
 
 
+def test_two_bottles_that_overlap_each_have_the_cap_that_leaves_the_other_one_its_own(
+    tmp_path: Path,
+) -> None:
+    """The one between them was taken first, by the bottle that had its own: a good part fell."""
+    beside = (80.0, 90.0, 130.0, 240.0, 0.85, 0.0)
+    between = (82.0, 92.0, 98.0, 120.0, 0.8, 1.0)
+    own = (52.0, 92.0, 68.0, 120.0, 0.7, 1.0)
+    shelf = shelve(tmp_path, end_to_end(BOTTLE, beside, between, own), "end-to-end")
+
+    found = detector(shelf, each=[{"of": "Bottle", "has": "Cap"}]).look(GREY, CONTEXT)
+
+    assert not broken(found)
+
+
 def test_a_defect_rejects_with_its_severity(tmp_path: Path) -> None:
     shelf = shelve(tmp_path, end_to_end(CAP), "end-to-end")
 
