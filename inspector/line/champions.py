@@ -29,11 +29,11 @@ from inspector.line.line import Line
 from inspector.part import Batch
 from inspector.release.bundle import ReleaseRefused
 from inspector.release.installed import BASE, load_release
+from inspector.release.stage import KIND, PENDING, waits
 from inspector.store import History, StoreError
 
 log = structlog.get_logger()
 
-KIND, PENDING = "release", "release_pending"
 CHAIN_MAX = 5
 """Champions remembered per recipe, the newest last; the way back goes along them, and ends at the
 recipe of the station file, however many there were."""
@@ -270,21 +270,15 @@ def waiting(
     of it could not be used."""
     try:
         with History(station.data) as history:
-            asked, changed = history.events(PENDING, 200), history.events(KIND, 1000)
+            asked = waits(history)
     except StoreError:
         return {}, []  # no ledger yet
-    since: dict[str, int] = {}
-    for event in changed:
-        since.setdefault(str(event.body.get("recipe")), event.utc_ns)
     found: dict[str, tuple[_Ready, str]] = {}
-    refused, seen = [], set()
-    for event in asked:
-        name, digest = str(event.body.get("recipe")), str(event.body.get("digest"))
-        if name not in recipes or name in seen:
+    refused = []
+    for name, event in asked.items():
+        if name not in recipes:
             continue
-        seen.add(name)
-        if not digest or event.utc_ns <= since.get(name, 0):
-            continue
+        digest = str(event.body["digest"])
         try:
             ready = _make_ready(station, digest, gently=False)
             views_at(name, ready.recipe.views, [camera.name for camera in station.cameras])

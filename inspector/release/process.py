@@ -38,6 +38,7 @@ from inspector.release.trust import known_signers
 from inspector.release.watch import Probation, may_take_over, why_back
 from inspector.releaseplan import Releases
 from inspector.store import History, StoreError
+from inspector.store.pages import events_of
 from inspector.tools.card import ModelError
 
 log = structlog.get_logger()
@@ -91,7 +92,7 @@ class Caretaker:
         """Orders that were answered, and from when on they may be given again."""
         self._changes: dict[str, Change] = {}
         self._proven: set[tuple[str, int]] = set()
-        """Changes whose probation is over, by recipe and instant."""
+        """Changes whose probation is over, by recipe and record."""
         self._centre: FromCentre | None = None
 
     def turn(self) -> None:
@@ -260,7 +261,7 @@ class Caretaker:
         return digest_of(read(path))
 
     def _on_probation(self, change: Change) -> bool:
-        key = change.recipe, change.utc_ns
+        key = change.recipe, change.position
         if key in self._proven:
             return False
         data, parts = self.station.data, self.plan.probation_parts
@@ -269,7 +270,7 @@ class Caretaker:
         if newest and newest[0].verdict.stream == change.stream:
             over = newest[0].verdict.sequence - change.first >= parts
         else:  # started anew since, and the numbers with it
-            over = stage.judged_at(data, parts) >= change.utc_ns
+            over = stage.judged_since(data, change.position, parts)
         if over:
             self._proven.add(key)
         return not over
@@ -280,7 +281,7 @@ class Caretaker:
             seen = probation(history, change, min(self.plan.probation_parts, RECENT), shadow)
         reason = why_back(seen, self.plan)
         if reason:
-            self._order("rollback", name, change.utc_ns, recipe=name, why=reason)
+            self._order("rollback", name, change.position, recipe=name, why=reason)
 
     def _order(self, do: str, name: str, once: int, **args: str) -> None:
         """Give the line the order, once; to go back, until it is obeyed."""
@@ -309,7 +310,7 @@ def probation(history: History, change: Change, limit: int, shadow: Shadow | Non
     verdicts = [
         part.verdict for part in history.last(limit)
         if part.verdict.recipe_digest == change.recipe_digest
-        and part.verdict.times.utc_ns >= change.utc_ns
+        and part.position > change.position
     ]  # fmt: skip
     errors = sum(_its_own(v) for v in verdicts)
     ms = sorted((v.times.verdict_ns - v.times.frame_ns) / 1e6 for v in verdicts if v.times.frame_ns)
@@ -317,8 +318,8 @@ def probation(history: History, change: Change, limit: int, shadow: Shadow | Non
         event.body.get("command") == Action.ANNOUNCE
         and event.body.get("args", {}).get("code") == "challenge_failed"
         and event.body.get("args", {}).get("on", True)
-        for event in history.events("command", 200)
-        if event.utc_ns >= change.utc_ns
+        for position, event in events_of(history, "command", limit=200)
+        if position > change.position
     )
     compared = shadow is not None and shadow.beside == change.recipe_digest
     return Probation(

@@ -15,11 +15,13 @@ from typing import Any
 
 from inspector.release.installed import BASE, Installed, installed
 from inspector.store import Event, History, StoreError
+from inspector.store.pages import events_of
 from inspector.store.records import Kind
 from inspector.store.related import reading
 from inspector.store.schema import LINE_FILE
-from inspector.store.skim import verdict_keys
 
+KIND, PENDING = "release", "release_pending"
+"""Kinds of the line's events: one took over, or gave way; one shall with the next batch."""
 SHADOW, TALLY = "shadow", "shadow_tally"
 """Kinds of desk records: one part judged otherwise; how many were judged and how."""
 
@@ -57,6 +59,8 @@ class Change:
     principal: str
     before: str = BASE
     """Digest of what it took the place of."""
+    position: int = -1
+    """Of its record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,21 @@ class Standing:
 def changes(history: History, recipe: str | None = None, limit: int = 200) -> list[Change]:
     """Changes of champion, newest first."""
     found = []
-    for event in history.events("release", limit):
-        change = _change(event)
+    for position, event in events_of(history, KIND, limit=limit):
+        change = _change(position, event)
         if recipe is None or change.recipe == recipe:
             found.append(change)
     return found
+
+
+def waits(history: History) -> dict[str, Event]:
+    """By recipe, the order to put a release into service with the next batch, where it stands: it
+    was not withdrawn, and none has taken over or given way since. By the order of the records: a
+    clock may be set."""
+    newest: dict[str, Event] = {}
+    for _, event in events_of(history, KIND, PENDING, limit=1000):
+        newest.setdefault(str(event.body.get("recipe")), event)
+    return {n: e for n, e in newest.items() if e.kind == PENDING and e.body.get("digest")}
 
 
 def standings(data: Path) -> list[Standing]:
@@ -85,19 +99,14 @@ def standings(data: Path) -> list[Standing]:
     try:
         with History(data) as history:
             past = changes(history)
-            pending = history.events("release_pending", 50)
+            pending = waits(history)
             tallies = history.desk(TALLY, 200)
     except StoreError:
         return [Standing(one, Stage.INSTALLED) for one in there]
     newest: dict[str, Change] = {}
     for change in past:
         newest.setdefault(change.recipe, change)
-    waits: dict[str, str] = {}
-    for event in pending:
-        name = str(event.body.get("recipe"))
-        change_ns = newest[name].utc_ns if name in newest else 0
-        if name not in waits:
-            waits[name] = str(event.body.get("digest")) if event.utc_ns > change_ns else ""
+    waiting = {name: event.body["digest"] for name, event in pending.items()}
     undone = {c.digest for c in undone_of(past)}
     counted: dict[str, Mapping[str, Any]] = {}
     for record in tallies:
@@ -109,7 +118,7 @@ def standings(data: Path) -> list[Standing]:
         tally = counted.get(one.digest, {})
         if chain[-1] == one.digest:
             stage = Stage.CHAMPION
-        elif waits.get(one.release.manifest.name) == one.digest:
+        elif waiting.get(one.release.manifest.name) == one.digest:
             stage = Stage.WAITING
         elif one.digest in chain:
             stage = Stage.BEFORE
@@ -121,16 +130,16 @@ def standings(data: Path) -> list[Standing]:
     return found
 
 
-def judged_at(data: Path, parts: int) -> int:
-    """When the part was judged that lies ``parts`` back, in whatever stream; 0 where there are not
-    so many. Raises ``StoreError``."""
+def judged_since(data: Path, position: int, parts: int) -> bool:
+    """Whether so many parts have been judged since the record at ``position``, in whatever stream.
+    Raises ``StoreError``."""
     with reading(data / LINE_FILE) as line:
         found = line.execute(
-            f"SELECT body FROM record WHERE substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
-            " ORDER BY position DESC LIMIT 1 OFFSET ?",
-            (parts - 1,),
+            "SELECT 1 FROM record WHERE position > ?"
+            f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}' LIMIT 1 OFFSET ?",
+            (position, parts - 1),
         ).fetchone()
-    return 0 if found is None else verdict_keys(found[0])[4]
+    return found is not None
 
 
 def undone_of(past: list[Change]) -> list[Change]:
@@ -146,7 +155,7 @@ def undone_of(past: list[Change]) -> list[Change]:
     return found
 
 
-def _change(event: Event) -> Change:
+def _change(position: int, event: Event) -> Change:
     body = event.body
     return Change(
         str(body.get("recipe")),
@@ -161,4 +170,5 @@ def _change(event: Event) -> Change:
         str(body.get("recipe_digest", "")),
         event.principal,
         str(body.get("before", BASE)),
+        position,
     )

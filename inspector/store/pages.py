@@ -297,6 +297,18 @@ def tail(
     return found, max(after, upto)
 
 
+def events_of(history: History, *kinds: str, limit: int = 100) -> list[tuple[int, Event]]:
+    """The line's newest events of these kinds, newest first, with their positions."""
+    wanted = ", ".join("?" * len(kinds))
+    with history._bounded(history._line) as line:
+        rows = line.execute(
+            f"SELECT position FROM event WHERE kind IN ({wanted}) ORDER BY position DESC LIMIT ?",
+            (*kinds, limit),
+        ).fetchall()
+        found = [(position, history._record(line, position)) for (position,) in rows]
+    return [(position, record) for position, record in found if isinstance(record, Event)]
+
+
 def desk_tail(
     history: History, after: int | None, limit: int = 200
 ) -> list[tuple[int, DeskRecord]]:

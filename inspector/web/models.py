@@ -22,6 +22,7 @@ from nicegui import ui
 from inspector.bus import BusError
 from inspector.identity import Action, IdentityError
 from inspector.store import StoreError
+from inspector.store.pages import events_of
 from inspector.store.signatures import Subject
 from inspector.web import signing
 from inspector.web.access import May, Refused
@@ -312,15 +313,15 @@ def _way_back(shown: Shown, recipe: str) -> tuple[str, str] | None:
     where there is nothing to go back from."""
     try:
         with shown.desk.history() as history:
-            changes = [e for e in history.events("release", 200) if e.body.get("recipe") == recipe]
-            waits = [
-                e for e in history.events("release_pending", 50) if e.body.get("recipe") == recipe
-            ]
+            told = [
+                event for _, event in events_of(history, "release", "release_pending", limit=250)
+                if event.body.get("recipe") == recipe
+            ]  # fmt: skip
     except StoreError:
         return None
-    since_ns = changes[0].utc_ns if changes else 0
-    if waits and waits[0].body.get("digest") and waits[0].utc_ns > since_ns:
-        return "models.withdraw", str(waits[0].body.get("release"))
+    if told and told[0].kind == "release_pending" and told[0].body.get("digest"):
+        return "models.withdraw", str(told[0].body.get("release"))
+    changes = [event for event in told if event.kind == "release"]
     chain = list(changes[0].body.get("chain", ())) if changes else []
     if len(chain) < 2:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from inspector.part import Batch
 from inspector.recipe import load
 from inspector.release import install
 from inspector.release.installed import BASE
+from inspector.release.stage import Stage, standings
 from inspector.store import LineLedger
 
 
@@ -84,8 +87,8 @@ def test_a_champion_that_was_changed_gives_way_to_the_one_before(
     assert recipes["coded"] is own["coded"] and chains["coded"] == [BASE] and len(unfit) == 2
 
 
-def asked_for(station: Station, digest: str) -> None:
-    with LineLedger.open(station.data, station="T") as ledger:
+def asked_for(station: Station, digest: str, utc_ns: Callable[[], int] = time.time_ns) -> None:
+    with LineLedger.open(station.data, station="T", utc_ns=utc_ns) as ledger:
         ledger.add_event("release_pending", "erika", recipe="coded", digest=digest, why="better")
         ledger.commit()
 
@@ -109,6 +112,22 @@ def test_what_was_to_take_over_with_the_next_batch_still_is_after_a_restart(
     assert not found and "manifest.json" in unready[0]
     took_over(station, BASE, first.digest)
     assert waiting(station, ["coded"]) == ({}, []), "it has"
+
+
+def test_a_clock_that_is_set_back_brings_no_release_again_that_had_its_turn(
+    centre: Centre, station: Station
+) -> None:
+    """It had been rolled back, and came into service with the next batch. One that was ordered
+    after that was forgotten."""
+    first = install(centre.made(2), station.data, "erika").installed.digest
+    asked_for(station, first, lambda: time.time_ns() + 3_600_000_000_000)
+    took_over(station, BASE, first)
+    took_over(station, BASE)
+    assert waiting(station, ["coded"]) == ({}, [])
+    assert [one.stage for one in standings(station.data)] == [Stage.INSTALLED]
+    asked_for(station, first, lambda: 1)
+    assert list(waiting(station, ["coded"])[0]) == ["coded"]
+    assert [one.stage for one in standings(station.data)] == [Stage.WAITING]
 
 
 def test_a_release_stands_in_from_one_part_on_and_what_is_planned_keeps_its_batch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from inspector.part import Outcome
 from inspector.quality.challenge import Challenges
 from inspector.qualityplan import Challenge, Seeded
 from inspector.release.process import probation
-from inspector.release.stage import Change
+from inspector.release.stage import Change, changes
 from inspector.release.watch import why_back
 from inspector.releaseplan import Releases
 from inspector.store import Event, History, LineLedger
@@ -37,6 +38,23 @@ def test_a_failed_one_is_a_reason_to_go_back(tmp_path: Path, code: str, back: bo
         seen = probation(history, change, 100, None)
     assert seen.challenge_failed is back
     assert bool(why_back(seen, Releases())) is back
+
+
+def test_a_clock_that_is_set_back_ends_no_probation(tmp_path: Path) -> None:
+    """Whatever the new release did then counted as of before it: it judged on, however bad."""
+    now = [time.time_ns() + 3_600_000_000_000]
+    chain = {"recipe": "r", "digest": "d", "chain": ["", "d"], "recipe_digest": "f" * 64}
+    with LineLedger.open(tmp_path, station="T", utc_ns=lambda: now[0]) as ledger:
+        ledger.add_event("release", "erika", **chain)
+        now[0] = 1
+        failed = {"code": "challenge_failed", "on": True}
+        ledger.add_event("command", "quality", command=str(Action.ANNOUNCE), args=failed)
+        ledger.add_verdict(replace(sample_verdict(1), recipe_digest="f" * 64))
+        ledger.commit()
+    with History(tmp_path) as history:
+        (change,) = changes(history)
+        seen = probation(history, change, 100, None)
+    assert (seen.judged, seen.challenge_failed) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from inspector.config import load_station
 from inspector.release import process
 from inspector.release.process import Caretaker
 from inspector.release.stage import Change
-from inspector.store import LineLedger
+from inspector.store import History, LineLedger
 from inspector.store.bench import sample_verdict
 
 
@@ -67,8 +67,7 @@ def test_a_probation_ends_though_the_line_was_started_anew_since(
     """Each start counts in a stream of its own: else no newer release would have its turn again."""
     parts = caretaker.plan.probation_parts
     first = sample_verdict(1)
-    change = Change("coded", "d", "coded/2", ("", "d"), False, "", first.times.utc_ns, "before", 5,
-                    "f" * 64, "erika")  # fmt: skip
+    change = Change("c", "d", "c/2", ("", "d"), False, "", 0, "before", 5, "f" * 64, "erika")
     with LineLedger.open(data, station="S1") as line:
         line.add_verdict(first)
         line.commit()
@@ -80,5 +79,7 @@ def test_a_probation_ends_though_the_line_was_started_anew_since(
         line.add_verdict(sample_verdict(parts))
         line.commit()
         assert not caretaker._on_probation(change)
-        earlier = replace(change, utc_ns=sample_verdict(2).times.utc_ns)
-        assert caretaker._on_probation(earlier), "one of them is of before it"
+        with History(data) as history:
+            position = history.last(parts)[-1].position
+        later = replace(change, position=position)
+        assert caretaker._on_probation(later), "one of them is of before it"
