@@ -221,6 +221,7 @@ class Champions:
             releases = [digest for digest in chain if digest != BASE]
             chain[:] = [BASE, *[*releases, ready.digest][1 - CHAIN_MAX :]]
         self._recipes[name] = ready.recipe
+        self._pending.pop(name, None)  # an older order, if one waits: the newest holds
         kept = {(name, digest) for digest in (BASE, *chain[-2:])}
         for key in [k for k in self._held if k[0] == name and k not in kept]:
             del self._held[key]

@@ -215,6 +215,24 @@ def test_the_way_back_ends_at_the_station_files_recipe_however_many_releases_the
     assert "runs the recipe of the station file" in answer["refused"]
 
 
+def test_a_release_that_is_put_in_at_once_is_not_replaced_by_one_that_was_asked_for_before(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages said that nothing waited, and a line that had started again agreed: the older order
+    came into service with the next batch."""
+    own = desk.recipes["grey"]
+    made = {name: copy.copy(own) for name in ("older", "newer")}
+    monkeypatch.setattr(
+        champions, "_make_ready", lambda _, name: champions._Ready(name, name, made[name])
+    )
+    for name, at in (("older", "batch"), ("newer", "part")):
+        desk.hear(Action.INSTALL_RELEASE, ENGINEER, release=name, at=at)
+        desk.answered()
+    desk.hear(Action.START_BATCH, QUALITY, id="B-2", recipe="grey")
+    desk.answered()
+    assert desk.line.plan.newest.recipe is made["newer"]
+
+
 def _rolled_back(desk: Desk) -> dict[str, Any]:
     desk.hear(Action.INSTALL_RELEASE, ENGINEER, do="rollback", recipe="grey")
     return desk.answered()[-1]
