@@ -66,6 +66,8 @@ class Serials:
             self._thread.start()
         future: Future[bool] = Future()
         self._asked[part] = future
+        if len(self._asked) > RECENT:  # of parts that were concluded for another reason
+            del self._asked[next(iter(self._asked))]
         self._queue.put((serial, future))
 
     def known(self, part: PartId) -> bool | None:

@@ -156,3 +156,16 @@ def test_a_disk_that_does_not_answer_costs_a_count_and_no_decision(
     with History(place.ledger.data_dir) as history:
         assert history.events("refeed_unknown")[0].body["serial"] == "S7"
     monkeypatch.setattr(place.line.serials, "_thread", None)
+
+
+def test_what_nobody_asks_after_any_more_is_forgotten(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that is judged and concluded as late, or with an overwritten picture, kept its
+    question for as long as the line ran."""
+    serials = place.line.serials
+    monkeypatch.setattr(serials, "_thread", object())
+    for number in range(refeed.RECENT + 10):
+        serials.ask(part := Part(STREAM, number, 0, 0).id, "S7")
+    assert len(serials._asked) == refeed.RECENT and part in serials._asked
+    monkeypatch.setattr(serials, "_thread", None)
