@@ -21,7 +21,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -252,15 +252,21 @@ class Chooser:
     # Choosing.
 
     def _close(self, window: Window) -> Iterator[Sample]:
-        self._windows.pop(window.hour, None)
-        self._seen.update(window.parts)
+        seen = self._seen + window.parts
+
+        def rank(candidate: Candidate, name: str) -> None:
+            self._rank(candidate, name, seen)
+
         for choice in choose_in(
-            window, self._plan, self._rank, random.Random(f"{self._station} {window.first}")
+            window, self._plan, rank, random.Random(f"{self._station} {window.first}")
         ):
             for image in choice.candidate.images:
                 yield self._sample(
                     choice.candidate, image, choice.reason, choice.probability, choice.stratum
                 )
+        # Who could not keep one of them asks again: until then the hour is open.
+        self._windows.pop(window.hour, None)
+        self._seen = seen
         self._progress()
 
     def _progress(self) -> None:
@@ -269,13 +275,13 @@ class Chooser:
             chosen=self.done, chosen_desk=self._desk_at, classes=dict(self._seen.most_common(1000))
         )
 
-    def _rank(self, candidate: Candidate, name: str) -> None:
-        """Says what a part would teach, if anything in particular."""
+    def _rank(self, candidate: Candidate, name: str, seen: Mapping[str, int]) -> None:
+        """Says what a part would teach, if anything in particular; ``seen``: parts by class."""
         verdict, images = candidate.verdict, candidate.images
         if disagrees(verdict):
             candidate.reason, candidate.weight = "disagreement", 1.0
-        elif name not in (PASS, ERROR) and self._seen[name] < self._plan.rare_parts:
-            candidate.reason, candidate.weight = "rare", 1.0 / (1 + self._seen[name])
+        elif name not in (PASS, ERROR) and seen[name] < self._plan.rare_parts:
+            candidate.reason, candidate.weight = "rare", 1.0 / (1 + seen[name])
         elif (distance := nearness(verdict, self._threshold)) <= self._plan.near:
             candidate.reason, candidate.weight = "threshold", 1.0 - distance
         elif self._novelty is not None and images:

@@ -105,6 +105,24 @@ def test_a_restart_chooses_the_same(tmp_path: Path, write: Callable[[list[Any]],
     assert again[:7] == before and len(again) == 31
 
 
+def test_who_could_not_keep_a_sample_is_given_its_hour_again(
+    tmp_path: Path, write: Callable[[list[Any]], int]
+) -> None:
+    """A disk that was full for a moment: the rest of the hour was never chosen, and let go."""
+    size = write([part(n, hour=n // 100) for n in range(1, 301)])
+    memory = Memory(tmp_path)
+    whole = list(chooser(tmp_path, memory, per_hour=10).choose(size))
+    memory.keep(chosen=0, classes={})
+    going_on = chooser(tmp_path, memory, per_hour=10)
+    cut_short = going_on.choose(size)
+    before = [next(cut_short) for _ in range(7)]
+    cut_short.close()
+    assert going_on.done == 0
+    again = list(going_on.choose(size))
+    memory.close()
+    assert again == whole and again[:7] == before
+
+
 def test_nothing_before_an_open_hour_is_acknowledged(
     tmp_path: Path, write: Callable[[list[Any]], int]
 ) -> None:
