@@ -20,7 +20,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -99,6 +99,8 @@ class Tags:
         self._seal_ns, self._utc_ns = int(seal_s * 1e9), utc_ns
         self._lock = threading.Lock()
         self._ids: dict[tuple[str, str], int] = {}
+        self._tried_ns = 0
+        """When a seal was tried last."""
         self._desk: DeskLedger | None = None
         with self._sound():
             self._data_dir.mkdir(parents=True, exist_ok=True)
@@ -116,7 +118,9 @@ class Tags:
             self._db.execute("COMMIT")
 
     def add(self, samples: Sequence[Sample], principal: str) -> int:
-        """Keeps samples, durable when it returns; gives how many. Seals what is due.
+        """Keeps samples, durable when it returns; gives how many. Seals what is due; where the desk
+        cannot, it is tried again after as long: they are kept, and who sent them must not do it
+        once more.
 
         Raises:
             RecordError: no principal (I9), a tag or unit that is no name, a value that is no
@@ -146,8 +150,11 @@ class Tags:
                 rows,
             )
             at_ns = self._db.execute("SELECT at_ns FROM sealed").fetchone()[0]
+        at_ns = max(at_ns, self._tried_ns)
         if self._utc_ns() - at_ns >= self._seal_ns or self._utc_ns() < at_ns:
-            self.seal(principal)
+            self._tried_ns = self._utc_ns()
+            with suppress(StoreError):
+                self.seal(principal)
         return len(samples)
 
     def seal(self, principal: str) -> int:

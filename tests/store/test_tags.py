@@ -10,6 +10,7 @@ import pytest
 
 from inspector.store import History, LineLedger, RecordError, StoreError, verify
 from inspector.store.bench import sample_verdict
+from inspector.store.related import desk_records
 from inspector.store.tags import KIND, Quality, Sample, Tags
 
 T0 = 1_800_000_000_000_000_000
@@ -38,6 +39,23 @@ def test_a_series_is_read_by_time(tmp_path: Path) -> None:
         assert [s.value for s in tags.series("t", T0 + S, T0 + 4 * S)] == [1, 2, 3]
         bad = tags.series("t", T0 + 4 * S, T0 + 5 * S)[0]
         assert bad.value is None and bad.quality is Quality.BAD
+
+
+def test_samples_that_are_kept_are_not_said_to_be_lost_where_the_desk_cannot_seal_them(
+    tmp_path: Path,
+) -> None:
+    """Who was told so sent them again, and each stood there twice. It is tried again later."""
+    now = [T0]
+    with Tags(tmp_path, utc_ns=lambda: now[0]) as tags:
+        desk = tmp_path / "desk.db"
+        desk.write_bytes(b"no ledger at all")
+        assert tags.add([sample("t", 1.0, 0)], "scada") == 1
+        desk.unlink()
+        assert tags.add([sample("t", 2.0, 1)], "scada") == 1
+        now[0] += 60 * S
+        assert tags.add([sample("t", 3.0, 2)], "scada") == 1
+    (seal,) = desk_records(tmp_path, KIND)
+    assert (seal.body["first"], seal.body["last"]) == (1, 3)
 
 
 def test_what_came_is_sealed_and_stays_what_it_was(tmp_path: Path) -> None:
