@@ -68,14 +68,14 @@ class Tag(Settings):
     """One process value that is kept beside the verdicts."""
 
     name: Name
-    unit: str = Field("1", max_length=16)
+    unit: str = Field("1", pattern=r"^[!-~]{1,16}$")
     """UCUM, such as ``Cel``, ``bar``, ``mm/s``."""
     node: str = ""
     """OPC UA: the node, such as ``ns=2;s=Filler.Temperature`` …"""
     server: str = ""
     """… and its server, such as ``opc.tcp://filler:4840``."""
-    topic: str = ""
-    """MQTT: the topic at the station's broker …"""
+    topic: str = Field("", pattern=r"^[^+#\x00]{0,256}$")
+    """MQTT: the topic, no filter of several, at the station's broker …"""
     field: str = ""
     """… and the field of its JSON, dotted; left out where the payload is a bare number."""
 

@@ -78,6 +78,9 @@ async def _serve_plain(
                         await orders.heard(client, root, message)
                     else:
                         await tags.heard(message)
+    except Exception:
+        await tags.lost()
+        raise
     finally:
         tags.close()
 

@@ -12,6 +12,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -65,10 +66,12 @@ async def serve(station: Station, scada: Scada, run: Path) -> None:
 
         services.append(lambda: serve_poll(station, scada, line, run))
     if any(tag.node for tag in scada.tags):
-        from inspector.plant.tagclient import serve_opcua_tags
+        from inspector.plant.tagclient import by_server, serve_opcua_tags
 
-        services.append(lambda: serve_opcua_tags(station, scada))
-    tasks = [asyncio.create_task(_for_ever(service)) for service in services]
+        # One service each: a server that is away takes the values of no other with it.
+        for url, tags in by_server(scada):
+            services.append(partial(serve_opcua_tags, station, url, tags))
+    tasks = [asyncio.create_task(for_ever(service)) for service in services]
     tasks.append(asyncio.create_task(_beat(Beat(run / "scada.beat"))))
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -129,7 +132,7 @@ def _end(line: Line) -> int:
     return -1
 
 
-async def _for_ever(service: Callable[[], Awaitable[None]]) -> None:
+async def for_ever(service: Callable[[], Awaitable[None]]) -> None:
     """Run a service; when it fails, say why once a failure is new, and try again."""
     failures, last = 0, ""
     while True:
@@ -139,13 +142,20 @@ async def _for_ever(service: Callable[[], Awaitable[None]]) -> None:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"
+            why = "; ".join(f"{type(one).__name__}: {one}" for one in _causes(error))
             if why != last:
                 log.error("a service failed, it is tried again", why=why)
                 last = why
         lived = asyncio.get_running_loop().time() - began
         failures = 0 if lived > 30.0 else failures + 1
         await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """What went wrong: of a group each error in it, for the group says only how many they are."""
+    if isinstance(error, BaseExceptionGroup):
+        return [cause for one in error.exceptions for cause in _causes(one)]
+    return [error]
 
 
 async def _beat(beat: Beat) -> None:

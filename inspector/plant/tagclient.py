@@ -1,7 +1,8 @@
 """Process values that the station listens to: OPC UA nodes and MQTT topics become samples.
 
 Enters: the station file's ``tags``. Leaves: samples in `inspector.store.tags`, with their units, in
-the name of ``scada``. ``scada.py`` and ``mqtt.py`` run it.
+the name of ``scada``. What is no number is a ``bad`` sample: one sensor that is broken silences no
+other. ``scada.py`` and ``mqtt.py`` run it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -21,6 +23,7 @@ import structlog
 from asyncua import Client, ua
 
 from inspector.config import Scada, Station, Tag
+from inspector.store import StoreError
 from inspector.store.tags import Quality, Sample, Tags
 
 log = structlog.get_logger()
@@ -29,8 +32,15 @@ PRINCIPAL = "scada"
 PUBLISHING_MS = 200
 ASK_S = 2.0
 """How often a server is asked whether it is there: a dead one sends no change."""
+REPEAT_S = 600.0
+"""A value that rests is told again: no change comes of it, and after an hour it would count as none
+(`inspector.store.tags.FRESH_S`)."""
 FLUSH_S = 0.2
 """Samples are kept together for so long: one commit takes them all."""
+WAITING_MAX = 100_000
+"""Samples that wait while the disk does not take them; the oldest go then."""
+YEARS = range(1971, 2200)
+"""A source that has no time says 1601, where OPC UA's clock begins."""
 
 
 class MqttTags:
@@ -42,6 +52,7 @@ class MqttTags:
             if tag.topic:
                 self._by_topic.setdefault(tag.topic, []).append(tag)
         self._tags = Tags(station.data) if self._by_topic else None
+        self._last: dict[str, float | None] = {}
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -49,22 +60,37 @@ class MqttTags:
         return tuple(self._by_topic)
 
     async def heard(self, message: aiomqtt.Message) -> None:
-        """Keep what ``message`` says."""
-        if self._tags is None:
+        """Keep what ``message`` says. Of one that the broker had kept nobody knows how old it is:
+        it is the last known value, and uncertain."""
+        told = Quality.UNCERTAIN if message.retain else Quality.GOOD
+        samples = []
+        for tag in self._by_topic.get(str(message.topic), ()):
+            value = value_of(bytes(message.payload), tag.field)
+            self._last[tag.name] = value
+            samples.append(_now(tag, value, Quality.BAD if value is None else told))
+        await self._add(samples)
+
+    async def lost(self) -> None:
+        """The broker is gone: what was heard last may not be so any more."""
+        every = (tag for tags in self._by_topic.values() for tag in tags)
+        await self._add([_now(tag, self._last.get(tag.name), Quality.BAD) for tag in every])
+
+    async def _add(self, samples: list[Sample]) -> None:
+        if self._tags is None or not samples:
             return
-        now = time.time_ns()
-        samples = [
-            Sample(tag.name, value, tag.unit, now, Quality.BAD if value is None else Quality.GOOD)
-            for tag in self._by_topic.get(str(message.topic), ())
-            for value in [value_of(bytes(message.payload), tag.field)]
-        ]
-        if samples:
+        try:
             await anyio.to_thread.run_sync(self._tags.add, samples, PRINCIPAL)
+        except StoreError as error:  # a full disk is no reason to leave the broker
+            log.error("process values were not kept", why=str(error))
 
     def close(self) -> None:
         """Let go of the store."""
         if self._tags is not None:
             self._tags.close()
+
+
+def _now(tag: Tag, value: float | None, quality: Quality) -> Sample:
+    return Sample(tag.name, value, tag.unit, time.time_ns(), quality)
 
 
 def value_of(payload: bytes, field: str) -> float | None:
@@ -73,19 +99,23 @@ def value_of(payload: bytes, field: str) -> float | None:
         value = json.loads(payload)
         for name in field.split(".") if field else ():
             value = value[name]
-        return float(value)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    return _number(value)
 
 
-async def serve_opcua_tags(station: Station, scada: Scada) -> None:
-    """Subscribe to every server that the station file names. Raises when one is lost."""
+def by_server(scada: Scada) -> list[tuple[str, list[Tag]]]:
+    """The OPC UA servers that the station file names, each with its tags."""
     wanted = sorted((tag for tag in scada.tags if tag.node), key=lambda tag: tag.server)
+    return [(url, list(tags)) for url, tags in groupby(wanted, key=lambda tag: tag.server)]
+
+
+async def serve_opcua_tags(station: Station, url: str, tags: Sequence[Tag]) -> None:
+    """Subscribe to one server. Raises when it is lost, after a bad sample of each tag."""
     with _samples(station) as kept:
         async with asyncio.TaskGroup() as group:
             group.create_task(_keep(kept))
-            for url, tags in groupby(wanted, key=lambda tag: tag.server):
-                group.create_task(_listen(url, list(tags), kept))
+            group.create_task(_listen(url, tags, kept))
 
 
 class _Kept:
@@ -95,60 +125,100 @@ class _Kept:
         self.store = store
         self.waiting: list[Sample] = []
 
+    def write(self) -> None:
+        """Have them on the disk. Raises ``StoreError``; they wait on then."""
+        now = self.waiting[:WAITING_MAX]
+        if now:
+            self.store.add(now, PRINCIPAL)
+            del self.waiting[: len(now)]
+
 
 @contextlib.contextmanager
 def _samples(station: Station) -> Iterator[_Kept]:
     with Tags(station.data) as store:
-        yield _Kept(store)
+        kept = _Kept(store)
+        try:
+            yield kept
+        finally:
+            with contextlib.suppress(StoreError):  # it has been said, or will be
+                kept.write()
 
 
 async def _keep(kept: _Kept) -> None:
     while True:
         await asyncio.sleep(FLUSH_S)
-        waiting, kept.waiting = kept.waiting, []
-        if waiting:
-            await anyio.to_thread.run_sync(kept.store.add, waiting, PRINCIPAL)
+        try:
+            await anyio.to_thread.run_sync(kept.write)
+        except StoreError as error:
+            log.error("process values wait for the disk", why=str(error))
+            del kept.waiting[:-WAITING_MAX]
+            await asyncio.sleep(ASK_S)
 
 
-async def _listen(url: str, tags: list[Tag], kept: _Kept) -> None:
-    last: dict[str, float | None] = {}
-    by_node = {tag.node: tag for tag in tags}
+async def _listen(url: str, tags: Sequence[Tag], kept: _Kept) -> None:
+    last: dict[str, tuple[float | None, Quality, float]] = {}
+    by_node: dict[ua.NodeId, list[Tag]] = {}
+
+    def tell(tag: Tag, value: float | None, quality: Quality, utc_ns: int) -> None:
+        last[tag.name] = value, quality, time.monotonic()
+        kept.waiting.append(Sample(tag.name, value, tag.unit, utc_ns, quality))
+
+    def lost(tag: Tag) -> None:
+        value, *_ = last.get(tag.name, (None,))
+        tell(tag, value, Quality.BAD, time.time_ns())
 
     class Changes:
         def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
-            tag = by_node[node.nodeid.to_string()]
             told = data.monitored_item.Value
-            good = told.StatusCode is None or told.StatusCode.is_good()
             number = _number(value)
-            last[tag.name] = number
-            at = told.SourceTimestamp or datetime.now(UTC)
-            if at.tzinfo is None:
-                at = at.replace(tzinfo=UTC)
-            quality = Quality.GOOD if good and number is not None else Quality.BAD
-            utc_ns = int(at.timestamp() * 1e9)
-            kept.waiting.append(Sample(tag.name, number, tag.unit, utc_ns, quality))
+            for tag in by_node[node.nodeid]:
+                quality = _quality(told.StatusCode, number)
+                tell(tag, number, quality, _utc_ns(told.SourceTimestamp))
 
     try:
         async with Client(url, timeout=4) as client:
+            for tag in tags:
+                by_node.setdefault(client.get_node(tag.node).nodeid, []).append(tag)
             subscription = await client.create_subscription(PUBLISHING_MS, Changes())
-            await subscription.subscribe_data_change([client.get_node(node) for node in by_node])
+            made = await subscription.subscribe_data_change([client.get_node(n) for n in by_node])
+            for node, item in zip(by_node, made, strict=True):
+                if isinstance(item, ua.StatusCode):
+                    log.error("a process value cannot be heard", server=url,
+                              node=node.to_string(), why=item.name)  # fmt: skip
+                    for tag in by_node[node]:
+                        lost(tag)
             log.info("process values are heard", server=url, tags=len(tags))
             while True:
                 await client.check_connection()
                 await client.nodes.server_state.read_value()
+                for tag in tags:
+                    value, quality, at = last.get(tag.name, (None, Quality.BAD, time.monotonic()))
+                    if time.monotonic() - at > REPEAT_S:
+                        tell(tag, value, quality, time.time_ns())
                 await asyncio.sleep(ASK_S)
     except (OSError, TimeoutError, ua.UaError) as error:
-        now = time.time_ns()
         for tag in tags:
-            sample = Sample(tag.name, last.get(tag.name), tag.unit, now, Quality.BAD)
-            kept.waiting.append(sample)
-        waiting, kept.waiting = kept.waiting, []
-        await anyio.to_thread.run_sync(kept.store.add, waiting, PRINCIPAL)
+            lost(tag)
         raise ConnectionError(f"{url}: {error or type(error).__name__}") from None
 
 
 def _number(value: Any) -> float | None:
+    """``value`` where it is a finite number, else None."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
+
+
+def _quality(status: ua.StatusCode | None, number: float | None) -> Quality:
+    if number is None or (status is not None and status.is_bad()):
+        return Quality.BAD
+    return Quality.GOOD if status is None or status.is_good() else Quality.UNCERTAIN
+
+
+def _utc_ns(at: datetime | None) -> int:
+    """When the source says it was so; now, where it says nothing."""
+    if at is None or at.year not in YEARS:
+        return time.time_ns()
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e9)
