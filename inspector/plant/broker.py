@@ -7,6 +7,7 @@ so that what happened while the broker was away is told when it is back. ``mqtt.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 from collections.abc import Mapping
@@ -15,13 +16,15 @@ from typing import Any
 
 import aiomqtt
 
-from inspector.bus import NoAnswer
+from inspector.bus import BusError
 from inspector.config import Mqtt, Station
-from inspector.identity import Action, Forbidden, Principal, Users
+from inspector.identity import Action, IdentityError, Principal, Users
 from inspector.plant.desk import Line
 
 KEEPALIVE_S = 10
 """A broker that says nothing for half as long again is gone."""
+LEAVE_S = 1.0
+"""How long the broker may take to hear that somebody goes."""
 
 
 class Cursor:
@@ -66,6 +69,14 @@ def connect(config: Mqtt, name: str, will: aiomqtt.Will) -> aiomqtt.Client:
     )
 
 
+async def take_leave(
+    client: aiomqtt.Client, topic: str, payload: bytes, *, retain: bool = False
+) -> None:
+    """Say what the will would have said: a broker forgets the will of whoever leaves in order."""
+    with contextlib.suppress(aiomqtt.MqttError):  # it is gone: then the will is told
+        await client.publish(topic, payload, qos=1, retain=retain, timeout=LEAVE_S)
+
+
 def _obeyed(station: Station, config: Mqtt) -> Principal | None:
     """In whose name commands from the broker are given; None where none is, or no such user is."""
     if config.obeys is None:
@@ -77,11 +88,11 @@ def ask(
     station: Station, config: Mqtt, line: Line, action: Action, args: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the line says to a command from the broker."""
-    who = _obeyed(station, config)
-    if who is None:
-        return {"error": f"the station has no user {config.obeys!r} to obey in the name of"}
     try:
+        who = _obeyed(station, config)
+        if who is None:
+            return {"error": f"the station has no user {config.obeys!r} to obey in the name of"}
         answer = line.ask(action, args, who)
-    except (Forbidden, NoAnswer) as error:
+    except (IdentityError, BusError) as error:
         return {"error": str(error)}
     return {"result": dict(answer.body)} if answer.ok else {"error": answer.error}

@@ -20,7 +20,7 @@ import structlog
 from inspector.config import Mqtt, Scada, Station
 from inspector.identity import Action
 from inspector.part import Verdict
-from inspector.plant.broker import Cursor, ask, connect
+from inspector.plant.broker import Cursor, ask, connect, take_leave
 from inspector.plant.desk import Line
 from inspector.plant.events import line_event
 from inspector.plant.opcua import content_of
@@ -33,8 +33,8 @@ log = structlog.get_logger()
 
 LOOK_S, STATUS_S = 0.1, 1.0
 PORTION = 200
-REMEMBERED = 1000
-"""Ids of commands: the broker may deliver one twice."""
+REMEMBERED, ID_MAX = 1000, 128
+"""Ids of commands, and their length: the broker may deliver one twice."""
 SHOWN = (
     "ready", "running", "paused", "mode", "batch", "product", "recipe", "counts", "parts_per_s",
     "alarms",
@@ -69,15 +69,19 @@ async def _serve_plain(
             if config.plain:
                 await client.publish(f"{root}/online", b"true", qos=1, retain=True)
             log.info("MQTT is spoken", broker=f"{config.host}:{config.port}")
-            async with asyncio.TaskGroup() as group:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    if config.plain:
+                        group.create_task(_tell_status(client, root, line))
+                        group.create_task(_tell_ledger(client, root, station, line))
+                    async for message in client.messages:
+                        if str(message.topic) == f"{root}/command":
+                            await orders.heard(client, root, message)
+                        else:
+                            await tags.heard(message)
+            finally:
                 if config.plain:
-                    group.create_task(_tell_status(client, root, line))
-                    group.create_task(_tell_ledger(client, root, station, line))
-                async for message in client.messages:
-                    if str(message.topic) == f"{root}/command":
-                        await orders.heard(client, root, message)
-                    else:
-                        await tags.heard(message)
+                    await take_leave(client, f"{root}/online", b"false", retain=True)
     except Exception:
         await tags.lost()
         raise
@@ -88,13 +92,19 @@ async def _serve_plain(
 async def _tell_status(client: aiomqtt.Client, root: str, line: Line) -> None:
     before: dict[str, Any] = {}
     while True:
-        body = line.heartbeat.body
-        status = {name: body.get(name) for name in SHOWN} | {"alive": line.heartbeat.alive}
+        status = status_of(line)
         if status != before:
             before = status
             text = json.dumps(status, ensure_ascii=False, default=str)
             await client.publish(f"{root}/status", text, qos=1, retain=True)
         await asyncio.sleep(STATUS_S)
+
+
+def status_of(line: Line) -> dict[str, Any]:
+    """The newest heartbeat; a line that is lost is not ready, whatever it said last."""
+    body, alive = line.heartbeat.body, line.heartbeat.alive
+    lives = {name: bool(alive and body.get(name)) for name in ("ready", "running")}
+    return {name: body.get(name) for name in SHOWN} | lives | {"alive": alive}
 
 
 async def _tell_ledger(client: aiomqtt.Client, root: str, station: Station, line: Line) -> None:
@@ -147,9 +157,13 @@ class Orders:
         id, answer = "", {}
         try:
             asked = json.loads(bytes(message.payload))
-            id = str(asked["id"])[:64]
+            id = str(asked["id"])[:ID_MAX]
+            if id != str(asked["id"]):
+                raise ValueError("two ids that differ behind their beginning would be one")
             action, args = Action(asked["command"]), dict(asked.get("args") or {})
-        except (ValueError, KeyError, TypeError):
+            # NaN and half a character are no words that the bus carries.
+            json.dumps(args, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, KeyError, TypeError, RecursionError):
             answer = {"error": 'a command is {"id": "…", "command": "pause", "args": {}}'}
         if not answer:
             if not self._is_new(id):
@@ -158,7 +172,8 @@ class Orders:
                 ask, self._station, self._config, self._line, action, args
             )
         body = {"id": id, "ok": "error" not in answer} | answer
-        await client.publish(f"{root}/answer", json.dumps(body, ensure_ascii=False), qos=1)
+        text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        await client.publish(f"{root}/answer", text, qos=1)
 
     def _is_new(self, id: str) -> bool:
         if id in self._seen:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -350,15 +351,17 @@ def content_of(verdict: Verdict) -> dict[str, Any]:
 
 
 def _told(finding: Finding) -> dict[str, Any]:
+    value = finding.value
     told = {
         "tool": finding.tool,
         "kind": finding.kind,
         "label": finding.label,
         "ok": finding.ok,
-        "score": round(finding.score, 4),
+        # JSON has no NaN and no infinity: what is no number is left out
+        "score": round(finding.score, 4) if math.isfinite(finding.score) else None,
         "box": finding.box and [round(v, 1) for v in finding.box],
         "text": finding.text,
-        "value": finding.value,
+        "value": value if value is not None and math.isfinite(value) else None,
         "unit": finding.unit,
         "reason": finding.reason,
     }

@@ -21,7 +21,7 @@ from pysparkplug import DataType, DBirth, DCmd, DData, Metric, NBirth, NCmd, NDe
 from inspector.config import Mqtt, Station
 from inspector.identity import Action
 from inspector.part import Verdict
-from inspector.plant.broker import Cursor, ask, connect
+from inspector.plant.broker import Cursor, ask, connect, take_leave
 from inspector.plant.desk import Line
 from inspector.plant.problems import Problem
 from inspector.store.pages import tail
@@ -69,6 +69,8 @@ class _Node:
         self._prefix, self._edge = f"spBv1.0/{config.sparkplug_group}", station.station
         self._birth, self._sequence = birth, 0
         self.born_ms = 0
+        self.told: dict[str, Any] = {}
+        """The status as hosts have it."""
         self.device: DBirth
         """As it was born last: commands may name its metrics by their aliases."""
 
@@ -84,6 +86,7 @@ class _Node:
         """Both births, with every metric that will ever come."""
         now = self.born_ms = _now_ms()
         self._sequence = 0
+        self.told = dict(status)
         node = NBirth(
             now, 0, (_born_of(self._birth, now), Metric(now, REBIRTH, DataType.BOOLEAN, False))
         )
@@ -123,28 +126,30 @@ async def serve_sparkplug(station: Station, config: Mqtt, line: Line) -> None:
         lock = asyncio.Lock()
         await node.born(status_of(line))
         log.info("Sparkplug is spoken", group=config.sparkplug_group, birth=birth)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_tell(node, station, line, lock))
-            async for message in client.messages:
-                if "/NCMD/" in str(message.topic):
-                    if _wants_rebirth(bytes(message.payload)):
-                        async with lock:
-                            await node.born(status_of(line))
-                else:
-                    await _obey(station, config, line, node, bytes(message.payload))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_tell(node, station, line, lock))
+                async for message in client.messages:
+                    if "/NCMD/" in str(message.topic):
+                        if _wants_rebirth(bytes(message.payload)):
+                            async with lock:
+                                await node.born(status_of(line))
+                    elif not message.retain:  # one that was kept is old: it came before this birth
+                        await _obey(station, config, line, node, bytes(message.payload))
+        finally:  # Sparkplug 3.0: who disconnects on purpose publishes his death before
+            await take_leave(client, node.topic("NDEATH"), death)
 
 
 async def _tell(node: _Node, station: Station, line: Line, lock: asyncio.Lock) -> None:
     cursor = Cursor(station.data / "sparkplug.cursor")
-    before = status_of(line)
     while True:
         parts, upto = await anyio.to_thread.run_sync(_parts, line, cursor.told)
-        status = status_of(line)
         async with lock:
-            changed = {name: value for name, value in status.items() if before[name] != value}
+            status = status_of(line)
+            changed = {name: value for name, value in status.items() if node.told[name] != value}
             if changed:
                 await node.data(changed, _now_ms())
-                before = status
+                node.told |= changed
             for values, at_ms in parts:
                 past = at_ms < node.born_ms or _now_ms() - at_ms > HISTORICAL_MS
                 await node.data(values, at_ms, past)
@@ -216,8 +221,13 @@ async def _obey(station: Station, config: Mqtt, line: Line, node: _Node, payload
         log.warning("a device command is not understood", why=str(error)[:200])
         return
     asked: list[tuple[Action, dict[str, Any]]] = []
-    if "Control/Pause" in wanted:
-        asked.append((Action.PAUSE if wanted["Control/Pause"] else Action.RESUME, {}))
+    match wanted.get("Control/Pause"):
+        case bool(pause):
+            asked.append((Action.PAUSE if pause else Action.RESUME, {}))
+        case None:  # not named, or null: no line starts because somebody says nothing
+            pass
+        case other:
+            log.warning("Control/Pause is a Boolean", given=repr(other)[:80])
     if wanted.get("Control/ChangeOver"):
         asked.append((Action.CHANGE_OVER, {"recipe": str(wanted["Control/ChangeOver"])}))
     for action, args in asked:

@@ -1,0 +1,208 @@
+"""A station beside a real broker, without a line: what is said on leaving, what is obeyed, what is
+told before and after a birth. (S1, I5, I9)"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mosquitto import NEEDED, Ear, mosquitto
+from obeying_line import Obeying
+from pysparkplug import DataType, DBirth, DCmd, DData, Metric
+
+from inspector.bus import run_dir
+from inspector.config import Mqtt, Scada
+from inspector.identity import Principal, Role, Users
+from inspector.plant.desk import Line
+from inspector.plant.mqtt import Orders, serve_mqtt, status_of
+from inspector.plant.opcua import content_of
+from inspector.store.bench import sample_verdict
+
+pytestmark = NEEDED
+ROOT, GROUP = "inspector/ST-01", "spBv1.0/Hamburg"
+DCMD = f"{GROUP}/DCMD/ST-01/vision"
+
+
+class Station:
+    """A station's SCADA side, whose line obeys and says nothing of itself but what a test does."""
+
+    def __init__(self, data: Path, port: int) -> None:
+        Users(data).add_user(
+            "mqtt", [Role.OPERATOR], principal=Principal("test", frozenset({Role.SYSTEM}))
+        )
+        self.file: Any = SimpleNamespace(station="ST-01", data=data)
+        self.scada = Scada(mqtt=Mqtt(port=port, sparkplug_group="Hamburg", obeys="mqtt"))
+        self.line = Line(self.file, run_dir(data))
+        self.obeying = Obeying(run_dir(data))
+
+    @property
+    def commands(self) -> list[str]:
+        return [str(command.command) for command in self.obeying.commands]
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        assert self.scada.mqtt is not None
+        orders = Orders(self.file, self.scada.mqtt, self.line)
+        task = asyncio.create_task(serve_mqtt(self.file, self.scada, self.line, orders))
+        try:
+            yield
+        finally:
+            task.cancel()
+            ended = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(ended[0], asyncio.CancelledError), ended
+
+    def close(self) -> None:
+        self.obeying.close()
+        asyncio.run(self.line.heartbeat.stop())
+        self.line.close()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with mosquitto(tmp_path_factory.mktemp("broker")) as port:
+        yield port
+
+
+@pytest.fixture
+def station(broker: int, tmp_path: Path) -> Iterator[Station]:
+    station = Station(tmp_path, broker)
+    yield station
+    station.close()
+
+
+@pytest.fixture
+def ear(broker: int) -> Iterator[Ear]:
+    ear = Ear(broker, f"{ROOT}/#", f"{GROUP}/#")
+    yield ear
+    ear.close()
+
+
+async def until(condition: Callable[[], Any], limit_s: float = 15.0) -> Any:
+    end = asyncio.get_running_loop().time() + limit_s
+    while not (value := condition()):
+        assert asyncio.get_running_loop().time() < end, "it did not happen in time"
+        await asyncio.sleep(0.03)
+    return value
+
+
+def metrics(raw: bytes) -> dict[str, Any]:
+    return {metric.name: metric.value for metric in DBirth.decode(raw).metrics}
+
+
+def test_who_leaves_in_order_says_so_on_both_sides(station: Station, ear: Ear) -> None:
+    """A broker forgets the will of whoever disconnects: `online` would stay true, and Sparkplug's
+    hosts would show a station's last values as its present ones."""
+
+    async def story() -> None:
+        async with station.serving():
+            await until(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"true"])
+            await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
+        await until(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"false"])
+        await until(lambda: len(ear.raw(f"{GROUP}/NDEATH/ST-01")) == 1)
+
+    asyncio.run(story())
+
+
+def test_a_device_command_is_obeyed_where_it_is_new_and_says_something(
+    station: Station, ear: Ear
+) -> None:
+    """One that the broker kept would start the line at each new connection; null is no word."""
+    resume, null, text, pause = (
+        DCmd(1, (Metric(1, "Control/Pause", kind, value),)).encode()
+        for kind, value in (
+            (DataType.BOOLEAN, False), (DataType.BOOLEAN, None), (DataType.STRING, "no"),
+            (DataType.BOOLEAN, True),
+        )
+    )  # fmt: skip
+
+    async def story() -> None:
+        ear.say(DCMD, resume, retain=True)
+        async with station.serving():
+            await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
+            for payload in (null, text, pause):
+                ear.say(DCMD, payload)
+            await until(lambda: station.commands)
+            assert station.commands == ["pause"]
+        ear.say(DCMD, b"", retain=True)
+
+    asyncio.run(story())
+
+
+def test_what_changes_while_a_node_is_born_is_told_after_its_birth(
+    station: Station, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a host would show the station as dead for as long as it lives."""
+    heartbeat = station.line.heartbeat
+    heartbeat.body = {"ready": True, "recipe": "bottle@1"}
+    monkeypatch.setattr(type(heartbeat), "alive", property(lambda self: self.is_alive))
+    heartbeat.is_alive = False  # type: ignore[attr-defined]
+    born = DBirth.encode
+
+    def lives_meanwhile(birth: DBirth, **how: Any) -> bytes:
+        heartbeat.is_alive = True  # type: ignore[attr-defined]
+        return born(birth, **how)
+
+    monkeypatch.setattr(DBirth, "encode", lives_meanwhile)
+
+    async def story() -> None:
+        async with station.serving():
+            (raw,) = await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
+            assert metrics(raw)["Station/Alive"] is False
+            (told,) = await until(lambda: ear.raw(f"{GROUP}/DDATA/ST-01/vision"))
+            changed = DData.decode(told, birth=DBirth.decode(raw)).metrics
+            assert {m.name: m.value for m in changed} == {
+                "Station/Alive": True, "Station/Ready": True,
+            }  # fmt: skip
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"id": "x", "command": "pause", "args": ' + b"[" * 100_000,
+        b'{"id": "x", "command": "pause", "args": {"reason": NaN}}',
+        b'{"id": "x", "command": "pause", "args": {"reason": "\\ud800"}}',
+        b'{"id": "\\ud800", "command": "fly"}',
+        json.dumps({"id": "x" * 200, "command": "pause"}).encode(),
+    ],
+)
+def test_whatever_a_stranger_orders_the_connection_holds(
+    station: Station, ear: Ear, payload: bytes
+) -> None:
+    async def story() -> None:
+        async with station.serving():
+            await until(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"true"])
+            await until(lambda: ear.raw(f"{GROUP}/NBIRTH/ST-01"))
+            ear.say(f"{ROOT}/command", payload)
+            (refused,) = await until(lambda: ear.on(f"{ROOT}/answer"))
+            assert not refused["ok"] and "a command is" in refused["error"]
+            ear.say(f"{ROOT}/command", json.dumps({"id": "y", "command": "pause"}))
+            await until(lambda: station.commands == ["pause"])
+        assert len(ear.raw(f"{GROUP}/NBIRTH/ST-01")) == 1
+
+    asyncio.run(story())
+
+
+def test_a_lost_line_is_not_ready_whatever_it_said_last(station: Station) -> None:
+    """As by REST, OPC UA, Sparkplug and Modbus."""
+    station.line.heartbeat.body = {"ready": True, "running": True, "batch": "L1"}
+    status = status_of(station.line)
+    assert (status["alive"], status["ready"], status["running"]) == (False, False, False)
+    assert status["batch"] == "L1"
+
+
+def test_a_finding_that_is_no_number_is_json_all_the_same() -> None:
+    verdict = sample_verdict(1, batch="L1")
+    odd = replace(verdict.findings[0], value=math.nan, score=math.inf)
+    (told,) = content_of(replace(verdict, findings=(odd,)))["findings"]
+    assert "value" not in told and "score" not in told
+    json.dumps(told, allow_nan=False)
