@@ -37,6 +37,7 @@ from inspector.config import OpcUa, Station
 from inspector.identity import IdentityError, Principal, Users
 from inspector.part import Finding, Mode, Outcome, Verdict
 from inspector.plant.vision import Facts, State, Vision
+from inspector.plant.visionjobs import Jobs
 from inspector.plant.visionspace import Space, build, find
 
 log = structlog.get_logger()
@@ -116,9 +117,7 @@ class VisionServer:
     def __init__(self, station: Station, config: OpcUa) -> None:
         self.station, self._config = station, config
         self.vision = Vision()
-        self.job = ""
-        """The job that is on, by whoever started it; else the batch is the job."""
-        self.measurement = ""
+        self.jobs = Jobs()
         self.status: Mapping[str, Any] = {}
         self._folder = station.data / "opcua"
         self._shown: State | None = None
@@ -216,11 +215,18 @@ class VisionServer:
             generator.event.data_types[name] = _kind(value)
         await generator.trigger(message=message)
 
-    def result(self, verdict: Verdict) -> dict[str, Any]:
-        """A verdict as the fields of ResultDataType."""
+    @property
+    def job(self) -> str:
+        """The job that was started last; empty before the first."""
+        return self.jobs.now.id if self.jobs.now else ""
+
+    def result(self, verdict: Verdict, product: str = "") -> dict[str, Any]:
+        """A verdict as the fields of ResultDataType; its batch made ``product``."""
         space = self.space
         name, _, revision = verdict.recipe.partition("@")
-        job = self.job or verdict.batch
+        job, measurement = self.jobs.of(verdict)
+        if self.status.get("batch") == verdict.batch:
+            product = product or str(self.status.get("product") or "")
         at = datetime.fromtimestamp(verdict.times.utc_ns / 1e9, UTC)
         times = verdict.times
         # a part that went by unseen has no trigger, and took no time
@@ -231,10 +237,10 @@ class VisionServer:
             "ResultId": space.id("Result", str(verdict.part_id)),
             "JobId": space.id("Job", job),
             "PartId": space.id("Part", part),
-            "MeasId": space.id("Meas", self.measurement or f"{verdict.stream}/{verdict.sequence}"),
+            "MeasId": space.id("Meas", measurement),
             "ExternalRecipeId": space.id("RecipeIdExternalDataType", name),
             "InternalRecipeId": self.recipe_id(name, revision, verdict.recipe_digest),
-            "ProductId": space.id("Product", str(self.status.get("product") or name)),
+            "ProductId": space.id("Product", product or name),
         }
         if not space.official:
             return fields | {"ResultContent": content}

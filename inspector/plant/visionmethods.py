@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 import structlog
 from asyncua import Node, ua
@@ -143,22 +142,27 @@ class VisionMethods:
                 "",
                 "",
             )
-            wanted = wanted or self._recipe_of(product)
             if not server.vision.may(method):
                 return _STATE
+            if product and not wanted and product != server.status.get("product"):
+                wanted = self._recipe_of(product)
+                if not wanted:
+                    return self._job("", UNKNOWN)
             if wanted and wanted != self._recipe_now():
                 changed = await self._change_over(wanted)
                 if changed is not DONE:
                     return changed if isinstance(changed, ua.StatusCode) else self._job("", changed)
+            # Before the line starts: its first part may be judged before it has answered.
+            job = server.jobs.begin(measurement, time.time_ns())
             done = await self._move(method, measurement)
-            if isinstance(done, ua.StatusCode):
-                return done
+            if done != DONE and done != NOT_RECORDED:
+                server.jobs.undo(job)
+                return done if isinstance(done, ua.StatusCode) else self._job("", done)
+            self._starter_of_single = CALLER.get() if server.vision.single else None
             if done == DONE:
-                self._starter_of_single = CALLER.get() if server.vision.single else None
-                server.job, server.measurement = f"job-{uuid4().hex[:12]}", measurement
-                job = server.space.id("Job", server.job)
-                await server.tell("JobStartedEventType", server.job, JobId=job)
-            return self._job(server.job, done)
+                id = server.space.id("Job", job.id)
+                await server.tell("JobStartedEventType", job.id, JobId=id)
+            return self._job(job.id, done)
 
         return start
 

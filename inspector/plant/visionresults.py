@@ -19,6 +19,8 @@ from inspector.plant.desk import Line
 from inspector.plant.opcua import RESULT_STATE, VisionServer, content_of
 from inspector.plant.problems import Problem
 from inspector.plant.visionspace import Space, text_of
+from inspector.store import History
+from inspector.store.pages import changes_of
 
 DONE, REFUSED, NO_ANSWER, UNKNOWN, NOT_RECORDED = 0, -1, -2, -3, -4
 """What ``Error`` says: done; the line refuses; it does not answer; no such thing; disk trouble."""
@@ -38,12 +40,12 @@ class VisionResults:
 
     async def by_id(self, parent: ua.NodeId, id: ua.Variant, timeout: ua.Variant) -> Answered:
         """The result with this id, which is its part's id; from the ledger, however old."""
-        verdict = await anyio.to_thread.run_sync(self._verdict, text_of(id.Value))
+        found = await anyio.to_thread.run_sync(self._found, text_of(id.Value))
         space = self._server.space
-        if verdict is None:
+        if found is None:
             empty = space.structure("ResultDataType") if space.official else ""
             return [handle(), space.variant(empty, ua.VariantType.String), error_of(UNKNOWN)]
-        made = space.variant(self._result(verdict), ua.VariantType.String)
+        made = space.variant(self._result(*found), ua.VariantType.String)
         return [handle(), made, error_of(DONE)]
 
     async def filtered(self, parent: ua.NodeId, *given: ua.Variant) -> Answered:
@@ -51,42 +53,59 @@ class VisionResults:
         texts = [text_of(v.Value) for v in given[1:9]]
         state, most, start = int(given[0].Value or 0), *(int(v.Value or 0) for v in given[9:11])
         found = await anyio.to_thread.run_sync(self._fitting, state, texts)
-        made = [self._result(verdict) for verdict in cut(found, start, most)]
+        made = [self._result(*each) for each in cut(found, start, most)]
         return listed(self._server.space, len(found), start, made, made)
 
-    def _fitting(self, state: int, texts: list[str]) -> list[Verdict]:
-        _, part, external, internal, *_, job = texts
-        found: list[Verdict] = []
+    def _fitting(self, state: int, texts: list[str]) -> list[tuple[Verdict, str]]:
+        """Parts that show what was asked for, with their products; empty texts ask for nothing."""
+        measurement, part, external, internal, elsewhere, configuration, product, job = texts
+        station = self._server.station.station
+        if elsewhere or configuration not in ("", station):
+            return []  # no result names another configuration than the station's
+        found: list[tuple[Verdict, str]] = []
+        products: dict[str, str] = {}
         with contextlib.suppress(Problem), self._line.history() as history:  # no ledger, no parts
             for each in history.last(SCAN_MAX):
                 verdict = each.verdict
                 recipe = verdict.recipe.partition("@")[0]
+                if verdict.batch not in products:
+                    products[verdict.batch] = _product(history, verdict.batch)
+                made = products[verdict.batch] or recipe
+                its_job, its_measurement = self._server.jobs.of(verdict)
                 if (
                     state in (0, RESULT_STATE[verdict.outcome])
                     and part in ("", str(verdict.part_id), verdict.serial)
                     and external in ("", recipe)
                     and internal in ("", recipe)
-                    and job in ("", verdict.batch)
+                    and measurement in ("", its_measurement)
+                    and product in ("", made)
+                    and job in ("", its_job)
                 ):
-                    found.append(verdict)
+                    found.append((verdict, made))
         return found
 
-    def _verdict(self, id: str) -> Verdict | None:
+    def _found(self, id: str) -> tuple[Verdict, str] | None:
         try:
             part = PartId(UUID(id))
         except ValueError:
             return None
         with contextlib.suppress(Problem), self._line.history() as history:
             if (found := history.part(part)) is not None:
-                return found.verdict
+                return found.verdict, _product(history, found.verdict.batch)
         return None
 
-    def _result(self, verdict: Verdict) -> Any:
+    def _result(self, verdict: Verdict, product: str) -> Any:
         space = self._server.space
-        fields = self._server.result(verdict)
+        fields = self._server.result(verdict, product)
         if space.official:
             return space.structure("ResultDataType", **fields)
         return json.dumps(fields | {"ResultContent": content_of(verdict)}, ensure_ascii=False)
+
+
+def _product(history: History, batch: str) -> str:
+    """What a batch made, as it began last; empty where nobody said."""
+    begun = [change for change in changes_of(history, batch) if change.action == "begin"]
+    return begun[-1].product if begun else ""
 
 
 def listed(space: Space, count: int, start: int, made: list[Any], plain: list[Any]) -> Variants:

@@ -1,0 +1,113 @@
+"""Results as OPC UA clients ask for them, from the ledger: by every field that a result shows, with
+the job, the measurement and the product that its part had. (S10, I9)"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from asyncua import ua
+from obeying_line import Obeying
+
+from inspector.bus import run_dir
+from inspector.identity import Principal, Role
+from inspector.part import Batch, Verdict
+from inspector.plant.desk import Line
+from inspector.plant.opcua import CALLER, VisionServer
+from inspector.plant.vision import Facts, Method
+from inspector.plant.visionmethods import VisionMethods
+from inspector.plant.visionresults import UNKNOWN, VisionResults
+from inspector.plant.visionspace import Space
+from inspector.store import LineLedger
+from inspector.store.bench import sample_verdict
+
+FILTERS = ("MeasId", "PartId", "ExternalRecipeId", "InternalRecipeId", "ExternalConfigurationId",
+           "InternalConfigurationId", "ProductId", "JobId")  # fmt: skip
+
+
+class Station:
+    """Two batches, of which the second runs."""
+
+    def __init__(self, data: Path) -> None:
+        self.old, self.new = sample_verdict(1, batch="A"), sample_verdict(2, batch="B", serial="S2")
+        with LineLedger.open(data, station="ST-01") as ledger:
+            for verdict, product in ((self.old, "juice"), (self.new, "water")):
+                ledger.add_batch(Batch(verdict.batch, product, "bottle"), "begin", "line")
+                ledger.add_verdict(verdict)
+        file: Any = SimpleNamespace(station="ST-01", data=data, recipes=())
+        self.line = Line(file, run_dir(data))
+        self.server = VisionServer(file, SimpleNamespace())  # type: ignore[arg-type]
+        nothing: Any = None
+        self.server.space = Space(nothing, 2, False, nothing, nothing, nothing)
+        self.server.status = {"batch": "B", "product": "water", "recipe": "bottle@3"}
+        self.results = VisionResults(self.server, self.line)
+
+    def listed(self, **wanted: str) -> list[str]:
+        """The ids of the results that fit."""
+        texts = [ua.Variant(wanted.get(name, "")) for name in FILTERS]
+        page = [ua.Variant(0), ua.Variant(0), ua.Variant(0)]
+        answer = asyncio.run(self.results.filtered(ua.NodeId(), ua.Variant(0), *texts, *page))
+        assert isinstance(answer, list)
+        return [json.loads(one)["ResultId"] for one in json.loads(answer[3].Value)]
+
+    def asked(self, verdict: Verdict) -> dict[str, str]:
+        id = ua.Variant(str(verdict.part_id))
+        answer = asyncio.run(self.results.by_id(ua.NodeId(), id, ua.Variant(0)))
+        assert isinstance(answer, list)
+        return dict(json.loads(answer[1].Value))
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    station = Station(tmp_path)
+    yield station
+    asyncio.run(station.line.heartbeat.stop())
+    station.line.close()
+
+
+def test_an_old_result_says_the_job_and_product_of_its_part_and_not_of_today(
+    station: Station,
+) -> None:
+    job = station.server.jobs.begin("M-7", station.new.times.utc_ns)
+    old, new = station.asked(station.old), station.asked(station.new)
+    assert (old["JobId"], old["ProductId"], old["MeasId"]) == ("A", "juice", "plc-1/1")
+    assert (new["JobId"], new["ProductId"], new["MeasId"]) == (job.id, "water", "M-7")
+
+
+def test_results_are_found_by_every_field_that_they_show(station: Station) -> None:
+    job = station.server.jobs.begin("M-7", station.new.times.utc_ns)
+    new, old = str(station.new.part_id), str(station.old.part_id)
+    assert station.listed() == [new, old]
+    for name, wanted, found in (
+        ("JobId", job.id, [new]), ("JobId", "A", [old]), ("JobId", "job-of-nobody", []),
+        ("MeasId", "M-7", [new]), ("MeasId", "plc-1/1", [old]), ("MeasId", "M-8", []),
+        ("ProductId", "juice", [old]), ("ProductId", "beer", []), ("PartId", "S2", [new]),
+        ("InternalConfigurationId", "ST-01", [new, old]), ("InternalConfigurationId", "ST-02", []),
+        ("ExternalConfigurationId", "anything", []), ("ExternalRecipeId", "bottle", [new, old]),
+    ):  # fmt: skip
+        assert station.listed(**{name: wanted}) == found, (name, wanted)
+
+
+def test_a_product_that_nobody_knows_starts_nothing(station: Station) -> None:
+    """The line ran what it had, and the client believed that it was what it had asked for."""
+    obeying = Obeying(run_dir(station.line.data))
+    methods = VisionMethods(station.server, station.line)
+    station.server.vision.heard(Facts(True, True))
+
+    async def start() -> Any:
+        CALLER.set(Principal("olga", frozenset({Role.OPERATOR})))
+        given = [ua.Variant(text) for text in ("M-1", "", "", "beer", "")]
+        return await methods._starter(Method.START_CONTINUOUS)(ua.NodeId(), *given)
+
+    try:
+        job, error = asyncio.run(start())
+        assert (job.Value, error.Value) == ("", UNKNOWN)
+        assert not obeying.commands and station.server.jobs.now is None
+    finally:
+        methods.close()
+        obeying.close()
