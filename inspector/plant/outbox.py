@@ -101,15 +101,24 @@ class Outbox:
             self._db.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?)", (reader, line, desk))
             self._db.execute("COMMIT")
 
-    def due(self, now: float, limit: int = 32) -> tuple[list[Message], float | None]:
-        """The oldest message of each receiver and key that may be sent now; and, if there is none,
-        when the next one may."""
+    def receivers(self) -> list[str]:
+        """Who is owed anything."""
+        with self._sound():
+            rows = self._db.execute("SELECT DISTINCT receiver FROM message WHERE dead = 0")
+            return [receiver for (receiver,) in rows]
+
+    def due(
+        self, now: float, limit: int = 32, receiver: str | None = None
+    ) -> tuple[list[Message], float | None]:
+        """The oldest message of each receiver (or of this one) and key that may be sent now; and,
+        if there is none, when the next one may."""
         with self._sound():
             rows = self._db.execute(
                 "SELECT receiver, key, id, kind, body, number, attempts, due FROM message"
                 " WHERE number IN (SELECT min(number) FROM message WHERE dead = 0"
-                " GROUP BY receiver, key) ORDER BY due, number LIMIT ?",
-                (limit,),
+                " AND (:r IS NULL OR receiver = :r)"
+                " GROUP BY receiver, key) ORDER BY due, number LIMIT :n",
+                {"r": receiver, "n": limit},
             ).fetchall()
         ready = [
             Message(receiver, key, id, kind, json.loads(body), number, attempts)

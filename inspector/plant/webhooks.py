@@ -54,7 +54,7 @@ KEEP_S = 5.0
 """How often the place is kept while nothing is owed; each time costs an fsync."""
 TIMEOUT_S = 10.0
 AT_ONCE = 8
-"""Requests on the way at once, to all receivers together."""
+"""Requests on the way at once, to each receiver."""
 ALARMS = {
     "drift": "drift",
     "challenge_failed": "challenge.failed",
@@ -158,15 +158,18 @@ class Webhooks:
 
     async def run(self) -> None:
         """Read and deliver until cancelled."""
-        reading = asyncio.create_task(self._read())
+        at_work: dict[str, asyncio.Task[None]] = {"": asyncio.create_task(self._read())}
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
                 while True:
-                    await self._deliver(client)
+                    for name in await anyio.to_thread.run_sync(self._owed):
+                        if name not in at_work or at_work[name].done():
+                            at_work[name] = asyncio.create_task(self._tell(client, name))
                     await asyncio.sleep(LOOK_S)
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            for task in at_work.values():
+                task.cancel()
+            await asyncio.gather(*at_work.values(), return_exceptions=True)
 
     async def _read(self) -> None:
         while True:
@@ -226,28 +229,40 @@ class Webhooks:
             if subscription.wants(kind)
         ]
 
-    async def _deliver(self, client: httpx.AsyncClient) -> None:
+    def _owed(self) -> list[str]:
         try:
-            ready, _ = await anyio.to_thread.run_sync(self.outbox.due, time.time())
-            for start in range(0, len(ready), AT_ONCE):
-                portion = ready[start : start + AT_ONCE]
-                await asyncio.gather(*(self._send(client, message) for message in portion))
+            return self.outbox.receivers()
         except StoreError as error:
             log.error("the outbox cannot be read", why=str(error))
+            return []
+
+    async def _tell(self, client: httpx.AsyncClient, receiver: str) -> None:
+        """All that one receiver may be sent now: each has a task of its own and waits for none."""
+        try:
+            while ready := await anyio.to_thread.run_sync(self._due, receiver):
+                async with asyncio.TaskGroup() as group:
+                    for message in ready:
+                        group.create_task(self._send(client, message))
+        except* Exception as failed:  # the next look begins anew
+            log.error("messages wait", name=receiver, why=str(failed.exceptions[0]))
+
+    def _due(self, receiver: str) -> list[Message]:
+        return self.outbox.due(time.time(), AT_ONCE, receiver)[0]
 
     async def _send(self, client: httpx.AsyncClient, message: Message) -> None:
         subscription = self.subscriptions.get(message.receiver)
         if subscription is None:
             await anyio.to_thread.run_sync(self.outbox.forget, message.receiver)
             return
-        body = json.dumps(message.body, ensure_ascii=False).encode()
+        body = json.dumps(message.body, ensure_ascii=False).encode("utf-8", "replace")
         try:
             text = await anyio.to_thread.run_sync(subscription.secret.read_text)
             if subscription.packs:
                 headers = asking(text.strip(), message.id)
             else:
                 headers = signed(secret_of(text), message.id, int(time.time()), body)
-            answer = await client.post(subscription.url, content=body, headers=headers)
+            async with asyncio.timeout(TIMEOUT_S):  # also for one that answers drop by drop
+                answer = await client.post(subscription.url, content=body, headers=headers)
             error = "" if answer.is_success else f"HTTP {answer.status_code}"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as failure:
             error = f"{type(failure).__name__}: {failure}"

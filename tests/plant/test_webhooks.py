@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from inspector.config import Plant as PlantSection
 from inspector.config import Rule
 from inspector.identity import Role
 from inspector.part import Finding, Mode, Outcome, Severity, Verdict
-from inspector.plant.outbox import Outbox
+from inspector.plant.outbox import Message, Outbox
 from inspector.plant.rules import Watch
+from inspector.plant.webhooks import Webhooks
 from inspector.store import LineLedger, verify
 from inspector.store.bench import sample_verdict
 
@@ -117,6 +122,43 @@ def test_what_happens_is_told_signed_and_once(plant: Any, receiver: Receiver) ->
     assert headers["webhook-signature"] == f"v1,{mac}"
     assert abs(time.time() - int(headers["webhook-timestamp"])) < 60
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == len(receiver.got)
+
+
+def test_a_receiver_that_never_answers_delays_no_other(tmp_path: Path, receiver: Receiver) -> None:
+    """It costs its own time-outs; and nobody waits between one message of a batch and the next."""
+    (tmp_path / "hook.secret").write_text(SECRET)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ports = {"qms": silent.getsockname()[1], "mes": receiver.port}
+        hooks = [
+            {"name": name, "url": f"http://127.0.0.1:{port}/in", "secret": tmp_path / "hook.secret"}
+            for name, port in ports.items()
+        ]
+        station = SimpleNamespace(plant=PlantSection.model_validate({"webhooks": hooks}))
+        desk: Any = SimpleNamespace(station=station, data=tmp_path)
+        outbox = Outbox(tmp_path)
+        told = [
+            Message(name, batch, f"{batch}-{n}", "part.reject", {"type": "part.reject", "n": n})
+            for name in ports
+            for n in range(20)
+            for batch in ("A", "B")
+        ]
+        outbox.read("webhooks", 1, 1, told, time.time())
+        courier = Webhooks(desk, outbox)
+        courier.step = lambda: False  # type: ignore[method-assign]
+
+        async def story() -> None:
+            running = asyncio.create_task(courier.run())
+            end = asyncio.get_running_loop().time() + 6.0
+            while outbox.owed("mes").waiting and asyncio.get_running_loop().time() < end:
+                await asyncio.sleep(0.02)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        asyncio.run(story())
+        assert outbox.owed("mes").waiting == 0 and outbox.owed("qms").waiting == 40
+        outbox.close()
+    heard = [headers["webhook-id"] for headers, _ in receiver.got]
+    assert [id for id in heard if id[0] == "A"] == [f"A-{n}" for n in range(20)]
 
 
 @pytest.mark.slow
