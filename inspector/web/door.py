@@ -106,7 +106,7 @@ class Door:
                 return 403, "other_site", "this came from another site's page"
             given = headers.get("x-csrf-token", "")
             needs = session is not None and path not in WITHOUT_TOKEN
-            if session is not None and needs and not compare_digest(given, session.csrf):
+            if session is not None and needs and not same(given, session.csrf):
                 return 403, "old_page", "this page is out of date; load it again"
         # A desk page's own scripts are nobody's secret, but nobody needs them who may not see it.
         if session is None and path.startswith(f"{DESK}/_nicegui"):
@@ -158,7 +158,16 @@ def _ours(headers: Headers, *, strict: bool) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return not strict
-    return urlsplit(origin).netloc == headers.get("host")
+    try:
+        return urlsplit(origin).netloc == headers.get("host")
+    except ValueError:  # no address at all
+        return False
+
+
+def same(given: str, kept: str) -> bool:
+    """Whether ``given`` is the secret that is kept, told in the same time however much of it is
+    right; what is sent need not be ASCII."""
+    return compare_digest(given.encode(), kept.encode())
 
 
 def _secured(send: Send, path: str) -> Send:

@@ -237,8 +237,11 @@ def theme_of(request: Request) -> str:
 
 def _inside(path: str) -> str:
     """``path`` if it is a page of this station; an address that leads elsewhere is not followed."""
-    parts = urlsplit(path)
-    fine = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.netloc
+    try:
+        elsewhere = urlsplit(path).netloc
+    except ValueError:  # no address at all
+        return "/"
+    fine = path.startswith("/") and not path.startswith(("//", "/\\")) and not elsewhere
     return quote(path, safe="/?&=%:,+-._~") if fine and path.isprintable() else "/"
 
 

@@ -25,6 +25,7 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from inspector.config import Oidc
 from inspector.identity import USER_PATTERN, Principal, Role, Unauthenticated
+from inspector.web.door import same
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 """Signatures that are accepted; never ``none``, never one with a shared key."""
@@ -99,7 +100,7 @@ class Provider:
         flight = self._flights.pop(state, None)
         if flight is None or time.monotonic() - flight.begun > FLIGHT_S:
             raise Unauthenticated("this sign-in is over; begin it again")
-        if not secrets.compare_digest(state, bound):
+        if not same(state, bound):
             raise Unauthenticated("this sign-in began in another browser; begin it again here")
         token = await self._exchange(flight, code)
         claims = await self._verified(token, flight.nonce)

@@ -85,6 +85,15 @@ def test_a_sign_in_belongs_to_the_browser_that_began_it_and_counts_once(
         assert again.headers["location"] == "/desk/audit"
 
 
+def test_a_browsers_mark_that_is_none_lets_nobody_in(web: Any, fair: Any) -> None:
+    with web.client() as client:
+        there = client.get("/login/oidc")
+        back = client.get(there.headers["location"]).headers["location"]
+        client.cookies.clear()
+        mark = {"cookie": "inspector-flight=é".encode()}
+        assert client.get(back, headers=mark).headers["location"] == "/login?why=provider_refused"
+
+
 def test_who_is_disabled_here_does_not_come_in_by_the_provider(web: Any, fair: Any) -> None:
     from web.conftest import ADMIN
 

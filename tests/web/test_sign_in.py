@@ -66,6 +66,15 @@ def test_another_sites_page_cannot_act_in_a_persons_name(web: Any) -> None:
         assert client.post("/session/touch").json()["code"] == "other_site"
 
 
+def test_an_origin_or_a_token_that_is_none_is_refused_as_any_other(web: Any) -> None:
+    with web.client(Role.OPERATOR) as client:
+        for origin in (b"http://[", b"http://\xe9", b"null", b""):
+            answer = client.post("/session/touch", headers={"origin": origin})
+            assert (answer.status_code, answer.json()["code"]) == (403, "other_site"), origin
+        answer = client.post("/session/touch", headers={"x-csrf-token": "é".encode()})
+        assert (answer.status_code, answer.json()["code"]) == (403, "old_page")
+
+
 def test_who_is_not_signed_in_is_led_to_the_sign_in_page_and_back(web: Any) -> None:
     with web.client() as client:
         answer = client.get("/desk/audit?who=anna", headers={"accept": "text/html"})
@@ -83,6 +92,8 @@ def test_who_is_not_signed_in_is_led_to_the_sign_in_page_and_back(web: Any) -> N
         ("/\\evil.example", "/"),
         ("https://evil.example", "/"),
         ("javascript:alert(1)", "/"),
+        ("//[", "/"),
+        ("https://[", "/"),
         ("/a\r\nset-cookie: x", "/"),
     ],
 )
