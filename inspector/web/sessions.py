@@ -112,6 +112,13 @@ class Sessions:
         with self._open() as db:
             db.execute("DELETE FROM session WHERE sha256 = ?", (_digest(token),))
 
+    def end_all(self, user: str, *, but: str = "") -> None:
+        """Sign ``user`` out everywhere, save where the token is ``but``: who has a new PIN, or is
+        disabled, may have been known to somebody else."""
+        with self._open() as db:
+            values = (user, _digest(but))
+            db.execute("DELETE FROM session WHERE user = ? AND sha256 != ?", values)
+
     def _principal(self, user: str, roles: str) -> Principal | None:
         if not roles:
             return self._users.find(user)

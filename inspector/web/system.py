@@ -22,6 +22,7 @@ from nicegui import ui
 
 from inspector.config import Station
 from inspector.identity import Action, IdentityError, Principal, Role
+from inspector.store import StoreError
 from inspector.web import logtail
 from inspector.web.access import Refused
 from inspector.web.desk import Desk
@@ -133,37 +134,47 @@ def _people(shown: Shown) -> None:
             ).props("outlined")  # fmt: skip
             button(shown.word("system.add"), "person", lambda: add()).classes("main")
 
-    async def do(what: str, user: str, change: Any) -> None:
+    async def do(what: str, user: str, change: Any, **more: Any) -> None:
         wrong.text = ""
         try:
             who = shown.who(Action.MANAGE_USERS)
             await anyio.to_thread.run_sync(change, who)
-            body = {"action": what, "user": user}
-            await anyio.to_thread.run_sync(lambda: shown.desk.record("user", body, who))
         except IdentityError as error:
             wrong.text = shown.why(error)
             return
+        body = {"action": what, "user": user, **more}
+        try:
+            await anyio.to_thread.run_sync(lambda: shown.desk.record("user", body, who))
+        except StoreError as error:
+            wrong.text = shown.why(f"done, but not recorded: {error}")
         show()
 
     async def add() -> None:
         user, secret, roles = str(name.value or ""), str(pin.value or ""), list(chosen.value or ())
         name.value, pin.value, chosen.value = "", "", []
+        what = {"roles": sorted(roles), "new_pin": bool(secret)}
         if users.known(user):
-            await do("changed", user, lambda who: _change(user, secret, roles, who))
+            await do("changed", user, lambda who: _change(user, secret, roles, who), **what)
             return
         await do(
             "added", user,
             lambda who: users.add_user(
                 user, [Role(role) for role in roles], pin=secret or None, principal=who
             ),
+            **what,
         )  # fmt: skip
 
     def _change(user: str, secret: str, roles: list[str], who: Principal) -> None:
+        if secret:  # first: a PIN that is refused changes nothing else
+            users.set_pin(user, secret, principal=who)
+            shown.sessions.end_all(user, but=shown.token)
         if roles:
             users.set_roles(user, [Role(role) for role in roles], principal=who)
-        if secret:
-            users.set_pin(user, secret, principal=who)
         users.enable(user, principal=who)
+
+    def _disable(user: str, who: Principal) -> None:
+        users.disable(user, principal=who)
+        shown.sessions.end_all(user)
 
     def show() -> None:
         known.clear()
@@ -178,9 +189,7 @@ def _people(shown: Shown) -> None:
                     if user.id != shown.who(Action.MANAGE_USERS).id:
                         button(
                             shown.word("system.disable"), "close",
-                            lambda id=user.id: do(
-                                "disabled", id, lambda who: users.disable(id, principal=who)
-                            ),
+                            lambda id=user.id: do("disabled", id, lambda who: _disable(id, who)),
                         )  # fmt: skip
 
     show()

@@ -93,6 +93,17 @@ def test_who_is_disabled_or_loses_a_role_loses_it_at_once(
     assert sessions.find(token) is None, "a session that has ended stays ended"
 
 
+def test_somebody_is_signed_out_everywhere_but_here(sessions: Sessions) -> None:
+    here, there = (sessions.begin(ANNA, How.PASSWORD, "10.0.0.7") for _ in range(2))
+    other = sessions.begin(Principal("mei", frozenset({Role.QA})), How.OIDC, "10.0.0.7")
+    sessions.end_all("anna", but=here)
+    assert sessions.find(there) is None
+    assert sessions.find(here) is not None
+    sessions.end_all("anna")
+    assert sessions.find(here) is None
+    assert sessions.find(other) is not None
+
+
 def test_a_provider_gives_roles_but_not_to_who_is_disabled_here(
     tmp_path: Path, sessions: Sessions
 ) -> None:

@@ -21,6 +21,7 @@ from web.conftest import ADMIN
 from inspector import logs
 from inspector.identity import IdentityError, Role
 from inspector.store import LineLedger
+from inspector.store.audit import Asked, trail
 
 
 def certificate(days: float) -> bytes:
@@ -86,6 +87,37 @@ def test_an_administrator_makes_and_disables_people(web: Any, page: Any) -> None
     page.locator(".people-block .release", has_text="otto").wait_for(state="detached")
     with pytest.raises(IdentityError):
         web.users.verify_pin("otto", "8642")
+
+
+def test_a_change_of_somebody_is_whole_or_refused_and_is_on_record(web: Any, page: Any) -> None:
+    """A PIN that will not do left the new role behind, and no record of it."""
+    web.users.add_user("nora", [Role.OPERATOR], pin="2580", principal=ADMIN)
+    sign_in(web, page, Role.ADMIN)
+
+    people_form.fill(page, "nora", "1111", "Engineer")
+    page.get_by_role("button", name="Add or change").click()
+    page.get_by_text("the first that anybody would try").wait_for()
+    assert web.users.find("nora").roles == {Role.OPERATOR}
+
+    people_form.fill(page, "nora", "8642", "Engineer")
+    page.get_by_role("button", name="Add or change").click()
+    page.locator(".people-block .release", has_text="Engineer").filter(has_text="nora").wait_for()
+    newest = trail(web.data, Asked(what="user"), limit=1).deeds[0]
+    assert newest.principal == "ada"
+    assert all(said in newest.text for said in ("nora", "engineer"))
+
+
+def test_a_new_pin_ends_what_the_old_one_opened(web: Any, page: Any) -> None:
+    """Somebody else may have known it."""
+    web.users.add_user("pola", [Role.OPERATOR], pin="2580", principal=ADMIN)
+    token, _ = web.session(Role.OPERATOR, name="pola")
+    sign_in(web, page, Role.ADMIN)
+
+    people_form.fill(page, "pola", "8642", "Engineer")
+    page.get_by_role("button", name="Add or change").click()
+
+    page.locator(".people-block .release", has_text="Engineer").filter(has_text="pola").wait_for()
+    assert web.sessions.find(token) is None
 
 
 def test_who_is_disabled_leaves_every_open_page(web: Any, browser: Any) -> None:
