@@ -97,7 +97,7 @@ class Sessions:
         left = min(seen + idle, made + self._rules.longest_s) - now
         principal = self._principal(user, roles)
         # a clock that was set back must not lengthen anybody's session
-        if left <= 0 or now < made - SEEN_S or principal is None:
+        if left <= 0 or now < seen - SEEN_S or principal is None:
             self.end(token)
             return None
         if touch:

@@ -104,6 +104,15 @@ def test_somebody_is_signed_out_everywhere_but_here(sessions: Sessions) -> None:
     assert sessions.find(other) is not None
 
 
+def test_a_clock_that_was_set_back_lengthens_nothing(sessions: Sessions, clock: Clock) -> None:
+    token = sessions.begin(ANNA, How.PIN, "127.0.0.1")
+    for _ in range(10):
+        clock.now += 100
+        assert sessions.find(token, touch=True) is not None
+    clock.now -= 900
+    assert sessions.find(token) is None, "nobody has been there for longer than a PIN holds"
+
+
 def test_a_provider_gives_roles_but_not_to_who_is_disabled_here(
     tmp_path: Path, sessions: Sessions
 ) -> None:
