@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from inspector.bus import NoAnswer
@@ -60,6 +61,8 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (Unauthenticated, 401, "wrong_secret"),
     (Forbidden, 403, "forbidden"),
     (IdentityError, 422, "not_understood"),
+    (RequestValidationError, 422, "not_understood"),
+    (UnicodeEncodeError, 422, "not_understood"),
     (Refused, 409, "refused"),
     (NoAnswer, 503, "no_line"),
     (StoreError, 503, "store"),
@@ -76,7 +79,7 @@ def answer(request: Request, error: Exception) -> Response:
     """What somebody gets who ran into ``error``, in their page's language."""
     status, code = next((s, c) for kind, s, c in _STATUS if isinstance(error, kind))
     page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    why = told(request, str(error))
+    why = told(request, _sentence(error))
     if page and isinstance(error, NotSignedIn):
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(path, safe='')}", 303)
@@ -86,6 +89,17 @@ def answer(request: Request, error: Exception) -> Response:
         error, LockedOut
     ) else {}  # fmt: skip
     return JSONResponse({"error": why, "code": code}, status, headers)
+
+
+def _sentence(error: Exception) -> str:
+    """What is wrong; what was sent is not said again, for it may be a secret, or no text at all."""
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return f"{where or first['loc'][0]} does not fit: {first['msg']}"
+    if isinstance(error, UnicodeEncodeError):
+        return "a text has a character that is none; type it again"
+    return str(error)
 
 
 def told(request: Request, why: str) -> str:

@@ -37,6 +37,11 @@ PAGES = (
     ("say how long the request is", "请注明请求的长度"),
     ("this came from another site's page", "请求来自其他网站的页面"),
     ("this page is out of date; load it again", "页面已过期；请重新加载"),
+    ("{0} does not fit: {1}", "{0} 不合适：{1}"),
+    ("Input should be less than or equal to {0#}", "应不大于 {0}"),
+    ("Input should be greater than or equal to {0#}", "应不小于 {0}"),
+    ("String should have at most {0#} characters", "最多 {0} 个字符"),
+    ("a text has a character that is none; type it again", "文本中有无效字符；请重新输入"),
 )  # fmt: skip
 
 ACCOUNTS = (

@@ -75,6 +75,36 @@ def test_an_origin_or_a_token_that_is_none_is_refused_as_any_other(web: Any) -> 
         assert (answer.status_code, answer.json()["code"]) == (403, "old_page")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        r'{"user": "\ud800", "secret": "x", "by": "password"}',
+        r'{"user": "qin", "secret": "\ud800", "by": "password"}',
+        r'{"user": 1, "secret": "\ud800 my secret", "by": "password"}',
+        '{"user": NaN, "secret": "my secret", "by": "password"}',
+    ],
+)
+def test_what_is_no_text_is_refused_in_words_and_not_said_again(web: Any, body: str) -> None:
+    with web.client() as client:
+        client.headers["content-type"] = "application/json"
+        answer = client.post("/login", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_understood")
+    assert "my secret" not in answer.text
+
+
+def test_a_number_beyond_its_bounds_is_told_in_the_pages_language(web: Any) -> None:
+    """The recipe editor showed `422` and nothing else."""
+    given = {"base": "0" * 64, "changes": [], "last": 20_000}
+    with web.client(Role.ENGINEER) as client:
+        said = client.post("/recipes/bottle/retry", json=given).json()["error"]
+        assert said == "last does not fit: Input should be less than or equal to 10000"
+        client.cookies.set("language", "zh")
+        said = client.post("/recipes/bottle/retry", json=given).json()["error"]
+        assert said == "last 不合适：应不大于 10000"
+        page = client.get("/desk/audit?all=perhaps", headers={"accept": "text/html"})
+        assert (page.status_code, "无法理解此请求" in page.text) == (422, True)
+
+
 def test_who_is_not_signed_in_is_led_to_the_sign_in_page_and_back(web: Any) -> None:
     with web.client() as client:
         answer = client.get("/desk/audit?who=anna", headers={"accept": "text/html"})
