@@ -9,6 +9,7 @@ else.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from http.cookies import CookieError, SimpleCookie
 from secrets import compare_digest
@@ -126,17 +127,24 @@ class Door:
         await self.app(scope, receive if live else self._watched(receive, token), send)
 
     def _watched(self, receive: Receive, token: str) -> Receive:
-        """``receive`` that ends once the person is signed out."""
+        """``receive`` that ends once the person is signed out, though nothing is sent to it."""
         looked = time.monotonic()
+        coming: asyncio.Future[Message] | None = None
 
         async def watched() -> Message:
-            nonlocal looked
-            message = await receive()
-            if message["type"] == "websocket.receive" and time.monotonic() - looked > LOOK_S:
-                looked = time.monotonic()
-                if await self._session(token) is None:
-                    return {"type": "websocket.disconnect", "code": 1008}
-            return message
+            nonlocal looked, coming
+            while True:
+                # kept where the wait ends first, so that no message is lost
+                coming = coming or asyncio.ensure_future(receive())
+                await asyncio.wait({coming}, timeout=LOOK_S)
+                if time.monotonic() - looked >= LOOK_S:
+                    looked = time.monotonic()
+                    if await self._session(token) is None:
+                        coming.cancel()
+                        return {"type": "websocket.disconnect", "code": 1008}
+                if coming.done():
+                    message, coming = coming.result(), None
+                    return message
 
         return watched
 

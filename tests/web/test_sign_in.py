@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from inspector.identity import Role
+from inspector.config import Web as Rules
+from inspector.identity import Principal, Role, Users
 from inspector.store import History
+from inspector.web import door
 from inspector.web.login import TRIES, TRIES_S, Attempts
 from inspector.web.login import _inside as inside
+from inspector.web.sessions import How, Sessions
 
 PIN = {"user": "anna", "secret": "2580", "by": "pin"}
 PASSWORD = {"user": "qin", "secret": "quiet river 12", "by": "password"}
@@ -150,6 +155,33 @@ def test_a_desk_pages_socket_is_for_those_who_are_signed_in_and_for_our_own_page
         pass
     with connect(address, origin=origin, additional_headers=cookie) as socket:  # type: ignore[arg-type]
         assert socket.recv(timeout=5)
+
+
+def test_a_desk_pages_socket_ends_with_its_person_though_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended with the browser's next sign of life, which is four seconds off."""
+    monkeypatch.setattr(door, "LOOK_S", 0.01)
+    sessions = Sessions(tmp_path, Users(tmp_path), Rules())
+    token = sessions.begin(Principal("mei", frozenset({Role.QA})), How.OIDC, "test")
+    heard: list[dict[str, Any]] = []
+    sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        heard.append(await receive())
+        sessions.end(token)
+        heard.append(await receive())
+
+    async def run() -> None:
+        guarded = door.Door(page, sessions, secure=False, live_open=False)
+        headers = [(b"cookie", f"inspector={token}".encode())]
+        scope = {"type": "websocket", "path": "/desk/socket", "headers": headers}
+        sent.put_nowait({"type": "websocket.receive", "text": "2"})
+        await asyncio.wait_for(guarded(scope, sent.get, sent.put), 5)
+
+    asyncio.run(run())
+
+    assert [one["type"] for one in heard] == ["websocket.receive", "websocket.disconnect"]
 
 
 def test_an_address_that_guesses_has_to_wait() -> None:
