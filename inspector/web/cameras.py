@@ -9,6 +9,7 @@ any other one ``inspector cameras`` asks. ``static/cameras.js`` is the page's li
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +47,7 @@ class Given(BaseModel):
 def build(desk: Desk, sessions: Sessions) -> APIRouter:
     """The page ``/desk/cameras`` and the routes that feed it."""
     routes = APIRouter(prefix="/cameras")
+    saving = threading.Lock()
 
     @page(desk, sessions, PATH, word="nav.cameras", icon="camera", action=Action.CONFIGURE)
     async def cameras(shown: Shown, camera: str = "") -> None:
@@ -100,14 +102,16 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         name: Name, given: Given, who: Annotated[Session, May(Action.CONFIGURE)]
     ) -> dict[str, Any]:
         _camera(desk, name)
-        before = _set_in(desk, name)
-        _write(desk, name, given)
-        body = {
-            "action": "features", "camera": name, "features": given.features,
-            "before": {key: before.get(key) for key in given.features},
-        }  # fmt: skip
-        desk.record(KIND, body, who.principal)
-        return {"set": dict(_set_in(desk, name))}
+        with saving:
+            before = _set_in(desk, name)
+            text = _changed(desk, name, given)
+            body = {
+                "action": "features", "camera": name, "features": given.features,
+                "before": {key: before.get(key) for key in given.features},
+            }  # fmt: skip
+            desk.record(KIND, body, who.principal)  # what cannot be recorded is not done
+            write_whole(_file(desk), text)
+            return {"set": dict(_set_in(desk, name))}
 
     return routes
 
@@ -162,8 +166,8 @@ def _set_in(desk: Desk, name: str) -> dict[str, Any]:
     return {}
 
 
-def _write(desk: Desk, name: str, given: Given) -> None:
-    """Raises ``Refused`` with what the station file's own check says; it is then as it was."""
+def _changed(desk: Desk, name: str, given: Given) -> bytes:
+    """The station file with its new features. Raises ``Refused`` with what its own check says."""
     file = _file(desk)
     text = file.read_text("utf-8")
     found = yamltext.document(text)
@@ -174,12 +178,13 @@ def _write(desk: Desk, name: str, given: Given) -> None:
         camera["features"] = {}
     for key, value in given.features.items():
         camera["features"][key] = value
+    changed = yamltext.written(found, text).encode()
     draft = file.with_name(f".{file.stem}.checked{file.suffix}")
     try:
-        write_whole(draft, yamltext.written(found, text).encode())
+        write_whole(draft, changed)
         load_yaml(draft, Station)
-        write_whole(file, draft.read_bytes())
     except ConfigError as error:
-        raise Refused(str(error)) from None
+        raise Refused(str(error).replace(str(draft), str(file))) from None
     finally:
         draft.unlink(missing_ok=True)
+    return changed

@@ -93,6 +93,24 @@ def test_what_the_station_file_cannot_hold_is_not_saved(web: Any, told: Path) ->
     client.close()
 
 
+def test_what_cannot_be_recorded_is_not_in_the_station_file(web: Any, told: Path) -> None:
+    """It stood there in nobody's name, and no later change of that camera could be recorded."""
+    before = told.read_text()
+    with web.client(Role.ENGINEER, name="erik") as client:
+        answer = client.post("/cameras/side/features", json={"features": {"Gain": 10**60}})
+    assert (answer.status_code, "64 bits" in answer.json()["error"]) == (503, True)
+    assert told.read_text() == before
+
+
+def test_the_station_files_check_names_the_file_that_people_know(web: Any, told: Path) -> None:
+    with web.client(Role.ENGINEER, name="erik") as client:
+        client.headers["content-type"] = "application/json"
+        answer = client.post("/cameras/side/features", content='{"features": {"Gain": NaN}}')
+    assert answer.status_code == 409
+    assert f"{told}:" in answer.json()["error"]
+    assert "checked" not in answer.json()["error"]
+
+
 @pytest.mark.slow
 def test_who_looks_for_cameras_is_told_what_to_check_where_there_is_none(
     web: Any, page: Any, told: Path
