@@ -7,6 +7,7 @@ recipes are changed import this; whether a text is a recipe is told by ``inspect
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,7 @@ from inspector.identity import Principal
 from inspector.store import StoreError
 from inspector.store import recipes as kept
 from inspector.store.files import write_whole
+from inspector.store.signatures import Signature
 from inspector.web import recipetext
 from inspector.web.access import Refused
 from inspector.web.desk import Desk
@@ -26,6 +28,9 @@ from inspector.web.errand import answer_of
 
 KIND = "recipe"
 """What the desk's records about recipes are."""
+CHANGED = "somebody has changed this recipe since; load the page again"
+_keeping = threading.Lock()
+"""The check takes seconds, in which another page's draft must not take its place."""
 Name = Annotated[str, PathParameter(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -72,28 +77,42 @@ def author_of(desk: Desk, name: str) -> str:
     return next((r.principal for r in found if r.body.get("name") == name), "–")
 
 
-def keep(desk: Desk, name: str, text: str, who: Principal, what: Mapping[str, Any]) -> int:
+def keep(
+    desk: Desk, name: str, base: str, text: str, who: Principal, what: Mapping[str, Any]
+) -> int:
     """Keep ``text`` as the draft of ``name``, counted up and checked first; its revision.
 
-    ``what`` is recorded of the change. Raises ``Refused`` with what is wrong with the recipe; the
-    draft is then as it was.
+    ``base`` is the `sha` of the text that it was made from, ``what`` is recorded of the change.
+    Raises ``Refused`` with what is wrong with the recipe, or where somebody else's draft came
+    first; the draft is then as it was.
     """
-    origin = origin_of(desk, name)
-    used = [r.revision or 0 for r in kept.revisions(desk.data, name)]
-    revision = max([*used, recipetext.revision_of(read(origin))]) + 1
-    text = recipetext.with_revision(text, revision)
-    trial = desk.data / "drafts" / ".checked" / f"{name}.yaml"
-    write(trial, text)
-    answer_of(
-        ["recipe", "check", str(trial), "--beside", str(origin), "--models",
-         str(desk.station.models), "--json"]
-    )  # fmt: skip
-    body = {
-        "action": "draft", "name": name, "file_sha256": sha(text), "revision": revision, **what,
-    }  # fmt: skip
-    desk.record(KIND, body, who)
-    write(kept.draft_path(desk.data, name), text)
-    return revision
+    with _keeping:
+        if sha(text_of(desk, name)[0]) != base:
+            raise Refused(CHANGED)
+        origin = origin_of(desk, name)
+        used = [r.revision or 0 for r in kept.revisions(desk.data, name)]
+        revision = max([*used, recipetext.revision_of(read(origin))]) + 1
+        text = recipetext.with_revision(text, revision)
+        trial = desk.data / "drafts" / ".checked" / f"{name}.yaml"
+        write(trial, text)
+        answer_of(
+            ["recipe", "check", str(trial), "--beside", str(origin), "--models",
+             str(desk.station.models), "--json"]
+        )  # fmt: skip
+        body = {
+            "action": "draft", "name": name, "file_sha256": sha(text), "revision": revision, **what,
+        }  # fmt: skip
+        desk.record(KIND, body, who)
+        write(kept.draft_path(desk.data, name), text)
+        return revision
+
+
+def drop(desk: Desk, name: str, signature: Signature) -> None:
+    """Let go of the draft that was signed; one that somebody has made since stays."""
+    path = kept.draft_path(desk.data, name)
+    with _keeping:
+        if path.is_file() and signature.fits(kept.subject(name, path.read_bytes())):
+            path.unlink()
 
 
 def read(path: Path) -> str:

@@ -10,7 +10,8 @@ is added is made from a good part's kept picture, so that it is right for it fro
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -36,6 +37,7 @@ from inspector.web.words_recipes import EN
 PATH = "/recipes"
 FLIPS_MAX = 120
 LAST = 500
+NO_MORE: Mapping[str, Any] = MappingProxyType({})
 LEADS = frozenset({"align", "illumination"})
 """Kinds of which a new tool comes first: others follow it, or are worth nothing without it."""
 
@@ -185,7 +187,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         name: Name, given: Given, who: Annotated[Session, May(Action.EDIT_RECIPE)]
     ) -> dict[str, Any]:
         text = _with(desk, name, given)
-        return {"revision": drafts.keep(desk, name, text, who.principal, _changes(given))}
+        return {"revision": _keep(desk, name, text, who, given)}
 
     @routes.get("/{name}/unsaid")
     def unsaid(
@@ -220,16 +222,14 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         text = _with(desk, name, given)
         step = _step(desk, name, given)
         text = recipetext.with_step(text, step, first=given.kind in LEADS)
-        what = _changes(given) | {"added": step}
-        return {"revision": drafts.keep(desk, name, text, who.principal, what)}
+        return {"revision": _keep(desk, name, text, who, given, {"added": step})}
 
     @routes.post("/{name}/tools/remove")
     def remove(
         name: Name, given: Removed, who: Annotated[Session, May(Action.EDIT_RECIPE)]
     ) -> dict[str, Any]:
         text = recipetext.without_step(_with(desk, name, given), given.tool)
-        what = _changes(given) | {"removed": given.tool}
-        return {"revision": drafts.keep(desk, name, text, who.principal, what)}
+        return {"revision": _keep(desk, name, text, who, given, {"removed": given.tool})}
 
     return routes
 
@@ -256,9 +256,12 @@ def _titled(desk: Desk, request: Request, text: str) -> list[dict[str, Any]]:
     ]
 
 
-def _changes(given: Given) -> dict[str, Any]:
-    """What is recorded of them."""
-    return {"changes": [{"place": c.place, "value": c.value} for c in given.changes]}
+def _keep(
+    desk: Desk, name: str, text: str, who: Session, given: Given, more: Mapping[str, Any] = NO_MORE
+) -> int:
+    """Keep ``text``; what was changed is recorded, and ``more``."""
+    what = {"changes": [{"place": c.place, "value": c.value} for c in given.changes], **more}
+    return drafts.keep(desk, name, given.base, text, who.principal, what)
 
 
 def _step(desk: Desk, name: str, given: Added) -> dict[str, Any]:
@@ -287,7 +290,7 @@ def _with(desk: Desk, name: str, given: Given) -> str:
     """The text that the person saw, with what they changed."""
     text, _ = drafts.text_of(desk, name)
     if drafts.sha(text) != given.base:
-        raise Refused("somebody has changed this recipe since; load the page again")
+        raise Refused(drafts.CHANGED)
     return recipetext.changed(
         text,
         [

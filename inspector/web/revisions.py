@@ -17,6 +17,7 @@ from nicegui import ui
 from inspector.identity import Action
 from inspector.store import StoreError
 from inspector.store import recipes as kept
+from inspector.store.signatures import Signature
 from inspector.web import drafts, recipetext, signing
 from inspector.web.access import Refused
 from inspector.web.desk import Desk
@@ -39,13 +40,25 @@ async def panel(shown: Shown, path: str, name: str, origin: Path, against: str) 
     def leave() -> None:
         ui.navigate.to(f"{path}?recipe={name}")
 
+    def as_shown() -> bool:
+        """Whether the draft is the one on this page; the page says so where it is not."""
+        now = drafts.read(draft) if draft.is_file() else None
+        if now == (text if is_draft else None):
+            return True
+        wrong.text = shown.why(drafts.CHANGED)
+        return False
+
     async def discard() -> None:
         who = shown.who(Action.EDIT_RECIPE)
+        if not as_shown():
+            return
         desk.record(drafts.KIND, {"action": "discard", "name": name}, who)
         draft.unlink(missing_ok=True)
         leave()
 
     async def approve() -> None:
+        if not as_shown():
+            return
         signed = draft.read_bytes()
         what = shown.word("recipes.signs", name, recipetext.revision_of(signed.decode()))
         signature = await signing.ask(
@@ -55,7 +68,7 @@ async def panel(shown: Shown, path: str, name: str, origin: Path, against: str) 
             return
         wrong.text = shown.word("recipes.working")
         try:
-            await anyio.to_thread.run_sync(_adopt, desk, name, origin, signature.position)
+            await anyio.to_thread.run_sync(_adopt, desk, name, origin, signature)
         except (Refused, StoreError) as error:
             wrong.text = shown.why(error)
             return
@@ -63,6 +76,8 @@ async def panel(shown: Shown, path: str, name: str, origin: Path, against: str) 
 
     def take(revision: kept.Revision) -> None:
         who = shown.who(Action.EDIT_RECIPE)
+        if not as_shown():
+            return
         older = revision.path.read_text()
         body = {"action": "take", "name": name, "digest": revision.digest}
         desk.record(drafts.KIND, body, who)
@@ -130,10 +145,10 @@ def _diff(shown: Shown, word: str, before: str, after: str) -> None:
     )
 
 
-def _adopt(desk: Desk, name: str, origin: Path, position: int) -> None:
+def _adopt(desk: Desk, name: str, origin: Path, signature: Signature) -> None:
     draft = kept.draft_path(desk.data, name)
     answer_of(
         ["recipe", "adopt", str(draft), str(origin), "--data", str(desk.data), "--models",
-         str(desk.station.models), "--signed", str(position), "--json"]
+         str(desk.station.models), "--signed", str(signature.position), "--json"]
     )  # fmt: skip
-    draft.unlink(missing_ok=True)
+    drafts.drop(desk, name, signature)

@@ -225,14 +225,15 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         result = _result(desk, name)
         if result is None:
             raise Refused("nothing is taught yet; teach first")
-        text, _ = drafts.text_of(desk, name)
-        text = recipetext.with_step(text, _step(text, kept.tool, result))
+        was, _ = drafts.text_of(desk, name)
+        text = recipetext.with_step(was, _step(was, kept.tool, result))
         bank = f"{result['bank']}.bank"
         home = drafts.origin_of(desk, name).parent / "anomaly"
         home.mkdir(exist_ok=True)
         write_whole(home / bank, (_folder(desk, name) / "anomaly" / bank).read_bytes())
         what = {"taught": kept.tool, "bank": result["bank"], "good": result["report"]["good"]}
-        return {"revision": drafts.keep(desk, name, text, who.principal, what)}
+        base = drafts.sha(was)
+        return {"revision": drafts.keep(desk, name, base, text, who.principal, what)}
 
     return routes
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +246,49 @@ def test_what_is_no_recipe_is_not_saved(web: Any, recipe: Path) -> None:
     assert stale.status_code == outside.status_code == 409
     assert not draft_path(web.data, "tile").exists()
     client.close()
+
+
+@pytest.mark.slow
+def test_of_two_drafts_of_one_text_the_second_is_refused(web: Any, recipe: Path) -> None:
+    """Both were told that theirs was kept, and one of them was lost."""
+    change = {"place": ["tools", 0, "params", "area", 0], "value": 0}
+
+    def save(value: int) -> int:
+        with web.client(Role.ENGINEER, name=f"erik-{value}") as client:
+            client.timeout = 60.0
+            base = client.get("/recipes/tile").json()["base"]
+            both.wait()
+            given = {"base": base, "changes": [change | {"value": value}]}
+            return int(client.post("/recipes/tile/draft", json=given).status_code)
+
+    both = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as two:
+        answers = sorted(two.map(save, (700, 800)))
+
+    assert answers == [200, 409]
+
+
+def test_only_the_draft_that_stands_on_the_page_is_signed_or_discarded(
+    web: Any, page: Any, recipe: Path
+) -> None:
+    """Quality has read the one, and would have signed another."""
+    read = RECIPE.replace("revision: 1", "revision: 2")
+    newer = read.replace("revision: 2", "revision: 3")
+    draft = draft_path(web.data, "tile")
+    draft.parent.mkdir(exist_ok=True)
+    token, _ = web.session(Role.QA, Role.ENGINEER, name="qin")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    for name in ("Approve", "Discard"):
+        draft.write_text(read)
+        page.goto(f"{web.url}desk/recipes?recipe=tile")
+        page.get_by_role("button", name=name).wait_for()
+        draft.write_text(newer)
+
+        page.get_by_role("button", name=name).click()
+
+        page.get_by_text("somebody has changed this recipe since").wait_for()
+        assert page.locator(".sign").count() == 0
+        assert draft.read_text() == newer
 
 
 def test_the_editor_speaks_chinese(web: Any, page: Any, recipe: Path) -> None:
