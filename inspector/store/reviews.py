@@ -170,15 +170,19 @@ class Reviews:
         part: PartId | None = None,
         batch: str | None = None,
         reviewer: str | None = None,
+        decision: Decision | None = None,
         before: int | None = None,
         limit: int = 100,
     ) -> tuple[Review, ...]:
-        """Reviews, the newest first, of one part, one batch, one reviewer, or all.
+        """Reviews, the newest first, of one part, one batch, one reviewer, one kind, or all.
 
         Args:
             before: only those recorded at the desk before this position, to page on.
         """
-        wanted = {"part": None if part is None else str(part), "batch": batch, "reviewer": reviewer}
+        wanted = {
+            "part": None if part is None else str(part), "batch": batch, "reviewer": reviewer,
+            "decision": decision,
+        }  # fmt: skip
         given = {name: value for name, value in wanted.items() if value is not None}
         where = "".join(f" AND {name} = ?" for name in given)
         with self.index.current() as index:
@@ -195,18 +199,25 @@ class Reviews:
         return found[0] if found else None
 
     def pending(
-        self, *, not_by: str | None = None, before: int | None = None, limit: int = 100
+        self,
+        *,
+        batch: str | None = None,
+        not_by: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
     ) -> tuple[Review, ...]:
-        """Requests for a second opinion that nobody but who asked has answered, newest first.
+        """Requests for a second opinion that nobody but who asked has answered, newest first, of
+        one batch's parts or of all.
 
         Args:
             not_by: leave out those that this reviewer asked for, who must not answer them.
         """
         with self.index.current() as index:
             rows = index.execute(
-                "SELECT position FROM asked WHERE position < ? AND reviewer IS NOT ?"
+                "SELECT position FROM asked JOIN review USING (position)"
+                " WHERE position < ? AND asked.reviewer IS NOT ? AND batch = coalesce(?, batch)"
                 " ORDER BY position DESC LIMIT ?",
-                (1 << 62 if before is None else before, not_by, limit),
+                (1 << 62 if before is None else before, not_by, batch, limit),
             ).fetchall()
         return tuple([self._review(position) for (position,) in rows])
 

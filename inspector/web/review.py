@@ -107,10 +107,9 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         before: Annotated[int | None, Query(ge=0)] = None,
     ) -> dict[str, Any]:
         with desk.history() as history:
-            found, more = _found(history, reviews, who, kind, batch or None, before)
             begin, end = moment_of(since) or 0, moment_of(until, 1) or FOR_EVER
-            if found and found[-1].verdict.times.utc_ns < begin:
-                more = None  # what comes next is older
+            wanted = kind, batch or None, begin
+            found, more = _found(history, reviews, who.principal.id, *wanted, before)
             rows = [
                 _row(part, reviews)
                 for part in found
@@ -202,28 +201,36 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
 
 def _found(
-    history: History, reviews: Reviews, who: Session, kind: Kind, batch: str | None,
+    history: History, reviews: Reviews, who: str, kind: Kind, batch: str | None, begin_ns: int,
     before: int | None,
 ) -> tuple[list[PartHistory], int | None]:  # fmt: skip
-    """A portion of parts of a kind, and where the next one begins."""
-    if kind in ("reject", "error"):
-        outcome = Outcome.REJECT if kind == "reject" else Outcome.ERROR
-        found, more = parts_of(history, batch=batch, outcome=outcome, before=before, limit=PORTION)
-        return list(found), more
+    """A portion of parts of a kind for ``who``, and where the next one begins; None where what
+    comes next is older than ``begin_ns``, which only the line's own order tells: what was said of
+    parts comes in the order in which it was said."""
+    if kind in ("override", "second"):
+        asked = (
+            reviews.pending(batch=batch, not_by=who, before=before, limit=PORTION)
+            if kind == "second"
+            else reviews.find(
+                batch=batch, decision=Decision.OVERRIDE, before=before, limit=PORTION
+            )
+        )  # fmt: skip
+        ids = dict.fromkeys(r.opinion.part for r in asked)
+        parts = [part for id in ids if (part := history.part(id)) is not None]
+        return parts, asked[-1].position if len(asked) == PORTION else None
     if kind == "near":
         passed, more = parts_of(
             history, batch=batch, outcome=Outcome.PASS, before=before, limit=SEARCHED
         )
-        return [p for p in passed if p.images and _least(p) < NEAR][:PORTION], more
-    if kind == "second":
-        asked = reviews.pending(not_by=who.principal.id, before=before, limit=PORTION)
+        found = [p for p in passed if p.images and _least(p) < NEAR]
+        if len(found) > PORTION:
+            found, more = found[:PORTION], found[PORTION - 1].position
     else:
-        asked = tuple(
-            r for r in reviews.find(batch=batch, before=before, limit=PORTION)
-            if r.opinion.decision is Decision.OVERRIDE
-        )  # fmt: skip
-    parts = [part for r in asked if (part := history.part(r.opinion.part)) is not None]
-    return parts, asked[-1].position if len(asked) == PORTION else None
+        outcome = Outcome.REJECT if kind == "reject" else Outcome.ERROR
+        faulty, more = parts_of(history, batch=batch, outcome=outcome, before=before, limit=PORTION)
+        found = list(faulty)
+    older = bool(found) and found[-1].verdict.times.utc_ns < begin_ns
+    return found, None if older else more
 
 
 def _least(part: PartHistory) -> float:
