@@ -161,6 +161,7 @@ async function more() {
     count.textContent = gallery.parts.length || next !== undefined ? say("count", number(gallery.parts.length)) : say("none");
     if (gallery.at < 0 && found.parts.length) gallery.choose(0);
   } catch (failed) {
+    if (mine !== turn) return;
     note.textContent = failed.message;
     next = undefined;
   } finally {
@@ -178,7 +179,7 @@ async function open(id) {
     note.textContent = failed.message;
     return;
   }
-  if (gallery.parts[gallery.at]?.id !== id) return;
+  if (!chosen(found)) return;
   part = found;
   const bad = part.findings.find((finding) => !finding.ok);
   view = Math.max(0, part.views.findIndex((one) => one.name === bad?.view));
@@ -257,10 +258,13 @@ function history_() {
     make("li", {}, make("b", {}, one.who), make("span", {}, say(`said.${one.decision}`)), make("span", {}, moment(one.ms)), make("span", {}, one.reason))));
 }
 
+// A part is on the screen until the chosen one has come, and a person is faster than an answer: what
+// is said is of the part on the screen, once, and its answer changes nothing of the next one.
 async function decide(decision) {
-  if (!part) return;
+  const mine = part;
+  if (!mine || mine.sent || (gallery.at >= 0 && !chosen(mine))) return;
   loupe.close();
-  const was = part.outcome;
+  const was = mine.outcome;
   const truly = decision === "override" ? (was === "pass" ? "reject" : "pass") : was === "pass" ? "pass" : "reject";
   if (decision === "override" && !reason.value.trim()) {
     note.textContent = say("reason.needed");
@@ -272,19 +276,28 @@ async function decide(decision) {
     return;
   }
   const shapes = loupe.drawn.map((shape) => ({ label: defect.value, ...shape }));
+  mine.sent = true;
   try {
-    const answer = await act(`/review/part/${part.id}`, {
-      decision, outcome: truly, view: part.views[view]?.name ?? "", labels: shapes, reason: reason.value.trim(), sample: sample.checked,
+    const answer = await act(`/review/part/${mine.id}`, {
+      decision, outcome: truly, view: mine.views[view]?.name ?? "", labels: shapes, reason: reason.value.trim(), sample: sample.checked,
     });
-    part.reviews = answer.reviews;
-    gallery.mark(part.id, decision);
+    mine.reviews = answer.reviews;
+    gallery.mark(mine.id, decision);
+    if (part !== mine) return;
     history_();
     loupe.erase();
     note.textContent = say("saved");
-    if (decision === "confirm") gallery.choose(gallery.at + 1);
+    if (decision === "confirm" && chosen(mine)) gallery.choose(gallery.at + 1);
   } catch (failed) {
-    note.textContent = inWords(failed.message) || String(failed.status);
+    const which = part === mine ? "" : `#${mine.number}: `;
+    note.textContent = which + (inWords(failed.message) || String(failed.status));
+  } finally {
+    mine.sent = false;
   }
+}
+
+function chosen(one) {
+  return gallery.parts[gallery.at]?.id === one.id;
 }
 
 function key(event) {

@@ -1,0 +1,106 @@
+"""Who reviews is faster than the station answers: an answer is of the part that it was asked of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from web.shift_of_parts import forget_shift, write_shift
+
+from inspector.identity import Role
+from inspector.store import History
+from inspector.store.reviews import Reviews
+
+
+@pytest.fixture(scope="module")
+def shift(web: Any) -> Iterator[None]:
+    """The station of all tests has made parts for six hours; afterwards it never has."""
+    write_shift(web.data, 300)
+    yield
+    forget_shift(web.data)
+
+
+@pytest.fixture
+def review(web: Any, page: Any, shift: None) -> Any:
+    token, _ = web.session(Role.QA, name="qin")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.goto(f"{web.url}desk/review")
+    page.locator(".cell[aria-pressed=true]").wait_for()
+    page.locator(".detail h2", has_text="#").wait_for()
+    return page
+
+
+@pytest.fixture
+def held(review: Any) -> list[Any]:
+    """What a reviewer has said and the station has not heard yet; ``continue_()`` lets it go."""
+    sent: list[Any] = []
+    review.route(
+        "**/review/part/*",
+        lambda route: sent.append(route) if route.request.method == "POST" else route.continue_(),
+    )
+    return sent
+
+
+def bad(web: Any) -> list[Any]:
+    with History(web.data) as history:
+        return [p.verdict for p in history.last(10, faulty=True)]
+
+
+def on_screen(page: Any, verdict: Any) -> None:
+    page.locator(".detail h2", has_text=f"#{verdict.sequence} ").wait_for()
+
+
+def let_go(page: Any, held: list[Any]) -> None:
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        held.pop(0).continue_()
+    page.wait_for_function("() => new Promise((done) => setTimeout(() => done(true), 100))")
+
+
+def test_an_answer_that_comes_late_is_not_put_down_to_the_next_part(
+    web: Any, review: Any, held: list[Any]
+) -> None:
+    first, second, *_ = bad(web)
+    review.keyboard.press("Space")
+    review.keyboard.press("j")
+    on_screen(review, second)
+    review.locator(".says input[type=text]").fill("a drop")
+    let_go(review, held)
+
+    review.locator(".cell[data-said=confirm]", has_text=f"#{first.sequence}").wait_for()
+    assert review.locator(".cell[data-said=confirm]").count() == 1
+    assert review.locator(".detail h2").inner_text().startswith(f"#{second.sequence} ")
+    assert review.locator(".said li").count() == 0, "nobody has said a word of it"
+    assert review.locator(".says input[type=text]").input_value() == "a drop"
+
+
+def test_a_key_pressed_twice_confirms_one_part_and_passes_none_over(
+    web: Any, review: Any, held: list[Any]
+) -> None:
+    _, second, third, *_ = bad(web)
+    review.keyboard.press("j")
+    on_screen(review, second)
+    review.keyboard.press("Space")
+    review.keyboard.press("Space")
+    let_go(review, held)
+    on_screen(review, third)
+
+    assert held == [], "it was sent once"
+    with Reviews(web.data) as reviews:
+        assert len(reviews.find(part=second.part_id)) == 1
+
+
+def test_nothing_is_said_of_a_part_while_another_one_is_chosen(web: Any, review: Any) -> None:
+    """The part that was chosen has not come yet; the one before is still on the screen."""
+    first, second, *_ = bad(web)
+    waiting: list[Any] = []
+    said: list[str] = []
+    review.on("request", lambda asked: said.append(asked.url) if asked.method == "POST" else None)
+    review.route(f"**/review/part/{second.part_id}", lambda route: waiting.append(route))
+    review.keyboard.press("j")
+    review.locator(".cell[aria-pressed=true]", has_text=f"#{second.sequence}").wait_for()
+    review.keyboard.press("Space")
+    waiting.pop().continue_()
+    on_screen(review, second)
+
+    assert not [url for url in said if str(first.part_id) in url]
