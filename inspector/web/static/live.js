@@ -102,6 +102,11 @@ function heartbeat(body, sentMs, now) {
   fresh = Math.max(fresh, sentMs + offset);
   status = body;
   fast = status.parts_per_s > (fast ? SLOW : FAST);
+  if (fast) {
+    const dropped = nextPass; // Its turn would come when the line is slow again, hours later.
+    nextPass = null;
+    discard(dropped);
+  }
   render();
 }
 

@@ -1,0 +1,89 @@
+"""The live page where a line changes its pace, its words are odd, or its person's language is
+another: a line that the test itself drives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from web.line_on_show import numbered, verdict
+
+from inspector.display import Counts, Display, Status
+from inspector.part import Mode
+
+SLOW, FAST = 1.0, 5.0
+"""Parts per second on either side of the page's bounds."""
+
+
+class Line:
+    """Says what the test wants, and beats while the test waits."""
+
+    def __init__(self, web: Any, page: Any) -> None:
+        self._display = Display(web.run, pass_interval_ms=0, reject_interval_ms=0)
+        self._page = page
+        self.drawn = 0
+        self.status = Status(
+            station="test-1", ready=True, running=True, mode=Mode.AUTO, batch="L2417A",
+            product="gel", recipe="bottle-line@4", parts_per_s=SLOW, since_part_ms=0.0,
+        )  # fmt: skip
+        page.on("websocket", lambda socket: socket.on("framesent", self._sent))
+
+    def _sent(self, frame: Any) -> None:
+        self.drawn += frame == "drawn"
+
+    def beat(self, **now: Any) -> None:
+        self.status = replace(self.status, **now)
+        self._display.beat(self.status)
+
+    def make(self, number: int, rejected: bool = False, **said: Any) -> None:
+        """A part, until the page has it in hand."""
+        made, had = replace(verdict(number, rejected, None), **said), self.drawn
+        self.until(lambda: self._display.wants(made.outcome))
+        self._display.show(made, {"side": numbered(number, rejected)}, Counts())
+        self.until(lambda: self.drawn > had)
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end, "it did not happen in time"
+            self.beat()
+            self._page.wait_for_timeout(20)
+
+    def shown(self, part: int) -> bool:
+        return bool(self._page.locator("#caption").get_attribute("data-part") == str(part))
+
+    def close(self) -> None:
+        self._display.close()
+
+
+@pytest.fixture
+def line(web: Any, page: Any) -> Iterator[Line]:
+    made = Line(web, page)
+    page.goto(web.url)
+    made.until(lambda: page.locator("body").get_attribute("data-link") == "live")
+    yield made
+    made.close()
+
+
+def test_a_line_that_grows_slow_shows_no_part_of_long_ago(page: Any, line: Line) -> None:
+    """The second part waited for its turn when the line grew fast."""
+    line.make(1)
+    line.until(lambda: line.shown(1))
+    line.make(2)
+    line.beat(parts_per_s=FAST)
+    line.until(lambda: page.locator("#verdict").get_attribute("data-outcome") == "running")
+    line.make(3)
+    line.until(lambda: line.shown(3))
+    page.evaluate("""() => {
+      window.seen = [];
+      new MutationObserver(() => window.seen.push(document.getElementById("caption").dataset.part))
+        .observe(document.getElementById("caption"), { attributeFilter: ["data-part"] });
+    }""")
+    line.beat(parts_per_s=SLOW)
+    line.make(4)
+    line.until(lambda: line.shown(4))
+
+    assert page.evaluate("window.seen") == ["4"]
