@@ -3,6 +3,7 @@ another: a line that the test itself drives."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -87,3 +88,12 @@ def test_a_line_that_grows_slow_shows_no_part_of_long_ago(page: Any, line: Line)
     line.until(lambda: line.shown(4))
 
     assert page.evaluate("window.seen") == ["4"]
+
+
+def test_a_measure_that_is_no_number_does_not_keep_a_part_shut(page: Any, line: Line) -> None:
+    """JSON has no NaN: it travels as null."""
+    bad = verdict(1, True, None).findings[0]
+    line.make(1, True, findings=(replace(bad, value=math.nan, unit="mm"),))
+    page.locator("#rejects li[data-outcome=reject] button").click()
+
+    assert "cap tilted" in page.locator("dialog .findings li").inner_text()

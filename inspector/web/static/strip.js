@@ -77,7 +77,7 @@ function enlarge(part) {
   const findings = make("ul", { className: "findings" });
   const worst = [...part.findings].sort((a, b) => a.ok - b.ok);
   for (const finding of worst) {
-    const value = finding.value === undefined ? finding.text ?? "" : `${finding.value.toPrecision(4)} ${unit(finding.unit)}`;
+    const value = (finding.value ?? null) === null ? finding.text ?? "" : `${finding.value.toPrecision(4)} ${unit(finding.unit)}`;
     const state = finding.ok ? word("part.as_it_should") : inWords(finding.reason) || word("reject");
     findings.append(
       make("li", { data: { ok: finding.ok } }, make("b", {}, labelled(finding.label)), make("span", {}, [value, state].filter(Boolean).join(" · "))),
