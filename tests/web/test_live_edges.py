@@ -13,7 +13,9 @@ import pytest
 from web.line_on_show import numbered, verdict
 
 from inspector.display import Counts, Display, Status
+from inspector.identity import Role
 from inspector.part import Mode
+from inspector.web.words import WORDS
 
 SLOW, FAST = 1.0, 5.0
 """Parts per second on either side of the page's bounds."""
@@ -97,3 +99,17 @@ def test_a_measure_that_is_no_number_does_not_keep_a_part_shut(page: Any, line: 
     page.locator("#rejects li[data-outcome=reject] button").click()
 
     assert "cap tilted" in page.locator("dialog .findings li").inner_text()
+
+
+def test_a_call_for_help_speaks_the_language_that_the_page_is_switched_to(
+    web: Any, page: Any, line: Line
+) -> None:
+    with web.client(Role.OPERATOR, name="anna") as client:
+        assert client.post("/help", json={"reason": "maintenance"}).status_code == 200
+        line.until(lambda: page.locator("#help-why").inner_text() == "Maintenance")
+        page.locator("#language").click()
+        why, what = (page.locator(f"#help-{name}").inner_text() for name in ("why", "what"))
+        client.post("/help/come", json={})
+
+    assert why == WORDS["zh"]["help.maintenance"]
+    assert what.startswith("anna") and "called" not in what

@@ -1,6 +1,6 @@
 // Facts, figures, alarms and the station's state: a heartbeat enters, and what the desk says.
 
-import { act, byId, clock, icon, known, language, make, number, put, word } from "./frame.js";
+import { act, byId, clock, icon, known, language, make, number, on, put, word } from "./frame.js";
 import { asPerson, button, open } from "./dialog.js";
 import { inWords, labelled } from "./said.js";
 
@@ -183,3 +183,4 @@ byId("station").onclick = () => status && stationDialog();
 byId("alarm-acknowledge").onclick = () => acknowledge(sorted()[0]?.code);
 byId("alarm-all").onclick = () => status && alarmsDialog();
 byId("help-come").onclick = () => asPerson("call_help", () => act("/help/come"));
+on("language", help);
