@@ -113,3 +113,18 @@ def test_a_call_for_help_speaks_the_language_that_the_page_is_switched_to(
 
     assert why == WORDS["zh"]["help.maintenance"]
     assert what.startswith("anna") and "called" not in what
+
+
+def test_a_batch_is_asked_for_by_the_name_that_it_has(web: Any, page: Any, line: Line) -> None:
+    """``$&`` and ``$$`` mean something to the browser's own ``replace``."""
+    token, _ = web.session(Role.OPERATOR, name="anna")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.reload()
+    line.until(lambda: page.locator("body").get_attribute("data-link") == "live")
+    line.beat(batch="L$$7 $& 24/17")
+    line.until(lambda: page.locator("#batch").inner_text() == "L$$7 $& 24/17")
+    page.locator("#do-start").click()
+    page.locator("dialog footer .button").first.click()
+
+    heading = page.locator("dialog h2").inner_text()
+    assert "L$$7 $& 24/17" in heading

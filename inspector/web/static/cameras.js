@@ -18,7 +18,7 @@ let saved = {};
 const chosen = new Map();
 
 function say(key, ...values) {
-  return values.reduce((text, value, index) => text.replace(`{${index}}`, value), given.words[`cameras.${key}`] ?? key);
+  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), given.words[`cameras.${key}`] ?? key);
 }
 
 function button(name, key, action, kind = "") {

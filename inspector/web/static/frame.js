@@ -23,7 +23,7 @@ export function byId(id) {
 
 export function word(key, ...values) {
   const text = catalogue?.words[language][key] ?? key;
-  return values.reduce((sum, value, index) => sum.replace(`{${index}}`, value), text);
+  return values.reduce((sum, value, index) => sum.replace(`{${index}}`, () => value), text);
 }
 
 export function known(key) {

@@ -23,7 +23,7 @@ let settling = 0;
 let turn = 0;
 
 function say(key, ...values) {
-  return values.reduce((text, value, index) => text.replace(`{${index}}`, value), given.words[`recipes.${key}`] ?? key);
+  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), given.words[`recipes.${key}`] ?? key);
 }
 
 function button(name, key, action, kind = "") {

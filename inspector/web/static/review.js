@@ -13,7 +13,7 @@ const AGAIN_MS = 1000; // how often a picture that is on its way is asked for
 const KINDS = ["reject", "error", "near", "override", "second"];
 
 function say(key, ...values) {
-  return values.reduce((text, value, index) => text.replace(`{${index}}`, value), words[`review.${key}`] ?? key);
+  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), words[`review.${key}`] ?? key);
 }
 
 const address = new URL(location.href);

@@ -20,7 +20,7 @@ let heat = true;
 let out = new Set(); // parts that are no good ones, by id
 
 function say(key, ...values) {
-  return values.reduce((text, value, index) => text.replace(`{${index}}`, value), given.words[`teach.${key}`] ?? key);
+  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), given.words[`teach.${key}`] ?? key);
 }
 
 function button(name, text, action, kind = "") {
