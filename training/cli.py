@@ -126,16 +126,22 @@ def fit_detect(
 
     from training.detect import fit_detector
     from training.export import export_detector
+    from training.plan import tried
+    from training.tracking import Track
 
     plan = _plan(name, data, classes, held_out, size)
     torch.set_num_threads(threads)
-    schedule = plan.schedule if epochs is None else replace(plan.schedule, epochs=epochs)
+    if epochs is not None:
+        plan = replace(plan, schedule=replace(plan.schedule, epochs=epochs))
     pictures, measured = plan.pictures(data or run)
     console.print(f"{plan.name}: {len(pictures)} pictures to learn from, {len(measured)} held out")
+    track = Track(run, plan.name, tried(plan, pictures, measured, start), tracking)
     net = fit_detector(
-        plan.shape, pictures, measured, plan.variation, run, schedule, plan.batch, start
+        plan.shape, pictures, measured, plan.variation, run, plan.schedule, plan.batch, start, track
     )
-    for card in export_detector(plan, net, pictures, measured, models, version, _command(name)):
+    cards = export_detector(plan, net, pictures, measured, models, version, _command(name))
+    track.end({"cards": [str(card) for card in cards]})
+    for card in cards:
         console.print(f"wrote {card}")
 
 

@@ -158,21 +158,25 @@ def shipped_shapes(
 
     from training.bottle_shapes import PLANS
     from training.shapes_fit import export_shapes, fit_shapes
+    from training.tracking import Track
 
     torch.set_num_threads(threads)
     plan = PLANS[name]
     schedule = replace(plan.schedule, epochs=epochs or plan.schedule.epochs)
     learn, held = plan.rendered("train"), plan.rendered("held_out")
     console.print(f"{name}: {len(learn)} pictures to learn from, {len(held)} held out")
-    net = fit_shapes(plan.task, plan.shape, learn, held, plan.how, run, schedule, plan.batch)
     made = {
         "roi": list(plan.roi), "seed": schedule.seed, "epochs": schedule.epochs,
         "rate": schedule.rate, "learned_from": len(learn), **plan.how.as_dict(),
     }  # fmt: skip
-    return export_shapes(
+    track = Track(run, name, made)
+    net = fit_shapes(plan.task, plan.shape, learn, held, plan.how, run, schedule, plan.batch, track)
+    cards = export_shapes(
         plan.task, name, net, learn, held, models, version, command, plan.trained_on, made,
         plan.license,
     )  # fmt: skip
+    track.end({"cards": [str(card) for card in cards]})
+    return cards
 
 
 def dots(run: Path, epochs: int | None, models: Path, version: str, command: str) -> Path:

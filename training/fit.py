@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from training import parallel
+from training.tracking import CHECKPOINT
 
 console = Console()
 Net = TypeVar("Net", bound=nn.Module)
@@ -78,7 +80,8 @@ def fit(
     ``measure`` gets the averaged net in eval mode and returns a figure that should grow: it may
     stop the training (``good_enough``) but never picks an epoch, or the held-out pictures would
     choose the weights that they then measure. ``folder/last.pt`` is written after each epoch, and
-    resumed from. ``tell`` gets each epoch's loss and measure.
+    resumed from (``ValueError`` where it is of another network). ``tell`` gets each epoch's loss
+    and measure.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seed_everything(schedule.seed)
@@ -92,13 +95,20 @@ def fit(
         lr=schedule.rate,
     )
     start, figure = 0, -math.inf
-    last = folder / "last.pt"
+    last = folder / CHECKPOINT
     if last.exists():
-        state = torch.load(last, weights_only=True, map_location=here)
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        start, figure = state["epoch"], state["figure"]
+        try:
+            state = torch.load(last, weights_only=True, map_location=here)
+            net.load_state_dict(state["net"])
+            average.load_state_dict(state["average"])
+            optimiser.load_state_dict(state["optimiser"])
+            start, figure = state["epoch"], state["figure"]
+        except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError) as error:
+            why = (str(error) or "it is empty").splitlines()[0].rstrip(":")
+            raise ValueError(
+                f"{last} is no checkpoint of this network ({why}): give "
+                "another --run, or remove it to begin anew"
+            ) from None
     total = schedule.epochs * steps
     joint = parallel.together(net)
     bar = Progress(

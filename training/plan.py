@@ -6,11 +6,15 @@ a customer's own data makes a plan from the command line. Imported by ``cli`` an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from training import card
 from training.augment import Variation
 from training.detector import Shape
 from training.evaluate import Detections
@@ -40,3 +44,31 @@ class Plan:
     """Further measurements for the card, beyond mAP and recall."""
     lineage: dict[str, Any] = field(default_factory=dict)
     """What went in, with its digests, for the card."""
+
+
+def tried(
+    plan: Plan, learn: Sequence[Picture], held_out: Sequence[Picture], start: Path | None
+) -> dict[str, Any]:
+    """What a run of ``plan`` is begun with, each input by its digest, for its ``run.json``."""
+    begun = {}
+    if start is not None:
+        begun = {"start_sha256": card.sha256(start / "model.onnx" if start.is_dir() else start)}
+    return {
+        "size": [plan.shape.height, plan.shape.width],
+        "classes": list(plan.shape.classes),
+        "learned_from": _digest(learn),
+        "held_out": _digest(held_out),
+        "batch": plan.batch,
+        "seed": plan.schedule.seed,
+        "epochs": plan.schedule.epochs,
+        "rate": plan.schedule.rate,
+        **begun,
+    }
+
+
+def _digest(pictures: Sequence[Picture]) -> str:
+    found = sha256()
+    for picture in pictures:
+        for values in (picture.pixels, picture.boxes, picture.labels):
+            found.update(np.ascontiguousarray(values).data)
+    return f"{len(pictures)} pictures, {found.hexdigest()}"

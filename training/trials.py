@@ -103,7 +103,8 @@ def run_trial(trial: Trial) -> float:
     from training.fit import Schedule
     from training.pictures import letterbox
     from training.policy import LINE_CAMERA, POLICIES
-    from training.teach import Lesson, classes_of, pictures_of, shape_for
+    from training.teach import Lesson, classes_of, lineage, pictures_of, shape_for
+    from training.tracking import Track
 
     torch.set_num_threads(trial.threads)
     snapshot = open_snapshot(Path(trial.home), trial.ref)
@@ -127,8 +128,9 @@ def run_trial(trial: Trial) -> float:
         average=0.98, measure_every=trial.epochs,
     )  # fmt: skip
     run = Path(trial.run) / f"rate{trial.rate:g}-seed{trial.seed}-fold{trial.fold}"
-    net = fit_detector(
-        shape, learn, held, POLICIES.get(product, LINE_CAMERA), run, schedule, batch, start
-    )
+    how = POLICIES.get(product, LINE_CAMERA)
+    made = lineage(lesson, how, schedule) | {"fold": trial.fold, "folds": trial.folds}
+    track = Track(run, snapshot.name, made)
+    net = fit_detector(shape, learn, held, how, run, schedule, batch, start, track)
     ready = [letterbox(p, shape.height, shape.width) for p in held]
     return mean_average_precision(detect(net, ready), ready, len(classes))[0]

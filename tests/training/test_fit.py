@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
-from training.fit import _ahead
+from training.fit import Schedule, _ahead, fit
 
 
 @pytest.mark.parametrize("threads", [1, 5])
@@ -46,3 +50,29 @@ def test_what_cannot_be_made_is_told_where_it_is_wanted_and_no_thread_stays() ->
     assert next(left) == 1
     left.close()
     assert threading.active_count() == before
+
+
+def learn(wide: int, folder: Path) -> nn.Module:
+    """A step of a net that is so wide."""
+
+    def batches(epoch: int) -> Iterator[Callable[[], list[Any]]]:
+        return iter([lambda: [torch.ones(2, wide)]])
+
+    def loss(net: nn.Module, batch: Any) -> Tensor:
+        answer: Tensor = net(batch)
+        return answer.square().mean()
+
+    net = nn.Linear(wide, 1)
+    return fit(net, batches, 1, loss, lambda net: 0.0, folder, Schedule(epochs=1, bf16=False))
+
+
+@pytest.mark.parametrize("spoil", [None, b"", b"no checkpoint"])
+def test_a_checkpoint_that_is_none_of_this_network_is_told_in_words(
+    tmp_path: Path, spoil: bytes | None
+) -> None:
+    learn(3, tmp_path)
+    if spoil is not None:
+        (tmp_path / "last.pt").write_bytes(spoil)
+
+    with pytest.raises(ValueError, match=r"last\.pt is no checkpoint of this network .* --run"):
+        learn(4, tmp_path)

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from inspector.trial import wait_for
+from training.tracking import CHECKPOINT, OtherRun, Track
 
 RUN = """
 import sys
@@ -32,6 +33,7 @@ for step in (1, 2, 3):
 track.end({"cards": ["models/bottles/1/card.json"]})
 print("ended", flush=True)
 """
+BEGUN = {"datasets": {"bottles/3a": "3a5f"}, "start": "models/a/1", "seed": 0, "epochs": 4}
 HAS_MLFLOW = pytest.mark.skipif(
     importlib.util.find_spec("mlflow") is None,
     reason="MLflow is not installed: pip install 'inspector[tracking]' to see it tracked there",
@@ -142,3 +144,40 @@ def test_a_server_that_goes_away_stops_no_training(
         assert process.wait(120) == 0
     assert len((tmp_path / "run-1" / "metrics.jsonl").read_text().splitlines()) == 3
     assert json.loads((tmp_path / "run-1" / "results.json").read_text())["cards"]
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ({"datasets": {"bottles/7c": "7c01"}}, "datasets was .*3a5f.*, is .*7c01"),
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"start_sha256": "ab"}, "start_sha256 was None, is ab"),
+        ({"epochs": 2}, "epochs was 4, is 2"),
+    ],
+)
+def test_what_another_data_set_taught_is_not_gone_on_with(
+    tmp_path: Path, now: dict[str, object], told: str
+) -> None:
+    Track(tmp_path, "bottles", BEGUN)
+    (tmp_path / CHECKPOINT).touch()
+
+    with pytest.raises(OtherRun, match=told):
+        Track(tmp_path, "bottles", BEGUN | now)
+
+    assert json.loads((tmp_path / "run.json").read_text())["params"] == BEGUN
+
+
+@pytest.mark.parametrize("now", [{}, {"epochs": 8}, {"start": "/elsewhere/a/1"}])
+def test_a_run_goes_on_and_may_be_made_longer(tmp_path: Path, now: dict[str, object]) -> None:
+    Track(tmp_path, "bottles", BEGUN)
+    (tmp_path / CHECKPOINT).touch()
+
+    Track(tmp_path, "bottles", BEGUN | now)
+
+
+def test_a_run_that_has_learned_nothing_yet_may_be_begun_otherwise(tmp_path: Path) -> None:
+    Track(tmp_path, "bottles", BEGUN)
+
+    Track(tmp_path, "bottles", BEGUN | {"seed": 1})
+
+    assert json.loads((tmp_path / "run.json").read_text())["params"]["seed"] == 1
