@@ -18,7 +18,7 @@ from typing import Any
 from genicam import gentl
 
 from inspector.cameras import features
-from inspector.cameras.devices import GENTL_ERRORS
+from inspector.cameras.features import GENTL_ERRORS
 
 _LATCHES = (
     ("TimestampLatch", "TimestampLatchValue", ""),

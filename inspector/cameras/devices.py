@@ -14,18 +14,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from genicam import genapi, gentl
+from genicam import gentl
 from harvesters.core import Harvester, ParameterKey, ParameterSet
 
 from inspector.cameras import features
+from inspector.cameras.features import GENTL_ERRORS
 from inspector.cameras.producers import ProducerError, producer_files
 from inspector.cameras.shot import CameraRefused
 from inspector.config import Camera
 
 logging.getLogger("harvesters").setLevel(logging.CRITICAL)  # what it warns of is reported here
 
-GENTL_ERRORS = (gentl.GenericException, genapi.GenericException)
-"""What the binding raises: two trees, and harvesters lets both through."""
 _INFO = ("id_", "vendor", "model", "serial_number", "user_defined_name", "tl_type", "version")
 
 

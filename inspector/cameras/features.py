@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from genicam import gentl
 from genicam.genapi import EAccessMode, EInterfaceType, EVisibility, GenericException
 
 from inspector.config import Features
@@ -20,6 +21,10 @@ from inspector.config import Features
 Value = bool | int | float | str
 Limits = tuple[float | None, float | None, float | None]
 """Minimum, maximum, increment."""
+
+GENTL_ERRORS = (gentl.GenericException, GenericException)
+"""What the binding raises: two trees. What GenApi refuses by itself is of the second, what the
+camera or its producer refuses is of the first."""
 
 _LOST_PACKETS = re.compile(r"(Lost|Missed|Failed)_?Packet|Packets?_?(Lost|Missed|Failed)")
 _READABLE = (EAccessMode.RO, EAccessMode.RW)
@@ -159,7 +164,9 @@ def _describe(node: Any) -> Feature:
             value = _value(node)
             limits = _limits(node, kind)
             entries = tuple(node.symbolics) if kind == "enumeration" else ()
-        except GenericException:  # announced as readable and then refused: a camera's own affair
+        except gentl.TimeoutException:  # it does not answer at all
+            raise
+        except GENTL_ERRORS:  # announced as readable and then refused: a camera's own affair
             value = None
     unit = node.unit if kind in ("integer", "float") else ""
     return Feature(
@@ -212,7 +219,9 @@ def _set(node_map: Any, name: str, wanted: Value) -> Setting:
         if access != EAccessMode.RW:
             return Setting(name, wanted, None)
         value = _value(node)
-    except GenericException as error:
+    except gentl.TimeoutException:  # it does not answer at all
+        raise
+    except GENTL_ERRORS as error:
         raise FeatureError(name, f"the camera refuses {wanted!r}: {first_line(error)}") from error
     if not _same(node, kind, wanted, value):
         raise FeatureError(name, f"was set to {wanted!r}, but the camera says {value!r}")

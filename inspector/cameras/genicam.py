@@ -21,7 +21,8 @@ from genicam import gentl
 
 from inspector.cameras import encoder, features
 from inspector.cameras.clock import CameraClock
-from inspector.cameras.devices import GENTL_ERRORS, enumerate_devices, open_device, select
+from inspector.cameras.devices import enumerate_devices, open_device, select
+from inspector.cameras.features import GENTL_ERRORS
 from inspector.cameras.formats import FORMATS
 from inspector.cameras.frameids import FrameIds
 from inspector.cameras.inputs import Inputs
@@ -208,10 +209,11 @@ class GenicamCamera:
         answer: dict[str, Any] = {}
         try:
             self._nodes.Width.get_value(False, True)  # past GenApi's cache: is anybody there?
-            if (temperature := features.read(self._nodes, "DeviceTemperature")) is not None:
-                answer["temperature_c"] = temperature
         except GENTL_ERRORS as error:
             raise CameraLost(f"does not answer: {features.first_line(error)}") from error
+        with suppress(*GENTL_ERRORS):  # who is there need not tell it
+            if (temperature := features.read(self._nodes, "DeviceTemperature")) is not None:
+                answer["temperature_c"] = temperature
         self._clock.look()
         with suppress(*GENTL_ERRORS):
             self._counters.underruns = int(self._stream.num_underrun)

@@ -1,0 +1,66 @@
+"""Cameras of makers who do some things otherwise: our producer beside another description."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.cameras import node_map
+from inspector.cameras.genicam import GenicamCamera
+from inspector.cameras.producers import VIRTUAL, virtual_producer
+from inspector.cameras.shot import CameraRefused, Shot
+from inspector.config import Camera
+
+
+@pytest.fixture
+def maker(camera_bench: Any, tmp_path: Path) -> Callable[..., str]:
+    """A producer whose cameras describe themselves as ours, but for the changes."""
+
+    def described(*changes: tuple[str, str]) -> str:
+        folder = tmp_path / "maker"
+        folder.mkdir()
+        shutil.copy(virtual_producer(), folder / "maker.cti")
+        text = (VIRTUAL / "producer.xml").read_text("utf-8")
+        for ours, theirs in changes:
+            assert text.count(ours) == 1, ours
+            text = text.replace(ours, theirs)
+        (folder / "producer.xml").write_text(text, "utf-8")
+        return str(folder / "maker.cti")
+
+    return described
+
+
+def camera(producer: str, **settings: Any) -> GenicamCamera:
+    return GenicamCamera(
+        Camera(**{"name": "side", "serial": "V001", "producer": producer} | settings)
+    )
+
+
+UNREADABLE = ("<Address>0xA8</Address>", "<Address>0xFF8</Address>")
+"""Its temperature is announced, and refused to whoever asks."""
+
+
+def test_a_feature_that_cannot_be_read_keeps_no_camera_away(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    producer = maker(UNREADABLE)
+    with camera(producer) as side:
+        assert "DeviceTemperature" not in side.identity.node_map
+        assert side.identity.node_map["Width"] == 64
+        assert "temperature_c" not in side.statistics()
+        camera_bench.wire.pulse(4)
+        assert isinstance(side.grab(2000), Shot)
+    (row,) = (r for r in node_map([producer], "V001") if r["name"] == "DeviceTemperature")
+    assert row["value"] is None
+
+
+def test_what_the_camera_itself_refuses_is_told_with_its_name(maker: Callable[..., str]) -> None:
+    producer = maker(("<Max>24</Max>", "<Max>48</Max>"))
+    with pytest.raises(
+        CameraRefused, match=r"side: Gain: the camera refuses 30.*refuses its value"
+    ):
+        camera(producer, features={"Gain": 30.0})
