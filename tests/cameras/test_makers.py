@@ -64,3 +64,57 @@ def test_what_the_camera_itself_refuses_is_told_with_its_name(maker: Callable[..
         CameraRefused, match=r"side: Gain: the camera refuses 30.*refuses its value"
     ):
         camera(producer, features={"Gain": 30.0})
+
+
+COUNT_MAY_BE_OFF = (
+    "<pValue>ChunkCounterValueReg</pValue>",
+    "<pIsAvailable>CountEnabled</pIsAvailable><pValue>ChunkCounterValueReg</pValue>",
+)
+CHUNKS_ARE_CHOSEN_WHEN_ACTIVE = (
+    '  <Integer Name="ChunkFrameID" NameSpace="Standard">',
+    """  <Enumeration Name="ChunkSelector" NameSpace="Standard">
+    <pIsAvailable>ChunkModeActiveReg</pIsAvailable>
+    <EnumEntry Name="FrameID" NameSpace="Standard"><Value>0</Value></EnumEntry>
+    <EnumEntry Name="CounterValue" NameSpace="Standard"><Value>1</Value></EnumEntry>
+    <Value>0</Value>
+    <pSelected>ChunkEnable</pSelected>
+  </Enumeration>
+  <Boolean Name="ChunkEnable" NameSpace="Standard">
+    <pIsAvailable>ChunkModeActiveReg</pIsAvailable><pValue>ChunkEnableChosen</pValue>
+  </Boolean>
+  <Integer Name="ChunkEnableChosen">
+    <pIndex>ChunkSelector</pIndex><pValueIndexed Index="1">CountEnabled</pValueIndexed>
+    <pValueDefault>FrameIDEnabled</pValueDefault>
+  </Integer>
+  <Integer Name="FrameIDEnabled"><Value>0</Value></Integer>
+  <Integer Name="CountEnabled"><Value>0</Value></Integer>
+  <Integer Name="ChunkFrameID" NameSpace="Standard">""",
+)
+"""As Basler's and others: chunk mode must be active before a chunk can be enabled."""
+NO_COUNT = (
+    '  <Integer Name="ChunkFrameID" NameSpace="Standard">',
+    '  <Integer Name="CountEnabled"><Value>0</Value></Integer>\n'
+    '  <Integer Name="ChunkFrameID" NameSpace="Standard">',
+)
+
+
+def test_chunks_are_enabled_when_chunk_mode_is_active(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    with camera(maker(COUNT_MAY_BE_OFF, CHUNKS_ARE_CHOSEN_WHEN_ACTIVE)) as side:
+        camera_bench.wire.pulse(4)
+        shot = side.grab(2000)
+        assert isinstance(shot, Shot)
+        assert shot.edge == 1
+
+
+def test_a_count_that_no_picture_carries_is_none_and_loses_no_camera(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    with camera(maker(COUNT_MAY_BE_OFF, NO_COUNT)) as side:
+        for frame_id in (1, 2):
+            camera_bench.wire.pulse(4)
+            shot = side.grab(2000)
+            assert isinstance(shot, Shot)
+            assert (shot.frame_id, shot.edge) == (frame_id, -1)
+            side.give_back()
