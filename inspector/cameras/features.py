@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -39,6 +40,10 @@ _KINDS = {
     EInterfaceType.intfIString: "string",
     EInterfaceType.intfIEnumeration: "enumeration",
 }
+
+
+COMMAND_S = 5.0
+"""A command that is not done by then is one whose register does not tell."""
 
 
 class FeatureError(Exception):
@@ -213,7 +218,7 @@ def _set(node_map: Any, name: str, wanted: Value) -> Setting:
     try:
         _check(name, node, kind, wanted)
         if kind == "command":
-            node.execute()
+            _execute(node)
             return Setting(name, wanted, None)
         node.value = _NUMBERS[kind](wanted) if kind in _NUMBERS else wanted
         if access != EAccessMode.RW:
@@ -226,6 +231,14 @@ def _set(node_map: Any, name: str, wanted: Value) -> Setting:
     if not _same(node, kind, wanted, value):
         raise FeatureError(name, f"was set to {wanted!r}, but the camera says {value!r}")
     return Setting(name, wanted, value)
+
+
+def _execute(node: Any) -> None:
+    """And wait until it is done: what is set while a user set is being loaded is lost."""
+    node.execute()
+    until = time.monotonic() + COMMAND_S
+    while not node.is_done() and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def _why_not(access: Any) -> str:

@@ -65,8 +65,11 @@ class GenicamCamera:
     def _start(self, info: Mapping[str, Any]) -> None:
         config, acquirer = self._config, self._acquirer
         nodes = self._nodes = acquirer.remote_device.node_map
+        loaded = _user_set(config.features)
+        settings = features.apply(nodes, loaded)
         defaults = {k: v for k, v in _defaults(nodes, config).items() if k not in config.features}
-        settings = features.apply(nodes, defaults | config.features)
+        wanted = defaults | config.features
+        settings += features.apply(nodes, {k: v for k, v in wanted.items() if k not in loaded})
         if config.trigger == "encoder":
             encoder.check(nodes)
         self._width, self._height = int(nodes.Width.value), int(nodes.Height.value)
@@ -257,6 +260,13 @@ class GenicamCamera:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _user_set(wanted: Mapping[str, features.Value]) -> dict[str, features.Value]:
+    """Of ``wanted`` what stands up to ``UserSetLoad``, which undoes all that was set before it."""
+    names = list(wanted)
+    upto = names.index("UserSetLoad") + 1 if "UserSetLoad" in wanted else 0
+    return {name: wanted[name] for name in names[:upto]}
 
 
 def _defaults(nodes: Any, config: Camera) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inspector.cameras import node_map
+from inspector.cameras import features, node_map
+from inspector.cameras.devices import enumerate_devices
 from inspector.cameras.genicam import GenicamCamera
 from inspector.cameras.producers import VIRTUAL, virtual_producer
 from inspector.cameras.shot import CameraRefused, Shot
@@ -118,3 +121,59 @@ def test_a_count_that_no_picture_carries_is_none_and_loses_no_camera(
             assert isinstance(shot, Shot)
             assert (shot.frame_id, shot.edge) == (frame_id, -1)
             side.give_back()
+
+
+def user_set(access: str, address: str, value: int) -> tuple[tuple[str, str], ...]:
+    """``UserSetLoad`` writes ``value`` into the register at ``address``."""
+    return (
+        (
+            "    <pFeature>TimestampLatch</pFeature>",
+            "    <pFeature>TimestampLatch</pFeature><pFeature>UserSetLoad</pFeature>",
+        ),
+        (
+            '  <Command Name="TimestampLatch" NameSpace="Standard">',
+            f"""  <Command Name="UserSetLoad" NameSpace="Standard">
+    <pValue>UserSetLoadReg</pValue><CommandValue>{value}</CommandValue>
+  </Command>
+  <IntReg Name="UserSetLoadReg">
+    <Address>{address}</Address><Length>8</Length><AccessMode>{access}</AccessMode>
+    <pPort>Device</pPort><Cachable>NoCache</Cachable><Endianess>LittleEndian</Endianess>
+  </IntReg>
+  <Command Name="TimestampLatch" NameSpace="Standard">""",
+        ),
+    )
+
+
+def test_a_user_set_that_is_loaded_undoes_nothing_that_the_station_sets(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    producer = maker(*user_set("WO", address="0x70", value=0))  # its TriggerMode is Off
+    wanted = {"TriggerActivation": "AnyEdge", "UserSetLoad": True, "ExposureTime": 250.0}
+    with camera(producer, features=wanted) as side:
+        assert side.identity.node_map["TriggerMode"] == "On"
+        assert side.grab(100) is None, "nobody has triggered it"
+        names = [setting["name"] for setting in side.identity.settings]
+    assert names[:2] == ["TriggerActivation", "UserSetLoad"]
+    assert names[-1] == "ExposureTime"
+
+
+def test_what_follows_a_command_waits_until_it_is_done(maker: Callable[..., str]) -> None:
+    """The register that it writes into reads 1 until then: here until somebody clears it."""
+    harvester = enumerate_devices([maker(*user_set("RW", address="0x108", value=1))])
+    with harvester.create({"serial_number": "V001"}) as acquirer:
+        nodes = acquirer.remote_device.node_map
+        told: list[str] = []
+
+        def loads() -> None:
+            while not nodes.UserOutputValue.get_value(False, True):
+                time.sleep(0.001)
+            told.append("loaded")
+            nodes.UserOutputValue.value = False
+
+        camera_loads = threading.Thread(target=loads)
+        camera_loads.start()
+        features.apply(nodes, {"UserSetLoad": True})
+        told.append("goes on")
+        camera_loads.join(5)
+    harvester.reset()
+    assert told == ["loaded", "goes on"]
