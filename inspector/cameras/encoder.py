@@ -21,12 +21,12 @@ def defaults(nodes: Any, config: Camera) -> dict[str, features.Value]:
     until it has passed the furthest point again. Channels are left as the camera has them: only
     who wired the encoder knows.
     """
-    sources = nodes.TriggerSource.symbolics
+    sources = nodes.TriggerSource.symbolics if nodes.has_node("TriggerSource") else ()
     encoders = [source for source in sources if source.startswith("Encoder")]
     if not encoders and "TriggerSource" not in config.features:
         raise features.FeatureError(
             "TriggerSource",
-            f"no encoder triggers this camera, only {', '.join(sources)}; "
+            f"no encoder triggers this camera, only {', '.join(sources) or 'a line'}; "
             "use another `trigger`, or name the source under `features`",
         )
     wanted: dict[str, features.Value] = {"TriggerSource": encoders[0]} if encoders else {}

@@ -214,6 +214,8 @@ def _set(node_map: Any, name: str, wanted: Value) -> Setting:
         raise FeatureError(name, "is no feature that can be set")
     access = node.node.get_access_mode()
     if access not in _WRITABLE:
+        if name == "TriggerSource" and read(node_map, "TriggerMode") == "On":
+            return _set_while_off(node_map, wanted)
         raise FeatureError(name, _why_not(access))
     try:
         _check(name, node, kind, wanted)
@@ -231,6 +233,14 @@ def _set(node_map: Any, name: str, wanted: Value) -> Setting:
     if not _same(node, kind, wanted, value):
         raise FeatureError(name, f"was set to {wanted!r}, but the camera says {value!r}")
     return Setting(name, wanted, value)
+
+
+def _set_while_off(node_map: Any, source: Value) -> Setting:
+    """Some makers lock a trigger's source while it is on (FLIR's Spinnaker, example Trigger)."""
+    node_map.TriggerMode.value = "Off"
+    setting = _set(node_map, "TriggerSource", source)
+    node_map.TriggerMode.value = "On"
+    return setting
 
 
 def _execute(node: Any) -> None:

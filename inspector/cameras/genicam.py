@@ -280,7 +280,7 @@ def _defaults(nodes: Any, config: Camera) -> dict[str, Any]:
         wanted["TriggerMode"] = "Off" if config.trigger == "free" else "On"
         if config.trigger == "software":
             wanted["TriggerSource"] = "Software"
-        elif config.trigger == "hardware":
+        elif config.trigger == "hardware" and nodes.has_node("TriggerSource"):  # else it has one
             lines = [s for s in nodes.TriggerSource.symbolics if s.startswith("Line")]
             wanted["TriggerSource"] = lines[0] if lines else "Line0"
         elif config.trigger == "encoder":

@@ -177,3 +177,47 @@ def test_what_follows_a_command_waits_until_it_is_done(maker: Callable[..., str]
         camera_loads.join(5)
     harvester.reset()
     assert told == ["loaded", "goes on"]
+
+
+SOURCE_IS_LOCKED_WHILE_ON = (
+    '    <EnumEntry Name="Software" NameSpace="Standard"><Value>0</Value></EnumEntry>',
+    "    <pIsLocked>TriggerModeReg</pIsLocked>\n"
+    '    <EnumEntry Name="Software" NameSpace="Standard"><Value>0</Value></EnumEntry>',
+)
+
+
+@pytest.mark.parametrize("named", [{}, {"TriggerSource": "Line0"}])
+def test_a_source_that_is_locked_while_the_trigger_is_on_is_set_while_it_is_off(
+    maker: Callable[..., str], camera_bench: Any, named: dict[str, str]
+) -> None:
+    with camera(maker(SOURCE_IS_LOCKED_WHILE_ON), features=named) as side:
+        read_back = {setting["name"]: setting["value"] for setting in side.identity.settings}
+        assert read_back["TriggerSource"] == "Line0"
+        assert side.identity.node_map["TriggerMode"] == "On"
+        camera_bench.wire.pulse(4)
+        assert isinstance(side.grab(2000), Shot)
+
+
+NO_CHOICE_OF_A_SOURCE = (
+    ("    <pFeature>TriggerSource</pFeature>\n", ""),
+    ('<Enumeration Name="TriggerSource" NameSpace="Standard">', '<Enumeration Name="Only">'),
+)
+
+
+def test_a_trigger_without_a_choice_of_sources_is_taken_as_it_is(maker: Callable[..., str]) -> None:
+    with camera(maker(*NO_CHOICE_OF_A_SOURCE)) as side:
+        assert side.identity.node_map["TriggerMode"] == "On"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trigger": "software"}, "side: TriggerSource: no such feature"),
+        ({"trigger": "encoder", "every_counts": 5}, "no encoder triggers this camera, only a line"),
+    ],
+)
+def test_a_trigger_that_cannot_be_chosen_is_refused_in_words(
+    maker: Callable[..., str], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CameraRefused, match=message):
+        camera(maker(*NO_CHOICE_OF_A_SOURCE), **settings)
