@@ -62,6 +62,8 @@ class Item:
     """Set when it leaves the window; None while it is on the belt."""
     clashed: bool = False
     """The flap moved while the item was in its window."""
+    binned: bool = False
+    """It has come by the sensor in the reject lane, wherever the belt takes it then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ class Plc:
         self._triggers: deque[Trigger] = deque(maxlen=TRIGGERS)
         self._due: deque[int] = deque()
         self._gate_shadow: int | None = None
-        self._last: dict[str, tuple[int, float] | None] = dict.fromkeys(("infeed", "eye", "gate"))
+        sensors = ("infeed", "eye", "gate", "confirmation")
+        self._last: dict[str, tuple[int, float] | None] = dict.fromkeys(sensors)
         self._lose("power-up")
 
     # -- fast inputs ------------------------------------------------------------------------
@@ -174,7 +175,7 @@ class Plc:
 
     def confirmed(self, encoder: int) -> None:
         """The sensor in the reject lane saw a part."""
-        self._confirmed += 1
+        self._confirmed += self._is_new("confirmation", encoder)
         near = min(self._due, key=lambda due: abs(self._mm(encoder, due)), default=None)
         if near is not None and abs(self._mm(encoder, near)) <= 2 * self.program.tolerance_mm:
             self._due.remove(near)

@@ -356,7 +356,8 @@ class Rig:
                     self.left += 1
             case Point.CONFIRM:
                 if c.forward and c.item.passed is False:
-                    self._bin += 1
+                    self._bin += not c.item.binned
+                    c.item.binned = True
                     if not self._on["confirm_blind"]:
                         self.plc.confirmed(c.encoder)
 

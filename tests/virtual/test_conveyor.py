@@ -261,6 +261,27 @@ def test_a_reject_that_the_sensor_does_not_see_is_signalled_until_it_is_looked_a
     assert not line.status.signals & Signal.CONFIRMATION_FAULT
 
 
+def test_a_reject_that_runs_back_past_its_sensor_is_confirmed_and_in_the_bin_once() -> None:
+    """Counted twice it would stand for one that never came there."""
+    line = Line([BAD], 40)
+    line.play(0.8)
+    line.do("speed", mm_s=50)
+    line.play(0.5)
+    before = line.rig.report()["in_bin"]
+    while line.rig.report()["in_bin"] == before:
+        line.play(0.001, poll_ms=1)
+
+    line.do("reverse", mm=4)
+    line.play()
+    line.now_ns += round(5e9)  # the last ones go on to the sensor
+    line.rig.step(line.now_ns)
+    line.exchange()
+
+    assert line.rig.report()["zone_losses"] == {"power-up": 1}, "4 mm are no loss"
+    assert line.rig.report()["in_bin"] == 40
+    assert line.status.rejects_confirmed == line.status.rejects_commanded == 40
+
+
 def test_a_flap_that_sticks_is_seen_by_the_judge_and_by_the_confirmation() -> None:
     line = Line(ALTERNATING, 100)
     line.play(1.5)
