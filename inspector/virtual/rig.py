@@ -139,7 +139,7 @@ class Rig:
         self._next_lead = machine.infeed_mm + 60.0
         self._on = dict.fromkeys(SIGNALS, False)
         self._bin = 0
-        self._pictures: deque[tuple[Fault, int, int]] = deque()
+        self._pictures: deque[Act] = deque()
         self._touch_next = False
         self._bounce_mm = 0.0
         self._motor = False
@@ -149,7 +149,7 @@ class Rig:
             (s for s in schedule if s.at_part is not None), key=lambda s: s.at_part or 0
         )
         self._at_s = sorted((s for s in schedule if s.at_s is not None), key=lambda s: s.at_s or 0)
-        self._timers: list[tuple[int, int, Callable[[int], None]]] = []
+        self._timers: list[tuple[int, int, Callable[[int], object]]] = []
         self._ids = count()
         self._scan_ns = round(program.scan_ms * MS)
         self._next_scan_ns = start_ns
@@ -172,7 +172,7 @@ class Rig:
         timer_ns = self._timers[0][0] if self._timers else NEVER
         return min(self._next_scan_ns, timer_ns, self.belt.next_ns())
 
-    def after(self, at_ns: int, what: Callable[[int], None]) -> None:
+    def after(self, at_ns: int, what: Callable[[int], object]) -> None:
         """Calls ``what(now_ns)`` once at ``at_ns``."""
         heapq.heappush(self._timers, (at_ns, next(self._ids), what))
 
@@ -195,7 +195,7 @@ class Rig:
     def do(self, act: Act, now_ns: int) -> None:
         """One act, now."""
         if act.do in FRAME_FAULTS:
-            self._pictures.append((FRAME_FAULTS[act.do], round(act.ms), act.cameras))
+            self._pictures.append(act)
             return
         if act.do in SIGNALS:
             self._on[act.do] = act.on
@@ -362,31 +362,31 @@ class Rig:
                         self.plc.confirmed(c.encoder)
 
     def _eye(self, c: Crossing) -> None:
-        number = self.plc.eye(c.t_ns, c.encoder, c.blocked)
-        if c.blocked and self._pulse_at_eye:
-            self._expose(c.t_ns, c.item)
-        if number is None:
-            return
-        self._count(c.t_ns, number, c.item)
-        if self._bounce_mm:
-            delay_ns = round(self._bounce_mm / max(1.0, self.belt.speed()) * 1e9)
+        counted = self._edge(c.t_ns, c.encoder, c.blocked, c.item)
+        if counted and self._bounce_mm:
+            at_ns = c.t_ns + round(self._bounce_mm / max(1.0, self.belt.speed()) * 1e9)
             self._bounce_mm = 0.0
-            self.after(c.t_ns + delay_ns, lambda t, item=c.item: self._bounce(t, item))  # type: ignore[misc]
+            self.after(at_ns, lambda t: self._edge(t, self.belt.encoder(), True, c.item))
 
-    def _bounce(self, now_ns: int, item: Item) -> None:
-        number = self.plc.eye(now_ns, self.belt.encoder(), True)
+    def _edge(self, t_ns: int, encoder: int, blocked: bool, item: Item) -> bool:
+        """An edge of the trigger eye, at ``item``; whether the PLC counts a part by it."""
+        number = self.plc.eye(t_ns, encoder, blocked)
+        while number is not None and self._at_part and (self._at_part[0].at_part or 0) <= number:
+            self.do(act := self._at_part.pop(0), t_ns)
+            if act.do in FRAME_FAULTS:
+                self._pictures.rotate()  # it is this part's, whatever waits for a picture
+        sent_ns = t_ns
+        if blocked if self._pulse_at_eye else number is not None:
+            sent_ns = self._expose(t_ns, item)
         if number is not None:
-            self._count(now_ns, number, item)
-
-    def _count(self, t_ns: int, number: int, item: Item) -> None:
-        while self._at_part and (self._at_part[0].at_part or 0) <= number:
-            self.do(self._at_part.pop(0), t_ns)
-        sent_ns = t_ns if self._pulse_at_eye else self._expose(t_ns, item)
-        self.judge.trigger(number, item, sent_ns)
+            self.judge.trigger(number, item, t_ns if self._pulse_at_eye else sent_ns)
+        return number is not None
 
     def _expose(self, t_ns: int, item: Item) -> int:
-        fault, ms, cameras = self._pictures.popleft() if self._pictures else (Fault.NONE, 0, 0)
-        return self._pulse(t_ns, item.film, fault, ms, cameras)
+        if not self._pictures:
+            return self._pulse(t_ns, item.film, Fault.NONE, 0, 0)
+        act = self._pictures.popleft()
+        return self._pulse(t_ns, item.film, FRAME_FAULTS[act.do], round(act.ms), act.cameras)
 
     def report(self) -> dict[str, Any]:
         """The judge's counts with the machine's."""

@@ -22,6 +22,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ from pydantic import Field, ValidationError, model_validator
 from inspector.config import ConfigError, Settings, load_yaml
 from inspector.virtual.judge import Judge, Spread, TruthError, read_truth
 from inspector.virtual.machine import Machine, Program
-from inspector.virtual.rig import Act, Feed, Rig, Scheduled
+from inspector.virtual.rig import FRAME_FAULTS, Act, Feed, Rig, Scheduled
 from inspector.virtual.slave import Slave
 from inspector.virtual.wire import Fault, Wire
 
@@ -77,6 +78,9 @@ class World(Settings):
     def _fits(self) -> World:
         if (self.rate is None) == (self.speed_mm_s is None):
             raise ValueError("give either `rate` (parts per second) or `speed_mm_s`")
+        spoilt = Counter(s.at_part for s in self.schedule if s.at_part and s.do in FRAME_FAULTS)
+        if twice := [part for part, times in spoilt.items() if times > 1]:
+            raise ValueError(f"part {twice[0]} has two pictures' faults: a pulse carries one")
         if self.machine.item_mm >= self.program.longest_mm:
             raise ValueError("`program.longest_mm` must exceed `machine.item_mm`")
         if self.feed.pitch_mm <= self.machine.item_mm:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -29,6 +29,7 @@ from inspector.virtual.flap import Flap
 from inspector.virtual.judge import Judge, Truth
 from inspector.virtual.machine import Machine, Program
 from inspector.virtual.rig import Act, Feed, Rig, Scheduled
+from inspector.virtual.wire import Fault
 
 MS = 1_000_000
 GOOD, BAD = Truth("bottle", ()), Truth("bottle", ("cap_missing",), critical=True)
@@ -41,15 +42,17 @@ class Line:
     def __init__(
         self, truth: list[Truth], count: int = 0, schedule: list[Scheduled] | None = None,
         *, seed: int = 1, pitch: float = 20.0, speed: float = 500.0, think_ms: float = 30.0,
-        **machine: Any,
+        camera_trigger: Literal["plc", "eye"] = "plc", **machine: Any,
     ) -> None:  # fmt: skip
         self.films: list[int] = []
         """Film index of each pulse since the PLC's run began; the n-th is part n."""
+        self.faults: list[Fault] = []
+        """Of each pulse, too."""
         built = Machine(**{"item_mm": 15, "gate_mm": 300, "window_mm": 8} | machine)
         self.rig = Rig(
             built, Program(scan_ms=2, pitch_min_mm=18, longest_mm=18),
             Feed(pitch_mm=pitch, count=count), Judge(truth), self._pulse, speed_mm_s=speed,
-            schedule=schedule or [], seed=seed, start_ns=0,
+            schedule=schedule or [], seed=seed, start_ns=0, camera_trigger=camera_trigger,
         )  # fmt: skip
         self.now_ns = 0
         self.ready = True
@@ -62,8 +65,9 @@ class Line:
         """Every signal that ever stood."""
         self.status = PlcStatus.unpack(self.rig.plc.status())
 
-    def _pulse(self, t_ns: int, film: int, *_: object) -> int:
+    def _pulse(self, t_ns: int, film: int, fault: Fault, *_: object) -> int:
         self.films.append(film)
+        self.faults.append(fault)
         good = not self.rig.judge.truth[film].defects
         action = Action.PERMIT if good else Action.REJECT
         self.waiting.append((t_ns + self.think_ns, len(self.films), action))
@@ -218,6 +222,30 @@ def test_a_double_trigger_rejects_the_part_and_leaves_its_neighbours() -> None:
 
     assert report["triggers"] == 61
     assert report["false_rejects"] == 1 + 1  # the next one is within minimum pitch of the echo
+
+
+@pytest.mark.parametrize("camera_trigger", ["plc", "eye"])
+def test_a_pictures_fault_is_that_of_the_part_that_it_was_scheduled_for(
+    camera_trigger: Literal["plc", "eye"],
+) -> None:
+    line = Line([GOOD], 10, [at(3, "drop")], camera_trigger=camera_trigger)
+    while len(line.faults) < 2:
+        line.play(0.001, poll_ms=1)
+    line.do("freeze")  # the next picture's, which is that of part 3, and so part 4's
+
+    line.play()
+
+    spoilt = {part: fault for part, fault in enumerate(line.faults, 1) if fault}
+    assert spoilt == {3: Fault.DROP, 4: Fault.FREEZE}
+
+
+def test_cameras_at_the_bare_eye_are_pulsed_by_a_bounce_that_the_plc_does_not_count() -> None:
+    line = Line([GOOD], 10, [at(3, "bounce", mm=5)], camera_trigger="eye")
+
+    report = line.play()
+
+    assert report["triggers"] == 10
+    assert len(line.films) == 11
 
 
 def test_an_edge_within_the_debounce_is_the_same_part() -> None:

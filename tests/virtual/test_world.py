@@ -335,6 +335,10 @@ def test_the_worlds_mistakes_are_named_without_a_traceback(tmp_path: Path) -> No
         ("rate: 150\n", "lower the rate"),
         ("rate: 20\nmachine: {gate_eye_mm: 40}\n", "gate_eye_mm"),
         ("rate: 20\nschedule: [{do: stop}]\n", "at_part"),
+        (
+            "rate: 20\nschedule: [{at_part: 9, do: drop}, {at_part: 9, do: freeze, cameras: 2}]\n",
+            "part 9 has two pictures' faults",
+        ),
     ],
 )
 def test_a_line_that_cannot_be_built_is_refused(tmp_path: Path, text: str, message: str) -> None:
