@@ -25,7 +25,7 @@ from inspector.config import ConfigError, Problem, Settings, load_yaml
 from inspector.part import Area, Batch, Finding, Outcome, Pixels, Severity
 from inspector.tools import TOOLS
 from inspector.tools.code import SERIAL
-from inspector.tools.follow import as_taught, boxes_of, in_frame, place_of, places_of
+from inspector.tools.follow import around, as_taught, boxes_of, in_frame, place_of, places_of
 from inspector.tools.logic import Rule, check_follow, check_rules, settle, tolerate
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
@@ -307,18 +307,16 @@ def _area(steps: Sequence[Step]) -> Area | None:
             places.append(place)
     if not places:
         return None
-    return _around(places)
+    return around(places)
 
 
-def _under(step: Step) -> Area | None:
-    """What a step that follows a part reads of the taught picture; None is all of it. A ROI of its
+def _under(step: Step) -> tuple[Area, ...]:
+    """What a step that follows a part reads of the taught picture; none is all of it. A ROI of its
     own does not hold for those of its lines that have another."""
-    return _around([step.roi, *filter(None, step.looks_at())]) if step.roi else None
-
-
-def _around(places: Sequence[Area]) -> Area:
-    left, top, right, bottom = zip(*places, strict=True)
-    return (min(left), min(top), max(right), max(bottom))
+    places = step.looks_at()
+    if step.roi:
+        return (step.roi, *filter(None, places))
+    return () if None in places else tuple(filter(None, places))
 
 
 def _flaw(pixels: Pixels | None) -> str:

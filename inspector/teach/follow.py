@@ -61,7 +61,7 @@ class Leader:
                 raise Unjudged(
                     "; ".join(f.reason for f in found if not f.ok) or "the part is not found"
                 )
-            return crop(as_taught(pixels, place, roi, None), roi)
+            return crop(as_taught(pixels, place, (roi,) if roi else (), None), roi)
 
         return turned
 

@@ -83,6 +83,10 @@ class ClassifyStep(Step):
             raise ValueError("a classify step has a `roi` or `rois`, not both")
         return self
 
+    def looks_at(self) -> Sequence[Roi | None]:
+        """Its ROIs."""
+        return self.params.rois or (self.roi,)
+
 
 class Classify:
     """A classifier with its letterbox and its rules."""

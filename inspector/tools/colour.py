@@ -103,7 +103,7 @@ class Colour:
             box = _box(pixels, roi)
             if step.follow:
                 place = context.places[step.follow]
-                picture = as_taught(pixels, place, roi, self._turned)
+                picture = as_taught(pixels, place, (roi,) if roi else (), self._turned)
                 self._turned = picture if place.box is None else None
                 box = place.around(_box(picture, roi))
             mean = self._mean(picture, roi, target.name)

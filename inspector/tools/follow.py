@@ -7,7 +7,7 @@ Its findings are put back into the frame's pixels. Imported by ``recipe`` and ``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import cv2
@@ -52,12 +52,18 @@ def places_of(
             yield Place(np.array([(across, 0.0, x1), (0.0, down, y1)]), size)
 
 
-def as_taught(pixels: Pixels, place: Place, roi: Roi | None, spare: Pixels | None) -> Pixels:
+def around(rois: Sequence[Roi]) -> Roi:
+    """The smallest ROI that holds them all."""
+    left, top, right, bottom = zip(*rois, strict=True)
+    return (min(left), min(top), max(right), max(bottom))
+
+
+def as_taught(pixels: Pixels, place: Place, rois: Sequence[Roi], spare: Pixels | None) -> Pixels:
     """The frame as the following step was taught it; a cut-out is a view, a turned one a copy.
 
-    Only what lies under ``roi`` is turned back, the rest of the picture is undefined. ``spare`` is
-    an earlier answer that may be overwritten. Raises ``Unjudged`` when the place is not in the
-    frame.
+    Only what lies around ``rois``, none being all, is turned back, the rest of the picture is
+    undefined. ``spare`` is an earlier answer that may be overwritten. Raises ``Unjudged`` when the
+    place, or one of the ROIs, is not in the frame.
     """
     height, width = pixels.shape[:2]
     if place.box is not None and place.size is not None:
@@ -67,13 +73,14 @@ def as_taught(pixels: Pixels, place: Place, roi: Roi | None, spare: Pixels | Non
             raise Unjudged(f"the place to look at, x {x} y {y}, is not in the picture")
         return pixels[y1 : min(y2, height), x1:x2]
     w, h = place.size or (width, height)
-    x1, y1, x2, y2 = roi or (0, 0, w, h)
+    x1, y1, x2, y2 = whole = around(rois) if rois else (0, 0, w, h)
     if x2 > w or y2 > h:
-        raise Unjudged(f"ROI {list(roi or ())} reaches outside the {w}x{h} taught picture")
-    if roi:
-        seen = place.around((x1, y1, x2 - 1, y2 - 1))
-        if seen[0] < -1 or seen[1] < -1 or seen[2] > width or seen[3] > height:
-            raise Unjudged(f"the part stands so that ROI {list(roi)} lies partly out of the frame")
+        raise Unjudged(f"ROI {list(whole)} reaches outside the {w}x{h} taught picture")
+    if rois and not _is_seen(whole, place, width, height):
+        for roi in rois:
+            if not _is_seen(roi, place, width, height):
+                what = f"the part stands so that ROI {list(roi)} lies partly out of the frame"
+                raise Unjudged(what)
     shape = (h, w, *pixels.shape[2:])
     if spare is None or spare.shape != shape:
         spare = np.zeros(shape, np.uint8)
@@ -88,6 +95,12 @@ def as_taught(pixels: Pixels, place: Place, roi: Roi | None, spare: Pixels | Non
     )
     spare[y1:y2, x1:x2] = cut
     return spare
+
+
+def _is_seen(roi: Roi, place: Place, width: int, height: int) -> bool:
+    """Whether all of a taught ROI lies in the frame."""
+    x1, y1, x2, y2 = place.around((roi[0], roi[1], roi[2] - 1, roi[3] - 1))
+    return x1 >= -1 and y1 >= -1 and x2 <= width and y2 <= height
 
 
 def in_frame(findings: Iterable[Finding], place: Place) -> list[Finding]:

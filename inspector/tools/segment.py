@@ -132,6 +132,10 @@ class SegmentStep(Step):
             raise ValueError("a segment step has a `roi` or `rois`, not both")
         return self
 
+    def looks_at(self) -> Sequence[Roi | None]:
+        """Its ROIs."""
+        return self.params.rois or (self.roi,)
+
 
 class Segment:
     """A segmenter with its letterbox, its camera and its tolerances."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from tools.model_shelf import answering
 
 from inspector.config import ConfigError
 from inspector.part import Batch, Outcome, Pixels
-from inspector.recipe import Judgement, Recipe
+from inspector.recipe import Judgement, Recipe, load
 from inspector.tools.follow import boxes_of, places_of
+from inspector.tools.golden import keep_golden
 
 RecipeOf = Callable[..., Recipe]
 
@@ -114,3 +117,53 @@ def test_mistakes_are_named(recipe_of: RecipeOf, old: str, new: str, what: str) 
 def test_a_recipe_without_it_keeps_its_digest(recipe_of: RecipeOf) -> None:
     step = recipe_of(DISCS).file.tools[0]
     assert "every" not in step.model_dump(mode="json")
+
+
+SEEN_WHOLE = {
+    "segment": ("masks", np.zeros((1, 2, 64, 64)), "defects: {dent: minor}"),
+    "detect": ("end-to-end", np.zeros((1, 4, 6)), "defects: {dent: minor}"),
+    "classify": ("softmax", np.array([[1.0, 0.0]]), "expect: [good]"),
+}
+
+
+@pytest.mark.parametrize("kind", SEEN_WHOLE)
+@pytest.mark.parametrize(("shift", "outcome"), [(0, Outcome.PASS), (60, Outcome.ERROR)])
+def test_a_place_that_the_part_takes_out_of_the_frame_is_no_judgement(
+    tmp_path: Path, kind: str, shift: int, outcome: Outcome
+) -> None:
+    """On black beside the frame a model finds no fault."""
+    good = tray((60, 60, 20, RED), (200, 60, 20, RED), (100, 120, 25, BLUE))
+    form, answer, rule = SEEN_WHOLE[kind]
+    shelf = answering(tmp_path, kind, form, [answer], ("good", "dent"))
+    (tmp_path / "r.yaml").write_text(
+        "name: r\ntools:\n"
+        "  - name: part\n    kind: align\n"
+        f"    params: {{golden: {keep_golden(good, tmp_path)}, part: [30, 30, 240, 150]}}\n"
+        f"  - name: faults\n    kind: {kind}\n    follow: part\n"
+        f"    params: {{model: m/1, {rule}, rois: [[30, 30, 130, 150], [200, 30, 270, 150]]}}\n"
+    )
+    seen = np.full_like(good, 235)
+    seen[:, shift:] = good[:, : good.shape[1] - shift]
+
+    judged = judge(load(tmp_path / "r.yaml", shelf), seen)
+
+    assert judged.outcome is outcome, judged.reasons
+    assert not shift or "partly out of the frame" in judged.reasons[0]
+
+
+def test_what_lies_between_two_places_may_leave_the_frame(tmp_path: Path) -> None:
+    good = tray((60, 60, 20, RED), (200, 60, 20, RED), (100, 120, 25, BLUE))
+    shelf = answering(tmp_path, "classify", "softmax", [np.array([[1.0]])], ("good",))
+    (tmp_path / "r.yaml").write_text(
+        "name: r\ntools:\n"
+        "  - name: part\n    kind: align\n"
+        f"    params: {{golden: {keep_golden(good, tmp_path)}, part: [30, 30, 240, 150]}}\n"
+        "  - name: faults\n    kind: classify\n    follow: part\n"
+        "    params: {model: m/1, rois: [[3, 120, 20, 180], [200, 20, 280, 100]]}\n"
+    )
+    turn = cv2.getRotationMatrix2D((150, 100), 4, 1.0)
+    seen = cv2.warpAffine(good, turn, (300, 200), borderValue=(235, 235, 235))
+
+    judged = judge(load(tmp_path / "r.yaml", shelf), np.asarray(seen, np.uint8))
+
+    assert judged.outcome is Outcome.PASS, judged.reasons

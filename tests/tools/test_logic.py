@@ -169,7 +169,7 @@ def test_the_box_of_one_step_is_the_picture_of_the_next() -> None:
     pixels = np.arange(100 * 80, dtype=np.uint32).astype(np.uint8).reshape(100, 80)
     place = place_of([bad("a"), Finding("a", "detect", "cap", box=(10.4, 20.6, 30.2, 40.0))])
     assert place
-    cut = as_taught(pixels, place, None, None)
+    cut = as_taught(pixels, place, (), None)
     assert np.shares_memory(cut, pixels) and np.array_equal(cut, pixels[20:40, 10:31])
     assert place.around((0, 0, 5, 5)) == (10, 20, 15, 25)
 
@@ -179,10 +179,10 @@ def test_a_place_outside_the_picture_is_unjudged(box: tuple[float, ...]) -> None
     place = place_of([Finding("a", "detect", "cap", box=box)])  # type: ignore[arg-type]
     assert place
     with pytest.raises(Unjudged, match="not in the picture"):
-        as_taught(np.zeros((100, 80), np.uint8), place, None, None)
+        as_taught(np.zeros((100, 80), np.uint8), place, (), None)
 
 
 def test_a_roi_that_hangs_out_of_the_frame_with_its_part_is_unjudged() -> None:
     place = Place(np.array([(1.0, 0, 30), (0, 1, 0)]))
     with pytest.raises(Unjudged, match="partly out of the frame"):
-        as_taught(np.zeros((100, 80), np.uint8), place, (60, 0, 79, 20), None)
+        as_taught(np.zeros((100, 80), np.uint8), place, ((60, 0, 79, 20),), None)
