@@ -133,6 +133,20 @@ def test_what_reaches_the_rim_is_none_where_the_rim_is_not_trusted(recipe_of: Re
     assert [f.box for f in judge(joining, part).findings] == [(2, 49, 24, 71)]
 
 
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("traces", ["", ", traces: dark"])
+def test_another_picture_is_no_play_of_the_rim(
+    recipe_of: RecipeOf, level: int, traces: str
+) -> None:
+    """All that differs reaches the rim there: a black frame was as good as the golden picture."""
+    good = np.full((120, 200), 60, np.uint8)
+    good[20:100, 30:170:4] = 200
+    recipe = recipe_of(PLATE % f", settle_px: 0, rim_px: 2, light: false{traces}", good=good)
+
+    assert judge(recipe, good).outcome is Outcome.PASS
+    assert judge(recipe, np.full_like(good, level)).outcome is Outcome.REJECT
+
+
 def test_several_golden_pictures_make_the_range_that_good_ones_differ_by(
     recipe_of: RecipeOf,
 ) -> None:
