@@ -270,6 +270,8 @@ class Compare:
         """What is out of range (255), piece by piece, largest first."""
         params = self._step.params
         depth: Any = cv2.distanceTransform(off, cv2.DIST_C, 3)
+        if float(depth.max()) > max(off.shape):  # all is out of range, and so far from nothing
+            depth = np.full_like(depth, (min(off.shape) + 1) / 2)
         if params.thick_px > 1:
             # A rough edge that happens to meet a fault would stretch its box.
             core = (2 * depth - 1 >= params.thick_px).astype(np.uint8) * 255

@@ -147,6 +147,17 @@ def test_another_picture_is_no_play_of_the_rim(
     assert judge(recipe, np.full_like(good, level)).outcome is Outcome.REJECT
 
 
+def test_what_differs_everywhere_is_a_reject_and_no_error(recipe_of: RecipeOf) -> None:
+    """How deep a difference is that has no end was no number, and so was its score."""
+    good = np.full((120, 200), 60, np.uint8)
+    recipe = recipe_of(PLATE % ", settle_px: 0", good=good)
+
+    (found,) = (judged := judge(recipe, np.full_like(good, 200))).findings
+
+    assert judged.outcome is Outcome.REJECT, judged.reasons
+    assert found.value == good.size and 0.9 < found.score <= 1
+
+
 def test_several_golden_pictures_make_the_range_that_good_ones_differ_by(
     recipe_of: RecipeOf,
 ) -> None:
