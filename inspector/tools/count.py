@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
 from inspector.tools.bounds import broken_bound, check_bounds
+from inspector.tools.card import ModelError
 from inspector.tools.golden import GoldenPicture
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out
@@ -22,6 +23,9 @@ from inspector.tools.threshold import Threshold, stands_out
 
 MOST = 500
 """Findings of one part; more pieces than this are an error, not a number."""
+PLAIN = 2.0
+"""Standard deviation of a golden piece's grey levels below which it shows nothing: OpenCV then
+finds a plain one everywhere, with full likeness, as one piece."""
 
 
 class Params(Settings):
@@ -60,10 +64,16 @@ class Count:
     Step: ClassVar[type[CountStep]] = CountStep
 
     def __init__(self, step: CountStep, shelf: Shelf) -> None:
+        """Raises ``ModelError`` when the golden piece has nothing to be told by."""
         self._step = step
         self.model_digests: tuple[str, ...] = ()
         golden = step.params.golden
         self._piece = _grey(golden.pixels) if golden else None
+        if golden and self._piece is not None and self._piece.std() < PLAIN:
+            raise ModelError(
+                f"golden/{golden.digest[:12]}",
+                "shows no piece but one plain level; take another, with what is around it",
+            )
 
     def warm_up(self) -> None:
         """Nothing to warm."""
@@ -111,7 +121,8 @@ class Count:
         """A piece is a place that correlates with the golden one more than all around it."""
         h, w = piece.shape
         if area.shape[0] < h or area.shape[1] < w:
-            return []
+            height, width = area.shape[:2]
+            raise Unjudged(f"{width}x{height} pixels are too few to look for a piece of {w}x{h} in")
         likeness = cv2.matchTemplate(_grey(area), piece, cv2.TM_CCOEFF_NORMED)
         likeness = np.nan_to_num(likeness, nan=0.0, posinf=0.0, neginf=0.0)  # plain places
         reach = max(3, int(0.7 * self._step.params.size_px) | 1)

@@ -28,6 +28,8 @@ TOOLS = (
      "{0} 个斑点，最多允许 {1} 个，最大 {2} px"),
     ("more than {0} pieces: `size_px` or `threshold` does not fit",
      "超过 {0} 个：`size_px` 或 `threshold` 不合适"),
+    ("{0}x{1} pixels are too few to look for a piece of {2}x{3} in",
+     "{0}x{1} 像素太小，无法在其中寻找 {2}x{3} 的单件"),
     ("{0#} pieces where exactly {1} must be", "{0} 个，应正好 {1} 个"),
     ("{0#} pieces where at least {1} must be", "{0} 个，应至少 {1} 个"),
     ("{0#} pieces where at most {1} must be", "{0} 个，应最多 {1} 个"),

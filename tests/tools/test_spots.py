@@ -12,6 +12,7 @@ import pytest
 from inspector.config import ConfigError
 from inspector.part import Batch, Outcome, Pixels
 from inspector.recipe import Judgement, Recipe
+from inspector.tools.card import ModelError
 from inspector.tools.deltae import delta_e_2000, lab_of, linear_of
 
 RecipeOf = Callable[..., Recipe]
@@ -113,6 +114,23 @@ def test_pieces_are_counted_by_their_likeness(recipe_of: RecipeOf) -> None:
         140,
         200,
     ]
+
+
+def test_a_plain_piece_is_refused_since_it_is_found_everywhere(recipe_of: RecipeOf) -> None:
+    """It was one piece in whatever picture."""
+    with pytest.raises(ModelError, match="one plain level"):
+        recipe_of(COUNT % 'exactly: 1, golden: "{plain}"', plain=np.full((40, 40), 90, np.uint8))
+
+
+def test_where_no_piece_has_room_nothing_is_counted(recipe_of: RecipeOf) -> None:
+    """None is as many as there may be at most, and nobody has looked."""
+    ring = discs((20, 20))[:40, :40]
+    recipe = recipe_of(COUNT % 'at_most: 0, golden: "{ring}"', ring=ring)
+
+    judged = judge(recipe, discs((20, 20))[:39, :200])
+
+    assert judged.outcome is Outcome.ERROR
+    assert judged.reasons == ("pieces: 200x39 pixels are too few to look for a piece of 40x40 in",)
 
 
 # Sharma, Wu and Dalal (2005), table 1
