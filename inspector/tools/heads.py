@@ -18,6 +18,11 @@ from inspector.tools.step import Unjudged
 
 NO_NUMBERS = "the model answered with scores that are not numbers"
 """Why a part is not judged."""
+NO_SCORES = "the model answered with scores that do not lie between 0 and 1"
+"""Nor here: a graph that stops before its sigmoid gives what is likely too little, often less than
+0, so that nothing is found, and all passes."""
+SCORE_TOLERANCE = 0.1
+"""By how much scores may miss 0 and 1: half floats and int8 do, and masks enlarged in a graph."""
 Rows = NDArray[np.float32]
 """[n,6]: x1, y1, x2, y2, score, class."""
 
@@ -38,6 +43,8 @@ def end_to_end(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
     kept: Rows = rows[best].astype(np.float32)  # a copy: the buffer is reused
     if not np.isfinite(kept).all():
         raise Unjudged("the model answered with boxes that are not numbers")
+    if kept[:, 4].max() > 1 + SCORE_TOLERANCE:
+        raise Unjudged(NO_SCORES)
     return kept
 
 
@@ -45,7 +52,7 @@ def yolov8(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
     """[1,4+C,A]: centre x, y, width, height, then one score per class (YOLOv8, YOLO11)."""
     columns = answer[0]
     scores = columns[4:].max(axis=0)
-    _finite(scores)
+    check_scores(scores)
     keep = np.flatnonzero(scores >= threshold)
     labels = columns[4:, keep].argmax(axis=0)
     return _suppress(columns[:4, keep].T, scores[keep], labels, threshold, iou)
@@ -55,10 +62,10 @@ def yolov5(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
     """[1,A,5+C]: centre x, y, width, height, objectness, then one score per class."""
     rows = answer[0]
     objectness = rows[:, 4]
-    _finite(objectness)
+    check_scores(objectness)
     rows = rows[objectness >= threshold]
     scores = rows[:, 5:].max(axis=1, initial=0) * rows[:, 4]
-    _finite(scores)
+    check_scores(scores)
     keep = scores >= threshold
     rows, scores = rows[keep], scores[keep]
     return _suppress(rows[:, :4], scores, rows[:, 5:].argmax(axis=1), threshold, iou)
@@ -75,10 +82,16 @@ HEADS: dict[str, Decode] = {"end-to-end": end_to_end, "yolov8": yolov8, "yolov5"
 """By the card's ``output.format``."""
 
 
-def _finite(scores: NDArray[Any]) -> None:
+def check_scores(scores: NDArray[Any]) -> None:
+    """Raises ``Unjudged`` unless all lie between 0 and 1, or nearly."""
+    if not scores.size:
+        return
     # Every comparison with NaN is false: without this a broken model finds nothing and passes all.
-    if scores.size and not np.isfinite(scores.sum()):
+    low, high = float(scores.min()), float(scores.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise Unjudged(NO_NUMBERS)
+    if low < -SCORE_TOLERANCE or high > 1 + SCORE_TOLERANCE:
+        raise Unjudged(NO_SCORES)
 
 
 def _suppress(

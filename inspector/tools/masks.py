@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.tools.heads import end_to_end, suppressed
+from inspector.tools.heads import NO_NUMBERS, check_scores, end_to_end, suppressed
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.step import Unjudged
 
@@ -42,8 +42,10 @@ class Spot:
 
 def maps_of(answer: NDArray[Any], form: str, logits: bool) -> NDArray[Any]:
     """[C,h,w] scores from 0 to 1 of ``semantic`` or ``masks``. Raises ``Unjudged``."""
-    if not np.isfinite(answer).all():
-        raise Unjudged("the segmenter answered with scores that are not numbers")
+    if not logits:
+        check_scores(answer)
+    elif not np.isfinite(answer).all():
+        raise Unjudged(NO_NUMBERS)
     scores = np.asarray(answer, np.float32)
     if logits and form == "semantic":
         scores = np.exp(scores - scores.max(0))
@@ -135,8 +137,7 @@ def instances(
     else:
         columns = answer[0]
         scores = columns[4:-kinds].max(axis=0)
-        if not np.isfinite(scores).all():
-            raise Unjudged("the model answered with scores that are not numbers")
+        check_scores(scores)
         keep = np.flatnonzero(scores >= least)
         labels = columns[4:-kinds, keep].argmax(axis=0)
         boxes, order = suppressed(columns[:4, keep].T, scores[keep], labels, least, iou)

@@ -136,6 +136,22 @@ def test_scores_that_are_not_numbers_are_no_judgement(tmp_path: Path, form: str)
         detector(shelve(tmp_path, answer, form, floats=True)).look(GREY, CONTEXT)
 
 
+@pytest.mark.parametrize("form", ["end-to-end", "yolov8", "yolov5"])
+def test_what_a_graph_gives_before_its_sigmoid_is_no_judgement(tmp_path: Path, form: str) -> None:
+    """What is likely was found too rarely, and passed; of nothing nobody could tell."""
+    shapes = {"end-to-end": (1, 300, 6), "yolov8": (1, 6, 99), "yolov5": (1, 99, 7)}
+    answer = np.zeros(shapes[form], np.float32)
+    rows = answer[:, 4:] if form == "yolov8" else answer[..., 4:]
+    rows[...] = -6
+    if form == "end-to-end":
+        answer[0, 0, 4:] = 3, 0
+    else:
+        rows[0].flat[0] = 0.7
+
+    with pytest.raises(Unjudged, match="do not lie between 0 and 1"):
+        detector(shelve(tmp_path, answer, form, floats=True)).look(GREY, CONTEXT)
+
+
 def test_a_class_that_the_card_does_not_name_is_no_judgement(tmp_path: Path) -> None:
     """A head with its own suppression does not show how many classes it has: the card of another
     model would make a defect one that nobody looks for."""

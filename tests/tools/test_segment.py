@@ -119,6 +119,16 @@ def test_logits_of_pixels_become_scores_in_the_tool(tmp_path: Path) -> None:
         assert (found.label, found.box) == ("b", (16.0, 16.0, 32.0, 32.0))
 
 
+def test_logits_that_the_card_does_not_tell_of_are_no_judgement(tmp_path: Path) -> None:
+    """A stain of 0.96, here 0.2 against -3, was below any threshold, and passed."""
+    maps = np.full((1, 2, 16, 16), -3.0)
+    maps[0, 1, 4:8, 4:8] = 0.2
+    for form, classes in (("masks", ("a", "b")), ("semantic", ("background", "b"))):
+        shelf = answering(tmp_path, "segment", form, [maps], classes)
+        with pytest.raises(Unjudged, match="do not lie between 0 and 1"):
+            look(shelf, sheet(), defects={"b": "major"})
+
+
 def test_sizes_out_of_tolerance_reject_with_the_figure(tmp_path: Path) -> None:
     rules = [{"label": "red", "length_at_most": 20, "width_at_most": 5, "severity": "minor"}]
 
