@@ -222,6 +222,7 @@ class Recipe:
                 errors.append(f"view {view}: {flaw}")
             else:
                 views[view] = pixels
+                context.sizes[view] = (pixels.shape[0], pixels.shape[1])
         silent: dict[str, str] = {}
         for step, tool in tools.pairs:
             if step.view not in views:

@@ -176,8 +176,9 @@ class Segment:
         """One finding per place or instance, largest first in its class, its value its area; then
         one per broken count or total."""
         step, camera = self._step, self._camera
-        if camera and not step.follow and pixels.shape[:2] != (camera.height, camera.width):
-            size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        height, width = context.sizes.get(step.view, pixels.shape[:2])
+        if camera and (height, width) != (camera.height, camera.width):
+            size = f"{width}x{height}"
             raise Unjudged(f"calibrated for {camera.width}x{camera.height}, the picture is {size}")
         to_mm = self._in_mm(context.places.get(step.follow))
         seen: dict[int, list[tuple[float, Form]]] = {i: [] for i in range(len(self._classes))}

@@ -84,6 +84,8 @@ class Context:
     today: date
     clock_synced: bool = True
     """False: rules about dates cannot be judged."""
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Height and width of each view's frame: a step that follows sees another picture."""
     places: dict[str, Place] = field(default_factory=dict)
     """Where steps found this part so far, by what ``follow`` calls them."""
     boxes: dict[str, tuple[Box, ...]] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from tools.model_shelf import answering, painting
 
 from inspector.part import Batch, Finding, Outcome, Pixels
 from inspector.recipe import load
-from inspector.tools.calibration import Board, Calibration, CalibrationFile
+from inspector.tools.calibration import Board, Calibration, CalibrationFile, save_calibration
 from inspector.tools.card import ModelError
 from inspector.tools.onnx import Shelf
 from inspector.tools.outline import form_of
@@ -203,6 +203,27 @@ def test_a_calibrated_camera_gives_millimetres(tmp_path: Path) -> None:
     assert "0" * 64 in tool.model_digests
     with pytest.raises(Unjudged, match="calibrated for 64x64"):
         tool.look(np.zeros((32, 64, 3), np.uint8), CONTEXT)
+
+
+def test_a_step_that_follows_measures_on_pictures_of_its_calibration_alone(tmp_path: Path) -> None:
+    """From a camera that was set to half its size a scratch of 15 mm was one of 7.5, and passed."""
+    shelf = painting(tmp_path)
+    save_calibration(camera(4).calibration, tmp_path / "camera.json")  # type: ignore[arg-type]
+    (tmp_path / "r.yaml").write_text(
+        "name: r\ntools:\n"
+        "  - {name: parts, kind: segment, params: {model: m/1}}\n"
+        "  - {name: scratch, kind: segment, follow: parts/red,\n"
+        "     params: {model: m/1, calibration: camera.json, defects: {blue: major}}}\n"
+    )
+    recipe = load(tmp_path / "r.yaml", shelf)
+    seen = sheet((10, 20, 40, 30))
+
+    whole = recipe.judge({"image": seen}, Batch("b"), date(2026, 1, 1))
+    half = recipe.judge({"image": seen[::2, ::2].copy()}, Batch("b"), date(2026, 1, 1))
+
+    assert whole.outcome is Outcome.PASS, whole.reasons
+    assert half.outcome is Outcome.ERROR
+    assert half.reasons == ("scratch: calibrated for 64x64, the picture is 32x32",)
 
 
 def test_area_in_mm_of_an_aslant_plane_is_that_of_the_plane(tmp_path: Path) -> None:
