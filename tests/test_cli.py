@@ -18,9 +18,11 @@ from typer.testing import CliRunner
 from inspector import cli, doctor
 from inspector.cli import people
 from inspector.cli.words import pair, print_pairs, print_rows, say
-from inspector.identity import Users
+from inspector.config import Web
+from inspector.identity import IdentityError, Unauthenticated, Users
 from inspector.store import StoreError
 from inspector.sync.enrol import SyncError
+from inspector.web.sessions import How, Sessions
 
 ROOT = Path(__file__).parent.parent
 
@@ -338,3 +340,50 @@ def test_a_user_with_a_pin_is_made_where_nobody_can_be_asked(
     )
     assert asked.exit_code == 0 and asked.stdout == ""
     assert Users(tmp_path / "data").verify_pin("otto", "4711").id == "otto"
+
+
+@pytest.fixture
+def first_camera(tmp_path: Path) -> Path:
+    """A station file with its data beside it."""
+    path = tmp_path / "station.yaml"
+    text = (ROOT / "station_configs/first-camera.yaml").read_text()
+    path.write_text(text.replace("../data/first-camera", "data"))
+    return path
+
+
+def test_a_new_password_shuts_out_who_knows_the_old_one(
+    first_camera: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name stays taken: who had forgotten a password could never sign in with it again."""
+    data = first_camera.parent / "data"
+    monkeypatch.setenv("INSPECTOR_PASSWORD", "a long password")
+    ask = CliRunner().invoke
+    assert ask(cli.app, ["user", "add", str(first_camera), "otto", "--role", "qa"]).exit_code == 0
+    users = Users(data)
+    sessions = Sessions(data, users, Web())
+    token = sessions.begin(users.verify_password("otto", "a long password"), How.PASSWORD, "")
+
+    monkeypatch.setenv("INSPECTOR_PASSWORD", "another long one")
+    assert ask(cli.app, ["user", "password", str(first_camera), "otto"]).exit_code == 0
+
+    assert sessions.find(token) is None
+    assert users.verify_password("otto", "another long one").id == "otto"
+    with pytest.raises(Unauthenticated):
+        users.verify_password("otto", "a long password")
+
+
+def test_a_key_that_others_have_seen_is_replaced_or_revoked(first_camera: Path) -> None:
+    station, users = str(first_camera), Users(first_camera.parent / "data")
+    ask = CliRunner().invoke
+    old = ask(cli.app, ["user", "add", station, "mes", "--role", "machine", "--key"]).stdout.strip()
+
+    new = ask(cli.app, ["user", "key", station, "mes"]).stdout.strip()
+    assert users.verify_key(new).id == "mes"
+    with pytest.raises(Unauthenticated):
+        users.verify_key(old)
+    gone = ask(cli.app, ["user", "key", station, "mes", "--revoke"])
+    assert gone.stdout == "" and gone.exit_code == 0
+    with pytest.raises(Unauthenticated):
+        users.verify_key(new)
+    nobody = ask(cli.app, ["user", "key", station, "nobody"])
+    assert isinstance(nobody.exception, IdentityError)

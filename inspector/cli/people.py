@@ -37,14 +37,14 @@ def user_add(
     Example: inspector user add station_configs/bottle-line.yaml anna --role engineer
     """
     from inspector.config import load_station
-    from inspector.identity import IdentityError, Principal, Role, Users
+    from inspector.identity import IdentityError, Role, Users
 
     try:
         roles = [Role(r) for r in role]
     except ValueError as error:
         raise IdentityError(f"{error}; roles are {', '.join(sorted(set(Role)))}") from None
     users = Users(load_station(station).data)
-    owner = Principal(f"os-user-{os.getuid()}", frozenset({Role.ADMIN}))
+    owner = _owner()
     secret = None if key else _password(name, confirm=True)
     code = secret_of(name, "pin", confirm=True) if pin else None
     users.add_user(name, roles, pin=code, password=secret, principal=owner)
@@ -66,6 +66,47 @@ def user_list(station: StationFile, as_json: Json = False) -> None:
     users = Users(load_station(station).data).all()
     rows = [{"user": u.id, "roles": sorted(u.roles)} for u in users]
     print(json.dumps(rows)) if as_json else print_rows("Users", rows)
+
+
+@user.command("password")
+def user_password(
+    station: StationFile, name: Annotated[str, typer.Argument(help="The user's name.")]
+) -> None:
+    """Give a user a new password; whoever is signed in in that name is signed out.
+
+    Example: inspector user password station_configs/bottle-line.yaml anna
+    """
+    from inspector.config import Web, load_station
+    from inspector.identity import Users
+    from inspector.web.sessions import Sessions
+
+    plan = load_station(station)
+    users = Users(plan.data)
+    users.set_password(name, _password(name, confirm=True), principal=_owner())
+    Sessions(plan.data, users, plan.web or Web()).end_all(name)
+    say(f"{name}: a new password")
+
+
+@user.command("key")
+def user_key(
+    station: StationFile,
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    revoke: Annotated[bool, typer.Option("--revoke", help="Make no new one.")] = False,
+) -> None:
+    """Make a new API key for a machine; the keys that it had open nothing from now on.
+
+    Example: inspector user key station_configs/bottle-line.yaml mes
+    """
+    from inspector.config import load_station
+    from inspector.identity import IdentityError, Users
+
+    users = Users(load_station(station).data)
+    if not users.known(name):
+        raise IdentityError(f"there is no user {name!r}")
+    revoked = users.revoke_keys(name, principal=_owner())
+    if not revoke:
+        print(users.add_key(name, principal=_owner()))
+    say(f"{name}: {revoked} keys revoked")
 
 
 @app.command()
@@ -103,6 +144,13 @@ def tell(
     else:
         say(answer.error, style="red")
     raise typer.Exit(0 if answer.ok else 1)
+
+
+def _owner() -> Any:
+    """Whoever may write the station's data folder."""
+    from inspector.identity import Principal, Role
+
+    return Principal(f"os-user-{os.getuid()}", frozenset({Role.ADMIN}))
 
 
 def _password(name: str, confirm: bool = False) -> str:
