@@ -39,6 +39,10 @@ LET_THROUGH = frozenset({Mode.AUTO, Mode.BYPASS, Mode.REINSPECT})
 back and production counts it no second time."""
 
 
+Runs = dict[str, tuple[int, int]]
+"""First and last part by stream."""
+
+
 @dataclass(slots=True)
 class Window:
     """The parts of one challenge."""
@@ -52,6 +56,9 @@ class Window:
     batch: str
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     gates: dict[int, GateDecision] = field(default_factory=dict)
+    behind: Runs = field(default_factory=dict)
+    """What was made behind it, of each stream, before its result: the next one answers for it."""
+    parts_behind: int = 0
 
     @property
     def complete(self) -> bool:
@@ -91,11 +98,19 @@ class Challenges:
         """Since when one is due; 0: none is."""
         self.why = ""
         """Why it is due."""
-        self._after: dict[str, tuple[int, int]] = {}
+        self._after: Runs = {}
         self._failed = ""
         """Why the last one failed, until the line has stopped for it."""
         self._held: dict[str, int] = {}
         """The last number that was held for it, by stream."""
+
+    def resume(self, body: Mapping[str, Any]) -> None:
+        """Go on behind the newest result that is on record (`Result.body`)."""
+        self.good(int(body.get("at_utc_ns") or 0))
+        if body.get("result") == GOOD:
+            for stream, first, last in body.get("behind", ()):
+                _widen(self._after, stream, first, last)
+            self.parts = int(body.get("parts_behind", 0))
 
     def good(self, utc_ns: int) -> None:
         """One went well, as part of a first article or by itself."""
@@ -176,8 +191,7 @@ class Challenges:
         stream, upto = str(result["stream"]), int(result["upto"])
         held = self._held.get(stream, upto)
         if upto > held:
-            first, last = self._after.get(stream, (upto, upto))
-            self._after[stream] = min(first, held + 1), max(last, upto)
+            _widen(self._after, stream, held + 1, upto)
         hold = [(s, first, last) for s, (first, last) in sorted(self._after.items())]
         why = f"{self._failed or 'failed'}, until the line stopped"
         self._failed, self._held = "", {}
@@ -193,10 +207,13 @@ class Challenges:
             self._due(change.utc_ns, f"batch {change.id} ended")
 
     def _production(self, part: Judged) -> None:
-        stream, number = part.job.stream, part.sequence
+        stream, number, window = part.job.stream, part.sequence, self.window
         self.batch = part.job.batch
-        first, last = self._after.get(stream, (number, number))
-        self._after[stream] = (min(first, number), max(last, number))
+        if window is not None and (stream != window.stream or number > window.last):
+            _widen(window.behind, stream, number, number)
+            window.parts_behind += 1
+        else:
+            _widen(self._after, stream, number, number)
         if not self.parts and not self.since_ns:
             self.since_ns = part.utc_ns
         self.parts += 1
@@ -237,7 +254,13 @@ class Challenges:
             elif found == INCONCLUSIVE and result == GOOD:
                 result, why = INCONCLUSIVE, f"{wanted.name}: {said}"
         newest = max((v.times.utc_ns for v in window.verdicts.values()), default=window.opened_ns)
-        return self._result(result, why, tried, newest, window)
+        if result != GOOD:
+            for stream, (first, last) in window.behind.items():
+                _widen(self._after, stream, first, last)
+        concluded = self._result(result, why, tried, newest, window)
+        if result == GOOD:
+            self._after, self.parts = window.behind, window.parts_behind
+        return concluded
 
     def _result(
         self, result: str, why: str, tried: list[dict[str, Any]], utc_ns: int,
@@ -255,11 +278,18 @@ class Challenges:
             "result": result, "why": why, "batch": self.batch, "parts": tried,
             "since_good": self.parts, "asked_by": window.asked_by if window else "",
             "stream": window.stream if window else "", "due": self.why, "at_utc_ns": utc_ns,
+            "behind": [[s, *run] for s, run in sorted(window.behind.items())] if window else [],
+            "parts_behind": window.parts_behind if window else 0,
         }  # fmt: skip
         if result == GOOD or bad:
             # What a failure covers is on hold; the next parts are answered for by the next test.
             self.good(utc_ns)
         return Result(result, why, self.batch, body, hold)
+
+
+def _widen(runs: Runs, stream: str, first: int, last: int) -> None:
+    low, high = runs.get(stream, (first, last))
+    runs[stream] = min(low, first), max(high, last)
 
 
 def _judged(verdict: Verdict | None, gate: GateDecision | None, label: str) -> tuple[str, str]:

@@ -98,10 +98,11 @@ class Follower:
     ) -> tuple[Self, int]:  # fmt: skip
         """A follower of ``history``'s line, and the position behind which it must read."""
         done = [
-            int(record.body["position"]) for _, record in newest_desk(history, challenge.KIND, 500)
+            record.body for _, record in newest_desk(history, challenge.KIND, 500)
             if record.body.get("result") != INCONCLUSIVE and "position" in record.body
         ]  # fmt: skip
-        upto = max(done, default=-1)
+        newest = max(done, key=lambda body: int(body["position"]), default={"position": -1})
+        upto = int(newest["position"])
         end = history.size() - 1
         began = batch_began(history) - 1
         # the setting that says what is awaited stands right behind the batch's beginning
@@ -129,6 +130,8 @@ class Follower:
             str(r.body["id"]) for _, r in known[first_article.KIND] if r.body.get("passed")
         )
         follower = cls(station, plan, reference, said, upto, passed, look, tags_at)
+        if follower.challenges is not None and done:
+            follower.challenges.resume(newest)
         for event in history.events("setting", 1):
             follower.awaited = _awaited(event)
         return follower, after

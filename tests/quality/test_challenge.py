@@ -86,6 +86,43 @@ def test_parts_that_came_back_are_held_like_those_that_came_first() -> None:
     assert result is not None and result.hold == [("plc-1", 1, 7), ("plc-1", 8, 9)]
 
 
+def judged_behind_a_window(watch: Challenges) -> Result:
+    """A good challenge whose gate answers late: three parts behind it are judged meanwhile."""
+    produce(watch, 1, 3)
+    ask(watch, 4, 1)
+    missed = seeded(4, "scratch")
+    watch.record(missed)
+    produce(watch, 5, 7)
+    result = watch.record(gate(missed))
+    assert result is not None and result.result == "good"
+    return result
+
+
+def test_parts_judged_behind_a_good_challenge_are_held_when_the_next_one_fails() -> None:
+    watch = Challenges(Challenge(seeded=SEEDED[:1]))
+    result = judged_behind_a_window(watch)
+    assert watch.parts == 3, "of the next one"
+    for follower in (watch, again := Challenges(Challenge(seeded=SEEDED[:1]))):
+        if follower is again:
+            follower.resume(result.body)
+        produce(follower, 8, 9)
+        ask(follower, 10, 1)
+        passed = seeded(10, "", Outcome.PASS)
+        failed = feed(follower, (passed, gate(passed, GateAction.PERMIT)))
+        assert failed is not None and failed.hold == [("plc-1", 5, 9), ("plc-1", 10, 10)]
+
+
+def test_parts_judged_behind_a_challenge_that_fails_are_held_with_it() -> None:
+    watch = Challenges(Challenge(seeded=SEEDED[:1]))
+    produce(watch, 1, 3)
+    ask(watch, 4, 1)
+    passed = seeded(4, "", Outcome.PASS)
+    watch.record(passed)
+    produce(watch, 5, 7)
+    failed = watch.record(gate(passed, GateAction.PERMIT))
+    assert failed is not None and failed.hold == [("plc-1", 1, 7), ("plc-1", 4, 4)]
+
+
 def stop(watch: Challenges, upto: int, stream: str = "plc-1") -> Result | None:
     result = {"code": "challenge_failed", "stopped": True, "stream": stream, "upto": upto}
     body = {"command": "announce", "result": result}
