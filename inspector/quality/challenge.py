@@ -99,6 +99,8 @@ class Challenges:
         self.why = ""
         """Why it is due."""
         self._after: Runs = {}
+        self._over: Window | None = None
+        """The window that ran out, whose parts may still come."""
         self._failed = ""
         """Why the last one failed, until the line has stopped for it."""
         self._held: dict[str, int] = {}
@@ -122,9 +124,8 @@ class Challenges:
         if isinstance(record, Judged):
             self._production(record)
         elif isinstance(record, Event) and record.kind == "command":
-            if stopped := self._stop(record):
-                return stopped
-            self._command(record)
+            if ended := self._stop(record) or self._command(record):
+                return ended
         elif isinstance(record, Event) and record.kind == "challenge_due":
             # The line asks for one: another release judges from now on, or the one before it.
             self._due(record.utc_ns, str(record.body.get("why", "")))
@@ -133,7 +134,7 @@ class Challenges:
         elif isinstance(record, Verdict):
             if record.mode in LET_THROUGH:
                 self._production(judged(record))
-            elif self._inside(record.stream, record.sequence):
+            elif self._inside(record.stream, record.sequence) or self._late(record):
                 assert self.window is not None
                 self.window.verdicts[record.sequence] = record
                 if not self._gated:
@@ -152,7 +153,10 @@ class Challenges:
         if self.window is not None:
             self.window.opened_ns = min(self.window.opened_ns, utc_ns)
             if utc_ns - self.window.opened_ns > WAIT_NS:
-                return self._conclude(self.window)
+                window = self.window
+                ended = self._conclude(window)
+                self._over = window if ended.result == INCONCLUSIVE else None
+                return ended
             return None
         every_ns = self._plan.every_minutes * MINUTE_NS
         if not self.due_ns and every_ns and self.parts and utc_ns - self.since_ns >= every_ns:
@@ -174,14 +178,32 @@ class Challenges:
             "seeded": [{"name": s.name, "label": s.label} for s in self._plan.seeded],
         }
 
-    def _command(self, event: Event) -> None:
+    def _command(self, event: Event) -> Result | None:
+        """One is asked for; what came of the one before it, if that was not over."""
         body: Mapping[str, Any] = event.body
         result = body.get("result") or {}
-        if body.get("command") == "challenge" and "from" in result:
-            self.window = Window(
-                str(result["stream"]), int(result["from"]), int(result["to"]), event.principal,
-                event.utc_ns, self.batch,
-            )  # fmt: skip
+        if body.get("command") != "challenge" or "from" not in result:
+            return None
+        ended = self._conclude(self.window, replaced=True) if self.window is not None else None
+        self._over = None
+        self.window = Window(
+            str(result["stream"]), int(result["from"]), int(result["to"]), event.principal,
+            event.utc_ns, self.batch,
+        )  # fmt: skip
+        return ended
+
+    def _late(self, verdict: Verdict) -> bool:
+        """Whether this is a part of the window that ran out: the line stood, and its parts come
+        now. What becomes of them is no less a result."""
+        over = self._over
+        if self.window is not None or over is None or verdict.mode is not Mode.CHALLENGE:
+            return False
+        self.window = over
+        if not self._inside(verdict.stream, verdict.sequence):
+            self.window = None
+            return False
+        self._over, over.opened_ns = None, verdict.times.utc_ns
+        return True
 
     def _stop(self, event: Event) -> Result | None:
         """The line has stopped for a failure: what went by between the two."""
@@ -236,7 +258,7 @@ class Challenges:
             verdict.part_id, verdict.stream, verdict.sequence, GateAction.REJECT, "", 1, 1
         )
 
-    def _conclude(self, window: Window) -> Result:
+    def _conclude(self, window: Window, replaced: bool = False) -> Result:
         self.window = None
         seeded, tried, result, why = self._plan.seeded, [], GOOD, ""
         numbers = range(window.first, window.last + 1)
@@ -244,7 +266,7 @@ class Challenges:
             result, why = INCONCLUSIVE, f"{len(numbers)} parts for {len(seeded)} seeded defects"
         for number, wanted in zip(numbers, seeded, strict=False):
             verdict, gate = window.verdicts.get(number), window.gates.get(number)
-            found, said = _judged(verdict, gate, wanted.label)
+            found, said = _judged(verdict, gate, wanted.label, replaced)
             tried.append({
                 "name": wanted.name, "label": wanted.label, "number": number, "result": found,
                 "why": said, "part": str(verdict.part_id) if verdict else "",
@@ -284,6 +306,8 @@ class Challenges:
         if result == GOOD or bad:
             # What a failure covers is on hold; the next parts are answered for by the next test.
             self.good(utc_ns)
+        elif self.parts:  # asked for or due: what was made goes on waiting for it
+            self._due(utc_ns, f"repeat it: {why}")
         return Result(result, why, self.batch, body, hold)
 
 
@@ -292,7 +316,12 @@ def _widen(runs: Runs, stream: str, first: int, last: int) -> None:
     runs[stream] = min(low, first), max(high, last)
 
 
-def _judged(verdict: Verdict | None, gate: GateDecision | None, label: str) -> tuple[str, str]:
+def _judged(
+    verdict: Verdict | None, gate: GateDecision | None, label: str, replaced: bool
+) -> tuple[str, str]:
+    """What came of a seeded part, and why. ``replaced``: nobody waits for it any more."""
+    if replaced and (verdict is None or (gate is None and verdict.outcome is Outcome.REJECT)):
+        return INCONCLUSIVE, "another one began before it was over"
     if verdict is None or verdict.outcome is Outcome.ERROR:
         return INCONCLUSIVE, verdict.reasons[0] if verdict and verdict.reasons else "no part came"
     if verdict.outcome is not Outcome.REJECT:

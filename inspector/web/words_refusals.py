@@ -159,6 +159,7 @@ QUALITY = (
     ("a challenge was due ({0}) and was not done in time", "挑战测试已到期（{0}），未按时进行"),
     ("{0#} parts for {1} seeded defects", "{1} 个缺陷样件只来了 {0} 件"),
     ("no part came", "没有工件到达"),
+    ("another one began before it was over", "结束之前又开始了另一次"),
     ("it was not rejected", "未被剔除"),
     ("rejected, but not for {0}: {1}", "被剔除，但原因不是 {0}：{1}"),
     ("the gate was not told to reject it", "未向剔除装置下达剔除"),

@@ -26,10 +26,10 @@ def produce(watch: Challenges, first: int, last: int) -> None:
         assert watch.record(part(number)) is None
 
 
-def ask(watch: Challenges, first: int, count: int = 2) -> None:
+def ask(watch: Challenges, first: int, count: int = 2) -> Result | None:
     result = {"from": first, "to": first + count - 1, "stream": "plc-1"}
     body = {"command": "challenge", "result": result}
-    watch.record(Event("command", "otto", START + first * 40_000_000, 1, body))
+    return watch.record(Event("command", "otto", START + first * 40_000_000, 1, body))
 
 
 def seeded(number: int, label: str, outcome: Outcome = Outcome.REJECT) -> Verdict:
@@ -197,6 +197,70 @@ def test_parts_that_never_come_make_it_inconclusive_after_a_minute() -> None:
     assert watch.at(START) is None
     result = watch.at(START + 2 * MINUTE)
     assert result is not None and result.result == "inconclusive" and "no part" in result.why
+
+
+def test_an_inconclusive_one_is_due_until_it_is_repeated() -> None:
+    watch = challenges(every_parts=0, grace_minutes=10)
+    produce(watch, 1, 4)
+    ask(watch, 5)
+    one, two = seeded(5, "scratch"), seeded(6, "", Outcome.ERROR)
+    feed(watch, (one, gate(one)), (two, gate(two)))
+    assert watch.due_ns and watch.why == "repeat it: no cap: side: no frame within 200 ms"
+    assert watch.at(watch.due_ns + 9 * MINUTE) is None
+    missed = watch.at(watch.due_ns + 10 * MINUTE)
+    assert missed is not None and missed.result == "missed" and missed.hold == [("plc-1", 1, 4)]
+
+
+def test_an_inconclusive_one_where_nothing_was_made_is_not_missed() -> None:
+    watch = challenges(grace_minutes=10)
+    ask(watch, 1)
+    assert watch.at(START + 2 * MINUTE) is not None
+    assert watch.at(START + 60 * MINUTE) is None
+
+
+def test_seeded_parts_that_come_after_their_minute_are_judged_all_the_same() -> None:
+    """The line stood: its next parts are the seeded ones still, and one that passes is at large."""
+    watch = challenges()
+    produce(watch, 1, 3)
+    ask(watch, 4)
+    assert watch.at(START + 2 * MINUTE) is not None
+    one, two = seeded(4, "scratch"), seeded(5, "", Outcome.PASS)
+    result = feed(watch, (one, gate(one)), (two, gate(two, GateAction.PERMIT)))
+    assert result is not None and result.result == "failed"
+    assert result.hold == [("plc-1", 1, 3), ("plc-1", 4, 5)]
+
+
+def test_one_that_failed_for_want_of_a_part_fails_once() -> None:
+    watch = challenges()
+    ask(watch, 4)
+    watch.record(seeded(4, "", Outcome.PASS))
+    failed = watch.at(START + 2 * MINUTE)
+    assert failed is not None and failed.result == "failed"
+    two = seeded(5, "missing cap")
+    assert feed(watch, (two, gate(two))) is None
+
+
+def test_one_that_is_asked_for_anew_hides_no_seeded_part_that_passed() -> None:
+    watch = challenges()
+    produce(watch, 1, 3)
+    ask(watch, 4)
+    watch.record(seeded(4, "", Outcome.PASS))
+    failed = ask(watch, 5)
+    assert failed is not None and failed.result == "failed"
+    assert failed.hold == [("plc-1", 1, 3), ("plc-1", 4, 5)]
+    assert watch.window is not None and watch.window.first == 5
+
+
+def test_one_that_is_asked_for_anew_fails_for_no_word_that_is_still_to_come() -> None:
+    watch = challenges()
+    produce(watch, 1, 3)
+    ask(watch, 4)
+    watch.record(seeded(4, "scratch"))
+    ended = ask(watch, 5)
+    assert ended is not None and ended.result == "inconclusive" and ended.hold == []
+    one, two = seeded(5, "scratch"), seeded(6, "missing cap")
+    good = feed(watch, (one, gate(one)), (two, gate(two)))
+    assert good is not None and good.result == "good"
 
 
 def test_it_is_due_after_so_many_parts_and_missed_after_the_grace() -> None:
