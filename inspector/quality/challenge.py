@@ -15,7 +15,7 @@ held as soon as the line says where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,6 +113,14 @@ class Challenges:
             for stream, first, last in body.get("behind", ()):
                 _widen(self._after, stream, first, last)
             self.parts = int(body.get("parts_behind", 0))
+        elif hold := body.get("hold"):
+            self._failed = str(body.get("why", ""))
+            self._hold(hold)
+
+    @property
+    def unstopped(self) -> str:
+        """Why the line must stop; empty where nothing failed, or it has stopped for it."""
+        return self._failed
 
     def good(self, utc_ns: int) -> None:
         """One went well, as part of a first article or by itself."""
@@ -284,6 +292,10 @@ class Challenges:
             self._after, self.parts = window.behind, window.parts_behind
         return concluded
 
+    def _hold(self, runs: Iterable[tuple[str, int, int]]) -> None:
+        for stream, _, last in runs:
+            self._held[stream] = max(last, self._held.get(stream, last))
+
     def _result(
         self, result: str, why: str, tried: list[dict[str, Any]], utc_ns: int,
         window: Window | None = None,
@@ -292,16 +304,16 @@ class Challenges:
         hold = [(s, first, last) for s, (first, last) in sorted(self._after.items())] if bad else []
         if bad and window is not None:  # the seeded parts themselves may lie on the good side
             hold.append((window.stream, window.first, window.last))
-        if bad:
+        if hold:
             self._failed = why
-            for stream, _, last in hold:
-                self._held[stream] = max(last, self._held.get(stream, last))
+            self._hold(hold)
         body = {
             "result": result, "why": why, "batch": self.batch, "parts": tried,
             "since_good": self.parts, "asked_by": window.asked_by if window else "",
             "stream": window.stream if window else "", "due": self.why, "at_utc_ns": utc_ns,
             "behind": [[s, *run] for s, run in sorted(window.behind.items())] if window else [],
             "parts_behind": window.parts_behind if window else 0,
+            "hold": [list(run) for run in hold],
         }  # fmt: skip
         if result == GOOD or bad:
             # What a failure covers is on hold; the next parts are answered for by the next test.

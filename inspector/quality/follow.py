@@ -82,6 +82,8 @@ class Follower:
         """What the line waits for, by its newest setting."""
         self.article: Article | None = None
         self._recorded = ""
+        self._owes_stop = False
+        """Whether a challenge failed before a restart, and the line was perhaps never told."""
         self.charts: BatchCharts | None = None
         self.drift: Drift | None = None
         self.health = Health(plan)
@@ -132,6 +134,7 @@ class Follower:
         follower = cls(station, plan, reference, said, upto, passed, look, tags_at)
         if follower.challenges is not None and done:
             follower.challenges.resume(newest)
+            follower._owes_stop = bool(follower.challenges.unstopped)
         for event in history.events("setting", 1):
             follower.awaited = _awaited(event)
         return follower, after
@@ -188,6 +191,9 @@ class Follower:
         # only when all was read: the pictures of a part's views are recorded together
         entries += self._articled()
         if self.challenges is not None:
+            if self._owes_stop and (why := self.challenges.unstopped):
+                entries.append(_show(AlarmCode.CHALLENGE_FAILED, why, stop=True))
+            self._owes_stop = False
             was_due = self.challenges.due_ns
             if result := self.challenges.at(utc_ns):
                 entries += self._challenged(result)

@@ -33,7 +33,7 @@ from inspector.display import DisplayReader, Topic
 from inspector.identity import Action, Principal, Role
 from inspector.quality import first_article, health, signing
 from inspector.quality.errors import QualityError
-from inspector.quality.follow import Follower
+from inspector.quality.follow import SHOW, Follower
 from inspector.quality.looks import archived, looks_of
 from inspector.quality.sheets import Sheets
 from inspector.store import DeskLedger, History, StoreError
@@ -106,7 +106,7 @@ class Watching:
         self._follower: Follower | None = None
         self._asked: dict[str, Any] = {}
         self._charts: dict[str, Any] = {}
-        due = ("figures", "health", "picture", "release", "state", "charts")
+        due = ("figures", "health", "picture", "release", "state", "charts", "tell")
         self._due = dict.fromkeys(due, 0.0)
         self._peeks = plan.challenge is not None or plan.first_article is not None
         self._shown: dict[str, str] = {}
@@ -231,15 +231,17 @@ class Watching:
         if not entries:
             return
         self._due["charts"] = 0.0
-        with DeskLedger.open(self._data) as desk:
-            for kind, body in entries:
-                if kind == "show":
-                    self._announce(**body)
-                    continue
-                desk.add(kind, body, ME.id)
-                log.info("recorded", kind=kind, what=str(body)[:200])
-                if kind == first_article.KIND:
-                    self._sheets.want(str(body["id"]))
+        if said := [(kind, body, ME.id) for kind, body in entries if kind != SHOW]:
+            # All of it or nothing: what failed is not on record without what is on hold for it.
+            with DeskLedger.open(self._data) as desk:
+                desk.add_all(said)
+        for kind, body in entries:
+            if kind == SHOW:
+                self._announce(**body)
+                continue
+            log.info("recorded", kind=kind, what=str(body)[:200])
+            if kind == first_article.KIND:
+                self._sheets.want(str(body["id"]))
 
     def _announce(self, code: str, detail: str, on: bool = True, stop: bool = False) -> None:
         if not stop and self._shown.get(code, "") == (detail if on else ""):
@@ -250,7 +252,7 @@ class Watching:
 
     def _tell(self) -> None:
         """Give the line what it is owed; a line that is away hears it when it is back."""
-        while self._owed:
+        while self._owed and time.monotonic() >= self._due["tell"]:
             action, args = self._owed[0]
             try:
                 answer = self._client.send(action, args, ME, 0.5)
@@ -258,6 +260,9 @@ class Watching:
                 return
             if not answer.ok:
                 log.error("the line refuses", action=str(action), why=answer.error)
+                if args["stop"]:  # it must stop all the same
+                    self._due["tell"] = time.monotonic() + RETRY_S
+                    return
             self._owed.pop(0)
 
     def _show(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -15,13 +16,13 @@ import pytest
 from quality_parts import part
 
 from inspector.beat import Ending
-from inspector.bus import run_dir
+from inspector.bus import CommandServer, run_dir
 from inspector.config import Quality, load_station
 from inspector.display import Counts, Display
 from inspector.part import Batch, GateAction, GateDecision, Mode, Outcome
 from inspector.quality import process
 from inspector.quality.process import Watching, state
-from inspector.store import LineLedger
+from inspector.store import DeskLedger, LineLedger
 from inspector.store.cursor import newest_desk
 from inspector.store.query import History
 
@@ -118,6 +119,97 @@ def test_a_seeded_part_that_passes_is_owed_to_the_line_in_the_same_round(
     ending = Rested()
     watching.rest(ending)
     assert ending.rests == [process.LOOK_S], "the line is told as soon as it answers"
+
+
+def fail(ledger: LineLedger, number: int) -> None:
+    """The seeded part ``number`` passes."""
+    ask(ledger, number)
+    passed = part(number, mode=Mode.CHALLENGE, outcome=Outcome.PASS)
+    ledger.add_verdict(passed)
+    ledger.add_gate(GateDecision(passed.part_id, "plc-1", number, GateAction.PERMIT, "", 1, 2))
+    ledger.commit()
+
+
+def anew(tmp_path: Path) -> Watching:
+    """The process, started again."""
+    station = load_station(STATION).model_copy(update={"data": tmp_path})
+    watching = Watching(station, PLAN, run_dir(tmp_path))
+    watching.turn(time.time_ns())
+    return watching
+
+
+def test_a_failed_challenge_is_never_on_record_without_what_it_holds(
+    watching: Watching, ledger: LineLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dies(DeskLedger):
+        """Of a process that ends behind its first record."""
+
+        def add(self, kind: str, body: dict[str, Any], principal: str) -> int:
+            super().add(kind, body, principal)
+            raise SystemExit
+
+    produce(ledger, 1, 5)
+    fail(ledger, 6)
+    with monkeypatch.context() as patched, contextlib.suppress(SystemExit):
+        patched.setattr(process, "DeskLedger", Dies)
+        watching.turn(time.time_ns())
+    again = anew(tmp_path)
+    with History(tmp_path) as history:
+        failed, held = newest_desk(history, "challenge"), newest_desk(history, "disposition")
+    assert len(failed) == len(held) == 1
+    again.close()
+
+
+def test_a_line_that_was_not_told_of_a_failed_challenge_is_told_after_a_restart(
+    watching: Watching, ledger: LineLedger, tmp_path: Path
+) -> None:
+    produce(ledger, 1, 5)
+    fail(ledger, 6)
+    watching.turn(time.time_ns())
+    again = anew(tmp_path)
+    assert [args["stop"] for _, args in again._owed] == [True]
+    result = {"code": "challenge_failed", "stopped": True, "stream": "plc-1", "upto": 8}
+    ledger.add_event("command", "quality", command="announce", result=result)
+    ledger.commit()
+    again.turn(time.time_ns())
+    again.close()
+    with History(tmp_path) as history:
+        (_, held), *_ = newest_desk(history, "disposition")
+    assert held.body["runs"] == [["plc-1", 7, 8]], "what went by until then is held too"
+    third = anew(tmp_path)
+    assert not third._owed, "it has stopped"
+    third.close()
+
+
+def test_a_stop_that_the_line_refuses_is_asked_for_again(
+    watching: Watching, ledger: LineLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1e6]
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    server, asked = CommandServer(run_dir(tmp_path)), list[bool]()
+    ending = threading.Event()
+
+    def refuse_the_first() -> None:
+        while not ending.wait(0.002):
+            while (command := server.receive()) is not None:
+                asked.append(bool(command.args["stop"]))
+                server.answer(command, len(asked) > 1, "done, but not recorded: disk full")
+
+    line = threading.Thread(target=refuse_the_first)
+    line.start()
+    try:
+        produce(ledger, 1, 5)
+        fail(ledger, 6)
+        watching.turn(1_764_000_000_000_000_000)
+        watching.turn(1_764_000_000_000_000_000)
+        assert asked == [True] and watching._owed, "not a hundred times a second"
+        clock[0] += process.RETRY_S
+        watching.turn(1_764_000_000_000_000_000)
+        assert asked == [True, True] and not watching._owed
+    finally:
+        ending.set()
+        line.join()
+        server.close()
 
 
 def test_the_state_is_written_when_it_is_another(
