@@ -107,7 +107,8 @@ class Challenges:
         """The last number that was held for it, by stream."""
 
     def resume(self, body: Mapping[str, Any]) -> None:
-        """Go on behind the newest result that is on record (`Result.body`)."""
+        """Go on behind the newest result that is on record (`Result.body`), or behind the sheet of
+        a first article that counts as one."""
         self.good(int(body.get("at_utc_ns") or 0))
         if body.get("result") == GOOD:
             for stream, first, last in body.get("behind", ()):

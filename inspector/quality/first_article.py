@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import Any
 
 from inspector.config import FirstArticle
-from inspector.part import Outcome, Verdict
+from inspector.part import GateAction, GateDecision, Outcome, Verdict
 
 KIND = "first_article"
 """Of the desk's records and of the signature under them."""
@@ -78,6 +78,8 @@ class Article:
     seeded: list[tuple[Verdict, bool]] = field(default_factory=list)
     """Parts with a seeded defect, and whether it was found."""
     looks: dict[str, list[Look]] = field(default_factory=dict)
+    refused: set[tuple[str, int]] = field(default_factory=set)
+    """Parts, by stream and number, of which the gate has acknowledged that it rejects them."""
     errors: int = 0
     """Parts of this attempt that could not be judged; they are fed again."""
     failed: str = ""
@@ -113,6 +115,19 @@ class Article:
         if not self.failed:
             for view, look in looks.items():
                 self.looks.setdefault(view, []).append(look)
+
+    def heard(self, told: GateDecision) -> None:
+        """What became of a part at the gate."""
+        if told.action is not GateAction.PERMIT and told.acknowledged_ns:
+            self.refused.add((told.stream, told.sequence))
+
+    @property
+    def challenged(self) -> bool:
+        """Whether the gate has acknowledged that it rejects the seeded parts: eye and gate were
+        both tried, as in a challenge test."""
+        return self.complete and bool(self.seeded) and all(
+            (verdict.stream, verdict.sequence) in self.refused for verdict, _ in self.seeded
+        )  # fmt: skip
 
     @property
     def complete(self) -> bool:

@@ -10,13 +10,15 @@ twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import median
 from typing import Any, Self
 
 from inspector.config import Quality, Station
 from inspector.display import AlarmCode
-from inspector.part import Disposition, Mode, Verdict
+from inspector.part import Disposition, GateDecision, Mode, Verdict
 from inspector.quality import challenge, drift, first_article, health, spc
+from inspector.quality.before import newest_result, newest_tested, reference
 from inspector.quality.challenge import (
     FAILED,
     GOOD,
@@ -26,18 +28,17 @@ from inspector.quality.challenge import (
     Result,
 )
 from inspector.quality.drift import Drift
-from inspector.quality.first_article import Article, Look, reference_of
+from inspector.quality.first_article import Article, Look
 from inspector.quality.health import Health
 from inspector.quality.moves import Moves
-from inspector.quality.signing import Awaited, article_subject
+from inspector.quality.signing import Awaited
 from inspector.quality.spc import BatchCharts
 from inspector.quality.tolerances import limits_of, tolerances
 from inspector.store import BatchChange, Event, History, ImageRecord
-from inspector.store.cursor import batch_began, desk_since, newest_desk
+from inspector.store.cursor import batch_began, desk_since
 from inspector.store.holds import KIND as DISPOSITION
 from inspector.store.judged import Judged, judged
 from inspector.store.records import Record
-from inspector.store.signatures import Signatures
 
 Entry = tuple[str, dict[str, Any]]
 SHOW = "show"
@@ -82,6 +83,8 @@ class Follower:
         """What the line waits for, by its newest setting."""
         self.article: Article | None = None
         self._recorded = ""
+        self._counted = ""
+        """The first article that counted as a challenge."""
         self._owes_stop = False
         """Whether a challenge failed before a restart, and the line was perhaps never told."""
         self.charts: BatchCharts | None = None
@@ -99,12 +102,8 @@ class Follower:
         tags_at: Callable[[int], Mapping[str, float]] = lambda utc_ns: {},
     ) -> tuple[Self, int]:  # fmt: skip
         """A follower of ``history``'s line, and the position behind which it must read."""
-        done = [
-            record.body for _, record in newest_desk(history, challenge.KIND, 500)
-            if record.body.get("result") != INCONCLUSIVE and "position" in record.body
-        ]  # fmt: skip
-        newest = max(done, key=lambda body: int(body["position"]), default={"position": -1})
-        upto = int(newest["position"])
+        done = newest_result(history)
+        upto = int(done["position"]) if done else -1
         end = history.size() - 1
         began = batch_began(history) - 1
         # the setting that says what is awaited stands right behind the batch's beginning
@@ -117,39 +116,39 @@ class Follower:
             for kind, records in known.items() for _, record in records
             if isinstance(record.body.get("position"), int)
         )  # fmt: skip
-        data = station.data
-
-        def reference(recipe: str) -> Mapping[str, Look]:
-            with Signatures(data) as signatures:
-                for _, record in reversed(desk_since(history, first_article.KIND)):
-                    sheet = record.body
-                    mine = str(sheet.get("recipe", "")).partition("@")[0] == recipe
-                    if mine and sheet.get("passed") and signatures.under(article_subject(sheet)):
-                        return reference_of(sheet)
-            return {}
-
-        passed = frozenset(
-            str(r.body["id"]) for _, r in known[first_article.KIND] if r.body.get("passed")
+        sheets = known[first_article.KIND]
+        passed = frozenset(str(r.body["id"]) for _, r in sheets if r.body.get("passed"))
+        tested = newest_tested(history, sheets, station.gated)
+        if tested and int(tested["position"]) > upto:
+            done, upto = tested, int(tested["position"])
+        follower = cls(
+            station, plan, partial(reference, history), said, upto, passed, look, tags_at
         )
-        follower = cls(station, plan, reference, said, upto, passed, look, tags_at)
         if follower.challenges is not None and done:
-            follower.challenges.resume(newest)
+            follower.challenges.resume(done)
             follower._owes_stop = bool(follower.challenges.unstopped)
         for event in history.events("setting", 1):
-            follower.awaited = _awaited(event)
+            follower.awaited = Awaited.of(event.body)
         return follower, after
 
     @property
     def hears_gates(self) -> bool:
-        """Whether a gate's decision says anything: of the parts of a challenge."""
-        return self.challenges is not None and self.challenges.window is not None
+        """Whether a gate's decision says anything: of the parts of a challenge, or the seeded ones
+        of a first article."""
+        article = self.article
+        if self.challenges is None:
+            return False
+        return self.challenges.window is not None or (
+            article is not None and bool(article.seeded) and not article.challenged
+        )
 
     @property
     def hastens(self) -> bool:
         """Whether somebody at the line waits for what comes next: a challenge is under way, or a
         first article has no result."""
         article = self.article
-        return self.hears_gates or (
+        asked = self.challenges is not None and self.challenges.window is not None
+        return asked or (
             article is not None
             and article.id not in self._passed
             and self._recorded != f"{article.id}.{article.attempt}"
@@ -172,6 +171,8 @@ class Follower:
             entries += self._tried(record)
         elif isinstance(record, ImageRecord):
             entries += self._image(record)
+        elif isinstance(record, GateDecision) and self.article is not None:
+            self.article.heard(record)
         if self.challenges is not None and position > self._challenged_upto:
             was_due = self.challenges.due_ns
             if result := self.challenges.record(record):
@@ -189,7 +190,7 @@ class Follower:
             if abs(utc_ns - newest) > PICTURE_NS:  # a clock that is set back waits no longer
                 article.failed = "no picture of a golden part came; feed the list again"
         # only when all was read: the pictures of a part's views are recorded together
-        entries += self._articled()
+        entries += self._articled() + self._tested()
         if self.challenges is not None:
             if self._owes_stop and (why := self.challenges.unstopped):
                 entries.append(_show(AlarmCode.CHALLENGE_FAILED, why, stop=True))
@@ -262,7 +263,7 @@ class Follower:
 
     def _setting(self, event: Event) -> None:
         body: Mapping[str, Any] = event.body
-        self.awaited = _awaited(event)
+        self.awaited = Awaited.of(body)
         self._signed.clear()
         wanted = self.awaited.id if first_article.KIND in self.awaited.needs else ""
         if self.article is not None and self.article.id == wanted:
@@ -337,9 +338,21 @@ class Follower:
         sheet = article.sheet()
         if not article.passed:
             self.article = article.again()
-        elif self.challenges is not None and article.plan.seeded:
-            self.challenges.good(max(v.times.utc_ns for v in article.golden))
         return [(first_article.KIND, sheet)]
+
+    def _tested(self) -> list[Entry]:
+        """A first article that passed counts as a challenge, once the gate has rejected its seeded
+        parts."""
+        article = self.article
+        if article is None or self.challenges is None or self._counted == article.id:
+            return []
+        if self._recorded != f"{article.id}.{article.attempt}" or not article.plan.seeded:
+            return []
+        if not article.challenged and self._station.gated:
+            return []
+        self._counted = article.id
+        self.challenges.good(max(v.times.utc_ns for v in article.golden))
+        return [_show(AlarmCode.CHALLENGE_DUE, on=False)]
 
     def _challenged(self, result: Result) -> list[Entry]:
         entries: list[Entry] = [(challenge.KIND, dict(result.body))]
@@ -381,11 +394,3 @@ class Follower:
 
 def _show(code: AlarmCode, detail: str = "", *, on: bool = True, stop: bool = False) -> Entry:
     return SHOW, {"code": str(code), "detail": detail, "on": on, "stop": stop}
-
-
-def _awaited(setting: Event) -> Awaited:
-    body: Mapping[str, Any] = setting.body
-    return Awaited(
-        str(body.get("awaits") or ""), tuple(body.get("needs") or ()), str(body.get("batch") or ""),
-        str(body.get("recipe") or ""),
-    )  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from inspector.bus import CommandClient
 from inspector.config import Challenge
@@ -44,6 +44,14 @@ class Awaited:
     batch: str
     recipe: str
 
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """As the line's heartbeat says it, and its setting."""
+        return cls(
+            str(body.get("awaits") or ""), tuple(body.get("needs") or ()),
+            str(body.get("batch") or ""), str(body.get("recipe") or ""),
+        )  # fmt: skip
+
 
 def awaited(run: Path) -> Awaited:
     """What the running line waits for. Raises ``QualityError`` if it does not run."""
@@ -54,11 +62,7 @@ def awaited(run: Path) -> Awaited:
         reader.close()
     if message is None:
         raise QualityError("the line is not running; start it with `inspector run STATION`")
-    body = message.body
-    return Awaited(
-        str(body.get("awaits") or ""), tuple(body.get("needs") or ()), str(body.get("batch") or ""),
-        str(body.get("recipe") or ""),
-    )  # fmt: skip
+    return Awaited.of(message.body)
 
 
 def article(data: Path, id: str) -> Mapping[str, Any] | None:

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from quality_parts import part
 
-from inspector.config import Quality, Station, load_station
+from inspector.config import FirstArticle, Quality, Seeded, Station, load_station
 from inspector.identity import Principal, Role, Users
-from inspector.part import Mode, Outcome
+from inspector.part import Batch, GateAction, GateDecision, Mode, Outcome
+from inspector.quality import first_article
 from inspector.quality.first_article import Look
 from inspector.quality.follow import SHOW, Entry, Follower
 from inspector.quality.signing import article_subject
-from inspector.store import BatchChange, DeskLedger, Event, History
+from inspector.store import BatchChange, DeskLedger, Event, History, ImageRecord, LineLedger
 from inspector.store.cursor import records_after
 from inspector.store.signatures import sign
+from inspector.store.tail import Tail
 
 ADMIN = Principal("setup", frozenset({Role.ADMIN}))
 STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
@@ -83,6 +85,65 @@ def test_what_is_awaited_begins_a_first_article(station: Station) -> None:
     assert follower.article is not None and follower.article.id == "a1"
     follower.record(2, Event("setting", "quinn", 0, 0, body | {"awaits": "", "needs": []}))
     assert follower.article is None
+
+
+TRIED = PLAN.model_copy(update={
+    "first_article": FirstArticle(golden_parts=1, seeded=[Seeded(name="s", label="scratch")]),
+})  # fmt: skip
+"""A plan whose first article has a seeded part."""
+
+
+def try_it(ledger: LineLedger, first: int, heard_ns: int = 5) -> None:
+    """A batch ends, and the first article of the next one is fed: one good part, a seeded one."""
+    ledger.add_batch(Batch("B-1", "", "bottle", {}), "end", "otto")
+    ledger.add_batch(Batch("B-2", "", "bottle", {}), "begin", "otto")
+    ledger.add_event("setting", "otto", awaits="a2", needs=["first_article"], batch="B-2",
+                     recipe="bottle", texts={})  # fmt: skip
+    golden = part(first, mode=Mode.SETUP, batch="B-2")
+    seeded = part(first + 1, mode=Mode.SETUP, batch="B-2", outcome=Outcome.REJECT)
+    for verdict in (golden, seeded):
+        ledger.add_verdict(verdict)
+    ledger.add_image(ImageRecord(golden.part_id, "side", "0" * 64, "images/x.jpg", 1))
+    ledger.add_gate(GateDecision(
+        seeded.part_id, "plc-1", first + 1, GateAction.REJECT, "setup", 1, heard_ns,
+    ))  # fmt: skip
+    ledger.commit()
+
+
+@pytest.mark.parametrize("heard_ns", [0, 5])
+def test_a_first_article_is_a_challenge_if_the_gate_rejected_its_seeded_parts(
+    heard_ns: int, station: Station, tmp_path: Path
+) -> None:
+    station = station.model_copy(update={"data": tmp_path})
+    with LineLedger.open(tmp_path, station="ST-01") as ledger:
+        ledger.add_batch(Batch("B-1", "", "bottle", {}), "begin", "line")
+        for number in range(1, 31):
+            ledger.add_verdict(part(number))
+        try_it(ledger, 31, heard_ns)
+    with DeskLedger.open(tmp_path) as desk:
+        desk.add("challenge", {"result": "good", "position": 0}, "quality")
+
+    def follow(history: History) -> tuple[Follower, list[Entry]]:
+        follower, after = Follower.resume(station, TRIED, history, lambda image: Look(0.2, 120.0))
+        entries: list[Entry] = []
+        for position, record in Tail(history).after(after, 1000, lambda: follower.hears_gates):
+            if record is not None:
+                entries += follower.record(position, record)
+        return follower, entries + follower.at(part(40).times.utc_ns)
+
+    with History(tmp_path) as history:
+        for restarted in (False, True):
+            follower, entries = follow(history)
+            assert follower.challenges is not None
+            assert bool(follower.challenges.due_ns) is (not heard_ns), "batch B-1 ended"
+            assert (follower.challenges.parts == 0) is bool(heard_ns)
+            if not restarted:
+                assert first_article.KIND in kinds(entries)
+                assert (kinds(entries)[-1] == "show challenge_due") is bool(heard_ns)
+                with DeskLedger.open(tmp_path) as desk:
+                    desk.add_all([(k, b, "quality") for k, b in entries if k != SHOW])
+        later = follower.at(part(40).times.utc_ns + 3600 * 10**9)
+        assert ("challenge" in kinds(later)) is (not heard_ns), "nothing was missed"
 
 
 @pytest.mark.parametrize("later_s", [20, -3600])
