@@ -40,9 +40,11 @@ def capability(
     high: float | None,
     sigma: float | None = None,
     confidence: float = 0.95,
+    df: float | None = None,
 ) -> Capability:
-    """Of values from a process that is in control; ``sigma``: from the subgroups' ranges (R̄/d₂),
-    else the values' own, which makes it Pp and Ppk.
+    """Of values from a process that is in control; ``sigma``: from the ranges of the values'
+    subgroups (R̄/d₂) with its degrees of freedom ``df``, else the values' own, which makes it Pp
+    and Ppk.
 
     Raises:
         ValueError: fewer than 10 values, no limit, or values without any spread.
@@ -61,25 +63,25 @@ def capability(
     if low is not None and high is not None:
         if not low < high:
             raise ValueError("the lower limit must be below the upper one")
-        cp = cp_interval((high - low) / (6 * spread), n, confidence)
-    return Capability(n, mean, spread, cp, cpk_interval(min(sides), n, confidence))
+        cp = cp_interval((high - low) / (6 * spread), n, confidence, df)
+    return Capability(n, mean, spread, cp, cpk_interval(min(sides), n, confidence, df))
 
 
-def cp_interval(cp: float, n: int, confidence: float = 0.95) -> Interval:
-    """Montgomery, equation 8.19."""
-    tail = (1 - confidence) / 2
-    low = cp * math.sqrt(chi_square(tail, n - 1) / (n - 1))
-    return Interval(cp, low, cp * math.sqrt(chi_square(1 - tail, n - 1) / (n - 1)))
+def cp_interval(cp: float, n: int, confidence: float = 0.95, df: float | None = None) -> Interval:
+    """Montgomery, equation 8.19; ``df``: of σ, if that is not the values' own with n - 1."""
+    tail, df = (1 - confidence) / 2, df or n - 1
+    low = cp * math.sqrt(chi_square(tail, df) / df)
+    return Interval(cp, low, cp * math.sqrt(chi_square(1 - tail, df) / df))
 
 
-def cpk_interval(cpk: float, n: int, confidence: float = 0.95) -> Interval:
-    """Montgomery, equation 8.21 (Bissell)."""
+def cpk_interval(cpk: float, n: int, confidence: float = 0.95, df: float | None = None) -> Interval:
+    """Montgomery, equation 8.21 (Bissell); ``df`` as for Cp."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    off = z * math.sqrt(1 / (9 * n) + cpk * cpk / (2 * (n - 1)))
+    off = z * math.sqrt(1 / (9 * n) + cpk * cpk / (2 * (df or n - 1)))
     return Interval(cpk, cpk - off, cpk + off)
 
 
-def chi_square(probability: float, df: int) -> float:
+def chi_square(probability: float, df: float) -> float:
     """The value that a chi-square of ``df`` degrees stays below with ``probability``."""
     low, high = 0.0, df + 20 * math.sqrt(2 * df) + 50
     for _ in range(200):

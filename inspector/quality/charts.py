@@ -98,6 +98,16 @@ def xbar_r(
     return xbar, Chart("range", ranges, mean_range, np.full(len(x), low), np.full(len(x), high), z)
 
 
+def range_sigma(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """σ from the ranges of subgroups of equal size, R̄/d₂, and the degrees of freedom that it is
+    worth: those of a chi that varies as R̄ does (Patnaik, Biometrika 37, 1950), 3.6 for each
+    subgroup of five and not the 4 of a standard deviation."""
+    x = np.asarray(groups, np.float64)
+    count, size = x.shape
+    sigma = float(np.ptp(x, axis=1).mean()) / D2[size]
+    return sigma, count * (D2[size] / D3_SIGMA[size]) ** 2 / 2
+
+
 def ewma(
     values: Sequence[float], mean: float, sigma: float, weight: float = 0.2, width: float = 2.86,
     start: float | None = None, steady: bool = False,

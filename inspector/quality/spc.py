@@ -21,10 +21,10 @@ from inspector.config import Quality
 from inspector.part import Mode, Outcome, Verdict
 from inspector.quality.capability import Capability, capability
 from inspector.quality.charts import (
-    D2,
     Chart,
     false_alarms,
     p_chart,
+    range_sigma,
     u_chart,
     xbar_r,
 )
@@ -169,17 +169,16 @@ class BatchCharts:
         return self.groups[-newest:] if newest and label in self.centres else self.groups
 
     def capability(self, measure: str) -> Capability | None:
-        """Cp and Cpk of a measure with a tolerance, σ from R̄; None where there is too little."""
+        """Cp and Cpk of a measure with a tolerance, σ from the ranges of the very subgroups whose
+        values they are of; None where there is too little."""
         low, high = self.limits.get(measure, (None, None))
         found = self.measures.get(measure)
-        if found is None or (low is None and high is None):
+        if found is None or not found.groups or (low is None and high is None):
             return None
         values = [value for group in found.groups for value in group]
-        charts = self.xbar_r(measure, 1)
-        if charts is None or not charts[1].centre:
-            return None
+        sigma, df = range_sigma(found.groups)
         try:
-            return capability(values, low, high, charts[1].centre / D2[self.plan.measured])
+            return capability(values, low, high, sigma, df=df)
         except ValueError:
             return None
 

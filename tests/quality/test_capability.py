@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from inspector.config import Quality
 from inspector.quality.capability import capability, chi_square, cp_interval, cpk_interval
+from inspector.quality.charts import range_sigma
+from inspector.quality.spc import BatchCharts
+from inspector.quality.subgroups import Measured
 
 
 def test_quantiles_are_those_of_the_tables() -> None:
@@ -32,6 +36,34 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
         hits_cpk += found.cpk.low <= 2.5 / 3 <= found.cpk.high
     assert hits_cp / 800 == pytest.approx(0.95, abs=0.025)
     assert hits_cpk / 800 == pytest.approx(0.95, abs=0.03)
+
+
+def test_a_chart_s_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    """σ is of the very subgroups that the values are of, with the degrees of freedom of ranges:
+    phase one's and n - 1 gave an interval that held the truth two times of three."""
+    rng = np.random.default_rng(5)
+    hits_cp = hits_cpk = 0
+    for _ in range(600):
+        charts = BatchCharts(Quality(phase_one=20), "B-1", "bottle@3", {"neck/height": (6.4, 13.6)})
+        groups = [list(row) for row in rng.normal(10.0, 1.0, (60, 5))]
+        charts.measures["neck/height"] = Measured("mm", groups, centre=(10.0, _ranges(groups[:20])))
+        found = charts.capability("neck/height")
+        assert found is not None and found.cp is not None
+        hits_cp += found.cp.low <= 1.2 <= found.cp.high
+        hits_cpk += found.cpk.low <= 1.2 <= found.cpk.high
+    assert found.sigma == pytest.approx(_ranges(groups) / 2.326) and found.n == 300
+    assert hits_cp / 600 == pytest.approx(0.95, abs=0.025)
+    assert hits_cpk / 600 == pytest.approx(0.95, abs=0.025)
+
+
+def _ranges(groups: list[list[float]]) -> float:
+    return float(np.ptp(groups, axis=1).mean())
+
+
+@pytest.mark.parametrize(("size", "df"), [(2, 0.88), (3, 1.82), (4, 2.74), (5, 3.62), (10, 7.46)])
+def test_ranges_are_worth_the_degrees_of_freedom_of_patnaiks_table(size: int, df: float) -> None:
+    groups = np.random.default_rng(2).normal(0, 1, (50, size))
+    assert range_sigma(groups.tolist())[1] == pytest.approx(50 * df, rel=0.01)  # type: ignore[arg-type]
 
 
 def test_one_sided_tolerances_have_no_cp() -> None:
