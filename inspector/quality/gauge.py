@@ -108,9 +108,10 @@ def gauge_study(
     cells, by_part, by_appraiser = x.mean(2), x.mean((1, 2)), x.mean((0, 2))
     ss_part = appraisers * trials * float(((by_part - grand) ** 2).sum())
     ss_appraiser = parts * trials * float(((by_appraiser - grand) ** 2).sum())
-    ss_error = float(((x - cells[:, :, None]) ** 2).sum())
+    ss_total = float(((x - grand) ** 2).sum())
+    ss_error = _spread(float(((x - cells[:, :, None]) ** 2).sum()), ss_total)
     off = cells - by_part[:, None] - by_appraiser + grand
-    ss_inter = trials * float((off**2).sum())
+    ss_inter = _spread(trials * float((off**2).sum()), ss_total)
     df_error, df_inter = parts * appraisers * (trials - 1), (parts - 1) * (appraisers - 1)
     error = _row("repeatability", df_error, ss_error, None)
     inter = _row("interaction", df_inter, ss_inter, error)
@@ -121,7 +122,7 @@ def gauge_study(
     against = within if pooled else inter.ms
     part = _row("part", parts - 1, ss_part, inter if appraisers > 1 else error)
     person = _row("appraiser", appraisers - 1, ss_appraiser, inter)
-    total = _row("total", x.size - 1, float(((x - grand) ** 2).sum()), None)
+    total = _row("total", x.size - 1, ss_total, None)
     var_inter = 0.0 if pooled else max(0.0, (inter.ms - error.ms) / trials)
     var_person = max(0.0, (person.ms - against) / (parts * trials)) if appraisers > 1 else 0.0
     var_part = max(0.0, (part.ms - against) / (appraisers * trials))
@@ -144,10 +145,17 @@ def gauge_study(
 
 def _row(source: str, df: int, ss: float, against: AnovaRow | None) -> AnovaRow:
     ms = ss / df if df else 0.0
-    if against is None or not df or not against.df or not against.ms:
+    if against is None or not df or not against.df:
         return AnovaRow(source, df, ss, ms, None, None)
+    if not against.ms:  # beyond any F: what varies beside something that never does is no chance
+        return AnovaRow(source, df, ss, ms, None, 0.0 if ms else None)
     f = ms / against.ms
     return AnovaRow(source, df, ss, ms, f, _exceeds(f, df, against.df))
+
+
+def _spread(ss: float, total: float) -> float:
+    """A sum of squares without what rounding leaves of none."""
+    return ss if ss > 1e-24 * total else 0.0
 
 
 def _exceeds(f: float, above: int, below: int) -> float:

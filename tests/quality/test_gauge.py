@@ -93,6 +93,20 @@ def test_an_interaction_that_is_there_is_kept() -> None:
     assert study.ev == pytest.approx(0.05, rel=0.1)
 
 
+def test_an_interaction_beside_no_repeatability_is_no_noise() -> None:
+    """Trials that are always alike, of appraisers who disagree on some parts and not on others:
+    pooled with the repeatability, it was spread over degrees of freedom that never varied."""
+    off = np.array([[0.0, 0.5], [0.0, -0.5], [0.0, 0.25], [0.0, -0.25], [0.0, 1.0], [0.0, -1.0]])
+    alike = (np.arange(6.0)[:, None] + off)[:, :, None]
+    study = gauge_study(np.repeat(alike, 8, 2))
+    assert not study.pooled and study.ev == 0
+    within = float((off[:, 1] ** 2).sum()) / 2 / 5  # a part's two cells differ by `off`
+    assert study.interaction == pytest.approx(within**0.5)
+    assert study.grr == pytest.approx(study.interaction)
+    exact = np.repeat(np.arange(6.0)[:, None, None] + np.array([0.1, 0.7])[:, None], 3, 2)
+    assert gauge_study(exact).pooled, "they differ by one and the same"
+
+
 def test_chance_is_that_of_the_f_distribution() -> None:
     scipy_stats = pytest.importorskip("scipy.stats")
     for row in gauge_study(aiag()).table[:3]:
