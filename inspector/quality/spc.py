@@ -271,7 +271,9 @@ class BatchCharts:
                 if len(self.measures) >= LABELS_MAX:
                     continue
                 known = self.measures[sort.name] = Measured(sort.unit or "", since=every)
-            known.since += 1
+            if known.seen == place:
+                continue  # a subgroup is of parts: of several findings of a name the first counts
+            known.seen, known.since = place, known.since + 1
             if known.open and (known.opened[0], known.opened[1] + len(known.open)) != place:
                 known.open.clear()  # not consecutive: begin again
             if not known.open:

@@ -66,6 +66,8 @@ class Measured:
     """Stream, first and last part of each subgroup."""
     open: list[float] = field(default_factory=list)
     opened: tuple[str, int] = ("", 0)
+    seen: tuple[str, int] = ("", 0)
+    """The newest part that it was measured on."""
     since: int = 0
     """Parts since the last subgroup began."""
     centre: tuple[float, float] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -133,6 +134,18 @@ def test_measures_are_charted_in_subgroups_of_neighbours() -> None:
     alarm = next(a for a in alarms if a.chart == "xbar" and _newest(a) > 1000)
     assert _newest(alarm) <= 1076, "a shift of 2.4 sigma of one part is seen within three subgroups"
     assert len(alarm.body["evidence"]["subgroups"][-1]["values"]) == 5
+
+
+def test_a_part_with_two_findings_of_one_name_is_one_of_its_subgroup() -> None:
+    charts = BatchCharts(Quality(measured=5, measured_every=25), "B-1", "bottle@3", LIMITS)
+    for number in range(1, 201):
+        one = part(number, value=12.0 + number % 5 / 10)
+        more = replace(one.findings[-1], value=14.0)
+        charts.part(replace(one, findings=(*one.findings, more)))
+    known = charts.measures["neck/height"]
+    assert {second[1] - first[1] for first, second in pairwise(known.where)} == {25}
+    assert all(sorted(group) == [12.0, 12.1, 12.2, 12.3, 12.4] for group in known.groups)
+    assert len(known.groups) == 8
 
 
 def test_a_rare_fault_that_becomes_twice_as_frequent_is_summed_up() -> None:
