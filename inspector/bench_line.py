@@ -91,8 +91,11 @@ def bench_line(
         )  # fmt: skip
         report |= _steady(plan, seconds, progress)
         if throughput:
-            plain = render_set("bottle-line", 11, 100, folder / "plain", workers=_cores())
-            report |= _throughput(folder, plain, models, progress)
+            films = render_set("bottle-line", 11, 100, folder / "plain", workers=_cores())
+            path = CONFIGS / "recipes" / "bench-detect.yaml"
+            if size != (640, 480):
+                films, path = _scaled(films, path, size, folder / "plain-scaled")
+            report |= _throughput(folder, films, path, models, progress)
     return report
 
 
@@ -193,7 +196,9 @@ def _growth(memory: list[tuple[int, float]], per: int) -> float | None:
     return round(slope * (per or parts[-1] - parts[0]), 2)
 
 
-def _throughput(folder: Path, films: FilmSet, models: Path, progress: Progress) -> dict[str, Any]:
+def _throughput(
+    folder: Path, films: FilmSet, path: Path, models: Path, progress: Progress
+) -> dict[str, Any]:
     """The share of bare onnxruntime's rate that the detector alone sustains without an error.
 
     Both have the world beside them, which on two cores takes its part of what the model would have:
@@ -201,7 +206,6 @@ def _throughput(folder: Path, films: FilmSet, models: Path, progress: Progress) 
     rate, so that a noisy machine is noisy for both. The ratios are searched by halves, each with a
     second attempt: what fails at one is taken to fail above it.
     """
-    path = CONFIGS / "recipes" / "bench-detect.yaml"
     views = recipes.read(path).views
     alone = Bare(recipes.load(path, models=models, threads=2), _frames(films, views))
     per_s = _beside_world(_swift(films, folder / "first", path, views, 100.0), alone)
