@@ -246,4 +246,6 @@ def _inside(path: str) -> str:
 
 
 def _address(request: Request) -> str:
-    return request.client.host if request.client else "0.0.0.0"
+    """Where this comes from; a socket for IPv6 names an IPv4 address in its own way."""
+    host = request.client.host if request.client else "0.0.0.0"
+    return host.removeprefix("::ffff:") if "." in host else host

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import Request
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -15,7 +16,7 @@ from inspector.config import Web as Rules
 from inspector.identity import Principal, Role, Users
 from inspector.store import History
 from inspector.web import door
-from inspector.web.login import TRIES, TRIES_S, Attempts
+from inspector.web.login import TRIES, TRIES_S, Attempts, at_touchscreen
 from inspector.web.login import _inside as inside
 from inspector.web.sessions import How, Sessions
 
@@ -201,6 +202,16 @@ def test_pins_are_for_the_touchscreen_by_default() -> None:
 
     networks = [ipaddress.ip_network(network) for network in Web().touchscreens]
     assert all(network.is_loopback for network in networks)
+
+
+@pytest.mark.parametrize(
+    ("host", "takes"),
+    [("127.0.0.1", True), ("::ffff:127.0.0.1", True), ("::1", True), ("::ffff:10.0.0.7", False)],
+)
+def test_a_touchscreen_is_known_on_a_socket_for_both_internets(host: str, takes: bool) -> None:
+    """With `host: "::"` the screen beside the line took no PIN."""
+    request = Request({"type": "http", "client": (host, 5000)})
+    assert at_touchscreen(Rules(), request) == takes
 
 
 def test_a_ledger_that_never_began_is_no_reason_to_keep_people_out(web: Any) -> None:
