@@ -95,14 +95,18 @@ async def ask(
 
     async def enter() -> None:
         by: Literal["pin", "password"] = "pin" if user.value in pins else "password"
-        given = Given(user=user.value or "", secret=secret.value or "", by=by)
         english = _english(meaning)
         try:
+            given = Given(user=user.value or "", secret=secret.value or "", by=by)
             signature = await anyio.to_thread.run_sync(
                 put, desk, shown.request, given, subject, english, action
             )
         except (IdentityError, StoreError) as error:
             wrong.text = shown.said(str(error))
+            secret.value = ""
+            return
+        except ValueError:  # longer than a name or a secret is, or no text
+            wrong.text = shown.said(f"user or {'PIN' if by == 'pin' else by} is wrong")
             secret.value = ""
             return
         dialog.submit(signature)

@@ -291,6 +291,36 @@ def test_only_the_draft_that_stands_on_the_page_is_signed_or_discarded(
         assert draft.read_text() == newer
 
 
+def test_a_name_that_is_too_long_signs_nothing_and_is_told(
+    web: Any, page: Any, recipe: Path
+) -> None:
+    draft = draft_path(web.data, "tile")
+    draft.parent.mkdir(exist_ok=True)
+    draft.write_text(RECIPE.replace("revision: 1", "revision: 2"))
+    sign_in(web, page, Role.QA, "qin")
+    page.get_by_role("button", name="Approve").click()
+
+    page.locator(".sign input").nth(0).fill("q" * 65)
+    page.locator(".sign input").nth(1).fill("3690")
+    page.locator(".sign .main").click()
+
+    page.locator(".sign").get_by_text("user or password is wrong").wait_for()
+
+
+def test_an_emptied_field_changes_nothing(web: Any, page: Any, recipe: Path) -> None:
+    """It would have been saved as what stood in it before its last digit went: a limit of 3."""
+    sign_in(web, page, Role.ENGINEER, "erik")
+    limit = page.locator(".numbers input[name='area 0']")
+    limit.fill("37")
+    assert page.get_by_role("button", name="Save as draft").is_enabled()
+
+    for _ in range(2):
+        limit.press("Backspace")
+
+    assert limit.input_value() == ""
+    assert page.get_by_role("button", name="Save as draft").is_disabled()
+
+
 def test_the_editor_speaks_chinese(web: Any, page: Any, recipe: Path) -> None:
     sign_in(web, page, Role.AUDITOR, "ana", "zh")
 

@@ -184,8 +184,8 @@ function tune(one) {
   };
   input.addEventListener(yes ? "change" : "input", () => {
     const to = yes ? input.checked : input.valueAsNumber;
-    const none = one.value === null && !Number.isFinite(to);
-    if (!yes && !none && !Number.isFinite(to)) return;
+    // An emptied field says nothing, and not what stood in it a key before.
+    const none = !yes && !Number.isFinite(to);
     if (none || to === one.value) changes.delete(place);
     else changes.set(place, to);
     mark();
