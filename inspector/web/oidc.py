@@ -68,6 +68,9 @@ class Provider:
         Raises ``Unauthenticated`` if the provider does not answer.
         """
         facts = await self._describe()
+        there = str(facts.get("authorization_endpoint") or "")
+        if not there:
+            raise Unauthenticated("the provider names no authorization_endpoint")
         flight = Flight(
             secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(48), back,
             redirect, time.monotonic(),
@@ -86,7 +89,8 @@ class Provider:
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
         }
-        return f"{facts['authorization_endpoint']}?{urlencode(question)}", flight.state
+        joint = "&" if "?" in there else "?"  # some have a question of their own in it
+        return f"{there}{joint}{urlencode(question)}", flight.state
 
     async def come_back(self, state: str, bound: str, code: str) -> tuple[Principal, str]:
         """Who has come back with ``code``, and to which page.
@@ -146,7 +150,10 @@ class Provider:
         }
         auth: tuple[str, str] | None = None
         if self._secret is not None:
-            auth = (self._settings.client_id, self._secret.read_text().strip())
+            try:
+                auth = (self._settings.client_id, self._secret.read_text().strip())
+            except (OSError, UnicodeDecodeError) as error:
+                raise Unauthenticated(f"the station cannot read its secret: {error}") from None
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
                 sent = client.post(
@@ -201,7 +208,7 @@ class Provider:
         if not isinstance(name, str) or not USER_PATTERN.fullmatch(name):
             raise Unauthenticated(f"the provider gives no usable name in {settings.user_claim!r}")
         groups = claims.get(settings.role_claim) or []
-        groups = [groups] if isinstance(groups, str) else groups
+        groups = groups if isinstance(groups, list) else [groups]
         roles = {Role(role) for group in groups for role in settings.roles.get(str(group), ())} - {
             Role.SYSTEM
         }

@@ -59,6 +59,8 @@ ACCOUNTS = (
     ("the provider gives no usable name in {0}", "提供方未在 {0} 中给出可用的名称"),
     ("{0} has no role at this station; ask its administrator", "{0} 在本站没有角色；请联系管理员"),
     ("the provider's keys cannot be used: {0}", "无法使用提供方的密钥：{0}"),
+    ("the provider names no authorization_endpoint", "提供方未给出 authorization_endpoint"),
+    ("the station cannot read its secret: {0}", "本站无法读取其密钥：{0}"),
     ("the provider does not answer: {0}", "提供方没有应答：{0}"),
     ("the provider does not accept this sign-in", "提供方不接受本次登录"),
     ("the provider's token is not for us: {0}", "提供方的令牌不是给本站的：{0}"),

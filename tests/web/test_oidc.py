@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from joserfc.jwk import ECKey
 
-from inspector.identity import Role
+from inspector.config import Oidc
+from inspector.identity import Role, Unauthenticated
+from inspector.store.audit import trail
+from inspector.web.oidc import Provider as Client
 
 
 @pytest.fixture
@@ -54,6 +59,13 @@ def test_a_person_comes_back_with_the_roles_that_the_providers_groups_mean(
         {"preferred_username": 7},
         {"groups": []},
         {"groups": ["bowling"]},
+        {"groups": 7},
+        {"groups": [["plant-qa"]]},
+        {"exp": "soon"},
+        {"iat": "now"},
+        {"aud": 7},
+        {"aud": None},
+        {"iss": 7},
     ],
     ids=str,
 )
@@ -102,3 +114,41 @@ def test_who_is_disabled_here_does_not_come_in_by_the_provider(web: Any, fair: A
     fair.person = {"preferred_username": "olaf", "groups": ["plant-qa"]}
     with web.client() as client:
         assert come_in(web, client).headers["location"] == "/login?why=provider_refused"
+
+
+def about(**facts: str) -> tuple[Client, dict[str, Any]]:
+    """A client of ours, with what a provider says of itself."""
+    client = Client(Oidc(issuer="https://login.example", client_id="station"))
+    issuer, there = "https://login.example", "https://login.example/authorize"
+    known = {"issuer": issuer, "authorization_endpoint": there, **facts}
+    client._facts, client._read = known, time.monotonic()
+    return client, known
+
+
+def test_a_providers_own_question_stays_in_its_address() -> None:
+    """Some name the sign-in's policy there; two question marks led nowhere."""
+    client, _ = about(authorization_endpoint="https://login.example/authorize?p=plant")
+
+    address, state = asyncio.run(client.leave("https://st-01/login/oidc/back", "/"))
+
+    asked = parse_qs(urlsplit(address).query)
+    assert (asked["p"], asked["state"]) == (["plant"], [state])
+    assert asked["response_type"] == ["code"]
+
+
+def test_a_provider_that_says_nowhere_to_sign_in_is_told_in_words() -> None:
+    client, facts = about()
+    del facts["authorization_endpoint"]
+    with pytest.raises(Unauthenticated, match="no authorization_endpoint"):
+        asyncio.run(client.leave("https://st-01/login/oidc/back", "/"))
+
+
+def test_a_clients_secret_that_is_gone_is_a_refusal_on_record(web: Any, fair: Any) -> None:
+    secret = web.data.parent / "secret"
+    kept = secret.rename(secret.with_name("away"))
+    try:
+        with web.client() as client:
+            assert come_in(web, client).headers["location"] == "/login?why=provider_refused"
+    finally:
+        kept.rename(secret)
+    assert "its secret" in trail(web.data, limit=1).deeds[0].text
