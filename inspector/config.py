@@ -258,7 +258,8 @@ class Web(Settings):
     """Whether the live page shows to those who have not signed in, so that a verdict is on the
     screen whoever has left. Acting needs a person in any case."""
     touchscreens: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    """Networks from which a PIN is accepted; from all others it takes a password or ``oidc``."""
+    """Networks from which a PIN is accepted; from all others, and from what a proxy hands on with
+    ``X-Forwarded-For`` or the like, it takes a password or ``oidc``."""
     pin_idle_s: float = Field(180.0, gt=0, le=3600)
     """A person who signed in with a PIN is signed out after so long without a touch …"""
     idle_s: float = Field(1800.0, gt=0, le=86_400)

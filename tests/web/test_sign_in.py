@@ -210,8 +210,17 @@ def test_pins_are_for_the_touchscreen_by_default() -> None:
 )
 def test_a_touchscreen_is_known_on_a_socket_for_both_internets(host: str, takes: bool) -> None:
     """With `host: "::"` the screen beside the line took no PIN."""
-    request = Request({"type": "http", "client": (host, 5000)})
+    request = Request({"type": "http", "client": (host, 5000), "headers": []})
     assert at_touchscreen(Rules(), request) == takes
+
+
+@pytest.mark.parametrize("mark", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+def test_who_comes_by_a_proxy_of_this_machine_stands_at_no_touchscreen(web: Any, mark: str) -> None:
+    """A proxy that does TLS made the whole plant one: four digits from anywhere were enough."""
+    with web.client() as client:
+        answer = client.post("/login", json=PIN, headers={mark: "10.0.0.7"})
+        assert (answer.status_code, answer.json()["code"]) == (401, "wrong_secret")
+        assert client.get("/session", headers={mark: "10.0.0.7"}).json()["people"] == []
 
 
 def test_a_ledger_that_never_began_is_no_reason_to_keep_people_out(web: Any) -> None:
