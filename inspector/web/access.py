@@ -7,9 +7,11 @@ the web room either takes ``May(…)`` or stands in `door.OPEN`; a test walks al
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -21,6 +23,8 @@ from inspector.store import StoreError
 from inspector.web.said import said
 from inspector.web.sessions import Session
 from inspector.web.words import WORDS, language_of
+
+log = structlog.get_logger()
 
 
 class NotSignedIn(Unauthenticated):
@@ -66,6 +70,7 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (Refused, 409, "refused"),
     (NoAnswer, 503, "no_line"),
     (StoreError, 503, "store"),
+    (OSError, 503, "store"),
 )
 
 
@@ -99,6 +104,12 @@ def _sentence(error: Exception) -> str:
         return f"{where or first['loc'][0]} does not fit: {first['msg']}"
     if isinstance(error, UnicodeEncodeError):
         return "a text has a character that is none; type it again"
+    if isinstance(error, OSError):
+        log.error("a request has failed", error=repr(error))
+        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        said = f"no space left on the disk ({name})" if full else f"{error.strerror} ({name})"
+        return f"{error.filename or 'the data folder'}: {said}"
     return str(error)
 
 

@@ -248,6 +248,20 @@ def test_what_is_no_recipe_is_not_saved(web: Any, recipe: Path) -> None:
     client.close()
 
 
+def test_a_disk_that_takes_no_draft_is_told_in_words(web: Any, recipe: Path) -> None:
+    folder = web.data / "drafts"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.symlink_to("/dev/full")
+    try:
+        with web.client(Role.ENGINEER, name="erik") as client:
+            base = client.get("/recipes/tile").json()["base"]
+            answer = client.post("/recipes/tile/retry", json={"base": base, "changes": []})
+    finally:
+        folder.unlink()
+    assert (answer.status_code, answer.json()["code"]) == (503, "store")
+    assert str(folder) in answer.json()["error"]
+
+
 @pytest.mark.slow
 def test_of_two_drafts_of_one_text_the_second_is_refused(web: Any, recipe: Path) -> None:
     """Both were told that theirs was kept, and one of them was lost."""
