@@ -38,7 +38,13 @@ async function read(path, line) {
   return {};
 }
 
-async function startBatch(order = null) {
+// What is printed on the parts: all that the order says, its lot and date as they stand in the fields.
+function printed(order, lot, date) {
+  const texts = { ...order?.texts, lot: lot.input.value, date: date.input.value };
+  return Object.fromEntries(Object.entries(texts).filter(([, text]) => text));
+}
+
+async function startBatch() {
   if (!person.may?.includes("start_batch") && !(await signIn("start_batch"))) return;
   const line = note();
   const id = field("id", word("batch.id"), { required: true });
@@ -50,25 +56,27 @@ async function startBatch(order = null) {
   const chosen = make("label", { className: "field" }, make("span", {}, word("batch.recipe")), recipe);
   const planned = make("div", { className: "tiles orders" });
   const form = make("form", { className: "grid" }, id.box, product.box, chosen, target.box, lot.box, date.box);
-  let number_of_order = "";
+  let order = null;
   const fill = (one) => {
-    number_of_order = one.order;
+    order = one;
     id.input.value = one.id;
     product.input.value = one.product;
     target.input.value = one.target ?? "";
     lot.input.value = one.texts.lot ?? "";
     date.input.value = one.texts.date ?? "";
     recipe.value = one.recipe;
+    if (recipe.value === one.recipe) return;
+    // Not loaded here: the line says so. What runs now would judge this order's parts by another's.
+    recipe.append(make("option", { value: one.recipe, selected: true }, one.recipe));
   };
   const send = button(word("do.start"), "start", "main", () => {
     if (!form.reportValidity()) return;
-    const texts = Object.fromEntries([["lot", lot.input.value], ["date", date.input.value]].filter(([, text]) => text));
     asPerson("start_batch", async () => {
       send.disabled = true;
       try {
         await act("/batches/start", {
-          id: id.input.value.trim(), product: product.input.value, recipe: recipe.value, texts,
-          order: number_of_order, target: target.input.value ? Number(target.input.value) : null,
+          id: id.input.value.trim(), product: product.input.value, recipe: recipe.value, texts: printed(order, lot, date),
+          order: order?.order ?? "", target: target.input.value ? Number(target.input.value) : null,
         });
         sheet.close();
       } finally {
@@ -88,7 +96,6 @@ async function startBatch(order = null) {
   const [known, plans] = await Promise.all([read("/recipes", line), read("/orders", line)]);
   recipe.append(...(known.recipes ?? []).map((one) => make("option", { value: one.name }, one.name)));
   planned.append(...orderTiles(plans.orders ?? [], fill));
-  if (order) fill(order);
 }
 
 function orderTiles(orders, choose) {
@@ -165,12 +172,11 @@ function sure(order) {
   const form = make("form", { className: "grid" }, id.box, product.box, lot.box, date.box);
   const send = button(word("do.change"), "change", "main", () => {
     if (!form.reportValidity()) return;
-    const printed = Object.fromEntries([["lot", lot.input.value], ["date", date.input.value]].filter(([, text]) => text));
     asPerson("change_over", async () => {
       const batch = id.input.value.trim();
       send.disabled = true;
       try {
-        await act("/batches/change", { ...order, id: batch, product: product.input.value, texts: { ...order.texts, ...printed } });
+        await act("/batches/change", { ...order, id: batch, product: product.input.value, texts: printed(order, lot, date) });
         await runs(batch);
       } finally {
         send.disabled = false;
