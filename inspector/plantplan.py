@@ -20,6 +20,7 @@ Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 """A time of day, such as ``06:00``, in quotes: YAML takes it for a number else."""
 
 
+DAY_NS = 86_400_000_000_000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
@@ -59,6 +60,20 @@ class Calendar(Settings):
         now = self._local(utc_ns).time()
         begun = [name for at, name in starts if at <= now]
         return begun[-1] if begun else starts[-1][1]
+
+    def day_began(self, utc_ns: int) -> int:
+        """When the production day of a moment began, UTC ns: up to 25 hours ago, where clocks are
+        put back."""
+        at = time.fromisoformat(self.day_starts)
+        begin = datetime.combine(self.day_of(utc_ns), at, ZoneInfo(self.timezone))
+        return int(begin.timestamp()) * 1_000_000_000
+
+    def shift_began(self, utc_ns: int) -> int:
+        """When the shift of a moment began, UTC ns, be it the day before; where none is configured,
+        the day."""
+        if not self.shifts:
+            return self.day_began(utc_ns)
+        return self.stretches(self.shift_of(utc_ns), utc_ns - 2 * DAY_NS, utc_ns + 1)[-1][0]
 
     def stretches(self, shift: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         """When ``shift`` ran between two moments, UTC ns, oldest first; never, where it is none."""

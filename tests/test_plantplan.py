@@ -47,7 +47,33 @@ def test_a_shift_of_a_week_is_five_and_two_stretches_of_eight_hours() -> None:
     assert BERLIN.stretches("noon", *week) == Calendar().stretches("", *week) == []
 
 
+@pytest.mark.parametrize(
+    ("utc", "day", "shift"),
+    [
+        ("2026-11-17T01:00:00", "2026-11-16T05:00:00", "2026-11-16T21:00:00"),
+        ("2026-11-17T05:00:00", "2026-11-17T05:00:00", "2026-11-17T05:00:00"),
+        ("2026-11-17T22:59:00", "2026-11-17T05:00:00", "2026-11-17T21:00:00"),
+        ("2026-10-25T04:59:00", "2026-10-24T04:00:00", "2026-10-24T20:00:00"),  # clocks put back
+        ("2026-03-29T03:59:00", "2026-03-28T05:00:00", "2026-03-28T21:00:00"),  # and put on
+    ],
+)
+def test_a_day_and_a_shift_have_begun_when_they_began(utc: str, day: str, shift: str) -> None:
+    assert (BERLIN.day_began(ns(utc)), BERLIN.shift_began(ns(utc))) == (ns(day), ns(shift))
+
+
+def test_a_shift_over_midnight_is_one_where_days_begin_then() -> None:
+    """Days begin at midnight if nobody says otherwise. A shift may begin at any minute."""
+    calendar = Calendar(shifts={"day": "06:20", "night": "18:10"})
+
+    assert calendar.shift_began(ns("2026-11-17T02:00:00")) == ns("2026-11-16T18:10:00")
+    assert calendar.shift_began(ns("2026-11-17T10:34:00")) == ns("2026-11-17T06:20:00")
+    assert calendar.day_began(ns("2026-11-17T02:00:00")) == ns("2026-11-17T00:00:00")
+    one = Calendar(shifts={"all": "06:00"})
+    assert one.shift_began(ns("2026-11-17T02:00:00")) == ns("2026-11-16T06:00:00")
+
+
 def test_without_shifts_there_is_none() -> None:
+    assert Calendar().shift_began(ns("2026-11-17T04:00:00")) == ns("2026-11-17T00:00:00")
     assert Calendar().shift_of(ns("2026-11-17T04:00:00")) == ""
     with pytest.raises(ValidationError, match="no time zone"):
         Calendar(timezone="Mars/Olympus")

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import cycle
-from typing import Any
 from urllib.parse import urlencode
 
 import anyio.to_thread
@@ -147,16 +146,10 @@ def span_of(desk: Desk, asked: Asked, now_ns: int) -> tuple[int, int]:
     hour = 3_600_000_000_000
     if asked.period == "week":
         return now_ns - 7 * 24 * hour, now_ns
-    if asked.period in ("shift", "day"):
-        same: Callable[[int], Any] = (
-            calendar.day_of
-            if asked.period == "day" or not calendar.shifts
-            else lambda at: (calendar.day_of(at), calendar.shift_of(at))
-        )
-        begin = now_ns
-        while same(begin - hour // 4) == same(now_ns) and now_ns - begin < 24 * hour:
-            begin -= hour // 4
-        return begin - begin % (hour // 4), now_ns
+    if asked.period == "day":
+        return calendar.day_began(now_ns), now_ns
+    if asked.period == "shift":
+        return calendar.shift_began(now_ns), now_ns
     since, until = moment_of(asked.since), moment_of(asked.until, 1)
     if asked.period == "from" and since is not None:
         end = min(now_ns, until or now_ns)

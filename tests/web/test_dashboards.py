@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 import pytest
 from web.shift_of_parts import forget_shift, write_shift
 
-from inspector.config import load_station
+from inspector.config import Calendar, load_station
 from inspector.identity import Role
 from inspector.part import Batch
 from inspector.store import History, LineLedger
 from inspector.store.bench import sample_verdict
-from inspector.web.dashboards import Asked, _read
+from inspector.web.dashboards import Asked, _read, span_of
 
 STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
 
@@ -143,3 +144,22 @@ def test_the_figures_of_a_product_are_of_all_its_batches(tmp_path: Path) -> None
     for product, parts in (("Juice", 1), ("Water", 599)):
         _, board = _read(desk, Asked("hour", product=product))
         assert board is not None and board.found.parts == parts
+
+
+@pytest.mark.parametrize(
+    ("now", "period", "begins"),
+    [
+        ("2026-11-17T02:00:00", "shift", "2026-11-16T18:10:00"),
+        ("2026-11-17T10:34:00", "shift", "2026-11-17T06:20:00"),
+        ("2026-11-17T10:34:00", "day", "2026-11-17T00:00:00"),
+    ],
+)
+def test_this_shift_is_counted_from_its_first_minute(now: str, period: str, begins: str) -> None:
+    """Also before midnight, and when it does not begin at a quarter."""
+    calendar = Calendar(shifts={"day": "06:20", "night": "18:10"})
+    desk: Any = SimpleNamespace(station=SimpleNamespace(calendar=calendar))
+    now_ns, begins_ns = (
+        int(datetime.fromisoformat(f"{text}Z").timestamp()) * 10**9 for text in (now, begins)
+    )
+
+    assert span_of(desk, Asked(period), now_ns) == (begins_ns, now_ns)
