@@ -68,7 +68,7 @@ def router(desk: Desk) -> APIRouter:
         heading = WORDS[language_of(request)]["batches"]
         return shown(request, who, "batches.html", rows=rows, heading=heading)
 
-    @routes.get("/batch/{id}", response_class=HTMLResponse)
+    @routes.get("/batch/{id:path}", response_class=HTMLResponse)
     def batch(
         request: Request,
         who: Annotated[Session, May(Action.VIEW)],
