@@ -3,6 +3,7 @@ shows them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,41 @@ def test_a_batch_is_opened_by_whatever_name_it_has(web: Any, shown: Any, id: str
 
     shown.locator(".sums").wait_for()
     assert shown.locator("h1").inner_text() == id
-    assert shown.locator(".sums .figure", has_text="Parts").locator("dd").inner_text() == "90"
+    shown.locator(".sums .figure", has_text="Parts").locator("dd", has_text="90").wait_for()
     shown.locator(".lot a.button").click()
     shown.locator(".lot-head b", has_text=id).wait_for()
+
+
+def test_a_screen_with_a_running_batch_outlives_a_station_that_is_away(
+    web: Any, shown: Any
+) -> None:
+    """It loads itself anew every ten seconds; of a station that is away it would load an error,
+    which never loads itself again."""
+    write_shift(web.data, 90)
+    shown.clock.install()
+    shown.goto(f"{web.url}batch/L2417A")
+    shown.locator(".sums").wait_for()
+    shown.expected_errors = ("Failed to load resource",)
+    shown.context.set_offline(True)
+    for _ in range(3):
+        shown.clock.run_for(10_000)
+        shown.wait_for_timeout(100)
+    assert shown.locator(".sums").count() == 1, "what was known stays"
+
+    shown.context.set_offline(False)
+    shown.route("**/batch/*", lambda route: route.fulfill(status=503, body="no time"))
+    with shown.expect_response("**/batch/*"):
+        shown.clock.run_for(10_000)
+    shown.unroute("**/batch/*")
+    write_shift(web.data, 120, closed=True)
+    parts = shown.locator(".sums .figure", has_text="Parts").locator("dd")
+    end = time.monotonic() + 10
+    while parts.inner_text() != "120":
+        assert time.monotonic() < end
+        shown.clock.run_for(10_000)
+        shown.wait_for_timeout(50)
+    assert shown.locator(".life").get_attribute("data-life") == "closed"
+    asked: list[str] = []
+    shown.on("request", lambda request: asked.append(request.url))
+    shown.clock.run_for(30_000)
+    assert not [url for url in asked if "/batch/" in url], "nothing of it changes any more"

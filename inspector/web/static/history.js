@@ -15,9 +15,21 @@ function write() {
 on("language", write);
 write();
 
+// In place, and only by what the station answers well: the browser's page for a station that is away,
+// or that has no time just now, would never load itself again.
+async function renew() {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+  if (answer?.redirected) location.reload(); // to sign in
+  if (!answer?.ok || answer.redirected) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.querySelector("main").replaceWith(page.querySelector("main"));
+  document.body.dataset.fresh = page.body.dataset.fresh ?? 0;
+  write();
+}
+
 const fresh = Number(document.body.dataset.fresh ?? 0);
 if (fresh) {
   setInterval(() => {
-    if (!document.hidden && scrollY < 200) location.reload();
+    if (Number(document.body.dataset.fresh) && !document.hidden && scrollY < 200) renew();
   }, fresh * 1000);
 }
