@@ -27,7 +27,7 @@ log = structlog.get_logger()
 LAYOUT = 1
 REGISTERS = 54
 TEXT = 32
-"""Bytes of a text; longer ones are cut, shorter ones end in zeros. UTF-8."""
+"""Bytes of a text in UTF-8; longer ones are cut behind a whole character, shorter end in zeros."""
 MODES = tuple(Mode)
 """As in the gate's map: a mode's number is its place here; 255 is another."""
 _BLOCK = struct.Struct(f">4H6I2H8x{TEXT}s{TEXT}s")
@@ -100,4 +100,6 @@ async def serve_poll(station: Station, scada: Scada, line: Line, run: Path) -> N
 
 
 def _text(value: Any) -> bytes:
-    return str(value or "").encode()[:TEXT].ljust(TEXT, b"\0")
+    # A character that does not fit goes whole: half of one is no UTF-8.
+    cut = str(value or "").encode("utf-8", "replace")[:TEXT].decode("utf-8", "ignore")
+    return cut.encode().ljust(TEXT, b"\0")

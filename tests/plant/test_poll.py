@@ -48,6 +48,13 @@ def test_a_lost_line_is_neither_alive_nor_ready() -> None:
     assert registers(pack(STATUS, False, 0))[2] & 0b111 == 0
 
 
+def test_a_text_is_cut_behind_a_whole_character() -> None:
+    """Half of one would be no UTF-8, which the page promises."""
+    raw = pack(STATUS | {"batch": "批次" * 10, "recipe": "a" * 31 + "é@1"}, True, 0)
+    assert raw[44:76] == ("批次" * 5).encode() + b"\0\0"
+    assert raw[76:108] == b"a" * 31 + b"\0"
+
+
 def test_nothing_heard_yet_is_no_error() -> None:
     assert registers(pack({}, False, 0))[:4] == [LAYOUT, 0, 0, 255]
 
