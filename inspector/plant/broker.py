@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import structlog
 
 from inspector.bus import BusError
 from inspector.config import Mqtt, Station
 from inspector.identity import Action, IdentityError, Principal, Users
 from inspector.plant.desk import Line
+
+log = structlog.get_logger()
 
 KEEPALIVE_S = 10
 """A broker that says nothing for half as long again is gone."""
@@ -31,7 +34,7 @@ class Cursor:
     """How far one listener has been told of the line's ledger."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._why = path, ""
         self.told: int | None = None
         """None before the first: it begins with what is new."""
         try:
@@ -43,8 +46,14 @@ class Cursor:
         """All up to ``position`` was heard. A crash before this tells some of it twice."""
         self.told = position
         draft = self._path.with_name(f"{self._path.name}.new")
-        draft.write_text(json.dumps({"line": position}))
-        draft.rename(self._path)
+        try:
+            draft.write_text(json.dumps({"line": position}))
+            draft.rename(self._path)
+            self._why = ""
+        except OSError as error:  # a full disk is told too: it must not end the telling
+            if str(error) != self._why:
+                self._why = str(error)
+                log.error("how far was told is not kept", file=str(self._path), why=self._why)
 
 
 def connect(config: Mqtt, name: str, will: aiomqtt.Will) -> aiomqtt.Client:

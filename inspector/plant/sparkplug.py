@@ -246,7 +246,11 @@ def _next_birth(path: Path) -> int:
         birth = (int(path.read_text()) + 1) % 256
     except (OSError, ValueError):
         birth = 0
-    path.write_text(str(birth))
+    try:
+        path.write_text(str(birth))
+    except OSError as error:  # a full disk: the next one would be the same again
+        log.error("the birth's number is not kept", file=str(path), why=str(error))
+        return int(time.time()) % 256
     return birth
 
 

@@ -24,6 +24,7 @@ from inspector.identity import Principal, Role, Users
 from inspector.plant.desk import Line
 from inspector.plant.mqtt import Orders, serve_mqtt, status_of
 from inspector.plant.opcua import content_of
+from inspector.store import LineLedger
 from inspector.store.bench import sample_verdict
 
 pytestmark = NEEDED
@@ -187,6 +188,27 @@ def test_whatever_a_stranger_orders_the_connection_holds(
             assert not refused["ok"] and "a command is" in refused["error"]
             ear.say(f"{ROOT}/command", json.dumps({"id": "y", "command": "pause"}))
             await until(lambda: station.commands == ["pause"])
+        assert len(ear.raw(f"{GROUP}/NBIRTH/ST-01")) == 1
+
+    asyncio.run(story())
+
+
+def test_a_disk_that_takes_nothing_ends_no_telling(station: Station, ear: Ear) -> None:
+    """(I5) The connection was lost and made anew for ever, and told the same parts each time."""
+    data = station.file.data
+    for name in ("mqtt.cursor.new", "sparkplug.cursor.new", "sparkplug.birth"):
+        (data / name).mkdir()
+    for name in ("mqtt.cursor", "sparkplug.cursor"):
+        (data / name).write_text('{"line": -1}')
+
+    async def story() -> None:
+        async with station.serving():
+            await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
+            for number in (1, 2):
+                with LineLedger.open(data, station="ST-01") as ledger:
+                    ledger.add_verdict(sample_verdict(number))
+                await until(lambda: len(ear.on(f"{ROOT}/part")) == number)  # noqa: B023
+            await until(lambda: len(ear.raw(f"{GROUP}/DDATA/ST-01/vision")) == 2)
         assert len(ear.raw(f"{GROUP}/NBIRTH/ST-01")) == 1
 
     asyncio.run(story())
