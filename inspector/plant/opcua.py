@@ -14,19 +14,15 @@ import math
 import os
 import socket
 from collections.abc import Mapping
-from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
 from asyncua import Server, ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
-from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
+from asyncua.crypto.permission_rules import SimpleRoleRuleset
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
-from asyncua.server.internal_server import InternalServer
-from asyncua.server.internal_session import InternalSession
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -34,10 +30,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from inspector import __version__
 from inspector.config import OpcUa, Station
-from inspector.identity import IdentityError, Principal, Users
 from inspector.part import Finding, Mode, Outcome, Verdict
 from inspector.plant.vision import Facts, State, Vision
 from inspector.plant.visionjobs import Jobs
+from inspector.plant.visionpeople import Core, People
 from inspector.plant.visionspace import Space, build, find
 
 log = structlog.get_logger()
@@ -58,58 +54,6 @@ RESULT_STATE = {
 PRODUCTION, STANDBY, ENGINEERING, SCHEDULED, UNSCHEDULED = 1, 2, 3, 4, 5
 """SystemStateDataType, after SEMI E10."""
 
-CALLER: ContextVar[Principal | None] = ContextVar("caller", default=None)
-"""Who calls the method that runs."""
-
-
-class _Session(InternalSession):  # type: ignore[misc]
-    """A client's session, whose calls know who makes them."""
-
-    async def call(self, params: list[Any]) -> list[Any]:
-        token = CALLER.set(getattr(self.user, "principal", None))
-        try:
-            return list(await super().call(params))
-        finally:
-            CALLER.reset(token)
-
-
-class _Core(InternalServer):  # type: ignore[misc]
-    def create_session(
-        self, name: str, user: User | None = None, external: bool = False
-    ) -> InternalSession:
-        user = user or User(role=UserRole.Anonymous)
-        return _Session(
-            self, self.aspace, self.subscription_service, name, user=user, external=external
-        )
-
-
-class _People:
-    """Who may open a session: the station's users."""
-
-    def __init__(self, data: Path) -> None:
-        self._users = Users(data)
-
-    def get_user(
-        self, iserver: Any, username: str | None = None, password: str | None = None,
-        certificate: Any = None,
-    ) -> User | None:  # fmt: skip
-        """The user with this password or API key; None, which refuses the session, if not."""
-        if not username or not password:
-            return None
-        try:
-            if password.startswith("insp_"):
-                principal = self._users.verify_key(password)
-                if principal.id != username:
-                    return None
-            else:
-                principal = self._users.verify_password(username, password)
-        except IdentityError as error:
-            log.warning("an OPC UA session was refused", user=username, why=str(error))
-            return None
-        user = User(role=UserRole.User, name=username)
-        user.principal = principal
-        return user
-
 
 class VisionServer:
     """One station's OPC UA server."""
@@ -128,7 +72,7 @@ class VisionServer:
         """Listen. Raises ``OSError`` when the port is taken, ``ValueError`` for a bad NodeSet."""
         host, port = self._config.host, self._config.port or _free_port(self._config.host)
         uri = f"urn:inspector:{self.station.station}"
-        server = self._server = Server(iserver=_Core(user_manager=_People(self.station.data)))
+        server = self._server = Server(iserver=Core(user_manager=People(self.station.data)))
         server.disable_clock()
         await server.init()
         server.allow_remote_admin(False)

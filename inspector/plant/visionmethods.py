@@ -22,8 +22,9 @@ from inspector.bus import NoAnswer
 from inspector.config import ConfigError, read_yaml
 from inspector.identity import Action, Forbidden, Principal, authorise
 from inspector.plant.desk import Line
-from inspector.plant.opcua import CALLER, VisionServer, run_in
+from inspector.plant.opcua import VisionServer, run_in
 from inspector.plant.vision import PAUSES, RESUMES, Method
+from inspector.plant.visionpeople import CALLER
 from inspector.plant.visionresults import (
     DONE,
     NO_ANSWER,

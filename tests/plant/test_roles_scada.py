@@ -187,6 +187,42 @@ def test_every_role_gets_what_the_table_says_of_opc_ua(
     assert given <= {(action, role) for action in Action for role in MAY[action]}
 
 
+def test_an_open_session_is_worth_what_its_user_is_worth_now(
+    opcua: Station, obeying: Obeying, tmp_path: Path
+) -> None:
+    """It may stay open for weeks: a key that was revoked, or a role that was taken away, starts no
+    line any more."""
+    users = Users(opcua.data)
+    users.add_user("olga", [Role.OPERATOR], password="a long enough password", principal=SYSTEM)
+
+    async def confirms(client: Client) -> str:
+        async for path, owner, method in methods_of(client.nodes.objects):
+            if path.endswith("/ConfirmAll"):
+                return await called(owner, method, await blank(method))
+        raise AssertionError("no such method")
+
+    async def story() -> None:
+        key = users.add_key("the-operator", principal=SYSTEM)
+        async with (
+            serving(opcua) as url,
+            await client_of(url, tmp_path, "the-operator", key) as by_key,
+            await client_of(url, tmp_path, "olga", "a long enough password") as by_password,
+        ):
+            assert [await confirms(by_key), await confirms(by_password)] == ["Good", "Good"]
+            users.revoke_keys("the-operator", principal=SYSTEM)
+            users.set_roles("olga", [Role.AUDITOR], principal=SYSTEM)
+            refused = BadUserAccessDenied.__name__
+            assert [await confirms(by_key), await confirms(by_password)] == [refused, refused]
+            users.set_roles("olga", [Role.OPERATOR], principal=SYSTEM)
+            assert await confirms(by_password) == "Good"
+            users.disable("olga", principal=SYSTEM)
+            assert await confirms(by_password) == refused
+
+    told_to_its_end(story)
+    assert {c.principal.id for c in obeying.commands} == {"the-operator", "olga"}
+    assert len(obeying.commands) == 3
+
+
 @pytest.fixture
 def mqtt(tmp_path: Path, broker: int) -> Station:
     """A station that obeys its user ``mqtt``, in both dialects."""

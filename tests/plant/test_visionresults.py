@@ -18,9 +18,10 @@ from inspector.bus import run_dir
 from inspector.identity import Principal, Role
 from inspector.part import Batch, Verdict
 from inspector.plant.desk import Line
-from inspector.plant.opcua import CALLER, VisionServer
+from inspector.plant.opcua import VisionServer
 from inspector.plant.vision import Facts, Method
 from inspector.plant.visionmethods import VisionMethods
+from inspector.plant.visionpeople import CALLER
 from inspector.plant.visionresults import UNKNOWN, VisionResults
 from inspector.plant.visionspace import Space
 from inspector.store import LineLedger
