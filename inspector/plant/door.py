@@ -1,7 +1,9 @@
 """Who comes in, how often, and with how much: everything before a request is read.
 
 Enters: requests. Leaves: those of a known API key, within its rate, small enough, with the
-principal in ``scope["state"]``; all others are answered here. ``app.py`` puts it before FastAPI.
+principal in ``scope["state"]``, and ``still`` there for an answer that goes on and on: it raises
+`Problem` once the key is known no more. All others are answered here. ``app.py`` puts it before
+FastAPI.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -103,7 +106,8 @@ class Door:
         except Problem as problem:
             await problem.response()(scope, receive, send)
             return
-        scope.setdefault("state", {})["principal"] = principal
+        state = scope.setdefault("state", {})
+        state["principal"], state["still"] = principal, partial(self._known, scope)
         await self._app(scope, receive, send)
 
     async def _known(self, scope: Scope) -> tuple[Principal, str]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from inspector.part import GateDecision, Verdict
@@ -66,6 +66,7 @@ def router(desk: Desk) -> APIRouter:
     )
     async def get_events(
         who: Viewer,
+        request: Request,
         last_event_id: Annotated[str | None, Header(max_length=48)] = None,
         after: Place = None,
     ) -> StreamingResponse:
@@ -86,7 +87,7 @@ def router(desk: Desk) -> APIRouter:
             nonlocal readers
             readers += 1
             try:
-                async for text in _stream(desk, at):
+                async for text in _stream(desk, at, request.state.still):
                     yield text
             finally:
                 readers -= 1
@@ -97,11 +98,15 @@ def router(desk: Desk) -> APIRouter:
     return routes
 
 
-async def _stream(desk: Desk, at: At) -> AsyncIterator[str]:
+async def _stream(desk: Desk, at: At, still: Callable[[], Awaitable[Any]]) -> AsyncIterator[str]:
     # A first event without a type and data of its own: the client knows its place at once.
     yield f"retry: 1000\nid: {at}\nevent: begin\ndata: {{}}\n\n"
     quiet = 0.0
     while True:
+        try:
+            await still()
+        except Problem:  # a key that was revoked hears no more; who comes again is told so
+            return
         events, at = await anyio.to_thread.run_sync(news, desk, at)
         for place, kind, data in events:
             yield f"id: {place}\nevent: {kind}\ndata: {json.dumps(data, default=str)}\n\n"

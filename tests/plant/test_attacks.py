@@ -66,6 +66,18 @@ def test_a_revoked_key_is_refused_at_once(plant: Any) -> None:
     problem(reply, 401)
 
 
+def test_a_stream_of_events_ends_with_its_key(plant: Any) -> None:
+    """It is one request, and might go on for months."""
+    key = plant.key("listener", Role.MACHINE)
+    connection = http.client.HTTPConnection(plant.url.split("//")[1].rstrip("/"), timeout=10)
+    connection.request("GET", "/api/v1/events", headers={"X-API-Key": key})
+    stream = connection.getresponse()
+    assert stream.status == 200 and stream.readline().startswith(b"retry:")
+    plant.revoke("listener")
+    assert stream.read().endswith(b"\n\n")  # to its end
+    connection.close()
+
+
 WRITES = {
     "POST /rejects": {"batch": "A", **WHY},
     "POST /dispositions": {"part": PART, "disposition": "scrap", **WHY},
