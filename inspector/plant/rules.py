@@ -125,6 +125,10 @@ class Rules:
         self._desk, self._outbox, self._utc_ns = desk, outbox, utc_ns
         self._watches = [Watch(rule) for rule in rules]
         self._line: int | None = None
+        self._place: int | None = None
+        """How far it is kept that it has come."""
+        self._owed: list[Fired] = []
+        """Rules that fired and are not on record yet."""
         self._kept = 0.0
 
     async def run(self) -> None:
@@ -141,18 +145,25 @@ class Rules:
         """Look once at what has been recorded; how many rules fired."""
         if self._line is None:
             self._line = self._resume()
+        count = self._fire_owed()
         with self._desk.history() as history:
             records, end = tail(history, self._line, PORTION)
-        count = 0
-        for position, record in records:
-            for fired in self._met(position, record):
-                self._fire(fired)
-                count += 1
-        # What is read again after a restart fires nothing twice: its key is known at the desk.
-        if end != self._line and (count or time.monotonic() - self._kept > KEEP_S):
-            self._outbox.read(READER, end, -1)
-            self._kept = time.monotonic()
+        # All of it is counted, once, before anything is done: what fails is done later.
+        self._owed += [f for position, record in records for f in self._met(position, record)]
         self._line = end
+        count += self._fire_owed()
+        # What is read again after a restart fires nothing twice: its key is known at the desk.
+        if end != self._place and (count or time.monotonic() - self._kept > KEEP_S):
+            self._outbox.read(READER, end, -1)
+            self._place, self._kept = end, time.monotonic()
+        return count
+
+    def _fire_owed(self) -> int:
+        count = 0
+        while self._owed:
+            self._fire(self._owed[0])
+            del self._owed[0]
+            count += 1
         return count
 
     def _resume(self) -> int:

@@ -19,14 +19,17 @@ from typing import Any
 
 import pytest
 
+from inspector.bus import run_dir
 from inspector.config import Plant as PlantSection
 from inspector.config import Rule
 from inspector.identity import Role
 from inspector.part import Finding, Mode, Outcome, Severity, Verdict
+from inspector.plant import rules
+from inspector.plant.desk import Desk
 from inspector.plant.outbox import Message, Outbox
-from inspector.plant.rules import Watch
+from inspector.plant.rules import Rules, Watch
 from inspector.plant.webhooks import Webhooks
-from inspector.store import LineLedger, verify
+from inspector.store import LineLedger, StoreError, verify
 from inspector.store.bench import sample_verdict
 
 WHY = {"reason": "overfilled", "requester": "MES"}
@@ -272,6 +275,43 @@ def fire(rule: Rule, *verdicts: Verdict) -> list[tuple[int, ...]]:
     watch = Watch(rule)
     fired = [watch.take(n, verdict) for n, verdict in enumerate(verdicts)]
     return [tuple(v.sequence for v in one.parts) for one in fired if one is not None]
+
+
+def test_a_part_is_counted_once_though_a_rule_could_not_be_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another rule stops the line for three faults that are two."""
+    monkeypatch.setattr(rules, "TRIES_S", ())
+    station: Any = SimpleNamespace(station="ST-01", line="L3", data=tmp_path)
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        line.add_verdict(sample_verdict(1))
+    desk, outbox = Desk(station, run_dir(tmp_path)), Outbox(tmp_path)
+    once = desk.requests.once
+    watching = Rules(desk, [Rule(name="torn", label="torn", count=1, within_parts=50),
+                            Rule(name="smeared", label="smeared", count=3, within_parts=50)],
+                     outbox)  # fmt: skip
+    assert watching.step() == 0
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        line.add_verdict(smeared(2))
+        line.add_verdict(smeared(3, label="torn"))
+
+    def full(*_: Any) -> Any:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(desk.requests, "once", full)
+    with pytest.raises(StoreError):
+        watching.step()
+    monkeypatch.setattr(desk.requests, "once", once)
+    assert watching.step() == 1
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        line.add_verdict(smeared(4))
+    assert watching.step() == 0, "two faults, of three"
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        line.add_verdict(smeared(5))
+    assert watching.step() == 1
+    asyncio.run(desk.heartbeat.stop())
+    desk.close()
+    outbox.close()
 
 
 def test_a_rule_counts_within_its_parts() -> None:
