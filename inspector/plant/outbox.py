@@ -101,6 +101,11 @@ class Outbox:
             self._db.execute("INSERT OR REPLACE INTO reader VALUES (?, ?, ?)", (reader, line, desk))
             self._db.execute("COMMIT")
 
+    def leave(self, reader: str) -> None:
+        """A reader reads no more; should it come again, it begins with what is new then."""
+        with self._sound():
+            self._db.execute("DELETE FROM reader WHERE name = ?", (reader,))
+
     def receivers(self) -> list[str]:
         """Who is owed anything."""
         with self._sound():

@@ -183,6 +183,8 @@ class Webhooks:
     def step(self) -> bool:
         """Put into the outbox what has happened; whether there may be more."""
         if not self.subscriptions:
+            if not self._idle:  # on disk too: who comes after a restart hears nothing older either
+                self.outbox.leave(READER)
             self._at, self._idle = None, True
             return False
         if self._at is None:

@@ -164,6 +164,37 @@ def test_a_receiver_that_never_answers_delays_no_other(tmp_path: Path, receiver:
     assert [id for id in heard if id[0] == "A"] == [f"A-{n}" for n in range(20)]
 
 
+def test_who_is_put_into_the_file_after_a_time_without_any_hears_nothing_of_that_time(
+    tmp_path: Path,
+) -> None:
+    """The last one left in January; in March another is not told of all that happened since."""
+    hook = {"name": "mes", "url": "http://127.0.0.1:9/in", "secret": tmp_path / "hook.secret"}
+    outbox = Outbox(tmp_path)
+    outbox.read("webhooks", 0, -1)
+
+    def step_with(hooks: list[Any]) -> None:
+        station: Any = SimpleNamespace(
+            station="ST-01", site="", data=tmp_path,
+            plant=PlantSection.model_validate({"webhooks": hooks}),
+        )  # fmt: skip
+        desk = Desk(station, run_dir(tmp_path))
+        Webhooks(desk, outbox).step()
+        asyncio.run(desk.heartbeat.stop())
+        desk.close()
+
+    step_with([])
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        for number in (1, 2, 3):
+            line.add_verdict(smeared(number))
+    step_with([hook])
+    assert outbox.owed("mes").waiting == 0
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        line.add_verdict(smeared(4))
+    step_with([hook])
+    assert outbox.owed("mes").waiting == 1
+    outbox.close()
+
+
 @pytest.mark.slow
 def test_a_receiver_that_was_away_hears_all_of_it_in_order_after_a_kill(
     plant: Any, receiver: Receiver
