@@ -22,7 +22,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from training import parallel
 from training.card import sha256, write_card
-from training.dataset.row import COMPLAINT, Row
+from training.dataset.labels import UNNAMED
+from training.dataset.row import COMPLAINT, Label, Row
 from training.detector import Shape
 from training.evaluate import wilson
 from training.export import CALIBRATED_ON, Difference, quantise, to_onnx
@@ -57,7 +58,7 @@ def classes_for(task: Task, lesson: Lesson) -> tuple[str, ...]:
     """A classifier's begin with what a good part is called; a segmenter's are defects alone."""
     defects = sorted({
         x.label for s in lesson.snapshots for r in s.of(view=lesson.view) for x in r.labels
-        if x.defect and x.source != COMPLAINT and (task == "classify" or x.box is not None)
+        if x.defect and _seen(x) and (task == "classify" or x.box is not None)
     })  # fmt: skip
     return (GOOD, *defects) if task == "classify" else tuple(defects)
 
@@ -209,8 +210,13 @@ def _whole(net: nn.Module) -> nn.Module:
 
 
 def _told(row: Row) -> bool:
-    """Whether somebody has looked at this very picture: a customer knows the part alone."""
-    return all(label.source != COMPLAINT for label in row.labels)
+    """Whether somebody has said what this very picture shows."""
+    return all(_seen(label) for label in row.labels)
+
+
+def _seen(label: Label) -> bool:
+    """A customer knows the part alone, and who marked nothing has not said what is wrong."""
+    return label.source != COMPLAINT and label.label != UNNAMED
 
 
 def _kind(row: Row, classes: Sequence[str]) -> int:

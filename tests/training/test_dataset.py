@@ -15,13 +15,14 @@ import pytest
 from training_fixtures.station import SCRATCH, draw, make_station
 from typer.testing import CliRunner
 
+from inspector.part import Finding
 from inspector.store import History, schema
 from inspector.store.merkle import leaf_hash
 from training.cli import app
 from training.dataset import Label, Snapshot, SnapshotError, difference, open_snapshot, write
 from training.dataset.alike import alike, print_of
 from training.dataset.build import Wanted, finish, from_station
-from training.dataset.labels import Review, truth_of
+from training.dataset.labels import Review, joined, truth_of
 from training.dataset.row import Draft, Row
 from training.dataset.split import split
 from training.formats import FORMATS, export, read
@@ -205,6 +206,29 @@ def test_what_one_person_marked_in_two_views_counts_in_both() -> None:
     again = Review("anna", "relabel", "reject", "code", (dent,), 5)
     truth = truth_of([*said, Review("anna", "override", "pass", "side", (), 4), again])
     assert truth is not None and truth.labels == (("code", dent),)
+
+
+def test_a_reject_of_which_nobody_marked_what_is_wrong_is_no_good_parts_picture() -> None:
+    truth = truth_of([Review("anna", "override", "reject", "side", (), 1)])
+    assert truth is not None
+    good = Finding("look", "detect", "bottle", True, 0.9, (4.0, 2.0, 60.0, 62.0), "side")
+
+    labels = joined(truth, [good], "side")
+
+    assert [(x.label, x.box, x.defect) for x in labels if x.defect] == [("unmarked", None, True)]
+
+
+@pytest.mark.parametrize("kind", ["detect", "count"])
+def test_where_something_is_missing_nothing_is_marked_as_being_there(kind: str) -> None:
+    truth = truth_of([Review("anna", "confirm", "reject", "side", (), 1)])
+    assert truth is not None
+    missing = Finding(
+        "look", kind, "cap", False, 0.0, (0.0, 0.0, 64.0, 64.0), "side", reason="0 × cap"
+    )
+
+    (label,) = joined(truth, [missing], "side")
+
+    assert (label.label, label.box, label.defect) == ("cap", None, True)
 
 
 def test_the_same_picture_again_is_found_and_another_part_is_not() -> None:

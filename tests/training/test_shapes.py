@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from inspector.part import Batch, Outcome
 from inspector.recipe import load
 from training.cli import app
 from training.dataset.build import from_station
+from training.dataset.labels import UNNAMED
+from training.dataset.row import Label
 from training.dataset.snapshot import Snapshot, open_snapshot, write
 from training.detector import Shape
 from training.shapes import STRIDE, Classifier, Classify, Segment, Segmenter
@@ -71,6 +74,15 @@ def test_a_picture_is_its_worst_defect_and_a_mask_is_where_people_drew_it(marks:
     x1, y1, x2, y2 = (int(v) // STRIDE for v in SCRATCH)
     assert drawn.mask[0, y1 + 1, x1 + 1] and drawn.mask[0].sum() <= (y2 - y1 + 2) * (x2 - x1 + 2)
     assert not drawn.mask[0, -1].any()
+
+
+def test_what_nobody_has_marked_teaches_a_classifier_nothing(marks: Snapshot) -> None:
+    (first, *others) = marks.of("train")
+    one = replace(marks, rows=(replace(first, truth="reject", labels=(Label(UNNAMED),)), *others))
+    lesson = Lesson("m", (one,), "side", (GOOD, "scratch"))
+
+    assert classes_for("classify", lesson) == (GOOD, "scratch")
+    assert len(taught("classify", lesson, SMALL, "train")) == len(others)
 
 
 @pytest.mark.slow

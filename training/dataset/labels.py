@@ -72,7 +72,7 @@ def review_of(body: Mapping[str, Any], principal: str, at: int) -> Review:
 
 
 UNNAMED = "unmarked"
-"""A defect of which the customer did not say what it is."""
+"""A defect of which whoever found it, a customer or a reviewer, did not say what it is."""
 
 
 def complaint_of(label: str, principal: str, at: int) -> Review:
@@ -112,10 +112,13 @@ def joined(truth: Truth, findings: Sequence[Finding], view: str) -> tuple[Label,
     if truth.outcome == "reject" and not truth.labels:
         # A reject that was confirmed without marking anything: what the station marked holds.
         said = [
-            Label(f.label, f.box, (), f.severity.value, STATION)
+            Label(f.label, None if _misses(f) else f.box, (), f.severity.value, STATION)
             for f in findings
             if not f.ok and f.view == view and f.box is not None and f.kind != "read"
         ]  # fmt: skip
+        if all(f.ok for f in findings):
+            # Nobody has said what is wrong, nor where: a picture of it is no good part's.
+            said = [Label(UNNAMED)]
     boxes = [label.box for label in said if label.box is not None]
     good = [
         Label(f.label, f.box, (), f.severity.value, STATION, f.text or "", defect=False)
@@ -124,6 +127,12 @@ def joined(truth: Truth, findings: Sequence[Finding], view: str) -> tuple[Label,
         and all(overlap(f.box, box) < SAME_PLACE_IOU for box in boxes)
     ]  # fmt: skip
     return (*said, *good)
+
+
+def _misses(finding: Finding) -> bool:
+    """Whether its box is where something is not: the station says so of what a rule counts, and a
+    detector that were taught it would find a cap on the bottle that has none."""
+    return finding.kind == "count" or (finding.kind == "detect" and finding.score == 0.0)
 
 
 def overlap(a: Box, b: Box) -> float:
