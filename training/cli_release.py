@@ -62,7 +62,11 @@ def make(
         raise NotMade("give either --parity DATASET or --film FOLDER: parts to prove it with")
     today = date.today()
     examples = list(of_film(film, today)) if film else of_snapshot(home, parity, recipe)
-    card = {"why": why, "evaluation": json.loads(evaluation.read_text()) if evaluation else None}
+    try:
+        report = json.loads(evaluation.read_bytes()) if evaluation else None
+    except ValueError as error:
+        raise NotMade(f"{evaluation}: no report.json of `training evaluate`: {error}") from None
+    card = {"why": why, "evaluation": report}
     made = make(
         recipe, models, examples, out, version=version, number=number, builder=by,
         key=read_key(key), card=card,

@@ -72,6 +72,13 @@ class _Noted(Shelf):
 
 def make_key(path: Path) -> Path:
     """A new Ed25519 key in ``path`` (PEM, mode 0600); its public half, in ``<path>.pub``."""
+    public = path.with_suffix(".pub")
+    if public == path:
+        raise NotMade(
+            f"{path}: a private key's name does not end in .pub, as its public half's does"
+        )
+    if public.exists():
+        raise NotMade(f"{public} is there already; a key is never replaced")
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +87,6 @@ def make_key(path: Path) -> Path:
             file.write(pem)
     except FileExistsError:
         raise NotMade(f"{path} is there already; a key is never replaced") from None
-    public = path.with_suffix(".pub")
     public.write_bytes(
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
@@ -119,11 +125,13 @@ def make(
     """Writes the release ``out``, signed by its builder; it still needs an approver.
 
     ``examples`` become its parity set, passes and rejects in equal shares where there are both;
-    ``card`` is for people: lineage, evaluation, who asked for it. Raises ``NotMade``,
-    ``ConfigError`` or ``ModelError``.
+    ``card`` is for people: lineage, evaluation, who asked for it; an evaluation of another recipe
+    or of other models is refused. Raises ``NotMade``, ``ConfigError`` or ``ModelError``.
     """
     shelf = _Noted(models, threads)
     recipe = load(recipe_file, shelf)
+    if card.get("evaluation") is not None:
+        _is_of(recipe, card["evaluation"])
     recipe.warm_up()
     files: dict[str, bytes] = {f"recipe/{recipe.name}.yaml": recipe_file.read_bytes()}
     files |= _beside(recipe, recipe_file)
@@ -227,6 +235,21 @@ def _beside(recipe: Recipe, recipe_file: Path) -> dict[str, bytes]:
 def _fit_to_release(ref: str, card: Card) -> None:
     if not card.parity.probes:
         raise NotMade(f"model {ref} has no parity probes in its card; export it again")
+
+
+def _is_of(recipe: Recipe, evaluation: Any) -> None:
+    """Raises ``NotMade`` where ``evaluation`` has not measured what is released: whoever approves
+    it would read another's figures."""
+    if not isinstance(evaluation, dict) or "recipe_digest" not in evaluation:
+        raise NotMade("the evaluation is no report.json of `training evaluate RECIPE`")
+    this = f"{recipe.name}@{recipe.revision}"
+    if evaluation["recipe_digest"] != recipe.digest:
+        raise NotMade(
+            f"the evaluation is of {evaluation.get('recipe')} as it was, and not of {this} as it "
+            "is: evaluate it again"
+        )
+    if evaluation.get("models") != list(recipe.model_digests):
+        raise NotMade(f"the evaluation of {this} is of other models: evaluate it again")
 
 
 def _parity(recipe: Recipe, examples: Sequence[Example]) -> dict[str, bytes]:

@@ -97,9 +97,10 @@ class Centre:
         """A release that ben has built and nobody approved."""
         out = self.folder / f"coded-{number}.release"
         parts = how.pop("parts", None) or examples()
+        card = {"why": "a test", "evaluation": how.pop("evaluation", None)}
         make(
             self.recipe(number, **how), self.models, parts, out, version=str(number),
-            number=number, builder="ben", key=self.keys["ben"], card={"why": "a test"},
+            number=number, builder="ben", key=self.keys["ben"], card=card,
         )  # fmt: skip
         return out
 

@@ -16,11 +16,12 @@ from release.centre import DAY, ROOT, Centre, examples, picture
 
 from inspector.identity import Forbidden, Principal, Role
 from inspector.part import Outcome
+from inspector.recipe import load
 from inspector.release import ReleaseRefused, install, installed, load_release, remove
 from inspector.release.bundle import SIGNERS, add, canonical, unpack
 from inspector.release.trust import NotTrusted, trust
 from inspector.store import DeskLedger, History, LineLedger
-from training.release import Example, NotMade, approve, inspect, put
+from training.release import Example, NotMade, approve, inspect, make_key, put
 
 Change = Callable[[Path], None]
 
@@ -199,6 +200,40 @@ def test_other_verdicts_than_at_the_centre_are_refused(centre: Centre, data: Pat
 def test_what_a_release_needs_is_said_when_it_is_made(centre: Centre) -> None:
     with pytest.raises(NotMade, match="no example could be judged"):
         centre.unsigned(12, parts=[Example("x", {}, examples()[0].batch, DAY)])
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"recipe_digest": "0" * 64}, "is of coded@1 as it was, and not of coded@13 as it is"),
+        ({"models": ["0" * 64]}, "of coded@13 is of other models"),
+        ({"recipe_digest": None}, "is no report.json"),
+    ],
+)
+def test_figures_of_something_else_go_into_no_release(
+    centre: Centre, other: dict[str, Any], why: str
+) -> None:
+    recipe = load(centre.recipe(13), centre.models)
+    report = {
+        "recipe": "coded@1",
+        "recipe_digest": recipe.digest,
+        "models": list(recipe.model_digests),
+    }
+    centre.unsigned(13, evaluation=report)
+
+    report = {k: v for k, v in (report | other).items() if v is not None}
+    with pytest.raises(NotMade, match=why):
+        centre.unsigned(13, evaluation=report)
+
+
+def test_a_keys_public_half_takes_no_other_keys_place(tmp_path: Path) -> None:
+    with pytest.raises(NotMade, match=r"does not end in \.pub"):
+        make_key(tmp_path / "anna.pub")
+    make_key(tmp_path / "anna.key")
+    before = (tmp_path / "anna.pub").read_bytes()
+    with pytest.raises(NotMade, match=r"anna\.pub is there already"):
+        make_key(tmp_path / "anna.pem")
+    assert (tmp_path / "anna.pub").read_bytes() == before
 
 
 def test_only_what_nobody_needs_is_removed(centre: Centre, data: Path) -> None:
