@@ -18,6 +18,7 @@ import numpy as np
 from inspector.part import Box, Outcome
 from inspector.recipe import Recipe
 from inspector.virtual.filmset import FilmSet
+from training.dataset.labels import UNNAMED
 from training.dataset.snapshot import Snapshot
 from training.examples import example_of, of_film
 from training.release import Example
@@ -77,13 +78,15 @@ def of_snapshot(snapshot: Snapshot, views: Iterable[str], *splits: str) -> Itera
         if example is None:
             continue
         first = rows[0]
+        # one view may have been marked anew in another tool
+        truth = "reject" if any(row.truth == "reject" for row in rows) else first.truth
         defects = {x.label: x.severity for row in rows for x in row.labels if x.defect}
-        if first.truth == "pass":
+        if truth == "pass":
             defects = {}
         yield Known(
             example,
-            first.truth,
-            defects or ({"unmarked": "major"} if first.truth == "reject" else {}),
+            truth,
+            defects or ({UNNAMED: "major"} if truth == "reject" else {}),
             tuple(
                 (row.view, x.label, x.box)
                 for row in rows for x in row.labels if x.defect and x.box is not None

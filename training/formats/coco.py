@@ -1,18 +1,20 @@
 """COCO detection JSON (cocodataset.org/#format-data): boxes, polygons, our lineage in ``extra``.
 
 ``<folder>/<split>.json`` with ``<folder>/images/``. Reads any COCO file with ``images``,
-``annotations`` and ``categories``; run-length masks become their boxes.
+``annotations`` and ``categories``; run-length masks become their boxes, an outline in several
+pieces becomes as many labels.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from training.dataset.row import GIVEN, SPLITS, Draft, Label
 from training.dataset.snapshot import Snapshot, SnapshotError
-from training.formats.pictures import draft, known, lineage, put
+from training.formats.pictures import draft, known, lineage, put, unplaced
 
 
 def write(snapshot: Snapshot, folder: Path) -> int:
@@ -41,7 +43,8 @@ def write(snapshot: Snapshot, folder: Path) -> int:
                      "category_id": classes.index(label.label) + 1,
                      "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1),
                      "segmentation": [outline] if outline else [], "iscrowd": 0,
-                     "severity": label.severity, "source": label.source, "defect": label.defect}
+                     "severity": label.severity, "source": label.source, "defect": label.defect,
+                     "text": label.text}
                 )  # fmt: skip
         whole = {
             "info": {"description": snapshot.ref, "digest": snapshot.digest},
@@ -67,12 +70,15 @@ def read(folder: Path) -> list[Draft]:
             names = {c["id"]: str(c["name"]) for c in whole["categories"]}
             of_image: dict[int, list[Label]] = {}
             for note in whole["annotations"]:
-                of_image.setdefault(note["image_id"], []).append(_label(note, names))
+                of_image.setdefault(note["image_id"], []).extend(_labels(note, names))
             for image in whole["images"]:
+                extra = image.get("extra") or {}
                 drafts.append(
                     draft(
-                        _file(path.parent, str(image["file_name"])), of_image.get(image["id"], []),
-                        **{"split": _split(path.stem), **known(image.get("extra") or {})},
+                        _file(path.parent, str(image["file_name"])),
+                        [*of_image.get(image["id"], []), *unplaced(extra)],
+                        (image.get("width"), image.get("height")),
+                        **{"split": path.stem, **known(extra)},
                     )
                 )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
@@ -82,16 +88,27 @@ def read(folder: Path) -> list[Draft]:
     return drafts
 
 
-def _label(note: dict[str, Any], names: dict[int, str]) -> Label:
+def _labels(note: dict[str, Any], names: dict[int, str]) -> list[Label]:
     x, y, w, h = (float(v) for v in note["bbox"])
-    outline = note.get("segmentation")
-    flat = outline[0] if isinstance(outline, list) and outline else []
-    polygon = tuple((float(a), float(b)) for a, b in zip(flat[::2], flat[1::2], strict=True))
-    return Label(
-        names[note["category_id"]], (x, y, x + w, y + h), polygon,
+    whole = Label(
+        names[note["category_id"]], (x, y, x + w, y + h), (),
         str(note.get("severity", "major")), str(note.get("source", GIVEN)),
-        defect=bool(note.get("defect", True)),
+        str(note.get("text", "")), bool(note.get("defect", True)),
     )  # fmt: skip
+    outlines = note.get("segmentation")
+    if not isinstance(outlines, list) or not outlines:
+        return [whole]
+    pieces = [
+        tuple((float(a), float(b)) for a, b in zip(flat[::2], flat[1::2], strict=True))
+        for flat in outlines
+    ]
+    if len(pieces) == 1:
+        return [replace(whole, polygon=pieces[0])]
+    return [
+        replace(whole, polygon=piece, box=(min(xs), min(ys), max(xs), max(ys)))
+        for piece in pieces
+        for xs, ys in [tuple(zip(*piece, strict=True))]
+    ]
 
 
 def _file(home: Path, name: str) -> Path:
@@ -99,7 +116,3 @@ def _file(home: Path, name: str) -> Path:
         if place.is_file():
             return place
     return home / "images" / name
-
-
-def _split(stem: str) -> str:
-    return next((s for s in SPLITS if s in stem.lower()), "train")

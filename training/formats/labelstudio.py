@@ -2,7 +2,8 @@
 
 ``<folder>/tasks.json`` with ``<folder>/images/``, and ``config.xml`` for a project's labelling
 interface. Lineage travels in each task's ``data``. Reads annotations, and predictions where nobody
-has annotated yet.
+has annotated yet; a task that was skipped, or of which nobody has said anything, is no picture of a
+good part and is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 from training.dataset.row import GIVEN, Draft, Label, Row
 from training.dataset.snapshot import Snapshot, SnapshotError
-from training.formats.pictures import draft, known, lineage, put
+from training.formats.pictures import draft, known, lineage, put, turned, unplaced
 
 
 def write(snapshot: Snapshot, folder: Path) -> int:
@@ -46,32 +47,38 @@ def read(folder: Path) -> list[Draft]:
     path = folder if folder.is_file() else folder / "tasks.json"
     try:
         tasks = json.loads(path.read_bytes())
-        return [_draft(task, path.parent) for task in tasks]
+        return [d for task in tasks if (d := _draft(task, path.parent)) is not None]
     except OSError as error:
         raise SnapshotError(f"{path}: {error.strerror}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, SnapshotError):
             raise
         raise SnapshotError(f"{path}: no export of Label Studio: {error!r}") from None
 
 
-def _draft(task: dict[str, Any], home: Path) -> Draft:
+def _draft(task: dict[str, Any], home: Path) -> Draft | None:
     data = task["data"]
     said = task.get("annotations") or task.get("predictions") or []
-    results = said[-1]["result"] if said else []
+    said = [one for one in said if not one.get("was_cancelled")]
+    if not said:
+        return None
+    results = said[-1]["result"]
     labels = [label for result in results if (label := _label(result)) is not None]
+    size = next(((r["original_width"], r["original_height"]) for r in results
+                 if "original_width" in r), ())  # fmt: skip
+    labels += unplaced(data)
     where = unquote(urlparse(str(data["image"])).path)
     # Its own uploads are named /data/upload/<project>/<hash>-<name>.
     places = [home / where.lstrip("/"), home / "images" / Path(where).name]
     path = next((p for p in places if p.is_file()), places[0])
-    return draft(path, labels, **known(data))
+    return draft(path, labels, size, **known(data))
 
 
 def _result(label: Label, row: Row) -> dict[str, Any]:
     shared = {
         "to_name": "image", "original_width": row.width, "original_height": row.height,
         "image_rotation": 0, "meta": {"severity": label.severity, "source": label.source,
-                                      "defect": label.defect},
+                                      "defect": label.defect, "said": label.text},
     }  # fmt: skip
     if label.polygon:
         points = [[x / row.width * 100, y / row.height * 100] for x, y in label.polygon]
@@ -89,16 +96,24 @@ def _result(label: Label, row: Row) -> dict[str, Any]:
 
 def _label(result: dict[str, Any]) -> Label | None:
     value, kind = result["value"], result["type"]
+    if not kind.endswith("labels"):
+        return None
     width, height = result["original_width"] / 100, result["original_height"] / 100
     meta = result.get("meta") or {}
-    rest = (str(meta.get("severity", "major")), str(meta.get("source", GIVEN)), "",
-            bool(meta.get("defect", True)))  # fmt: skip
-    if kind == "rectanglelabels":
-        x, y = value["x"] * width, value["y"] * height
-        box = (x, y, x + value["width"] * width, y + value["height"] * height)
-        return Label(value[kind][0], box, (), *rest)
+    rest = (str(meta.get("severity", "major")), str(meta.get("source", GIVEN)),
+            str(meta.get("said", "")), bool(meta.get("defect", True)))  # fmt: skip
     if kind == "polygonlabels":
         polygon = tuple((x * width, y * height) for x, y in value["points"])
-        xs, ys = zip(*polygon, strict=True)
-        return Label(value[kind][0], (min(xs), min(ys), max(xs), max(ys)), polygon, *rest)
-    return None
+    elif kind == "rectanglelabels":
+        x, y = value["x"] * width, value["y"] * height
+        box = (x, y, x + value["width"] * width, y + value["height"] * height)
+        turn = float(value.get("rotation") or 0)
+        if not turn:
+            return Label(value[kind][0], box, (), *rest)
+        polygon = turned(((x, y), (box[2], y), box[2:], (x, box[3])), (x, y), turn)
+    else:
+        raise SnapshotError(
+            f"a task has {kind}, which have no box: draw rectangles or polygons there"
+        )
+    xs, ys = zip(*polygon, strict=True)
+    return Label(value[kind][0], (min(xs), min(ys), max(xs), max(ys)), polygon, *rest)
