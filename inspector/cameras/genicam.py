@@ -20,7 +20,7 @@ import numpy as np
 from genicam import gentl
 
 from inspector.cameras import encoder, features
-from inspector.cameras.clock import CameraClock
+from inspector.cameras.clock import UNKNOWN, CameraClock
 from inspector.cameras.devices import enumerate_devices, open_device, select
 from inspector.cameras.features import GENTL_ERRORS
 from inspector.cameras.formats import FORMATS
@@ -45,6 +45,7 @@ class GenicamCamera:
         self._last_frame_id = -1
         self._last_edge = -1, -1
         self._chunk_size = -1
+        self._tells_size = False
         self._views: dict[int, Any] = {}
         self._harvester = enumerate_devices([str(config.producer)])
         self._acquirer: Any = None
@@ -113,7 +114,13 @@ class GenicamCamera:
             if not buffer.is_complete():
                 return self._bad("incomplete", "only part of the picture came", frame_id, -1)
             device_ns, edge = self._clock.ns(buffer), self._edge(buffer)
-            width, height = buffer.width, buffer.height
+            try:
+                width, height = buffer.width, buffer.height
+                self._tells_size = True
+            except UNKNOWN:
+                if not self._is_whole(buffer):
+                    return self._bad("incomplete", "only part of the picture came", frame_id, edge)
+                width, height = self._width, self._height
             if (width, height) != (self._width, self._height):
                 message = f"{width}×{height} came instead of {self._width}×{self._height}"
                 return self._bad("wrong_size", message, frame_id, edge)
@@ -154,6 +161,11 @@ class GenicamCamera:
             return -1
         self._chunk_size = size
         return edge
+
+    def _is_whole(self, buffer: Any) -> bool:
+        """Whether a picture that came without its size is what was set: producers that cannot
+        read it off a camera's chunks tell none, and others when something is amiss."""
+        return not self._tells_size and _optional(buffer, "size_filled") >= self.slot_bytes
 
     def _pixels(self, buffer: Any) -> Any:
         """The picture's bytes: a view of the buffer, or a copy where its lines are padded."""

@@ -1,8 +1,10 @@
-"""Cameras of makers who do some things otherwise: our producer beside another description."""
+"""Cameras of makers who do some things otherwise: our producer beside another description of the
+camera, and behind a library that answers some of the questions in its place."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -15,26 +17,43 @@ from inspector.cameras import features, node_map
 from inspector.cameras.devices import enumerate_devices
 from inspector.cameras.genicam import GenicamCamera
 from inspector.cameras.producers import VIRTUAL, virtual_producer
-from inspector.cameras.shot import CameraRefused, Shot
+from inspector.cameras.shot import Bad, CameraRefused, Shot
 from inspector.config import Camera
 
 
 @pytest.fixture
 def maker(camera_bench: Any, tmp_path: Path) -> Callable[..., str]:
-    """A producer whose cameras describe themselves as ours, but for the changes."""
+    """A producer whose cameras describe themselves as ours, but for the changes, and whose
+    functions are ours, but for the C code of ``instead``; there ``OURS(name)`` is our function."""
 
-    def described(*changes: tuple[str, str]) -> str:
+    def described(*changes: tuple[str, str], instead: str = "") -> str:
         folder = tmp_path / "maker"
         folder.mkdir()
-        shutil.copy(virtual_producer(), folder / "maker.cti")
+        ours = folder / "maker.cti"
+        shutil.copy(virtual_producer(), ours)
         text = (VIRTUAL / "producer.xml").read_text("utf-8")
-        for ours, theirs in changes:
-            assert text.count(ours) == 1, ours
-            text = text.replace(ours, theirs)
+        for before, after in changes:
+            assert text.count(before) == 1, before
+            text = text.replace(before, after)
         (folder / "producer.xml").write_text(text, "utf-8")
-        return str(folder / "maker.cti")
+        return str(in_place_of(ours, instead)) if instead else str(ours)
 
     return described
+
+
+def in_place_of(ours: Path, code: str) -> Path:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("NO C COMPILER: install gcc to test what other makers' producers answer")
+    theirs, source = ours.with_name("theirs.cti"), ours.with_name("theirs.c")
+    source.write_text(
+        '#define _GNU_SOURCE\n#include "gentl.h"\n#include <dlfcn.h>\n#include <string.h>\n'
+        "#define OURS(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))\n" + code
+    )
+    flags = ["-shared", "-fPIC", "-Wl,--no-as-needed", f"-I{VIRTUAL}"]
+    linked = [str(source), str(ours), "-o", str(theirs), "-ldl"]
+    subprocess.run([compiler, *flags, *linked], check=True, timeout=60)
+    return theirs
 
 
 def camera(producer: str, **settings: Any) -> GenicamCamera:
@@ -221,3 +240,40 @@ def test_a_trigger_that_cannot_be_chosen_is_refused_in_words(
 ) -> None:
     with pytest.raises(CameraRefused, match=message):
         camera(maker(*NO_CHOICE_OF_A_SOURCE), **settings)
+
+
+SAYS_NO_SIZE = """
+static int told = TOLD; /* pictures whose width it tells, before it stops */
+GC_API DSGetBufferInfo(DS_HANDLE s, BUFFER_HANDLE b, INFO_CMD what, INFO_DATATYPE *t, void *out,
+                       size_t *n) {
+  if (what == BUFFER_INFO_WIDTH && told-- <= 0) return GC_ERR_NOT_AVAILABLE;
+  return OURS(DSGetBufferInfo)(s, b, what, t, out, n);
+}
+"""
+"""As Baumer's and others with chunks: the size of a picture is not told with it."""
+
+
+def test_a_producer_that_never_tells_a_pictures_size_sends_what_was_set(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    with camera(maker(instead=SAYS_NO_SIZE.replace("TOLD", "0"))) as side:
+        for _ in range(2):
+            camera_bench.wire.pulse(4)
+            shot = side.grab(2000)
+            assert isinstance(shot, Shot)
+            assert shot.data.tobytes() == camera_bench.side[4].tobytes()
+            side.give_back()
+
+
+def test_a_picture_without_its_size_among_others_is_none(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    """Its buffer may hold what it held before: another part's picture."""
+    with camera(maker(instead=SAYS_NO_SIZE.replace("TOLD", "1"))) as side:
+        camera_bench.wire.pulse(4)
+        assert isinstance(side.grab(2000), Shot)
+        side.give_back()
+        camera_bench.wire.pulse(5)
+        bad = side.grab(2000)
+    assert isinstance(bad, Bad)
+    assert (bad.kind, bad.frame_id, bad.edge) == ("incomplete", 2, 2)
