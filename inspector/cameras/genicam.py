@@ -76,7 +76,7 @@ class GenicamCamera:
         self._width, self._height = int(nodes.Width.value), int(nodes.Height.value)
         self._trigger = nodes.get_node("TriggerSoftware") if config.trigger == "software" else None
         self._inputs = Inputs(nodes, config.signals) if config.signals else None
-        acquirer.num_buffers = config.buffers or BUFFERS
+        acquirer.num_buffers = max(config.buffers or BUFFERS, acquirer.min_num_buffers)
         acquirer.start()
         self._clock = CameraClock(nodes, acquirer.device.module)
         self._stream = acquirer.data_streams[0].module

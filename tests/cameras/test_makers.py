@@ -277,3 +277,20 @@ def test_a_picture_without_its_size_among_others_is_none(
         bad = side.grab(2000)
     assert isinstance(bad, Bad)
     assert (bad.kind, bad.frame_id, bad.edge) == ("incomplete", 2, 2)
+
+
+NEEDS_MANY_BUFFERS = """
+GC_API DSGetInfo(DS_HANDLE s, INFO_CMD what, INFO_DATATYPE *t, void *out, size_t *n) {
+  GC_ERROR error = OURS(DSGetInfo)(s, what, t, out, n);
+  if (what == STREAM_INFO_BUF_ANNOUNCE_MIN && out) *(size_t *)out = 20;
+  return error;
+}
+"""
+
+
+def test_a_producer_that_needs_more_buffers_gets_them(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    with camera(maker(instead=NEEDS_MANY_BUFFERS), buffers=4) as side:
+        camera_bench.wire.pulse(4)
+        assert isinstance(side.grab(2000), Shot)
