@@ -45,6 +45,7 @@ class GenicamCamera:
         self._last_frame_id = -1
         self._last_edge = -1, -1
         self._chunk_size = -1
+        self._chunks_end = "size_filled"
         self._tells_size = False
         self._views: dict[int, Any] = {}
         self._harvester = enumerate_devices([str(config.producer)])
@@ -145,7 +146,9 @@ class GenicamCamera:
         node = self._edge_node
         if node is None:
             return -1
-        size = buffer.size_filled
+        if self._chunk_size < 0 and not self._has_chunk_list:
+            self._chunks_end = _chunks_end(buffer)
+        size = getattr(buffer, self._chunks_end)
         try:
             if size == self._chunk_size:
                 self._chunk_adapter.update_buffer(buffer.raw_buffer)
@@ -321,6 +324,13 @@ def _enable_chunks(nodes: Any) -> None:
 
 def _pixel_format(nodes: Any) -> int:
     return int(nodes.PixelFormat.get_int_value())
+
+
+def _chunks_end(buffer: Any) -> str:
+    """Where a buffer tells how far its chunks go, which GenApi reads from their end: what is
+    filled may go on behind them (FLIR's Grasshopper; harvesters, issue 276)."""
+    ends = "delivered_chunk_payload_size"
+    return ends if _optional(buffer, ends) else "size_filled"
 
 
 def _optional(buffer: Any, name: str) -> int:

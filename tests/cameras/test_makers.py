@@ -294,3 +294,58 @@ def test_a_producer_that_needs_more_buffers_gets_them(
     with camera(maker(instead=NEEDS_MANY_BUFFERS), buffers=4) as side:
         camera_bench.wire.pulse(4)
         assert isinstance(side.grab(2000), Shot)
+
+
+GIGE_CHUNKS = """
+/* As GigE Vision lays chunks: each with its number and length behind it, both big-endian; and as
+ * FLIR's Grasshopper (harvesters, issue 276): what is filled goes on behind the last of them. */
+enum { IMAGE = 64 * 48, CHUNKS = IMAGE + 8 + 32 + 8, FILLED = CHUNKS + 24 };
+GC_API DSGetInfo(DS_HANDLE s, INFO_CMD what, INFO_DATATYPE *t, void *out, size_t *n) {
+  GC_ERROR error = OURS(DSGetInfo)(s, what, t, out, n);
+  if (what == STREAM_INFO_PAYLOAD_SIZE && out) *(size_t *)out = FILLED;
+  return error;
+}
+GC_API DevGetInfo(DEV_HANDLE d, INFO_CMD what, INFO_DATATYPE *t, void *out, size_t *n) {
+  GC_ERROR error = OURS(DevGetInfo)(d, what, t, out, n);
+  if (what == DEVICE_INFO_TLTYPE && out) strcpy(out, "GEV");
+  return error;
+}
+GC_API IFGetDeviceInfo(IF_HANDLE i, const char *id, INFO_CMD what, INFO_DATATYPE *t, void *out,
+                       size_t *n) {
+  GC_ERROR error = OURS(IFGetDeviceInfo)(i, id, what, t, out, n);
+  if (what == DEVICE_INFO_TLTYPE && out) strcpy(out, "GEV");
+  return error;
+}
+GC_API DSGetBufferInfo(DS_HANDLE s, BUFFER_HANDLE b, INFO_CMD what, INFO_DATATYPE *t, void *out,
+                       size_t *n) {
+  GC_ERROR error = OURS(DSGetBufferInfo)(s, b, what, t, out, n);
+  if (what == BUFFER_INFO_SIZE_FILLED && out) *(size_t *)out = FILLED;
+  if (what == BUFFER_INFO_DELIVERED_CHUNKPAYLOADSIZE && out) *(size_t *)out = CHUNKS;
+  return error;
+}
+static const unsigned char image_tag[] = {0, 0, 0, 99, 0, 0, IMAGE >> 8, IMAGE & 255};
+static const unsigned char chunk_tag[] = {0, 0, 0, 1, 0, 0, 0, 32};
+GC_API EventGetData(EVENT_HANDLE e, void *out, size_t *n, uint64_t timeout_ms) {
+  GC_ERROR error = OURS(EventGetData)(e, out, n, timeout_ms);
+  if (error) return error;
+  struct buffer { unsigned char *base; } *buffer = *(void **)out;
+  memmove(buffer->base + IMAGE + 8, buffer->base + IMAGE, 32);
+  memcpy(buffer->base + IMAGE, image_tag, 8);
+  memcpy(buffer->base + IMAGE + 40, chunk_tag, 8);
+  memset(buffer->base + CHUNKS, 0xAA, FILLED - CHUNKS);
+  return 0;
+}
+"""
+
+
+def test_the_chunks_of_a_gige_camera_end_where_they_are_said_to_end(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    with camera(maker(instead=GIGE_CHUNKS)) as side:
+        for edge in (1, 2):
+            camera_bench.wire.pulse(4)
+            shot = side.grab(2000)
+            assert isinstance(shot, Shot)
+            assert shot.data.tobytes() == camera_bench.side[4].tobytes()
+            assert shot.edge == edge
+            side.give_back()
