@@ -113,6 +113,7 @@ class CameraClock:
             return "timestamp_ns"
         if not _has(buffer, "timestamp"):
             return ""
+        self._tick_ns = self._value_ns  # the clock that is latched, where the device names no unit
         with suppress(*GENTL_ERRORS):
             if frequency := self._device.timestamp_frequency:
                 self._tick_ns = 1e9 / frequency

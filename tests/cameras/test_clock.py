@@ -89,6 +89,25 @@ def test_ticks_of_an_older_camera_become_ns_of_ours(refusal: type[Exception]) ->
     assert -16 <= clock.here(camera_ns) - exposed_ns <= length_ns, "late by a look, never early"
 
 
+class SilentDevice:
+    """As of a producer that does not say how long its ticks are."""
+
+    @property
+    def timestamp_frequency(self) -> int:
+        raise NotAvailableException("no frequency")
+
+
+def test_ticks_whose_length_the_producer_does_not_tell_are_those_of_the_cameras_own_clock() -> None:
+    """Taken for ns, those of a camera that has just got its power were a believable time: of
+    another part."""
+    camera = OldCamera()
+    camera.began_ns = time.monotonic_ns() - 5 * SECOND
+    clock = CameraClock(camera, SilentDevice())
+    exposed_ns = time.monotonic_ns() - 40_000_000
+    off_ns = clock.here(clock.ns(Buffer(camera.ticks(exposed_ns)))) - exposed_ns
+    assert -16 <= off_ns < 20_000_000
+
+
 def test_a_time_from_another_clock_is_not_believed() -> None:
     camera = OldCamera()
     clock = CameraClock(camera, DEVICE)
