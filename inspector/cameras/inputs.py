@@ -23,11 +23,19 @@ class Inputs:
         Raises ``FeatureError`` for a line that the camera does not have or that is an output.
         """
         self._nodes = node_map
-        self._whole = features.has(node_map, "LineStatusAll")
         self._lines: list[tuple[str, str, int, bool]] = []
         for signal, wire in wired.items():
             line, inverted = wire.removeprefix("!"), wire.startswith("!")
             self._lines.append((signal, line, _place(node_map, signal, line), inverted))
+        self._whole = features.has(node_map, "LineStatusAll") and (
+            self._counts_from_0() or not features.has(node_map, "LineStatus")
+        )
+
+    def _counts_from_0(self) -> bool:
+        """Whether Line n can only be bit n of LineStatusAll: in SFNC the first line is bit 0, and
+        of a camera that has no Line0 only its maker knows (Basler's differ by model)."""
+        named = all(line == f"Line{bit}" for _, line, bit, _ in self._lines)
+        return named and "Line0" in self._nodes.LineSelector.symbolics
 
     def read(self) -> dict[str, bool]:
         """Every signal as the camera itself says it, past GenApi's cache.

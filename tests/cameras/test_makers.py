@@ -349,3 +349,26 @@ def test_the_chunks_of_a_gige_camera_end_where_they_are_said_to_end(
             assert shot.data.tobytes() == camera_bench.side[4].tobytes()
             assert shot.edge == edge
             side.give_back()
+
+
+LINES_FROM_1 = (
+    ('    <EnumEntry Name="Line0" NameSpace="Standard"><Value>0</Value></EnumEntry>\n', ""),
+    ("<pValue>LineStatusAllReg</pValue>", "<pValue>FirstLineFirst</pValue>"),
+    (
+        '  <IntReg Name="LineStatusAllReg">',
+        """  <IntSwissKnife Name="FirstLineFirst">
+    <pVariable Name="ALL">LineStatusAllReg</pVariable><Formula>ALL &gt;&gt; 1</Formula>
+  </IntSwissKnife>
+  <IntReg Name="LineStatusAllReg">""",
+    ),
+)
+"""Its first line is Line1, and that is bit 0 of LineStatusAll, as SFNC counts."""
+
+
+def test_a_signal_is_its_own_lines_wherever_the_maker_counts_lines_from(
+    maker: Callable[..., str], camera_bench: Any
+) -> None:
+    wired = {"bin_full": "Line2", "air_ok": "Line3"}
+    with camera(maker(*LINES_FROM_1), signals=wired) as side:
+        camera_bench.wire.hold(3, True)
+        assert side.signals() == {"bin_full": False, "air_ok": True}
