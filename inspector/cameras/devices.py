@@ -23,7 +23,8 @@ from inspector.cameras.producers import ProducerError, producer_files
 from inspector.cameras.shot import CameraRefused
 from inspector.config import Camera
 
-logging.getLogger("harvesters").setLevel(logging.CRITICAL)  # what it warns of is reported here
+# What it warns of is reported here; it gives a level of its own to this logger.
+logging.getLogger("harvesters.core").setLevel(logging.CRITICAL)
 
 _INFO = ("id_", "vendor", "model", "serial_number", "user_defined_name", "tl_type", "version")
 
@@ -113,7 +114,7 @@ def list_devices(producers: Sequence[str] = ("path", "virtual")) -> list[dict[st
 def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
     """Every feature of the device with serial, user id, IP address or id ``device``, JSON-able.
 
-    ``CameraRefused`` when no device, or more than one, is that, or when it is in use.
+    ``CameraRefused`` when no device, or more than one, is that, or when it cannot be opened.
     """
     seen: list[str] = []
     broken = ""
@@ -134,15 +135,23 @@ def node_map(producers: Sequence[str], device: str) -> list[dict[str, Any]]:
             if len(found) > 1:
                 raise CameraRefused(f"{len(found)} cameras are {device}: name one by its serial")
             if found:
-                acquirer = open_device(harvester, there[found[0]] | {"index": found[0]})
-                try:
-                    return features.rows(acquirer.remote_device.node_map)
-                finally:
-                    acquirer.destroy()
+                return _features_of(harvester, there[found[0]] | {"index": found[0]})
         finally:
             harvester.reset()
     there_are = ", ".join(seen) or "none"
     raise CameraRefused(f"no camera is {device}; there are: {there_are}{broken}")
+
+
+def _features_of(harvester: Harvester, info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    try:
+        acquirer = open_device(harvester, info)
+        try:
+            return features.rows(acquirer.remote_device.node_map)
+        finally:
+            acquirer.destroy()
+    except GENTL_ERRORS as error:
+        name, why = info["serial"] or info["id"], features.first_line(error)
+        raise CameraRefused(f"camera {name} cannot be opened: {why}") from error
 
 
 def _present(producers: Sequence[str]) -> Iterator[Path]:

@@ -225,6 +225,7 @@ CAMERAS = (
     ("is no GenTL producer", "不是 GenTL 生产者"),
     ("cannot be used", "无法使用"),
     ("camera {0} is in use by another program", "相机 {0} 正被其他程序使用"),
+    ("camera {0} cannot be opened: {1}", "无法打开相机 {0}：{1}"),
     ("read only", "只读"), ("no access", "无法访问"), ("is read only", "只读"),
     ("{0}: no such feature; did you mean {1}?", "{0}：没有该特性；是否指 {1}？"),
     ("no such feature", "没有该特性"),

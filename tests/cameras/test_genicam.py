@@ -141,6 +141,15 @@ def test_the_node_map_is_json_by_serial_or_user_id(camera_bench: Any) -> None:
         node_map(["virtual"], "nobody")
 
 
+def test_the_node_map_of_a_camera_that_cannot_be_opened_is_refused_in_words(
+    camera_bench: Any,
+) -> None:
+    gone = [replace(camera_bench.devices[0], film=camera_bench.folder / "gone.film")]
+    write_devices(camera_bench.folder / "devices", gone)
+    with pytest.raises(CameraRefused, match=r"camera V001 cannot be opened: .*gone\.film"):
+        node_map(["virtual"], "V001")
+
+
 def test_a_feature_of_the_station_file_that_cannot_be_is_refused(camera_bench: Any) -> None:
     with pytest.raises(CameraRefused, match=r"side: ExposureTime: 1\.0 is outside 10"):
         camera(features={"ExposureTime": 1.0})

@@ -17,7 +17,7 @@ from inspector.cameras import features, node_map
 from inspector.cameras.devices import enumerate_devices
 from inspector.cameras.genicam import GenicamCamera
 from inspector.cameras.producers import VIRTUAL, virtual_producer
-from inspector.cameras.shot import Bad, CameraRefused, Shot
+from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Shot
 from inspector.config import Camera
 
 
@@ -372,3 +372,19 @@ def test_a_signal_is_its_own_lines_wherever_the_maker_counts_lines_from(
     with camera(maker(*LINES_FROM_1), signals=wired) as side:
         camera_bench.wire.hold(3, True)
         assert side.signals() == {"bin_full": False, "air_ok": True}
+
+
+NO_STREAM = """
+GC_API DevOpenDataStream(DEV_HANDLE d, const char *id, DS_HANDLE *out) { return GC_ERR_IO; }
+"""
+
+
+def test_a_camera_that_gives_no_stream_is_told_in_words_and_without_a_traceback(
+    maker: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    producer = maker(instead=NO_STREAM)
+    with pytest.raises(CameraRefused, match="camera V001 cannot be opened: "):
+        node_map([producer], "V001")
+    with pytest.raises(CameraLost, match="cannot be opened: "):
+        camera(producer)
+    assert "Traceback" not in capfd.readouterr().err
