@@ -70,16 +70,19 @@ def install(
     for left in home.glob(".incoming-*"):  # of an installation that was killed
         if time.time() - left.stat().st_mtime > 3600:
             shutil.rmtree(left, ignore_errors=True)
-    draft = home / f".incoming-{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
+    draft, old = home / f".incoming-{os.getpid()}", home / f".incoming-{os.getpid()}-old"
+    for left in (draft, old):
+        shutil.rmtree(left, ignore_errors=True)
     try:
         draft.mkdir()
         release = unpack(path, draft)
         builder, approver = check_signatures(release, data)
         loaded = _load(Installed(draft, release), threads, providers)
         folder = home / release.digest[:16]
-        if not folder.exists():
+        if not _lies_in(folder, release):
             _sync(draft)
+            if folder.exists():  # what was damaged on the disk gives way
+                folder.rename(old)
             draft.rename(folder)
         body = {
             "do": "installed", "release": release.manifest.title, "digest": release.digest,
@@ -96,7 +99,8 @@ def install(
             desk.add("release", why, principal)
         raise
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def installed(data: Path) -> list[Installed]:
@@ -185,6 +189,14 @@ def _load(
         raise ReleaseRefused(title, "its recipe does not run the models that were signed")
     recipe.warm_up()
     return Loaded(one, recipe, check_parity(recipe, one.folder, title, pause))
+
+
+def _lies_in(folder: Path, release: Release) -> bool:
+    """Whether all of ``release`` is there, its signatures too."""
+    try:
+        return read(folder).signatures == release.signatures
+    except ReleaseRefused:
+        return False
 
 
 def _sync(folder: Path) -> None:

@@ -244,6 +244,21 @@ def test_only_what_nobody_needs_is_removed(centre: Centre, data: Path) -> None:
     assert [i.title for i in installed(data)] == ["coded/2"]
 
 
+def test_what_was_damaged_on_the_disk_is_whole_again_once_it_is_fetched_again(
+    centre: Centre, data: Path
+) -> None:
+    """As its refusal says. The damaged folder was taken for the release: it was said to be
+    installed, never ran, and was fetched again for ever."""
+    path = centre.made()
+    first = install(path, data, "erika").installed
+    (first.folder / "manifest.json").write_text("")
+    with pytest.raises(ReleaseRefused, match="fetch it again"):
+        load_release(data, first.digest)
+    install(path, data, "erika")
+    assert load_release(data, first.digest).installed.title == first.title
+    assert [folder.name for folder in (data / "releases").iterdir()] == [first.folder.name]
+
+
 def test_a_killed_installation_leaves_nothing_in_the_way(centre: Centre, data: Path) -> None:
     (data / "releases" / ".incoming-1").mkdir(parents=True)
     install(centre.made(), data, "erika")
