@@ -246,10 +246,10 @@ class Line:
                 candidate.doubt = "a picture was overwritten before it was judged"
                 self.archive.make_way()
                 continue
+            candidate.spent = self.tolerated.so_far(part) if planned.recipe.limits else None
             judge = functools.partial(
                 self._judge, planned, part.frames, self.clock.today(time.time_ns()),
-                self.clock.synced(now_ns),
-                self.tolerated.so_far(part) if planned.recipe.limits else None,
+                self.clock.synced(now_ns), candidate.spent,
             )  # fmt: skip
             self.judges.give(candidate, judge)
 

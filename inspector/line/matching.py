@@ -37,6 +37,8 @@ class Candidate:
     """It is with a judge, or has been."""
     judgement: Any = None
     """What the recipe said, or None."""
+    spent: Mapping[Any, int] | None = None
+    """What its batch's limits had let through before it, by severity; None where nothing may be."""
     begun_ns: int = 0
     """When its first frame or its trigger came, for parts that never get the other."""
     look_ns: int = 0

@@ -354,7 +354,7 @@ class Verdicts:
             if (place := self._receiver.descriptor(frame)) is not None
         }
         batch = planned.batch
-        self._offers.put(verdict, places, batch.texts, batch.product)
+        self._offers.put(verdict, places, batch.texts, batch.product, candidate.spent)
 
     def _show(self, candidate: Candidate, verdict: Verdict, planned: Job) -> None:
         came = candidate.part.frames

@@ -22,7 +22,7 @@ from inspector.cameras.formats import FORMATS
 from inspector.cameras.messages import Descriptor, frames_endpoint, ring_path
 from inspector.cameras.pixels import convert, empty
 from inspector.cameras.ring import Place, RingReader
-from inspector.part import Pixels, Verdict
+from inspector.part import Pixels, Severity, Verdict
 
 SOCKET = "offers"
 
@@ -49,8 +49,10 @@ class Offers:
         views: Mapping[str, Descriptor],
         texts: Mapping[str, str],
         product: str,
+        spent: Mapping[Severity, int] | None = None,
     ) -> None:
-        """Offer a part. Never waits."""
+        """Offer a part. Never waits. ``spent``: what its batch's limits had let through before it,
+        which is the measure that it was judged by; None where they let nothing through."""
         body = {
             "part": str(verdict.part_id),
             "stream": verdict.stream,
@@ -59,6 +61,7 @@ class Offers:
             "mode": verdict.mode,
             "batch": verdict.batch,
             "product": product,
+            "spent": None if spent is None else {str(s): n for s, n in spent.items()},
             "texts": dict(texts),
             "recipe": verdict.recipe,
             "digest": verdict.recipe_digest,

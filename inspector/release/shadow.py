@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from inspector.part import Batch, Mode, Outcome, Pixels
+from inspector.part import Batch, Mode, Outcome, Pixels, Severity
 from inspector.recipe import Judgement, Recipe
 from inspector.release.offer import Offer
 from inspector.release.stage import SHADOW, TALLY
@@ -65,7 +65,10 @@ class Shadow:
         body = offer.body
         batch = Batch(body["batch"], body["product"], self.recipe.name, body["texts"])
         day = datetime.fromtimestamp(body["utc_ns"] / 1e9, UTC).astimezone().date()
-        judged = self.recipe.judge(frames, batch, day, body["synced"])
+        spent = body.get("spent")
+        if spent is not None:
+            spent = {Severity(severity): n for severity, n in spent.items()}
+        judged = self.recipe.judge(frames, batch, day, body["synced"], spent)
         self.judged += 1
         self._ms.append(judged.ms)
         if judged.outcome is Outcome.ERROR:

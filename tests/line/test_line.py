@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -42,6 +43,7 @@ from inspector.line.watch import look_around
 from inspector.part import Batch, Finding, Mode, Outcome, Pixels, Severity
 from inspector.recipe import Judgement
 from inspector.registers import Action, GateReason
+from inspector.release.offer import Offer, OfferReader
 from inspector.store import History, verify
 from inspector.store.bench import sample_verdict
 from inspector.store.schema import LINE_FILE
@@ -248,6 +250,28 @@ def test_a_line_that_is_behind_has_its_archive_make_way(
     recipe.may.set()
     turn(line, lambda: line.counters.verdicts == 2 * SLOTS)
     assert asked
+
+
+def test_who_judges_beside_the_line_is_told_what_the_batch_has_let_through_so_far(
+    line: Line, recipe: Held, camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By other limits the same recipe judges otherwise, and a good release would be taken back."""
+    monkeypatch.setattr(recipe, "limits", {Severity.MINOR: 3}, raising=False)
+    line.tolerated._counts["B-1"] = Counter({Severity.MINOR: 2})
+    reader = OfferReader(tmp_path / "run")
+    recipe.may.set()
+
+    def offered() -> Offer | None:
+        line.verdicts.look_round()
+        return reader.receive(0)
+
+    while not line.verdicts.offering:
+        line.verdicts.look_round()
+    camera.shoot()
+    found: list[Offer] = []
+    turn(line, lambda: (offer := offered()) is not None and not found.append(offer))
+    reader.close()
+    assert found[0].body["spent"] == {"minor": 2}
 
 
 def test_how_a_camera_was_set_is_stored_with_the_run(
