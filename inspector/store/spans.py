@@ -1,9 +1,9 @@
 """What belongs to a span: its parts, found by halving, and what the machine did beside them.
 
 Enters: a `History`, a span in UTC ns, or a part. Leaves: runs of part numbers; events. The same few
-reads whatever the ledger's size. Within a stream the numbers
-grow with time, as PLC and encoder count; the time is the one in the part's id (UUIDv7). Every room
-may import this.
+reads whatever the ledger's size; a span's parts are counted too, 50 ms a million. Within a stream
+the numbers grow with time, as PLC and encoder count; the time is the one in the part's id (UUIDv7).
+Where that is not so, because a clock was set back, the count tells. Every room may import this.
 """
 
 from __future__ import annotations
@@ -12,13 +12,27 @@ from dataclasses import dataclass
 
 from inspector.part import Verdict
 from inspector.store import layout
+from inspector.store.genealogy import joined
 from inspector.store.holds import Run
 from inspector.store.query import History
 from inspector.store.records import Event
+from inspector.store.rows import part_prefix
+from inspector.store.skim import verdict_keys
+from inspector.store.stretch import onwards
 
 MARGIN_NS = 1_000_000_000
 """A span is widened by so much at both ends: parts that were late to be recorded have a late id,
 and one part too many is looked at, one too few is eaten."""
+PORTION, LOOKED = 200_000, 5_000
+"""Parts that are counted, or looked at, in one question."""
+_OF_RUN = (
+    "SELECT count(*), sum(position), max(sequence) FROM (SELECT sequence, position FROM verdict"
+    " WHERE stream = ? AND sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?)"
+)
+_OF_SPAN = (
+    "SELECT count(*), sum(position), max(prefix) FROM (SELECT prefix, position FROM part"
+    " WHERE prefix BETWEEN ? AND ? ORDER BY prefix LIMIT ?)"
+)
 EDGE = 500
 """Parts at each end of a run that are asked for their batch, at most: more than `MARGIN_NS` holds
 at 400 parts/s."""
@@ -32,18 +46,66 @@ def runs_spanning(
     Args:
         batch: parts of other batches at the ends are left out.
     """
-    low, high = (from_ns - MARGIN_NS) // 1_000_000, (to_ns + MARGIN_NS) // 1_000_000
+    low, high = (max(0, ns) // 1_000_000 for ns in (from_ns - MARGIN_NS, to_ns + MARGIN_NS))
     found = []
+    of_runs = (0, 0)
     for stream, name, first, last in _streams(history):
         begin = _first_at(history, stream, first, last, low)
         end = _first_at(history, stream, begin, last, high)
         if begin < end:
-            run: Run | None = Run(name, begin, end - 1)
-            if batch is not None and run is not None:
-                run = _of_batch(history, run, batch)
-            if run is not None:
-                found.append(run)
-    return found
+            found.append(Run(name, begin, end - 1))
+            of_runs = _plus(of_runs, _sums(history, _OF_RUN, (stream,), begin, end - 1))
+    lowest, highest = (part_prefix(ms.to_bytes(6, "big") + b"\0\0") for ms in (low, high))
+    if of_runs != _sums(history, _OF_SPAN, (), lowest, highest - 1):
+        return _one_by_one(history, lowest, highest - 1, batch)
+    if batch is None:
+        return found
+    return [run for one in found if (run := _of_batch(history, one, batch)) is not None]
+
+
+def _sums(
+    history: History, query: str, of: tuple[int, ...], first: int, last: int
+) -> tuple[int, int]:
+    """How many parts an index has from ``first`` to ``last``, and the sum of their positions: two
+    that agree in both have the same parts."""
+    sums = (0, 0)
+    while first <= last:
+        with history._bounded(history._line) as line:
+            count, positions, newest = line.execute(query, (*of, first, last, PORTION)).fetchone()
+        sums = _plus(sums, (count, positions or 0))
+        if count < PORTION:
+            break
+        first = onwards(first, newest + 1)
+    return sums
+
+
+def _plus(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return one[0] + other[0], one[1] + other[1]
+
+
+def _one_by_one(history: History, first: int, last: int, batch: str | None) -> list[Run]:
+    """The parts (of one batch) whose ids begin from ``first`` to ``last``, each looked at: where a
+    clock was set back in a stream its numbers do not grow with time."""
+    found: list[Run] = []
+    with history._bounded(history._line) as line:
+        names = {at: name for name, ats in history._streams(line).items() for at in ats}
+    after = (first, -1)
+    while True:
+        with history._bounded(history._line) as line:
+            rows = line.execute(
+                "SELECT prefix, position FROM part WHERE (prefix, position) > (?, ?)"
+                " AND prefix <= ? ORDER BY prefix, position LIMIT ?",
+                (*after, last, LOOKED),
+            ).fetchall()
+            for _, position in rows:
+                context, number, *_ = verdict_keys(history._body(line, position))
+                stream, *_, made = history._definition(context).value[:4]
+                if batch is None or made == batch:
+                    found.append(Run(names[stream], number, number))
+        if not rows:
+            return list(joined(found))
+        after = onwards(after, rows[-1])
+        found = list(joined(found))
 
 
 @dataclass(frozen=True, slots=True)

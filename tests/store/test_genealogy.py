@@ -151,6 +151,32 @@ def test_a_span_is_found_in_every_stream(shared: Path, first: int, last: int, ru
         assert runs_spanning(history, T0 + first * STEP, T0 + last * STEP) == runs
 
 
+@pytest.mark.parametrize(
+    ("batch", "first", "runs"),
+    [
+        (None, 450, [(440, 469), (840, 869)]),
+        ("L", 450, [(440, 469), (860, 869)]),
+        (None, 200, [(190, 219), (590, 619)]),
+    ],
+)
+def test_a_span_is_found_though_the_clock_was_set_back_in_it(
+    tmp_path: Path, batch: str | None, first: int, runs: list[tuple[int, int]]
+) -> None:
+    """A recall missed the parts of the hour that came twice, or all that were made before a few
+    whose clock had lost its day."""
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for number in range(1, 1001):
+            at = number if number <= 500 else number - 400
+            utc = number * STEP if 300 < number <= 320 else T0 + at * STEP
+            of = "M" if 600 <= number < 860 else "L"
+            verdict = sample_verdict(number, batch=of, stream="plc-1")
+            times = replace(verdict.times, utc_ns=utc)
+            ledger.add_verdict(replace(verdict, part_id=new_part_id(utc), times=times))
+    with History(tmp_path) as history:
+        found = runs_spanning(history, T0 + first * STEP, T0 + (first + 10) * STEP, batch)
+    assert found == [Run("plc-1", *run) for run in runs]
+
+
 def test_each_criterion_adds_to_what_is_affected(place: Place) -> None:
     found = place.affected(batches=("C",), serials=("A7", "A8"), runs=(Run("plc-1", 9, 20),))
     assert found == Affected(("C",), (Run("plc-1", 7, 20),), 114, ())
