@@ -38,6 +38,7 @@ from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.holds import Holds
 from inspector.store.keys import signing_key
 from inspector.store.legal import legal_holds
+from inspector.store.orphans import orphans
 from inspector.store.records import OUTCOMES, Defined, Kind
 from inspector.store.related import body_at, desk_records, lookup_in, reading, texts_in
 from inspector.store.rows import part_prefix
@@ -96,6 +97,8 @@ class Retained:
     """Files that a rule would let go if the centre had acknowledged them."""
     finished: int = 0
     """Files that had their tombstone already and were still there."""
+    orphans: int = 0
+    """Files of no record's, which its line was killed before it could write."""
     notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -108,6 +111,7 @@ class Retained:
             "kept_bytes": self.kept_bytes,
             "waiting": self.waiting,
             "finished": self.finished,
+            "orphans": self.orphans,
             "notes": list(self.notes),
         }
 
@@ -137,11 +141,16 @@ def retain(
         raise RecordError("every write names its principal (I9): it is empty here")
     done = Retained()
     with retention_lock(data_dir, shared=dry_run):
+        lost: list[str] = []
         signer = key or signing_key(data_dir)
         graves = Graves(data_dir, signer.public_key()).read()
         with reading(data_dir / schema.LINE_FILE) as line:
             now = _now(line, time.time_ns() if utc_ns is None else utc_ns, done)
             live, buried = _images(data_dir, line, graves, now[1])
+            known = {*(image.path for image in live), *buried}
+            held = any(hold.scope == "everything" for hold in legal_holds(data_dir).standing)
+            if now[1] and not held:
+                lost = orphans(data_dir, line, known, now[0] - 2 * DAY_NS)
         chosen = _choose(live, rules, now, done)
         for image, why in chosen:
             done.files += 1
@@ -152,8 +161,10 @@ def retain(
         if not dry_run:
             _bury(data_dir, chosen, signer, principal)
             done.finished = sum(_unlink(data_dir, path) for path in buried)
+            done.orphans = sum(_unlink(data_dir, path) for path in lost)
         else:
             done.finished = sum((data_dir / path).exists() for path in buried)
+            done.orphans = len(lost)
     return done
 
 

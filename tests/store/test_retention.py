@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -277,6 +278,28 @@ def test_a_file_that_outlived_its_tombstone_goes_next_time(data: Path) -> None:
     assert verify(data).ok
     assert retain(data, ALL, "user:7").finished == 1
     assert not picture.exists()
+
+
+def test_a_picture_whose_line_was_killed_before_its_record_goes_after_two_days(data: Path) -> None:
+    """Nobody can ever ask for it; it stayed for ever. What a damaged index has forgotten stays."""
+    folder = data / "images/2026/11/25/A"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, days in (("old.jpg", 3), (".half.jpg.part", 3), ("new.jpg", 1)):
+        (folder / name).write_bytes(b"picture")
+        os.utime(folder / name, ns=(NOW, NOW - days * DAY_NS))
+    for path in (data / "images").rglob("*.jpg"):
+        if path.parent != folder or len(path.stem) > 60:
+            os.utime(path, ns=(NOW, NOW - 3 * DAY_NS))
+    with sqlite3.connect(data / "line.db") as line:
+        line.execute("DELETE FROM image")
+    assert retain(data, ALL, "user:7", dry_run=True).orphans == 2
+    hold_evidence(data, "everything", "", "a trial", "user:7")
+    assert retain(data, ALL, "user:7").orphans == 0
+    hold_evidence(data, "everything", "", "it is over", "user:7", lift=True)
+    before = set((data / "images").rglob("*.jpg"))
+    assert retain(data, ALL, "user:7").orphans == 2
+    assert set((data / "images").rglob("*.jpg")) == before - {folder / "old.jpg"}
+    assert not (folder / ".half.jpg.part").exists()
 
 
 def test_a_picture_that_is_gone_without_a_true_tombstone_is_still_a_problem(data: Path) -> None:
