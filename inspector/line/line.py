@@ -380,15 +380,15 @@ class Line:
         self.verdicts.conclude(self.run, candidate, planned, outcome, reasons, why)
 
     def close(self) -> None:
-        """Drop *ready*, then make durable what there is. What is undecided stays so: the next
-        start finds it missing."""
+        """Drop *ready*, make durable what there is; the next start finds missing what is not."""
         self.gate.close()
-        self.judges.close()
-        self.serials.close()
         for event in self.gate.take():
             if isinstance(event, Told):
                 self.verdicts.told(event)
-        for image in self.archive.close():
+        self.ledger.commit_soon()  # what follows may hang for longer than this process is given
+        self.judges.close()
+        self.serials.close()
+        for image in self.archive.close(timeout_s=2.0):
             self.ledger.add_image(image)
         try:
             self.ledger.close()

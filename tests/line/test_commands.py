@@ -16,6 +16,7 @@ import pytest
 from plc_blocks import plc_status
 from ruamel.yaml import YAML
 
+from inspector import processes
 from inspector.bus import Command, CommandServer
 from inspector.config import StopRules, load_station
 from inspector.display import AlarmCode
@@ -479,3 +480,28 @@ def test_a_line_that_starts_again_knows_what_holds_from_which_part_on(tmp_path: 
     open_stream(line, "plc-1", 3)
     assert [line.plan.at(n).batch.id for n in (9, 10)] == ["B-1", "B-2"]
     after.close()
+
+
+def test_what_was_told_last_is_on_the_disk_before_anything_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """(I5) Who ends the line kills it after 5 s: pictures on a slow disk took ten, and the last
+    records were lost behind them."""
+    site = Desk(tmp_path)
+    line, archive = site.line, site.line.archive
+    line.gate.decide(0, 7, Tell.REJECT, GateReason.DEFECT, time.monotonic_ns() + FAR_NS)
+    waited: list[float] = []
+    close = archive.close
+
+    def pictures(timeout_s: float = 10.0) -> list[Any]:
+        waited.append(timeout_s)
+        until = time.monotonic() + 3.0
+        with History(tmp_path / "data") as history:
+            while not history.events("gate"):
+                assert time.monotonic() < until, "it would have been lost"
+                time.sleep(0.002)
+        return close(timeout_s)
+
+    monkeypatch.setattr(archive, "close", pictures)
+    site.close()
+    assert waited and waited[0] < processes.STOP_S / 2
