@@ -111,15 +111,19 @@ def _make(path: Path) -> None:
 
 def _publish(path: Path, key: Ed25519PublicKey) -> None:
     pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    if path.exists():
-        if path.read_bytes() != pem:
+    if path.exists() and (there := path.read_bytes()):  # empty: the power went as it was written
+        if there != pem:
             raise StoreDamaged(
                 f"{path}: belongs to another key than {path.stem}.key beside it; restore the pair"
             )
         return
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(pem)
+    with fresh.open("wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

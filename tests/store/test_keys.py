@@ -64,3 +64,12 @@ def test_a_damaged_or_foreign_key_is_named(tmp_path: Path) -> None:
 def _other(folder: Path) -> Path:
     signing_key(folder / "other")
     return folder / "other" / "keys"
+
+
+def test_a_public_key_that_a_power_cut_left_empty_is_written_again(tmp_path: Path) -> None:
+    """(I5) It was taken for another key's, and no line began until somebody deleted it."""
+    key = signing_key(tmp_path)
+    public = tmp_path / "keys" / "station.pub"
+    public.write_bytes(b"")
+    signing_key(tmp_path)
+    assert public_key(public) == key.public_key()
