@@ -98,6 +98,7 @@ def back_up(
     data_dir, folder = Path(data_dir), Path(folder)
     if folder.resolve().is_relative_to(data_dir.resolve()):
         raise StoreError(f"{folder}: a back-up belongs on another disk, not into the data itself")
+    refuse_half(data_dir)
     try:
         with retention_lock(data_dir, shared=True), _alone(folder):
             return _back_up(data_dir, folder, even_damaged, told)

@@ -248,6 +248,8 @@ def test_where_a_restore_was_interrupted_no_line_begins(
         LineLedger.open(there, station="s1")
     with pytest.raises(StoreError, match="a restore was interrupted here; empty the folder"):
         restore(tmp_path / "usb", there, "it")
+    with pytest.raises(StoreError, match="a restore was interrupted here; empty the folder"):
+        back_up(there, tmp_path / "usb")
     shutil.rmtree(there)
     restore(tmp_path / "usb", there, "it")
     LineLedger.open(there, station="s1").close()
