@@ -77,7 +77,6 @@ class _Place:
     """Unwrapped belt position at the trigger eye, in counts (or ns when tracked by time)."""
     trigger_ns: int
     refused: bool = False
-    early: bool = False
 
 
 class ClockMap:

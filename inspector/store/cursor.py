@@ -20,11 +20,6 @@ PORTION = 1000
 """Of the desk's records that are read in one go."""
 
 
-def end_of(history: History) -> int:
-    """Position of the line's newest record; -1 if there is none."""
-    return history.size() - 1
-
-
 def records_after(
     history: History, after: int, limit: int = 1000
 ) -> tuple[list[tuple[int, Record]], int]:

@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from inspector.store.errors import StoreDamaged, StoreError
 
-KEY_NAME = "station.key"
 PUBLIC_NAME = "station.pub"
 
 

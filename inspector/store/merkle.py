@@ -1,6 +1,6 @@
 """The Merkle tree of RFC 6962, section 2.1: one hash that stands for every record in its order.
 
-Enters: records as bytes. Leaves: roots, inclusion proofs, consistency proofs, and their checks.
+Enters: records as bytes. Leaves: roots, inclusion proofs, and their checks.
 Imports nothing of ours; the store uses it, and whoever holds only a proof may too.
 
 A leaf is ``SHA-256(0x00 || record)``, a node ``SHA-256(0x01 || left || right)``; the tree of n
@@ -232,50 +232,3 @@ def _among(indices: Iterable[int], size: int) -> list[int]:
     if not wanted or wanted[0] < 0 or wanted[-1] >= size:
         raise ValueError(f"no such leaves in a tree of {size}")
     return wanted
-
-
-def consistency_proof(leaves: Sequence[bytes], size: int) -> list[bytes]:
-    """The proof that the first ``size`` leaves have not changed since (RFC 6962, 2.1.2)."""
-    if not 0 < size <= len(leaves):
-        raise ValueError(f"no tree of {size} inside one of {len(leaves)}")
-    return _subproof(leaves, size, whole=True)
-
-
-def _subproof(leaves: Sequence[bytes], size: int, *, whole: bool) -> list[bytes]:
-    if size == len(leaves):
-        return [] if whole else [root_of(leaves)]
-    middle = _split(len(leaves))
-    if size <= middle:
-        return [*_subproof(leaves[:middle], size, whole=whole), root_of(leaves[middle:])]
-    return [*_subproof(leaves[middle:], size - middle, whole=False), root_of(leaves[:middle])]
-
-
-def proves_consistency(
-    old_size: int, old_root: bytes, size: int, root: bytes, path: Sequence[bytes]
-) -> bool:
-    """Whether the path shows that the old tree is the beginning of the new (RFC 9162, 2.1.4.2)."""
-    if old_size == size:
-        return not path and old_root == root
-    if not 0 < old_size < size or not path:
-        return False
-    nodes = list(path)
-    if old_size & (old_size - 1) == 0:
-        nodes.insert(0, old_root)
-    old_at, at = old_size - 1, size - 1
-    while old_at & 1:
-        old_at >>= 1
-        at >>= 1
-    old_node = node = nodes[0]
-    for other in nodes[1:]:
-        if at == 0:
-            return False
-        if old_at & 1 or old_at == at:
-            old_node, node = node_hash(other, old_node), node_hash(other, node)
-            while not old_at & 1 and old_at:
-                old_at >>= 1
-                at >>= 1
-        else:
-            node = node_hash(node, other)
-        old_at >>= 1
-        at >>= 1
-    return at == 0 and old_node == old_root and node == root

@@ -90,15 +90,6 @@ def pack(
     return b"".join((MAGIC, struct.pack(">I", len(head)), head, key.sign(PURPOSE + head), frame))
 
 
-def read_head(content: bytes) -> Head:
-    """Whose segment this is said to be. Nothing is checked yet.
-
-    Raises:
-        RecordError: these bytes are no segment.
-    """
-    return _split(content)[0]
-
-
 def unpack(content: bytes, key: Ed25519PublicKey) -> tuple[Head, list[bytes]]:
     """The records of a segment that this key signed, in their order.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -232,11 +231,6 @@ def built_in(ref: str) -> tuple[Path, Card] | None:
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(ref, "its wheel is missing; run `pip install rapidocr==3.10.0`")
     return Path(spec.submodule_search_locations[0]) / "models" / card.file, card
-
-
-def classes_of(models: Path, ref: str) -> Sequence[str]:
-    """The labels that a detector knows, from its card alone. Raises ``ModelError``."""
-    return read_card(find_model(models, ref), ref).classes
 
 
 def _versions(folder: Path) -> list[str]:

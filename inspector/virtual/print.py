@@ -7,11 +7,10 @@ camera would see it. Imported by the renderer and by the training scripts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.virtual import geometry, glyphs, optics
@@ -19,9 +18,6 @@ from inspector.virtual.optics import Mat
 
 Split = Literal["train", "held_out"]
 """Models are trained on the one and measured on the other: no font or texture is in both."""
-
-Floats = NDArray[Any]
-"""float32; OpenCV's stubs do not say so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from inspector.store.merkle import (
     EMPTY_ROOT,
     Tree,
-    consistency_proof,
     in_order,
     inclusion_proof,
     inclusion_proofs,
     leaf_hash,
     node_hash,
-    proves_consistency,
     proves_inclusion,
     proves_subset,
     root_of,
@@ -83,19 +81,6 @@ def test_every_leaf_is_proven_and_no_other_in_its_place(data: st.DataObject) -> 
         leaves[index], index, size, [*path, path[0] if path else root], root
     )
     assert not proves_inclusion(leaves[index], size, size, path, root)
-
-
-@given(st.data())
-def test_a_tree_is_proven_to_be_the_beginning_of_a_later_one(data: st.DataObject) -> None:
-    size = data.draw(st.integers(1, 300))
-    old = data.draw(st.integers(1, size))
-    leaves = LEAVES[:size]
-    path = consistency_proof(leaves, old)
-    assert proves_consistency(old, root_of(leaves[:old]), size, root_of(leaves), path)
-    forged = [*leaves[: old - 1], leaf_hash(b"forged"), *leaves[old:]]
-    assert not proves_consistency(
-        old, root_of(leaves[:old]), size, root_of(forged), consistency_proof(forged, old)
-    )
 
 
 def test_an_edge_resumes_a_tree() -> None:
