@@ -82,6 +82,8 @@ class Drift:
         self.recipe = recipe
         self._limits = limits
         self.features: dict[str, Feature] = {}
+        self.drifting = 0
+        """Features that are away from their reference now."""
 
     def part(self, part: Judged | Verdict) -> list[Warning]:
         """The next part; only production that passed is looked at."""
@@ -149,11 +151,14 @@ class Drift:
             return []  # the second witness, which costs 200 µs, would change nothing
         index = stability_index(known.reference, list(known.newest))
         if known.warned:
-            known.warned = index >= PSI / 2  # over when both have come back
+            if index < PSI / 2:  # over when both have come back
+                known.warned = False
+                self.drifting -= 1
             return []
         if index < PSI:
             return []
         known.warned = True
+        self.drifting += 1
         low, high = self._limits.get(name, (None, None))
         body = {
             "feature": name, "recipe": self.recipe, "baseline": mean, "spread": spread,

@@ -125,9 +125,12 @@ class Article:
     def challenged(self) -> bool:
         """Whether the gate has acknowledged that it rejects the seeded parts: eye and gate were
         both tried, as in a challenge test."""
-        return self.complete and bool(self.seeded) and all(
-            (verdict.stream, verdict.sequence) in self.refused for verdict, _ in self.seeded
-        )  # fmt: skip
+        return self.complete and bool(self.seeded) and not self.unheard
+
+    @property
+    def unheard(self) -> bool:
+        """Whether the gate's word on a seeded part is still to come."""
+        return any((v.stream, v.sequence) not in self.refused for v, _ in self.seeded)
 
     @property
     def complete(self) -> bool:

@@ -35,7 +35,7 @@ from inspector.quality.signing import Awaited
 from inspector.quality.spc import BatchCharts
 from inspector.quality.tolerances import limits_of, tolerances
 from inspector.store import BatchChange, Event, History, ImageRecord
-from inspector.store.cursor import batch_began, desk_since
+from inspector.store.cursor import batch_began, desk_since, newest_desk
 from inspector.store.holds import KIND as DISPOSITION
 from inspector.store.judged import Judged, judged
 from inspector.store.records import Record
@@ -85,6 +85,8 @@ class Follower:
         self._recorded = ""
         self._counted = ""
         """The first article that counted as a challenge."""
+        self._drifted, self._drifting = "", False
+        """The recipe of the newest drift on record; whether any feature drifts now."""
         self._owes_stop = False
         """Whether a challenge failed before a restart, and the line was perhaps never told."""
         self.charts: BatchCharts | None = None
@@ -127,6 +129,8 @@ class Follower:
         if follower.challenges is not None and done:
             follower.challenges.resume(done)
             follower._owes_stop = bool(follower.challenges.unstopped)
+        for _, warned in newest_desk(history, drift.KIND, 1):
+            follower._drifted = str(warned.body.get("recipe", ""))
         for event in history.events("setting", 1):
             follower.awaited = Awaited.of(event.body)
         return follower, after
@@ -135,11 +139,9 @@ class Follower:
     def hears_gates(self) -> bool:
         """Whether a gate's decision says anything: of the parts of a challenge, or the seeded ones
         of a first article."""
-        article = self.article
-        if self.challenges is None:
-            return False
-        return self.challenges.window is not None or (
-            article is not None and bool(article.seeded) and not article.challenged
+        article, challenges = self.article, self.challenges
+        return challenges is not None and (
+            challenges.window is not None or (article is not None and article.unheard)
         )
 
     @property
@@ -147,8 +149,7 @@ class Follower:
         """Whether somebody at the line waits for what comes next: a challenge is under way, or a
         first article has no result."""
         article = self.article
-        asked = self.challenges is not None and self.challenges.window is not None
-        return asked or (
+        return (self.challenges is not None and self.challenges.window is not None) or (
             article is not None
             and article.id not in self._passed
             and self._recorded != f"{article.id}.{article.attempt}"
@@ -175,10 +176,7 @@ class Follower:
             self.article.heard(record)
         if self.challenges is not None and position > self._challenged_upto:
             was_due = self.challenges.due_ns
-            if result := self.challenges.record(record):
-                entries += self._challenged(result)
-            elif self.challenges.due_ns and not was_due:
-                entries.append(_show(AlarmCode.CHALLENGE_DUE, self.challenges.why))
+            entries += self._challenged(self.challenges.record(record), was_due)
         return self._new(entries) if entries else entries
 
     def at(self, utc_ns: int) -> list[Entry]:
@@ -196,10 +194,7 @@ class Follower:
                 entries.append(_show(AlarmCode.CHALLENGE_FAILED, why, stop=True))
             self._owes_stop = False
             was_due = self.challenges.due_ns
-            if result := self.challenges.at(utc_ns):
-                entries += self._challenged(result)
-            elif self.challenges.due_ns and not was_due:
-                entries.append(_show(AlarmCode.CHALLENGE_DUE, self.challenges.why))
+            entries += self._challenged(self.challenges.at(utc_ns), was_due)
         return self._new(entries)
 
     def picture(
@@ -297,8 +292,10 @@ class Follower:
             limits = limits_of(self._limits, job.recipe)
             charts = self.charts = BatchCharts(self._plan, job.batch, job.recipe, limits)
             if self.drift is None or self.drift.recipe != job.recipe:
-                entries.append(_show(AlarmCode.DRIFT, on=False))
-                self.drift = Drift(job.recipe, limits)
+                # what drifted before a restart goes on doing so: it has no baseline any more
+                if self.drift is not None or self._drifted != job.recipe:
+                    entries.append(_show(AlarmCode.DRIFT, on=False))
+                self.drift, self._drifting = Drift(job.recipe, limits), False
                 self._looks.clear()
                 self.moves.clear()
         assert self.drift is not None
@@ -354,7 +351,11 @@ class Follower:
         self.challenges.good(max(v.times.utc_ns for v in article.golden))
         return [_show(AlarmCode.CHALLENGE_DUE, on=False)]
 
-    def _challenged(self, result: Result) -> list[Entry]:
+    def _challenged(self, result: Result | None, was_due: int) -> list[Entry]:
+        assert self.challenges is not None
+        if result is None:
+            due = self.challenges.due_ns and not was_due
+            return [_show(AlarmCode.CHALLENGE_DUE, self.challenges.why)] if due else []
         entries: list[Entry] = [(challenge.KIND, dict(result.body))]
         if result.hold:
             held: Entry = (DISPOSITION, {
@@ -374,6 +375,10 @@ class Follower:
 
     def _drifts(self, warnings: list[drift.Warning]) -> list[Entry]:
         entries: list[Entry] = []
+        drifting = self.drift is not None and self.drift.drifting > 0
+        if self._drifting and not drifting:
+            entries.append(_show(AlarmCode.DRIFT, on=False))
+        self._drifting = drifting
         for warning in warnings:
             entries.append((drift.KIND, warning.body))
             detail = f"{warning.feature}: {warning.body['sigmas']:+.1f} σ"
@@ -381,15 +386,13 @@ class Follower:
         return entries
 
     def _new(self, entries: list[Entry]) -> list[Entry]:
-        """Those that were not said before, each with its position."""
-        found = []
+        """Those that were not said before, each with its position. A condition that they brought
+        about is shown again, whoever has been started anew; the line stops for one once."""
         old = any((kind, self._position) in self._said for kind, _ in entries)
-        for kind, body in entries:
-            if kind != SHOW:
-                body = body | {"position": self._position}
-            if not old:
-                found.append((kind, body))
-        return found
+        return [
+            (kind, body if kind == SHOW else body | {"position": self._position})
+            for kind, body in entries if not old or (kind == SHOW and not body["stop"])
+        ]  # fmt: skip
 
 
 def _show(code: AlarmCode, detail: str = "", *, on: bool = True, stop: bool = False) -> Entry:

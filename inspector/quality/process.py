@@ -18,7 +18,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,8 @@ class Watching:
             self._do(follower.at(utc_ns))
             self._listen(utc_ns)
             self._awaited()
-        self._tell()
+        if read < PORTION or any(args["stop"] for _, args in self._owed):
+            self._tell()
         self._sheets.turn()
         self._show()
         return read == PORTION
@@ -198,6 +199,7 @@ class Watching:
                 self._do(self._follower.picture(message.body, looks_of(message), utc_ns))
         if self._status is not None and (status := self._status.receive()) is not None:
             self._figures(utc_ns, status.body.get("figures", {}))
+            self._remind(status.body.get("alarms", ()))
             self._status.close()
             self._status = None
         if self._status is None and now >= self._due["figures"]:
@@ -244,11 +246,24 @@ class Watching:
                 self._sheets.want(str(body["id"]))
 
     def _announce(self, code: str, detail: str, on: bool = True, stop: bool = False) -> None:
-        if not stop and self._shown.get(code, "") == (detail if on else ""):
-            return
-        self._shown[code] = detail if on else ""
+        if not stop:
+            before, self._shown[code] = self._shown.get(code, ""), detail if on else ""
+            if before == self._shown[code]:
+                return
+            # Of what was not told yet the newest is enough.
+            self._owed = [o for o in self._owed if o[1]["stop"] or o[1]["code"] != code]
         args = {"code": code, "detail": detail, "on": on, "stop": stop}
         self._owed.append((Action.ANNOUNCE, args))
+
+    def _remind(self, alarms: Iterable[Mapping[str, Any]]) -> None:
+        """Tell the line again what stands and what is over, where ``alarms``, which it shows, are
+        others: it was started anew, or we were."""
+        standing = {alarm.get("code") for alarm in alarms}
+        owed = {args["code"] for _, args in self._owed}
+        for code, detail in self._shown.items():
+            if bool(detail) != (code in standing) and code not in owed:
+                args = {"code": code, "detail": detail, "on": bool(detail), "stop": False}
+                self._owed.append((Action.ANNOUNCE, args))
 
     def _tell(self) -> None:
         """Give the line what it is owed; a line that is away hears it when it is back."""

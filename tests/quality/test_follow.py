@@ -198,6 +198,33 @@ def test_a_new_batch_takes_the_old_ones_condition_away(station: Station) -> None
     ]
 
 
+def test_a_drift_that_is_over_is_not_shown_any_longer(station: Station) -> None:
+    rng = np.random.default_rng(9)
+    follower = Follower(station, PLAN)
+    shown: list[bool] = []
+    for number in range(1, 4001):
+        score = (0.9 if 1000 < number <= 2000 else 0.97) + rng.normal(0, 0.005)
+        for kind, body in follower.record(number, part(number, score=score)):
+            if kind == SHOW and body["code"] == "drift":
+                shown.append(body["on"])
+    assert shown == [False, True, False], "one recipe begins, a score sinks, it is back"
+
+
+@pytest.mark.parametrize(("recipe", "told"), [("bottle@3", []), ("can@1", [False])])
+def test_a_drift_from_before_a_restart_stands_until_another_recipe_runs(
+    recipe: str, told: list[bool], made: Any, station: Station, tmp_path: Path
+) -> None:
+    from shutil import copytree
+
+    data = copytree(made.data, tmp_path / "data")
+    with DeskLedger.open(data) as desk:
+        desk.add("drift", {"recipe": recipe, "position": 1}, "quality")
+    with History(data) as history:
+        follower, _ = Follower.resume(station.model_copy(update={"data": data}), PLAN, history)
+    entries = follower.record(10, part(1))
+    assert [b["on"] for k, b in entries if k == SHOW and b["code"] == "drift"] == told
+
+
 def test_a_light_that_dims_is_told_while_parts_still_pass(station: Station) -> None:
     rng = np.random.default_rng(9)
     follower = Follower(station, PLAN)

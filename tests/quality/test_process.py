@@ -212,6 +212,33 @@ def test_a_stop_that_the_line_refuses_is_asked_for_again(
         server.close()
 
 
+DUE = {"code": "challenge_due", "detail": "5 parts are made", "on": True, "stop": False}
+
+
+def test_a_line_that_is_started_anew_is_told_what_stands(watching: Watching) -> None:
+    watching._announce("challenge_due", "5 parts are made")
+    assert [args for _, args in watching._owed] == [DUE]
+    watching._remind([])
+    assert len(watching._owed) == 1, "it is still to be told"
+    watching._owed.clear()
+    watching._remind([{"code": "challenge_due"}, {"code": "bin_full"}])
+    assert not watching._owed, "the line shows it"
+    watching._remind([{"code": "bin_full"}])
+    assert [args for _, args in watching._owed] == [DUE]
+
+
+def test_a_condition_that_is_over_is_taken_back_though_another_process_showed_it(
+    watching: Watching,
+) -> None:
+    watching._announce("drift", "", on=False)
+    assert not watching._owed, "it was never told of one"
+    watching._remind([{"code": "drift"}])
+    assert [args["on"] for _, args in watching._owed] == [False]
+    watching._announce("drift", "score of lot/text: -9.1 σ")
+    watching._announce("drift", "", on=False)
+    assert [args["on"] for _, args in watching._owed] == [False], "the newest word is enough"
+
+
 def test_the_state_is_written_when_it_is_another(
     watching: Watching, ledger: LineLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
