@@ -262,8 +262,7 @@ def _plan(station: Path | None) -> tuple[Any, Any]:
     from inspector.quality.tolerances import tolerances
 
     loaded = load_station(station)
-    limits = {k: v for each in tolerances(loaded.recipes).values() for k, v in each.items()}
-    return loaded.quality, limits
+    return loaded.quality, tolerances(loaded.recipes)
 
 
 def _say_signed(given: Any, as_json: bool) -> None:

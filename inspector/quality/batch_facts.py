@@ -7,6 +7,7 @@ prints its charts.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from inspector.part import Mode, Outcome, Verdict
 from inspector.quality import challenge, drift, first_article
 from inspector.quality.signing import article_subject
 from inspector.quality.spc import BatchCharts, Limits
+from inspector.quality.tolerances import limits_of
 from inspector.store import History, verify
 from inspector.store.cursor import batch_span, desk_since, events_within, parts_of_batch
 from inspector.store.genealogy import joined
@@ -61,7 +63,8 @@ class Facts:
     labels: Counter[str] = field(default_factory=Counter)
     faulty: list[Verdict] = field(default_factory=list)
     """Some of each label."""
-    charts: BatchCharts | None = None
+    charted: dict[str, BatchCharts] = field(default_factory=dict)
+    """Charts by recipe: parts of another one are another process, with tolerances of its own."""
     articles: list[tuple[dict[str, Any], tuple[Signature, ...]]] = field(default_factory=list)
     challenges: list[Any] = field(default_factory=list)
     deviations: list[tuple[int, str, str, str]] = field(default_factory=list)
@@ -78,22 +81,28 @@ class Facts:
     """Empty: all agrees; None: not run; else the first thing that is wrong."""
 
     @property
+    def charts(self) -> BatchCharts | None:
+        """Of the newest recipe; None before the first part."""
+        return next(reversed(self.charted.values()), None)
+
+    @property
     def root(self) -> str:
         """Of the newest checkpoint; empty where nothing is signed yet."""
         return str(self.proof.get("line", {}).get("root", ""))
 
 
 def gather(
-    data: Path, batch: str, plan: Quality | None = None, limits: Limits | None = None,
-    check: bool = True,
+    data: Path, batch: str, plan: Quality | None = None,
+    limits: Mapping[str, Limits] | None = None, check: bool = True,
 ) -> Facts:  # fmt: skip
-    """Everything about ``batch``. Raises ``StoreError`` if it has no part."""
+    """Everything about ``batch``; ``limits``: by recipe's name (`tolerances`). Raises
+    ``StoreError`` if it has no part."""
     facts = Facts(batch)
     wanted: Counter[str] = Counter()
     with History(data, bound_s=60.0) as history:
         for part in parts_of_batch(history, batch):
             _count(facts, part.verdict, part.gate)
-            _chart(facts, part.verdict, plan or Quality(), limits)
+            _chart(facts, part.verdict, plan or Quality(), limits or {})
             if part.verdict.outcome is Outcome.REJECT and part.verdict.mode is Mode.AUTO:
                 label = labels_of(part.verdict)[0]
                 if wanted[label] < PER_LABEL:
@@ -199,10 +208,13 @@ def _count(facts: Facts, verdict: Verdict, gate: Any) -> None:
         facts.others += 1
 
 
-def _chart(facts: Facts, verdict: Verdict, plan: Quality, limits: Limits | None) -> None:
-    if facts.charts is None:
-        facts.charts = BatchCharts(plan, facts.batch, verdict.recipe, limits)
-    for alarm in facts.charts.part(verdict):
+def _chart(facts: Facts, verdict: Verdict, plan: Quality, limits: Mapping[str, Limits]) -> None:
+    recipe = verdict.recipe
+    charts = facts.charted.get(recipe)
+    if charts is None:
+        own = limits_of(limits, recipe)
+        charts = facts.charted[recipe] = BatchCharts(plan, facts.batch, recipe, own)
+    for alarm in charts.part(verdict):
         facts.alarms.setdefault((alarm.chart, alarm.name), []).append(
             (verdict.times.utc_ns, alarm.rule)
         )

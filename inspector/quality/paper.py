@@ -8,6 +8,7 @@ Chinese.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -90,6 +91,13 @@ def coloured(value: object, colour: Color, style: ParagraphStyle = CELL) -> Para
 def _plain(value: object) -> str:
     said = str(value)
     return escape(said if len(said) <= LONGEST else f"{said[:LONGEST]}… ({len(said):,})")
+
+
+def figure(value: float, span: float) -> str:
+    """A number with as many decimals as tell a hundredth of ``span`` apart: of four digits a
+    chart's centre and its limits may be one and the same."""
+    decimals = 2 - math.floor(math.log10(span)) if 0 < span < math.inf else 4
+    return f"{value:.{min(max(decimals, 0), 9)}f}"
 
 
 def write(

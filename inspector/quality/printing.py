@@ -58,6 +58,8 @@ class Press:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "inspector.quality.report", str(station.data), batch,
                 str(out), language, "verify" if verify else "-", station.site, station.line,
+                station.quality.model_dump_json() if station.quality else "",
+                *map(str, station.recipes),
                 stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             try:

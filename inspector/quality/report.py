@@ -12,8 +12,9 @@ import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from inspector.quality.errors import QualityError
 from inspector.quality.paper import BAD, BODY, DEEP, GOOD, INK, NOTE, WARN, WIDTH
 from inspector.quality.report_words import LANGUAGES, WORDS
 from inspector.quality.rules import SELECTED, run_length
-from inspector.quality.spc import ALL, Limits, said
+from inspector.quality.spc import ALL, SHOWN, BatchCharts, Limits, said
+from inspector.quality.tolerances import tolerances
 from inspector.store import History, ImageRecord
 from inspector.store.files import fresh_file
 from inspector.store.keys import public_key
@@ -41,11 +43,13 @@ LINES_MAX = 40
 
 def batch_report(
     data: Path, batch: str, out: Path, language: str = "en", plan: Quality | None = None,
-    limits: Limits | None = None, check: bool = True, places: tuple[str, str] = ("", ""),
+    limits: Mapping[str, Limits] | None = None, check: bool = True,
+    places: tuple[str, str] = ("", ""),
 ) -> Facts:  # fmt: skip
     """Write the report of ``batch`` to ``out``.
 
     Args:
+        plan: the station's, for its subgroups; ``limits``: its tolerances by recipe's name.
         check: verify the ledger; a large one takes minutes.
         places: the station's site and line.
 
@@ -151,15 +155,19 @@ def _agree(difference: int, w: Any) -> Flowable:
 
 
 def _spc(facts: Facts, w: Any) -> Iterator[Flowable]:
-    charts = facts.charts
-    if charts is None:
+    for recipe, charts in facts.charted.items():
+        yield from _charted(charts, w, w["spc"] + f" · {recipe}" * (len(facts.charted) > 1))
+
+
+def _charted(charts: BatchCharts, w: Any, title: str) -> Iterator[Flowable]:
+    if not charts.parts:
         return
     if not charts.groups and not any(m.groups for m in charts.measures.values()):
         few = w["too_few"].format(charts.parts, charts.plan.subgroup)
-        yield from paper.section(w["spc"], paper.text(few, BODY))
+        yield from paper.section(title, paper.text(few, BODY))
         return
     drawn: list[Flowable] = []
-    spoken = 0
+    spoken: list[tuple[int, int]] = []
     names = [ALL, *charts.labels[:2]]
     each: list[tuple[str, Chart | None, bool]] = [
         (w["p_chart"].format(w.get(n, n), charts.plan.subgroup), charts.p(n), True) for n in names
@@ -172,27 +180,30 @@ def _spc(facts: Facts, w: Any) -> Iterator[Flowable]:
     for caption, chart, percent in each:
         if chart is None or not len(chart.points):
             continue
-        at = sorted({s.at for s in said(chart)})
-        spoken += len(at) if not spoken else 0
+        # what is drawn is the end of it; a rule that spoke before has spoken all the same
+        end = len(chart.points)
+        at = sorted({s.at for s in said(chart, end)})
+        spoken += [(len(at), end)] if at else []
         drawn.append(paper.control_chart(
-            list(chart.points[-60:]), chart.centre, list(chart.lower[-60:]),
-            list(chart.upper[-60:]), at, caption=caption,
-            shown=(lambda v: f"{100 * v:.2f} %") if percent else (lambda v: f"{v:.4g}"),
+            list(chart.points[-SHOWN:]), chart.centre, list(chart.lower[-SHOWN:]),
+            list(chart.upper[-SHOWN:]), [i - max(0, end - SHOWN) for i in at], caption=caption,
+            shown=(lambda v: f"{100 * v:.2f} %") if percent
+            else partial(paper.figure, span=float(chart.upper[-1] - chart.lower[-1])),
         ))  # fmt: skip
-    verdict = w["in_control"]
+    verdict = w["rules_spoke"] if charts.alarmed else w["in_control"]
     if spoken:
-        verdict = w["out_of_control"].format(spoken, min(60, len(charts.groups)))
+        verdict = w["out_of_control"].format(*spoken[0])
     rules = w["rules_said"].format(round(run_length(SELECTED)))
     yield from paper.section(
-        w["spc"], paper.coloured(verdict, BAD if spoken else GOOD, BODY), paper.text(rules, NOTE),
-        Spacer(1, 3), *drawn[:1],
+        title, paper.coloured(verdict, BAD if spoken or charts.alarmed else GOOD, BODY),
+        paper.text(rules, NOTE), Spacer(1, 3), *drawn[:1],
     )  # fmt: skip
     for one in drawn[1:]:
         yield one
         yield Spacer(1, 6)
     capable = [(m, charts.capability(m)) for m in charts.measures]
     rows = [
-        [m, f"{c.n:,}", f"{c.mean:.4g}", f"{c.sigma:.3g}",
+        [m, f"{c.n:,}", paper.figure(c.mean, c.sigma), f"{c.sigma:.3g}",
          f"{c.cp.value:.2f} ({c.cp.low:.2f}–{c.cp.high:.2f})" if c.cp else "–",
          f"{c.cpk.value:.2f} ({c.cpk.low:.2f}–{c.cpk.high:.2f})"]
         for m, c in capable if c
@@ -352,7 +363,7 @@ def step_name(name: str, w: Any) -> str:
 def state_words(state: str, w: Any) -> tuple[str, Any]:
     """A step's state in words, and its colour."""
     return {
-        "ok": (f"✓ {w['ok']}", GOOD), "failed": (f"✗ {w['failed']}", BAD),
+        "ok": (f"✓ {w['ok']}", GOOD), "failed": (f"× {w['failed']}", BAD),
         "none": (w["not_applicable"], paper.SOFT),
     }.get(state, (w["waiting"], WARN))  # fmt: skip
 
@@ -367,15 +378,17 @@ def _fingerprint(data: Path) -> str:
 
 
 def main() -> None:
-    """``python -m inspector.quality.report DATA BATCH OUT LANGUAGE verify|- [SITE LINE]``: for
-    other processes, which make no PDF themselves."""
+    """``python -m inspector.quality.report DATA BATCH OUT LANGUAGE verify|- [SITE LINE PLAN RECIPE
+    …]``: for other processes, which make no PDF themselves. ``PLAN`` is JSON, the recipes are files
+    with their tolerances."""
     os.nice(10)
-    data, batch, out, language, check = sys.argv[1:6]
-    site, line = [*sys.argv[6:8], "", ""][:2]
+    data, batch, out, language, check, *more = sys.argv[1:]
+    site, line, said, *recipes = [*more, *[""] * max(0, 3 - len(more))]
     try:
-        batch_report(
-            Path(data), batch, Path(out), language, check=check == "verify", places=(site, line)
-        )
+        plan = Quality.model_validate_json(said) if said else None
+        limits = tolerances([Path(recipe) for recipe in recipes])
+        verifies = check == "verify"
+        batch_report(Path(data), batch, Path(out), language, plan, limits, verifies, (site, line))
     except Exception as error:
         if not type(error).__module__.startswith("inspector."):
             raise

@@ -32,6 +32,7 @@ _EN = {
     "u_chart": "u-chart: defects per part", "xbar": "X̄-chart, {0} [{1}]", "range": "R-chart, {0}",
     "all faults": "all faults", "in_control": "In control: no rule has spoken.",
     "out_of_control": "Out of control: {0} of {1} subgroups are signals.",
+    "rules_spoke": "Out of control: rules have spoken, see the SPC alarms among the deviations.",
     "too_few": "Too few parts for a control chart: {0} of a subgroup's {1}.",
     "rules_said": "Rules: 1 beyond 3σ, 9 on a side, 2 of 3 beyond 2σ, 4 of 5 beyond 1σ; together"
     " they alarm falsely once in {0} subgroups.",
@@ -82,6 +83,7 @@ _ZH = {
     "p_chart": "p 图，{0}：每组 {1} 件的不良率", "u_chart": "u 图：单件缺陷数",
     "xbar": "X̄ 图，{0} [{1}]", "range": "R 图，{0}", "all faults": "全部缺陷",
     "in_control": "受控：无判异规则触发。", "out_of_control": "失控：{1} 组中有 {0} 组报警。",
+    "rules_spoke": "失控：判异规则曾触发，见“偏差”中的 SPC 报警。",
     "too_few": "工件太少，无法作控制图：{0} / {1}。",
     "rules_said": "判异规则：1 点超出 3σ；连续 9 点同侧；3 点中 2 点超出 2σ；5 点中 4 点超出 1σ。"
     "合计每 {0} 组误报一次。",

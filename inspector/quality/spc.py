@@ -88,6 +88,8 @@ class BatchCharts:
         self.centres: dict[str, float] = {}
         """Phase one's p̄ by label, and ū."""
         self.parts = 0
+        self.alarmed = False
+        """Whether any rule has spoken."""
         self._open: Group | None = None
         self.closed = 0
         """Subgroups that ever were: ``groups`` are the newest of them."""
@@ -122,6 +124,7 @@ class BatchCharts:
             self._open = None
             self._keep(group)
             alarms += self._attributes()
+        self.alarmed = self.alarmed or bool(alarms)
         return alarms
 
     def _keep(self, group: Group) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import json
+import re
 import sqlite3
 import subprocess
 import time
@@ -10,19 +13,27 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, which
 
+import numpy as np
 import pytest
 from quality_parts import part
+from reportlab.pdfbase import pdfmetrics
 from typer.testing import CliRunner
 
 from inspector.cli import app
-from inspector.config import Quality
+from inspector.config import Quality, load_station
 from inspector.part import Batch, GateAction, GateDecision, Outcome, new_part_id
+from inspector.quality import first_article, paper, report, sheet
 from inspector.quality.batch_facts import gather, made_when, outline
 from inspector.quality.errors import QualityError
+from inspector.quality.printing import Press
 from inspector.quality.report import batch_report
 from inspector.quality.report_words import LANGUAGES, WORDS
 from inspector.store import DeskLedger, History, LineLedger, StoreError
 from inspector.store.figures import period
+
+STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
+LIMITS = {"can": {"neck/height": (1.0, 2.0)}, "bottle": {"neck/height": (11.6, 12.4)}}
+"""Two recipes measure under one name."""
 
 
 def words_of(pdf: Path) -> str:
@@ -45,7 +56,7 @@ def test_its_counts_are_those_of_the_ledger(made) -> None:  # type: ignore[no-un
 
 
 def test_the_chart_sees_where_the_process_went_astray(made) -> None:  # type: ignore[no-untyped-def]
-    facts = gather(made.data, made.batch, Quality(), {"neck/height": (11.6, 12.4)}, check=False)
+    facts = gather(made.data, made.batch, Quality(), LIMITS, check=False)
     assert facts.charts is not None
     chart = facts.charts.p("scratch")
     assert chart is not None and len(chart.points) == 39
@@ -71,6 +82,74 @@ def test_one_pdf_says_it_all(made, language: str, tmp_path: Path) -> None:  # ty
     assert "missing cap" in said and "Mineral water" in said
     assert (w["verified"] in said) == (language == "en")
     assert out.stat().st_size < 1_000_000
+
+
+def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """As the MES and the pages have it made."""
+    for name, limits in (("can", (1, 2)), ("bottle", (11.6, 12.4)), ("jar", (3, 4))):
+        measure = {"name": "height", "at_least": limits[0], "at_most": limits[1]}
+        tool = {"name": "neck", "kind": "measure", "params": {"measures": [measure]}}
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({"name": name, "tools": [tool]}))
+    station = load_station(STATION).model_copy(update={
+        "data": made.data, "quality": Quality(subgroup=400),
+        "recipes": [tmp_path / f"{name}.yaml" for name in ("can", "bottle", "jar")],
+    })  # fmt: skip
+    out = tmp_path / "report.pdf"
+    out.write_bytes(asyncio.run(Press(station).report("B-1", "en")))
+    said = words_of(out)
+    assert "in subgroups of 400" in said and station.line in said
+    assert "Capability" in said and re.search(r"neck/height +\d+ +1[12]\.\d{4} +0\.0[78]\d", said)
+    assert re.search(r"1\.\d\d \(1\.\d\d–1\.\d\d\)", said), "of the bottle's tolerance"
+
+
+@pytest.mark.parametrize(
+    ("value", "span", "said"),
+    [(1234.56, 2.0, "1234.56"), (1233.56, 2.0, "1233.56"), (12.0003, 0.08, "12.0003"),
+     (0.0, 0.0, "0.0000"), (51234.0, 900.0, "51234")],
+)  # fmt: skip
+def test_limits_and_centre_are_never_one_number(value: float, span: float, said: str) -> None:
+    assert paper.figure(value, span) == said
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A batch that was bad in its middle, long ago, and that another recipe goes on with."""
+    data = tmp_path_factory.mktemp("two")
+    rng = np.random.default_rng(2)
+    with LineLedger.open(data, station="ST-01") as ledger:
+        ledger.add_batch(Batch("B-1", "", "bottle", {}), "begin", "line")
+        for number in range(1, 2601):
+            bad = rng.random() < (0.6 if 700 < number <= 800 else 0.02)
+            verdict = part(number, outcome=Outcome.REJECT if bad else Outcome.PASS, value=12.0)
+            after = replace(verdict, recipe="bottle@4") if number > 2500 else verdict
+            ledger.add_verdict(after)
+        ledger.add_batch(Batch("B-1", "", "bottle", {}), "end", "otto")
+        ledger.commit()
+    return data
+
+
+def test_a_rule_that_spoke_before_what_is_drawn_has_spoken(two: Path, tmp_path: Path) -> None:
+    facts = batch_report(two, "B-1", out := tmp_path / "r.pdf", "en", Quality(subgroup=20))
+    assert facts.charted["bottle@3"].closed == 125, "of which 60 are drawn"
+    assert "no rule has spoken" not in words_of(out).partition("bottle@4")[0]
+    assert re.search(r"Out of control: \d+ of 125 subgroups", words_of(out))
+
+
+def test_another_recipe_is_another_process(two: Path, tmp_path: Path) -> None:
+    facts = batch_report(two, "B-1", out := tmp_path / "r.pdf", "en", Quality(subgroup=20))
+    assert [charts.parts for charts in facts.charted.values()] == [2500, 100]
+    assert "control · bottle@3" in words_of(out) and "control · bottle@4" in words_of(out)
+
+
+def test_the_font_has_every_sign_that_is_printed() -> None:
+    paper.load_font()
+    glyphs = pdfmetrics.getFont(paper.FONT).face.charToGlyph
+    signs = {c for words in WORDS.values() for word in words.values() for c in word}
+    for module in (paper, report, sheet, first_article):
+        for node in ast.walk(ast.parse(Path(module.__file__ or "").read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                signs |= set(node.value)
+    assert [c for c in sorted(signs - {"\n"}) if ord(c) not in glyphs] == []
 
 
 @pytest.mark.parametrize(
