@@ -161,8 +161,9 @@ HELP: Sequence[tuple[str, str]] = (
      "处处薄于此值的差异是边缘的正常波动；"
      "其余差异中较薄的部分也是，但距其较厚处 join_px 以内的除外。"),
     ("Differences that come nearer than this to the rim of what is compared are none: what goes "
-     "on beyond it is not seen. 0 judges them too.",
-     "距比较范围边缘小于此值的差异不计：边缘以外看不到。0 表示也判定。"),
+     "on beyond it is not seen. 0 judges them too; so is a tenth of the picture and more.",
+     "距比较范围边缘小于此值的差异不计：边缘以外看不到。0 表示也判定；"
+     "达到图像十分之一及以上的差异也判定。"),
     ("Edges may be off by this much.", "边缘允许偏移的量。"),
     ("Every code must hold a valid GS1 element string, encoded with FNC1 in front, or one in"
      " brackets, or a GS1 Digital Link.",
