@@ -165,9 +165,7 @@ class Caretaker:
                 self._beside(name, wanted, now.recipe_digest, 1.0)
                 self._judge_champion(name, now)
                 continue
-            number = max(
-                (i.release.manifest.number for i in here if i.digest == chain[-1]), default=0
-            )
+            number = stage.number_of(self.station.data, chain[-1], here)
             newer = [
                 i for i in here
                 if i.release.manifest.name == name

@@ -7,7 +7,7 @@ command line import this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,7 @@ from inspector.release.installed import BASE, Installed, installed
 from inspector.store import Event, History, StoreError
 from inspector.store.pages import events_of
 from inspector.store.records import Kind
-from inspector.store.related import reading
+from inspector.store.related import desk_records, reading
 from inspector.store.schema import LINE_FILE
 
 KIND, PENDING = "release", "release_pending"
@@ -140,6 +140,19 @@ def judged_since(data: Path, position: int, parts: int) -> bool:
             (position, parts - 1),
         ).fetchone()
     return found is not None
+
+
+def number_of(data: Path, digest: str, here: Sequence[Installed]) -> int:
+    """The number of a release, though its files were damaged since; 0 of the station file's
+    recipe. Where nobody knows it, it is higher than any: no older one must pass for newer."""
+    if digest == BASE:
+        return 0
+    known = [one.release.manifest.number for one in here if one.digest == digest]
+    if not known:
+        told = (record.body for record in desk_records(data, KIND))
+        known = [int(body["number"]) for body in told
+                 if body.get("do") == "installed" and body.get("digest") == digest]  # fmt: skip
+    return known[-1] if known else 1 << 62
 
 
 def undone_of(past: list[Change]) -> list[Change]:

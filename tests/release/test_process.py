@@ -12,7 +12,8 @@ from release.centre import STATION, Centre
 
 from inspector.bus import run_dir
 from inspector.config import load_station
-from inspector.release import process
+from inspector.release import install, process
+from inspector.release.installed import BASE
 from inspector.release.process import Caretaker
 from inspector.release.stage import Change
 from inspector.store import History, LineLedger
@@ -83,3 +84,22 @@ def test_a_probation_ends_though_the_line_was_started_anew_since(
             position = history.last(parts)[-1].position
         later = replace(change, position=position)
         assert caretaker._on_probation(later), "one of them is of before it"
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_an_older_release_has_no_turn_though_the_champions_files_are_damaged(
+    centre: Centre, caretaker: Caretaker, data: Path, newer: bool
+) -> None:
+    """It was taken for newer than a champion without a number, and could take over by itself."""
+    older = install(centre.made(2), data, "erika").installed
+    champion = install(centre.made(3), data, "erika").installed
+    with LineLedger.open(data, station="S1") as line:
+        chain = [BASE, champion.digest]
+        line.add_event("release", "erika", recipe="coded", digest=champion.digest, chain=chain,
+                       back=True, recipe_digest="f" * 64)  # fmt: skip
+        line.commit()
+    (champion.folder / "manifest.json").write_text("")
+    following = install(centre.made(4), data, "erika").installed if newer else None
+    caretaker.look()
+    beside = caretaker.shadows.get("coded")
+    assert (beside and beside.digest) == (following and following.digest), older.title
