@@ -25,11 +25,10 @@ def orphans(
     are none of ``known`` nor of any image record's: a younger one's record may be on its way."""
     found: set[str] = set()
     for folder, _, names in os.walk(data_dir / "images"):
-        for name in names:
-            path = Path(folder, name)
-            relative = path.relative_to(data_dir).as_posix()
-            if relative not in known and _written_before(path, before_ns):
-                found.add(relative)
+        where = Path(folder).relative_to(data_dir).as_posix()
+        unknown = [name for name in names if f"{where}/{name}" not in known]
+        old = [name for name in unknown if _written_before(Path(folder, name), before_ns)]
+        found.update(f"{where}/{name}" for name in old)
     for _, _, body in read_records(line, 0, 1 << 62) if found else ():
         try:
             if body[1] == Kind.IMAGE:
