@@ -40,6 +40,7 @@ from inspector.store.tombstone import Graves
 from inspector.sync.classes import (
     ERROR,
     PASS,
+    SHADOW,
     Threshold,
     asked_by,
     class_of,
@@ -136,7 +137,9 @@ class Chooser:
             return
         with reading(path) as line:
             lookup = lookup_in(lambda at: body_at(line, at))
-            if self._at < upto:
+            if not self._plan.per_hour:
+                self._at = max(self._at, upto)
+            elif self._at < upto:
                 for position, _, body in read_records(line, self._at, upto):
                     self._take(line, lookup, position, body)
                     self._at = position + 1
@@ -321,7 +324,7 @@ class Chooser:
         with reading(path) as desk:
             for position, _, body in read_records(desk, self._desk_at, 1 << 62):
                 record = layout.decode_record(body, lookup)
-                if isinstance(record, DeskRecord) and (why := asked_by(record)):
+                if isinstance(record, DeskRecord) and (why := self._asked_by(record)):
                     part = _part(record.body.get("part"))
                     if part is not None:
                         images = [at for at, _ in _images(line, lookup, part)]
@@ -330,6 +333,10 @@ class Chooser:
                             return  # the centre has not heard of its pictures: next time
                         yield from self._all_of(line, lookup, part, why)
                 self._desk_at = position + 1
+
+    def _asked_by(self, record: DeskRecord) -> str:
+        """Why a desk record makes its part a sample; where none are chosen, only persons ask."""
+        return asked_by(record) if self._plan.per_hour or record.kind != SHADOW else ""
 
     def _all_of(
         self, line: sqlite3.Connection, lookup: Lookup, part: bytes, reason: str

@@ -159,7 +159,7 @@ def open_rounds(
         key,
         memory=memory,
         pace=pace,
-        chooser=chooser if plan.samples.per_hour else None,
+        chooser=chooser,
         announce=announce,
         report=lambda: {"software": __version__, "site": station.site, "line": station.line},
     )

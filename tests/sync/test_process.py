@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from centre_and_stations import Served, Site, count
+from sqlalchemy import select
 
 from inspector.bus import run_dir
 from inspector.config import ConfigError, load_station
@@ -27,6 +28,7 @@ from inspector.sync import process
 from inspector.sync.classes import nearness
 from inspector.sync.enrol import SyncError
 from inspector.sync.memory import Memory
+from inspector.sync.pace import Pace
 from training.hub import tables
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +153,39 @@ def test_a_full_disk_ends_no_process_that_makes_room(
         ending.set()
         thread.join(10)
     assert "make room" in told[-1]
+
+
+def test_what_a_person_asks_for_is_sent_where_no_samples_are_chosen(
+    centre: Served, site: Site, tmp_path: Path
+) -> None:
+    """As `per_hour: 0` promises. The centre said that the picture comes with the next round."""
+    path = station_file(tmp_path, centre.url, samples="{per_hour: 0}", cpu_share=1.0)
+    site.enrol(centre)
+    wished, reviewed, judged = site.inspect(20, pictures=True)[:3]
+    site.write("review", part=str(reviewed.part_id), sample=True)
+    site.write("shadow", "releases", part=str(judged.part_id))
+    station = load_station(path)
+    assert station.sync is not None
+    rounds, link = process.open_rounds(station, station.sync, Pace(), lambda _: None)
+    rounds.round()
+    with centre.hub.engine.begin() as connection:
+        image = connection.execute(
+            select(tables.Image).where(tables.Image.part == wished.part_id.bytes)
+        ).one()
+        connection.execute(
+            tables.Wish.__table__.insert().values(  # type: ignore[attr-defined]
+                station_id=1, digest=image.digest, part=image.part, why="asked",
+                made_by="anna", made_utc_ns=1,
+            )
+        )  # fmt: skip
+    rounds.round()
+    rounds.round()
+    rounds.close()
+    link.close()
+    with centre.hub.engine.begin() as connection:
+        sent = connection.execute(select(tables.Sample.part, tables.Sample.reason)).all()
+    asked = {(wished.part_id.bytes, "asked"), (reviewed.part_id.bytes, "review")}
+    assert {tuple(row) for row in sent} == asked
 
 
 def test_one_sync_at_a_time(tmp_path: Path) -> None:
