@@ -17,8 +17,10 @@ from typing import Any
 from inspector.store.files import write_whole
 
 FOLDER = "outbox"
-FIRST = {"review": 0, "complaint": 0, "disagreement": 1, "rare": 2, "threshold": 3, "novelty": 4}
-"""Rejects before passes, and among them what a person waits for: lower goes first."""
+ASKED = ("asked", "complaint", "review")
+"""Reasons of what a person waits for: it goes before all."""
+FIRST = {"disagreement": 1, "rare": 2, "threshold": 3, "novelty": 4}
+"""Rejects before passes, and among them what teaches most: lower goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,14 @@ class Sample:
     """Of its part having been chosen; None for what was added afterwards."""
     chosen_utc_ns: int
     rejected: bool
-    """Whether its part was anything but a pass: those go first."""
+    """Whether its part was anything but a pass."""
     detail: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def rank(self) -> tuple[bool, int, int]:
+    def rank(self) -> tuple[bool, bool, int, int]:
         """Smaller goes first."""
-        return (not self.rejected, FIRST.get(self.reason, 9), self.chosen_utc_ns)
+        asked = self.reason in ASKED
+        return (not asked, not self.rejected, FIRST.get(self.reason, 9), self.chosen_utc_ns)
 
     def as_sent(self) -> dict[str, Any]:
         """What the centre is told."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from inspector.sync import pictures
 from inspector.sync import rounds as rounds_module
 from inspector.sync.centre import Link
 from inspector.sync.enrol import Away, RefusedByCentre
+from inspector.sync.outbox import Outbox, Sample
 from training.hub import tables
 
 LATER = 3 * 3_600_000_000_000
@@ -57,6 +60,17 @@ def test_rejects_go_first(centre: Served, site: Site, monkeypatch: pytest.Monkey
     monkeypatch.setattr(pictures, "_send", send)
     site.rounds(centre.url, utc_ns=later).round()
     assert sent[:2] == [True, True] and not any(sent[2:]) and len(sent) > 2
+
+
+@pytest.mark.parametrize("why", ["asked", "complaint", "review"])
+def test_what_a_person_waits_for_goes_before_all(tmp_path: Path, why: str) -> None:
+    """The picture of an escape, which passed, came behind a night's rejects."""
+    outbox = Outbox(tmp_path)
+    reject = Sample("p1", "side", "1" * 64, "x.jpg", 9, "rare", "dent", 1.0, 1, True)
+    asked = replace(reject, part="p2", reason=why, chosen_utc_ns=2, rejected=False)
+    for sample in (reject, asked):
+        outbox.add(sample)
+    assert [sample.part for sample in outbox] == ["p2", "p1"]
 
 
 def test_a_picture_that_is_there_already_is_not_sent_again(centre: Served, site: Site) -> None:
