@@ -26,6 +26,7 @@ from inspector.release.bundle import (
     canonical,
 )
 from inspector.store import DeskLedger, public_key
+from inspector.store.files import write_whole
 
 FOLDER = Path("keys") / "releases"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -45,8 +46,7 @@ def trust(data: Path, pem: Path, role: str, name: str, principal: Principal) -> 
         raise NotTrusted(f"{role!r} is no role of a signer; there are {', '.join(SIGNERS)}")
     if not NAME.fullmatch(name):
         raise NotTrusted(f"{name!r} is no user name: 1-64 letters, digits or . _ - @")
-    key = public_key(pem)
-    raw = _raw(key)
+    raw, content = _raw(public_key(pem)), pem.read_bytes()
     for other in SIGNERS:
         if other != role and raw in {k for k, _ in _known(data, other)}:
             raise NotTrusted(f"{pem} is already a key of a {other}: four eyes need two keys")
@@ -55,7 +55,7 @@ def trust(data: Path, pem: Path, role: str, name: str, principal: Principal) -> 
     target = folder / f"{role}-{name}.pub"
     with DeskLedger.open(data) as desk:
         desk.add("release_key", {"as": role, "name": name, "key": raw.hex()}, principal.id)
-    target.write_bytes(pem.read_bytes())
+    write_whole(target, content)
     return target
 
 

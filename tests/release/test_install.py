@@ -4,6 +4,7 @@ two people this station knows, every byte, and the verdicts of its parity set.""
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
 import tarfile
@@ -22,6 +23,8 @@ from inspector.release.bundle import SIGNERS, add, canonical, unpack
 from inspector.release.trust import NotTrusted, trust
 from inspector.store import DeskLedger, History, LineLedger
 from training.release import Example, NotMade, approve, inspect, make_key, put
+from inspector.store import DeskLedger, History, LineLedger, StoreError
+from training.release import Example, NotMade, approve, inspect, put
 
 Change = Callable[[Path], None]
 
@@ -182,6 +185,23 @@ def test_keys_are_let_in_by_whoever_configures_and_for_one_role(centre: Centre, 
         trust(data, pem, SIGNERS[1], "ben2", ROOT)
     with pytest.raises(Forbidden):
         trust(data, pem, "builder", "ben", Principal("otto", frozenset({Role.OPERATOR})))
+
+
+def test_a_key_that_a_full_disk_cut_short_is_not_there(
+    centre: Centre, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of one made every release refused, those in service too, until somebody deleted it."""
+    written = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        written(path, content[:20])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match="No space left"):
+        trust(data, centre.folder / "eve.pub", "builder", "eve", ROOT)
+    monkeypatch.undo()
+    assert install(centre.made(), data, "erika").installed.title == "coded/2"
 
 
 def test_other_verdicts_than_at_the_centre_are_refused(centre: Centre, data: Path) -> None:
