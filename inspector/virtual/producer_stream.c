@@ -273,6 +273,8 @@ static GC_ERROR unregister_event(EVENTSRC_HANDLE h, int32_t type) {
 static GC_ERROR get_data(EVENT_HANDLE h, void *out, size_t *n, uint64_t timeout_ms) {
   struct camera *c = event_of(h);
   if (!c) return last_error;
+  if (out && n && *n < sizeof(EVENT_NEW_BUFFER_DATA)) /* before the picture is taken off the queue */
+    return fail(GC_ERR_BUFFER_TOO_SMALL, "%zu bytes are needed", sizeof(EVENT_NEW_BUFFER_DATA));
   struct buffer *b = NULL;
   GC_ERROR error = camera_wait_output(c, timeout_ms, &b);
   if (error) return error;

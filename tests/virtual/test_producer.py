@@ -409,6 +409,19 @@ class TestCInterface:
         small, size = ctypes.create_string_buffer(4), ctypes.c_size_t(4)
         assert lib.GCGetInfo(1, ctypes.byref(kind), small, ctypes.byref(size)) == -1016
 
+    def test_an_event_for_which_there_is_no_room_waits_for_who_has_it(
+        self, lib: ctypes.CDLL
+    ) -> None:
+        stream, event = self.stream(lib)
+        buffer, size = ctypes.c_void_p(), ctypes.c_size_t(24 * 32)
+        assert lib.DSAllocAndAnnounceBuffer(stream, size, None, ctypes.byref(buffer)) == 0
+        assert lib.DSQueueBuffer(stream, buffer) == 0
+        assert lib.DSFlushQueue(stream, 0) == 0, "what is queued goes to the output as it is"
+        data, small = (ctypes.c_void_p * 2)(), ctypes.c_size_t(8)
+        wait = ctypes.c_uint64(10)
+        assert lib.EventGetData(event, data, ctypes.byref(small), wait) == -1016
+        assert self.wait(lib, event, 10) == 0, "it was taken off the queue, and so lost for ever"
+
     def test_a_stale_handle_is_refused(self, lib: ctypes.CDLL) -> None:
         stream, event = self.stream(lib)
         assert lib.DSClose(stream) == 0
