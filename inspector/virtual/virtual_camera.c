@@ -333,7 +333,8 @@ GC_ERROR camera_start(struct camera *c) {
 }
 
 void camera_stop(struct camera *c) {
-  if (!c->exposing || c->joining) return;
+  while (c->joining) pthread_cond_wait(&c->changed, &producer_lock); /* buffers may go after this */
+  if (!c->exposing) return;
   c->joining = c->stop = 1;
   pthread_cond_broadcast(&c->changed);
   pthread_t exposer = c->exposer;
@@ -343,6 +344,7 @@ void camera_stop(struct camera *c) {
   pthread_join(exposer, NULL);
   pthread_mutex_lock(&producer_lock);
   c->exposing = c->joining = 0;
+  pthread_cond_broadcast(&c->changed);
 }
 
 GC_ERROR camera_wait_output(struct camera *c, uint64_t timeout_ms, struct buffer **out) {
