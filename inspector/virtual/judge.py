@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,12 @@ class Judge:
         self._withdrawn |= {part.item for part in self._open.values() if part.permitted}
         self._open.clear()
         self._numbers.clear()
+
+    def hear(self, accepted: deque[tuple[int, Decision]]) -> None:
+        """All decisions that the PLC has accepted up to now, with their instants; they are taken
+        out."""
+        while accepted:
+            self.decision(*accepted.popleft())
 
     def decision(self, t_ns: int, decision: Decision) -> None:
         """The PLC accepted a decision."""

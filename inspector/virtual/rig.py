@@ -323,8 +323,7 @@ class Rig:
         if out.motor != self._motor:
             self._motor = out.motor
             self._drive(now_ns)
-        while self.plc.accepted:
-            self.judge.decision(*self.plc.accepted.popleft())
+        self.judge.hear(self.plc.accepted)
 
     def _drive(self, now_ns: int) -> None:
         if self._on["jam"]:
@@ -352,6 +351,7 @@ class Rig:
                     self.flap.back_out(c.item)
             case Point.GATE_OUT:
                 if c.forward and c.item.passed is None:
+                    self.judge.hear(self.plc.accepted)
                     self.judge.exit(c.item, self.flap.leave(c.item))
                     self.left += 1
             case Point.CONFIRM:

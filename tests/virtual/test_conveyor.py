@@ -265,6 +265,28 @@ def test_touching_parts_are_both_rejected() -> None:
     assert (report["false_rejects"], report["unjudged_passed"]) == (2, 0)
 
 
+def test_a_revoke_that_comes_while_the_part_is_in_the_gate_is_known_to_be_too_late() -> None:
+    """And not only where one of the PLC's cycles lies between it and the part's way out."""
+    line = Line([GOOD], 40)
+    line.play(0.5)
+    while not (inside := [i for i in line.rig.flap.inside.values() if i.steered]):
+        line.play(0.001, poll_ms=1)
+    (item,) = inside
+    belt, machine = line.rig.belt, line.rig.machine
+    way_mm = machine.gate_mm + machine.window_mm / 2 - belt.x(item)
+    leaves_ns = belt._now_ns + round(way_mm / belt.speed() * 1e9)
+
+    line.now_ns = leaves_ns - 20_000
+    line.rig.step(line.now_ns)
+    line.decide(line.rig.judge._numbers[item.id], Action.REVOKE)
+    line.exchange()
+    assert item.passed is None
+    line.play(0.01)
+
+    assert item.passed
+    assert line.rig.report()["revoked_passed"] == 1
+
+
 def test_a_dead_station_means_reject() -> None:
     line = Line([GOOD], 100)
     line.play(2.0)
