@@ -81,6 +81,8 @@ class World(Settings):
         spoilt = Counter(s.at_part for s in self.schedule if s.at_part and s.do in FRAME_FAULTS)
         if twice := [part for part, times in spoilt.items() if times > 1]:
             raise ValueError(f"part {twice[0]} has two pictures' faults: a pulse carries one")
+        for act in self.schedule:
+            self.check(act)
         if self.machine.item_mm >= self.program.longest_mm:
             raise ValueError("`program.longest_mm` must exceed `machine.item_mm`")
         if self.feed.pitch_mm <= self.machine.item_mm:
@@ -97,6 +99,14 @@ class World(Settings):
                 "whole part before the flap moves for it"
             )
         return self
+
+    def check(self, act: Act) -> None:
+        """``ValueError`` for a part put behind the gate: it would be on its way for ever."""
+        gate_mm = self.machine.gate_mm - self.machine.window_mm / 2
+        if act.do == "insert" and act.mm >= gate_mm:
+            raise ValueError(
+                f"insert: the gate begins at {gate_mm:g} mm; a part at {act.mm:g} never came to it"
+            )
 
     @property
     def belt_mm_s(self) -> float:
@@ -265,6 +275,7 @@ class Process:
                 self.ending.set()
                 return {"ok": True}
             act = Act.model_validate(raw)
+            self.world.check(act)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))

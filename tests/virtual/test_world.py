@@ -260,6 +260,7 @@ def test_faults_ordered_live_reach_the_signals_and_the_wire(running: Running) ->
 def test_a_wrong_order_is_answered_and_changes_nothing(running: Running) -> None:
     assert "do" in control(running.run, "explode")["error"]
     assert "mm_s" in control(running.run, "speed", mm_s=-1)["error"]
+    assert "the gate begins at" in control(running.run, "insert", mm=5000)["error"]
     assert running.report()["state"] == "waiting"
 
 
@@ -335,6 +336,10 @@ def test_the_worlds_mistakes_are_named_without_a_traceback(tmp_path: Path) -> No
         ("rate: 150\n", "lower the rate"),
         ("rate: 20\nmachine: {gate_eye_mm: 40}\n", "gate_eye_mm"),
         ("rate: 20\nschedule: [{do: stop}]\n", "at_part"),
+        (
+            "rate: 20\nschedule: [{at_s: 1, do: insert, mm: 994}]\n",
+            "insert: the gate begins at 994 mm",
+        ),
         (
             "rate: 20\nschedule: [{at_part: 9, do: drop}, {at_part: 9, do: freeze, cameras: 2}]\n",
             "part 9 has two pictures' faults",
