@@ -70,7 +70,10 @@ def select(harvester: Harvester, config: Camera) -> dict[str, Any]:
     if not there and config.producer == "virtual":
         listed = "none (does INSPECTOR_VIRTUAL_DEVICES name a list of devices?)"
     what = "no camera has" if not matching else f"{len(matching)} cameras have"
-    raise CameraRefused(f"{config.name}: {what} {asked}; there are: {listed or 'none'}")
+    listed = listed or "none"
+    if len({there[i]["serial"] for i in matching}) < len(matching) and config.producer == "path":
+        listed += "; more than one producer sees it: name one by its path as `producer`"
+    raise CameraRefused(f"{config.name}: {what} {asked}; there are: {listed}")
 
 
 def device_row(info: Any) -> dict[str, Any]:

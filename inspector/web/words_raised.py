@@ -217,6 +217,9 @@ CAMERAS = (
     ("serial {0}, user_id {1}", "序列号 {0}、user_id {1}"),
     ("serial {0}, ip {1}", "序列号 {0}、IP {1}"), ("serial {0}", "序列号 {0}"),
     ("{0}: no camera has {1}; there are: {2}", "{0}：没有相机具有 {1}；现有：{2}"),
+    ("{0}: {1#} cameras have {2}; there are: {3}; more than one producer sees it: name one by its"
+     " path as `producer`",
+     "{0}：{1} 台相机具有 {2}；现有：{3}；不止一个生产者看到它：请在 `producer` 中写明其一的路径"),
     ("{0}: {1#} cameras have {2}; there are: {3}", "{0}：{1} 台相机具有 {2}；现有：{3}"),
     ("{0#} cameras are {1}: name one by its serial", "有 {0} 台相机为 {1}：请按序列号指定"),
     ("no camera is {0}; there are: {1}", "没有相机 {0}；现有：{1}"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,7 +21,13 @@ from inspector.cameras.formats import FORMATS, Packing, PixelFormat
 from inspector.cameras.genicam import GenicamCamera
 from inspector.cameras.messages import EventKind
 from inspector.cameras.pixels import convert, empty
-from inspector.cameras.producers import PATH, ProducerError, producer_files
+from inspector.cameras.producers import (
+    PATH,
+    VIRTUAL,
+    ProducerError,
+    producer_files,
+    virtual_producer,
+)
 from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Shot
 from inspector.config import Camera
 from inspector.virtual.film import write_film
@@ -112,6 +119,20 @@ class TestProducers:
             node_map([str(broken)], "V001")
         monkeypatch.setenv(PATH, str(tmp_path))
         assert [row["serial"] for row in list_devices()] == ["V001", "V002"]
+
+    def test_a_camera_that_two_producers_see_is_had_by_naming_one_of_them(
+        self, camera_bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        makers = tmp_path / "makers"
+        makers.mkdir()
+        for name in ("one.cti", "other.cti"):
+            shutil.copy(virtual_producer(), makers / name)
+        shutil.copy(VIRTUAL / "producer.xml", makers)
+        monkeypatch.setenv(PATH, str(makers))
+        with pytest.raises(CameraRefused, match=r"2 cameras have serial V001; .*as `producer`$"):
+            camera(producer="path")
+        with camera(producer=str(makers / "other.cti")) as chosen:
+            assert chosen.identity.device["serial"] == "V001"
 
     def test_the_variable_of_the_standard_lists_folders(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -103,6 +103,7 @@ PIECES = {
     "part {} {}", "parts {} {}", "without a number", "{} parts {} {}", "a part {} {}",
     "of parts {}", "one {} {}", "{} to {}",
     "serial {}, user_id {}", ", ip {}", "no camera has", "{} cameras have",
+    "; more than one producer sees it: name one by its path as `producer`",
     "{}: {} {}; there are: {}", "; {}", "; did you mean {}?", "did you mean {}? ",
     "{}: has no {}; {}it has {}", "{} is not {}", " {}",
     # `parts`: how many teach; `bundle`, `newstep`: what another's sentence begins with
@@ -150,6 +151,8 @@ WHOLE = (
     "DataMatrix: modulation 0.20, at least 0.4 must be", "no date found",
     "side: no camera has serial 12, ip 10.0.0.7; there are: none",
     "side: 2 cameras have serial 12; there are: 12, 12",
+    "side: 2 cameras have serial 12; there are: 12, 12; more than one producer sees it: name one by"
+    " its path as `producer`",
     "side: no such feature; did you mean side?", "side: 7 is outside 1 … 5 mm",
     "side: 7 is not 0 + n·2; try 6 or 8", "side: 7 is none of code", "side: a whole number",
     "side: 7 is not a whole number", "side: has no code; it has left, right",
