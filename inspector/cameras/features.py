@@ -284,11 +284,13 @@ def _check(name: str, node: Any, kind: str, wanted: Value) -> None:
     assert isinstance(wanted, int | float) and low is not None and high is not None
     if not low <= wanted <= high:
         unit = f" {node.unit}" if node.unit else ""
-        raise FeatureError(name, f"{wanted} is outside {low:g} … {high:g}{unit}")
+        raise FeatureError(name, f"{wanted} is outside {low:.12g} … {high:.12g}{unit}")
     if step and kind == "integer" and (int(wanted) - int(low)) % int(step):
         below = int(low) + (int(wanted) - int(low)) // int(step) * int(step)
         above = min(below + int(step), int(high))
-        raise FeatureError(name, f"{wanted} is not {low:g} + n·{step:g}; try {below} or {above}")
+        raise FeatureError(
+            name, f"{wanted} is not {low:.12g} + n·{step:.12g}; try {below} or {above}"
+        )
 
 
 def _same(node: Any, kind: str, wanted: Value, value: Value) -> bool:

@@ -388,3 +388,10 @@ def test_a_camera_that_gives_no_stream_is_told_in_words_and_without_a_traceback(
     with pytest.raises(CameraLost, match="cannot be opened: "):
         camera(producer)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_the_end_of_a_range_is_told_to_its_last_digit(maker: Callable[..., str]) -> None:
+    """Rounded to six digits it was said to be what it refused."""
+    producer = maker(("<Max>24</Max>", "<Max>23.9999988</Max>"))
+    with pytest.raises(CameraRefused, match=r"Gain: 24\.0 is outside 0 … 23\.9999988 dB"):
+        camera(producer, features={"Gain": 24.0})
