@@ -148,7 +148,7 @@ class Process:
         self.wire_path = world.wire or world.run / "wire"
         self._wire = Wire.create(self.wire_path)
         self._judge = Judge(read_truth(world.film), world.product)
-        self._start_ns = self.clock()
+        self._start_ns = self._due_ns = self.clock()
         self.rig = Rig(
             world.machine, world.program, world.feed, self._judge, self._pulse,
             speed_mm_s=world.belt_mm_s, schedule=world.schedule, seed=world.seed,
@@ -165,6 +165,16 @@ class Process:
     def clock(self) -> int:
         """The world's monotonic clock: the machine's, less the time it was not scheduled."""
         return time.monotonic_ns() - self._offset_ns
+
+    def _now(self) -> int:
+        """The clock, for who holds the lock and lets something happen. A pause is taken out of it
+        by whichever thread wakes first: the other would find the belt far on already."""
+        now_ns = self.clock()
+        if now_ns - self._due_ns > PAUSE_NS:
+            self._offset_ns += now_ns - self._due_ns
+            self._pauses += 1
+            now_ns = self._due_ns
+        return now_ns
 
     # -- the belt's thread ------------------------------------------------------------------
 
@@ -192,20 +202,16 @@ class Process:
     def _belt(self) -> None:
         world, rig = self.world, self.rig
         end_ns = self._start_ns + round(world.run_for_s * 1e9) if world.run_for_s else 1 << 62
-        due_ns = self.clock()
+        self._due_ns = self.clock()
         while not self.ending.is_set():
-            now_ns = self.clock()
-            if now_ns - due_ns > PAUSE_NS:
-                self._offset_ns += now_ns - due_ns
-                self._pauses += 1
-                now_ns = due_ns
             with self._lock:
+                now_ns = self._now()
                 if rig.started_ns is None and self._may_start(now_ns):
                     rig.start(now_ns)
-                due_ns = rig.step(now_ns)
+                self._due_ns = rig.step(now_ns)
             if now_ns >= end_ns or (world.when_done == "exit" and rig.done):
                 return
-            wait_ns = due_ns - self.clock()
+            wait_ns = self._due_ns - self.clock()
             if wait_ns > 0:
                 time.sleep(wait_ns * 1e-9)
 
@@ -230,7 +236,7 @@ class Process:
 
     def _station(self, offset: int, data: bytes) -> None:
         with self._lock:
-            self.rig.plc.station(self.clock(), offset, data)
+            self.rig.plc.station(self._now(), offset, data)
 
     def _talk(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -283,7 +289,7 @@ class Process:
         except ValueError as error:
             return {"ok": False, "error": str(error)}
         with self._lock:
-            now_ns = self.clock()
+            now_ns = self._now()
             self.rig.step(now_ns)
             self.rig.do(act, now_ns)
         return {"ok": True}

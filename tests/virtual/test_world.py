@@ -36,7 +36,7 @@ from inspector.virtual.conveyor import Conveyor
 from inspector.virtual.judge import Judge, Truth, TruthError, read_truth
 from inspector.virtual.machine import Machine
 from inspector.virtual.wire import ENTRIES, SIZE, Fault
-from inspector.virtual.world import control, load_world
+from inspector.virtual.world import Process, control, load_world
 
 DEADLINE_S = 4.0
 FILM = 20
@@ -262,6 +262,25 @@ def test_a_wrong_order_is_answered_and_changes_nothing(running: Running) -> None
     assert "mm_s" in control(running.run, "speed", mm_s=-1)["error"]
     assert "the gate begins at" in control(running.run, "insert", mm=5000)["error"]
     assert running.report()["state"] == "waiting"
+
+
+def test_who_orders_something_after_a_pause_finds_the_belt_where_it_stood(tmp_path: Path) -> None:
+    write_film_set(tmp_path / "film")
+    world_file = tmp_path / "w.yaml"
+    world_file.write_text("film: film\nrun: run\nport: 0\nrate: 25\nmachine: {gate_mm: 600}\n")
+    process = Process(load_world(world_file))
+    process.rig.start(process.clock())
+    process._due_ns = process.rig.step(process.clock())
+    stood_mm = process.rig.belt.mm()
+
+    process._offset_ns -= 3_000_000_000  # the machine slept for so long, and the talker woke first
+    answer = process._command(b'{"do": "air_low"}')
+
+    assert answer == {"ok": True}
+    assert process.rig.belt.mm() - stood_mm < 10.0
+    assert process.report()["pauses"] == 1
+    process._wire.close()
+    process._loop.close()
 
 
 def test_a_restarted_plc_is_a_new_run_and_passes_nothing_of_the_old_one(running: Running) -> None:
