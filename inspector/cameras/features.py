@@ -94,7 +94,7 @@ def has(node_map: Any, name: str, writable: bool = False) -> bool:
     """Whether feature ``name`` is there and can be read, or written, now."""
     if not node_map.has_node(name):
         return False
-    mode = node_map.get_node(name).node.get_access_mode()
+    mode = _access(node_map.get_node(name))
     return mode in (_WRITABLE if writable else _READABLE)
 
 
@@ -148,19 +148,26 @@ def _features(node_map: Any) -> Iterator[Any]:
             seen.add(name)
             if node.node.principal_interface_type == EInterfaceType.intfICategory:
                 yield from below(node)
-            elif (
-                node.node.visibility != EVisibility.Invisible
-                and node.node.get_access_mode() != EAccessMode.NI
-            ):
+            elif node.node.visibility != EVisibility.Invisible and _access(node) != EAccessMode.NI:
                 yield node
 
     if node_map.has_node("Root"):
         yield from below(node_map.get_node("Root"))
 
 
+def _access(node: Any) -> Any:
+    """How ``node`` may be used now; not at all where the camera will not say, as it should."""
+    try:
+        return node.node.get_access_mode()
+    except gentl.TimeoutException:  # it does not answer at all
+        raise
+    except GENTL_ERRORS:
+        return EAccessMode.NA
+
+
 def _describe(node: Any) -> Feature:
     kind = _KINDS.get(node.node.principal_interface_type, "register")
-    access = node.node.get_access_mode()
+    access = _access(node)
     value: Value | None = None
     limits: Limits = (None, None, None)
     entries: tuple[str, ...] = ()
@@ -212,7 +219,7 @@ def _set(node_map: Any, name: str, wanted: Value) -> Setting:
     kind = _KINDS.get(node.node.principal_interface_type)
     if kind is None:
         raise FeatureError(name, "is no feature that can be set")
-    access = node.node.get_access_mode()
+    access = _access(node)
     if access not in _WRITABLE:
         if name == "TriggerSource" and read(node_map, "TriggerMode") == "On":
             return _set_while_off(node_map, wanted)

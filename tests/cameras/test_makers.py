@@ -80,6 +80,33 @@ def test_a_feature_that_cannot_be_read_keeps_no_camera_away(
     assert row["value"] is None
 
 
+UNDECIDED = (
+    (
+        "    <pValue>GainReg</pValue>",
+        "    <pIsAvailable>NoReg</pIsAvailable>\n    <pValue>GainReg</pValue>",
+    ),
+    (
+        '  <FloatReg Name="GainReg">',
+        """  <IntReg Name="NoReg">
+    <Address>0xFF8</Address><Length>8</Length><AccessMode>RO</AccessMode><pPort>Device</pPort>
+    <Cachable>NoCache</Cachable><Endianess>LittleEndian</Endianess>
+  </IntReg>
+  <FloatReg Name="GainReg">""",
+    ),
+)
+"""Whether it has a gain stands in a register that it refuses."""
+
+
+def test_a_feature_of_which_a_camera_will_not_say_whether_it_is_there_is_not(
+    maker: Callable[..., str],
+) -> None:
+    producer = maker(*UNDECIDED)
+    with camera(producer) as side:
+        assert "Gain" not in side.identity.node_map
+    with pytest.raises(CameraRefused, match="side: Gain: is not available now"):
+        camera(producer, features={"Gain": 3.0})
+
+
 def test_what_the_camera_itself_refuses_is_told_with_its_name(maker: Callable[..., str]) -> None:
     producer = maker(("<Max>24</Max>", "<Max>48</Max>"))
     with pytest.raises(
