@@ -69,8 +69,7 @@ class GenicamCamera:
         nodes = self._nodes = acquirer.remote_device.node_map
         loaded = _user_set(config.features)
         settings = features.apply(nodes, loaded)
-        defaults = {k: v for k, v in _defaults(nodes, config).items() if k not in config.features}
-        wanted = defaults | config.features
+        wanted = _with_defaults(_defaults(nodes, config), config.features)
         settings += features.apply(nodes, {k: v for k, v in wanted.items() if k not in loaded})
         if config.trigger == "encoder":
             encoder.check(nodes)
@@ -284,6 +283,15 @@ def _user_set(wanted: Mapping[str, features.Value]) -> dict[str, features.Value]
     return {name: wanted[name] for name in names[:upto]}
 
 
+def _with_defaults(
+    defaults: Mapping[str, features.Value], own: Mapping[str, features.Value]
+) -> dict[str, features.Value]:
+    """``own`` features after those ``defaults`` that they do not name; but a selector of theirs
+    stands where ours would, so that what follows is set of what it selects."""
+    kept = {k: v for k, v in defaults.items() if k not in own or k.endswith("Selector")}
+    return kept | dict(own)
+
+
 def _defaults(nodes: Any, config: Camera) -> dict[str, Any]:
     """What every camera of ours is set to before the station file's own features."""
     wanted: dict[str, Any] = {}
@@ -291,7 +299,9 @@ def _defaults(nodes: Any, config: Camera) -> dict[str, Any]:
         wanted["AcquisitionMode"] = "Continuous"
     if features.has(nodes, "TriggerMode", writable=True):
         if features.has(nodes, "TriggerSelector", writable=True):
-            wanted["TriggerSelector"] = "FrameStart"
+            there = nodes.TriggerSelector.symbolics
+            exposure = "FrameStart" not in there and "ExposureStart" in there  # as IDS names it
+            wanted["TriggerSelector"] = "ExposureStart" if exposure else "FrameStart"
         wanted["TriggerMode"] = "Off" if config.trigger == "free" else "On"
         if config.trigger == "software":
             wanted["TriggerSource"] = "Software"

@@ -422,3 +422,48 @@ def test_the_end_of_a_range_is_told_to_its_last_digit(maker: Callable[..., str])
     producer = maker(("<Max>24</Max>", "<Max>23.9999988</Max>"))
     with pytest.raises(CameraRefused, match=r"Gain: 24\.0 is outside 0 … 23\.9999988 dB"):
         camera(producer, features={"Gain": 24.0})
+
+
+def triggers(*names: str) -> tuple[tuple[str, str], ...]:
+    """A camera with these triggers, whose ``TriggerMode`` matters of ``ExposureStart`` alone."""
+    entries = "".join(
+        f'    <EnumEntry Name="{name}" NameSpace="Standard"><Value>{at}</Value></EnumEntry>\n'
+        for at, name in enumerate(names)
+    )
+    return (
+        (
+            '    <EnumEntry Name="FrameStart" NameSpace="Standard"><Value>0</Value></EnumEntry>\n',
+            entries,
+        ),
+        ("    <pValue>TriggerSelectorReg</pValue>", "    <Value>0</Value>"),
+        ("    <pValue>TriggerModeReg</pValue>", "    <pValue>TriggerModeChosen</pValue>"),
+        (
+            '  <IntReg Name="TriggerModeReg">',
+            f"""  <Integer Name="TriggerModeChosen">
+    <pIndex>TriggerSelector</pIndex>
+    <pValueIndexed Index="{names.index("ExposureStart")}">TriggerModeReg</pValueIndexed>
+    <pValueDefault>OthersMode</pValueDefault>
+  </Integer>
+  <Integer Name="OthersMode"><Value>0</Value></Integer>
+  <IntReg Name="TriggerModeReg">""",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [
+        (("FrameStart", "ExposureStart"), {"TriggerSelector": "ExposureStart"}),
+        (("AcquisitionStart", "ExposureStart"), {}),
+    ],
+)
+def test_the_trigger_that_is_selected_is_the_one_that_is_switched_on(
+    maker: Callable[..., str],
+    camera_bench: Any,
+    there: tuple[str, ...],
+    named: dict[str, str],
+) -> None:
+    with camera(maker(*triggers(*there)), features=named) as side:
+        assert side.grab(100) is None, "nobody has triggered it"
+        camera_bench.wire.pulse(4)
+        assert isinstance(side.grab(2000), Shot)
