@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.config import Quality
-from inspector.part import Mode, Outcome, Verdict
+from inspector.part import Disposition, Mode, Outcome, Verdict
 from inspector.quality import challenge, drift, first_article
 from inspector.quality.signing import article_subject
 from inspector.quality.spc import BatchCharts, Limits
@@ -22,7 +22,7 @@ from inspector.store import History, verify
 from inspector.store.cursor import batch_span, desk_since, events_within, parts_of_batch
 from inspector.store.genealogy import joined
 from inspector.store.holds import KIND as DISPOSITION
-from inspector.store.holds import Run
+from inspector.store.holds import Holds, Run
 from inspector.store.pages import changes_of
 from inspector.store.periods import reconcile
 from inspector.store.proof import newest_words
@@ -75,7 +75,10 @@ class Facts:
     differences: tuple[str, ...] | None = None
     """Of the counts; None where no independent counter ran."""
     periods: Any = ()
-    standing: str = ""
+    runs: list[Run] = field(default_factory=list)
+    """Its parts: another batch's numbers may lie between them."""
+    standing: Disposition | None = None
+    """What was decided about all of it, or ``hold`` where some of its parts are on hold."""
     proof: dict[str, Any] = field(default_factory=dict)
     verified: str | None = None
     """Empty: all agrees; None: not run; else the first thing that is wrong."""
@@ -164,6 +167,11 @@ def _stretch(facts: Facts, stream: str, first: int, last: int) -> None:
     """These numbers of the stream are the batch's."""
     low, high, _ = facts.streams.get(stream, (first, last, 0))
     facts.streams[stream] = (min(low, first), max(high, last), 0)
+    before = facts.runs[-1] if facts.runs else Run("", 0, 0)
+    if before.stream == stream and before.first <= first <= before.last + 1:
+        facts.runs[-1] = Run(stream, before.first, max(before.last, last))
+    else:
+        facts.runs.append(Run(stream, first, last))
 
 
 def _number(facts: Facts, history: History) -> None:
@@ -250,14 +258,17 @@ def _desk(facts: Facts, history: History, since: int) -> None:
         body = record.body
         whole = facts.batch in (body.get("batch"), *body.get("batches", ()))
         mine = whole or body.get("concerns") == facts.batch or any(
-            run[0] in facts.streams and run[1] <= facts.streams[run[0]][1]
-            and run[2] >= facts.streams[run[0]][0] for run in body.get("runs", ())
+            run[0] == own.stream and run[1] <= own.last and run[2] >= own.first
+            for run in body.get("runs", ()) for own in facts.runs
         )  # fmt: skip
         if mine:
             said = f"{body['disposition']}: {body.get('reason', '')}"
             facts.deviations.append((record.utc_ns, "hold", said, record.principal))
-            if whole:
-                facts.standing = str(body["disposition"])
+    with Holds(history.data_dir) as holds:
+        decided = holds.of_batch(facts.batch)
+        facts.standing = decided.disposition if decided else None
+        if facts.standing is not Disposition.SCRAP and any(map(holds.held_in, facts.runs)):
+            facts.standing = Disposition.HOLD
     for _, record in desk_since(history, drift.KIND, since):
         if record.body.get("batch") == facts.batch:
             said = f"{record.body['feature']}: {record.body['sigmas']:+.1f} σ"

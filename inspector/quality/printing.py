@@ -51,15 +51,21 @@ class Press:
         finally:
             self._making -= 1
 
-    async def _make(self, batch: str, language: str, verify: bool) -> bytes:
+    def words(self, batch: str, out: Path, language: str, verify: bool) -> list[str]:
+        """What ``report.py`` is called with: the station's plan and tolerances go with it."""
         station = self._station
+        plan = station.quality.model_dump_json() if station.quality else ""
+        return [
+            str(station.data), batch, str(out), language, "verify" if verify else "-",
+            station.site, station.line, plan, *map(str, station.recipes),
+        ]  # fmt: skip
+
+    async def _make(self, batch: str, language: str, verify: bool) -> bytes:
         with tempfile.TemporaryDirectory(prefix="inspector-report-") as folder:
             out = Path(folder) / "report.pdf"
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "inspector.quality.report", str(station.data), batch,
-                str(out), language, "verify" if verify else "-", station.site, station.line,
-                station.quality.model_dump_json() if station.quality else "",
-                *map(str, station.recipes),
+                sys.executable, "-m", "inspector.quality.report",
+                *self.words(batch, out, language, verify),
                 stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             try:

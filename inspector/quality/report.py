@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import cv2
 from reportlab.platypus import Flowable, Image, Spacer, Table
 
 from inspector.config import Quality
-from inspector.part import GateAction, Outcome, Verdict
+from inspector.part import Disposition, GateAction, Outcome, Verdict
 from inspector.quality import challenge, paper
 from inspector.quality.batch_facts import Facts, gather, labels_of
 from inspector.quality.charts import Chart
@@ -34,7 +35,7 @@ from inspector.quality.spc import ALL, SHOWN, BatchCharts, Limits, said
 from inspector.quality.tolerances import tolerances
 from inspector.store import History, ImageRecord
 from inspector.store.files import fresh_file
-from inspector.store.keys import public_key
+from inspector.store.keys import PUBLIC_NAME, public_key
 
 PICTURES = 9
 LINES_MAX = 40
@@ -65,8 +66,8 @@ def batch_report(
     words = WORDS[language]
     with History(data, bound_s=60.0) as history:
         story = list(_story(facts, words, data, history))
-    root = facts.root[:16]
-    running = f"{words['batch_report']} {batch} · {facts.station} · {words['root']} {root}"
+    told = f"{words['root']} {facts.root[:16]}"
+    running = f"{words['batch_report']} {batch} · {facts.station} · {told}"
     with fresh_file(out) as new:
         paper.write(
             new, story, title=f"{words['batch_report']} {batch}", running=running,
@@ -80,7 +81,6 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
     judged = facts.counts.total() - facts.counts[Outcome.NOT_INSPECTED]
     total = facts.counts.total()
     share = f"{100 * facts.counts[Outcome.PASS] / judged:.2f} %" if judged else "–"
-    status = w["ended"] if facts.closed else w["running"]
     yield from paper.heading(w["batch_report"], facts.batch, [
         (w["product"], facts.product), (w["recipe"], ", ".join(facts.recipes)),
         (w["station"], facts.station),
@@ -92,13 +92,16 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
         (w["digest"], ", ".join(d[:16] for d in facts.digests)),
         (w["made"], moment(int(datetime.now(UTC).timestamp() * 1e9))),
     ])  # fmt: skip
-    held = bool(facts.standing)
+    stands = (
+        f"stands_{facts.standing}" if facts.standing else "ended" if facts.closed else "running"
+    )
+    held = facts.standing not in (None, Disposition.RELEASE)
     yield paper.tiles([
         (w["inspected"], f"{total:,}", INK), (w["yield"], share, DEEP),
         (w["rejected"], f"{facts.counts[Outcome.REJECT]:,}", INK),
         (w["errors"], f"{facts.counts[Outcome.ERROR]:,}",
          WARN if facts.counts[Outcome.ERROR] else INK),
-        (w["status"], facts.standing if held else status, BAD if held else GOOD),
+        (w["status"], w[stands], BAD if held else GOOD),
     ])  # fmt: skip
     yield Spacer(1, 8)
     yield from _counts(facts, w)
@@ -369,10 +372,6 @@ def state_words(state: str, w: Any) -> tuple[str, Any]:
 
 
 def _fingerprint(data: Path) -> str:
-    from hashlib import sha256
-
-    from inspector.store.keys import PUBLIC_NAME
-
     raw = public_key(data / "keys" / PUBLIC_NAME).public_bytes_raw()
     return f"Ed25519, SHA-256 {sha256(raw).hexdigest()}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import json
 import re
 import sqlite3
@@ -84,7 +83,9 @@ def test_one_pdf_says_it_all(made, language: str, tmp_path: Path) -> None:  # ty
     assert out.stat().st_size < 1_000_000
 
 
-def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(  # type: ignore[no-untyped-def]
+    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As the MES and the pages have it made."""
     for name, limits in (("can", (1, 2)), ("bottle", (11.6, 12.4)), ("jar", (3, 4))):
         measure = {"name": "height", "at_least": limits[0], "at_most": limits[1]}
@@ -95,7 +96,9 @@ def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(made, tmp_p
         "recipes": [tmp_path / f"{name}.yaml" for name in ("can", "bottle", "jar")],
     })  # fmt: skip
     out = tmp_path / "report.pdf"
-    out.write_bytes(asyncio.run(Press(station).report("B-1", "en")))
+    monkeypatch.setattr("sys.argv", ["report", *Press(station).words("B-1", out, "en", False)])
+    monkeypatch.setattr("os.nice", lambda steps: 0)
+    report.main()
     said = words_of(out)
     assert "in subgroups of 400" in said and station.line in said
     assert "Capability" in said and re.search(r"neck/height +\d+ +1[12]\.\d{4} +0\.0[78]\d", said)
@@ -109,6 +112,40 @@ def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(made, tmp_p
 )  # fmt: skip
 def test_limits_and_centre_are_never_one_number(value: float, span: float, said: str) -> None:
     assert paper.figure(value, span) == said
+
+
+@pytest.mark.parametrize(
+    ("decided", "stands", "zh"),
+    [
+        ([("hold", None)], "hold", "冻结"),
+        ([("hold", None), ("release", None)], "release", "已放行"),
+        ([("scrap", None), ("release", None)], "scrap", "已报废"),
+        ([("hold", 5), ("release", None)], "hold", "冻结"),
+        ([("hold", 15)], None, "结束"),
+    ],
+)
+def test_a_report_says_how_its_batch_stands_and_not_what_was_written_last(
+    decided: list[tuple[str, int | None]], stands: str | None, zh: str, tmp_path: Path
+) -> None:
+    """A released batch stood there as `release` in red, one with parts on hold as ended. Parts 11
+    to 20 are another batch's."""
+    with LineLedger.open(tmp_path, station="ST-01") as ledger:
+        for batch, first in (("B-1", 1), ("B-2", 11), ("B-1", 21)):
+            ledger.add_batch(Batch(batch, "", "bottle", {}), "begin", "line")
+            for number in range(first, first + 10):
+                ledger.add_verdict(part(number, batch=batch))
+            ledger.add_batch(Batch(batch, "", "bottle", {}), "end", "otto")
+        ledger.commit()
+    with DeskLedger.open(tmp_path) as desk:
+        for disposition, number in decided:
+            what = {"batch": "B-1"} if number is None else {"runs": [["plc-1", number, number]]}
+            desk.add("disposition", {"disposition": disposition, "reason": "r", **what}, "quinn")
+    facts = batch_report(tmp_path, "B-1", out := tmp_path / "r.pdf", "zh", check=False)
+    assert facts.standing == stands
+    assert len([row for row in facts.deviations if row[1] == "hold"]) == len(decided) * bool(stands)
+    assert zh in words_of(out).partition(WORDS["zh"]["counts"])[0]
+    with History(tmp_path) as history:
+        assert stands is None or outline(history, "B-1").standing == stands
 
 
 @pytest.fixture(scope="module")
