@@ -12,9 +12,8 @@ import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,11 @@ from inspector.config import Quality
 from inspector.part import Disposition, GateAction, Outcome, Verdict
 from inspector.quality import challenge, paper
 from inspector.quality.batch_facts import Facts, gather, labels_of
-from inspector.quality.charts import Chart
 from inspector.quality.errors import QualityError
 from inspector.quality.paper import BAD, BODY, DEEP, GOOD, INK, NOTE, WARN, WIDTH
+from inspector.quality.report_charts import spc
 from inspector.quality.report_words import LANGUAGES, WORDS
-from inspector.quality.rules import SELECTED, run_length
-from inspector.quality.spc import ALL, SHOWN, BatchCharts, Limits, said
+from inspector.quality.spc import Limits
 from inspector.quality.tolerances import tolerances
 from inspector.store import History, ImageRecord
 from inspector.store.files import fresh_file
@@ -39,7 +37,9 @@ from inspector.store.keys import PUBLIC_NAME, public_key
 
 PICTURES = 9
 LINES_MAX = 40
-"""Rows of a table; what is over is counted."""
+"""Rows of a table; of what is over nothing that failed is left out, and the rest is counted."""
+ATTEMPTS_MAX = 5
+"""Sheets of first articles: a conveyor that runs through a set-up fails one with every bad part."""
 
 
 def batch_report(
@@ -107,7 +107,7 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
     yield from _counts(facts, w)
     if facts.labels:
         yield from paper.section(w["pareto"], paper.pareto(facts.labels.most_common()))
-    yield from _spc(facts, w)
+    yield from spc(facts, w)
     yield from _pictures(facts, w, data, history)
     yield from _articles(facts, w)
     yield from _challenges(facts, w)
@@ -155,67 +155,6 @@ def _agree(difference: int, w: Any) -> Flowable:
     if not difference:
         return paper.coloured(f"✓ {w['agrees']}", GOOD)
     return paper.coloured(w["differs"].format(f"{difference:,}"), BAD)
-
-
-def _spc(facts: Facts, w: Any) -> Iterator[Flowable]:
-    for recipe, charts in facts.charted.items():
-        yield from _charted(charts, w, w["spc"] + f" · {recipe}" * (len(facts.charted) > 1))
-
-
-def _charted(charts: BatchCharts, w: Any, title: str) -> Iterator[Flowable]:
-    if not charts.parts:
-        return
-    if not charts.groups and not any(m.groups for m in charts.measures.values()):
-        few = w["too_few"].format(charts.parts, charts.plan.subgroup)
-        yield from paper.section(title, paper.text(few, BODY))
-        return
-    drawn: list[Flowable] = []
-    spoken: list[tuple[int, int]] = []
-    names = [ALL, *charts.labels[:2]]
-    each: list[tuple[str, Chart | None, bool]] = [
-        (w["p_chart"].format(w.get(n, n), charts.plan.subgroup), charts.p(n), True) for n in names
-    ]
-    each.append((w["u_chart"], charts.u(), False))
-    for measure, known in list(charts.measures.items())[:4]:
-        if both := charts.xbar_r(measure):
-            each.append((w["xbar"].format(measure, known.unit), both[0], False))
-            each.append((w["range"].format(measure), both[1], False))
-    for caption, chart, percent in each:
-        if chart is None or not len(chart.points):
-            continue
-        # what is drawn is the end of it; a rule that spoke before has spoken all the same
-        end = len(chart.points)
-        at = sorted({s.at for s in said(chart, end)})
-        spoken += [(len(at), end)] if at else []
-        drawn.append(paper.control_chart(
-            list(chart.points[-SHOWN:]), chart.centre, list(chart.lower[-SHOWN:]),
-            list(chart.upper[-SHOWN:]), [i - max(0, end - SHOWN) for i in at], caption=caption,
-            shown=(lambda v: f"{100 * v:.2f} %") if percent
-            else partial(paper.figure, span=float(chart.upper[-1] - chart.lower[-1])),
-        ))  # fmt: skip
-    verdict = w["rules_spoke"] if charts.alarmed else w["in_control"]
-    if spoken:
-        verdict = w["out_of_control"].format(*spoken[0])
-    rules = w["rules_said"].format(round(run_length(SELECTED)))
-    yield from paper.section(
-        title, paper.coloured(verdict, BAD if spoken or charts.alarmed else GOOD, BODY),
-        paper.text(rules, NOTE), Spacer(1, 3), *drawn[:1],
-    )  # fmt: skip
-    for one in drawn[1:]:
-        yield one
-        yield Spacer(1, 6)
-    capable = [(m, charts.capability(m)) for m in charts.measures]
-    rows = [
-        [m, f"{c.n:,}", paper.figure(c.mean, c.sigma), f"{c.sigma:.3g}",
-         f"{c.cp.value:.2f} ({c.cp.low:.2f}–{c.cp.high:.2f})" if c.cp else "–",
-         f"{c.cpk.value:.2f} ({c.cpk.low:.2f}–{c.cpk.high:.2f})"]
-        for m, c in capable if c
-    ]  # fmt: skip
-    if rows:
-        interval = w["interval"]
-        yield from paper.section(w["capability"], paper.table(
-            (w["measure"], "n", w["mean"], "σ", f"Cp, {interval}", f"Cpk, {interval}"), rows,
-            (3, 1, 1.4, 1.2, 2.2, 2.2), (1, 2, 3, 4, 5)))  # fmt: skip
 
 
 def _pictures(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowable]:
@@ -270,8 +209,21 @@ def _picture(
     return Image(io.BytesIO(jpeg), width, height, hAlign="LEFT")
 
 
+def _fitting(counts: Sequence[bool], most: int) -> list[int]:
+    """Which rows are printed: all that ``counts`` says count, and of the others the newest so that
+    they are ``most`` together."""
+    others = [i for i, it in enumerate(counts) if not it]
+    room = max(0, most - sum(counts))
+    return sorted({i for i, it in enumerate(counts) if it} | {*others[len(others) - room :]})
+
+
 def _articles(facts: Facts, w: Any) -> Iterator[Flowable]:
-    for sheet, signed in facts.articles:
+    counts = [bool(sheet["passed"] or signed) for sheet, signed in facts.articles]
+    kept = _fitting(counts, ATTEMPTS_MAX)
+    if left := len(counts) - len(kept):
+        note = paper.text(w["more_failed"].format(f"{left:,}"), NOTE)
+        yield from paper.section(w["articles"], note)
+    for sheet, signed in (facts.articles[i] for i in kept):
         rows = [
             [step_name(str(s["name"]), w), paper.coloured(*state_words(str(s["state"]), w)),
              s["detail"]] for s in sheet["steps"]
@@ -289,17 +241,20 @@ def _articles(facts: Facts, w: Any) -> Iterator[Flowable]:
 
 def _challenges(facts: Facts, w: Any) -> list[Flowable]:
     rows: list[list[object]] = []
-    for record in facts.challenges[:LINES_MAX]:
-        body = record.body
+    counts = [record.body["result"] != challenge.GOOD for record in facts.challenges]
+    kept = _fitting(counts, LINES_MAX)
+    for body in (facts.challenges[i].body for i in kept):
         good = body["result"] == challenge.GOOD
         parts = "; ".join(f"{p['name']}: {w.get(p['result'], p['result'])}" for p in body["parts"])
         rows.append([
-            moment(int(body.get("at_utc_ns") or record.utc_ns)), body.get("asked_by") or "–",
+            moment(int(body.get("at_utc_ns") or 0)), body.get("asked_by") or "–",
             paper.coloured(w.get(body["result"], body["result"]), GOOD if good else BAD),
             parts or body["why"],
         ])  # fmt: skip
     if not rows:
         return []
+    if left := len(counts) - len(kept):
+        rows.append(["", "", w["good"], w["more"].format(f"{left:,}")])
     head = (w["at"], w["asked_by"], w["result"], w["seeded"])
     return paper.section(w["challenges"], paper.table(head, rows, (2.6, 1.5, 1.7, 5)), whole=False)
 
@@ -307,12 +262,13 @@ def _challenges(facts: Facts, w: Any) -> list[Flowable]:
 def _deviations(facts: Facts, w: Any) -> list[Flowable]:
     if not facts.deviations:
         return paper.section(w["deviations"], paper.text(w["no_deviations"], BODY))
+    kept = _fitting([what != "alarm" for _, what, _, _ in facts.deviations], LINES_MAX)
     rows: list[list[object]] = [
         [moment(at), w.get(what, what), detail, who]
-        for at, what, detail, who in facts.deviations[:LINES_MAX]
+        for at, what, detail, who in (facts.deviations[i] for i in kept)
     ]
-    if len(facts.deviations) > LINES_MAX:
-        rows.append(["", w["more"].format(len(facts.deviations) - LINES_MAX), "", ""])
+    if left := len(facts.deviations) - len(kept):
+        rows.append(["", w["alarm"], w["more"].format(f"{left:,}"), ""])
     head = (w["at"], w["event"], w["detail"], w["who"])
     return paper.section(w["deviations"], paper.table(head, rows, (2.6, 1.5, 5, 1.4)), whole=False)
 

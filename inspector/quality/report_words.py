@@ -55,6 +55,7 @@ _EN = {
     "records_under": "records signed under it", "key": "Public key", "verify": "Verification",
     "verified": "every record, checkpoint and link agrees", "not_verified": "not run",
     "bad": "BAD: {0}", "pin": "PIN", "password": "password", "more": "and {0} more",
+    "more_failed": "{0} earlier attempts that failed are in the ledger.",
     "proof_note": "Check it: inspector verify DATA --key public.pem. A report is a view; the ledger"
     " is the record.",
     "golden": "Golden parts pass", "print": "Code and date as ordered", "measures": "Measures in"
@@ -106,7 +107,7 @@ _ZH = {
     "records_under": "条记录已签名",
     "key": "公钥", "verify": "验证", "verified": "全部记录、检查点和链接一致",
     "not_verified": "未运行", "bad": "异常：{0}", "pin": "PIN", "password": "密码",
-    "more": "另有 {0} 条",
+    "more": "另有 {0} 条", "more_failed": "此前另有 {0} 次未通过，见账本。",
     "proof_note": "验证方法：inspector verify DATA --key public.pem。"
     "报告仅为视图，以账本记录为准。",
     "golden": "标准件通过", "print": "条码与日期符合订单", "measures": "尺寸在公差内",

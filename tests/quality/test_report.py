@@ -148,6 +148,35 @@ def test_a_report_says_how_its_batch_stands_and_not_what_was_written_last(
         assert stands is None or outline(history, "B-1").standing == stands
 
 
+def test_nothing_that_failed_is_left_out_for_want_of_room(tmp_path: Path) -> None:
+    """Forty rows were printed of challenges and deviations, and of first articles every attempt."""
+    with LineLedger.open(tmp_path, station="ST-01") as ledger:
+        ledger.add_batch(Batch("B-1", "", "bottle", {}), "begin", "line")
+        ledger.add_verdict(part(1))
+        for _ in range(60):
+            ledger.add_event("alarm", "line", code="bin_full", detail="")
+        bypass = {"reason": "sensor is broken"}
+        ledger.add_event("command", "otto", args=bypass, result={"mode": "bypass"})
+        ledger.add_batch(Batch("B-1", "", "bottle", {}), "end", "otto")
+        ledger.commit()
+    step = {"name": "golden", "state": "failed", "detail": "golden part 1"}
+    sheet = {"batch": "B-1", "recipe": "bottle@3", "station_s": 1.0, "parts": [], "steps": [step]}
+    tried = {"batch": "B-1", "parts": [], "at_utc_ns": 1, "asked_by": "otto", "why": "no cap"}
+    with DeskLedger.open(tmp_path) as desk:
+        desk.add_all([
+            ("first_article", sheet | {"id": "a1", "attempt": n, "passed": n == 3}, "quality")
+            for n in range(1, 301)
+        ])  # fmt: skip
+        desk.add_all([("challenge", tried | {"result": "good"}, "quality")] * 60)
+        desk.add("challenge", tried | {"result": "failed"}, "quality")
+    batch_report(tmp_path, "B-1", out := tmp_path / "r.pdf", "en", check=False)
+    said = words_of(out)
+    assert "sensor is broken" in said and "and 21 more" in said
+    assert re.search(r"otto +failed +no cap", said) and "and 21 more" in said
+    assert "Attempt 3: passed" in said and "Attempt 300: failed" in said
+    assert said.count("golden part 1") == 5 and "295 earlier attempts" in said
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A batch that was bad in its middle, long ago, and that another recipe goes on with."""
