@@ -19,7 +19,13 @@ from inspector.quality.signing import article_subject
 from inspector.quality.spc import BatchCharts, Limits
 from inspector.quality.tolerances import limits_of
 from inspector.store import History, verify
-from inspector.store.cursor import batch_span, desk_since, events_within, parts_of_batch
+from inspector.store.cursor import (
+    batch_span,
+    desk_since,
+    events_within,
+    ever_gated,
+    parts_of_batch,
+)
 from inspector.store.genealogy import joined
 from inspector.store.holds import KIND as DISPOSITION
 from inspector.store.holds import Holds, Run
@@ -54,6 +60,8 @@ class Facts:
     counts: Counter[Outcome] = field(default_factory=Counter)
     others: int = 0
     gates: Counter[str] = field(default_factory=Counter)
+    has_gate: bool = True
+    """Whether the station ever told a gate anything."""
     gated: int = 0
     """Parts of which the gate was told …"""
     unheard: int = 0
@@ -112,6 +120,7 @@ def gather(
                     wanted[label] += 1
                     facts.faulty.append(part.verdict)
         facts.gated = facts.gates.total()
+        facts.has_gate = ever_gated(history)
         _number(facts, history)
         _records(facts, history)
     for (chart, name), said in facts.alarms.items():

@@ -129,13 +129,14 @@ def _counts(facts: Facts, w: Any) -> list[Flowable]:
     ]
     if facts.counts[Outcome.NOT_INSPECTED]:
         rows.append([w["not_inspected"], f"{facts.counts[Outcome.NOT_INSPECTED]:,}", ""])
-    rows += [
-        [w["others"], f"{facts.others:,}", ""],
+    rows.append([w["others"], f"{facts.others:,}", ""])
+    gates: list[list[object]] = [
         [w["permits"], f"{facts.gates[GateAction.PERMIT]:,}", ""],
         [w["gate_rejects"], f"{told - facts.gates[GateAction.PERMIT]:,}", ""],
         [w["gate_silent"], f"{total - told:,}", _agree(total - told, w)],
         [w["gate_unheard"], f"{facts.unheard:,}", _agree(facts.unheard, w)],
     ]
+    rows += gates if facts.has_gate else []
     if facts.differences is not None:
         for name in ("infeed", "commanded", "confirmed"):
             found = sum(getattr(period, name) for period in facts.periods)

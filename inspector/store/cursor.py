@@ -77,6 +77,12 @@ def desk_since(history: History, kind: str, since: int = 0) -> list[tuple[int, D
     return found[::-1]
 
 
+def ever_gated(history: History) -> bool:
+    """Whether any part's word to a gate is on record: a station that only watches has none."""
+    with history._bounded(history._line) as line:
+        return line.execute("SELECT 1 FROM gate LIMIT 1").fetchone() is not None
+
+
 def batch_span(history: History, batch: str) -> tuple[int, int] | None:
     """Position of the first record of a batch, its beginning or a part, and of the last one; None
     if it has neither."""

@@ -177,6 +177,21 @@ def test_nothing_that_failed_is_left_out_for_want_of_room(tmp_path: Path) -> Non
     assert said.count("golden part 1") == 5 and "295 earlier attempts" in said
 
 
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_station_without_a_gate_owes_no_word_to_one(gated: bool, tmp_path: Path) -> None:
+    with LineLedger.open(tmp_path, station="ST-01") as ledger:
+        if gated:
+            one = part(1, batch="B-0")
+            ledger.add_verdict(one)
+            ledger.add_gate(GateDecision(one.part_id, "plc-1", 1, GateAction.PERMIT, "", 1, 2))
+        for number in range(2, 12):
+            ledger.add_verdict(part(number))
+        ledger.commit()
+    batch_report(tmp_path, "B-1", out := tmp_path / "r.pdf", "en", check=False)
+    assert ("differs by 10" in words_of(out)) is gated
+    assert (WORDS["en"]["gate_silent"] in words_of(out)) is gated
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A batch that was bad in its middle, long ago, and that another recipe goes on with."""
