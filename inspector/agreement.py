@@ -16,24 +16,27 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from rich.progress import track
 
 from inspector.cli.words import console
 from inspector.part import Batch, Outcome, Pixels
+from inspector.pictures import DEPTHS, bits_of, is_picture, read_image
 from inspector.quality.agreement import Agreement, agreement
 from inspector.quality.errors import QualityError
 from inspector.recipe import Recipe, load
 
 TRUTHS = ("good", "borderline", "bad")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def study(
-    recipe_file: Path, folder: Path, texts: Mapping[str, str], models: Path, threads: int = 2
+    recipe_file: Path,
+    folder: Path,
+    texts: Mapping[str, str],
+    models: Path,
+    threads: int = 2,
+    today: date | None = None,
 ) -> dict[str, Any]:
-    """Judge every picture of ``folder`` and compare.
+    """Judge every picture of ``folder`` and compare; dates as on ``today``.
 
     Raises:
         QualityError: the folder is no study; the text says what is missing.
@@ -41,10 +44,16 @@ def study(
     parts = list(_parts(folder))
     recipe = load(recipe_file, models, threads=threads)
     recipe.warm_up()
-    batch = Batch("study", texts=dict(texts), recipe=recipe.name)
+    batch, day = Batch("study", texts=dict(texts), recipe=recipe.name), today or date.today()
+    files = (file for _, _, runs in parts for run in runs for file in run.values())
+    bits = recipe.file.bits or bits_of(files) or DEPTHS[-1]
     ratings, truths = [], []
     for name, truth, runs in track(parts, "judging", console=console, transient=True):
-        judged = [_judge(recipe, run, batch, name) for run in runs]
+        judged = []
+        for run in runs:
+            outcome = recipe.judge(_frames(recipe, run, bits, name), batch, day).outcome
+            # the gate knows two sides: what could not be judged goes to the reject side, too
+            judged.append("pass" if outcome is Outcome.PASS else "reject")
         ratings.append(judged)
         truths.append(truth)
     clear = [i for i, truth in enumerate(truths) if truth != "borderline"]
@@ -99,7 +108,7 @@ def _parts(folder: Path) -> Iterator[tuple[str, str, list[dict[str, Path]]]]:
                 continue
             runs: dict[str, dict[str, Path]] = {}
             for file in sorted(part.iterdir()):
-                if file.suffix.lower() in PICTURES:
+                if is_picture(file):
                     run, _, view = file.stem.partition("-")
                     runs.setdefault(run, {})[view] = file
             if len(runs) < 2:
@@ -110,18 +119,15 @@ def _parts(folder: Path) -> Iterator[tuple[str, str, list[dict[str, Path]]]]:
             yield f"{truth}/{part.name}", truth, list(runs.values())
 
 
-def _judge(recipe: Recipe, files: Mapping[str, Path], batch: Batch, name: str) -> str:
+def _frames(recipe: Recipe, files: Mapping[str, Path], bits: int, name: str) -> dict[str, Pixels]:
+    """One run's pictures by view."""
     frames: dict[str, Pixels] = {}
     for view, file in files.items():
-        pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        pixels, flaw = read_image(file, bits)
         if pixels is None:
-            raise QualityError(f"{file} cannot be read as a picture")
-        frames[view or recipe.views[0]] = np.ascontiguousarray(pixels[..., :3], np.uint8) if (
-            pixels.ndim == 3
-        ) else np.asarray(pixels, np.uint8)  # fmt: skip
+            raise QualityError(f"{file.parent}: {flaw}; take it again or leave the run out")
+        frames[view or recipe.views[0]] = pixels
     if missing := [view for view in recipe.views if view not in frames]:
         wanted = missing[0]
         raise QualityError(f"{name}: no picture of view {wanted!r}; name it RUN-{wanted}.png")
-    outcome = recipe.judge(frames, batch, date.today()).outcome
-    # the gate knows two sides: what could not be judged goes to the reject side, too
-    return "pass" if outcome is Outcome.PASS else "reject"
+    return frames

@@ -231,6 +231,7 @@ def agree(
     text: Annotated[
         list[str] | None, typer.Option("--text", help="Expected print, NAME=VALUE; repeatable.")
     ] = None,
+    today: Annotated[str, typer.Option(help="Judge dates as on this day, YYYY-MM-DD.")] = "",
     models: Models = MODELS,
     threads: Threads = 2,
     as_json: Json = False,
@@ -244,13 +245,14 @@ def agree(
     Example: inspector agreement station_configs/recipes/bottle-line.yaml study --text lot=L2417A
     """
     from inspector.agreement import study
-    from inspector.cli.words import pair
+    from inspector.cli.words import day_of, pair
 
-    result = study(recipe, folder, dict(map(pair, text or ())), models, threads)
+    day = day_of(today) if today else None
+    result = study(recipe, folder, dict(map(pair, text or ())), models, threads, day)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        print_pairs("Agreement", {k: v for k, v in result.items() if k != "parts_judged"})
+        print_pairs("Agreement", result)
         print_rows("Flipping parts", result["flipping"])
     raise typer.Exit(0 if result["verdict"] != "unacceptable" else 1)
 
