@@ -12,14 +12,20 @@ from typing import ClassVar, Literal
 import numpy as np
 import zxingcpp
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import INSIDE, Box, Finding, Pixels, Severity
 from inspector.tools import dates
 from inspector.tools.batch_text import BatchText, filled
-from inspector.tools.code_quality import INDICATORS, quality_of
-from inspector.tools.code_search import WEAK, ReadCode, read_codes, search_codes
+from inspector.tools.code_quality import INDICATORS, OF_BARS, OF_MATRICES, quality_of
+from inspector.tools.code_search import (
+    WEAK,
+    ReadCode,
+    kinds_of,
+    read_codes,
+    search_codes,
+)
 from inspector.tools.gs1 import Gs1, Gs1Error, is_gtin, of_gtin, parse_gs1
 from inspector.tools.onnx import Shelf
 from inspector.tools.pattern import Pattern
@@ -118,6 +124,22 @@ class Params(Settings):
             if name not in _FORMATS:
                 raise ValueError(f"no symbology `{name}`; {nearest(name, _FORMATS)}")
         return names
+
+    @model_validator(mode="after")
+    def _limits_what_they_have(self) -> Params:
+        asked = self.quality.model_dump(exclude_none=True) if self.quality else {}
+        matrix, bars = kinds_of(set(self.formats))
+        for none, names, kind in (
+            (not bars, OF_BARS, "bars"),
+            (not matrix, OF_MATRICES, "squares"),
+        ):
+            limit = next((name for name in names if none and name in asked), None)
+            if limit is not None:
+                which = ", ".join(self.formats)
+                raise ValueError(
+                    f"`{limit}` is told of {kind} alone, never of {which}; leave it out"
+                )
+        return self
 
 
 class CodeStep(Step):

@@ -49,6 +49,9 @@ INDICATORS = (
 )
 """Each from 0 to 1; all but ``defects`` are the better the higher."""
 
+OF_BARS, OF_MATRICES = ("edge_contrast", "defects", "decodability"), ("unused_correction",)
+"""Those that one kind of code alone has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:

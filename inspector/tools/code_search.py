@@ -9,7 +9,7 @@ never on a clock: the same picture always gives the same answer. Imported by ``t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,9 +135,7 @@ def search_codes(
     doubted = {_key(code): [code] for code in known if code.symbology in WEAK}
     seen = set(map(_key, found))
     bands: list[View] = []
-    asked = {name for name in map(_name, formats) if name}
-    matrix = not asked or any(name in MATRIX or name in MIXED for name in asked)
-    bars = not asked or any(name not in MATRIX and name != "AllMatrix" for name in asked)
+    matrix, bars = kinds_of({name for name in map(_name, formats) if name})
     for view in views(picture, matrix, bars):
         if len(found) >= wanted:
             break
@@ -160,6 +158,12 @@ def search_codes(
     if len(found) < wanted:
         found += [code for code in _alike(bands, formats, picture) if _key(code) not in seen]
     return found
+
+
+def kinds_of(asked: Set[str]) -> tuple[bool, bool]:
+    """Whether matrix codes, and whether bars, are among the symbologies asked for; none is all."""
+    matrix = not asked or any(name in MATRIX or name in MIXED for name in asked)
+    return matrix, not asked or any(name not in MATRIX and name != "AllMatrix" for name in asked)
 
 
 def _alike(bands: Sequence[View], formats: Any, picture: Pixels) -> list[ReadCode]:

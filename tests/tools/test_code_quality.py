@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from inspector.part import Batch, Finding, Pixels
 from inspector.tools.code import Code, CodeStep
@@ -51,6 +53,29 @@ def test_a_perfect_print_has_perfect_indicators(picture: Pixels, names: tuple[st
         wanted = 0 if name == "defects" else 1
         assert found[name].value == pytest.approx(wanted, abs=0.02)
         assert found[name].unit == "1"
+
+
+@pytest.mark.parametrize(
+    ("formats", "limit", "refused"),
+    [
+        (["DataMatrix"], "decodability", True),
+        (["DataMatrix", "QRCode"], "defects", True),
+        (["EAN13"], "unused_correction", True),
+        (["EAN13", "DataMatrix"], "decodability", False),
+        (["EAN13", "DataMatrix"], "unused_correction", False),
+        ([], "unused_correction", False),
+        (["DataMatrix"], "modulation", False),
+    ],
+)
+def test_a_limit_that_no_code_asked_for_has_is_refused(
+    formats: list[str], limit: str, refused: bool
+) -> None:
+    """It was never broken: the worst print of a DataMatrix passed a limit of decodability."""
+    params = {"formats": formats, "quality": {limit: 0.9}}
+    step = {"name": "c", "kind": "code", "params": params}
+
+    with pytest.raises(ValidationError, match="alone, never of") if refused else nullcontext():
+        CodeStep.model_validate(step)
 
 
 @pytest.mark.parametrize("symbology", ["DataMatrix", "QRCode", "Code128", "DataBarExp"])
