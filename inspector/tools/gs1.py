@@ -41,6 +41,8 @@ CHARACTERS = frozenset(
     "!\"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 )
 """What a text may consist of (figure 7.11-1); a space is not among it."""
+PART_CHARACTERS = frozenset("#-/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""The same of a component's or part's identifier, (8010) (figure 7.11-2)."""
 
 CHECKED = {
     "00": 18, "01": 14, "02": 14, "03": 14, **{f"41{n}": 13 for n in range(8)}, "253": 13,
@@ -215,7 +217,8 @@ def _checked(ai: str, value: str) -> str:
         raise Gs1Error(f"({ai}) is a number, not `{value}`")
     elif not 1 <= len(value) <= LIMITS.get(ai, 90):
         raise Gs1Error(f"({ai}) has 1 to {LIMITS.get(ai, 90)} characters, not {len(value)}")
-    wrong = next((char for char in value if char not in CHARACTERS), "")
+    legal = PART_CHARACTERS if ai == "8010" else CHARACTERS
+    wrong = next((char for char in value if char not in legal), "")
     if wrong:
         raise Gs1Error(f"({ai}) must not hold `{wrong if wrong.isprintable() else ascii(wrong)}`")
     return value

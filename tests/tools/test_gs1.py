@@ -158,3 +158,13 @@ def test_any_address_is_understood_or_refused_in_words(tail: str) -> None:
         parse_gs1(f"https://x.org/{tail}", TODAY)
     except Gs1Error as error:
         assert str(error)
+
+
+def test_a_parts_identifier_has_the_characters_of_its_own() -> None:
+    """(8010), of components and parts, may hold #, which no other may, and no small letters."""
+    said = parse_gs1("80109506000#4/A-1\x1d8011" + "7", TODAY)
+    assert said.elements == (("8010", "9506000#4/A-1"), ("8011", "7"))
+    with pytest.raises(Gs1Error, match=r"\(8010\) must not hold `a`"):
+        parse_gs1("80109506000a1", TODAY)
+    with pytest.raises(Gs1Error, match=r"\(10\) must not hold `#`"):
+        parse_gs1("10L#1", TODAY)
