@@ -54,13 +54,18 @@ class Rule(Settings):
 
 
 def check_follow(steps: Sequence[Step]) -> None:
-    """Raises ``ValueError`` when a step follows what is no earlier step of its view."""
+    """Raises ``ValueError`` when a step follows what is no earlier step of its view, or would see
+    one of many parts alone."""
     for index, step in enumerate(steps):
         leader = step.follow.partition("/")[0]
-        earlier = [s.name for s in steps[:index] if s.view == step.view]
+        earlier = {s.name: s for s in steps[:index] if s.view == step.view}
         if step.follow and leader not in earlier:
             what = f"tool `{step.name}` follows `{leader}`, no tool of its view above it"
             raise ValueError(f"{what}; {nearest(leader, earlier)}")
+        found = earlier.get(leader)
+        if found and found.kind == "align" and found.every and not step.every:
+            what = f"tool `{step.name}` follows `{leader}`, which finds `every` part of several"
+            raise ValueError(f"{what}: it would see the last alone; follow `{found.follow}`")
 
 
 def check_rules(rules: Sequence[Rule], steps: Collection[str]) -> None:

@@ -102,6 +102,26 @@ def test_a_box_that_the_edge_cuts_is_left_out(recipe_of: RecipeOf) -> None:
     assert boxes_of([]) == ()
 
 
+def test_who_would_see_the_last_of_several_parts_alone_is_refused(recipe_of: RecipeOf) -> None:
+    """A blue cap passed, on any part of a tray but the last."""
+    aligned = """
+tools:
+  - name: discs
+    kind: blob
+    params: {threshold: {tone: dark, method: fixed, level: 120}, at_most: null}
+  - {name: part, kind: align, follow: discs/spot, every: [40, 40], params: {golden: "{good}"}}
+  - name: ink
+    kind: colour
+    follow: part%s
+    roi: [14, 14, 26, 26]
+    params: {targets: [{name: red, lab: [34, 53, 34], at_most: 12}]}
+"""
+    good = tray((60, 60, 20, RED))[40:80, 40:80]
+    with pytest.raises(ConfigError, match="would see the last alone; follow `discs/spot`"):
+        recipe_of(aligned % "", good=good)
+    assert recipe_of(aligned % "\n    every: [40, 40]", good=good)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
