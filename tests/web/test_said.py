@@ -96,6 +96,7 @@ PIECES = {
     # what is no reason: said while a recipe is loaded, and beside a period
     "{} was taught on {} channels, there are {}", "from the record before this one until now",
     "tool `{}` follows `{}`, no tool of its view above it",
+    "tool `{}` follows `{}`, which finds `every` part of several",
     # `atgate`: who, then what became of them; `devices`, `features`, `inputs`: what was asked for
     "was refused, and the gate let it pass", "were refused, and the gate let them pass",
     "was rejected at the gate, and nobody had refused it",
