@@ -6,6 +6,7 @@ alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -62,6 +63,10 @@ class Align:
         except ValueError as error:
             raise ModelError(f"golden/{params.golden.digest[:12]}", str(error)) from None
 
+        x1, y1, x2, y2 = params.part or (0, 0, 0, 0)
+        whole = x1 > 0 and y1 > 0 and x2 < pixels.shape[1] and y2 < pixels.shape[0]
+        self._part = params.part if whole else None
+
     def warm_up(self) -> None:
         """Finds the golden part once."""
         self._shape.find(self._step.params.golden.pixels)
@@ -81,7 +86,7 @@ class Align:
             likeness = match.score if match else 0.0
             reason = f"part not found (likeness {max(likeness, 0):.2f}, {params.score:g} needed)"
             return [self._finding(None, max(likeness, 0.0), reason)]
-        context.places[step.name] = match.place
+        context.places[step.name] = replace(match.place, part=self._part)
         return [self._finding(match, match.score, self._fault(match))]
 
     def _fault(self, match: Match) -> str:

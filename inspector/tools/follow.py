@@ -76,7 +76,9 @@ def as_taught(pixels: Pixels, place: Place, rois: Sequence[Roi], spare: Pixels |
     x1, y1, x2, y2 = whole = around(rois) if rois else (0, 0, w, h)
     if x2 > w or y2 > h:
         raise Unjudged(f"ROI {list(whole)} reaches outside the {w}x{h} taught picture")
-    if rois and not _is_seen(whole, place, width, height):
+    if not rois and place.part:  # who looks at all of the picture looks at all of the part
+        rois = (place.part,)
+    if rois and not _is_seen(around(rois), place, width, height):
         for roi in rois:
             if not _is_seen(roi, place, width, height):
                 what = f"the part stands so that ROI {list(roi)} lies partly out of the frame"

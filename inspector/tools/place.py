@@ -28,6 +28,8 @@ class Place:
     """Width and height of the taught picture; None is the frame's own."""
     box: Box | None = None
     """Set when the place is a box that another step found: the taught picture is that cut-out."""
+    part: tuple[int, int, int, int] | None = None
+    """Where the part lies in the taught picture, if that shows it whole."""
 
     @property
     def degrees(self) -> float:

@@ -171,6 +171,35 @@ def test_a_place_that_the_part_takes_out_of_the_frame_is_no_judgement(
     assert not shift or "partly out of the frame" in judged.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("part", "shift", "outcome"),
+    [
+        ("[30, 30, 240, 150]", 40, Outcome.PASS),
+        ("[30, 30, 240, 150]", 75, Outcome.ERROR),
+        ("[30, 30, 300, 150]", 75, Outcome.PASS),  # it went on beyond the golden picture too
+    ],
+)
+def test_a_part_that_the_frame_cuts_is_not_judged_whole(
+    tmp_path: Path, part: str, shift: int, outcome: Outcome
+) -> None:
+    """A step without a ROI looks at all of the part; what was cut off was black, and no fault."""
+    good = tray((60, 60, 20, RED), (200, 60, 20, RED), (100, 120, 25, BLUE))
+    shelf = answering(tmp_path, "segment", "masks", [np.zeros((1, 1, 64, 64))], ("dent",))
+    (tmp_path / "r.yaml").write_text(
+        "name: r\ntools:\n"
+        f"  - name: part\n    kind: align\n"
+        f"    params: {{golden: {keep_golden(good, tmp_path)}, part: {part}, score: 0.4}}\n"
+        "  - name: faults\n    kind: segment\n    follow: part\n"
+        "    params: {model: m/1, defects: {dent: minor}}\n"
+    )
+    seen = np.full_like(good, 235)
+    seen[:, shift:] = good[:, : good.shape[1] - shift]
+
+    judged = judge(load(tmp_path / "r.yaml", shelf), seen)
+
+    assert judged.outcome is outcome, judged.reasons
+
+
 def test_what_lies_between_two_places_may_leave_the_frame(tmp_path: Path) -> None:
     good = tray((60, 60, 20, RED), (200, 60, 20, RED), (100, 120, 25, BLUE))
     shelf = answering(tmp_path, "classify", "softmax", [np.array([[1.0]])], ("good",))
