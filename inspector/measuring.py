@@ -210,6 +210,10 @@ def repeated(
             known = ", ".join(f"`{v}`" for v in valued) or "; ".join(judged.reasons) or "none"
             wanted = f"no value `{name}`" if name else "name one value with --measure"
             raise MeasuringError(f"{path}: {wanted}; it has {known}")
+        several = sum(f.value is not None and f.label == name for f in judged.findings)
+        if several > 1:
+            what = f"{several} values `{name}`, and none says which of them is the part's"
+            raise MeasuringError(f"{path}: {what}; narrow the recipe until it finds one")
         cells.setdefault((part, ""), []).append(float(valued[name].value or 0.0))
         units.add(valued[name].unit or "")
         label = name

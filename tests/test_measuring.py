@@ -187,3 +187,22 @@ def test_a_value_that_the_recipe_does_not_give_is_named_with_those_it_gives(tmp_
     folder = bottles(tmp_path / "parts", parts=1, trials=1)
     with pytest.raises(MeasuringError, match=r"no value `cap widht`; it has .*`cap width`"):
         repeated(folder, RECIPE, "cap widht", MODELS)
+
+
+def test_of_several_values_of_one_name_none_is_taken_silently(tmp_path: Path) -> None:
+    """It was the last one, of spots the smallest: a study of a speck beside the part."""
+    recipe = tmp_path / "spots.yaml"
+    recipe.write_text(
+        "name: spots\ntools:\n"
+        "  - {name: spots, kind: blob, params: {threshold: {method: fixed}, at_most: null}}\n"
+    )
+    for part in ("a", "b"):
+        (tmp_path / "parts" / part).mkdir(parents=True)
+        for trial in "12":
+            picture = np.full((80, 120), 220, np.uint8)
+            picture[20:60, 20:60] = 20
+            picture[30:36, 90:96] = 20
+            cv2.imwrite(str(tmp_path / "parts" / part / f"{trial}.png"), picture)
+
+    with pytest.raises(MeasuringError, match="2 values `spot`"):
+        repeated(tmp_path / "parts", recipe, "spot", MODELS)
