@@ -41,6 +41,8 @@ SCORES = 2e-3
 INT8_SCORES, INT8_SAME = 0.1, 0.9
 """… int8 by no more on average, and says the same of so many held-out pictures."""
 SEEN = 0.5
+MARKED = 96
+"""Of 255: a cell of the mask of which so much is drawn over shows the class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,15 +236,14 @@ def _mask(row: Row, lesson: Lesson, whole: Picture, shape: Shape) -> NDArray[np.
     height, width = whole.pixels.shape[:2]
     x, y = lesson.roi[:2] if lesson.roi else (0, 0)
     found = np.zeros((len(shape.classes), shape.height // STRIDE, shape.width // STRIDE), np.uint8)
-    for index, name in enumerate(shape.classes):
+    for label in row.labels:
+        if label.label not in shape.classes or label.box is None:
+            continue
+        x1, y1, x2, y2 = label.box
+        points = label.polygon or ((x1, y1), (x2, y1), (x2, y2), (x1, y2))
+        outline = np.round(np.array(points) - (x, y)).astype(np.int32)
         drawn = np.zeros((height, width, 3), np.uint8)
-        for label in row.labels:
-            if label.label != name or label.box is None:
-                continue
-            x1, y1, x2, y2 = label.box
-            points = label.polygon or ((x1, y1), (x2, y1), (x2, y2), (x1, y2))
-            outline = np.round(np.array(points) - (x, y)).astype(np.int32)
-            cv2.fillPoly(drawn, [outline], (255, 255, 255))
+        cv2.fillPoly(drawn, [outline], (255, 255, 255))
         if drawn.any():
             bare = Picture(drawn, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
             inside = letterbox(bare, shape.height, shape.width).pixels[..., 0].copy()
@@ -250,7 +251,9 @@ def _mask(row: Row, lesson: Lesson, whole: Picture, shape: Shape) -> NDArray[np.
             small = cv2.resize(
                 inside, (found.shape[2], found.shape[1]), interpolation=cv2.INTER_AREA
             )
-            found[index] = small >= 96
+            # A scratch thinner than a cell fills none: it is where it fills most.
+            full = max(1, min(MARKED, int(small.max()) // 2))
+            found[shape.classes.index(label.label)] |= small >= full
     return found
 
 

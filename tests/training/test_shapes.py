@@ -76,6 +76,20 @@ def test_a_picture_is_its_worst_defect_and_a_mask_is_where_people_drew_it(marks:
     assert not drawn.mask[0, -1].any()
 
 
+def test_a_scratch_thinner_than_a_cell_is_in_the_mask(marks: Snapshot) -> None:
+    row = marks.of("train")[0]
+    thin = Label("scratch", (10.0, 13.0, 40.0, 14.0), ((10, 13), (40, 13)))
+    blot = Label("scratch", (16.0, 36.0, 30.0, 48.0))
+    one = replace(marks, rows=(replace(row, truth="reject", labels=(thin, blot)),))
+    lesson = Lesson("m", (one,), "side", ("scratch",))
+
+    (seen,) = taught("segment", lesson, Shape(64, 64, ("scratch",)), row.split)
+
+    rows, columns = seen.mask[0].nonzero()
+    assert set(columns[rows == 13 // STRIDE]) == set(range(10 // STRIDE, 40 // STRIDE))
+    assert seen.mask[0, 40 // STRIDE, 20 // STRIDE]
+
+
 def test_what_nobody_has_marked_teaches_a_classifier_nothing(marks: Snapshot) -> None:
     (first, *others) = marks.of("train")
     one = replace(marks, rows=(replace(first, truth="reject", labels=(Label(UNNAMED),)), *others))
