@@ -3,18 +3,20 @@ pictures, and into a data set that says the part is no good one (S21, S9)."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from centre_and_stations import Served, Site
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from inspector.store import LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
 from training.dataset.build import from_hub
 from training.dataset.row import COMPLAINT
-from training.dataset.snapshot import open_snapshot, write
+from training.dataset.snapshot import SnapshotError, open_snapshot, write
 from training.hub import tables
 from training.hub.complaints import file_complaint
 from training.teach import Lesson, pictures_of
@@ -101,6 +103,30 @@ def test_when_qa_has_marked_it_a_detector_learns_from_it(
     lesson = Lesson("m", (open_snapshot(tmp_path / "sets", "field"),), "side", ("scratch",))
     (picture,) = pictures_of(lesson, "train", "val", "test")
     assert picture.boxes.tolist() == [[4, 4, 30, 20]]
+
+
+def test_a_data_set_is_built_while_the_centre_takes_in_what_stations_send(
+    centre: Served, site: Site
+) -> None:
+    site.enrol(centre)
+    a_part_goes_by(site, "SN-1")
+    site.rounds(centre.url).round()
+    site.close()
+
+    with centre.hub.engine.connect() as writer:
+        writer.execute(text("UPDATE station SET name = name"))
+        drafts, _ = from_hub(*places(centre))
+        writer.rollback()
+
+    assert drafts == []
+
+
+def test_where_no_centre_is_a_data_set_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match=r"hub\.db: there is no database of a centre"):
+        from_hub(f"sqlite:///{tmp_path}/hub.db", str(tmp_path))
+    (tmp_path / "hub.db").touch()
+    with pytest.raises(SnapshotError, match=r"hub\.db: no such table"):
+        from_hub(f"sqlite:///{tmp_path}/hub.db", str(tmp_path))
 
 
 def places(served: Served) -> tuple[str, str]:

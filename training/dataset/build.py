@@ -81,14 +81,24 @@ def from_hub(
     database: str, blobs: str, wanted: Wanted | None = None
 ) -> tuple[list[Draft], dict[str, Any]]:
     """Drafts from the centre's database and blob store, and what they were made from."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
     from training.hub.blobs import open_blobs
-    from training.hub.database import connect
+    from training.hub.database import connect, reading
 
     wanted = wanted or Wanted()
     engine = connect(database)
+    shown = make_url(database).render_as_string(hide_password=True)
+    file = engine.url.database if engine.url.get_backend_name() == "sqlite" else None
+    if file is not None and not Path(file).is_file():
+        raise SnapshotError(f"{shown}: there is no database of a centre there")
     try:
-        with engine.connect() as connection:
+        # reads alone: the centre goes on taking in what stations send
+        with reading(engine) as connection:
             sources = list(_of_hub(connection, open_blobs(blobs), wanted))
+    except SQLAlchemyError as error:
+        raise SnapshotError(f"{shown}: {getattr(error, 'orig', error)}") from None
     finally:
         engine.dispose()
     drafts = finish(_drafts(sources, wanted), wanted.val, wanted.test)
