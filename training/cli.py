@@ -46,6 +46,7 @@ def _plan(name: str, data: Path | None, classes: str, held_out: str, size: str) 
     """A shipped model's plan, or one for the caller's own data."""
     from training import bottle_cap, bottle_line, bottle_pack
     from training.augment import Variation
+    from training.cli_fit import size_of
     from training.detector import Shape
     from training.fit import Schedule
     from training.pictures import read_yolo, split
@@ -59,7 +60,7 @@ def _plan(name: str, data: Path | None, classes: str, held_out: str, size: str) 
             f"{name!r} is no shipped plan (bottle-cap, bottle-line, bottle-pack): "
             "give --data, --classes and --held-out for your own"
         )
-    width, height = map(int, size.split("x"))
+    height, width = size_of(size)
     return Plan(
         name=name,
         shape=Shape(height, width, tuple(classes.split(","))),
@@ -252,6 +253,11 @@ def evaluate(
     from training.pictures import letterbox, read_yolo
 
     card = json.loads((model / "card.json").read_text())
+    if card.get("task") != "detect":
+        raise ValueError(
+            f"{model} is no detector but made to {card.get('task')}: evaluate the recipe that uses "
+            "it, which measures every tool"
+        )
     _, height, width, _ = card["input"]["shape"]
     only = groups.split(",") if groups else ()
     pictures = [letterbox(p, height, width) for p in read_yolo(Path(data), only=only)]

@@ -73,7 +73,7 @@ def detect(
         cards = fit_ultralytics(arch, lesson, run, schedule, models, version, command, track)
         track.end({"cards": [str(card) for card in cards]})
         return cards
-    wanted = _size(size) if size != "320x320" else None
+    wanted = size_of(size) if size != "320x320" else None
     plan = plan_of(lesson, how, schedule, wanted)
     pictures, measured = plan.pictures(run)
     if not measured:
@@ -130,7 +130,7 @@ def shapes(
     product = next((r.product for r in snapshot.rows if r.product), "")
     how = policy_of(policy) if policy else POLICIES.get(product, LINE_CAMERA)
     schedule = Schedule(epochs=epochs or 40, rate=rate or 2e-3)
-    shape = shape_for(lesson, _size(size) if size else None)
+    shape = shape_for(lesson, size_of(size) if size else None)
     learn, held = (taught(task, lesson, shape, *s) for s in (("train",), ("val", "test")))
     if not learn or not held:
         raise SnapshotError(f"{name}: {len(learn)} pictures to learn from and {len(held)} held out")
@@ -240,9 +240,14 @@ def _roi(text: str) -> tuple[int, int, int, int] | None:
         x1, y1, x2, y2 = (int(v) for v in text.split(","))
     except ValueError:
         raise SnapshotError(f"{text!r} is no ROI: x1,y1,x2,y2 in pixels") from None
+    if not (0 <= x1 < x2 and 0 <= y1 < y2):
+        raise SnapshotError(f"{text!r} is no ROI: x1 < x2 and y1 < y2, none of them below 0")
     return x1, y1, x2, y2
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_of(text: str) -> tuple[int, int]:
+    """Height and width of a ``--size``, width x height as people write it."""
     width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise SnapshotError(f"{text!r} is no size: width x height in pixels, such as 320x320")
     return int(height), int(width)

@@ -36,10 +36,11 @@ def fit_anomaly(
     from inspector.tools.texture import working_size
     from training.anomaly import SCHEDULE, export_anomaly
     from training.anomaly import fit_anomaly as fit
+    from training.cli_fit import size_of
 
     torch.set_num_threads(threads)
     pictures = read_pictures(good)
-    wide, high = map(int, size.split("x")) if size else working_size(*pictures[0].shape[1::-1])
+    wide, high = size_of(size)[::-1] if size else working_size(*pictures[0].shape[1::-1])
     print(f"{len(pictures)} pictures, {epochs or SCHEDULE.epochs} epochs", flush=True)
     net = fit(pictures, (wide, high), run, epochs)
     card = export_anomaly(net, model, len(pictures), " ".join(["training", *sys.argv[1:]]))

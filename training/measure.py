@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def look_with(path: Path, threads: int = 2) -> Look:
 def measure_detector(
     look: Look, pictures: Sequence[Picture], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """mAP50 with its bootstrap interval over pictures; per class AP50, recall, false finds."""
+    """mAP50 with its bootstrap interval over pictures; per class AP50, recall, false finds. What
+    no picture shows has no figure: JSON knows no NaN."""
     found = [look(p) for p in pictures]
 
     def again(chosen: NDArray[np.int64]) -> float:
@@ -64,7 +66,7 @@ def measure_detector(
         )[0]
 
     whole, each = mean_average_precision(found, pictures, len(classes))
-    low, high = bootstrap(again, len(pictures), rounds=100)
+    low, high = (0.0, 1.0) if isnan(whole) else bootstrap(again, len(pictures), rounds=100)
     per_class = {}
     for label, name in enumerate(classes):
         pairs = [
@@ -81,7 +83,7 @@ def measure_detector(
         }
     return {
         "map50": {
-            "value": round(whole, 4),
+            "value": None if isnan(whole) else round(whole, 4),
             "n": len(pictures),
             "interval95": [round(low, 4), round(high, 4)],
         },

@@ -74,6 +74,12 @@ def picture_of(pixels: Pixels, row: Row, lesson: Lesson) -> Picture:
     if pixels.ndim == 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
     x1, y1, x2, y2 = lesson.roi or (0, 0, pixels.shape[1], pixels.shape[0])
+    if x2 > pixels.shape[1] or y2 > pixels.shape[0]:
+        height, width = pixels.shape[:2]
+        raise ValueError(
+            f"the ROI {x1},{y1},{x2},{y2} does not lie in picture {row.image[:16]}, which has "
+            f"{width} × {height} pixels"
+        )
     alias = dict(lesson.alias)
     boxes, labels = [], []
     for label in row.labels:

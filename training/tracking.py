@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,10 @@ class Track:
             self._try("log_params", {k: str(v)[:500] for k, v in params.items()})
 
     def __call__(self, step: int, figures: Mapping[str, float]) -> None:
-        """Figures of one epoch."""
+        """Figures of one epoch; one that was not measured is null, as JSON has it."""
         with self._metrics.open("a") as file:
-            file.write(json.dumps({"step": step, "at": time.time(), **figures}) + "\n")
+            known = {name: value if isfinite(value) else None for name, value in figures.items()}
+            file.write(json.dumps({"step": step, "at": time.time(), **known}) + "\n")
         if self._mlflow is not None:
             self._try("log_metrics", dict(figures), step=step)
 

@@ -48,3 +48,38 @@ def test_a_missing_model_is_a_sentence(
         main()
     assert end.value.code == 2
     assert "models/none/1" in capsys.readouterr().err
+
+
+def test_what_no_picture_shows_has_no_figure_and_the_json_is_json(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.full((64, 64, 3), 90, np.uint8))
+    (tmp_path / "labels" / "a.txt").touch()
+
+    code, answer = run("evaluate", MODEL, tmp_path, "--json")
+
+    assert code == 0 and "NaN" not in answer
+    assert json.loads(answer)["map50"] == {"value": None, "n": 1, "interval95": [0.0, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["fit", "detect", "x", "--data", ".", "--classes", "a", "--held-out", "b", "--size",
+             "320"],
+            "'320' is no size: width x height",
+        ),
+        (["evaluate", str(MODEL.parents[1] / "line-read" / "1"), "."], "is no detector but made"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    words: list[str], told: str,
+) -> None:  # fmt: skip
+    words += ["--run", str(tmp_path)] if "fit" in words else []
+    monkeypatch.setattr("sys.argv", ["training", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert told in " ".join(capsys.readouterr().err.split())

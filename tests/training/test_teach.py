@@ -18,7 +18,7 @@ from training.cli import app
 from training.cli_fit import lines
 from training.dataset.build import from_station
 from training.dataset.row import Draft, Label, Row
-from training.dataset.snapshot import Snapshot, open_snapshot, write
+from training.dataset.snapshot import Snapshot, SnapshotError, open_snapshot, write
 from training.detector import Detector, EndToEnd, Shape
 from training.export import Difference, check_int8
 from training.fit import Schedule
@@ -98,6 +98,19 @@ def test_a_lesson_shows_the_roi_with_its_boxes(squares: Snapshot) -> None:
     assert scratched and all((p.boxes >= 0).all() and (p.boxes <= 32).all() for p in pictures)
     assert scratched[0].boxes[scratched[0].labels == 1].tolist() == [[2, 4, 32, 12]]
     assert not any((p.labels == 0).any() for p in pictures)  # a bottle by less than half
+
+
+@pytest.mark.parametrize("text", ["40,8,8,40", "8,8,8,40", "-8,0,40,40", "8,8,40"])
+def test_a_roi_that_is_none_is_refused_in_words(home: Path, tmp_path: Path, text: str) -> None:
+    words = ["fit", "detect", "squares", "--run", str(tmp_path), "--home", str(home), "--roi", text]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, SnapshotError) and "is no ROI" in str(done.exception)
+
+
+def test_a_roi_of_another_picture_is_refused_as_a_station_does(squares: Snapshot) -> None:
+    lesson = Lesson("m", (squares,), "side", ("scratch",), roi=(8, 8, 40, 80))
+    with pytest.raises(ValueError, match=r"8,8,40,80 does not lie in .* 64 × 64"):
+        pictures_of(lesson, "train")
 
 
 def test_a_plans_card_names_everything_that_went_in(squares: Snapshot) -> None:

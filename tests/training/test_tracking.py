@@ -181,3 +181,10 @@ def test_a_run_that_has_learned_nothing_yet_may_be_begun_otherwise(tmp_path: Pat
     Track(tmp_path, "bottles", BEGUN | {"seed": 1})
 
     assert json.loads((tmp_path / "run.json").read_text())["params"]["seed"] == 1
+
+
+def test_what_was_not_measured_is_null_in_the_plain_files(tmp_path: Path) -> None:
+    Track(tmp_path, "bottles", BEGUN)(1, {"loss": 2.0, "measure": float("-inf")})
+
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["measure"] is None
