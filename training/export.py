@@ -31,6 +31,7 @@ from training import dot_read, line_read
 from training.card import sha256, write_card
 from training.detector import Detector, EndToEnd, fuse
 from training.evaluate import iou
+from training.making import making
 from training.measure import look_with, measure_detector, measure_reader, run, session
 from training.pictures import Picture, letterbox
 from training.plan import Plan
@@ -243,7 +244,22 @@ def export_detector(
     version: str,
     command: str,
 ) -> list[Path]:
-    """Write ``plan.name`` and its ``-int8`` twin under ``models``; the cards' paths."""
+    """Write ``plan.name`` and its ``-int8`` twin under ``models``; the cards' paths. Raises
+    ``Difference``, and then nothing there has changed."""
+    with making(models) as draft:
+        cards = _exported(plan, net, pictures, held_out, draft, version, command)
+    return [models / card.relative_to(draft) for card in cards]
+
+
+def _exported(
+    plan: Plan,
+    net: Detector,
+    pictures: Sequence[Picture],
+    held_out: Sequence[Picture],
+    models: Path,
+    version: str,
+    command: str,
+) -> list[Path]:
     height, width = plan.shape.height, plan.shape.width
     measured = [letterbox(p, height, width) for p in held_out]
     whole = EndToEnd(net).eval()
@@ -298,7 +314,21 @@ def export_reader(
     lineage: Mapping[str, Any] | None = None,
     license: str = "Apache-2.0",
 ) -> Path:
-    """Write the reader to ``path``; its card's path. With ``wide`` a line may be of any length."""
+    """Write the reader to ``path``; its card's path. With ``wide`` a line may be of any length.
+    Raises ``Difference``, and then nothing there has changed."""
+    models = path.parents[2]
+    with making(models) as draft:
+        card = _read_exported(
+            net, held_out, draft / path.relative_to(models), command, trained_on, wide, lineage,
+            license,
+        )  # fmt: skip
+    return models / card.relative_to(draft)
+
+
+def _read_exported(
+    net: Recogniser, held_out: Sequence[Line], path: Path, command: str, trained_on: str,
+    wide: bool, lineage: Mapping[str, Any] | None, license: str,
+) -> Path:  # fmt: skip
     whole = ReadLine(net).eval()
     example = torch.zeros(2, HEIGHT, WIDTH, 1, dtype=torch.uint8)
     to_onnx(whole, example, path, "probabilities", batch=True, wide=wide)

@@ -28,6 +28,7 @@ from training.detector import Shape
 from training.evaluate import wilson
 from training.export import CALIBRATED_ON, Difference, quantise, to_onnx
 from training.fit import Schedule, Tell, fit, seed_everything
+from training.making import making
 from training.measure import run, session
 from training.pictures import PAD, Picture, letterbox
 from training.policy import Policy
@@ -156,7 +157,20 @@ def export_shapes(
     lineage: dict[str, Any],
     license: str = "unlicensed: set by the data's owner",
 ) -> list[Path]:
-    """Writes ``name`` and its ``-int8`` twin; the cards' paths. Raises ``Difference``."""
+    """Writes ``name`` and its ``-int8`` twin; the cards' paths. Raises ``Difference``, and then
+    nothing there has changed."""
+    with making(models) as draft:
+        cards = _exported(
+            task, name, net, learn, held_out, draft, version, command, trained_on, lineage, license
+        )
+    return [models / card.relative_to(draft) for card in cards]
+
+
+def _exported(
+    task: Task, name: str, net: Classifier | Segmenter, learn: Sequence[Taught],
+    held_out: Sequence[Taught], models: Path, version: str, command: str, trained_on: str,
+    lineage: dict[str, Any], license: str,
+) -> list[Path]:  # fmt: skip
     shape = net.shape
     whole = _whole(net)
     path = models / name / version / "model.onnx"

@@ -21,8 +21,9 @@ from training.dataset.labels import UNNAMED
 from training.dataset.row import Label
 from training.dataset.snapshot import Snapshot, open_snapshot, write
 from training.detector import Shape
+from training.export import Difference
 from training.shapes import STRIDE, Classifier, Classify, Segment, Segmenter
-from training.shapes_fit import GOOD, classes_for, taught
+from training.shapes_fit import GOOD, classes_for, export_shapes, taught
 from training.teach import Lesson
 
 SMALL = Shape(64, 64, ("good", "scratch"), (8, 8, 16, 16), 8)
@@ -128,3 +129,23 @@ def test_a_snapshot_becomes_a_model_that_a_recipe_runs(
         judged = loaded.judge({"side": marks.picture(row)}, batch, date(2026, 1, 1))
         right += (judged.outcome is Outcome.PASS) == (row.truth == "pass")
     assert right >= 0.8 * len(rows)
+
+
+@pytest.mark.slow
+def test_an_export_that_is_refused_leaves_the_model_that_was_there(
+    marks: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tmp_path / "marks" / "1"
+    before.mkdir(parents=True)
+    (before / "model.onnx").write_bytes(b"what the line runs")
+    lesson = Lesson("m", (marks,), "side", ("good", "scratch"))
+    held = taught("classify", lesson, SMALL, "test")[:2]
+    monkeypatch.setattr("training.shapes_fit.SCORES", -1.0)
+
+    with pytest.raises(Difference, match="torch and ONNX differ"):
+        export_shapes(
+            "classify", "marks", Classifier(SMALL), held, held, tmp_path, "1", "", "marks", {}
+        )
+
+    assert [p.name for p in tmp_path.rglob("*")] == ["marks", "1", "model.onnx"]
+    assert (before / "model.onnx").read_bytes() == b"what the line runs"
