@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -43,6 +44,8 @@ POLICIES = [
     ua.SecurityPolicyType.Aes128Sha256RsaOaep_SignAndEncrypt,
     ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
 ]
+REJECTED_MAX = 100
+"""Certificates of clients that nobody trusts which are kept."""
 COMPLETED, ABORTED, FAILED = 1, 3, 4
 """ResultStateDataType, OPC 40100-1 table 113."""
 RESULT_STATE = {
@@ -240,7 +243,7 @@ class VisionServer:
         trusted = (self._folder / "trusted").glob("*.der")
         if self._config.any_client or any(path.read_bytes() == der for path in trusted):
             return
-        (self._folder / "rejected" / name).write_bytes(der)
+        keep_rejected(self._folder / "rejected", name, der)
         log.warning(
             "an OPC UA client is not trusted", rejected=name, uri=application.ApplicationUri
         )
@@ -284,6 +287,15 @@ class VisionServer:
             StateDescription=str(state),
         )
         await node.write_value(ua.Variant(made, ua.VariantType.ExtensionObject))
+
+
+def keep_rejected(folder: Path, name: str, der: bytes) -> None:
+    """Put a certificate where a person may trust it; of very many only the newest stay, because
+    anybody may come with a new one each time."""
+    (folder / name).write_bytes(der)
+    known = sorted(folder.glob("*.der"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in known[REJECTED_MAX:]:
+        path.unlink(missing_ok=True)
 
 
 def content_of(verdict: Verdict) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from asyncua import Client, Node, ua
 from asyncua.ua.uaerrors import UaStatusCodeError
 from scada_line import ScadaProcess, client_of
 
+from inspector.plant.opcua import REJECTED_MAX, keep_rejected
 from inspector.store import History
 from inspector.trial import Trial
 
@@ -281,6 +282,16 @@ def test_a_client_nobody_trusted_is_put_where_a_person_can_trust_it(
         asyncio.run(attempt())
     finally:
         process.stop()
+
+
+def test_whoever_comes_with_ever_new_certificates_fills_no_disk(tmp_path: Path) -> None:
+    """None of them has a user; each left a file for ever."""
+    for number in range(REJECTED_MAX + 20):
+        file = tmp_path / f"{number}.der"
+        keep_rejected(tmp_path, file.name, b"certificate")
+        os.utime(file, (number, number))
+    kept = {path.name for path in tmp_path.glob("*.der")}
+    assert kept == {f"{number}.der" for number in range(20, REJECTED_MAX + 20)}
 
 
 @pytest.mark.slow
