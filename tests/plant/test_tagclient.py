@@ -97,6 +97,7 @@ async def heard(data: Path, tags: Sequence[Tag]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_takes_the_values_of_no_other_with_it(tmp_path: Path) -> None:
     """(I5) Each is a service of its own."""
 
@@ -114,6 +115,7 @@ def test_a_server_that_is_away_takes_the_values_of_no_other_with_it(tmp_path: Pa
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_a_broken_sensor_silences_no_other(tmp_path: Path) -> None:
     """A value that is no number is bad; a time before the epoch is none; a doubtful one is so."""
     no_time = ua.DataValue(ua.Variant(4.0), SourceTimestamp=datetime(1601, 1, 2))
@@ -141,6 +143,7 @@ def test_a_broken_sensor_silences_no_other(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_node_that_is_not_there_is_a_bad_sample_and_two_tags_may_have_one(tmp_path: Path) -> None:
     """However the node's id is written, and in whatever namespace."""
 
@@ -159,6 +162,7 @@ def test_a_node_that_is_not_there_is_a_bad_sample_and_two_tags_may_have_one(tmp_
     assert kept(tmp_path, "level")[0][1] is Quality.GOOD
 
 
+@pytest.mark.slow
 def test_a_value_that_rests_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its server tells changes only; after an hour without one it would count as no value."""
     monkeypatch.setattr(tagclient, "ASK_S", 0.05)
