@@ -25,6 +25,8 @@ IN_TRANSIT = 3
 """Parts that may stand between the infeed sensor and the trigger eye."""
 SETTLE_NS = 2_000_000_000
 """A difference that lasts this long is one; a shorter one is parts under way."""
+BATCHES = 64
+"""Batches whose counts are kept; one may go on after others."""
 RECENT = 3000
 """Latencies kept for percentiles: a minute at 50 parts/s."""
 SORTED_NS = 1_000_000_000
@@ -91,7 +93,7 @@ class Counters:
         self.outcomes[outcome, mode] += 1
         if mode is Mode.AUTO or outcome is Outcome.NOT_INSPECTED:
             self.batches.setdefault(batch, Counter())[outcome] += 1
-            if len(self.batches) > 64:
+            if len(self.batches) > BATCHES:
                 del self.batches[next(iter(self.batches))]
 
     @property
@@ -100,7 +102,8 @@ class Counters:
         return self.outcomes.total()
 
     def batch(self, batch: str) -> Counts:
-        """The production counts of ``batch``, since the process started."""
+        """The production counts of ``batch``: with what it had made before the process started, as
+        far as ``batches`` was given it (``restart.produced``)."""
         of = self.batches.get(batch, Counter())
         return Counts(
             of.total(), of[Outcome.PASS], of[Outcome.REJECT], of[Outcome.ERROR],

@@ -39,6 +39,7 @@ from inspector.line.output import NoGate, timed, write_level
 from inspector.line.plcgate import PlcGate
 from inspector.line.releasing import awaiting
 from inspector.line.report import status
+from inspector.line.restart import produced
 from inspector.line.watch import look_around, show
 from inspector.part import Batch
 from inspector.recipe import load
@@ -179,6 +180,7 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     line = Line(
         station, planned, receiver, open_gate(station), ledger, archive, Display(run), Offers(run)
     )
+    line.counters.batches |= produced(ledger, planned.batch.id)
     line.stop.why = setting.stopped(station)
     line.stop.kept = frozenset(line.stop.why)
     if was is not None:

@@ -7,13 +7,16 @@ and part; ``line.py`` calls it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from inspector.identity import Action
-from inspector.part import PartId
+from inspector.line.counters import BATCHES
+from inspector.part import Outcome, PartId
 from inspector.store import History, LineLedger
+from inspector.store.pages import batch_ids
 
 AWAY = "it went by while the station was away or could not record it"
 """Why such a part is an ``error``. What was known of it when the disk was full has gone with the
@@ -130,6 +133,14 @@ def undecided(ledger: LineLedger, stream: str, recorded: int) -> list[int]:
         newest = range(max(1, recorded - UNDER_WAY + 1), recorded + 1)
         parts = ((number, history.by_sequence(stream, number)) for number in newest)
         return [number for number, part in parts if part is not None and not part.gates]
+
+
+def produced(ledger: LineLedger, running: str) -> dict[str, Counter[Outcome]]:
+    """What each of the newest batches, and the one that runs, has made so far: the ledger counts a
+    batch whole, and so does the line's heartbeat then, whenever the line started anew."""
+    with History(ledger.data_dir) as history:
+        ids = [id for id, _ in reversed(batch_ids(history, limit=BATCHES - 1)) if id != running]
+        return {id: Counter(history.batch(id).counts) for id in (*ids, running)}
 
 
 def rejected(ledger: LineLedger, stream: str, counter: int) -> list[int]:

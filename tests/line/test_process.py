@@ -218,6 +218,9 @@ def test_a_killed_line_comes_back_and_each_missing_number_becomes_an_error(plc, 
     assert not plc.permits() & {*missed, coming}, "what was rejected before it came stays so"
     assert len(outcomes) == len(before) + len(in_zone) + len(missed) + len(after)
     assert station.events("stream_opened")
+    status = DisplayReader(station.run, Topic.STATUS)
+    until(lambda: (beat := status.receive(0.5)) and beat.body["counts"]["parts"] == len(outcomes))
+    status.close()
 
 
 @pytest.mark.slow

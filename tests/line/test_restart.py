@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from inspector.line.restart import challenged, gap_before, parts_of, rejected, undecided
+from inspector.display import Counts
+from inspector.line.counters import BATCHES, Counters
+from inspector.line.restart import (
+    challenged,
+    gap_before,
+    parts_of,
+    produced,
+    rejected,
+    undecided,
+)
+from inspector.part import Batch, Mode, Outcome
 from inspector.store import LineLedger
 from inspector.store.bench import sample_gate, sample_verdict
 
@@ -77,6 +88,24 @@ def test_a_verdict_whose_decision_is_not_on_record_is_undecided(ledger: LineLedg
 def told(ledger: LineLedger, command: str, **result: object) -> None:
     ledger.add_event("command", "mes", command=command, result=result)
     ledger.commit()
+
+
+def test_a_batch_is_counted_whole_however_often_the_line_started(ledger: LineLedger) -> None:
+    """Else the page, OPC UA, MQTT and Modbus say less than the ledger and the MES's interface."""
+    for number in range(1, 71):
+        ledger.add_batch(Batch(f"L{number}"), "begin", "line")
+        ledger.add_verdict(sample_verdict(number, stream=STREAM, batch=f"L{number}"))
+    setup = replace(sample_verdict(71, stream=STREAM, batch="L1"), mode=Mode.SETUP)
+    ledger.add_verdict(setup)
+    ledger.add_verdict(sample_verdict(100, stream=STREAM, batch="L1"))  # a reject
+    ledger.commit()
+
+    counters = Counters(batches=produced(ledger, "L1"))
+    assert counters.batch("L1") == Counts(parts=2, passed=1, rejected=1)
+    assert counters.batch("L70") == Counts(parts=1, passed=1)
+    counters.judged(Outcome.ERROR, Mode.AUTO, "L1")
+    assert counters.batch("L1") == Counts(parts=3, passed=1, rejected=1, errors=1)
+    assert len(counters.batches) == BATCHES
 
 
 def test_parts_that_were_rejected_before_they_came_stay_so(ledger: LineLedger) -> None:
