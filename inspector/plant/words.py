@@ -10,7 +10,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from inspector.part import Disposition, GateAction, Mode, Outcome, Severity
 from inspector.quality.stopping import GateState
@@ -20,7 +27,16 @@ U32 = 0xFFFF_FFFF
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
 """Of a batch or a recipe: no control characters, and nothing that a path would split."""
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*\S[^\x00]*$")]
-Number = Annotated[int, Field(ge=1, le=U32)]
+
+
+def _is_counted(value: Any) -> Any:
+    """``true`` is no 1: a slip must not select the wrong part."""
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
+Number = Annotated[int, Field(ge=1, le=U32), BeforeValidator(_is_counted)]
 """A part's number in its stream."""
 Stream = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Serial = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]

@@ -167,6 +167,14 @@ def test_every_mistake_is_a_problem(mes: Any, method: str, path: str, status: in
         assert reply.headers["allow"]
 
 
+def test_a_switch_is_no_part_number(mes: Any) -> None:
+    """``true`` counts as 1 in many a language: part 1 was put on hold for it."""
+    for selected in ({"sequence": {"number": True}}, {"sequences": {"first": True, "last": 2}}):
+        reply = mes.post("/rejects", {**selected, **WHY})
+        problem(reply, 422)
+        assert "expected a number" in reply.json["detail"]
+
+
 @pytest.mark.parametrize("view", ["../../../users.db", "..%2f..%2fusers.db", "%2e%2e", "side/../x",
                                   "side%00", "Side", "a" * 100])  # fmt: skip
 def test_no_path_leads_out_of_the_archive(mes: Any, view: str) -> None:
