@@ -21,6 +21,7 @@ from inspector.bus import BusError
 from inspector.config import Mqtt, Station
 from inspector.identity import Action, IdentityError, Principal, Users
 from inspector.plant.desk import Line
+from inspector.plant.problems import Problem
 
 log = structlog.get_logger()
 
@@ -41,6 +42,13 @@ class Cursor:
             self.told = int(json.loads(path.read_text())["line"])
         except (OSError, ValueError, KeyError, TypeError):
             self.told = None
+
+    def take_up(self, line: Line) -> None:
+        """A ledger that came back from a back-up is shorter than what was told of it: what is
+        recorded from now on is told all the same."""
+        with contextlib.suppress(Problem), line.history() as history:  # no ledger yet
+            if self.told is not None and self.told >= history.size():
+                self.keep(history.size() - 1)
 
     def keep(self, position: int) -> None:
         """All up to ``position`` was heard. A crash before this tells some of it twice."""

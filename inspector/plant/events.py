@@ -77,7 +77,8 @@ def router(desk: Desk) -> APIRouter:
         """
         nonlocal readers
         place = last_event_id or after
-        at = _place(place) if place else await anyio.to_thread.run_sync(newest, desk)
+        known = _place(place) if place else None
+        at = await anyio.to_thread.run_sync(taken_up, desk, known)
         if readers >= READERS_MAX:
             raise Problem(
                 503, "too-many-readers", "close a stream first", headers={"Retry-After": "5"}
@@ -205,8 +206,16 @@ def newest(desk: Desk) -> At:
         return At(history.size() - 1, newest[-1][0] if newest else -1)
 
 
-def _place(text: str) -> At:
+def taken_up(desk: Desk, known: tuple[int, int] | None) -> At:
+    """Where a reader goes on that had come to ``known``; behind the last record where it is new. A
+    ledger that came back from a back-up is shorter than what had been read of it: what is recorded
+    from now on is news all the same."""
+    end = newest(desk)
+    return end if known is None else At(min(known[0], end.line), min(known[1], end.desk))
+
+
+def _place(text: str) -> tuple[int, int]:
     if not re.fullmatch(r"(-1|[0-9]{1,18})\.(-1|[0-9]{1,18})", text):
         raise Problem(422, "invalid-place", "an event's id is two positions, such as 1200.7")
     line, _, made = text.partition(".")
-    return At(int(line), int(made))
+    return int(line), int(made)

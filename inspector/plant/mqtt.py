@@ -109,6 +109,7 @@ def status_of(line: Line) -> dict[str, Any]:
 
 async def _tell_ledger(client: aiomqtt.Client, root: str, station: Station, line: Line) -> None:
     cursor = Cursor(station.data / "mqtt.cursor")
+    await anyio.to_thread.run_sync(cursor.take_up, line)
     while True:
         news, upto = await anyio.to_thread.run_sync(news_since, line, cursor.told)
         async with asyncio.TaskGroup() as group:

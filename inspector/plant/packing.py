@@ -20,7 +20,7 @@ import structlog
 from inspector.config import Packs
 from inspector.part import INSIDE, Mode, Outcome, Verdict
 from inspector.plant.desk import Desk
-from inspector.plant.events import At, newest
+from inspector.plant.events import taken_up
 from inspector.plant.outbox import Message, Outbox
 from inspector.plant.problems import Problem
 from inspector.store import StoreError
@@ -53,8 +53,7 @@ class Packing:
     def step(self) -> bool:
         """Put into the outbox what has been packed; whether there may be more."""
         if self._at is None:
-            known = self._outbox.place(READER)
-            at = newest(self._desk) if known is None else At(*known)
+            at = taken_up(self._desk, self._outbox.place(READER))
             self._outbox.read(READER, at.line, at.desk)
             self._at = at.line
         with self._desk.history() as history:

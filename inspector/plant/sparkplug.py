@@ -142,6 +142,7 @@ async def serve_sparkplug(station: Station, config: Mqtt, line: Line) -> None:
 
 async def _tell(node: _Node, station: Station, line: Line, lock: asyncio.Lock) -> None:
     cursor = Cursor(station.data / "sparkplug.cursor")
+    await anyio.to_thread.run_sync(cursor.take_up, line)
     while True:
         parts, upto = await anyio.to_thread.run_sync(_parts, line, cursor.told)
         async with lock:

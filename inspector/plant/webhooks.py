@@ -35,7 +35,7 @@ from pydantic import Field
 from inspector.identity import Action, authorise
 from inspector.plant.access import PROBLEMS, Key, Someone, Viewer
 from inspector.plant.desk import Desk
-from inspector.plant.events import At, newest, news
+from inspector.plant.events import At, news, taken_up
 from inspector.plant.outbox import Message, Outbox
 from inspector.plant.problems import Problem
 from inspector.plant.rejects import now, replied
@@ -189,7 +189,7 @@ class Webhooks:
             return False
         if self._at is None:
             known = None if self._idle else self.outbox.place(READER)
-            self._at, self._idle = newest(self._desk) if known is None else At(*known), False
+            self._at, self._idle = taken_up(self._desk, known), False
             self._keep(self._at, [])
         events, at = news(self._desk, self._at)
         if at == self._at:
@@ -216,7 +216,9 @@ class Webhooks:
             if "desk_position" in data
             else f"line-{data['position']}"
         )
-        id = f"{station.station}-{place}"
+        # After a back-up was brought back a place is taken again, by something else.
+        what = hashlib.sha256(json.dumps(dict(data), default=str).encode()).hexdigest()[:8]
+        id = f"{station.station}-{place}-{what}"
         body = {
             "type": kind,
             "timestamp": data.get("at") or now().isoformat(),

@@ -78,6 +78,19 @@ def test_a_stream_of_events_ends_with_its_key(plant: Any) -> None:
     connection.close()
 
 
+def test_a_place_behind_the_ledgers_end_is_its_end(plant: Any) -> None:
+    """A station that came back from a back-up is behind what its clients have heard of it."""
+    key = plant.key("reader", Role.MACHINE)
+    connection = http.client.HTTPConnection(plant.url.split("//")[1].rstrip("/"), timeout=10)
+    headers = {"X-API-Key": key, "Last-Event-ID": "999999.999999"}
+    connection.request("GET", "/api/v1/events", headers=headers)
+    stream = connection.getresponse()
+    assert stream.readline().startswith(b"retry:")
+    line, _, desk = stream.readline().decode().removeprefix("id: ").strip().partition(".")
+    assert int(line) < 999_999 and int(desk) < 999_999
+    connection.close()
+
+
 WRITES = {
     "POST /rejects": {"batch": "A", **WHY},
     "POST /dispositions": {"part": PART, "disposition": "scrap", **WHY},

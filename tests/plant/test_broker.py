@@ -193,6 +193,27 @@ def test_whatever_a_stranger_orders_the_connection_holds(
     asyncio.run(story())
 
 
+def test_what_comes_after_a_back_up_was_brought_back_is_told(station: Station, ear: Ear) -> None:
+    """(I5) Its ledger is shorter than what was told: the parts up to there were never told."""
+    data = station.file.data
+    with LineLedger.open(data, station="ST-01") as ledger:
+        ledger.add_verdict(sample_verdict(1))
+    for name in ("mqtt.cursor", "sparkplug.cursor"):
+        (data / name).write_text('{"line": 5000}')
+
+    async def story() -> None:
+        async with station.serving():
+            await until(lambda: (data / "mqtt.cursor").read_text() != '{"line": 5000}')
+            await until(lambda: (data / "sparkplug.cursor").read_text() != '{"line": 5000}')
+            with LineLedger.open(data, station="ST-01") as ledger:
+                ledger.add_verdict(sample_verdict(2))
+            await until(lambda: ear.on(f"{ROOT}/part"))
+            await until(lambda: ear.raw(f"{GROUP}/DDATA/ST-01/vision"))
+        assert [part["sequence"] for part in ear.on(f"{ROOT}/part")] == [2]
+
+    asyncio.run(story())
+
+
 def test_a_disk_that_takes_nothing_ends_no_telling(station: Station, ear: Ear) -> None:
     """(I5) The connection was lost and made anew for ever, and told the same parts each time."""
     data = station.file.data

@@ -195,6 +195,36 @@ def test_who_is_put_into_the_file_after_a_time_without_any_hears_nothing_of_that
     outbox.close()
 
 
+def test_what_comes_after_a_back_up_was_brought_back_is_told_under_a_new_id(tmp_path: Path) -> None:
+    """(I5) The outbox was copied after the ledger, so its place lies behind the ledger's end; and
+    a part that takes another's position is another message."""
+    hook = {"name": "mes", "url": "http://127.0.0.1:9/in", "secret": tmp_path / "hook.secret"}
+
+    def ids_after(data: Path) -> list[str]:
+        with LineLedger.open(data, station="ST-01") as line:
+            line.add_verdict(sample_verdict(1))
+        outbox = Outbox(data)
+        outbox.read("webhooks", 5000, 70)
+        station: Any = SimpleNamespace(
+            station="ST-01", site="", data=data,
+            plant=PlantSection.model_validate({"webhooks": [hook]}),
+        )  # fmt: skip
+        desk = Desk(station, run_dir(data))
+        hooks = Webhooks(desk, outbox)
+        hooks.step()
+        with LineLedger.open(data, station="ST-01") as line:
+            line.add_verdict(smeared(2))
+        hooks.step()
+        asyncio.run(desk.heartbeat.stop())
+        desk.close()
+        ids = [message.id for message in outbox.due(time.time())[0]]
+        outbox.close()
+        return ids
+
+    (one,), (other,) = ids_after(tmp_path / "before"), ids_after(tmp_path / "after")
+    assert one.rpartition("-")[0] == other.rpartition("-")[0] and one != other
+
+
 @pytest.mark.slow
 def test_a_receiver_that_was_away_hears_all_of_it_in_order_after_a_kill(
     plant: Any, receiver: Receiver
