@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,9 +88,7 @@ class Teaching:
         return self._errand is not None and self._errand.running
 
     def begin(self, recipe: str, words: Sequence[str]) -> None:
-        """Teach. Raises ``Refused`` while another teaching runs."""
-        if self.running:
-            raise Refused(f"{self.recipe} is being taught; wait for it, or stop it")
+        """Teach; ask first whether another teaching runs."""
         said: dict[str, Any] = {}
 
         def heard(row: dict[str, Any]) -> None:
@@ -113,7 +112,7 @@ class Teaching:
 
 def build(desk: Desk, sessions: Sessions) -> APIRouter:
     """The page ``/desk/teach`` and the routes that feed it."""
-    teaching = Teaching()
+    teaching, beginning = Teaching(), threading.Lock()
     routes = APIRouter(prefix="/teach")
 
     @page(desk, sessions, PATH, word="nav.teach", icon="teach", action=Action.EDIT_RECIPE)
@@ -177,16 +176,17 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         name: Name, wish: Wish, who: Annotated[Session, May(Action.EDIT_RECIPE)]
     ) -> dict[str, Any]:
         drafts.origin_of(desk, name)
-        if teaching.running:
-            raise Refused(f"{teaching.recipe} is being taught; wait for it, or stop it")
-        folder = _folder(desk, name)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        asked = wish.model_dump(mode="json")
-        write_whole(folder / "asked.json", json.dumps(asked).encode())
-        desk.record(KIND, {"action": "begin", "name": name, **asked}, who.principal)
-        teaching.begin(name, _words(desk, name, wish, folder))
-        return teaching.now(name)
+        with beginning:
+            if teaching.running:
+                raise Refused(f"{teaching.recipe} is being taught; wait for it, or stop it")
+            folder = _folder(desk, name)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            asked = wish.model_dump(mode="json")
+            write_whole(folder / "asked.json", json.dumps(asked).encode())
+            desk.record(KIND, {"action": "begin", "name": name, **asked}, who.principal)
+            teaching.begin(name, _words(desk, name, wish, folder))
+            return teaching.now(name)
 
     @routes.post("/{name}/stop")
     def stop(name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]) -> dict[str, Any]:

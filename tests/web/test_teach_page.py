@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,30 @@ def test_what_was_never_taught_is_not_saved(web: Any, plates: Path) -> None:
     assert (nothing.status_code, unknown.status_code, few.status_code) == (409, 409, 422)
     assert client.get("/teach/plate/picture/0.png").status_code == 404
     client.close()
+
+
+@pytest.mark.slow
+def test_of_two_wishes_at_once_one_is_taught(web: Any, plates: Path) -> None:
+    """The second emptied the folder of the first, which was being taught already."""
+    many = 6
+    at_once = threading.Barrier(many)
+    with History(web.data) as history:
+        before = sum(r.body["action"] == "begin" for r in history.desk("teach", 100))
+
+    def begin(number: int) -> int:
+        with web.client(Role.ENGINEER, name=f"erik-{number}") as client:
+            at_once.wait()
+            return int(client.post("/teach/plate", json={"view": "side"}).status_code)
+
+    with ThreadPoolExecutor(many) as people:
+        answers = sorted(people.map(begin, range(many)))
+    with web.client(Role.ENGINEER, name="erik") as client:
+        client.post("/teach/plate/stop")
+
+    assert answers == [200, *[409] * (many - 1)]
+    with History(web.data) as history:
+        begun = [r for r in history.desk("teach", 100) if r.body["action"] == "begin"]
+    assert len(begun) == before + 1
 
 
 @pytest.fixture
