@@ -18,6 +18,7 @@ from fastapi import APIRouter
 from fastapi import Path as PathParameter
 from nicegui import ui
 from pydantic import BaseModel, Field
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from inspector.config import Camera, ConfigError, Station, load_yaml
 from inspector.identity import Action
@@ -25,6 +26,7 @@ from inspector.store.files import write_whole
 from inspector.web import yamltext
 from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
+from inspector.web.drafts import read
 from inspector.web.errand import answer_of
 from inspector.web.frame import Shown, button, page, table
 from inspector.web.sessions import Session, Sessions
@@ -159,19 +161,24 @@ def _file(desk: Desk) -> Path:
 
 def _set_in(desk: Desk, name: str) -> dict[str, Any]:
     """What the station file sets on a camera now; the process may run by an older one."""
-    found = yamltext.document(_file(desk).read_text("utf-8"))
-    for one in found.get("cameras") or ():
-        if one.get("name") == name:
-            return dict(one.get("features") or {})
-    return {}
+    return dict((_set_up(read(_file(desk)), name)[1] or {}).get("features") or {})
+
+
+def _set_up(text: str, name: str) -> tuple[CommentedMap, CommentedMap | None]:
+    """The station file, which anybody may have changed since, and the camera in it if it is there.
+    Raises ``Refused``."""
+    found = yamltext.document(text)
+    cameras = found.get("cameras")
+    rows = cameras if isinstance(cameras, CommentedSeq) else ()
+    named = (one for one in rows if isinstance(one, CommentedMap) and one.get("name") == name)
+    return found, next(named, None)
 
 
 def _changed(desk: Desk, name: str, given: Given) -> bytes:
     """The station file with its new features. Raises ``Refused`` with what its own check says."""
     file = _file(desk)
-    text = file.read_text("utf-8")
-    found = yamltext.document(text)
-    camera = next((one for one in found.get("cameras") or () if one.get("name") == name), None)
+    text = read(file)
+    found, camera = _set_up(text, name)
     if camera is None:
         raise Refused(f"{file.name} has no camera {name} any more; load the page again")
     if camera.get("features") is None:

@@ -116,7 +116,7 @@ def drop(desk: Desk, name: str, signature: Signature) -> None:
 
 
 def read(path: Path) -> str:
-    """A recipe's text. Raises ``Refused``."""
+    """A text that people may have written. Raises ``Refused``."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -32,7 +32,7 @@ def document(text: str) -> CommentedMap:
     """The document with its comments. Raises ``Refused``."""
     try:
         found = _yaml(text).load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # a day that is none is a ValueError
         raise Refused(f"the file is no YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(found, CommentedMap):
         raise Refused("the file has no fields; mend it by hand")

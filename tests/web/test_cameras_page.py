@@ -111,6 +111,24 @@ def test_the_station_files_check_names_the_file_that_people_know(web: Any, told:
     assert "checked" not in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"made: 2026-02-31\n", "the file is no YAML"),
+        ("# 曝光\n".encode("gbk"), "cannot be read"),
+    ],
+)
+def test_a_station_file_that_was_spoiled_since_is_told_in_words(
+    web: Any, told: Path, line: bytes, said: str
+) -> None:
+    told.write_bytes(told.read_bytes() + line)
+    with web.client(Role.ENGINEER, name="erik") as client:
+        looked = client.get("/cameras/side/features")
+        saved = client.post("/cameras/side/features", json={"features": {"Gain": 1}})
+    for answer in (looked, saved):
+        assert (answer.status_code, said in answer.json()["error"]) == (409, True)
+
+
 @pytest.mark.slow
 def test_who_looks_for_cameras_is_told_what_to_check_where_there_is_none(
     web: Any, page: Any, told: Path
