@@ -333,7 +333,11 @@ def _alarms(connection: Any, station_id: int | None) -> list[Any]:
 def _own(request: Request) -> None:
     """Raises ``Forbidden`` unless the form came from a page of this centre."""
     origin = request.headers.get("origin")
-    if origin and urlsplit(origin).netloc != request.headers.get("host", ""):
+    try:
+        own = not origin or urlsplit(origin).netloc == request.headers.get("host", "")
+    except ValueError:  # no address at all
+        own = False
+    if not own:
         raise Forbidden("this form was not sent from a page of the centre")
 
 
