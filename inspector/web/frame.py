@@ -18,9 +18,11 @@ from typing import Any
 from fastapi import Request
 from nicegui import ui
 
-from inspector.identity import MAY, Action, Principal, Role
+from inspector.bus import BusError
+from inspector.identity import MAY, Action, IdentityError, Principal, Role
 from inspector.identity import authorise as _authorise
-from inspector.web.access import NotSignedIn, session_of
+from inspector.store import StoreError
+from inspector.web.access import NotSignedIn, Refused, session_of
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
 from inspector.web.login import theme_of
@@ -43,6 +45,8 @@ class Entry:
     """Who may do this sees it."""
 
 
+REFUSED = (IdentityError, StoreError, BusError, Refused, OSError)
+"""What a page's button may run into; anything else is a fault of ours and in the log alone."""
 NAVIGATION: list[Entry] = [Entry("/", "nav.live", "live", Action.VIEW)]
 """In the order in which pages were made."""
 
@@ -192,7 +196,20 @@ def _framed(shown: Shown, principal: Principal, here: str, word: str) -> Any:
     )
     frame = masthead(shown.language, principal, here, shown.desk, shown.word(word))
     ui.add_body_html(ICONS + frame)
-    return ui.element("main").classes("desk")
+    main = ui.element("main").classes("desk")
+    ui.context.client.on_exception(lambda error: _tell(shown, main, error))
+    return main
+
+
+def _tell(shown: Shown, main: ui.element, error: Exception) -> None:
+    """Say on the page what a button was refused; where it says so itself, nothing comes here."""
+    if not isinstance(error, REFUSED):
+        return
+    for old in [one for one in main if "told" in one.classes]:
+        old.delete()
+    with main:
+        said = ui.label(shown.why(error)).classes("note bad told").props('role="alert"')
+    said.move(main, 0)
 
 
 def icon(name: str) -> ui.html:

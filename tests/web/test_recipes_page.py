@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from spotted_parts import RECIPE, write_tiles
+from web.conftest import ADMIN
 from web.shift_of_parts import forget_shift
 
 from inspector.identity import Role
 from inspector.store import History
 from inspector.store.recipes import draft_path, revisions
+from inspector.web.sessions import How
 
 SLOW_MS = 60_000
 """A command starts anew for each thing that needs the tools."""
@@ -333,6 +335,26 @@ def test_an_emptied_field_changes_nothing(web: Any, page: Any, recipe: Path) -> 
 
     assert limit.input_value() == ""
     assert page.get_by_role("button", name="Save as draft").is_disabled()
+
+
+def test_a_button_that_is_refused_says_so(web: Any, page: Any, recipe: Path) -> None:
+    """Whoever lost the role since the page was opened touched a button that did nothing."""
+    draft = draft_path(web.data, "tile")
+    draft.parent.mkdir(exist_ok=True)
+    draft.write_text(RECIPE.replace("revision: 1", "revision: 2"))
+    web.users.add_user("ede", [Role.ENGINEER], principal=ADMIN)
+    token = web.sessions.begin(web.users.find("ede"), How.PASSWORD, "test")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.goto(f"{web.url}desk/recipes?recipe=tile")
+    page.get_by_role("button", name="Discard").wait_for()
+    web.users.set_roles("ede", [Role.AUDITOR], principal=ADMIN)
+
+    for _ in range(2):
+        page.get_by_role("button", name="Discard").click()
+        page.get_by_text("ede (auditor) may not edit recipe").wait_for()
+
+    assert page.locator(".told").count() == 1
+    assert draft.is_file()
 
 
 def test_the_editor_speaks_chinese(web: Any, page: Any, recipe: Path) -> None:
