@@ -230,6 +230,24 @@ def test_a_tool_that_would_reject_its_own_part_is_not_made(
     assert page.get_by_role("link", name="去示教").get_attribute("href").endswith("recipe=tile")
 
 
+@pytest.mark.slow
+def test_a_tool_of_a_name_that_is_none_is_not_made_by_another(
+    web: Any, page: Any, recipe: Path
+) -> None:
+    sign_in(web, page, Role.ENGINEER, "erik")
+    page.get_by_role("button", name="Add a tool").click()
+    name = page.locator("input[name=tool]")
+    name.fill("盖子")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    for _ in range(2):
+        page.get_by_role("button", name="Add to the draft").click()
+
+    assert name.evaluate("field => field.validity.patternMismatch")
+    assert [url for url in asked if url.endswith("/tools")] == []
+
+
 def test_what_is_no_recipe_is_not_saved(web: Any, recipe: Path) -> None:
     client = web.client(Role.ENGINEER, name="erik")
     client.timeout = 60.0  # the check is a command that starts anew

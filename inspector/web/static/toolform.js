@@ -48,7 +48,7 @@ export function form(adding, { say, recipe, add, cancel, changed }) {
     const way = make("a", { className: "button main", href: `/desk/teach?recipe=${recipe}` }, icon("teach"), make("span", {}, say("teach")));
     return [...rows, way, close];
   }
-  const name = make("input", { type: "text", name: "tool", value: adding.tool, pattern: "[a-z][a-z0-9_\\-]*", required: true });
+  const name = make("input", { type: "text", name: "tool", value: adding.tool, pattern: "[a-z][a-z0-9_\\-]*", maxLength: 63, required: true });
   name.addEventListener("change", () => {
     if (!name.reportValidity()) return;
     adding.tool = name.value;
@@ -77,7 +77,8 @@ export function form(adding, { say, recipe, add, cancel, changed }) {
     adding.box = box;
     changed();
   })));
-  const done = button("ok", say("add.do"), add, "main");
+  // A name that is none is told; the tool is not made by the one before it.
+  const done = button("ok", say("add.do"), () => name.reportValidity() && add(), "main");
   rows.push(make("p", { className: "soft" }, say("from_part")), done, close);
   return rows;
 }
