@@ -72,6 +72,8 @@ class Kept(BaseModel):
     """Under which name the tool goes into the draft."""
 
     tool: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+    bank: str = Field("", max_length=64)
+    """What the page shows was taught."""
 
 
 class Teaching:
@@ -225,6 +227,8 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         result = _result(desk, name)
         if result is None:
             raise Refused("nothing is taught yet; teach first")
+        if kept.bank not in ("", result["bank"]):
+            raise Refused("it was taught anew since; load the page again and look at it")
         was, _ = drafts.text_of(desk, name)
         text = recipetext.with_step(was, _step(was, kept.tool, result))
         bank = f"{result['bank']}.bank"

@@ -29,6 +29,8 @@ PAGES = (
     ("no settings", "没有设置"), ("no number", "不是数字"),
     ("{0} is being taught; wait for it, or stop it", "正在示教 {0}；请等待或停止"),
     ("nothing is taught yet; teach first", "尚未示教；请先示教"),
+    ("it was taught anew since; load the page again and look at it",
+     "此后已重新示教；请重新加载页面并查看"),
     ("the file has no fields; mend it by hand", "文件没有字段；请手工修改"),
     ("the file is no YAML: {0}", "文件不是 YAML：{0}"),
     ("the command ended with status {0}", "命令以状态 {0} 结束"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
@@ -166,6 +167,18 @@ def test_what_was_never_taught_is_not_saved(web: Any, plates: Path) -> None:
     assert (nothing.status_code, unknown.status_code, few.status_code) == (409, 409, 422)
     assert client.get("/teach/plate/picture/0.png").status_code == 404
     client.close()
+
+
+def test_only_what_was_looked_at_is_kept(web: Any, plates: Path) -> None:
+    """Another page had taught it anew, and its bank was kept under this one's heat maps."""
+    folder = web.data / "teaching" / "plate"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "asked.json").write_text("{}")
+    (folder / "result.json").write_text(json.dumps({"bank": "b" * 64}))
+    with web.client(Role.ENGINEER, name="erik") as client:
+        answer = client.post("/teach/plate/draft", json={"tool": "brushed", "bank": "a" * 64})
+    shutil.rmtree(folder)
+    assert (answer.status_code, "taught anew" in answer.json()["error"]) == (409, True)
 
 
 @pytest.mark.slow

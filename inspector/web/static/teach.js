@@ -267,7 +267,7 @@ async function keep(name) {
   tool = name.value;
   note.textContent = "";
   try {
-    await act(`/teach/${given.name}/draft`, { tool });
+    await act(`/teach/${given.name}/draft`, { tool, bank: result.bank });
     location.assign(`/desk/recipes?recipe=${given.name}&tool=${tool}`);
   } catch (failed) {
     tell(failed);
