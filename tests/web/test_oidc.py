@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -125,11 +126,18 @@ def about(**facts: str) -> tuple[Client, dict[str, Any]]:
     return client, known
 
 
+def leave(client: Client) -> tuple[str, str]:
+    """Where somebody is sent; a browser's tests keep a loop in this thread."""
+    with ThreadPoolExecutor(1) as other:
+        there = client.leave("https://st-01/login/oidc/back", "/")
+        return other.submit(asyncio.run, there).result()
+
+
 def test_a_providers_own_question_stays_in_its_address() -> None:
     """Some name the sign-in's policy there; two question marks led nowhere."""
     client, _ = about(authorization_endpoint="https://login.example/authorize?p=plant")
 
-    address, state = asyncio.run(client.leave("https://st-01/login/oidc/back", "/"))
+    address, state = leave(client)
 
     asked = parse_qs(urlsplit(address).query)
     assert (asked["p"], asked["state"]) == (["plant"], [state])
@@ -140,7 +148,7 @@ def test_a_provider_that_says_nowhere_to_sign_in_is_told_in_words() -> None:
     client, facts = about()
     del facts["authorization_endpoint"]
     with pytest.raises(Unauthenticated, match="no authorization_endpoint"):
-        asyncio.run(client.leave("https://st-01/login/oidc/back", "/"))
+        leave(client)
 
 
 def test_a_clients_secret_that_is_gone_is_a_refusal_on_record(web: Any, fair: Any) -> None:

@@ -184,6 +184,9 @@ def test_a_desk_pages_socket_ends_with_its_person_though_nothing_is_sent(
     # In a thread of its own: a browser's driver may have this thread's event loop.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, run()).result(20)
+    with ThreadPoolExecutor(1) as other:  # a browser's tests keep a loop in this thread
+        other.submit(asyncio.run, run()).result()
+
     assert [one["type"] for one in heard] == ["websocket.receive", "websocket.disconnect"]
 
 
