@@ -141,6 +141,27 @@ def test_who_is_disabled_leaves_every_open_page(web: Any, browser: Any) -> None:
     context.close()
 
 
+def test_a_page_is_drawn_anew_for_who_signs_in_in_another_tab(web: Any, browser: Any) -> None:
+    """It stood under the new name, and every button of it was refused."""
+    context = browser.new_context()
+    for name in ("kurt", "lena"):
+        token, _ = web.session(Role.QA, name=name)
+        context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+        if name == "kurt":
+            page = context.new_page()
+            page.clock.install()
+            page.goto(f"{web.url}desk/audit?who=anna")
+            page.wait_for_selector("#person-name[data-user=kurt]")
+            page.evaluate("window.drawn = 'for kurt'")
+
+    page.clock.fast_forward(5_000)
+
+    page.wait_for_function("window.drawn === undefined")
+    page.wait_for_selector("#person-name[data-user=lena]")
+    assert page.url.endswith("/desk/audit?who=anna")
+    context.close()
+
+
 def test_an_opc_ua_client_is_let_in(web: Any, page: Any, clients: Path) -> None:
     sign_in(web, page, Role.ENGINEER)
     assert page.locator(".people-block").count() == 0, "an engineer makes no users"
