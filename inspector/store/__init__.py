@@ -9,6 +9,7 @@ from inspector.store.backup import Backup, back_up, restore
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import (
     DuplicateVerdict,
+    NoLedger,
     ProofRefused,
     QueryTimeout,
     RecordError,
@@ -47,6 +48,7 @@ __all__ = [
     "Kept",
     "LegalHold",
     "LineLedger",
+    "NoLedger",
     "PackageReport",
     "Packed",
     "ProofRefused",

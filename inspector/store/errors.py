@@ -11,6 +11,10 @@ class StoreError(Exception):
     """The store could not do it; what was already acknowledged is untouched."""
 
 
+class NoLedger(StoreError):
+    """No line has run here yet."""
+
+
 class StoreFull(StoreError):
     """No space left on the disk. What was added waits in memory and goes with the next commit."""
 

@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from inspector.store.errors import StoreDamaged, StoreError
+from inspector.store.errors import NoLedger, StoreDamaged, StoreError
 
 LINE_FILE = "line.db"
 DESK_FILE = "desk.db"
@@ -188,10 +188,11 @@ def open_reader(path: Path, *, busy_s: float = 1.0) -> sqlite3.Connection:
     """A connection that cannot write. A file without its WAL on a read-only disk works too.
 
     Raises:
-        StoreError: there is no such file, or it cannot be opened.
+        NoLedger: there is no such file.
+        StoreError: it cannot be opened.
     """
     if not path.is_file():
-        raise StoreError(f"{path}: there is no ledger here")
+        raise NoLedger(f"{path}: there is no ledger here")
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: this account may not read it")
     for form in ("mode=ro", "mode=ro&immutable=1"):

@@ -19,7 +19,7 @@ from nicegui import ui
 
 from inspector.identity import Action
 from inspector.part import Mode
-from inspector.store import StoreError
+from inspector.store import NoLedger
 from inspector.store.figures import (
     Period,
     faulty,
@@ -165,7 +165,7 @@ def _read(desk: Desk, asked: Asked) -> tuple[Known, Board | None]:
             batches = tuple(b.id for b in history.batches(30))
             known = Known(batches, tuple(dict.fromkeys(filter(None, made.values()))))
             return known, _board(desk, history, asked, made)
-    except StoreError:
+    except NoLedger:
         return Known(), None
 
 

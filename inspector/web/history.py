@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from inspector.identity import Action
 from inspector.part import Outcome
-from inspector.store import StoreError
+from inspector.store import NoLedger
 from inspector.store.batches import Batches, State
 from inspector.store.pages import batch_ids, changes_of, parts_of
 from inspector.store.query import History, PartHistory
@@ -63,7 +63,7 @@ def router(desk: Desk) -> APIRouter:
                 rows = [
                     _batch(desk, history, lives, id) for id, _ in batch_ids(history, limit=LISTED)
                 ]
-        except StoreError:
+        except NoLedger:
             rows = []  # the line has never run here
         heading = WORDS[language_of(request)]["batches"]
         return shown(request, who, "batches.html", rows=rows, heading=heading)

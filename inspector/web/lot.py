@@ -24,7 +24,7 @@ from inspector.identity import Action
 from inspector.quality.batch_facts import made_when, outline
 from inspector.quality.errors import QualityError
 from inspector.quality.printing import Press, file_name
-from inspector.store import StoreError
+from inspector.store import NoLedger
 from inspector.store.batches import Batches, Plan, State
 from inspector.store.figures import period
 from inspector.store.genealogy import Genealogy
@@ -162,7 +162,7 @@ def _read(desk: Desk, id: str) -> tuple[list[str], Lot | None]:
                     id, life, plan, begun[-1].recipe if begun else plan.recipe, facts, found, seen,
                     second, held, genealogy.materials_of(id), genealogy.units_of_batch(id, UNITS),
                 )  # fmt: skip
-    except StoreError:
+    except NoLedger:
         return [], None
 
 

@@ -95,6 +95,7 @@ DESK = (
     ("no batch has consumed a material lot {0}", "没有批次使用过物料批 {0}"),
     ("no part carried the serial {0}", "没有工件带有序列号 {0}"),
     ("nothing was ever packed into a unit {0}", "从未有工件装入单元 {0}"),
+    ("{0}: not answered within {1#} s; ask for less", "{0}：{1} 秒内未能读完；请缩小范围"),
     ("more than {0#} parts had {1}; name batches", "超过 {0} 件有 {1}；请指定批次"),
     ("more than {0#} parts carried {1}; name batches", "超过 {0} 件带有序列号 {1}；请指定批次"),
 )  # fmt: skip

@@ -15,9 +15,11 @@ from web.shift_of_parts import forget_shift, write_shift
 from inspector.config import Calendar, load_station
 from inspector.identity import Role
 from inspector.part import Batch
-from inspector.store import History, LineLedger
+from inspector.store import History, LineLedger, QueryTimeout
 from inspector.store.bench import sample_verdict
-from inspector.web.dashboards import Asked, _read, span_of
+from inspector.store.holds import Holds
+from inspector.web import lot
+from inspector.web.dashboards import Asked, Known, _read, span_of
 
 STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
 
@@ -163,3 +165,22 @@ def test_this_shift_is_counted_from_its_first_minute(now: str, period: str, begi
     )
 
     assert span_of(desk, Asked(period), now_ns) == (begins_ns, now_ns)
+
+
+def test_figures_that_cannot_be_read_are_not_told_as_none(tmp_path: Path) -> None:
+    """A board without parts says that none were made; why there is none else is said in words."""
+    station = load_station(STATION)
+    desk: Any = SimpleNamespace(
+        history=lambda: History(tmp_path, bound_s=-1.0), station=station, data=tmp_path
+    )
+    assert _read(desk, Asked("hour")) == (Known(), None), "no line has run here"
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        for number in range(1, 2001):
+            ledger.add_verdict(sample_verdict(number))
+
+    with pytest.raises(QueryTimeout, match="ask for less"):
+        _read(desk, Asked("hour"))
+    desk.holds = Holds(tmp_path)
+    with pytest.raises(QueryTimeout):
+        lot._read(desk, "L2417A")
+    desk.holds.close()
