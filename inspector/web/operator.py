@@ -8,6 +8,7 @@ or why not; what belongs to the desk is recorded there in the person's name (I9)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -31,6 +32,8 @@ from inspector.web.pictures import newest_of
 from inspector.web.sessions import Session
 from inspector.web.signing import Given, put
 
+LISTED, SCANNED = 50, 10_000
+"""Orders that are offered, and those among which a scanned one is looked for."""
 TEXT = Field(max_length=64, pattern=r"^[^\x00-\x1f]*$")
 ID = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]*\S[^\x00-\x1f]*$")
 
@@ -148,14 +151,7 @@ def router(desk: Desk, feed: Feed, news: News) -> APIRouter:
     def orders(who: Annotated[Session, May(Action.VIEW)], code: str = "") -> dict[str, Any]:
         """What is planned, the newest first; with ``code`` (an order's or a batch's) that alone."""
         with Batches(desk.data) as batches:
-            found = [
-                _order(id, plan)
-                for id, _ in batches.planned(limit=200)
-                if (plan := batches.plan(id)) is not None
-            ]
-        code = code.strip()
-        wanted = [o for o in found if not code or code in (o["id"], o["order"])]
-        return {"orders": wanted[:50]}
+            return {"orders": _orders(batches, code.strip())}
 
     @routes.get("/recipes")
     def recipes(who: Annotated[Session, May(Action.VIEW)]) -> dict[str, Any]:
@@ -202,6 +198,7 @@ def _begun(desk: Desk, asked: Batch, who: Session, action: Action) -> dict[str, 
     try:
         with History(desk.data) as history, Batches(desk.data) as batches:
             life = batches.life(history, desk.holds, asked.id)
+            known = batches.plan(asked.id) or Plan()
             runs = life.state is lives.State.RUNNING and not life.ended
             if not (runs and action is Action.CHANGE_OVER):
                 after(asked.id, life, Step.START)
@@ -217,10 +214,21 @@ def _begun(desk: Desk, asked: Batch, who: Session, action: Action) -> dict[str, 
     plan = {
         "action": Step.START, "batch": asked.id, "product": asked.product,
         "recipe": asked.recipe or str(said.get("recipe", "")).split("@")[0], "texts": asked.texts,
-        "order": asked.order, "target": asked.target, "operator": who.principal.id,
+        "order": asked.order or known.order, "target": asked.target or known.target,
+        "operator": who.principal.id,
     }  # fmt: skip
     desk.record(lives.KIND, plan, who.principal)
     return said
+
+
+def _orders(batches: Batches, code: str) -> list[dict[str, Any]]:
+    found = (
+        _order(id, plan)
+        for id, _ in batches.planned(limit=SCANNED if code else LISTED)
+        if (plan := batches.plan(id)) is not None
+    )
+    wanted = (one for one in found if not code or code in (one["id"], one["order"]))
+    return list(islice(wanted, LISTED))
 
 
 def _order(id: str, plan: Plan) -> dict[str, Any]:

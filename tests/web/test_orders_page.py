@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from subprocess import Popen
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from inspector.identity import Role
-from inspector.store import DeskLedger
+from inspector import part
+from inspector.identity import Action, Principal, Role
+from inspector.store import DeskLedger, LineLedger
+from inspector.store.batches import Batches
+from inspector.store.holds import Holds
+from inspector.web.operator import LISTED, Batch, _begun, _orders
 
+ANNA: Any = SimpleNamespace(principal=Principal("anna", frozenset({Role.OPERATOR})))
 ORDER = {
     "action": "plan", "batch": "L77", "product": "Gel", "recipe": "", "order": "4711",
     "texts": {"lot": "L77", "date": "2027-01", "best_before": "2029-01"}, "target": 900,
@@ -75,3 +82,38 @@ def test_a_lot_that_is_wiped_out_is_not_expected(screen: Callable[..., Any]) -> 
     page.locator("input[name=lot]").fill("")
 
     assert sent(page)["texts"] == {"date": "2027-01", "best_before": "2029-01"}
+
+
+def test_an_old_order_is_found_by_its_code(tmp_path: Path) -> None:
+    with DeskLedger.open(tmp_path) as desk:
+        for number in range(300):
+            desk.add("batch", ORDER | {"batch": f"L{number}", "order": f"A-{number}"}, "mes")
+    with Batches(tmp_path) as batches:
+        assert [one["id"] for one in _orders(batches, "A-0")] == ["L0"]
+        assert [one["id"] for one in _orders(batches, "L1")] == ["L1"]
+        offered = [one["id"] for one in _orders(batches, "")]
+
+    assert offered == [f"L{number}" for number in range(299, 299 - LISTED, -1)]
+
+
+def test_a_batch_that_goes_on_with_another_recipe_keeps_its_order_and_target(
+    tmp_path: Path,
+) -> None:
+    """The recipe was chosen by its picture, which says nothing of an order."""
+    made = part.Batch("L77", "Gel", "gel")
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        ledger.add_batch(made, "begin", "line")
+    with DeskLedger.open(tmp_path) as ledger, Batches(tmp_path) as batches:
+        ledger.add("batch", ORDER | {"action": "start"}, "mes")
+        desk: Any = SimpleNamespace(
+            data=tmp_path, holds=Holds(tmp_path),
+            ask=lambda *asked: SimpleNamespace(ok=True, body={}),
+            record=lambda kind, body, by: ledger.add(kind, body, by.id),
+        )  # fmt: skip
+        asked = Batch(id="L77", product="Gel", recipe="gel-750")
+        _begun(desk, asked, ANNA, Action.CHANGE_OVER)
+        desk.holds.close()
+
+        plan = batches.plan("L77")
+        assert plan is not None
+        assert (plan.recipe, plan.order, plan.target) == ("gel-750", "4711", 900)
