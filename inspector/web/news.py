@@ -39,7 +39,6 @@ class News:
         self._desk, self._feed, self._run = desk, feed, run
         self._help: dict[str, Any] | None = None
         self._said: dict[str, Any] | None = None
-        self._batch: tuple[str, int | None, str] = ("", None, "")
         self._batches: Batches | None = None
         self._signatures: Signatures | None = None
 
@@ -82,13 +81,12 @@ class News:
     def _look(self) -> dict[str, Any]:
         status = self._feed.status
         id = str(status.get("batch", ""))
-        if id != self._batch[0] or self._batch[1] is None:
-            self._batch = (id, *self._target(id))
+        target, order = self._target(id)
         quality = quality_state(self._run)
         return {
             "help": self._help,
-            "target": self._batch[1],
-            "order": self._batch[2],
+            "target": target,
+            "order": order,
             "signed": self._signed(str(status.get("awaits") or ""), status.get("needs") or ()),
             "article": quality.get("first_article") or quality.get("article"),
             "challenge": quality.get("challenge"),

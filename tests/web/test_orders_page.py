@@ -15,6 +15,7 @@ from inspector.identity import Action, Principal, Role
 from inspector.store import DeskLedger, LineLedger
 from inspector.store.batches import Batches
 from inspector.store.holds import Holds
+from inspector.web.news import News
 from inspector.web.operator import LISTED, Batch, _begun, _orders
 
 ANNA: Any = SimpleNamespace(principal=Principal("anna", frozenset({Role.OPERATOR})))
@@ -117,3 +118,18 @@ def test_a_batch_that_goes_on_with_another_recipe_keeps_its_order_and_target(
         plan = batches.plan("L77")
         assert plan is not None
         assert (plan.recipe, plan.order, plan.target) == ("gel-750", "4711", 900)
+
+
+def test_a_target_that_is_changed_while_its_batch_runs_is_told(tmp_path: Path) -> None:
+    station = SimpleNamespace(quality=None)
+    desk: Any = SimpleNamespace(data=tmp_path, station=station)
+    feed: Any = SimpleNamespace(status={"batch": "L77"})
+    news = News(desk, feed, tmp_path)
+    told = []
+    with DeskLedger.open(tmp_path) as ledger:
+        for target in (900, 1200):
+            ledger.add("batch", ORDER | {"action": "start", "target": target}, "mes")
+            told.append(news._look()["target"])
+    news.close()
+
+    assert told == [900, 1200]
