@@ -217,6 +217,14 @@ def test_a_filter_by_station_stands_in_the_address(web: Any, review: Any) -> Non
     assert of["BOT-L3-01"] == of[""] == len(faulty(web)) and of["BOT-L3-02"] == 0
 
 
+def test_a_filter_beyond_those_that_are_offered_stands_in_its_field(web: Any, review: Any) -> None:
+    review.goto(f"{web.url}desk/review?batch=L0001")
+    review.get_by_text("Nothing to review here").wait_for()
+    assert review.locator("select[name=batch]").input_value() == "L0001"
+    review.select_option("select[name=batch]", "")
+    review.locator(".cell").first.wait_for()
+
+
 def test_two_reviewers_agreement_is_told(web: Any, review: Any) -> None:
     """Cohen's κ over what both have judged."""
     with web.client(Role.QA, name="mei") as mei, web.client(Role.QA, name="qin") as qin:

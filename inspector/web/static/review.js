@@ -109,7 +109,9 @@ function tools() {
 
 function choice(name, options) {
   const select = make("select", { name });
-  for (const [value, text] of options) select.append(make("option", { value, selected: value === asked[name] }, text));
+  // What the address asks for may be older than all that is offered.
+  const known = options.some(([value]) => value === asked[name]) ? options : [...options, [asked[name], asked[name]]];
+  for (const [value, text] of known) select.append(make("option", { value, selected: value === asked[name] }, text));
   return filter(name, select);
 }
 
