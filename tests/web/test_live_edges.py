@@ -128,3 +128,27 @@ def test_a_batch_is_asked_for_by_the_name_that_it_has(web: Any, page: Any, line:
 
     heading = page.locator("dialog h2").inner_text()
     assert "L$$7 $& 24/17" in heading
+
+
+def test_a_part_can_be_rejected_again_where_the_station_did_not_answer(
+    web: Any, page: Any, line: Line
+) -> None:
+    token, _ = web.session(Role.OPERATOR, name="anna")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.reload()
+    line.until(lambda: page.locator("body").get_attribute("data-link") == "live")
+    line.make(1)
+    page.locator("[data-strip=parts]").click()
+    page.locator("#rejects li button").first.click()
+    page.expected_errors = ("Failed to load resource",)
+    page.route("**/line/reject", lambda route: route.abort())
+    reject = page.locator("dialog .danger")
+    reject.click()
+    line.until(lambda: page.locator("dialog .note.bad").count() == 1)
+    assert reject.is_enabled()
+
+    page.unroute("**/line/reject")
+    page.route("**/line/reject", lambda route: route.fulfill(json={"gate": "pending"}))
+    reject.click()
+    line.until(lambda: "on hold" in page.locator("dialog .note").inner_text())
+    assert reject.is_disabled(), "once is enough"

@@ -94,8 +94,11 @@ function enlarge(part) {
   requestAnimationFrame(() => draw(picture, part, views));
   reject.onclick = () =>
     asPerson("reject", async () => {
-      reject.disabled = true;
-      const answer = await act("/line/reject", { stream: part.stream, part: part.number });
+      reject.disabled = true; // Not twice; again where it failed.
+      const answer = await act("/line/reject", { stream: part.stream, part: part.number }).catch((failed) => {
+        reject.disabled = false;
+        throw failed;
+      });
       said(line, word(`reject.${answer.gate}`, part.number), answer.gate === "pending" ? "ok" : "warning");
     }, line);
 }
