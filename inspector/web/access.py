@@ -101,7 +101,9 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return f"{where or first['loc'][0]} does not fit: {first['msg']}"
+        blank = first["type"] in ("string_pattern_mismatch", "string_too_short")
+        what = "it is empty, or holds signs that cannot be kept" if blank else first["msg"]
+        return f"{where or first['loc'][0]} does not fit: {what}"
     if isinstance(error, UnicodeEncodeError):
         return "a text has a character that is none; type it again"
     if isinstance(error, OSError):

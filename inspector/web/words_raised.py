@@ -6,6 +6,10 @@ from __future__ import annotations
 
 PAGES = (
     ("sign in first", "请先登录"),
+    ("it is empty, or holds signs that cannot be kept", "内容为空，或含有无法保存的字符"),
+    ("Input should be less than or equal to {0#}", "应不大于 {0}"),
+    ("Input should be greater than or equal to {0#}", "应不小于 {0}"),
+    ("String should have at most {0#} characters", "最多 {0} 个字符"),
     ("this station has no camera {0}", "本站没有相机 {0}"),
     ("the station file names no serial or user_id, so the camera is not asked",
      "站点文件未注明序列号或 user_id，因此不询问该相机"),

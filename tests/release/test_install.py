@@ -21,10 +21,8 @@ from inspector.recipe import load
 from inspector.release import ReleaseRefused, install, installed, load_release, remove
 from inspector.release.bundle import SIGNERS, add, canonical, unpack
 from inspector.release.trust import NotTrusted, trust
-from inspector.store import DeskLedger, History, LineLedger
-from training.release import Example, NotMade, approve, inspect, make_key, put
 from inspector.store import DeskLedger, History, LineLedger, StoreError
-from training.release import Example, NotMade, approve, inspect, put
+from training.release import Example, NotMade, approve, inspect, make_key, put
 
 Change = Callable[[Path], None]
 

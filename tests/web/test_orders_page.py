@@ -133,3 +133,22 @@ def test_a_target_that_is_changed_while_its_batch_runs_is_told(tmp_path: Path) -
     news.close()
 
     assert told == [900, 1200]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "chinese"),
+    [
+        ({"id": "  "}, "id does not fit: it is empty", "内容为空"),
+        ({"id": "L1", "target": 10**10}, "target does not fit: Input should be less", "应不大于"),
+    ],
+)
+def test_what_a_field_does_not_take_is_said_and_not_that_the_station_is_away(
+    web: Any, asked: dict[str, Any], said: str, chinese: str
+) -> None:
+    with web.client(Role.OPERATOR, name="anna") as client:
+        answer = client.post("/batches/start", json=asked)
+        client.cookies.set("language", "zh")
+        other = client.post("/batches/start", json=asked)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_understood")
+    assert said in answer.json()["error"] and chinese in other.json()["error"]
