@@ -212,6 +212,8 @@ def _picture(desk: Desk, history: History, found: Period, view: str) -> tuple[st
 
     newest = found.spans[-1][1] if found.spans else -1
     for part in history.last(200, faulty=True, before=newest + 1):
+        if not any(first <= part.position <= last for first, last in found.spans):
+            continue
         image = next((i for i in part.images if i.view == view), None)
         where = image and address(part, view)
         pixels = cv2.imread(str(desk.data / image.path)) if image else None

@@ -184,3 +184,21 @@ def test_figures_that_cannot_be_read_are_not_told_as_none(tmp_path: Path) -> Non
     with pytest.raises(QueryTimeout):
         lot._read(desk, "L2417A")
     desk.holds.close()
+
+
+def test_defects_are_not_drawn_on_another_products_picture(tmp_path: Path) -> None:
+    """Of the product's own parts no picture is kept any more."""
+    write_shift(tmp_path, 90, hours=0.5, all_bad=True, products=("Juice",))
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        ledger.add_batch(Batch("W1", "Water"), "begin", "line")
+        for number in range(101, 202):
+            ledger.add_verdict(sample_verdict(number, batch="W1"))
+    station = load_station(STATION)
+    desk: Any = SimpleNamespace(history=lambda: History(tmp_path), station=station, data=tmp_path)
+    shown = {}
+    for product in ("Juice", "Water"):
+        _, board = _read(desk, Asked("hour", product=product, view="side"))
+        assert board is not None and board.found.rejected
+        shown[product] = board.picture
+
+    assert shown["Juice"] and not shown["Water"]
