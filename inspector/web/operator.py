@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from inspector.bus import NoAnswer
 from inspector.config import ConfigError, read_yaml
@@ -53,7 +53,9 @@ class SetMode(BaseModel):
 class Bypass(BaseModel):
     """Parts go by unjudged, for so long, and somebody signs for it."""
 
-    reason: str = Field(min_length=3, max_length=500)
+    reason: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        min_length=3, max_length=500
+    )
     minutes: int = Field(ge=1, le=480)
     signature: Given
 

@@ -152,3 +152,16 @@ def test_what_a_field_does_not_take_is_said_and_not_that_the_station_is_away(
 
     assert (answer.status_code, answer.json()["code"]) == (422, "not_understood")
     assert said in answer.json()["error"] and chinese in other.json()["error"]
+
+
+def test_a_by_pass_without_a_word_of_reason_is_not_ordered(web: Any) -> None:
+    """Blanks are no reason; it stands in the record for as long as that is kept."""
+    asked = {
+        "reason": "    ",
+        "minutes": 5,
+        "signature": {"user": "qin", "secret": "no", "by": "password"},
+    }
+    with web.client(Role.QA, name="qin") as client:
+        answer = client.post("/line/bypass", json=asked)
+
+    assert answer.status_code == 422 and "reason" in answer.json()["error"]
