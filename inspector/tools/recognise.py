@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.card import ModelError
+from inspector.tools.heads import SCORE_TOLERANCE
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Model
 from inspector.tools.step import Unjudged
@@ -110,6 +111,17 @@ class Recogniser:
                 card.ref,
                 f"its output has shape {answer.shape}, its charset has {len(self._charset)} "
                 "characters and the blank makes one more: the card belongs to another model",
+            )
+        if (
+            not -SCORE_TOLERANCE
+            <= float(answer.min())
+            <= float(answer.max())
+            <= 1 + SCORE_TOLERANCE
+        ):
+            raise ModelError(
+                card.ref,
+                "its scores do not lie between 0 and 1: each character would be certain; export it"
+                " with its softmax",
             )
 
         self._index = {

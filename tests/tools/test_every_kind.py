@@ -145,12 +145,24 @@ def test_scores_that_are_no_numbers_end_in_findings_or_in_a_sentence(
         tool = TOOLS[name](TOOLS[name].Step.model_validate(step, context={"shelf": shelf}), shelf)
         tool.warm_up()
         found = tool.look(np.zeros((48, 90, 3), np.uint8), Context(Batch("b"), date(2026, 1, 1)))
-    except Unjudged as error:
+    except (Unjudged, ModelError) as error:
         assert str(error)
     else:
         for finding in found:
             assert 0 <= finding.score <= 1 and (finding.ok or finding.reason)
             assert finding.box is None or np.isfinite(finding.box).all()
+
+
+def test_a_reader_that_stops_before_its_softmax_is_refused(tmp_path: Path) -> None:
+    """Whatever it was in doubt about was more than certain."""
+    answer = np.random.default_rng(0).normal(0, 4, (1, 20, 37))
+    charset = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+    shelf = answering(tmp_path, "recognise", "ctc", [answer], (), charset=charset)
+    step = {"name": "one", "kind": "read", "params": {"model": "m/1"}}
+    made = TOOLS["read"].Step.model_validate(step, context={"shelf": shelf})
+
+    with pytest.raises(ModelError, match="export it with its softmax"):
+        TOOLS["read"](made, shelf)
 
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf, 1e30])
