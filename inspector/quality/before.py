@@ -27,6 +27,16 @@ def newest_result(history: History) -> Mapping[str, Any] | None:
     return max(done, key=lambda body: int(body["position"]), default=None)
 
 
+def ran_out(history: History) -> frozenset[tuple[str, int]]:
+    """Stream and first part of challenges that are known to have been inconclusive."""
+    found = (
+        challenge.window_of(record.body)
+        for _, record in newest_desk(history, challenge.KIND, 100)
+        if record.body.get("result") == challenge.INCONCLUSIVE
+    )
+    return frozenset(window for window in found if window)
+
+
 def newest_tested(
     history: History, sheets: Iterable[tuple[int, DeskRecord]], gated: bool
 ) -> Mapping[str, Any] | None:

@@ -81,6 +81,11 @@ class Result:
     hold: list[tuple[str, int, int]]
     """Stream, first and last number of what must be held."""
 
+    @property
+    def window(self) -> tuple[str, int] | None:
+        """Stream and first part of the window that was inconclusive."""
+        return window_of(self.body) if self.result == INCONCLUSIVE else None
+
 
 class Challenges:
     """One station's."""
@@ -322,6 +327,12 @@ class Challenges:
         elif self.parts:  # asked for or due: what was made goes on waiting for it
             self._due(utc_ns, f"repeat it: {why}")
         return Result(result, why, self.batch, body, hold)
+
+
+def window_of(body: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Stream and first part of a result's window, as it was recorded."""
+    parts = body.get("parts") or ()
+    return (str(body.get("stream")), int(parts[0]["number"])) if parts else None
 
 
 def _widen(runs: Runs, stream: str, first: int, last: int) -> None:

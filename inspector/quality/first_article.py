@@ -85,6 +85,11 @@ class Article:
     failed: str = ""
     """Why this attempt is over."""
 
+    @property
+    def attempted(self) -> str:
+        """Which attempt of which first article this is."""
+        return f"{self.id}.{self.attempt}"
+
     def part(self, verdict: Verdict) -> None:
         """The next part was judged."""
         if self.failed or self.complete:

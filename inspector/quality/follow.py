@@ -18,10 +18,8 @@ from inspector.config import Quality, Station
 from inspector.display import AlarmCode
 from inspector.part import Disposition, GateDecision, Mode, Verdict
 from inspector.quality import challenge, drift, first_article, health, spc
-from inspector.quality.before import newest_result, newest_tested, reference
+from inspector.quality.before import newest_result, newest_tested, ran_out, reference
 from inspector.quality.challenge import (
-    FAILED,
-    GOOD,
     INCONCLUSIVE,
     STOPPED,
     Challenges,
@@ -87,6 +85,7 @@ class Follower:
         """The first article that counted as a challenge."""
         self._drifted, self._drifting = "", False
         """The recipe of the newest drift on record; whether any feature drifts now."""
+        self._ran_out: frozenset[tuple[str, int]] = frozenset()
         self._owes_stop = False
         """Whether a challenge failed before a restart, and the line was perhaps never told."""
         self.charts: BatchCharts | None = None
@@ -131,6 +130,7 @@ class Follower:
             follower._owes_stop = bool(follower.challenges.unstopped)
         for _, warned in newest_desk(history, drift.KIND, 1):
             follower._drifted = str(warned.body.get("recipe", ""))
+        follower._ran_out = ran_out(history)
         for event in history.events("setting", 1):
             follower.awaited = Awaited.of(event.body)
         return follower, after
@@ -152,7 +152,7 @@ class Follower:
         return (self.challenges is not None and self.challenges.window is not None) or (
             article is not None
             and article.id not in self._passed
-            and self._recorded != f"{article.id}.{article.attempt}"
+            and self._recorded != article.attempted
         )
 
     def record(self, position: int, record: Record | Judged) -> list[Entry]:
@@ -325,13 +325,9 @@ class Follower:
     def _articled(self) -> list[Entry]:
         """The sheet, once an attempt has its result; a failed one begins the list anew."""
         article = self.article
-        if (
-            article is None
-            or not article.over
-            or self._recorded == f"{article.id}.{article.attempt}"
-        ):
+        if article is None or not article.over or self._recorded == article.attempted:
             return []
-        self._recorded = f"{article.id}.{article.attempt}"
+        self._recorded = article.attempted
         sheet = article.sheet()
         if not article.passed:
             self.article = article.again()
@@ -343,9 +339,8 @@ class Follower:
         article = self.article
         if article is None or self.challenges is None or self._counted == article.id:
             return []
-        if self._recorded != f"{article.id}.{article.attempt}" or not article.plan.seeded:
-            return []
-        if not article.challenged and self._station.gated:
+        told = not self._station.gated or article.challenged
+        if not (article.plan.seeded and told and self._recorded == article.attempted):
             return []
         self._counted = article.id
         self.challenges.good(max(v.times.utc_ns for v in article.golden))
@@ -356,7 +351,8 @@ class Follower:
         if result is None:
             due = self.challenges.due_ns and not was_due
             return [_show(AlarmCode.CHALLENGE_DUE, self.challenges.why)] if due else []
-        entries: list[Entry] = [(challenge.KIND, dict(result.body))]
+        known = result.window in self._ran_out  # read once more, it runs out once more
+        entries: list[Entry] = [] if known else [(challenge.KIND, dict(result.body))]
         if result.hold:
             held: Entry = (DISPOSITION, {
                 "disposition": str(Disposition.HOLD), "runs": [list(run) for run in result.hold],
@@ -367,9 +363,9 @@ class Follower:
                 return [held]
             entries.append(held)
             entries.append(_show(AlarmCode.CHALLENGE_FAILED, result.why, stop=True))
-        if result.result in (GOOD, FAILED):
+        if result.result != INCONCLUSIVE:
             entries.append(_show(AlarmCode.CHALLENGE_DUE, on=False))
-        elif result.result == INCONCLUSIVE:
+        else:
             entries.append(_show(AlarmCode.CHALLENGE_DUE, f"repeat it: {result.why}"))
         return entries
 

@@ -73,8 +73,10 @@ def test_a_challenge_that_is_due_is_shown_and_a_missed_one_stops_the_line(statio
     assert kinds(entries)[-1] == "show challenge_due"
     utc_ns = part(100).times.utc_ns + 3600 * 10**9
     entries = follower.at(utc_ns)
-    assert kinds(entries) == ["challenge", "disposition", "show challenge_failed"]
+    shown = ["show challenge_failed", "show challenge_due"]
+    assert kinds(entries) == ["challenge", "disposition", *shown]
     assert entries[1][1]["runs"] == [["plc-1", 1, 100]] and entries[2][1]["stop"]
+    assert not entries[3][1]["on"], "it counts as failed; the next one is due in its time"
 
 
 def test_what_is_awaited_begins_a_first_article(station: Station) -> None:

@@ -160,6 +160,22 @@ def test_a_failed_challenge_is_never_on_record_without_what_it_holds(
     again.close()
 
 
+def test_a_challenge_whose_parts_never_came_is_recorded_once_however_often_it_is_read(
+    watching: Watching, ledger: LineLedger, tmp_path: Path
+) -> None:
+    produce(ledger, 1, 5)
+    ask(ledger, 6)
+    watching.turn(time.time_ns())
+    watching.turn(time.time_ns() + 100 * 10**9)
+    produce(ledger, 7, 9)
+    again = anew(tmp_path)
+    again.turn(time.time_ns() + 200 * 10**9)
+    again.close()
+    with History(tmp_path) as history:
+        (_, only), *more = newest_desk(history, "challenge")
+    assert only.body["result"] == "inconclusive" and not more
+
+
 def test_a_line_that_was_not_told_of_a_failed_challenge_is_told_after_a_restart(
     watching: Watching, ledger: LineLedger, tmp_path: Path
 ) -> None:
