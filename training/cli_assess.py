@@ -172,7 +172,7 @@ def register(app: typer.Typer) -> None:
             return
         table = Table("rate", "mAP50", "spread", title=report["dataset"])
         for name, row in report["by_rate"].items():
-            table.add_row(name, f"{row['mean']:.3f}", f"{row['spread']:.3f}")
+            table.add_row(name, _cell(row["mean"]), _cell(row["spread"]))
         Console().print(table)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from training.dataset.row import Row
 from training.dataset.snapshot import Snapshot, SnapshotError, open_snapshot
+from training.dataset.split import together
 from training.scale import spread
 
 
@@ -53,7 +54,11 @@ def trials(
     threads: int = 2,
     told: Callable[[int, int], None] = lambda done, all_of: None,
 ) -> dict[str, Any]:
-    """mAP50 of each trial, and mean and spread by rate. Raises ``SnapshotError``."""
+    """mAP50 of each trial, and mean and spread by rate; null where no fold shows an object.
+
+    Raises:
+        SnapshotError: there are fewer parts than folds.
+    """
     snapshot = open_snapshot(home, ref)
     fold_of(snapshot, folds)
     jobs = [
@@ -66,22 +71,27 @@ def trials(
     found = spread(run_trial, jobs, ray, told)
     by_rate: dict[float, list[float]] = defaultdict(list)
     for job, value in zip(jobs, found, strict=True):
-        by_rate[job.rate].append(value)
+        by_rate[job.rate] += [] if np.isnan(value) else [value]
     return {
         "dataset": snapshot.ref,
         "trials": [
-            {"rate": j.rate, "seed": j.seed, "fold": j.fold, "map50": round(v, 4)}
+            {"rate": j.rate, "seed": j.seed, "fold": j.fold, "map50": _figure(v)}
             for j, v in zip(jobs, found, strict=True)
         ],
         "by_rate": {
             str(rate): {
-                "mean": round(float(np.mean(values)), 4),
-                "spread": round(float(np.std(values)), 4),
+                "mean": _figure(float(np.mean(values))) if values else None,
+                "spread": _figure(float(np.std(values))) if values else None,
             }
             for rate, values in by_rate.items()
         },
-        "best_rate": max(by_rate, key=lambda rate: float(np.mean(by_rate[rate]))),
+        "best_rate": max(by_rate, key=lambda rate: float(np.mean(by_rate[rate] or [0.0]))),
     }
+
+
+def _figure(value: float) -> float | None:
+    """As JSON holds it; a fold without an object measures nothing."""
+    return None if np.isnan(value) else round(value, 4)
 
 
 def fold_of(snapshot: Snapshot, folds: int) -> dict[str, int]:
@@ -92,6 +102,19 @@ def fold_of(snapshot: Snapshot, folds: int) -> dict[str, int]:
     if len(groups) < folds:
         raise SnapshotError(f"{snapshot.ref}: {len(groups)} parts make no {folds} folds")
     return {group: index % folds for index, group in enumerate(groups)}
+
+
+def turn(snapshot: Snapshot, fold: int, folds: int) -> Snapshot:
+    """``snapshot`` as one fold's trial splits it; pictures that repeat one another stand together,
+    or what was learned by heart would measure."""
+    of = fold_of(snapshot, folds)
+
+    def side(row: Row) -> str:
+        mine = of.get(row.group, of.get(row.part or row.image, 0))
+        return "test" if mine == fold else "train"
+
+    rows = together([replace(row, split=side(row)) for row in snapshot.rows])
+    return replace(snapshot, rows=tuple(rows))
 
 
 def run_trial(trial: Trial) -> float:
@@ -108,14 +131,9 @@ def run_trial(trial: Trial) -> float:
 
     torch.set_num_threads(trial.threads)
     snapshot = open_snapshot(Path(trial.home), trial.ref)
-    folds = fold_of(snapshot, trial.folds)
     start = Path(trial.start) if trial.start else None
 
-    def side(row: Row) -> str:
-        fold = folds.get(row.group, folds.get(row.part or row.image, 0))
-        return "test" if fold == trial.fold else "train"
-
-    turned = replace(snapshot, rows=tuple(replace(row, split=side(row)) for row in snapshot.rows))
+    turned = turn(snapshot, trial.fold, trial.folds)
     classes = classes_of([turned], start, trial.view)
     lesson = Lesson(snapshot.name, (turned,), trial.view, classes, trial.roi, start)
     shape = shape_for(lesson, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from training.cli import app
 from training.dataset.build import from_station
 from training.dataset.snapshot import SnapshotError, open_snapshot, write
 from training.drift import drift
-from training.trials import fold_of, trials
+from training.trials import Trial, fold_of, trials, turn
 from training.ultralytics import NoUltralytics, fit_ultralytics
 
 
@@ -104,6 +105,32 @@ def test_folds_are_whole_batches(home: Path) -> None:
     assert sorted(folds.values()) == [0, 0, 1, 1, 2, 2]
     with pytest.raises(SnapshotError, match="no 100 folds"):
         fold_of(open_snapshot(home, "parts"), 100)
+
+
+def test_pictures_that_repeat_one_another_are_in_one_fold(home: Path) -> None:
+    parts = open_snapshot(home, "parts")
+    first, last = parts.rows[0], parts.rows[-1]
+    again = replace(last, alike=first.image)
+    parts = replace(parts, rows=(*parts.rows[:-1], again))
+
+    for fold in range(3):
+        split = {row.image: row.split for row in turn(parts, fold, 3).rows}
+        assert split[first.image] == split[again.image]
+
+
+def test_a_fold_without_objects_measures_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(trial: Trial) -> float:
+        return float("nan") if trial.fold == 0 or trial.rate == 0.1 else trial.rate
+
+    monkeypatch.setattr("training.trials.run_trial", trained)
+    report = trials(home, "parts", tmp_path, view="side", folds=2, rates=(0.1, 0.2, 0.3))
+
+    assert report["best_rate"] == 0.3
+    assert report["by_rate"]["0.2"] == {"mean": 0.2, "spread": 0.0}
+    assert report["by_rate"]["0.1"] == {"mean": None, "spread": None}
+    json.loads(json.dumps(report, allow_nan=False))
 
 
 def test_ultralytics_is_asked_for_by_name_and_missed_in_words(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 No part is on both sides, in any view; no batch either where there are several, because its parts
 share a set-up, a lamp and a mould. The newest batches measure: a model is for what comes next. With
-one batch alone the split is by time, and the parts next to the seam are left on the learning side
-of a gap, so that neighbours do not measure each other.
+one or two batches the split is by time, so that only those at a seam have neighbours on the other
+side; what is the same or nearly so stands on one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def split(rows: Sequence[Row], val: float = 0.15, test: float = 0.2) -> list[Row
         parts = [p for g in groups for p in sorted(order[g], key=lambda p, g=g: order[g][p])]  # type: ignore[misc]
         placed = _by_time(parts, val, test)
     split_rows = [replace(row, split=placed[row.part or row.image]) for row in rows]
-    return _together(split_rows)
+    return together(split_rows)
 
 
 def _by_batch(
@@ -59,7 +59,7 @@ def _by_time(parts: Sequence[str], val: float, test: float) -> dict[str, str]:
     }
 
 
-def _together(rows: Sequence[Row]) -> list[Row]:
+def together(rows: Sequence[Row]) -> list[Row]:
     """Pictures that are the same or nearly, and all views of their parts, stand where the first of
     them stands: what is like one of two that are alike stands with both."""
     first = list(range(len(rows)))
