@@ -150,8 +150,8 @@ def thresholds(
     """For each label the threshold that costs least on ``cases``, which were judged ``lowered``.
 
     ``labels`` gives each one's severity. Good parts pay 1 for a false reject, parts with the label
-    pay the severity's cost for an escape; ties go to the middle of the cheapest stretch, as far
-    from either mistake as can be.
+    pay the severity's cost for an escape; ties go to the middle of the longest of the cheapest
+    stretches, as far from either mistake as can be.
     """
     good = [case for case in cases if case.truth == "pass"]
     found = {}
@@ -164,7 +164,9 @@ def thresholds(
         missed = np.searchsorted(wrong, at, "left")
         spoilt = len(fine) - np.searchsorted(fine, at, "left")
         cost = missed * costs.get(severity, 100.0) + spoilt
-        best = at[cost == cost.min()]
+        cheapest = np.flatnonzero(cost == cost.min())
+        stretches = np.split(cheapest, np.flatnonzero(np.diff(cheapest) > 1) + 1)
+        best = at[max(stretches, key=len)]
         chosen = float(best[len(best) // 2])
         found[label] = {
             "threshold": chosen,
@@ -177,9 +179,11 @@ def thresholds(
 
 
 def curve(cases: Sequence[Case], label: str) -> dict[str, Any]:
-    """Precision over recall of ``label`` by part: is it there at all? Judged ``lowered``."""
+    """Precision over recall of ``label`` by part: is it there at all? Judged ``lowered``. Of parts
+    with one score the good ones come first: no threshold tells them from the others."""
     scored = sorted(
-        ((c.found[label], label in c.defects) for c in cases if label in c.found), reverse=True
+        ((c.found[label], label in c.defects) for c in cases if label in c.found),
+        key=lambda s: (-s[0], s[1]),
     )
     there = sum(label in c.defects for c in cases)
     right = np.cumsum([r for _, r in scored], dtype=np.float64)

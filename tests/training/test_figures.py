@@ -86,6 +86,25 @@ def test_a_curve_falls_where_good_parts_score_higher() -> None:
     assert curve(cases, "scratch")["points"] == [[0.0, 0.0, 0.9], [1.0, 0.5, 0.5]]
 
 
+def test_one_score_for_all_parts_tells_none_from_another() -> None:
+    bad = [case(f"b{i}", "reject", "reject", score=0.5) for i in range(5)]
+    good = [case(f"g{i}", "pass", "reject", score=0.5) for i in range(95)]
+
+    for cases in (bad + good, good + bad):
+        assert curve(cases, "scratch")["ap"] == 0.05
+
+
+def test_between_the_ends_of_a_stretch_nothing_costs_more() -> None:
+    cases = [
+        *(case(f"b{i}", "reject", "reject", score=s) for i, s in enumerate((0.205, 0.9))),
+        *(case(f"g{i}", "pass", "reject", score=s) for i, s in enumerate([0.15] * 9 + [0.4] * 10)),
+    ]
+
+    found = thresholds(cases, {"scratch": "minor"}, {"minor": 10.0})["scratch"]
+
+    assert found["between"] == [0.41, 0.9] and found["threshold"] == 0.66
+
+
 def test_psi_and_mmd_tell_a_shift_from_chance() -> None:
     rng = np.random.default_rng(0)
     before, same, moved = rng.normal(0, 1, 800), rng.normal(0, 1, 800), rng.normal(1, 1, 800)
