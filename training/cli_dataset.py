@@ -57,7 +57,10 @@ def build(
             drafts, made_from = from_hub(hub, blobs, wanted)
         else:
             found = [from_station(data, wanted) for data in station or ()]
-            drafts = finish(draft for part, _ in found for draft in part)
+            # the same station twice, or beside its copy, is each picture once
+            once = {(d.row.station, d.row.position, d.row.view, d.row.image): d
+                    for part, _ in found for d in part}  # fmt: skip
+            drafts = finish(once.values())
             made_from = {"sources": [source for _, source in found]}
         snapshot = write(home, name, drafts, made_from=made_from, by=_me())
     _show(snapshot.card, as_json)

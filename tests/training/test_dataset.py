@@ -304,3 +304,20 @@ def test_the_commands_build_show_compare_export_and_import(station: Path, tmp_pa
     assert done.exit_code == 0, done.output
     same = run(app, ["dataset", "diff", "b", "c", "--json", *home])
     assert json.loads(same.stdout)["relabelled"] == []
+
+
+def test_a_station_that_is_named_twice_has_each_picture_once(station: Path, tmp_path: Path) -> None:
+    words = ["dataset", "build", "b", "--json", "--home", str(tmp_path)]
+    words += ["--station", str(station)] * 2
+    built = CliRunner().invoke(app, words)
+    assert json.loads(built.stdout)["pictures"] == 40
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "blobs"])
+def test_what_cannot_be_a_data_sets_name_is_refused(
+    bottles: Snapshot, tmp_path: Path, name: str
+) -> None:
+    drafts = [Draft(row, bottles.content(row)) for row in bottles.rows[:1]]
+    with pytest.raises(SnapshotError, match="is no name of a data set"):
+        write(tmp_path / "sets", name, drafts, made_from={}, by="ben")
+    assert not (tmp_path / "sets").exists()

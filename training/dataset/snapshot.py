@@ -26,7 +26,7 @@ from training.dataset.row import Draft, Row
 from training.hub.blobs import BlobError, Blobs, open_blobs
 
 SCHEMA = "inspector-dataset/1"
-MANIFEST, CARD = "manifest.parquet", "card.json"
+MANIFEST, CARD, BLOBS = "manifest.parquet", "card.json", "blobs"
 
 
 class SnapshotError(ValueError):
@@ -90,7 +90,8 @@ def write(
 
     ``made_from`` says what it was built from (stations, heads of ledgers, filters), ``by`` who.
     """
-    blobs = open_blobs(str(home / "blobs"))
+    _is_name(name)
+    blobs = open_blobs(str(home / BLOBS))
     rows = []
     for draft in drafts:
         blobs.put(draft.content, draft.row.image)
@@ -104,6 +105,7 @@ def keep(
     home: Path, name: str, rows: Sequence[Row], *, made_from: dict[str, Any], by: str
 ) -> Snapshot:
     """A snapshot of rows whose pictures are in the store already."""
+    _is_name(name)
     rows = sorted(
         rows, key=lambda r: (r.station, r.position, r.stream, r.sequence, r.view, r.image)
     )
@@ -148,7 +150,7 @@ def open_snapshot(home: Path, ref: str) -> Snapshot:
     digest = digest_of(rows)
     if digest != card.get("digest") or not digest.startswith(version):
         raise SnapshotError(f"{ref}: its rows are not those that were written; build it again")
-    return Snapshot(folder, name, digest, rows, card, open_blobs(str(home / "blobs")))
+    return Snapshot(folder, name, digest, rows, card, open_blobs(str(home / BLOBS)))
 
 
 def difference(old: Snapshot, new: Snapshot) -> dict[str, Any]:
@@ -189,6 +191,14 @@ def decode(content: bytes, name: str = "") -> Pixels:
     if pixels is None:
         raise SnapshotError(f"{name}: no picture that can be decoded")
     return np.ascontiguousarray(pixels, np.uint8)
+
+
+def _is_name(name: str) -> None:
+    if not name or "/" in name or name.startswith(".") or name == BLOBS:
+        raise SnapshotError(
+            f"{name!r} is no name of a data set: it has no `/`, begins with no `.`, and is not "
+            f"{BLOBS!r}"
+        )
 
 
 def _said(row: Row) -> tuple[Any, ...]:
