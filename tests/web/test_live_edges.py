@@ -4,6 +4,7 @@ another: a line that the test itself drives."""
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from web.line_on_show import numbered, verdict
 
-from inspector.display import Counts, Display, Status
+from inspector.display import Alarm, AlarmCode, Counts, Display, Status
 from inspector.identity import Role
 from inspector.part import Mode
 from inspector.web.words import WORDS
@@ -126,8 +127,7 @@ def test_a_batch_is_asked_for_by_the_name_that_it_has(web: Any, page: Any, line:
     page.locator("#do-start").click()
     page.locator("dialog footer .button").first.click()
 
-    heading = page.locator("dialog h2").inner_text()
-    assert "L$$7 $& 24/17" in heading
+    page.locator("dialog h2", has_text="L$$7 $& 24/17").wait_for()
 
 
 def test_a_part_can_be_rejected_again_where_the_station_did_not_answer(
@@ -152,3 +152,14 @@ def test_a_part_can_be_rejected_again_where_the_station_did_not_answer(
     reject.click()
     line.until(lambda: "on hold" in page.locator("dialog .note").inner_text())
     assert reject.is_disabled(), "once is enough"
+
+
+def test_an_alarm_of_an_earlier_day_says_which_day(page: Any, line: Line) -> None:
+    now = time.time_ns()
+    old = Alarm(AlarmCode.DISK_LOW, since_utc_ns=now - 40 * 86_400_000_000_000)
+    line.beat(alarms=(old, Alarm(AlarmCode.LIGHT, since_utc_ns=now)))
+    line.until(lambda: page.locator("#alarm-all").is_visible())
+    page.locator("#alarm-all").click()
+    rows = page.locator("dialog .alarms div span").all_inner_texts()
+
+    assert [bool(re.search(r" 20\d\d", row)) for row in rows] == [True, False]

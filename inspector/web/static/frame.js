@@ -49,6 +49,11 @@ export function clock(ms, seconds = false) {
   return new Date(ms).toLocaleTimeString(locale(), form);
 }
 
+// The time of today's, of an older one the day too: a clock alone would be taken for today's.
+export function since(ms, seconds = false) {
+  return new Date(ms).toDateString() === new Date().toDateString() ? clock(ms, seconds) : moment(ms);
+}
+
 // English dates as Europe writes them: 25 Nov 2026, 14:05.
 export function locale() {
   return language === "en" ? "en-GB" : "zh-CN";

@@ -1,6 +1,6 @@
 // Facts, figures, alarms and the station's state: a heartbeat enters, and what the desk says.
 
-import { act, byId, clock, icon, known, language, make, number, on, put, word } from "./frame.js";
+import { act, byId, icon, known, language, make, number, on, put, since, word } from "./frame.js";
 import { asPerson, button, open } from "./dialog.js";
 import { inWords, labelled } from "./said.js";
 
@@ -155,9 +155,9 @@ export function alarmsDialog() {
   const fill = () => {
     const rows = sorted().map((alarm) => {
       const { name, mend } = what(alarm);
-      const since = alarm.since_utc_ns ? word("alarm.since", clock(alarm.since_utc_ns / 1e6, true)) : "";
+      const from = alarm.since_utc_ns ? word("alarm.since", since(alarm.since_utc_ns / 1e6, true)) : "";
       const by = alarm.acknowledged ? word("alarm.by", alarm.acknowledged_by || DASH) : "";
-      const text = make("div", {}, make("b", {}, name), make("p", {}, mend), make("span", {}, [since, by].filter(Boolean).join(" · ")));
+      const text = make("div", {}, make("b", {}, name), make("p", {}, mend), make("span", {}, [from, by].filter(Boolean).join(" · ")));
       const seen = alarm.acknowledged ? null : button(word("do.acknowledge"), "ok", "", () => acknowledge(alarm.code).then(() => setTimeout(fill, 400)));
       return make("li", { data: { stops: alarm.stops } }, icon(alarm.stops ? "fault" : "warning"), text, seen);
     });
@@ -174,7 +174,7 @@ function help() {
   const bar = byId("help-bar");
   bar.hidden = !desk.help;
   if (!desk.help) return;
-  put("help-what", word("help.called", desk.help.by, clock(desk.help.at_ms)));
+  put("help-what", word("help.called", desk.help.by, since(desk.help.at_ms)));
   const key = `help.${desk.help.reason}`;
   put("help-why", known(key) ? word(key) : desk.help.reason);
 }
