@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from fastapi.responses import Response
 from nicegui import ui
 from pydantic import BaseModel, Field
 
+from inspector.config import Station
 from inspector.identity import USER_PATTERN, Action
 from inspector.part import Finding, Outcome, PartId, Severity
 from inspector.store import RecordError
@@ -125,7 +128,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     def labels(who: Annotated[Session, May(Action.REVIEW)]) -> dict[str, list[str]]:
         with desk.history() as history:
             return {
-                "labels": list(history.defects())[:40],
+                "labels": list(dict.fromkeys([*history.defects(), *_taught(desk.station)]))[:40],
                 "batches": [summary.id for summary in history.batches(50)],
                 "stations": list(stations(history)),
             }
@@ -198,6 +201,17 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         )  # fmt: skip
 
     return routes
+
+
+def _taught(station: Station) -> Iterator[str]:
+    """What the models of the station's recipes can find: on a new station none of it was found
+    yet, and the first that a model missed must have a name."""
+    with suppress(OSError):
+        recipes = " ".join(path.read_text() for path in station.recipes)
+        for card in sorted(station.models.glob("*/*/card.json")):
+            if f"{card.parent.parent.name}/{card.parent.name}" in recipes:
+                with suppress(ValueError):
+                    yield from json.loads(card.read_bytes()).get("classes") or ()
 
 
 def _found(

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from inspector.part import Batch
 from inspector.recipe import load
 from inspector.store import History
 from inspector.store.reviews import Decision, Reviews
+from inspector.web.review import _taught
 
 
 @pytest.fixture(scope="module")
@@ -397,3 +399,15 @@ def test_an_operator_reviews_nothing(web: Any, shift: None) -> None:
     body = {"decision": "confirm", "outcome": "reject"}
     with web.client(Role.OPERATOR, name="anna") as client:
         assert client.post(f"/review/part/{bad.part_id}", json=body).status_code == 403
+
+
+def test_what_no_part_has_had_yet_can_be_marked_by_the_names_of_the_recipes_models(
+    tmp_path: Path,
+) -> None:
+    """On a new station nothing was found yet, and the first that a model missed had no name."""
+    (tmp_path / "caps.yaml").write_text("tools: [{params: {model: caps/2}}]")
+    for name, classes in {"caps/1": "old", "caps/2": "cap_missing", "spots/1": "spot"}.items():
+        (folder := tmp_path / name).mkdir(parents=True)
+        (folder / "card.json").write_text(f'{{"classes": ["{classes}"]}}')
+    station: Any = SimpleNamespace(models=tmp_path, recipes=[tmp_path / "caps.yaml"])
+    assert list(_taught(station)) == ["cap_missing"]
