@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -37,10 +38,17 @@ def fit_anomaly(
     from training.anomaly import SCHEDULE, export_anomaly
     from training.anomaly import fit_anomaly as fit
     from training.cli_fit import size_of
+    from training.tracking import Track
 
     torch.set_num_threads(threads)
     pictures = read_pictures(good)
     wide, high = size_of(size)[::-1] if size else working_size(*pictures[0].shape[1::-1])
+    seen = sha256()
+    for pixels in pictures:
+        seen.update(pixels.tobytes())
+    tried = {"learned_from": seen.hexdigest(), "size": [wide, high],
+             "epochs": epochs or SCHEDULE.epochs}  # fmt: skip
+    Track(run, model.parent.parent.name, tried)
     print(f"{len(pictures)} pictures, {epochs or SCHEDULE.epochs} epochs", flush=True)
     net = fit(pictures, (wide, high), run, epochs)
     card = export_anomaly(net, model, len(pictures), " ".join(["training", *sys.argv[1:]]))

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from inspector.part import Pixels
+from inspector.store.files import write_whole
 from inspector.teach.anomaly import Scores, Taught, auroc, report_of, with_limit
 from inspector.teach.pictures import Progress, TeachError
 from inspector.tools.anomaly import Map, Network, on_grid, worst
@@ -140,9 +141,8 @@ def train(
     shown = folder / "pictures"
     shown.mkdir(parents=True, exist_ok=True)
     for number, pixels in enumerate(pictures):
-        path = shown / f"{number:05}.png"
-        if not path.exists():
-            cv2.imwrite(str(path), pixels)
+        # whole, and anew each time: of a picture that a kill cut off half would be learned
+        write_whole(shown / f"{number:05}.png", cv2.imencode(".png", pixels)[1].tobytes())
     command = [
         sys.executable, "-m", "training.cli", "fit", "anomaly", "--good", str(shown),
         "--run", str(folder), "--size", f"{size[0]}x{size[1]}",

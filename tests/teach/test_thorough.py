@@ -119,3 +119,20 @@ def test_a_taught_bank_carries_its_network(tmp_path: Path) -> None:
     assert back.learnt is not None and back.learnt.card.sha256 == card.sha256
     with pytest.raises(ValueError):
         unpacked(packed(replace(bank, learnt=replace(learnt, spread=0.0))))
+
+
+def test_a_picture_that_a_kill_cut_off_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = surface(1)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            thorough.train([picture], (96, 96), tmp_path, lambda *_: None)
+        (shown,) = tmp_path.rglob("*.png")
+        assert np.array_equal(cv2.imread(str(shown), cv2.IMREAD_UNCHANGED), picture)
+        shown.write_bytes(shown.read_bytes()[:200])
