@@ -3,8 +3,7 @@
 Enters: the ledger's records by position, looks of pictures, the line's figures, the time. Leaves:
 entries ``(kind, body)`` for the desk; kind ``show`` is a condition for the line to show or stop
 for. No clock, no socket: ``process.py`` turns the loop. Every entry names the ``position`` in the
-line's ledger that made it, so that a process that starts again and reads it once more says nothing
-twice.
+line's ledger that made it, so that who starts again and reads it once more says nothing twice.
 """
 
 from __future__ import annotations
@@ -39,6 +38,7 @@ from inspector.store.judged import Judged, judged
 from inspector.store.records import Record
 
 Entry = tuple[str, dict[str, Any]]
+Said = tuple[str, int, str]
 SHOW = "show"
 BACK_MAX = 3_000_000
 """Records that are read again at a start, at most: a shift at 25 parts/s."""
@@ -57,7 +57,7 @@ class Follower:
         station: Station,
         plan: Quality,
         reference: Callable[[str], Mapping[str, Look]] = lambda recipe: {},
-        said: frozenset[tuple[str, int]] = frozenset(),
+        said: frozenset[Said] = frozenset(),
         challenged_upto: int = -1,
         passed: frozenset[str] = frozenset(),
         look: Callable[[ImageRecord], Look | None] = lambda image: None,
@@ -66,7 +66,7 @@ class Follower:
         """
         Args:
             reference: focus and light at the last signed first article of a recipe's name.
-            said: kind and position of entries that were recorded before.
+            said: kind, position and, of challenges, result of what was recorded before.
             challenged_upto: what the newest challenge's result already answers for.
             passed: ids of first articles that await nothing but their signature.
             look: what an archived picture looks like; None if it cannot be read.
@@ -113,7 +113,7 @@ class Follower:
         kinds = (first_article.KIND, challenge.KIND, spc.KIND, drift.KIND, DISPOSITION)
         known = {kind: desk_since(history, kind, after + 1) for kind in kinds}
         said = frozenset(
-            (kind, int(record.body["position"]))
+            _key(kind, record.body, int(record.body["position"]))
             for kind, records in known.items() for _, record in records
             if isinstance(record.body.get("position"), int)
         )  # fmt: skip
@@ -384,11 +384,16 @@ class Follower:
     def _new(self, entries: list[Entry]) -> list[Entry]:
         """Those that were not said before, each with its position. A condition that they brought
         about is shown again, whoever has been started anew; the line stops for one once."""
-        old = any((kind, self._position) in self._said for kind, _ in entries)
+        old = any(_key(kind, body, self._position) in self._said for kind, body in entries)
         return [
             (kind, body if kind == SHOW else body | {"position": self._position})
             for kind, body in entries if not old or (kind == SHOW and not body["stop"])
         ]  # fmt: skip
+
+
+def _key(kind: str, body: Mapping[str, Any], position: int) -> Said:
+    # A line that stands has an inconclusive challenge and a missed one at one position.
+    return kind, position, str(body.get("result", ""))
 
 
 def _show(code: AlarmCode, detail: str = "", *, on: bool = True, stop: bool = False) -> Entry:

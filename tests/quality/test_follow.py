@@ -79,6 +79,28 @@ def test_a_challenge_that_is_due_is_shown_and_a_missed_one_stops_the_line(statio
     assert not entries[3][1]["on"], "it counts as failed; the next one is due in its time"
 
 
+def test_a_missed_challenge_stops_a_line_that_stood_since_one_was_inconclusive(
+    station: Station, tmp_path: Path
+) -> None:
+    """After a restart it was taken for the inconclusive one, which is on record at its position:
+    nothing was held, and nothing stopped."""
+    station = station.model_copy(update={"data": tmp_path})
+    with LineLedger.open(tmp_path, station="ST-01") as ledger:
+        ledger.add_batch(Batch("B-1", "", "bottle", {}), "begin", "line")
+        for number in range(1, 101):
+            ledger.add_verdict(part(number))
+        ledger.commit()
+    with History(tmp_path) as history, DeskLedger.open(tmp_path) as desk:
+        position = history.size() - 1
+        desk.add("challenge", {"result": "inconclusive", "position": position}, "quality")
+        follower, after = Follower.resume(station, PLAN, history)
+        for at, record in records_after(history, after, 500)[0]:
+            follower.record(at, record)
+    entries = follower.at(part(100).times.utc_ns + 3600 * 10**9)
+    assert kinds(entries)[:3] == ["challenge", "disposition", "show challenge_failed"]
+    assert entries[2][1]["stop"]
+
+
 def test_what_is_awaited_begins_a_first_article(station: Station) -> None:
     follower = Follower(station, PLAN)
     body: dict[str, Any] = {"awaits": "a1", "needs": ["first_article"], "batch": "B-1",
