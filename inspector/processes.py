@@ -49,6 +49,8 @@ ROUND_S = 1.0
 """How often it comes round where nothing ends and nothing is due. A process that ends wakes it."""
 LEAST_S = 0.05
 STOP_S = 5.0
+ZONES = Path("/usr/share/zoneinfo")
+"""Of the system's own library: it takes a zone that it does not know for UTC."""
 SHORTEN_S = 2.0
 """How often the ledger's WAL is moved into its database: at 50 parts/s it grows by 0.9 MB/s."""
 
@@ -110,6 +112,8 @@ def table(station: Station) -> tuple[Process, ...]:
 class _Child:
     process: Process
     beat: Beat
+    zone: str = ""
+    """The time zone by which it knows what day it is; the machine's, where there is none."""
     popen: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     due: float = 0.0
@@ -138,7 +142,8 @@ def run(path: Path) -> int:
 
     heard = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
     before = {number: signal.signal(number, hear) for number in heard}
-    children = [_Child(p, Beat(runs / f"{p.name}.beat")) for p in table(station)]
+    zone = zone_of(station)
+    children = [_Child(p, Beat(runs / f"{p.name}.beat"), zone) for p in table(station)]
     heirs = [heir(c.process.lets_fall) for c in children if c.process.lets_fall is not None]
     # In a thread, and not waited for: a stalled disk must not hold up the watch over the line.
     over = threading.Event()
@@ -166,6 +171,14 @@ def run(path: Path) -> int:
         os.close(word)
         os.close(alone)
     return sum(child.restarts for child in children)
+
+
+def zone_of(station: Station) -> str:
+    """The time zone of the station's calendar, where its file names one that this machine knows:
+    a machine that counts in UTC would judge dates in Shanghai by yesterday until eight."""
+    zone = station.calendar.timezone
+    named = "timezone" in station.calendar.model_fields_set
+    return zone if named and (ZONES / zone).is_file() else ""
 
 
 def sole(data: Path) -> int:
@@ -270,7 +283,8 @@ def _start(child: _Child, path: Path, runs: Path) -> None:
     child.popen = subprocess.Popen(
         [sys.executable, "-m", process.module, str(path), str(runs), *process.arguments],
         env=os.environ
-        | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", logs.KEEP: str(logs.folder(runs))},
+        | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", logs.KEEP: str(logs.folder(runs))}
+        | ({"TZ": child.zone} if child.zone else {}),
         stdin=subprocess.DEVNULL,
         preexec_fn=_die_with_parent,
     )

@@ -7,11 +7,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from inspector import processes
 from inspector.beat import Beat
+from inspector.plantplan import Calendar
 from inspector.store import LineLedger
 from inspector.store.bench import sample_verdict
 from inspector.store.schema import LINE_FILE
@@ -109,6 +112,38 @@ def test_the_output_falls_where_the_supervisor_is_killed_and_its_line_with_it(
     while gate.read_text() != "0\n":
         assert time.monotonic() < end, "the gate stays open"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "offset"),
+    [({"timezone": "Asia/Shanghai"}, "+08:00"), ({"day_starts": "06:00"}, "+05:30")],
+)
+def test_a_stations_day_is_that_of_its_calendar_and_else_the_machines(
+    calendar: dict[str, str], offset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine on UTC judged dates by yesterday until eight in the morning in Shanghai."""
+    (tmp_path / "told.py").write_text(
+        "import datetime, sys\n"
+        "day = datetime.datetime.fromtimestamp(0).astimezone()\n"
+        "open(sys.argv[1], 'w').write(day.isoformat()[-6:])\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    station: Any = SimpleNamespace(calendar=Calendar.model_validate(calendar))
+    process = processes.Process("told", "told")
+    child = processes._Child(process, Beat(tmp_path / "beat"), processes.zone_of(station))
+    processes._start(child, tmp_path / "said", tmp_path)
+    assert child.popen is not None and child.popen.wait(20) == 0
+    assert (tmp_path / "said").read_text() == offset
+
+
+def test_a_zone_that_the_systems_library_does_not_know_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for UTC, without a word."""
+    monkeypatch.setattr(processes, "ZONES", tmp_path)
+    station: Any = SimpleNamespace(calendar=Calendar(timezone="Asia/Shanghai"))
+    assert processes.zone_of(station) == ""
 
 
 def test_it_rests_until_something_is_due_and_no_longer_than_a_round(tmp_path: Path) -> None:
