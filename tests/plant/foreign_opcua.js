@@ -43,9 +43,9 @@ async function main() {
   const stopped = await session.call({ objectId: await at(automatic),
     methodId: await at(`${automatic}/Stop`), inputArguments: cause });
   states.push(await until("Ready"));
-  const ids = { 3015: "M-9", 3004: "", 3002: "", 3003: "" };
+  const ids = [[3015, "M-9"], [3004, ""], [3002, ""], [3003, ""]]; // an object's keys would be sorted
   const inputs = [];
-  for (const [type, text] of Object.entries(ids)) {
+  for (const [type, text] of ids) {
     const made = await session.constructExtensionObject(resolveNodeId(`ns=${ns};i=${type}`), { id: text });
     inputs.push(new Variant({ dataType: DataType.ExtensionObject, value: made }));
   }
