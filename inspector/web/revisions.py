@@ -35,7 +35,6 @@ async def panel(shown: Shown, path: str, name: str, origin: Path, against: str) 
     text, is_draft = await anyio.to_thread.run_sync(drafts.text_of, desk, name)
     current = await anyio.to_thread.run_sync(drafts.read, origin)
     revisions = await anyio.to_thread.run_sync(kept.revisions, desk.data, name)
-    wrong = ui.label("").classes("note bad").props('role="alert"')
 
     def leave() -> None:
         ui.navigate.to(f"{path}?recipe={name}")
@@ -86,6 +85,7 @@ async def panel(shown: Shown, path: str, name: str, origin: Path, against: str) 
 
     with ui.element("section").classes("versions card"):
         ui.html(f"<h2>{shown.word('recipes.versions')}</h2>", sanitize=False)
+        wrong = ui.label("").classes("note bad").props('role="alert"')
         with ui.element("ul").classes("revisions"):
             if is_draft:
                 with ui.element("li").classes("draft"):
