@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import ssl
 import threading
@@ -56,8 +57,9 @@ class Served:
 
 
 @contextmanager
-def serving(hub: Hub, **settings: Any) -> Iterator[Served]:
-    """The hub behind a real socket, in a thread."""
+def serving(hub: Hub, nice: int = 0, **settings: Any) -> Iterator[Served]:
+    """The hub behind a real socket, in a thread and those that this one starts; these are as
+    ``nice`` as a machine of its own would be, where a line on this one is measured."""
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(hub),
@@ -69,7 +71,12 @@ def serving(hub: Hub, **settings: Any) -> Iterator[Served]:
             **settings,
         )
     )
-    thread = threading.Thread(target=server.run)
+
+    def run() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+        server.run()
+
+    thread = threading.Thread(target=run)
     thread.start()
     while not server.started:
         assert thread.is_alive()
