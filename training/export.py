@@ -247,61 +247,50 @@ def export_detector(
     """Write ``plan.name`` and its ``-int8`` twin under ``models``; the cards' paths. Raises
     ``Difference``, and then nothing there has changed."""
     with making(models) as draft:
-        cards = _exported(plan, net, pictures, held_out, draft, version, command)
-    return [models / card.relative_to(draft) for card in cards]
-
-
-def _exported(
-    plan: Plan,
-    net: Detector,
-    pictures: Sequence[Picture],
-    held_out: Sequence[Picture],
-    models: Path,
-    version: str,
-    command: str,
-) -> list[Path]:
-    height, width = plan.shape.height, plan.shape.width
-    measured = [letterbox(p, height, width) for p in held_out]
-    whole = EndToEnd(net).eval()
-    path = models / plan.name / version / "model.onnx"
-    to_onnx(whole, torch.zeros(1, height, width, 3, dtype=torch.uint8), path, "detections")
-    difference = check_detections(whole, path, [p.pixels[None] for p in measured[:PARITY_PICTURES]])
-    small = models / f"{plan.name}-int8" / version / "model.onnx"
-    step = max(1, len(pictures) // CALIBRATED_ON)
-    learned = [letterbox(p, height, width).pixels[None] for p in pictures[::step]]
-    quantise(path, small, learned)
-    apart = check_int8(path, small, [p.pixels[None] for p in measured[:INT8_PICTURES]])
-    cards = []
-    for model, parent in ((path, None), (small, path)):
-        look = look_with(model)
-        metrics = measure_detector(look, measured, plan.shape.classes)
-        if plan.probe is not None:
-            metrics |= plan.probe(look, measured)
-        lineage: dict[str, Any] = {
-            "architecture": "training.detector",
-            "shape": asdict(plan.shape),
-            **plan.lineage,
-        }
-        if parent is not None:
-            lineage |= {
-                "quantised_from": sha256(parent),
-                "calibrated_on": f"{len(learned)} training pictures",
-                "against_fp32": apart,
-            }
-        cards.append(
-            write_card(
-                model,
-                task="detect",
-                license=plan.license,
-                trained_on=plan.trained_on,
-                command=command,
-                metrics=metrics,
-                difference=difference,
-                lineage=lineage,
-                classes=plan.shape.classes,
-            )
+        height, width = plan.shape.height, plan.shape.width
+        measured = [letterbox(p, height, width) for p in held_out]
+        whole = EndToEnd(net).eval()
+        path = draft / plan.name / version / "model.onnx"
+        to_onnx(whole, torch.zeros(1, height, width, 3, dtype=torch.uint8), path, "detections")
+        difference = check_detections(
+            whole, path, [p.pixels[None] for p in measured[:PARITY_PICTURES]]
         )
-    return cards
+        small = draft / f"{plan.name}-int8" / version / "model.onnx"
+        step = max(1, len(pictures) // CALIBRATED_ON)
+        learned = [letterbox(p, height, width).pixels[None] for p in pictures[::step]]
+        quantise(path, small, learned)
+        apart = check_int8(path, small, [p.pixels[None] for p in measured[:INT8_PICTURES]])
+        cards = []
+        for model, parent in ((path, None), (small, path)):
+            look = look_with(model)
+            metrics = measure_detector(look, measured, plan.shape.classes)
+            if plan.probe is not None:
+                metrics |= plan.probe(look, measured)
+            lineage: dict[str, Any] = {
+                "architecture": "training.detector",
+                "shape": asdict(plan.shape),
+                **plan.lineage,
+            }
+            if parent is not None:
+                lineage |= {
+                    "quantised_from": sha256(parent),
+                    "calibrated_on": f"{len(learned)} training pictures",
+                    "against_fp32": apart,
+                }
+            cards.append(
+                write_card(
+                    model,
+                    task="detect",
+                    license=plan.license,
+                    trained_on=plan.trained_on,
+                    command=command,
+                    metrics=metrics,
+                    difference=difference,
+                    lineage=lineage,
+                    classes=plan.shape.classes,
+                )
+            )
+    return [models / card.relative_to(draft) for card in cards]
 
 
 def export_reader(
@@ -318,31 +307,22 @@ def export_reader(
     Raises ``Difference``, and then nothing there has changed."""
     models = path.parents[2]
     with making(models) as draft:
-        card = _read_exported(
-            net, held_out, draft / path.relative_to(models), command, trained_on, wide, lineage,
-            license,
-        )  # fmt: skip
+        made = draft / path.relative_to(models)
+        whole = ReadLine(net).eval()
+        example = torch.zeros(2, HEIGHT, WIDTH, 1, dtype=torch.uint8)
+        to_onnx(whole, example, made, "probabilities", batch=True, wide=wide)
+        put = dot_read.place_one if wide else place
+        tensors = [put(line.pixels)[None, :, :, None] for line in held_out]
+        difference = check_lines(whole, made, tensors[:PARITY_PICTURES])
+        card = write_card(
+            made,
+            task="recognise",
+            license=license,
+            trained_on=trained_on,
+            command=command,
+            metrics=measure_reader(made, held_out, put),
+            difference=difference,
+            lineage={"architecture": "training.recogniser", **(lineage or {})},
+            charset=CHARSET,
+        )
     return models / card.relative_to(draft)
-
-
-def _read_exported(
-    net: Recogniser, held_out: Sequence[Line], path: Path, command: str, trained_on: str,
-    wide: bool, lineage: Mapping[str, Any] | None, license: str,
-) -> Path:  # fmt: skip
-    whole = ReadLine(net).eval()
-    example = torch.zeros(2, HEIGHT, WIDTH, 1, dtype=torch.uint8)
-    to_onnx(whole, example, path, "probabilities", batch=True, wide=wide)
-    put = dot_read.place_one if wide else place
-    tensors = [put(line.pixels)[None, :, :, None] for line in held_out]
-    difference = check_lines(whole, path, tensors[:PARITY_PICTURES])
-    return write_card(
-        path,
-        task="recognise",
-        license=license,
-        trained_on=trained_on,
-        command=command,
-        metrics=measure_reader(path, held_out, put),
-        difference=difference,
-        lineage={"architecture": "training.recogniser", **(lineage or {})},
-        charset=CHARSET,
-    )

@@ -160,62 +160,53 @@ def export_shapes(
     """Writes ``name`` and its ``-int8`` twin; the cards' paths. Raises ``Difference``, and then
     nothing there has changed."""
     with making(models) as draft:
-        cards = _exported(
-            task, name, net, learn, held_out, draft, version, command, trained_on, lineage, license
+        shape = net.shape
+        whole = _whole(net)
+        path = draft / name / version / "model.onnx"
+        to_onnx(
+            whole, torch.zeros(1, shape.height, shape.width, 3, dtype=torch.uint8), path, "scores"
         )
-    return [models / card.relative_to(draft) for card in cards]
-
-
-def _exported(
-    task: Task, name: str, net: Classifier | Segmenter, learn: Sequence[Taught],
-    held_out: Sequence[Taught], models: Path, version: str, command: str, trained_on: str,
-    lineage: dict[str, Any], license: str,
-) -> list[Path]:  # fmt: skip
-    shape = net.shape
-    whole = _whole(net)
-    path = models / name / version / "model.onnx"
-    to_onnx(whole, torch.zeros(1, shape.height, shape.width, 3, dtype=torch.uint8), path, "scores")
-    pixels = [t.picture.pixels[None] for t in held_out]
-    model, difference, answers = session(path), 0.0, []
-    for image in pixels:
-        with torch.no_grad():
-            ours = whole(torch.from_numpy(image)).numpy()
-        theirs = run(model, image)
-        difference = max(difference, float(np.abs(ours - theirs).max()))
-        answers.append(theirs[0])
-    if difference > SCORES:
-        raise Difference(f"{path}: torch and ONNX differ by {difference:.4f}")
-    small = models / f"{name}-int8" / version / "model.onnx"
-    step = max(1, len(learn) // CALIBRATED_ON)
-    quantise(path, small, [t.picture.pixels[None] for t in learn[::step]])
-    quick = [run(session(small), image)[0] for image in pixels]
-    apart = float(np.mean([np.abs(a - b).mean() for a, b in zip(answers, quick, strict=True)]))
-    same = np.mean([
-        _says(task, a, shape.classes) == _says(task, b, shape.classes)
-        for a, b in zip(answers, quick, strict=True)
-    ])  # fmt: skip
-    if apart > INT8_SCORES or same < INT8_SAME:
-        raise Difference(
-            f"{small}: int8 is not the fp32 model any more: scores apart by {apart:.3f}, the same "
-            f"answer on {same:.1%} of the held-out pictures"
-        )
-    cards = []
-    for file, found, parent in ((path, answers, None), (small, quick, path)):
-        history = {"architecture": "training.shapes", "shape": asdict(shape), **lineage}
-        if parent is not None:
-            history |= {
-                "quantised_from": sha256(parent),
-                "against_fp32": {"score": round(apart, 5), "same": round(float(same), 4)},
-            }
-        cards.append(
-            write_card(
-                file, task=task, license=license,
-                trained_on=trained_on, command=command, difference=difference, lineage=history,
-                metrics=_figures(task, found, held_out, shape.classes), classes=shape.classes,
-                form="softmax" if task == "classify" else "masks",
+        pixels = [t.picture.pixels[None] for t in held_out]
+        model, difference, answers = session(path), 0.0, []
+        for image in pixels:
+            with torch.no_grad():
+                ours = whole(torch.from_numpy(image)).numpy()
+            theirs = run(model, image)
+            difference = max(difference, float(np.abs(ours - theirs).max()))
+            answers.append(theirs[0])
+        if difference > SCORES:
+            raise Difference(f"{path}: torch and ONNX differ by {difference:.4f}")
+        small = draft / f"{name}-int8" / version / "model.onnx"
+        step = max(1, len(learn) // CALIBRATED_ON)
+        quantise(path, small, [t.picture.pixels[None] for t in learn[::step]])
+        quick = [run(session(small), image)[0] for image in pixels]
+        apart = float(np.mean([np.abs(a - b).mean() for a, b in zip(answers, quick, strict=True)]))
+        same = np.mean([
+            _says(task, a, shape.classes) == _says(task, b, shape.classes)
+            for a, b in zip(answers, quick, strict=True)
+        ])  # fmt: skip
+        if apart > INT8_SCORES or same < INT8_SAME:
+            raise Difference(
+                f"{small}: int8 is not the fp32 model any more: scores apart by {apart:.3f}, the "
+                f"same answer on {same:.1%} of the held-out pictures"
             )
-        )  # fmt: skip
-    return cards
+        cards = []
+        for file, found, parent in ((path, answers, None), (small, quick, path)):
+            history = {"architecture": "training.shapes", "shape": asdict(shape), **lineage}
+            if parent is not None:
+                history |= {
+                    "quantised_from": sha256(parent),
+                    "against_fp32": {"score": round(apart, 5), "same": round(float(same), 4)},
+                }
+            cards.append(
+                write_card(
+                    file, task=task, license=license,
+                    trained_on=trained_on, command=command, difference=difference, lineage=history,
+                    metrics=_figures(task, found, held_out, shape.classes), classes=shape.classes,
+                    form="softmax" if task == "classify" else "masks",
+                )
+            )  # fmt: skip
+    return [models / card.relative_to(draft) for card in cards]
 
 
 def _whole(net: nn.Module) -> nn.Module:
