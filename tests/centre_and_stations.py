@@ -23,9 +23,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from inspector.config import Sync
+from inspector.part import PartId
 from inspector.store import DeskLedger, ImageRecord, LineLedger, signing_key
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.merkle import leaf_hash
@@ -266,6 +267,19 @@ def change_record(data: Path, position: int, *, mend_mark: bool) -> None:
         connection.execute("UPDATE record SET mark = ? WHERE position = ?", (mark, position))
     connection.commit()
     connection.close()
+
+
+def wish(served: Served, part: PartId, why: str) -> None:
+    """Anna at the centre asks for the pictures of ``part``, of its first station."""
+    with served.hub.engine.begin() as connection:
+        wanted = select(tables.Image).where(tables.Image.part == part.bytes)
+        for image in connection.execute(wanted).all():
+            connection.execute(
+                insert(tables.Wish).values(
+                    station_id=1, digest=image.digest, part=image.part, why=why,
+                    made_by="anna", made_utc_ns=1,
+                )
+            )  # fmt: skip
 
 
 @contextmanager

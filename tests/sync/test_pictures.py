@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from centre_and_stations import Served, Site, alarms_at, count
+from centre_and_stations import Served, Site, alarms_at, count, wish
 from sqlalchemy import insert, select, update
 
 from inspector.config import Retention
@@ -231,16 +231,7 @@ def test_what_the_centre_wishes_for_is_sent(centre: Served, site: Site) -> None:
     verdict = site.inspect(5, pictures=True)[1]
     rounds = site.rounds(centre.url)
     rounds.round()
-    with centre.hub.engine.begin() as connection:
-        image = connection.execute(
-            select(tables.Image).where(tables.Image.part == verdict.part_id.bytes)
-        ).one()
-        connection.execute(
-            insert(tables.Wish).values(
-                station_id=1, digest=image.digest, part=image.part, why="complaint",
-                made_by="anna", made_utc_ns=1,
-            )
-        )  # fmt: skip
+    wish(centre, verdict.part_id, "complaint")
     rounds.round()
     rounds.round()
     with centre.hub.engine.begin() as connection:

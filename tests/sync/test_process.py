@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from centre_and_stations import Served, Site, count
+from centre_and_stations import Served, Site, count, wish
 from sqlalchemy import select
 
 from inspector.bus import run_dir
@@ -168,16 +168,7 @@ def test_what_a_person_asks_for_is_sent_where_no_samples_are_chosen(
     assert station.sync is not None
     rounds, link = process.open_rounds(station, station.sync, Pace(), lambda _: None)
     rounds.round()
-    with centre.hub.engine.begin() as connection:
-        image = connection.execute(
-            select(tables.Image).where(tables.Image.part == wished.part_id.bytes)
-        ).one()
-        connection.execute(
-            tables.Wish.__table__.insert().values(  # type: ignore[attr-defined]
-                station_id=1, digest=image.digest, part=image.part, why="asked",
-                made_by="anna", made_utc_ns=1,
-            )
-        )  # fmt: skip
+    wish(centre, wished.part_id, "asked")
     rounds.round()
     rounds.round()
     rounds.close()

@@ -178,3 +178,14 @@ def page(browser: Any, web: Web) -> Iterator[Any]:
     yield page
     context.close()
     assert [e for e in errors if not any(word in e for word in page.expected_errors)] == []
+
+
+@pytest.fixture
+def review(web: Any, page: Any, shift: None) -> Any:
+    """The review page of the parts that a module's ``shift`` has made, open at the newest."""
+    token, _ = web.session(Role.QA, name="qin")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.goto(f"{web.url}desk/review")
+    page.locator(".cell[aria-pressed=true]").wait_for()
+    page.locator(".detail h2", has_text="#").wait_for()
+    return page

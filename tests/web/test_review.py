@@ -31,16 +31,6 @@ def shift(web: Any) -> Iterator[None]:
     forget_shift(web.data)
 
 
-@pytest.fixture
-def review(web: Any, page: Any, shift: None) -> Any:
-    token, _ = web.session(Role.QA, name="qin")
-    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
-    page.goto(f"{web.url}desk/review")
-    page.locator(".cell[aria-pressed=true]").wait_for()
-    page.locator(".detail h2", has_text="#").wait_for()
-    return page
-
-
 def newest(web: Any, part: str) -> Any:
     with Reviews(web.data) as reviews:
         found = [r for r in reviews.find(limit=50) if str(r.opinion.part) == part]

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from web.shift_of_parts import forget_shift, write_shift
 
-from inspector.identity import Role
 from inspector.store import History
 from inspector.store.reviews import Reviews
 
@@ -19,16 +18,6 @@ def shift(web: Any) -> Iterator[None]:
     write_shift(web.data, 300)
     yield
     forget_shift(web.data)
-
-
-@pytest.fixture
-def review(web: Any, page: Any, shift: None) -> Any:
-    token, _ = web.session(Role.QA, name="qin")
-    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
-    page.goto(f"{web.url}desk/review")
-    page.locator(".cell[aria-pressed=true]").wait_for()
-    page.locator(".detail h2", has_text="#").wait_for()
-    return page
 
 
 @pytest.fixture
