@@ -141,14 +141,14 @@ def test_what_changes_while_a_node_is_born_is_told_after_its_birth(
     station: Station, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a host would show the station as dead for as long as it lives."""
-    heartbeat = station.line.heartbeat
+    heartbeat: Any = station.line.heartbeat
     heartbeat.body = {"ready": True, "recipe": "bottle@1"}
     monkeypatch.setattr(type(heartbeat), "alive", property(lambda self: self.is_alive))
-    heartbeat.is_alive = False  # type: ignore[attr-defined]
+    heartbeat.is_alive = False
     born = DBirth.encode
 
     def lives_meanwhile(birth: DBirth, **how: Any) -> bytes:
-        heartbeat.is_alive = True  # type: ignore[attr-defined]
+        heartbeat.is_alive = True
         return born(birth, **how)
 
     monkeypatch.setattr(DBirth, "encode", lives_meanwhile)
@@ -222,13 +222,16 @@ def test_a_disk_that_takes_nothing_ends_no_telling(station: Station, ear: Ear) -
     for name in ("mqtt.cursor", "sparkplug.cursor"):
         (data / name).write_text('{"line": -1}')
 
+    async def parts(number: int) -> None:
+        await until(lambda: len(ear.on(f"{ROOT}/part")) == number)
+
     async def story() -> None:
         async with station.serving():
             await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
             for number in (1, 2):
                 with LineLedger.open(data, station="ST-01") as ledger:
                     ledger.add_verdict(sample_verdict(number))
-                await until(lambda: len(ear.on(f"{ROOT}/part")) == number)  # noqa: B023
+                await parts(number)
             await until(lambda: len(ear.raw(f"{GROUP}/DDATA/ST-01/vision")) == 2)
         assert len(ear.raw(f"{GROUP}/NBIRTH/ST-01")) == 1
 

@@ -182,8 +182,9 @@ def test_a_value_that_rests_is_told_again(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_the_broker_had_kept_is_uncertain_and_a_lost_broker_is_bad(tmp_path: Path) -> None:
     """A retained message may be of last week; silence is no value."""
     tag = Tag(name="torque", unit="N.m", topic="line3/capper")
-    section = Scada(mqtt={"plain": True}, tags=(tag,))  # type: ignore[arg-type]
-    tags = MqttTags(SimpleNamespace(data=tmp_path), section)  # type: ignore[arg-type]
+    section = Scada.model_validate({"mqtt": {"plain": True}, "tags": [tag]})
+    station: Any = SimpleNamespace(data=tmp_path)
+    tags = MqttTags(station, section)
 
     def message(payload: bytes, retain: bool) -> Any:
         return SimpleNamespace(topic="line3/capper", payload=payload, retain=retain)
@@ -206,7 +207,7 @@ def test_what_the_broker_had_kept_is_uncertain_and_a_lost_broker_is_bad(tmp_path
 @pytest.mark.parametrize("tag", [{"unit": "°C"}, {"topic": "line3/+/torque"}, {"topic": "a/#"}])
 def test_a_tag_that_could_never_be_kept_is_refused_with_its_file(tag: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="pattern"):
-        Tag(**({"name": "torque", "topic": "line3/capper"} | tag))  # type: ignore[arg-type]
+        Tag.model_validate({"name": "torque", "topic": "line3/capper"} | tag)
 
 
 def test_a_server_is_heard_and_its_loss_is_a_bad_sample(tmp_path: Path) -> None:

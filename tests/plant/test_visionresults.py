@@ -41,8 +41,9 @@ class Station:
                 ledger.add_batch(Batch(verdict.batch, product, "bottle"), "begin", "line")
                 ledger.add_verdict(verdict)
         file: Any = SimpleNamespace(station="ST-01", data=data, recipes=())
+        section: Any = SimpleNamespace()
         self.line = Line(file, run_dir(data))
-        self.server = VisionServer(file, SimpleNamespace())  # type: ignore[arg-type]
+        self.server = VisionServer(file, section)
         nothing: Any = None
         self.server.space = Space(nothing, 2, False, nothing, nothing, nothing)
         self.server.status = {"batch": "B", "product": "water", "recipe": "bottle@3"}

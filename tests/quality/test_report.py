@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, which
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,8 +84,8 @@ def test_one_pdf_says_it_all(made, language: str, tmp_path: Path) -> None:  # ty
     assert out.stat().st_size < 1_000_000
 
 
-def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(  # type: ignore[no-untyped-def]
-    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the MES and the pages have it made."""
     for name, limits in (("can", (1, 2)), ("bottle", (11.6, 12.4)), ("jar", (3, 4))):

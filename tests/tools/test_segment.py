@@ -208,7 +208,9 @@ def test_a_calibrated_camera_gives_millimetres(tmp_path: Path) -> None:
 def test_a_step_that_follows_measures_on_pictures_of_its_calibration_alone(tmp_path: Path) -> None:
     """From a camera that was set to half its size a scratch of 15 mm was one of 7.5, and passed."""
     shelf = painting(tmp_path)
-    save_calibration(camera(4).calibration, tmp_path / "camera.json")  # type: ignore[arg-type]
+    calibration = camera(4).calibration
+    assert calibration is not None
+    save_calibration(calibration, tmp_path / "camera.json")
     (tmp_path / "r.yaml").write_text(
         "name: r\ntools:\n"
         "  - {name: parts, kind: segment, params: {model: m/1}}\n"
