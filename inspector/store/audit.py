@@ -32,6 +32,8 @@ PORTION = 400
 PROCESSES = frozenset({"line", "web", "plant", "sync", "quality", "system", "unknown"})
 """Principals that are the station's own processes, or nobody."""
 LINE, DESK = "line", "desk"
+_FIRST = frozenset({"command", "do", "meaning", "reason"})
+"""Details that say what was done; the others say to what."""
 _UPTO = 1 << 62
 
 
@@ -52,7 +54,8 @@ class Deed:
     @property
     def text(self) -> str:
         """The details in one line, as people read them."""
-        told = ((name, _short(value)) for name, value in self.details.items())
+        named = sorted(self.details.items(), key=lambda detail: detail[0] not in _FIRST)
+        told = ((name, _short(value)) for name, value in named)
         return ", ".join(f"{name} {text}" for name, text in told if text.strip())
 
 

@@ -89,12 +89,16 @@ def test_a_clock_that_was_behind_for_a_while_hides_nothing(tmp_path: Path) -> No
         line.add_event("command", "anna", command="pause")
         desk.add("review", {"part": "p2"}, "Qin")
         now[0] = 101 * SECOND
-        line.add_event("command", "anna", command="resume")
+        line.add_event("command", "anna", args={"lot": "L7"}, command="resume")
         line.commit()
 
     asked = Asked(from_ns=90 * SECOND)
     found = trail(tmp_path, asked)
-    assert [d.text for d in found.deeds] == ["command resume", "part p1", "command bypass"]
+    assert [d.text for d in found.deeds] == [
+        "command resume, args lot: L7",
+        "part p1",
+        "command bypass",
+    ]
     assert found.before is None and trail(tmp_path, asked, limit=3).before is None
     assert trail(tmp_path, asked, limit=2).before is not None
 

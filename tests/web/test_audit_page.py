@@ -11,6 +11,8 @@ import pytest
 from inspector.identity import Role
 from inspector.store import DeskLedger
 
+DIGEST = "ab" * 32
+
 
 @pytest.fixture(scope="module")
 def deeds(web: Any) -> Any:
@@ -20,7 +22,11 @@ def deeds(web: Any) -> Any:
         desk.add_all(
             [("review", {"part": f"P{n}", "verdict": "=danger()"}, "nina") for n in range(130)]
         )
-        desk.add("disposition", {"disposition": "hold", "reason": "<b>loose</b> cap"}, "jonas")
+        desk.add(
+            "disposition",
+            {"disposition": "hold", "reason": "<b>loose</b> cap", "seen": DIGEST},
+            "jonas",
+        )
     return web
 
 
@@ -53,7 +59,8 @@ def test_a_search_stands_in_the_address_and_finds(deeds: Any, auditor: Any) -> N
     auditor.wait_for_selector("tbody tr >> text=jonas")
     assert auditor.locator("tbody tr").count() == 1
     assert "who=Jonas" in auditor.url
-    assert "<b>loose</b> cap" in auditor.locator("tbody tr").inner_text()
+    said = "reason <b>loose</b> cap, seen abababab…, disposition hold"
+    assert said in auditor.locator("tbody tr").inner_text()
     assert auditor.locator("nav a[aria-current]").inner_text() == "Audit trail"
 
 
@@ -65,6 +72,7 @@ def test_the_export_is_what_was_searched_and_harms_no_spreadsheet(deeds: Any) ->
         assert len(rows) == 131
         assert rows[0]["details"] == "part P129, verdict =danger()"
         assert rows[-1]["details"] == "", "what has no details has none here"
+        assert f"seen {DIGEST}" in client.get("/audit.csv?who=jonas").text
         newest = client.get("/audit.csv?what=export").text
         assert "ulla" in newest, "an export is a deed too"
 
