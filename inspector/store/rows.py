@@ -37,11 +37,13 @@ _OWE = "INSERT OR REPLACE INTO unacknowledged VALUES (?, ?, ?)"
 _SETTLE = "DELETE FROM unacknowledged WHERE stream = ? AND sequence = ?"
 _TALLY = """
 INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-  parts = parts + excluded.parts, last = excluded.last, last_utc = excluded.last_utc
+  parts = parts + excluded.parts, last = excluded.last,
+  first_utc = min(first_utc, excluded.first_utc), last_utc = max(last_utc, excluded.last_utc)
 """
 
 Tally = list[int]
-"""``[parts, first position, last position, first UTC, last UTC]``."""
+"""``[parts, first position, last position, lowest UTC, highest UTC]``: where a clock was set back,
+the last part is not the latest."""
 Tallies = dict[tuple[str, int, int], Tally]
 """By batch, mode's number and outcome's number."""
 
@@ -78,7 +80,7 @@ class Rows:
                 self.tallies[key] = tally
             else:
                 mine[0] += tally[0]
-                mine[2], mine[4] = tally[2], tally[4]
+                mine[2:] = tally[2], min(mine[3], tally[3]), max(mine[4], tally[4])
 
 
 def add_verdict_rows(
@@ -107,7 +109,11 @@ def tally_up(
         tallies[key] = [1, position, position, utc_ns, utc_ns]
     else:
         tally[0] += 1
-        tally[2], tally[4] = position, utc_ns
+        tally[2] = position
+        if utc_ns > tally[4]:
+            tally[4] = utc_ns
+        elif utc_ns < tally[3]:
+            tally[3] = utc_ns
 
 
 VerdictKeys = tuple[int, int, bytes, int, str | None, Iterable[int]]

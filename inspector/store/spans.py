@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from inspector.part import Verdict
 from inspector.store import layout
+from inspector.store.cursor import batch_span
 from inspector.store.genealogy import joined
 from inspector.store.holds import Run
 from inspector.store.query import History
@@ -87,6 +88,7 @@ def _one_by_one(history: History, first: int, last: int, batch: str | None) -> l
     """The parts (of one batch) whose ids begin from ``first`` to ``last``, each looked at: where a
     clock was set back in a stream its numbers do not grow with time."""
     found: list[Run] = []
+    ends = (0, 1 << 62) if batch is None else batch_span(history, batch) or (0, -1)
     with history._bounded(history._line) as line:
         names = {at: name for name, ats in history._streams(line).items() for at in ats}
     after = (first, -1)
@@ -94,8 +96,8 @@ def _one_by_one(history: History, first: int, last: int, batch: str | None) -> l
         with history._bounded(history._line) as line:
             rows = line.execute(
                 "SELECT prefix, position FROM part WHERE (prefix, position) > (?, ?)"
-                " AND prefix <= ? ORDER BY prefix, position LIMIT ?",
-                (*after, last, LOOKED),
+                " AND prefix <= ? AND position BETWEEN ? AND ? ORDER BY prefix, position LIMIT ?",
+                (*after, last, *ends, LOOKED),
             ).fetchall()
             for _, position in rows:
                 context, number, *_ = verdict_keys(history._body(line, position))
