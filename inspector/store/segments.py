@@ -11,9 +11,10 @@ imports it.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ KEEP = 1_000_000
 """Records that stay in line.db: half a million parts with their gate decisions, six hours at 25
 parts/s."""
 _SLICE = 5000
+_WHOLE = re.compile(r"\d{12,}-(\d{12,})\.db")
 _TABLE = "CREATE TABLE record (position INTEGER PRIMARY KEY, mark INTEGER NOT NULL, body BLOB)"
 
 
@@ -106,6 +108,8 @@ def _archive(data_dir: Path, path: Path, keep: int) -> Segment:
         first, last = tree.size, checkpoint.line_size - 1
         name = f"{first:012d}-{last:012d}.db"
         folder.mkdir(mode=0o700, exist_ok=True)
+        for left in folder.glob(".*.part"):  # of one that was killed: this one needs the room
+            left.unlink()
         with _draft(folder / name) as draft:
             _fill(draft, line, path, tree, checkpoint)
     digest, size = digest_of_file(folder / name)
@@ -120,9 +124,10 @@ def _archive(data_dir: Path, path: Path, keep: int) -> Segment:
         writer.execute("DELETE FROM record WHERE position <= ?", (last,))
         writer.execute("COMMIT")
         # The pages that are free now take the records to come; the file does not shrink.
-        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    if merged is not None and merged[2] != name:
-        (folder / merged[2]).unlink(missing_ok=True)
+        with suppress(sqlite3.Error):  # it is moved by now, and the next start does the same
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        named = {file for _, _, file in schema.segment_files(writer)}
+    _tidy(folder, named, last)
     return Segment(
         f"{schema.SEGMENTS}/{name}", first, last, digest, size, checkpoint.number
     )  # fmt: skip
@@ -153,6 +158,16 @@ def _end(line: sqlite3.Connection, path: Path, keep: int) -> Checkpoint:
         if checkpoint.line_size <= wanted:
             return checkpoint
     raise StoreError(f"{path}: nothing to archive: it has no {keep:,} records behind a checkpoint")
+
+
+def _tidy(folder: Path, named: set[str], last: int) -> None:
+    """Lets go of segments that line.db does not name: what was made anew, and what an archiving
+    that was killed could not name any more. Up to ``last`` all is in those that it does name."""
+    for file in folder.iterdir():
+        whole = _WHOLE.fullmatch(file.name)
+        if whole and file.name not in named and int(whole[1]) <= last:
+            with suppress(OSError):  # the next archiving tries again
+                file.unlink()
 
 
 @contextmanager
