@@ -30,6 +30,7 @@ class Packed:
             contents = genealogy.contents(batch)
             self._units = genealogy.units_of_batch(batch)
             self._at = {unit.id: genealogy.packed_ns(unit.id) for unit in self._units}
+        self._batch = batch
         self._starts = [(run.stream, run.first) for run, _ in contents]
         self._runs = contents
         self._children: dict[str, list[str]] = {}
@@ -52,7 +53,8 @@ class Packed:
             if children:
                 yield {
                     "type": "AggregationEvent",
-                    **_when("packing", unit, self._at[unit.id]),
+                    # another batch adds children of its own to the same unit
+                    **_when(f"packing {self._batch}", unit, self._at[unit.id]),
                     "parentID": epc_of_unit(unit.id),
                     "childEPCs": children,
                     "action": "ADD",

@@ -140,7 +140,8 @@ def document(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     with DeskLedger.open(store) as desk:
         for link in (
             {"relation": "packed", "unit": case, "runs": [["plc-1", 1, 3]], "batches": ["L1"]},
-            {"relation": "packed", "unit": pallet, "units": [case]},
+            {"relation": "packed", "unit": "B", "runs": [["plc-1", 61, 61]], "batches": ["L2"]},
+            {"relation": "packed", "unit": pallet, "units": [case, "B"]},
             {"relation": "shipped", "units": [pallet], "destination": "4012345000009",
              "at": 1_800_000_000_000_000_000},
         ):  # fmt: skip
@@ -216,6 +217,20 @@ def test_the_same_event_has_the_same_id_each_time(
 ) -> None:
     export_batch(store, "L1", "epcis", tmp_path / "again.json")
     assert json.loads((tmp_path / "again.json").read_text()) == document
+
+
+def test_what_two_batches_put_on_a_pallet_are_two_events_and_its_shipping_is_one(
+    store: Path, document: dict[str, Any], tmp_path: Path
+) -> None:
+    """A repository took the second for the first, and knew nothing of what it added."""
+    export_batch(store, "L2", "epcis", tmp_path / "L2.json")
+    other = json.loads((tmp_path / "L2.json").read_text())
+    of, same = (
+        {e["eventID"]: e for e in each["epcisBody"]["eventList"]} for each in (document, other)
+    )
+    both = of.keys() & same.keys()
+    assert [of[id] == same[id] for id in both] == [True]
+    assert of[both.pop()]["bizStep"] == "shipping"
 
 
 @pytest.mark.parametrize(
