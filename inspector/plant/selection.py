@@ -12,7 +12,8 @@ from inspector.plant.problems import Problem
 from inspector.plant.words import Selection
 from inspector.store import History
 from inspector.store.holds import Run
-from inspector.store.pages import TooMany, last_sequence, newest, runs_between, streams
+from inspector.store.pages import last_sequence, newest, streams
+from inspector.store.spans import TooMany, runs_between
 
 SERIALS_MAX = 1000
 
@@ -43,7 +44,7 @@ def runs_of(history: History, asked: Selection, ahead: int = 0) -> list[Run]:
             raise Problem(422, "too-many-parts", str(error)) from None
         if not runs:
             raise Problem(404, "unknown-part", "no part triggered in this time")
-        return list(runs)
+        return runs
     if asked.sequence is not None:
         stream, first = asked.sequence.stream, asked.sequence.number
         return [_counted(history, stream, first, first, ahead)]

@@ -1,14 +1,11 @@
 """Questions to the ledger that go through many parts: a page at a time, each bounded in time.
 
-Enters: a `History` and what is asked for. Leaves: parts of a batch, the parts of a span of time,
-batches with their positions, and the ledger's tail. Every room may import this. Pages follow the
+Enters: a `History` and what is asked for. Leaves: parts of a batch, batches with their positions,
+and the ledger's tail. Every room may import this. Pages follow the
 ledger's positions, which never change, so a page that was read stays read.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 from inspector.part import GateAction, GateDecision, Outcome, Verdict
 from inspector.store import layout, schema
@@ -24,21 +21,12 @@ from inspector.store.records import (
     Kind,
     Record,
 )
-from inspector.store.rows import part_prefix
 from inspector.store.stretch import onwards
 
 PORTION = 500
 """Positions that are looked at in one go."""
-FLANK = 64
-"""Part numbers beyond a stretch's ends that are looked at too."""
 CONTEXTS = 2000
 """Newest contexts, a few for each batch, that are gone through for the station's names."""
-SPAN_MAX = 200_000
-"""Parts of one span of time: more than two hours at 25 parts/s."""
-
-
-class TooMany(ValueError):
-    """The span holds more parts than one question may have."""
 
 
 def parts_of(
@@ -127,78 +115,6 @@ def newest(history: History) -> Verdict | None:
         ).fetchone()
         record = history._record(line, row[0]) if row else None
     return record if isinstance(record, Verdict) else None
-
-
-def runs_between(history: History, from_ns: int, to_ns: int) -> tuple[Run, ...]:
-    """The parts that triggered from ``from_ns`` (included) to ``to_ns`` (not), in UTC ns by the
-    station's clock to the millisecond, as runs of part numbers.
-
-    The time is the one in the part's id (UUIDv7), so one index range answers. Parts of a stream
-    come in its order, so a stream's first and last part bound all of it.
-
-    Raises:
-        TooMany: more than ``SPAN_MAX`` parts.
-    """
-    low, high = (
-        part_prefix((max(0, ns) // 1_000_000 & (1 << 48) - 1).to_bytes(6, "big") + b"\0\0")
-        for ns in (from_ns, to_ns)
-    )
-    with history._bounded(history._line) as line:
-        rows = line.execute(
-            "SELECT position FROM part WHERE prefix >= ? AND prefix < ? ORDER BY prefix LIMIT ?",
-            (low, high, SPAN_MAX + 1),
-        ).fetchall()
-        if len(rows) > SPAN_MAX:
-            raise TooMany(f"more than {SPAN_MAX} parts in this time; ask for less")
-        positions = [position for (position,) in rows]
-        runs: dict[str, Run] = {}
-        for verdict in _ends(history, positions):
-            run = runs.get(verdict.stream, Run(verdict.stream, verdict.sequence, verdict.sequence))
-            runs[verdict.stream] = Run(
-                run.stream, min(run.first, verdict.sequence), max(run.last, verdict.sequence)
-            )
-        within = set(positions)
-        return tuple([_widened(history, run, within) for run in runs.values()])
-
-
-def _widened(history: History, run: Run, within: set[int]) -> Run:
-    """``run`` with its neighbours that are ``within`` too: parts that trigger in the same
-    millisecond, or whose frames came before their trigger, may have ids a little out of order."""
-    stream = next(position for position, name in _streams_at(history) if name == run.stream)
-    for low, high in ((run.first - FLANK, run.first - 1), (run.last + 1, run.last + FLANK)):
-        rows = history._line.execute(
-            "SELECT sequence, position FROM verdict WHERE stream = ? AND sequence BETWEEN ? AND ?",
-            (stream, low, high),
-        )
-        for sequence, position in rows:
-            if position in within:
-                run = Run(run.stream, min(run.first, sequence), max(run.last, sequence))
-    return run
-
-
-def _ends(history: History, positions: Sequence[int]) -> Iterator[Verdict]:
-    """The verdicts at both ends of every stretch of one stream, found by halving."""
-
-    def at(index: int) -> Verdict:
-        record = history._record(history._line, positions[index])
-        assert isinstance(record, Verdict)
-        return record
-
-    if not positions:
-        return
-    # A stream never comes back, but one that is shorter than a portion must not be overlooked.
-    marks = sorted({0, len(positions) - 1, *range(0, len(positions), PORTION)})
-    verdicts = {index: at(index) for index in marks}
-    yield from verdicts.values()
-    stack = list(pairwise(marks))
-    while stack:
-        low, high = stack.pop()
-        if high - low < 2 or verdicts[low].stream == verdicts[high].stream:
-            continue
-        middle = (low + high) // 2
-        verdicts[middle] = at(middle)
-        yield verdicts[middle]
-        stack += [(low, middle), (middle, high)]
 
 
 def batch_ids(

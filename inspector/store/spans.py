@@ -24,6 +24,8 @@ from inspector.store.stretch import onwards
 MARGIN_NS = 1_000_000_000
 """A span is widened by so much at both ends: parts that were late to be recorded have a late id,
 and one part too many is looked at, one too few is eaten."""
+SPAN_MAX = 200_000
+"""Parts of one span that is asked for to the millisecond: more than two hours at 25 parts/s."""
 PORTION, LOOKED = 200_000, 5_000
 """Parts that are counted, or looked at, in one question."""
 _OF_RUN = (
@@ -39,6 +41,10 @@ EDGE = 500
 at 400 parts/s."""
 
 
+class TooMany(ValueError):
+    """The span holds more parts than one question may have."""
+
+
 def runs_spanning(
     history: History, from_ns: int, to_ns: int, batch: str | None = None
 ) -> list[Run]:
@@ -47,7 +53,37 @@ def runs_spanning(
     Args:
         batch: parts of other batches at the ends are left out.
     """
-    low, high = (max(0, ns) // 1_000_000 for ns in (from_ns - MARGIN_NS, to_ns + MARGIN_NS))
+    return _runs(history, *_ms(from_ns - MARGIN_NS, to_ns + MARGIN_NS), batch)
+
+
+def runs_between(history: History, from_ns: int, to_ns: int) -> list[Run]:
+    """The parts that triggered from ``from_ns`` (included) to ``to_ns`` (not), in UTC ns by the
+    station's clock to the millisecond.
+
+    Raises:
+        TooMany: more than ``SPAN_MAX`` parts.
+    """
+    low, high = _ms(from_ns, to_ns)
+    with history._bounded(history._line) as line:
+        (count,) = line.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM part WHERE prefix >= ? AND prefix < ? LIMIT ?)",
+            (_prefix(low), _prefix(high), SPAN_MAX + 1),
+        ).fetchone()
+    if count > SPAN_MAX:
+        raise TooMany(f"more than {SPAN_MAX} parts in this time; ask for less")
+    return _runs(history, low, high, None)
+
+
+def _ms(from_ns: int, to_ns: int) -> tuple[int, int]:
+    return max(0, from_ns) // 1_000_000, max(0, to_ns) // 1_000_000
+
+
+def _prefix(ms: int) -> int:
+    return part_prefix(ms.to_bytes(6, "big") + b"\0\0")
+
+
+def _runs(history: History, low: int, high: int, batch: str | None) -> list[Run]:
+    """The parts whose ids' time, in ms, is from ``low`` (included) to ``high`` (not)."""
     found = []
     of_runs = (0, 0)
     for stream, name, first, last in _streams(history):
@@ -56,7 +92,7 @@ def runs_spanning(
         if begin < end:
             found.append(Run(name, begin, end - 1))
             of_runs = _plus(of_runs, _sums(history, _OF_RUN, (stream,), begin, end - 1))
-    lowest, highest = (part_prefix(ms.to_bytes(6, "big") + b"\0\0") for ms in (low, high))
+    lowest, highest = _prefix(low), _prefix(high)
     if of_runs != _sums(history, _OF_SPAN, (), lowest, highest - 1):
         return _one_by_one(history, lowest, highest - 1, batch)
     if batch is None:
