@@ -25,7 +25,7 @@ from inspector.store.pages import batch_known
 from inspector.store.query import History
 from inspector.store.records import DeskRecord
 from inspector.store.related import desk_records
-from inspector.store.spans import MARGIN_NS, parts_in, runs_spanning
+from inspector.store.spans import MARGIN_NS, parts_in, runs_of_batch, runs_spanning
 
 KIND = "recall"
 """The kind of the desk's record of a drill; a recall that holds is a ``disposition``."""
@@ -241,7 +241,7 @@ def _part_of(history: History, use: Consumed) -> list[Run] | None:
     if begin <= summary.first_utc_ns - MARGIN_NS and end > summary.last_utc_ns + MARGIN_NS:
         return None
     begin, end = max(begin, summary.first_utc_ns), min(end, summary.last_utc_ns)
-    return runs_spanning(history, begin, end, use.batch)
+    return runs_of_batch(history, use.batch, begin, end)
 
 
 def _with_defect(history: History, criteria: Criteria) -> list[Run]:

@@ -56,6 +56,22 @@ def runs_spanning(
     return _runs(history, *_ms(from_ns - MARGIN_NS, to_ns + MARGIN_NS), batch)
 
 
+def runs_of_batch(history: History, batch: str, from_ns: int, to_ns: int) -> list[Run]:
+    """The parts of ``batch`` alone in such a span: where others were made before it went on, each
+    part is looked at."""
+    with history._bounded(history._line) as line:
+        mixed = line.execute(
+            "SELECT 1 FROM batch WHERE id <> ?1 AND position BETWEEN"
+            " (SELECT min(position) FROM batch WHERE id = ?1)"
+            " AND (SELECT max(position) FROM batch WHERE id = ?1) LIMIT 1",
+            (batch,),
+        ).fetchone()
+    if mixed is None:
+        return runs_spanning(history, from_ns, to_ns, batch)
+    low, high = _ms(from_ns - MARGIN_NS, to_ns + MARGIN_NS)
+    return _one_by_one(history, _prefix(low), _prefix(high) - 1, batch)
+
+
 def runs_between(history: History, from_ns: int, to_ns: int) -> list[Run]:
     """The parts that triggered from ``from_ns`` (included) to ``to_ns`` (not), in UTC ns by the
     station's clock to the millisecond.

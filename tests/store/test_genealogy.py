@@ -177,34 +177,6 @@ def test_a_span_is_found_though_the_clock_was_set_back_in_it(
     assert found == [Run("plc-1", *run) for run in runs]
 
 
-@pytest.mark.parametrize(
-    ("moved", "by", "last", "runs"),
-    [
-        (range(51, 81), -3600, 40, [(20, 49)]),
-        (range(1, 2), 31_536_000, None, [(1, 1), (20, 60)]),  # the first may be of then
-    ],
-)
-def test_a_lot_is_found_though_the_clock_was_set_back_in_its_batch(
-    tmp_path: Path, moved: range, by: int, last: int | None, runs: list[tuple[int, int]]
-) -> None:
-    """A recall held none of its parts: the batch seemed to end before it began."""
-    with LineLedger.open(tmp_path, station="s1") as ledger:
-        for number in range(1, 81):
-            utc = T0 + number * STEP + (by * 1_000_000_000 if number in moved else 0)
-            verdict = sample_verdict(number, batch="L" if number <= 60 else "M", stream="plc-1")
-            times = replace(verdict.times, utc_ns=utc)
-            ledger.add_verdict(replace(verdict, part_id=new_part_id(utc), times=times))
-    with DeskLedger.open(tmp_path) as desk, History(tmp_path) as history:
-        span = {"from": T0 + 30 * STEP, "to": last and T0 + last * STEP}
-        body = {"relation": "consumed", "batch": "L", "material": "cap", "lot": "CL-1"}
-        desk.add("link", body | span, "mes")
-        with Genealogy(tmp_path) as genealogy:
-            found = affected(history, genealogy, Criteria(lots=(MaterialLot("CL-1"),)))
-        ends = history.batch("L")
-    assert found.runs == tuple([Run("plc-1", *run) for run in runs])
-    assert ends.last_utc_ns - ends.first_utc_ns > 3590 * 1_000_000_000
-
-
 def test_each_criterion_adds_to_what_is_affected(place: Place) -> None:
     found = place.affected(batches=("C",), serials=("A7", "A8"), runs=(Run("plc-1", 9, 20),))
     assert found == Affected(("C",), (Run("plc-1", 7, 20),), 114, ())
