@@ -69,6 +69,24 @@ class Aside:
                     found[position] = outcome
         return sorted(found.items())
 
+    def besides(self, batch: str, span: Span) -> list[int]:
+        """Positions of the faulty parts in ``span`` that are no production of ``batch``: one that
+        went on lies around what was made before it did."""
+        found = {position for position, _ in self.faulty(span)}
+        others = self._line.execute(
+            "SELECT max(min(first), ?), min(max(last), ?) FROM tally WHERE batch <> ?"
+            " AND outcome IN (?, ?) GROUP BY batch HAVING max(last) >= ? AND min(first) <= ?",
+            (*span, batch, _REJECT, _ERROR, *span),
+        ).fetchall()
+        for low, high in others:
+            heads = self._line.execute(
+                f"SELECT position, substr(body, 1, {_HEAD}) FROM faulty JOIN record"
+                " USING (position) WHERE position BETWEEN ? AND ?",
+                (low, high),
+            )
+            found.update(at for at, head in heads if self._value(number(head, 3)[0])[3] != batch)
+        return sorted(found)
+
     def passed(self, span: Span) -> int:
         """How many passed; those of a stretch that reaches out of ``span`` and is too long to be
         read are not counted."""

@@ -204,7 +204,7 @@ class History:
             if batch is not None:
                 low, high = line.execute(_BATCH_SPAN, (batch,)).fetchone()
                 aside = Aside(line, lambda position: self._definition(position).value, low)
-                apart = [position for position, _ in aside.faulty((low, high))]
+                apart = aside.besides(batch, (low, high))
             rows = [
                 (
                     shape,

@@ -144,14 +144,16 @@ def test_a_folder_without_a_ledger_is_said(tmp_path: Path) -> None:
 
 
 def test_a_batchs_defects_are_those_of_its_production(tmp_path: Path) -> None:
+    """Nor are they those of another batch that was made before it went on."""
     with LineLedger.open(tmp_path, station="s1") as ledger:
-        for sequence in range(50, 251, 50):  # each is a reject
-            mode = Mode.AUTO if sequence in (50, 200) else Mode.CHALLENGE
-            ledger.add_verdict(replace(sample_verdict(sequence), mode=mode))
+        for sequence in range(50, 301, 50):  # each is a reject
+            mode = Mode.AUTO if sequence in (50, 150, 200) else Mode.CHALLENGE
+            batch = "L2417B" if sequence == 150 else "L2417A"
+            ledger.add_verdict(replace(sample_verdict(sequence, batch=batch), mode=mode))
         ledger.commit()
     with History(tmp_path) as history:
         assert history.defects("L2417A") == {"cap": 2}
-        assert history.defects() == {"cap": 5}
+        assert history.defects() == {"cap": 6}
         assert len(history.with_defect("cap", "L2417A")) == 5  # a recall means them all
 
 
