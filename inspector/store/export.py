@@ -155,10 +155,10 @@ def row_of(part: PartOf, measures: list[str]) -> Row:
     wrong = {f.label: None for f in verdict.findings if not f.ok}
     seen = times.verdict_ns and times.trigger_ns  # a part may have gone by unseen
     taken = (times.verdict_ns - times.trigger_ns) / 1e6 if seen else None
-    values = {
+    measured = [f for f in verdict.findings if f.value is not None and math.isfinite(f.value)]
+    values = {  # of several scratches the largest that is wrong, else the largest
         _measure(f.tool, f.kind, f.label, f.ok, f.view, f.severity, f.unit): f.value
-        for f in verdict.findings
-        if f.value is not None and math.isfinite(f.value)
+        for f in sorted(measured, key=lambda f: (not f.ok, f.value))
     }
     return [
         iso_utc(times.utc_ns),

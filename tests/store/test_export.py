@@ -20,7 +20,7 @@ from inspector.part import Batch, Finding, Mode, Outcome
 from inspector.store import DeskLedger, LineLedger, StoreError, export_batch
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.epcis import gtin_of
-from inspector.store.export import COLUMNS
+from inspector.store.export import COLUMNS, PartOf, row_of
 
 GTIN = "4006381333931"
 HEIGHT = Finding("fill", "measure", "height", value=12.5, unit="mm")
@@ -117,6 +117,14 @@ def test_parquet_keeps_times_and_findings(store: Path, tmp_path: Path) -> None:
     assert table.num_rows == 60 and str(table.schema.field("utc").type) == "timestamp[ns, tz=UTC]"
     findings = json.loads(table["findings"][49].as_py())
     assert findings[0]["reason"] == "0 caps found, exactly 1 expected"
+
+
+def test_of_several_findings_of_a_kind_the_worst_is_the_measure() -> None:
+    """It was the last: a part with a scratch too long seemed to have a short one."""
+    found = ((3.0, True), (14.0, False), (99.0, True), (9.0, False))
+    findings = tuple([replace(HEIGHT, value=value, ok=ok) for value, ok in found])
+    part = PartOf(0, replace(sample_verdict(1), findings=findings), None)
+    assert row_of(part, ["fill.height [mm]"])[-1] == 14
 
 
 def test_a_part_that_came_back_is_inspected_again_and_made_once(tmp_path: Path) -> None:
