@@ -142,6 +142,23 @@ def test_a_station_that_is_shut_out_on_the_way_loses_no_sample(
     assert count(centre, tables.Sample) == 7 and count(centre, tables.Tag) == 1
 
 
+def test_a_centre_that_has_no_room_for_a_picture_gets_it_when_it_has(
+    centre: Served, site: Site, tmp_path: Path
+) -> None:
+    """A full disk there was answered as a refusal, and the sample was let go here."""
+    site.enrol(centre)
+    site.inspect(50)
+    path = next((site.data / "images").rglob("*.jpg"))
+    in_the_way = tmp_path / "hub" / "blobs" / "blob" / path.stem[:2]
+    in_the_way.parent.mkdir()
+    in_the_way.write_bytes(b"")
+    rounds = site.rounds(centre.url, utc_ns=later)
+    with pytest.raises(Away, match=r"503: .*File exists"):
+        rounds.round()
+    in_the_way.unlink()
+    assert rounds.round().pictures == 1 and count(centre, tables.Sample) == 1
+
+
 def test_a_picture_that_was_changed_here_is_named_and_not_sent(centre: Served, site: Site) -> None:
     site.enrol(centre)
     site.inspect(50)

@@ -28,6 +28,14 @@ class BlobError(Exception):
     """The content is not there, not what its digest says, or the store cannot be reached."""
 
 
+class WrongContent(BlobError):
+    """What came is not what its digest says."""
+
+
+class WrongPiece(BlobError):
+    """A piece that leaves a gap before it, or goes beyond the whole."""
+
+
 class Place(Protocol):
     """Where objects lie, by key. A key has ``/`` and is safe as a relative path."""
 
@@ -57,11 +65,12 @@ class Blobs:
         """Keeps content and gives its digest.
 
         Raises:
-            BlobError: it has another digest than the one it should have.
+            WrongContent: it has another digest than the one it should have.
+            BlobError: there is no room for it, or the store cannot be reached.
         """
         found = sha256(content).hexdigest()
         if digest is not None and found != _checked(digest):
-            raise BlobError(f"{digest} was changed: these bytes are {found}")
+            raise WrongContent(f"{digest} was changed: these bytes are {found}")
         key = _key(found)
         if self._place.size(key) != len(content):
             self._place.write(key, content)
@@ -103,8 +112,10 @@ class Blobs:
         """Keeps a piece; gives how many bytes have come. At ``size`` the content is whole.
 
         Raises:
-            BlobError: a gap before the piece, more than ``size``, or the whole is not what the
-                digest says: then its pieces are dropped, and it may be sent again from 0.
+            WrongPiece: a gap before the piece, or more than ``size``.
+            WrongContent: the whole is not what the digest says; its pieces are dropped, and it
+                may be sent again from 0.
+            BlobError: there is no room for it, or the store cannot be reached.
         """
         if offset == 0 and len(piece) == size:
             self.put(piece, digest)
@@ -112,7 +123,7 @@ class Blobs:
             return size
         have = self.received(owner, digest)
         if offset > have or offset + len(piece) > size:
-            raise BlobError(f"{digest}: a piece at {offset}, {have} of {size} bytes are here")
+            raise WrongPiece(f"{digest}: a piece at {offset}, {have} of {size} bytes are here")
         self._place.write(f"{_piece_folder(owner, digest)}/{offset:012d}", piece)
         have = max(have, offset + len(piece))
         if have == size:

@@ -18,7 +18,7 @@ from inspector.sync.enrol import raw_key
 from inspector.sync.segment import MAX_BYTES
 from training.hub import tables
 from training.hub.alarms import raise_alarm
-from training.hub.blobs import BlobError
+from training.hub.blobs import WrongContent, WrongPiece
 from training.hub.database import reading
 from training.hub.enrolment import SESSION_S, Unknown, enrol, new_challenge, open_session, sender_of
 from training.hub.hub import Hub
@@ -278,9 +278,9 @@ def _add(hub: Hub, station: Sender, digest: str, offset: int, size: int, piece: 
         )
     try:
         received = hub.blobs.add(station.name, digest, size, offset, piece)
-    except BlobError as error:
-        if "was changed" in str(error):
-            raise hub.ingest.refuse(station, "image", f"picture {error}") from error
+    except WrongContent as error:
+        raise hub.ingest.refuse(station, "image", f"picture {error}") from error
+    except WrongPiece as error:
         raise Refused("piece", str(error)) from error
     if received == size:
         with hub.engine.begin() as connection:
