@@ -159,6 +159,19 @@ def test_a_centre_that_has_no_room_for_a_picture_gets_it_when_it_has(
     assert rounds.round().pictures == 1 and count(centre, tables.Sample) == 1
 
 
+def test_a_hub_killed_before_it_put_the_pieces_together_does_so_later(
+    centre: Served, site: Site
+) -> None:
+    """Every byte was there and the picture was not: its sample was refused, and let go here."""
+    site.enrol(centre)
+    site.inspect(50)
+    picture = next((site.data / "images").rglob("*.jpg"))
+    content = picture.read_bytes()
+    centre.hub.blobs.add(site.name, picture.stem, len(content) + 1, 0, content)
+    done = site.rounds(centre.url, utc_ns=later).round()
+    assert not done.troubles and count(centre, tables.Sample) == 1
+
+
 def test_a_picture_that_was_changed_here_is_named_and_not_sent(centre: Served, site: Site) -> None:
     site.enrol(centre)
     site.inspect(50)

@@ -216,7 +216,8 @@ def report(said: dict[str, Any], hub: TheHub, station: TheStation) -> dict[str, 
 
 @router.post("/blobs")
 def blobs(pictures: list[Picture], hub: TheHub, station: TheStation) -> dict[str, int]:
-    """Asked first: of each picture, how many bytes are here already."""
+    """Asked first: of each picture, how many bytes are here already. Where all are and the whole
+    is not, a hub was killed between the two: the first piece, sent again, puts it together."""
     with reading(hub.engine) as connection:
         whole = set(
             connection.execute(
@@ -225,12 +226,14 @@ def blobs(pictures: list[Picture], hub: TheHub, station: TheStation) -> dict[str
                 )
             ).scalars()
         )
-    return {
-        picture.digest: picture.size
-        if picture.digest in whole
-        else hub.blobs.received(station.name, picture.digest)
-        for picture in pictures
-    }
+    found = {}
+    for picture in pictures:
+        if picture.digest in whole:
+            found[picture.digest] = picture.size
+        else:
+            received = hub.blobs.received(station.name, picture.digest)
+            found[picture.digest] = received if received < picture.size else 0
+    return found
 
 
 @router.put("/blobs/{digest}")
