@@ -40,7 +40,7 @@ class Link:
         shown: tuple[Path, Path] | None = None,
     ) -> None:
         """``shown``: a certificate and its key, where the centre asks for one."""
-        self._centre = centre
+        self.centre = centre
         self._station = station
         self._key = key
         self._pace = pace or Pace()
@@ -57,7 +57,7 @@ class Link:
         try:
             signs = {int(at): bytes.fromhex(sign) for at, sign in body["countersigned"]}
         except (KeyError, TypeError, ValueError) as error:
-            raise Away(f"{self._centre.hub}: half an answer to a segment") from error
+            raise Away(f"{self.centre.hub}: half an answer to a segment") from error
         return self._receipt(body), signs
 
     def ask(
@@ -93,10 +93,10 @@ class Link:
             with self._client.stream("GET", path, headers=self._bearer()) as response:
                 if response.status_code != 200:
                     response.read()
-                    _checked(self._centre.hub, response)
+                    _checked(self.centre.hub, response)
                 yield from response.iter_bytes()
         except httpx.HTTPError as error:
-            raise _away(self._centre.hub, error) from error
+            raise _away(self.centre.hub, error) from error
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -134,7 +134,7 @@ class Link:
             )
             self._token = str(opened["token"])
         except (KeyError, TypeError) as error:
-            raise Away(f"{self._centre.hub}: half an answer to a challenge") from error
+            raise Away(f"{self.centre.hub}: half an answer to a challenge") from error
 
     def _bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}
@@ -142,9 +142,9 @@ class Link:
     def _receipt(self, body: Any) -> Receipt:
         document = body.get("receipt") if isinstance(body, dict) else None
         try:
-            return check_receipt(document, self._station, self._centre.key)
+            return check_receipt(document, self._station, self.centre.key)
         except RecordError as error:
-            raise SyncError(f"{self._centre.hub}: {error}") from error
+            raise SyncError(f"{self.centre.hub}: {error}") from error
 
 
 def client(hub: str, ca: Path | None, shown: tuple[Path, Path] | None = None) -> httpx.Client:

@@ -109,6 +109,10 @@ def loop(
                     rounds.away(str(error))
                 if not isinstance(error, Away):
                     announce(str(error))
+                    if rounds and link and _enrolled_anew(station, link):
+                        rounds.close()
+                        link.close()
+                        rounds = link = None
             if plan.retain_every_s and time.monotonic() - retained >= plan.retain_every_s:
                 retained = time.monotonic()
                 _retain(station, beat)
@@ -164,6 +168,15 @@ def open_rounds(
         report=lambda: {"software": __version__, "site": station.site, "line": station.line},
     )
     return rounds, link
+
+
+def _enrolled_anew(station: Station, link: Link) -> bool:
+    """Whether the station has become another centre's since, at the same address too."""
+    try:
+        known = enrolled(station.data)
+    except SyncError:
+        return False
+    return known is not None and known.key != link.centre.key
 
 
 def _novelty(station: Station, plan: Sync) -> Novelty | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -22,11 +23,11 @@ from sqlalchemy import select
 
 from inspector.bus import run_dir
 from inspector.config import ConfigError, load_station
-from inspector.store import retain, verify
+from inspector.store import retain, signing_key, verify
 from inspector.store.bench import sample_verdict
 from inspector.sync import process
 from inspector.sync.classes import nearness
-from inspector.sync.enrol import SyncError
+from inspector.sync.enrol import CENTRE_FILE, SyncError, raw_key
 from inspector.sync.memory import Memory
 from inspector.sync.pace import Pace
 from training.hub import tables
@@ -74,6 +75,34 @@ def test_the_process_goes_on_until_it_is_told_to_end(
         thread.join(10)
     assert not thread.is_alive() and told[-1] == ""
     assert max(b - a for a, b in pairwise(beats[1:])) < 10
+
+
+def test_a_station_that_enrols_with_a_new_centre_is_heard_by_it_without_a_restart(
+    centre: Served, site: Site, tmp_path: Path
+) -> None:
+    """The old centre's machine is gone, and its key: the new one has its address. Sync went on
+    believing the old key alone, whatever was enrolled."""
+    path = station_file(tmp_path, centre.url, every_s=0.05, retry_s=0.05, cpu_share=1.0)
+    site.inspect(20)
+    (tmp_path / "old").mkdir()
+    old = signing_key(tmp_path / "old").public_key()
+    known = {"hub": centre.url, "key": raw_key(old).hex()}
+    signing_key(site.data)
+    (site.data / CENTRE_FILE).write_text(json.dumps(known))
+    station = load_station(path)
+    assert station.sync is not None
+    ending, told = threading.Event(), [""]
+    thread = threading.Thread(
+        target=process.loop, args=(station, station.sync, ending, lambda: None, told.append)
+    )
+    thread.start()
+    try:
+        wait_for(lambda: "unknown here" in told[-1])
+        site.enrol(centre)
+        wait_for(lambda: count(centre, tables.Verdict) == 20)
+    finally:
+        ending.set()
+        thread.join(10)
 
 
 def test_images_go_by_rule_while_the_process_runs(
