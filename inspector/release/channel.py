@@ -5,8 +5,8 @@ newest release file of that channel, on this disk. What is fetched is believed f
 signatures are, see ``trust``. Imports ``bundle``; ``process``, the command line and the centre's
 ``training release put`` import this.
 
-A channel's pointer is ``<channel>.json``: ``{"release": digest, "name", "version", "number"}``,
-beside it ``<digest>.release``. A hub serves the same two names.
+A channel's pointer is ``<channel>.json``: ``{"release": digest, "name", "version", "number",
+"signed"}``, beside it ``<digest>.release``. A hub serves the same two names.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Pointer:
     digest: str
     title: str
     number: int
+    signed: tuple[str, ...] = ()
+    """Its signatures: the same release may come again, signed by others."""
 
 
 def announce(folder: Path, channel: str, release: Release) -> None:
@@ -41,7 +43,7 @@ def announce(folder: Path, channel: str, release: Release) -> None:
     entries = {e["name"]: e for e in _entries(folder / f"{channel}.json")}
     entries[manifest.name] = {
         "release": release.digest, "name": manifest.name, "version": manifest.version,
-        "number": manifest.number,
+        "number": manifest.number, "signed": [s.signature for s in release.signatures.values()],
     }  # fmt: skip
     draft = folder / f".{channel}.json.part"
     draft.write_text(json.dumps(list(entries.values()), indent=1))
@@ -70,10 +72,13 @@ def pointers(entries: Any, source: str) -> list[Pointer]:
     """What a source says is newest. Raises ``ReleaseRefused`` for what is no such list."""
     try:
         found = [
-            Pointer(str(e["release"]), f"{e['name']}/{e['version']}", int(e["number"]))
+            Pointer(
+                str(e["release"]), f"{e['name']}/{e['version']}", int(e["number"]),
+                tuple(map(str, e.get("signed", ()))),
+            )
             for e in entries
-        ]
-    except (KeyError, TypeError, ValueError):
+        ]  # fmt: skip
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ReleaseRefused(source, "its channel's pointer is damaged") from None
     if any(not _DIGEST.fullmatch(pointer.digest) for pointer in found):
         raise ReleaseRefused(source, "its channel's pointer names no digest")

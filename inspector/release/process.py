@@ -87,7 +87,8 @@ class Caretaker:
         self._asked = self._looked = -1e9
         self._told = time.monotonic()
         self._refused: dict[str, str] = {}
-        self._signers: object = None
+        self._known: object = None
+        """Who may sign, and what the channel had, when a release was last refused."""
         self._ordered: dict[tuple[str, int], float] = {}
         """Orders that were answered, and from when on they may be given again."""
         self._changes: dict[str, Change] = {}
@@ -129,14 +130,16 @@ class Caretaker:
         source, name = self.plan.source, self.plan.channel
         offers: list[Entry] = []
         why = ""
-        if (signers := known_signers(self.station.data)) != self._signers:
-            self._signers = signers  # whoever refused for a key that was unknown looks again
-            self._refused.clear()
         try:
             if source == CENTRE and self._centre is None:
                 self._centre = FromCentre(self.station)
             there = self._centre
-            for pointer in there.newest(name) if there else newest(source, name, key):
+            pointers = there.newest(name) if there else newest(source, name, key)
+            known = known_signers(self.station.data), frozenset(pointers)
+            if known != self._known:
+                self._known = known  # what was refused for its signatures may hold now
+                self._refused.clear()
+            for pointer in pointers:
                 state, reason = self._take(pointer, key)
                 offers.append(Entry(pointer.title, pointer.digest, pointer.number, state, reason))
         except ReleaseRefused as refusal:

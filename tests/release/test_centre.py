@@ -18,7 +18,7 @@ from inspector.release import ReleaseRefused, install
 from inspector.release.centre import FromCentre
 from training.hub.channels import put
 from training.hub.hub import open_hub
-from training.release import NotMade
+from training.release import NotMade, approve, inspect
 
 
 @pytest.fixture
@@ -102,6 +102,23 @@ def test_the_centre_keeps_one_content_per_version_and_takes_no_unsigned_one(
     for channel in ("Canary", "the line", "", "x" * 17):  # no station could ask for it
         with pytest.raises(NotMade, match="is no channel"):
             put(hub.hub, centre.made(2), channel, "ben")
+
+
+def test_a_release_that_others_have_signed_since_comes_with_their_names(
+    hub: Served, centre: Centre, station: Any, tmp_path: Path
+) -> None:
+    """The centre said that it is on the channel, and went on giving the file of the first ones."""
+    file = centre.unsigned(2)
+    approve(file, "eve", centre.keys["eve"])
+    put(hub.hub, file, "stable", "ben")
+    way = FromCentre(station)
+    (before,) = way.newest("stable")
+    approve(file, "anna", centre.keys["anna"])
+    put(hub.hub, file, "stable", "ben")
+    (now,) = way.newest("stable")
+    assert now.digest == before.digest and now.signed != before.signed
+    assert inspect(way.fetch(now, tmp_path / "in")).signatures["approver"].principal == "anna"
+    way.close()
 
 
 def test_an_absent_release_is_a_sentence(

@@ -97,6 +97,22 @@ def test_what_did_not_come_is_asked_for_again(
     assert file.is_file(), "the channel's own file stays"
 
 
+def test_who_signs_it_after_a_refusal_is_asked_about(
+    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker]
+) -> None:
+    """A release that a stranger had approved stayed refused whoever approved it then."""
+    file = centre.unsigned(4)
+    approve(file, "eve", centre.keys["eve"])
+    put(file, "canary", channel)
+    looks = caretaker()
+    looks.fetch()
+    assert states(data) == {"coded/4": (State.REFUSED, True)}
+    approve(file, "anna", centre.keys["anna"])
+    put(file, "canary", channel)
+    looks.fetch()
+    assert states(data) == {"coded/4": (State.HERE, False)}
+
+
 def test_a_key_that_was_let_in_since_counts(
     centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker]
 ) -> None:

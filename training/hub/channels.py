@@ -46,17 +46,23 @@ def put(hub: Hub, path: Path, channel: str, who: str, stations: list[str] | None
     manifest = release.manifest
     with hub.engine.begin() as connection:
         row = _row_of(connection, manifest.name, manifest.version)
+        table = tables.Release.__table__
+        file = {
+            "digest": archive, "size": len(content),
+            "signatures": [s.model_dump(mode="json") for s in release.signatures.values()],
+        }  # fmt: skip
         if row is None:
             row = connection.execute(
-                tables.Release.__table__.insert().values(
-                    name=manifest.name, version=manifest.version, digest=archive,
-                    size=len(content), made_by=who, made_utc_ns=hub.utc_ns(),
-                    card={"release": release.digest, "number": manifest.number},
-                    signatures=[s.model_dump(mode="json") for s in release.signatures.values()],
+                table.insert().values(
+                    name=manifest.name, version=manifest.version, made_by=who,
+                    made_utc_ns=hub.utc_ns(),
+                    card={"release": release.digest, "number": manifest.number}, **file,
                 )
             ).inserted_primary_key[0]  # fmt: skip
         elif _card(connection, row)["release"] != release.digest:
             raise NotMade(f"{manifest.title} is here already, with other content; count it up")
+        else:  # perhaps others have signed it since
+            connection.execute(table.update().where(table.c.id == row).values(**file))
         table = tables.Channel.__table__
         connection.execute(
             table.delete().where(table.c.name == manifest.name, table.c.stage == channel)
@@ -77,7 +83,7 @@ def channel(channel: Channel, hub: TheHub, station: TheStation) -> list[dict[str
         rows = connection.execute(
             select(
                 tables.Release.name, tables.Release.version, tables.Release.card,
-                tables.Channel.stations,
+                tables.Release.signatures, tables.Channel.stations,
             )
             .join(tables.Channel, tables.Channel.release_id == tables.Release.id)
             .where(tables.Channel.stage == channel)
@@ -91,6 +97,7 @@ def channel(channel: Channel, hub: TheHub, station: TheStation) -> list[dict[str
             "name": row.name,
             "version": row.version,
             "number": row.card["number"],
+            "signed": [one["signature"] for one in row.signatures],
         }
         for row in rows
         if not row.stations or mine in row.stations
