@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from centre_and_stations import (
@@ -19,13 +20,14 @@ from centre_and_stations import (
     records_here,
     serving,
 )
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from inspector.config import Retention
 from inspector.store import LineLedger, held_checkpoint, retain, verify
 from inspector.store.checkpoint import read_body, read_held
 from inspector.store.tags import Sample, Tags
 from inspector.sync import rounds as rounds_module
+from inspector.sync.enrol import Away
 from training.hub import tables
 from training.hub.hub import open_hub
 
@@ -279,6 +281,28 @@ def test_a_centre_restored_from_its_back_up_is_filled_again(tmp_path: Path, site
         assert {code for code, _ in alarms_at(served)} == {"lost"}
         site.close()
     hub.close()
+
+
+def test_a_centre_without_room_for_records_says_so_and_gets_them_later(
+    centre: Served, site: Site
+) -> None:
+    """The rows go by the driver itself: what it said was a traceback at the centre, and to the
+    station no answer of a centre."""
+
+    def full(connection: Any, record: object) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    site.enrol(centre)
+    site.inspect(400)
+    event.listen(centre.hub.engine, "connect", full)
+    centre.hub.engine.dispose()
+    with pytest.raises(Away, match="503: database or disk is full"):
+        site.rounds(centre.url).round()
+    event.remove(centre.hub.engine, "connect", full)
+    centre.hub.engine.dispose()
+    site.rounds(centre.url).round()
+    assert count(centre, tables.Verdict) == 400
 
 
 def test_two_stations_do_not_meet(

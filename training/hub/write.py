@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import JSON, Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import BigInteger, Float, Integer, LargeBinary, SmallInteger
 
 from training.hub.database import is_sqlite
@@ -23,7 +24,11 @@ FEW = 20
 
 
 def write(connection: Connection, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Inserts rows into the table of that name; the caller holds the transaction."""
+    """Inserts rows into the table of that name; the caller holds the transaction.
+
+    Raises:
+        DBAPIError: the database does not take them, such as for want of room.
+    """
     if not rows:
         return
     as_json = _json_columns(name)
@@ -36,6 +41,13 @@ def write(connection: Connection, name: str, rows: Sequence[tuple[Any, ...]]) ->
             )
             for row in rows
         ]  # fmt: skip
+    try:
+        _insert_all(connection, name, rows)
+    except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy did not see it
+        raise DBAPIError(f'INSERT INTO "{name}"', None, error) from error
+
+
+def _insert_all(connection: Connection, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
     driver: Any = connection.connection.driver_connection
     if is_sqlite(connection):
         driver.executemany(_insert(name, "?"), rows)
