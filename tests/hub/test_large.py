@@ -23,7 +23,9 @@ from sqlalchemy import inspect, select
 from inspector.store import signing_key
 from inspector.store.merkle import EMPTY_ROOT, leaf_hash, root_of
 from inspector.sync import segment
+from inspector.sync.enrol import Away
 from inspector.sync.receipt import check_receipt
+from training.hub import database as database_module
 from training.hub import tables
 from training.hub.blobs import BlobError, open_blobs
 from training.hub.database import HubError, connect, open_database
@@ -193,6 +195,32 @@ def test_a_whole_that_is_not_its_digest_may_be_sent_again(tmp_path: Path) -> Non
         blobs.add("s", digest, 500, 250, b"right" * 50)
     assert blobs.received("s", digest) == 0
     assert blobs.add("s", digest, 500, 0, b"right" * 100) == 500
+
+
+def test_a_station_waits_while_its_index_is_made_again(
+    tmp_path: Path, database: str, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it sent meanwhile was in the index twice: none was made, however often it was begun."""
+    monkeypatch.setattr(database_module, "LOCK_WAIT_S", 0.1)
+    hub = open_hub(tmp_path / "hub", database)
+    with serving(hub) as served:
+        site.enrol(served)
+        site.write("note")
+        site.inspect(20)
+        site.rounds(served.url).round()
+
+        def meanwhile(done: int) -> None:
+            if done == len(records_here(site.data)):  # the line's; the desk's follow
+                site.write("note")
+                with pytest.raises(Away, match="lock timeout"):
+                    site.rounds(served.url).round()
+
+        with hub.engine.begin() as connection:
+            reindex(connection, hub.blobs, 1, meanwhile)
+        site.rounds(served.url).round()
+        assert records_at(served, site.name, "desk") == records_here(site.data, "desk")
+        site.close()
+    hub.close()
 
 
 def test_the_index_can_be_made_again_from_the_segments(

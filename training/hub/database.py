@@ -23,6 +23,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATING = 0x696E7370
 """The advisory lock under which one hub of a group migrates PostgreSQL."""
 
+LOCK_WAIT_S = 20.0
+"""On PostgreSQL a request waits no longer for what another holds: a station hangs up after 30 s and
+asks again, and whoever went on waiting would keep a thread and a connection from the others."""
+
 
 class HubError(Exception):
     """What a person who runs the centre can mend; ``str()`` says how."""
@@ -76,9 +80,11 @@ def connect(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(parsed, pool_size=8, max_overflow=8, pool_pre_ping=True)
+        engine = create_engine(parsed, pool_size=8, max_overflow=8, pool_pre_ping=True)
     except ImportError as error:
         raise HubError("PostgreSQL needs psycopg: pip install 'inspector[scale]'") from error
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
 
 
 def is_sqlite(connection: Connection | Engine) -> bool:
@@ -90,6 +96,15 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's BEGIN is ours to send: see `_begin_sqlite`
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgresql(connection: Any, record: Any) -> None:
+    connection.execute(_waiting(LOCK_WAIT_S))
+    connection.commit()
+
+
+def _waiting(seconds: float) -> str:
+    return f"SET lock_timeout = {seconds * 1000:.0f}"
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -111,6 +126,7 @@ def _alone(connection: Connection) -> Iterator[None]:
         with connection.begin():
             yield
         return
+    connection.execute(text(_waiting(0)))  # who migrates, and who waits for it, may take long
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATING})
     connection.commit()
     try:
@@ -118,6 +134,7 @@ def _alone(connection: Connection) -> Iterator[None]:
             yield
     finally:
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATING})
+        connection.execute(text(_waiting(LOCK_WAIT_S)))
         connection.commit()
 
 

@@ -1,7 +1,8 @@
 """Making the index again from the segments: after a change of its tables, or when it was damaged.
 
 Enters: a station. Leaves: the same acknowledged records, indexed anew. The command line imports
-this. One transaction: pages show the old index until the new one is whole.
+this. One transaction: pages show the old index until the new one is whole, and what the station
+sends meanwhile waits at the station.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ def reindex(
         BlobError, RecordError: a segment is not here or not what the station signed; the caller's
             transaction leaves the old index.
     """
+    ledger = tables.Ledger
+    connection.execute(  # in the order in which `ingest` does
+        select(ledger.name)
+        .where(ledger.station_id == station_id)
+        .order_by(ledger.name.desc())
+        .with_for_update()
+    )
     for name in COLUMNS:
         table = tables.Base.metadata.tables[name]
         connection.execute(delete(table).where(table.c.station_id == station_id))
@@ -39,10 +47,10 @@ def reindex(
     known: dict[int, Definition] = {}
     weeks = Weeks(connection.engine)
     done = 0
-    for ledger in ("line", "desk"):
+    for which in ("line", "desk"):
         rows = connection.execute(
             select(segment.first, segment.digest)
-            .where(segment.station_id == station_id, segment.ledger == ledger)
+            .where(segment.station_id == station_id, segment.ledger == which)
             .order_by(segment.first)
         ).all()
         for row in rows:
@@ -52,7 +60,7 @@ def reindex(
                 known.get,
                 lambda first=row.first: last_before(connection, station_id, first),
             )
-            made.add_all(ledger, row.first, records)
+            made.add_all(which, row.first, records)
             known.update(made.fresh)
             weeks.ready(made.hours)
             for name, values in made.tables.items():
