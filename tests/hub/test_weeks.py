@@ -24,6 +24,7 @@ from inspector.store.resume import State
 from inspector.sync import segment
 from inspector.sync.enrol import raw_key
 from training.cli import app
+from training.hub import database as database_module
 from training.hub.database import HubError, connect, migrations, open_database
 from training.hub.enrolment import _add_station
 from training.hub.fleet import defects
@@ -154,6 +155,21 @@ def test_the_command_lists_weeks_and_lets_old_ones_go(
     told = said("--drop-before", "2026-11-30", "--json")
     assert told == {"gone": ["2026-11-16", "2026-11-23"], "weeks": []}
     assert "is no day such as" in str(said("--drop-before", "30.11.2026"))
+
+
+def test_a_week_that_somebody_holds_is_let_go_later(
+    hub: Hub, send: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A segment that needs a new week waited for the one who let old ones go, who waited for it."""
+    send(ledger(SUNDAY))
+    monkeypatch.setattr(database_module, "LOCK_WAIT_S", 0.1)
+    hub.engine.dispose()
+    with hub.engine.begin() as reader:
+        reader.execute(text("SELECT FROM verdict"))
+        with pytest.raises(HubError, match="try again"), hub.engine.begin() as connection:
+            let_go(connection, date(2026, 11, 23))
+    with hub.engine.begin() as connection:
+        assert let_go(connection, date(2026, 11, 23)) == [date(2026, 11, 16)]
 
 
 def test_a_hub_that_does_not_know_of_it_makes_the_week_again(

@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from training.hub.database import HubError, is_sqlite
@@ -131,14 +132,21 @@ def let_go(connection: Connection, before: date) -> list[date]:
     finding a part of those weeks by its id or serial, until `reindex` brings them back.
 
     Raises:
-        HubError: the database has no weeks.
+        HubError: the database has no weeks, or somebody holds one of them for long.
     """
     if is_sqlite(connection):
         raise HubError("SQLite keeps the index in one piece: there are no weeks to let go")
     gone = [w.monday for w in weeks(connection) if w.monday + timedelta(days=7) <= before]
     for monday in gone:
         for table in SLICED:
-            connection.execute(text(f"DROP TABLE {SCHEMA}.{table}_{monday:%Y_%m_%d}"))
+            try:
+                connection.execute(text(f"DROP TABLE {SCHEMA}.{table}_{monday:%Y_%m_%d}"))
+            except OperationalError as error:
+                why = str(error.orig).strip()
+                raise HubError(
+                    f"the week of {monday} is in use, such as by `training hub reindex` ({why}):"
+                    " no week is let go; try again"
+                ) from error
     return gone
 
 
