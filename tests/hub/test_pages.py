@@ -103,9 +103,12 @@ def test_the_fleet_by_site_with_yield_models_lag_and_alarms(
 ) -> None:
     assert "training hub token" in anna.get("/").text
     site.enrol(people)
-    site.inspect(100)
+    site.inspect(50)
+    site.inspect(1, batch="RUSH")
+    site.inspect(49)
     site.rounds(people.url).round()
     page = anna.get("/").text
+    assert "RUSH" not in page  # what runs, and not what was the newest to be new
     for text in ("ST-01", "north", "98.00 %", "bottle@3", "a1a1a1a1", "up to date", "L2417A"):
         assert text in page, text
     station = anna.get("/station/ST-01").text

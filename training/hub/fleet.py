@@ -190,16 +190,30 @@ def _counts(connection: Connection, since: int) -> dict[int, tuple[int, int, int
 
 
 def _newest_contexts(connection: Connection) -> dict[int, Any]:
-    context = tables.Context
+    """Of each station's newest verdict: a context that comes again, such as after a rush order or a
+    roll-back, is no new record."""
+    context, ledger, verdict = tables.Context, tables.Ledger, tables.Verdict
     newest = (
-        select(context.station_id, func.max(context.position).label("position"))
-        .group_by(context.station_id)
-        .subquery()
+        select(verdict.context)
+        .where(
+            verdict.station_id == ledger.station_id,
+            verdict.utc_ns >= ledger.utc_ns - HOUR_NS,  # on PostgreSQL: one week of them all
+        )
+        .order_by(verdict.position.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    of_station = (
+        select(ledger.station_id, newest.label("position"))
+        .where(ledger.name == "line")
+        .cte("newest")
+        .prefix_with("MATERIALIZED")
     )
     rows = connection.execute(
         select(context).join(
-            newest,
-            (context.station_id == newest.c.station_id) & (context.position == newest.c.position),
+            of_station,
+            (context.station_id == of_station.c.station_id)
+            & (context.position == of_station.c.position),
         )
     )
     return {row.station_id: row for row in rows}
