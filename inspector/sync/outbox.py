@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,17 @@ class Outbox:
         return iter(sorted(self._waiting.values(), key=lambda sample: sample.rank))
 
     def add(self, sample: Sample) -> None:
-        """Keeps a sample, durable; the same one again changes nothing."""
+        """Keeps a sample, durable. The same one again changes nothing, but what a person asked for
+        may be chosen as well: then it has its probability from now on."""
         name = _name(sample)
-        if name not in self._waiting:
-            content = json.dumps(asdict(sample), ensure_ascii=False).encode()
-            write_whole(self._folder / name, content)
-            self._waiting[name] = sample
+        known = self._waiting.get(name)
+        if known is not None:
+            if known.probability is not None or sample.probability is None:
+                return
+            sample = replace(known, probability=sample.probability)
+        content = json.dumps(asdict(sample), ensure_ascii=False).encode()
+        write_whole(self._folder / name, content)
+        self._waiting[name] = sample
 
     def done(self, sample: Sample) -> None:
         """The centre has it, or never will."""

@@ -215,6 +215,22 @@ def test_a_review_makes_its_part_a_sample(centre: Served, site: Site) -> None:
     assert review.part == verdict.part_id.bytes and review.labels[0]["label"] == "scratch"
 
 
+@pytest.mark.parametrize("hours", [[], ["00:00-00:00"]], ids=["sent", "waiting"])
+def test_what_is_chosen_too_has_its_probability_though_a_person_asked_first(
+    centre: Served, site: Site, hours: list[str]
+) -> None:
+    """A reject that was reviewed within its hour counted in no estimate: those left were others."""
+    site.enrol(centre)
+    *_, reject = site.inspect(50)
+    site.write("review", part=str(reject.part_id), sample=True)
+    site.rounds(centre.url, hours=hours).round()
+    site.close()
+    site.rounds(centre.url, utc_ns=later).round()
+    with centre.hub.engine.begin() as connection:
+        (row,) = connection.execute(select(tables.Sample)).all()
+    assert (row.reason, row.probability, row.stratum) == ("review", 1.0, "cap: cap")
+
+
 def test_what_a_shadow_judges_otherwise_becomes_a_sample(centre: Served, site: Site) -> None:
     """As `release.shadow` records it: the centre wants those most of all."""
     from inspector.release.stage import SHADOW

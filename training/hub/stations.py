@@ -320,7 +320,12 @@ def _add_sample(connection: Connection, station: Sender, part: bytes, chosen: Ch
     same = (
         (table.station_id == station.id) & (table.part == part) & (table.view == plain(chosen.view))
     )
-    if connection.execute(select(table.id).where(same)).first() is None:
+    known = connection.execute(select(table.id, table.probability).where(same)).first()
+    if known is not None and known.probability is None:  # a person asked before it was chosen too
+        connection.execute(
+            update(table).where(table.id == known.id).values(probability=chosen.probability)
+        )
+    elif known is None:
         connection.execute(
             insert(table).values(
                 station_id=station.id,
