@@ -30,18 +30,20 @@ class Policy:
     """The transforms, made when they are needed: albumentations takes a second to import."""
     plain: float = 0.2
     """Share of the pictures that stay as they are."""
-    _ready: list[Any] = field(default_factory=list, repr=False, compare=False)
+    _moving: list[Any] = field(default_factory=list, repr=False, compare=False)
+    """Pipelines at rest: examples are made on several threads, and two that draw from one pipeline
+    draw from each other's seed."""
+    _still: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def __call__(self, picture: Picture, height: int, width: int, rng: Generator) -> Picture:
         """One variation, letterboxed into ``height`` × ``width`` pixels."""
         whole = letterbox(picture, height, width)
         if rng.random() < self.plain:
             return whole
-        if not self._ready:
-            self._ready.append(self._compose())
-        compose = self._ready[0]
+        compose = _rested(self._moving, self._compose)
         compose.set_random_seed(int(rng.integers(1 << 31)))
         done = compose(image=whole.pixels, bboxes=whole.boxes, labels=whole.labels)
+        self._moving.append(compose)
         boxes = np.asarray(done["bboxes"], np.float32).reshape(-1, 4)
         labels = np.asarray(done["labels"], np.int64).reshape(-1)
         return Picture(
@@ -53,13 +55,10 @@ class Policy:
         whole = letterbox(picture, height, width)
         if rng.random() < self.plain:
             return whole
-        if len(self._ready) < 2:
-            import albumentations as A
-
-            self._ready[:] = [self._compose(), A.Compose(self.make()[1:])]
-        compose = self._ready[1]
+        compose = _rested(self._still, self._compose_still)
         compose.set_random_seed(int(rng.integers(1 << 31)))
         pixels = np.ascontiguousarray(compose(image=whole.pixels)["image"])
+        self._still.append(compose)
         return Picture(pixels, whole.boxes, whole.labels, picture.group, picture.name)
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,6 +78,19 @@ class Policy:
                 filter_invalid_bboxes=True,
             ),
         )
+
+    def _compose_still(self) -> Any:
+        import albumentations as A
+
+        return A.Compose(self.make()[1:])
+
+
+def _rested(rest: list[Any], make: Callable[[], Any]) -> Any:
+    """A pipeline that no other thread draws from."""
+    try:
+        return rest.pop()
+    except IndexError:
+        return make()
 
 
 def _line_camera() -> list[Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -128,8 +131,15 @@ def test_a_policy_says_why_and_draws_the_same_for_a_seed(name: str) -> None:
     assert len(policy.reasons) == len(policy.make())
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     picture = Picture(pixels, np.array([[20, 20, 60, 50]], np.float32), np.array([3]))
-    one, two = (policy(picture, 64, 96, np.random.default_rng(4)) for _ in range(2))
-    assert np.array_equal(one.pixels, two.pixels) and np.array_equal(one.boxes, two.boxes)
+
+    def drawn(way: Callable[..., Picture], seed: int) -> tuple[bytes, bytes]:
+        one = way(picture, 64, 96, np.random.default_rng(seed))
+        return one.pixels.tobytes(), one.boxes.tobytes()
+
+    for way in (policy, policy.still):
+        alone = [drawn(way, seed) for seed in range(24)]
+        with ThreadPoolExecutor(8) as threads:  # as examples are made beside a GPU
+            assert list(threads.map(partial(drawn, way), range(24))) == alone
     many = [policy(picture, 64, 96, np.random.default_rng(i)) for i in range(20)]
     assert all(p.pixels.shape == (64, 96, 3) for p in many)
     assert any(not np.array_equal(p.pixels, pixels) for p in many)
