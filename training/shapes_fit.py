@@ -33,7 +33,7 @@ from training.measure import run, session
 from training.pictures import PAD, Picture, letterbox
 from training.policy import Policy
 from training.shapes import STRIDE, Classifier, Classify, Segment, Segmenter
-from training.teach import Lesson, picture_of
+from training.teach import LEAST_VISIBLE, Lesson, picture_of
 
 Task = Literal["classify", "segment"]
 GOOD = "good"
@@ -61,7 +61,7 @@ def classes_for(task: Task, lesson: Lesson) -> tuple[str, ...]:
     """A classifier's begin with what a good part is called; a segmenter's are defects alone."""
     defects = sorted({
         x.label for s in lesson.snapshots for r in s.of(view=lesson.view) for x in r.labels
-        if x.defect and _seen(x) and (task == "classify" or x.box is not None)
+        if x.defect and _seen(x) and (_shown(x, lesson) if task == "classify" else x.box)
     })  # fmt: skip
     return (GOOD, *defects) if task == "classify" else tuple(defects)
 
@@ -76,7 +76,8 @@ def taught(task: Task, lesson: Lesson, shape: Shape, *splits: str) -> list[Taugh
             whole = picture_of(snapshot.picture(row), row, lesson)
             picture = letterbox(whole, shape.height, shape.width)
             mask = _mask(row, lesson, whole, shape) if task == "segment" else np.zeros(0, np.uint8)
-            found.append(Taught(picture, _kind(row, shape.classes), mask))
+            shown = [x for x in row.labels if task == "segment" or _shown(x, lesson)]
+            found.append(Taught(picture, _kind(shown, shape.classes), mask))
     return found
 
 
@@ -226,10 +227,21 @@ def _seen(label: Label) -> bool:
     return label.source != COMPLAINT and label.label != UNNAMED
 
 
-def _kind(row: Row, classes: Sequence[str]) -> int:
+def _shown(label: Label, lesson: Lesson) -> bool:
+    """Whether it lies in what the classifier looks at: a cap is good whatever is on the label."""
+    if label.box is None or lesson.roi is None:
+        return True
+    x1, y1, x2, y2 = lesson.roi
+    left, top, right, bottom = label.box
+    wide, high = min(x2, right) - max(x1, left), min(y2, bottom) - max(y1, top)
+    smaller = min((right - left) * (bottom - top), (x2 - x1) * (y2 - y1))
+    return wide > 0 and high > 0 and wide * high >= LEAST_VISIBLE * smaller
+
+
+def _kind(labels: Sequence[Label], classes: Sequence[str]) -> int:
     """Which class the picture as a whole is: its worst defect's, or good."""
     order = {"critical": 0, "major": 1, "minor": 2}
-    bad = sorted((x for x in row.labels if x.defect), key=lambda x: order.get(x.severity, 1))
+    bad = sorted((x for x in labels if x.defect), key=lambda x: order.get(x.severity, 1))
     names = [x.label for x in bad if x.label in classes]
     if names:
         return classes.index(names[0])

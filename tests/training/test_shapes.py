@@ -100,6 +100,17 @@ def test_what_nobody_has_marked_teaches_a_classifier_nothing(marks: Snapshot) ->
     assert len(taught("classify", lesson, SMALL, "train")) == len(others)
 
 
+def test_a_classifier_of_a_place_is_not_taught_what_lies_beside_it(marks: Snapshot) -> None:
+    row = marks.of("train")[0]
+    here, beside = (Label(n, b) for n, b in (("dent", (2, 40, 20, 60)), ("scratch", SCRATCH)))
+    rows = [replace(row, truth="reject", labels=(beside, *more)) for more in ((), (here,))]
+    lesson = Lesson("m", (replace(marks, rows=tuple(rows)),), "side", (), roi=(0, 32, 64, 64))
+
+    assert classes_for("classify", lesson) == (GOOD, "dent")
+    seen = taught("classify", lesson, Shape(32, 64, (GOOD, "dent", "scratch")), row.split)
+    assert [t.kind for t in seen] == [0, 1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["classify", "segment"])
 def test_a_snapshot_becomes_a_model_that_a_recipe_runs(
