@@ -30,11 +30,12 @@ def assess(
     champion: tuple[Path, Path] | None = None,
     threads: int = 2,
     told: Told = lambda done: None,
+    remarks: Sequence[str] = (),
 ) -> tuple[dict[str, Any], Contents]:
     """Figures of what ``recipe_file`` with ``models`` does on ``parts``, and a report's contents.
 
     ``chooses`` are parts to choose thresholds on; ``champion`` is another recipe and its models,
-    judged on the same ``parts``.
+    judged on the same ``parts``; ``remarks`` on the parts are told with the figures.
     """
     shelf = Shelf(models, threads)
     recipe = load(recipe_file, shelf)
@@ -67,12 +68,15 @@ def assess(
         "thresholds": chosen,
         "average_precision": {label: c["ap"] for label, c in curves.items()},
         "comparison": against,
+        "remarks": list(remarks),
     }
     facts = {
         "recipe": f"{report['recipe']} ({recipe.digest[:16]})",
         "models": ", ".join(digest[:12] for digest in recipe.model_digests),
         "champion": before or "none",
-        "measured on": f"{found['parts']} parts, {found['defective']} of them defective",
+        "measured on": "; ".join(
+            [f"{found['parts']} parts, {found['defective']} of them defective", *remarks]
+        ),
         "made": report["created"],
     }
     title = f"Evaluation of {report['recipe']}"

@@ -21,6 +21,7 @@ from inspector.virtual.filmset import FilmSet
 from training.dataset.labels import UNNAMED
 from training.dataset.snapshot import Snapshot
 from training.examples import example_of, of_film
+from training.learned import NOTHING, Learned
 from training.release import Example
 
 
@@ -71,9 +72,13 @@ class Case:
         return not self.escape and not self.false_reject
 
 
-def of_snapshot(snapshot: Snapshot, views: Iterable[str], *splits: str) -> Iterator[Known]:
-    """The parts of these splits that show every view."""
+def of_snapshot(
+    snapshot: Snapshot, views: Iterable[str], *splits: str, without: Learned = NOTHING
+) -> Iterator[Known]:
+    """The parts of these splits that show every view, but for those ``without`` has."""
     for rows in snapshot.parts(*splits):
+        if any(without.has(row) for row in rows):
+            continue
         example = example_of(snapshot, rows, tuple(views))
         if example is None:
             continue

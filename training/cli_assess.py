@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from training.dataset.snapshot import Snapshot
+    from training.learned import Learned
 
 console = Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
@@ -36,20 +41,25 @@ def evaluate_recipe(
     from training.dataset.snapshot import open_snapshot
 
     views = read(recipe).views
+    remarks: list[str] = []
     if (Path(data) / "film.json").is_file():
         parts = list(of_films(Path(data), date.today()))
         chooses = []
     else:
         snapshot = open_snapshot(home, data)
-        parts = list(of_snapshot(snapshot, views, "test"))
-        chooses = list(of_snapshot(snapshot, views, "val"))
+        judges = [(recipe, models), *([(champion, champion_models or models)] if champion else [])]
+        known = _learned(judges, home)
+        parts = list(of_snapshot(snapshot, views, "test", without=known))
+        chooses = list(of_snapshot(snapshot, views, "val", without=known))
+        remarks = _remarks(snapshot, known, home)
     if not parts:
-        raise ValueError(f"{data}: no held-out part shows the views {', '.join(views)}")
+        why = "".join(f"; {remark}" for remark in remarks)
+        raise ValueError(f"{data}: no held-out part shows the views {', '.join(views)}{why}")
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("judging", total=len(parts))
         report, shown = assess(
             recipe, models, parts, chooses=chooses, threads=threads,
-            champion=(champion, champion_models or models) if champion else None,
+            champion=(champion, champion_models or models) if champion else None, remarks=remarks,
             told=lambda done: progress.update(task, completed=done),
         )  # fmt: skip
     if out is not None:
@@ -61,6 +71,34 @@ def evaluate_recipe(
     else:
         _print(report)
     return report
+
+
+def _learned(judges: Sequence[tuple[Path, Path]], home: Path) -> Learned:
+    """What has taught the models of these recipes, each with its folder of models."""
+    from inspector.recipe import load
+    from inspector.tools.card import find_model
+    from training.learned import datasets_of, learned_from
+    from training.release import Noted
+
+    datasets: dict[str, str] = {}
+    for recipe, models in judges:
+        shelf = Noted(models, 1)
+        load(recipe, shelf)
+        for ref in shelf.refs:
+            card = json.loads((find_model(models, ref) / "card.json").read_text())
+            datasets |= datasets_of(card.get("lineage") or {})
+    return learned_from(home, datasets)
+
+
+def _remarks(snapshot: Snapshot, known: Learned, home: Path) -> list[str]:
+    left = sum(any(known.has(row) for row in rows) for rows in snapshot.parts("test"))
+    told = [f"{left} more have taught a model and are left out"] if left else []
+    if known.unknown:
+        told.append(
+            f"whether any of them has taught a model is not known: {', '.join(known.unknown)} is "
+            f"not in {home}"
+        )
+    return told
 
 
 def register(app: typer.Typer) -> None:
@@ -192,6 +230,8 @@ def _print(report: dict[str, Any]) -> None:
         table.add_row(*row, *([""] * (len(head) - len(row))))
     Console().print(table)
     print(f"{f['parts']} parts, p50 {f['latency_ms']['p50']} ms, p99 {f['latency_ms']['p99']} ms")
+    for remark in report["remarks"]:
+        print(f"  · {remark}")
 
 
 def _share(share: dict[str, Any]) -> list[str]:

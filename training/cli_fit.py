@@ -46,7 +46,7 @@ def detect(
     from training.export import export_detector
     from training.fit import Schedule
     from training.policy import LINE_CAMERA, POLICIES, policy_of
-    from training.teach import Lesson, classes_of, lineage, plan_of
+    from training.teach import Lesson, classes_of, learned_by, lineage, plan_of
     from training.tracking import Track
 
     parallel.on_every_gpu()
@@ -77,7 +77,11 @@ def detect(
     plan = plan_of(lesson, how, schedule, wanted)
     pictures, measured = plan.pictures(run)
     if not measured:
-        raise SnapshotError(f"{name}: nothing is held out; a data set of more than one part is due")
+        raise SnapshotError(
+            f"{name}: nothing is held out that has not taught already; newer parts are due"
+        )
+    for ref in learned_by(lesson).unknown:
+        console.print(f"{ref} taught the start, and is not in {home}: some of it may measure here")
     console.print(f"{plan.name}: {len(pictures)} pictures to learn from, {len(measured)} held out")
     batch = min(plan.batch, max(1, len(pictures)))
     net = fit_detector(
@@ -204,13 +208,18 @@ def dots(run: Path, epochs: int | None, models: Path, version: str, command: str
     return export_reader(net, held_out, path, command, told, wide=True, lineage=lineage)
 
 
-def lines(name: str, home: Path) -> tuple[list[Any], list[Any]]:
-    """Lines of print of a snapshot, with what they say: to learn from, and held out."""
+def lines(name: str, home: Path, start: Path | None = None) -> tuple[list[Any], list[Any]]:
+    """Lines of print of a snapshot, with what they say: to learn from, and held out, which are none
+    that ``start`` has learned from."""
+    from training.learned import datasets_before, learned_from
     from training.read import Line
 
     snapshot = open_snapshot(home, name)
+    known = learned_from(home, datasets_before(start))
     found: dict[bool, list[Any]] = {True: [], False: []}
     for row in snapshot.rows:
+        if row.split != "train" and known.has(row):
+            continue
         boxes = [x for x in row.labels if x.text and x.box is not None]
         pixels = snapshot.picture(row) if boxes else None
         for label in boxes:

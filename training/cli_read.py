@@ -73,12 +73,13 @@ def _from_set(
     from training.dataset.snapshot import open_snapshot
     from training.dot_read import begun_with
     from training.export import export_reader
+    from training.learned import datasets_before
     from training.read import fit_reader, place
     from training.recogniser import Recogniser
     from training.tracking import Track
 
     snapshot = open_snapshot(home, name)
-    learn, held = lines(name, home)
+    learn, held = lines(name, home, start)
     batch = max(1, min(64, len(learn) // 4))
     again = max(1, -(-LEAST_STEPS * batch // len(learn)))
     schedule = line_read.SCHEDULE
@@ -88,6 +89,8 @@ def _from_set(
         path = start / "model.onnx" if start.is_dir() else start
         schedule = replace(schedule, epochs=START_EPOCHS, rate=START_RATE, average=0.98)
         lineage |= {"start": str(start), "start_sha256": sha256(path)}
+        if before := datasets_before(start):
+            lineage["start_datasets"] = before
         if not (run / "last.pt").exists():
             shown = [place(line.pixels) for line in (learn * -(-96 // len(learn)))[:96]]
             net = begun_with(path, Recogniser(), shown)

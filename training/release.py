@@ -56,7 +56,7 @@ class Example:
     today: date
 
 
-class _Noted(Shelf):
+class Noted(Shelf):
     """A shelf that remembers which models were opened."""
 
     def __init__(self, models: Path, threads: int) -> None:
@@ -128,7 +128,7 @@ def make(
     ``card`` is for people: lineage, evaluation, who asked for it; an evaluation of another recipe
     or of other models is refused. Raises ``NotMade``, ``ConfigError`` or ``ModelError``.
     """
-    shelf = _Noted(models, threads)
+    shelf = Noted(models, threads)
     recipe = load(recipe_file, shelf)
     if card.get("evaluation") is not None:
         _is_of(recipe, card["evaluation"])

@@ -22,6 +22,7 @@ from training.dataset.row import Row
 from training.dataset.snapshot import Snapshot
 from training.detector import Shape
 from training.fit import Schedule
+from training.learned import NOTHING, Learned, datasets_before, keys_of, learned_from
 from training.pictures import Picture
 from training.plan import Plan
 from training.policy import Policy
@@ -59,14 +60,27 @@ def classes_of(snapshots: Sequence[Snapshot], start: Path | None, view: str) -> 
     return tuple(known)
 
 
-def pictures_of(lesson: Lesson, *splits: str) -> list[Picture]:
+def pictures_of(lesson: Lesson, *splits: str, without: Learned = NOTHING) -> list[Picture]:
     """The lesson's pictures of these splits, as far as every defect in them has its place."""
     return [
         picture_of(snapshot.picture(row), row, lesson)
         for snapshot in lesson.snapshots
         for row in snapshot.of(*splits, view=lesson.view)
-        if row.placed
+        if row.placed and not without.has(row)
     ]
+
+
+def held_out(lesson: Lesson, *splits: str) -> list[Picture]:
+    """Pictures to measure with: those of ``splits`` that have taught nothing."""
+    return pictures_of(lesson, *splits, without=learned_by(lesson))
+
+
+def learned_by(lesson: Lesson) -> Learned:
+    """What any of its data sets teaches, or has taught the model that it begins from."""
+    home = lesson.snapshots[0].folder.parents[1]
+    before = learned_from(home, datasets_before(lesson.start))
+    mine = keys_of(row for snapshot in lesson.snapshots for row in snapshot.of("train"))
+    return Learned(before.keys | mine, before.unknown)
 
 
 def picture_of(pixels: Pixels, row: Row, lesson: Lesson) -> Picture:
@@ -114,7 +128,7 @@ def plan_of(
         again = replace(lesson, snapshots=lesson.snapshots[:1])
         learn = pictures_of(lesson, "train")
         learn += pictures_of(again, "train") * (lesson.repeat - 1)
-        return learn, pictures_of(lesson, "val", "test")
+        return learn, held_out(lesson, "val", "test")
 
     return Plan(
         name=lesson.name,
@@ -134,6 +148,8 @@ def lineage(lesson: Lesson, policy: Policy | None, schedule: Schedule) -> dict[s
     if lesson.start is not None:
         path = lesson.start / "model.onnx" if lesson.start.is_dir() else lesson.start
         start = {"start": str(lesson.start), "start_sha256": sha256(path)}
+        if before := datasets_before(lesson.start):
+            start["start_datasets"] = before
     return {
         "datasets": {s.ref: s.digest for s in lesson.snapshots},
         "view": lesson.view,

@@ -22,7 +22,7 @@ from rich.console import Console
 from inspector.store.files import write_whole
 
 CHECKPOINT = "last.pt"
-ANY = {"epochs", "start"}
+ANY = {"epochs", "start", "start_datasets"}
 """What may differ where a run goes on: it is made longer, or its start (whose digest tells) lies
 elsewhere."""
 console = Console(stderr=True)

@@ -126,7 +126,7 @@ def run_trial(trial: Trial) -> float:
     from training.fit import Schedule
     from training.pictures import letterbox
     from training.policy import LINE_CAMERA, POLICIES
-    from training.teach import Lesson, classes_of, lineage, pictures_of, shape_for
+    from training.teach import Lesson, classes_of, held_out, lineage, pictures_of, shape_for
     from training.tracking import Track
 
     torch.set_num_threads(trial.threads)
@@ -138,7 +138,7 @@ def run_trial(trial: Trial) -> float:
     lesson = Lesson(snapshot.name, (turned,), trial.view, classes, trial.roi, start)
     shape = shape_for(lesson, None)
     product = next((r.product for r in snapshot.rows if r.product), "")
-    learn, held = pictures_of(lesson, "train"), pictures_of(lesson, "test")
+    learn, held = pictures_of(lesson, "train"), held_out(lesson, "test")
     batch = max(1, min(16, len(learn) // 4))
     steps = trial.epochs * (len(learn) // batch)
     schedule = Schedule(

@@ -27,7 +27,7 @@ from training.export import Difference
 from training.fit import Schedule
 from training.measure import look_with, measure_detector, run, session
 from training.pictures import Picture, letterbox
-from training.teach import Lesson, lineage, pictures_of, shape_for
+from training.teach import Lesson, held_out, lineage, pictures_of, shape_for
 
 console = Console(stderr=True)
 PARITY_PICTURES, SEEN = 8, 0.25
@@ -86,7 +86,7 @@ def fit_ultralytics(
     path = models / lesson.name / version / "model.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(fed_with_pixels(onnx.load(exported)), path)
-    held = pictures_of(lesson, "val", "test")
+    held = held_out(lesson, "val", "test")
     measured = [letterbox(p, shape.height, shape.width) for p in held]
     difference = _check(net, path, [p.pixels for p in measured[:PARITY_PICTURES]])
     card = write_card(
@@ -173,8 +173,9 @@ def _mend_torchvision() -> None:
 
 
 def _written(lesson: Lesson, folder: Path) -> Path:
-    for split, others in (("train", ("train",)), ("val", ("val", "test"))):
-        for number, picture in enumerate(pictures_of(lesson, *others)):
+    parts = {"train": pictures_of(lesson, "train"), "val": held_out(lesson, "val", "test")}
+    for split, pictures in parts.items():
+        for number, picture in enumerate(pictures):
             for kind in ("images", "labels"):
                 (folder / kind / split).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(folder / "images" / split / f"{number}.png"), picture.pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from typer.testing import CliRunner
 from training.backtest import backtest
 from training.cli import app
 from training.dataset.build import from_station
-from training.dataset.snapshot import SnapshotError, open_snapshot, write
+from training.dataset.snapshot import SnapshotError, keep, open_snapshot, write
 from training.drift import drift
 from training.trials import Trial, fold_of, trials, turn
 from training.ultralytics import NoUltralytics, fit_ultralytics
+
+MODEL = Path(__file__).parents[2] / "models" / "bottle-cap-int8" / "1"
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +154,31 @@ def test_trials_run_on_a_cluster_of_two_workers(home: Path, tmp_path: Path) -> N
     )  # fmt: skip
     assert [t["fold"] for t in report["trials"]] == [0, 1]
     assert report["best_rate"] == 1e-3
+
+
+def test_a_recipe_is_measured_on_no_part_that_has_taught_its_model(
+    home: Path, tmp_path: Path
+) -> None:
+    parts = open_snapshot(home, "parts")
+    split = {"train": "test", "val": "val", "test": "test"}
+    keep(home, "anew", [replace(r, split=split[r.split]) for r in parts.rows], made_from={}, by="b")
+    shutil.copytree(MODEL, tmp_path / "cap/1")
+    card = json.loads((MODEL / "card.json").read_text())
+    taught = {"name": "cap", "lineage": {"datasets": {parts.ref: parts.digest, "gone/1": "1f"}}}
+    (tmp_path / "cap/1/card.json").write_text(json.dumps(card | taught))
+    recipe = tmp_path / "cap.yaml"
+    params = {"model": "cap/1", "defects": {card["classes"][0]: "major"}}
+    step = {"name": "look", "kind": "detect", "params": params}
+    recipe.write_text(json.dumps({"name": "cap", "views": ["side"], "tools": [step]}))
+
+    words = ["evaluate", str(recipe), "anew", "--home", str(home), "--models", str(tmp_path)]
+    done = CliRunner().invoke(app, [*words, "--json"])
+
+    assert done.exit_code == 0, done.output + str(done.exception)
+    report = json.loads(done.stdout)
+    assert report["figures"]["parts"] == len(parts.of("test"))
+    left, unknown = report["remarks"]
+    assert left.startswith(f"{len(parts.of('train'))} more have taught") and "gone/1" in unknown
 
 
 def test_the_commands_answer_as_json(home: Path, station: Path, strict: Path) -> None:

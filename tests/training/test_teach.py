@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from training.cli import app
 from training.cli_fit import lines
 from training.dataset.build import from_station
 from training.dataset.row import Draft, Label, Row
-from training.dataset.snapshot import Snapshot, SnapshotError, open_snapshot, write
+from training.dataset.snapshot import Snapshot, SnapshotError, keep, open_snapshot, write
 from training.detector import Detector, EndToEnd, Shape
 from training.export import Difference, check_int8
 from training.fit import Schedule
@@ -29,7 +30,15 @@ from training.measure import run, session
 from training.pictures import Picture
 from training.policy import POLICIES, policy_of
 from training.start import begin
-from training.teach import Lesson, classes_of, pictures_of, plan_of
+from training.teach import (
+    Lesson,
+    classes_of,
+    held_out,
+    learned_by,
+    lineage,
+    pictures_of,
+    plan_of,
+)
 from training.tracking import NoTracking, Track
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -123,6 +132,26 @@ def test_a_plans_card_names_everything_that_went_in(squares: Snapshot) -> None:
     assert plan.lineage["seed"] == 7 and len(plan.lineage["start_sha256"]) == 64
     assert plan.shape.neck == 48 and plan.shape.classes == ("scratch",)
     assert len(plan.lineage["varied_by"]) == 8
+
+
+def test_what_has_taught_a_model_does_not_measure_the_one_begun_from_it(
+    squares: Snapshot, tmp_path: Path
+) -> None:
+    learned = {row.image for row in squares.of("train")}
+    turned = [replace(r, split="test" if r.split == "train" else "train") for r in squares.rows]
+    again = keep(squares.folder.parents[1], "again", turned, made_from={}, by="ben")
+    card = {"lineage": {"datasets": {squares.ref: squares.digest}}}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    alone = Lesson("m", (again,), "side", ("scratch",))
+    begun, beside = replace(alone, start=tmp_path), replace(alone, snapshots=(again, squares))
+
+    assert len(held_out(alone, "test")) == len(learned)
+    assert held_out(begun, "test") == held_out(beside, "val", "test") == []
+    (tmp_path / "model.onnx").touch()
+    assert lineage(begun, None, Schedule())["start_datasets"] == {squares.ref: squares.digest}
+    elsewhere = {"lineage": {"start_datasets": {"gone/1": "1f"}}}
+    (tmp_path / "card.json").write_text(json.dumps(elsewhere))
+    assert learned_by(begun).unknown == ("gone/1",)
 
 
 @pytest.mark.parametrize("name", POLICIES)
