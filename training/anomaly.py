@@ -22,6 +22,7 @@ from inspector.part import Pixels
 from inspector.tools.selfmade import spoilt
 from inspector.tools.texture import scaled
 from training.fit import Schedule, fit
+from training.making import CARD, making_one
 from training.surface import export_surface, write_surface_card
 
 CROP_PX = 192
@@ -125,11 +126,13 @@ def loss_of(net: nn.Module, batch: Batch) -> Tensor:
 
 def export_anomaly(net: SurfaceNet, path: Path, count: int, command: str) -> Path:
     """``path`` and its card, as stations take it; the card's path."""
-    gap = export_surface(net.to(memory_format=torch.contiguous_format).eval(), path, "chance")
-    return write_surface_card(
-        path, "anomaly", gap, license="unlicensed: set by the pictures' owner",
-        trained_on=f"{count} pictures of good parts with self-made defects", command=command,
-    )  # fmt: skip
+    with making_one(path) as made:
+        gap = export_surface(net.to(memory_format=torch.contiguous_format).eval(), made, "chance")
+        write_surface_card(
+            made, "anomaly", gap, license="unlicensed: set by the pictures' owner",
+            trained_on=f"{count} pictures of good parts with self-made defects", command=command,
+        )  # fmt: skip
+    return path.with_name(CARD)
 
 
 def _crop(pictures: Sequence[Pixels], rng: np.random.Generator) -> tuple[Pixels, np.ndarray]:

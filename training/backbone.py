@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from inspector.tools.card import built_in
 from training.card import sha256
+from training.making import CARD, making_one
 from training.surface import export_surface, write_surface_card
 
 CELL_PX = 8
@@ -85,8 +86,10 @@ def from_torch(
     whole = Features(layers, mean, std, rgb).eval()
     with torch.no_grad():
         counts = [int(y.shape[1]) for y in layers(torch.zeros(1, 3, 64, 64))]
-    gap = export_surface(whole, path, OUTPUT)
-    return write_surface_card(path, "features", gap, layers=counts, **card)
+    with making_one(path) as made:
+        gap = export_surface(whole, made, OUTPUT)
+        write_surface_card(made, "features", gap, layers=counts, **card)
+    return path.with_name(CARD)
 
 
 class _Convolution(nn.Module):
@@ -218,16 +221,18 @@ def from_ppocr(path: Path, command: str) -> Path:
     )
     tensors = [*kept, *(numpy_helper.from_array(v, k) for k, v in constants.items())]
     whole = helper.make_graph(nodes, OUTPUT, [entry], [leave], tensors)
-    made = helper.make_model(whole, opset_imports=model.opset_import, ir_version=model.ir_version)
-    onnx.checker.check_model(made)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(made, path)
-    return write_surface_card(
-        path, "features", 0.0, layers=counts, license="Apache-2.0",
-        trained_on="Print, by the authors of PP-OCRv6 (github.com/PaddlePaddle/PaddleOCR, "
-        "Apache-2.0); the first stages of the text finder inside the wheel of rapidocr 3.10.0.",
-        command=command, lineage={"model_sha256": known.sha256},
-    )  # fmt: skip
+    cut = helper.make_model(whole, opset_imports=model.opset_import, ir_version=model.ir_version)
+    onnx.checker.check_model(cut)
+    with making_one(path) as made:
+        made.parent.mkdir(parents=True)
+        onnx.save(cut, made)
+        write_surface_card(
+            made, "features", 0.0, layers=counts, license="Apache-2.0",
+            trained_on="Print, by the authors of PP-OCRv6 (github.com/PaddlePaddle/PaddleOCR, "
+            "Apache-2.0); the first stages of the text finder inside the wheel of rapidocr 3.10.0.",
+            command=command, lineage={"model_sha256": known.sha256},
+        )  # fmt: skip
+    return path.with_name(CARD)
 
 
 def _channels(nodes: Sequence[onnx.NodeProto], sizes: dict[str, list[int]], end: str) -> int:

@@ -29,6 +29,7 @@ from training.card import write_card
 from training.detector import Shape
 from training.evaluate import iou, wilson
 from training.fit import Schedule, fit
+from training.making import CARD, making_one
 from training.measure import run, session
 from training.pictures import Picture
 from training.shapes import Classifier, ClassifyTurned
@@ -117,8 +118,15 @@ def export_namer(
     """Writes ``path`` and its card, measured on ``held_out``; the card's path and the difference
     between torch and ONNX. ``card`` is its licence, origin, command and lineage. Raises
     ``export.Difference``."""
-    classes = net.shape.classes
     whole = ClassifyTurned(net).eval()
+    with making_one(path) as made:
+        return path.with_name(CARD), _exported(net, whole, held_out, made, **card)
+
+
+def _exported(
+    net: Classifier, whole: nn.Module, held_out: Sequence[Told], path: Path, **card: Any
+) -> float:
+    classes = net.shape.classes
     export.to_onnx(whole, torch.zeros(1, SIDE, 2 * SIDE, 3, dtype=torch.uint8), path, "scores")
     model = session(path)
     pictures = [shown(t.seen, t.golden, t.difference, SIDE)[None] for t in held_out]
@@ -141,11 +149,11 @@ def export_namer(
     }
     lineage = {"architecture": "training.shapes", "shape": asdict(net.shape), **card["lineage"]}
     told_by = {k: card[k] for k in ("license", "trained_on", "command")}
-    written = write_card(
+    write_card(
         path, task="classify", metrics=metrics, difference=apart, lineage=lineage,
         classes=classes, form="softmax", **told_by,
     )  # fmt: skip
-    return written, apart
+    return apart
 
 
 def _scores(net: nn.Module, rows: Sequence[Told]) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ from training import dot_read, line_read
 from training.card import sha256, write_card
 from training.detector import Detector, EndToEnd, fuse
 from training.evaluate import iou
-from training.making import making
+from training.making import CARD, making, making_one
 from training.measure import look_with, measure_detector, measure_reader, run, session
 from training.pictures import Picture, letterbox
 from training.plan import Plan
@@ -305,16 +305,14 @@ def export_reader(
 ) -> Path:
     """Write the reader to ``path``; its card's path. With ``wide`` a line may be of any length.
     Raises ``Difference``, and then nothing there has changed."""
-    models = path.parents[2]
-    with making(models) as draft:
-        made = draft / path.relative_to(models)
+    with making_one(path) as made:
         whole = ReadLine(net).eval()
         example = torch.zeros(2, HEIGHT, WIDTH, 1, dtype=torch.uint8)
         to_onnx(whole, example, made, "probabilities", batch=True, wide=wide)
         put = dot_read.place_one if wide else place
         tensors = [put(line.pixels)[None, :, :, None] for line in held_out]
         difference = check_lines(whole, made, tensors[:PARITY_PICTURES])
-        card = write_card(
+        write_card(
             made,
             task="recognise",
             license=license,
@@ -325,4 +323,4 @@ def export_reader(
             lineage={"architecture": "training.recogniser", **(lineage or {})},
             charset=CHARSET,
         )
-    return models / card.relative_to(draft)
+    return path.with_name(CARD)

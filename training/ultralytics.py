@@ -25,6 +25,7 @@ from inspector.part import Pixels
 from training.card import write_card
 from training.export import Difference
 from training.fit import Schedule
+from training.making import CARD, making_one
 from training.measure import look_with, measure_detector, run, session
 from training.pictures import Picture, letterbox
 from training.teach import Lesson, held_out, lineage, pictures_of, shape_for
@@ -83,20 +84,21 @@ def fit_ultralytics(
     figures = {k.replace("(", "_").replace(")", ""): float(v) for k, v in known.items()}
     track(schedule.epochs, figures)
     exported = Path(net.export(format="onnx", nms=True, imgsz=(shape.height, shape.width)))
-    path = models / lesson.name / version / "model.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(fed_with_pixels(onnx.load(exported)), path)
     held = held_out(lesson, "val", "test")
     measured = [letterbox(p, shape.height, shape.width) for p in held]
-    difference = _check(net, path, [p.pixels for p in measured[:PARITY_PICTURES]])
-    card = write_card(
-        path, task="detect", license="AGPL-3.0 (ultralytics)",
-        trained_on=", ".join(s.ref for s in lesson.snapshots), command=command,
-        metrics=measure_detector(look_with(path), measured, lesson.classes),
-        difference=difference, classes=lesson.classes,
-        lineage={"architecture": arch, **lineage(lesson, None, schedule)},
-    )  # fmt: skip
-    return [card]
+    path = models / lesson.name / version / "model.onnx"
+    with making_one(path) as made:
+        made.parent.mkdir(parents=True)
+        onnx.save(fed_with_pixels(onnx.load(exported)), made)
+        difference = _check(net, made, [p.pixels for p in measured[:PARITY_PICTURES]])
+        write_card(
+            made, task="detect", license="AGPL-3.0 (ultralytics)",
+            trained_on=", ".join(s.ref for s in lesson.snapshots), command=command,
+            metrics=measure_detector(look_with(made), measured, lesson.classes),
+            difference=difference, classes=lesson.classes,
+            lineage={"architecture": arch, **lineage(lesson, None, schedule)},
+        )  # fmt: skip
+    return [path.with_name(CARD)]
 
 
 def fed_with_pixels(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from training.anomaly import SurfaceNet, export_anomaly
 from training.augment import Variation
 from training.detect import fit_detector
 from training.detector import Detector, EndToEnd, Shape
 from training.export import Difference, check_detections, export_detector, to_onnx
 from training.fit import Schedule
+from training.making import making
 from training.pictures import Picture
 from training.plan import Plan
 
@@ -42,6 +44,37 @@ def eager() -> EndToEnd:
         torch.nn.init.normal_(score.weight, std=0.5)
         torch.nn.init.zeros_(score.bias)
     return EndToEnd(net).eval()
+
+
+def test_an_export_that_is_killed_leaves_the_network_of_a_surface_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "surface" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"what the line runs")
+
+    def killed(net: torch.nn.Module, path: Path, output: str) -> float:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.anomaly.export_surface", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export_anomaly(SurfaceNet(), path, 8, "a test")
+    assert path.read_bytes() == b"what the line runs"
+    with pytest.raises(ValueError, match="is no models/<name>/<version>/model"):
+        export_anomaly(SurfaceNet(), Path("/model.onnx"), 8, "a test")
+
+
+def test_a_models_card_comes_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[str] = []
+    move = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda a, b: moved.append(a.name) or move(a, b))
+    with making(tmp_path / "models") as draft:
+        (draft / "square" / "1").mkdir(parents=True)
+        for name in ("card.json", "model.onnx"):
+            (draft / "square" / "1" / name).touch()
+    assert moved == ["model.onnx", "card.json"]
 
 
 @pytest.mark.slow
