@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from inspector.virtual.filmset import FilmSet, render_set
 from training.cases import Case
 from training.cli import app
-from training.drift import judged, mmd, psi
+from training.drift import by_chance, judged, mmd, psi
 from training.figures import compare, curve, escapes, figures, mcnemar, thresholds
 from training.scale import spread
 
@@ -107,8 +107,15 @@ def test_between_the_ends_of_a_stretch_nothing_costs_more() -> None:
 
 def test_psi_and_mmd_tell_a_shift_from_chance() -> None:
     rng = np.random.default_rng(0)
-    before, same, moved = rng.normal(0, 1, 800), rng.normal(0, 1, 800), rng.normal(1, 1, 800)
-    assert judged(psi(before, same)) == "steady" and judged(psi(before, moved)) == "drift"
+    before = rng.normal(0, 1, 800)
+
+    def said(middle: float, count: int, spread: float = 1.0) -> str:
+        now = rng.normal(middle, spread, count)
+        return judged(psi(before, now), by_chance(before, now))
+
+    assert [said(0, 800), said(1, 800), said(3, 20, 0.3)] == ["steady", "drift", "drift"]
+    few = [said(0, 20) for _ in range(100)]
+    assert few.count("steady") >= 97
     a, b, c = (rng.normal(m, 1, (120, 6)) for m in (0, 0, 0.7))
     assert mmd(a, b)[1] > 0.05 and mmd(a, c)[1] < 0.01
 
