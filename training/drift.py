@@ -226,9 +226,11 @@ def _proposal(reports: dict[str, Any], samples: list[dict[str, Any]]) -> dict[st
     }
     moved = {name: signals for name, signals in moved.items() if signals}
     samples = sorted(samples, key=lambda s: -s["score"])[:PROPOSED]
-    if not moved and not samples:
-        why = "Nothing has moved: no retraining is proposed."
-    else:
+    if moved:
         what = "; ".join(f"{name}: {', '.join(signals)}" for name, signals in moved.items())
-        why = f"Retrain: {what or 'single parts look new'}. Label these {len(samples)} parts first."
+        why = f"Retrain: {what}. Label these {len(samples)} parts first."
+    else:
+        why = "Nothing has moved: no retraining is proposed."
+        if samples:
+            why += f" These {len(samples)} parts look least like what was learned from."
     return {"retrain": bool(moved), "why": why, "samples": samples}

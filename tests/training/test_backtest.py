@@ -78,8 +78,10 @@ def test_a_backtest_since_a_day_leaves_out_what_was_before(
 def test_a_station_that_sees_the_same_has_not_drifted(home: Path, station: Path) -> None:
     report = drift(home, "parts", [station])
     signals = report["stations"]["s1"]["signals"]
-    assert signals["features"]["judgement"] == "steady"
-    assert not report["proposal"]["retrain"] or "features" not in report["proposal"]["why"]
+    assert {signal["judgement"] for signal in signals.values()} == {"steady"}
+    proposal = report["proposal"]
+    assert proposal["samples"] and not proposal["retrain"]  # some part is always the oddest
+    assert proposal["why"].startswith("Nothing has moved: no retraining is proposed.")
 
 
 def test_a_lamp_that_fades_is_drift_and_says_what_to_label(home: Path, tmp_path: Path) -> None:
