@@ -52,7 +52,8 @@ def assess(
     if loose is not None:
         all_scores = judge(loose, parts)
         curves = {label: curve(all_scores, label) for label in labels}
-        chosen = thresholds(judge(loose, chooses), labels) if chooses else {}
+        if chooses:
+            chosen = thresholds(judge(loose, chooses), labels, measured=all_scores)
     against, before = None, ""
     if champion is not None:
         other = load(champion[0], Shelf(champion[1], threads))

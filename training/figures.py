@@ -13,6 +13,7 @@ from math import comb
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.cases import Case
 from training.evaluate import Share, average_precision, wilson
@@ -145,19 +146,21 @@ def _mcnemar(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Any]:
 
 
 def thresholds(
-    cases: Sequence[Case], labels: Mapping[str, str], costs: Mapping[str, float] = COSTS
+    cases: Sequence[Case],
+    labels: Mapping[str, str],
+    costs: Mapping[str, float] = COSTS,
+    measured: Sequence[Case] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """For each label the threshold that costs least on ``cases``, which were judged ``lowered``.
 
     ``labels`` gives each one's severity. Good parts pay 1 for a false reject, parts with the label
     pay the severity's cost for an escape; ties go to the middle of the longest of the cheapest
-    stretches, as far from either mistake as can be.
+    stretches, as far from either mistake as can be. Escapes and false rejects there are those of
+    ``measured``: the parts that chose would praise their own choice.
     """
-    good = [case for case in cases if case.truth == "pass"]
     found = {}
     for label, severity in labels.items():
-        wrong = np.sort([c.found.get(label, 0.0) for c in cases if label in c.defects])
-        fine = np.sort([c.found.get(label, 0.0) for c in good])
+        wrong, fine = _scores(cases, label)
         if not len(wrong) or not len(fine):
             continue
         at = np.round(np.arange(0.05, 0.96, 0.01), 2)
@@ -172,10 +175,19 @@ def thresholds(
             "threshold": chosen,
             "between": [float(best[0]), float(best[-1])],
             "cost": round(float(cost.min()), 2),
+        }
+        wrong, fine = _scores(cases if measured is None else measured, label)
+        found[label] |= {
             "escapes": wilson(int((wrong < chosen).sum()), len(wrong)).as_dict(),
             "false_rejects": wilson(int((fine >= chosen).sum()), len(fine)).as_dict(),
         }
     return found
+
+
+def _scores(cases: Sequence[Case], label: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Of the parts with the defect, and of good ones; sorted."""
+    wrong = np.sort([c.found.get(label, 0.0) for c in cases if label in c.defects])
+    return wrong, np.sort([c.found.get(label, 0.0) for c in cases if c.truth == "pass"])
 
 
 def curve(cases: Sequence[Case], label: str) -> dict[str, Any]:

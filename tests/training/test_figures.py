@@ -69,6 +69,10 @@ def test_a_threshold_is_the_cheapest_and_far_from_either_mistake() -> None:
     chosen = thresholds(cases, {"scratch": "major"})["scratch"]
     assert 0.2 < chosen["threshold"] < 0.6 and chosen["cost"] == 0
     assert chosen["between"] == [0.2, 0.6]
+    fresh = [case("g", "pass", "reject", score=0.9), case("b", "reject", "pass", score=0.1)]
+    told = thresholds(cases, {"scratch": "major"}, measured=fresh)["scratch"]
+    assert told["threshold"] == chosen["threshold"]
+    assert told["escapes"]["value"] == told["false_rejects"]["value"] == 1.0
 
 
 def test_cost_decides_between_an_escape_and_false_rejects() -> None:
