@@ -12,7 +12,7 @@ from pathlib import Path
 from inspector.part import Batch
 from inspector.recipe import read
 from inspector.virtual.filmset import FilmSet
-from training.dataset.row import Row
+from training.dataset.row import NO_VIEW, Row
 from training.dataset.snapshot import Snapshot, open_snapshot
 from training.release import Example
 
@@ -47,10 +47,11 @@ def of_snapshot(home: Path, ref: str, recipe_file: Path, most: int = MOST) -> li
 
 
 def example_of(snapshot: Snapshot, rows: Sequence[Row], views: Sequence[str]) -> Example | None:
-    """One part of a snapshot; None where a view is missing."""
+    """One part of a snapshot; None where a view is missing. A picture from another tool is of
+    whichever view it is the only one."""
     there = {row.view: row for row in rows}
-    if len(views) == 1 and len(there) == 1:
-        there = {views[0]: next(iter(there.values()))}
+    if len(views) == 1 and set(there) == {NO_VIEW}:
+        there = {views[0]: there[NO_VIEW]}
     if any(view not in there for view in views):
         return None
     first = rows[0]

@@ -110,6 +110,11 @@ def test_a_defect_that_was_marked_in_the_other_tool_makes_the_part_a_reject(
     assert (part.truth, part.defects) == ("reject", {"scratch": "major"})
 
 
+def test_a_recipe_of_one_view_is_not_measured_on_another(keep: Callable[..., Snapshot]) -> None:
+    snapshot = keep(draft_of(1, "pass", view="top"), draft_of(2, "pass", view="image"))
+    assert [known.example.name for known in of_snapshot(snapshot, ("side",))] == ["p2"]
+
+
 @pytest.mark.parametrize("called", ["leak", "unmarked"])
 def test_a_defect_that_has_been_given_its_place_is_no_longer_without(
     keep: Callable[..., Snapshot], tmp_path: Path, called: str

@@ -16,6 +16,8 @@ SUB_LOT = re.compile(r"\.s\d+$")
 SPLITS = ("train", "val", "test")
 REVIEW, STATION, GIVEN, COMPLAINT = "review", "station", "given", "complaint"
 """Who a label is from: a person at QA, the station's own model, another tool's file, a customer."""
+NO_VIEW = "image"
+"""The view of a picture from another tool, which does not say what it is a view of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.dataset.labels import UNNAMED
-from training.dataset.row import GIVEN, SPLITS, Draft, Label, Row
+from training.dataset.row import GIVEN, NO_VIEW, SPLITS, Draft, Label, Row
 from training.dataset.snapshot import Snapshot, SnapshotError, decode
 
 SUFFIX = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"RI": ".webp"}
@@ -41,7 +41,7 @@ def draft(path: Path, labels: Sequence[Label], size: Sequence[Any] = (), **known
     labels = _settled(labels)
     faulty = any(label.defect for label in labels)
     values: dict[str, Any] = {
-        "view": "image", "truth": "reject" if faulty else "pass", "reason": GIVEN,
+        "view": NO_VIEW, "truth": "reject" if faulty else "pass", "reason": GIVEN,
         "light": round(float(pixels.mean()), 2), "position": -1, "batch": path.parent.name,
     }  # fmt: skip
     values |= {k: v for k, v in known.items() if v not in (None, "")}
