@@ -2,8 +2,8 @@
 
 Enters: numbers and words. Leaves: reportlab flowables. ``report.py`` and ``sheet.py`` import it,
 and only in a process of their own: no PDF runs where the line's or the plant's answers are made.
-The font is a subset of Noto Sans CJK SC (OFL), made by ``scripts/font``: one hand for English and
-Chinese.
+The font is a subset of Noto Sans CJK SC and Noto Sans (OFL), made by ``scripts/font``: one hand for
+all languages.
 """
 
 from __future__ import annotations

@@ -234,6 +234,14 @@ def test_the_font_has_every_sign_that_is_printed() -> None:
     assert [c for c in sorted(signs - {"\n"}) if ord(c) not in glyphs] == []
 
 
+def test_names_of_people_and_products_are_no_boxes() -> None:
+    """Polish, Czech, Turkish, Vietnamese, Ukrainian, Greek, Korean, and hanzi beyond GB 2312."""
+    names = "Łukasz Żółć Jiří Šťastný İğdır Đặng Thị Huệ Їжак Ελένη Άννα 김철수 喆堃祎玥 礦泉水 榊"
+    paper.load_font()
+    glyphs = pdfmetrics.getFont(paper.FONT).face.charToGlyph
+    assert [sign for sign in names if ord(sign) not in glyphs] == []
+
+
 @pytest.mark.parametrize(
     ("language", "word"), [("en", "W" * 8000), ("en", "wide " * 2000), ("zh", "印" * 8000)]
 )
