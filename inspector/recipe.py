@@ -63,7 +63,7 @@ class RecipeFile(Settings):
     limits: dict[Severity, Annotated[int, Field(ge=1)]] = Field({}, exclude_if=is_left_out)
     """How many parts of a batch may pass though they have a finding of this severity."""
     words: dict[Language, dict[str, str]] = Field({}, exclude_if=is_left_out)
-    """How pages call its labels, steps and reasons in another language, as in
+    """How pages and reports call its labels, steps and reasons in another language, as in
     ``zh: {cap missing: 缺少瓶盖}``. The record holds them as they are written above."""
 
     @model_validator(mode="after")

@@ -74,11 +74,13 @@ def article_print(
     """
     from inspector.bus import run_dir
     from inspector.config import load_station
+    from inspector.printed import sayer
     from inspector.quality.sheet import print_sheet
     from inspector.quality.signing import awaited
 
-    data = load_station(station).data
-    print_sheet(data, id or awaited(run_dir(data)).id, out, language)
+    loaded = load_station(station)
+    shown, say = id or awaited(run_dir(loaded.data)).id, sayer(language, loaded.recipes)
+    print_sheet(loaded.data, shown, out, language, say)
     print(out)
 
 
@@ -194,7 +196,7 @@ def report(
     language: Language = "en",
     station: Annotated[
         Path | None,
-        typer.Option(help="Station file, for its subgroups, tolerances, site and line."),
+        typer.Option(help="Station file, for its subgroups, tolerances, site, line and words."),
     ] = None,
     check: Annotated[bool, typer.Option(help="Verify the ledger too.")] = True,
     as_json: Json = False,
@@ -204,14 +206,15 @@ def report(
     Example: inspector report data/bottle-line B-0001 --language zh --out B-0001.pdf
     """
     from inspector.config import load_station
+    from inspector.printed import sayer
     from inspector.quality.report import batch_report
 
     plan, limits = _plan(station)
-    places = ("", "")
+    places, say = ("", ""), sayer(language)
     if station is not None:
         loaded = load_station(station)
-        places = (loaded.site, loaded.line)
-    facts = batch_report(data, batch, out, language, plan, limits, check, places)
+        places, say = (loaded.site, loaded.line), sayer(language, loaded.recipes)
+    facts = batch_report(data, batch, out, language, plan, limits, check, places, say)
     said = {
         "file": str(out), "batch": batch, "parts": facts.counts.total(),
         "passed": facts.counts["pass"], "rejected": facts.counts["reject"],  # type: ignore[index]

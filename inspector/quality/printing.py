@@ -52,7 +52,8 @@ class Press:
             self._making -= 1
 
     def words(self, batch: str, out: Path, language: str, verify: bool) -> list[str]:
-        """What ``report.py`` is called with: the station's plan and tolerances go with it."""
+        """What ``inspector.printed report`` is called with: the station's plan, and its recipes for
+        their tolerances and words."""
         station = self._station
         plan = station.quality.model_dump_json() if station.quality else ""
         return [
@@ -64,7 +65,7 @@ class Press:
         with tempfile.TemporaryDirectory(prefix="inspector-report-") as folder:
             out = Path(folder) / "report.pdf"
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "inspector.quality.report",
+                sys.executable, "-m", "inspector.printed", "report",
                 *self.words(batch, out, language, verify),
                 stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip

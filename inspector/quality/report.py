@@ -2,15 +2,13 @@
 
 Enters: ``<data>``, a batch. Leaves: counts and whether they agree, yield, what was wrong, control
 charts, pictures of defects, first article and challenge tests, deviations, signatures, and the
-proof that the ledger behind all this was not changed. ``python -m inspector.quality.report`` runs
-it in a process of its own, niced; the command line and the plant start that.
+proof that the ledger behind all this was not changed. ``inspector.printed`` runs it in a process of
+its own.
 """
 
 from __future__ import annotations
 
 import io
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,12 +23,10 @@ from inspector.config import Quality
 from inspector.part import Disposition, GateAction, Outcome, Verdict
 from inspector.quality import challenge, paper
 from inspector.quality.batch_facts import Facts, gather, labels_of
-from inspector.quality.errors import QualityError
 from inspector.quality.paper import BAD, BODY, DEEP, GOOD, INK, NOTE, WARN, WIDTH
 from inspector.quality.report_charts import spc
-from inspector.quality.report_words import LANGUAGES, WORDS
+from inspector.quality.report_words import Say, Words
 from inspector.quality.spc import Limits
-from inspector.quality.tolerances import tolerances
 from inspector.store import History, ImageRecord
 from inspector.store.files import fresh_file
 from inspector.store.keys import PUBLIC_NAME, public_key
@@ -45,7 +41,7 @@ ATTEMPTS_MAX = 5
 def batch_report(
     data: Path, batch: str, out: Path, language: str = "en", plan: Quality | None = None,
     limits: Mapping[str, Limits] | None = None, check: bool = True,
-    places: tuple[str, str] = ("", ""),
+    places: tuple[str, str] = ("", ""), say: Say = str,
 ) -> Facts:  # fmt: skip
     """Write the report of ``batch`` to ``out``.
 
@@ -53,17 +49,16 @@ def batch_report(
         plan: the station's, for its subgroups; ``limits``: its tolerances by recipe's name.
         check: verify the ledger; a large one takes minutes.
         places: the station's site and line.
+        say: what the record says, in ``language``.
 
     Raises:
         QualityError: no such language.
         StoreError: the batch has no part, or the ledger cannot be read.
     """
-    if language not in LANGUAGES:
-        raise QualityError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
+    words = Words(language, say)
     paper.speak(language)
     facts = gather(data, batch, plan, limits, check)
     facts.site, facts.line = places
-    words = WORDS[language]
     with History(data, bound_s=60.0) as history:
         story = list(_story(facts, words, data, history))
     told = f"{words['root']} {facts.root[:16]}"
@@ -85,7 +80,7 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
         (w["product"], facts.product), (w["recipe"], ", ".join(facts.recipes)),
         (w["station"], facts.station),
         (w["line"], " · ".join(filter(None, (facts.site, facts.line)))),
-        (w["expected"], "; ".join(f"{k} {v}" for k, v in facts.texts.items() if v)),
+        (w["expected"], "; ".join(f"{w.say(k)} {v}" for k, v in facts.texts.items() if v)),
         (w["began"], moment(facts.began_ns)),
         (w["ended"], moment(facts.ended_ns) if facts.closed else w["running"]),
         (w["software"], ", ".join(facts.software)),
@@ -106,7 +101,8 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
     yield Spacer(1, 8)
     yield from _counts(facts, w)
     if facts.labels:
-        yield from paper.section(w["pareto"], paper.pareto(facts.labels.most_common()))
+        named = [(w.say(label), n) for label, n in facts.labels.most_common()]
+        yield from paper.section(w["pareto"], paper.pareto(named))
     yield from spc(facts, w)
     yield from _pictures(facts, w, data, history)
     yield from _articles(facts, w)
@@ -146,7 +142,7 @@ def _counts(facts: Facts, w: Any) -> list[Flowable]:
             known = [getattr(period, name) for period in facts.periods]
             if known and None not in known:  # else the station was restarted in between
                 rows.append([w[name], f"{sum(known):,}", ""])
-        rows += [["", "", paper.coloured(text, BAD)] for text in facts.differences]
+        rows += [["", "", paper.coloured(w.say(text), BAD)] for text in facts.differences]
     return paper.section(
         w["counts"], paper.table((w["what"], w["count"], w["check"]), rows, (5, 1.3, 3), (1,))
     )
@@ -171,7 +167,7 @@ def _pictures(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Fl
     for _, _, verdict in sorted(ranked, key=lambda row: row[:2])[:PICTURES]:
         found = history.part(verdict.part_id)
         picture = _picture(data, verdict, found.images if found else (), width)
-        said = f"{w['part_n'].format(verdict.sequence)} · {verdict.reasons[0]}"
+        said = f"{w['part_n'].format(verdict.sequence)} · {w.say(verdict.reasons[0])}"
         cells.append([picture or paper.text(w["kept_for"], NOTE), paper.text(said, NOTE)])
     if not cells:
         return
@@ -227,7 +223,7 @@ def _articles(facts: Facts, w: Any) -> Iterator[Flowable]:
     for sheet, signed in (facts.articles[i] for i in kept):
         rows = [
             [step_name(str(s["name"]), w), paper.coloured(*state_words(str(s["state"]), w)),
-             s["detail"]] for s in sheet["steps"]
+             w.say(str(s["detail"]))] for s in sheet["steps"]
         ]  # fmt: skip
         who = ", ".join(w["signed_by"].format(s.name) for s in signed) or w["unsigned"]
         said = (
@@ -246,11 +242,13 @@ def _challenges(facts: Facts, w: Any) -> list[Flowable]:
     kept = _fitting(counts, LINES_MAX)
     for body in (facts.challenges[i].body for i in kept):
         good = body["result"] == challenge.GOOD
-        parts = "; ".join(f"{p['name']}: {w.get(p['result'], p['result'])}" for p in body["parts"])
+        parts = "; ".join(
+            f"{w.say(p['name'])}: {w.get(p['result'], p['result'])}" for p in body["parts"]
+        )
         rows.append([
             moment(int(body.get("at_utc_ns") or 0)), body.get("asked_by") or "–",
             paper.coloured(w.get(body["result"], body["result"]), GOOD if good else BAD),
-            parts or body["why"],
+            parts or w.say(body["why"]),
         ])  # fmt: skip
     if not rows:
         return []
@@ -265,7 +263,7 @@ def _deviations(facts: Facts, w: Any) -> list[Flowable]:
         return paper.section(w["deviations"], paper.text(w["no_deviations"], BODY))
     kept = _fitting([what != "alarm" for _, what, _, _ in facts.deviations], LINES_MAX)
     rows: list[list[object]] = [
-        [moment(at), w.get(what, what), detail, who]
+        [moment(at), w.get(what, what), w.say(detail), who]
         for at, what, detail, who in (facts.deviations[i] for i in kept)
     ]
     if left := len(facts.deviations) - len(kept):
@@ -278,7 +276,7 @@ def _signatures(facts: Facts, w: Any) -> list[Flowable]:
     if not facts.signatures:
         return paper.section(w["signatures"], paper.text(w["no_signatures"], BODY))
     rows: list[list[object]] = [
-        [s.name, s.meaning, w.get(s.kind, s.kind), w.get(s.by, s.by), moment(s.utc_ns)]
+        [s.name, w.say(s.meaning), w.get(s.kind, s.kind), w.get(s.by, s.by), moment(s.utc_ns)]
         for s in facts.signatures
     ]
     head = (w["name"], w["meaning"], w["subject"], w["by"], w["at"])
@@ -317,7 +315,9 @@ def moment(utc_ns: int) -> str:
 def step_name(name: str, w: Any) -> str:
     """A step of the first article in words."""
     kind, _, seeded = name.partition(": ")
-    return str(w["seeded_step"].format(seeded)) if kind == "seeded" else str(w.get(kind, kind))
+    if kind == "seeded":
+        return str(w["seeded_step"].format(w.say(seeded)))
+    return str(w.get(kind, kind))
 
 
 def state_words(state: str, w: Any) -> tuple[str, Any]:
@@ -331,26 +331,3 @@ def state_words(state: str, w: Any) -> tuple[str, Any]:
 def _fingerprint(data: Path) -> str:
     raw = public_key(data / "keys" / PUBLIC_NAME).public_bytes_raw()
     return f"Ed25519, SHA-256 {sha256(raw).hexdigest()}"
-
-
-def main() -> None:
-    """``python -m inspector.quality.report DATA BATCH OUT LANGUAGE verify|- [SITE LINE PLAN RECIPE
-    …]``: for other processes, which make no PDF themselves. ``PLAN`` is JSON, the recipes are files
-    with their tolerances."""
-    os.nice(10)
-    data, batch, out, language, check, *more = sys.argv[1:]
-    site, line, said, *recipes = [*more, *[""] * max(0, 3 - len(more))]
-    try:
-        plan = Quality.model_validate_json(said) if said else None
-        limits = tolerances([Path(recipe) for recipe in recipes])
-        verifies = check == "verify"
-        batch_report(Path(data), batch, Path(out), language, plan, limits, verifies, (site, line))
-    except Exception as error:
-        if not type(error).__module__.startswith("inspector."):
-            raise
-        print(error, file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

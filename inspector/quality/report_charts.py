@@ -35,13 +35,14 @@ def _charted(charts: BatchCharts, w: Any, title: str) -> Iterator[Flowable]:
     drawn: list[Flowable] = []
     spoken: list[tuple[int, int]] = []
     names = [ALL, *charts.labels[:2]]
-    each: list[tuple[str, Chart | None, bool]] = [
-        (w["p_chart"].format(w.get(n, n), charts.plan.subgroup), charts.p(n), True) for n in names
-    ]
+    each: list[tuple[str, Chart | None, bool]] = []
+    for name in names:
+        of = w[ALL] if name == ALL else w.say(name)
+        each.append((w["p_chart"].format(of, charts.plan.subgroup), charts.p(name), True))
     each.append((w["u_chart"], charts.u(), False))
     for measure, known in list(charts.measures.items())[:4]:
         if both := charts.xbar_r(measure):
-            each.append((w["xbar"].format(measure, known.unit), both[0], False))
+            each.append((w["xbar"].format(measure, w.say(known.unit)), both[0], False))
             each.append((w["range"].format(measure), both[1], False))
     for caption, chart, percent in each:
         if chart is None or not len(chart.points):

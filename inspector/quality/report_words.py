@@ -1,11 +1,18 @@
 """The words of printed reports, in English and Simplified Chinese.
 
-Enters: a language. Leaves: words by name. ``report.py`` and ``sheet.py`` import it.
+Enters: a language. Leaves: words by name, and how what the record says in English is said in it.
+``report.py`` and ``sheet.py`` import it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from inspector.quality.errors import QualityError
+
+Say = Callable[[str], str]
+"""What the record says (a label, a reason) in a report's language. The catalogue is the pages', so
+whoever stands above both hands it in."""
 
 LANGUAGES = ("en", "zh")
 
@@ -121,3 +128,15 @@ _ZH = {
 }  # fmt: skip
 
 WORDS: Mapping[str, Mapping[str, str]] = {"en": _EN, "zh": _ZH}
+
+
+class Words(dict[str, str]):
+    """A language's words by name."""
+
+    def __init__(self, language: str, say: Say = str) -> None:
+        """Raises ``QualityError``: no such language."""
+        if language not in WORDS:
+            raise QualityError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
+        super().__init__(WORDS[language])
+        self.say = say
+        """What the record says, in this language."""

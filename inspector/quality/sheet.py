@@ -1,14 +1,11 @@
 """A first article on one page, to be signed and filed.
 
-Enters: ``<data>`` and the first article's id. Leaves: its newest sheet as a PDF, in English above
-and with its signatures where it has any. ``python -m inspector.quality.sheet DATA ID OUT
-[LANGUAGE]`` runs it in a process of its own; the quality process and the command line start that.
+Enters: ``<data>`` and the first article's id. Leaves: its newest sheet as a PDF, with its
+signatures where it has any. ``inspector.printed`` runs it in a process of its own.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 from reportlab.platypus import Flowable, Spacer
@@ -17,32 +14,30 @@ from inspector.quality import paper
 from inspector.quality.errors import QualityError
 from inspector.quality.paper import BAD, BODY, GOOD, INK, NOTE
 from inspector.quality.report import moment, state_words, step_name
-from inspector.quality.report_words import LANGUAGES, WORDS
+from inspector.quality.report_words import Say, Words
 from inspector.quality.signing import article, article_subject
-from inspector.store.errors import StoreError
 from inspector.store.files import fresh_file
 from inspector.store.signatures import Signatures
 
 
-def print_sheet(data: Path, id: str, out: Path, language: str = "en") -> None:
-    """Write the sheet of first article ``id`` to ``out``.
+def print_sheet(data: Path, id: str, out: Path, language: str = "en", say: Say = str) -> None:
+    """Write the sheet of first article ``id`` to ``out``; ``say``: what the record says, in
+    ``language``.
 
     Raises:
         QualityError: there is none, or no such language.
     """
-    if language not in LANGUAGES:
-        raise QualityError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
+    w = Words(language, say)
     sheet = article(data, id)
     if sheet is None:
         raise QualityError(f"no parts of a first article {id!r} have come")
     paper.speak(language)
-    w = WORDS[language]
     with Signatures(data) as signatures:
         signed = signatures.under(article_subject(sheet))
     passed = bool(sheet["passed"])
     story: list[Flowable] = paper.heading(w["article"], str(sheet["batch"]), [
         (w["recipe"], str(sheet["recipe"])), (w["digest"], str(sheet["recipe_digest"])[:16]),
-        (w["expected"], "; ".join(f"{k} {v}" for k, v in sheet["texts"].items() if v)),
+        (w["expected"], "; ".join(f"{w.say(k)} {v}" for k, v in sheet["texts"].items() if v)),
         (w["software"], str(sheet["software"])),
     ])  # fmt: skip
     story += [
@@ -56,7 +51,7 @@ def print_sheet(data: Path, id: str, out: Path, language: str = "en") -> None:
     ]  # fmt: skip
     rows: list[list[object]] = [
         [step_name(str(s["name"]), w), paper.coloured(*state_words(str(s["state"]), w)),
-         s["detail"]] for s in sheet["steps"]
+         w.say(str(s["detail"]))] for s in sheet["steps"]
     ]  # fmt: skip
     story += paper.section(
         w["articles"], paper.table((w["step"], w["result"], w["seen"]), rows, (3, 1.2, 6))
@@ -69,7 +64,8 @@ def print_sheet(data: Path, id: str, out: Path, language: str = "en") -> None:
     )
     if signed:
         given: list[list[object]] = [
-            [s.name, s.meaning, w.get(s.by, s.by), moment(s.utc_ns), s.sha256[:16]] for s in signed
+            [s.name, w.say(s.meaning), w.get(s.by, s.by), moment(s.utc_ns), s.sha256[:16]]
+            for s in signed
         ]
         head = (w["name"], w["meaning"], w["by"], w["at"], "SHA-256")
         story += paper.section(w["signatures"], paper.table(head, given, (2, 3, 1.2, 2.8, 2.4)))
@@ -82,17 +78,3 @@ def print_sheet(data: Path, id: str, out: Path, language: str = "en") -> None:
             running=f"{w['article']} {sheet['batch']} · {id}",
             page=lambda number: w["page"].format(number),
         )  # fmt: skip
-
-
-def main() -> None:
-    """For other processes, which wait for no PDF themselves."""
-    os.nice(10)
-    try:
-        print_sheet(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:5])
-    except (QualityError, StoreError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

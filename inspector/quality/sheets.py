@@ -18,13 +18,14 @@ class Sheets:
     """The sheets that are to be printed."""
 
     def __init__(self, data: Path, command: Callable[[str, Path], Sequence[str]] | None = None):
-        """``command`` prints the sheet of an id into a file; by default ``sheet.py`` does."""
+        """``command`` prints the sheet of an id into a file: ``inspector.printed``, by default."""
         self._folder = data / "sheets"
         self._command = command or (
             lambda id, out: (
                 sys.executable,
                 "-m",
-                "inspector.quality.sheet",
+                "inspector.printed",
+                "sheet",
                 str(data),
                 id,
                 str(out),

@@ -19,6 +19,7 @@ from quality_parts import part
 from reportlab.pdfbase import pdfmetrics
 from typer.testing import CliRunner
 
+from inspector import printed
 from inspector.cli import app
 from inspector.config import Quality, load_station
 from inspector.part import Batch, GateAction, GateDecision, Outcome, new_part_id
@@ -97,13 +98,45 @@ def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(
         "recipes": [tmp_path / f"{name}.yaml" for name in ("can", "bottle", "jar")],
     })  # fmt: skip
     out = tmp_path / "report.pdf"
-    monkeypatch.setattr("sys.argv", ["report", *Press(station).words("B-1", out, "en", False)])
+    asked = ["printed", "report", *Press(station).words("B-1", out, "en", False)]
+    monkeypatch.setattr("sys.argv", asked)
     monkeypatch.setattr("os.nice", lambda steps: 0)
-    report.main()
+    printed.main()
     said = words_of(out)
     assert "in subgroups of 400" in said and station.line in said
     assert "Capability" in said and re.search(r"neck/height +\d+ +1[12]\.\d{4} +0\.0[78]\d", said)
     assert re.search(r"1\.\d\d \(1\.\d\d–1\.\d\d\)", said), "of the bottle's tolerance"
+
+
+def test_a_chinese_report_says_in_chinese_what_the_record_says(tmp_path: Path) -> None:
+    """Reasons, labels, alarms, decisions, what a signature means: all but what people wrote."""
+    recipe = tmp_path / "bottle.yaml"
+    recipe.write_text(json.dumps({"name": "bottle", "words": {"zh": {"scratch": "划痕"}}}))
+    batch = Batch("B-1", "", "bottle", {"lot": "L1"})
+    with LineLedger.open(tmp_path, station="ST-01") as line, DeskLedger.open(tmp_path) as desk:
+        line.add_batch(batch, "begin", "line")
+        wrong = replace(part(1, outcome=Outcome.REJECT), reasons=("no code read",))
+        line.add_verdict(wrong)
+        line.add_event("alarm", "line", code="camera_lost", detail="side: no answer in 30 ms")
+        line.add_batch(batch, "end", "otto")
+        line.commit()
+        desk.add("disposition", {"batch": "B-1", "disposition": "hold", "reason": "why"}, "qa")
+        step = {"name": "seeded: scratch", "state": "failed", "detail": "9 of 10 passed"}
+        failed = {"batch": "B-1", "recipe": "bottle@3", "id": "a", "attempt": 1, "passed": False,
+                  "station_s": 1.0, "parts": [], "steps": [step]}  # fmt: skip
+        desk.add("first_article", failed, "quality")
+    given = [str(tmp_path), "B-1", str(out := tmp_path / "r.pdf"), "zh", "-", "", "", ""]
+    printed.report(*given, str(recipe))
+    said = words_of(out)
+    for one in (
+        "批号 L1",
+        "未读到码",
+        "相机断开：side：30 ms 内无应答",
+        "扣留：why",
+        "10 件中 9 件通过",
+    ):
+        assert one in said, one
+    assert said.count("划痕") == 2 and "scratch" not in said
 
 
 @pytest.mark.parametrize(
