@@ -279,7 +279,7 @@ CAMERAS = (
      " `source: folder`",
      "虚拟相机首次使用需要 C 编译器：请安装 gcc 并重新安装本软件，或用 `source: folder`"),
     ("the virtual camera does not compile: {0}", "虚拟相机无法编译：{0}"),
-    ("the line started", "产线启动"), ("the desk cannot be read", "无法读取记录台"),
+    ("the line started", "产线启动"), ("the desk cannot be read", "无法读取台账"),
 )  # fmt: skip
 
 REVIEWS = (

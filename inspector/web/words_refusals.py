@@ -48,7 +48,7 @@ COMMANDS = (
     ("{0} runs the recipe of the station file; nothing is before it",
      "{0} 使用站点文件中的配方，没有更早的版本"),
     ("another release is being made ready; try again when it is answered",
-     "正在准备另一个版本；请待其完成后再试"),
+     "正在准备另一个发布包；请待其完成后再试"),
     ("this station does not make {0}; its recipes: {1}", "本站不生产 {0}；其配方：{1}"),
     ("{0} is in service already", "{0} 已在使用"),
     ("{0} was rolled back after that; look, and install again",
@@ -56,7 +56,7 @@ COMMANDS = (
     ("`do` is activate or rollback, and `at` is batch or part",
      "`do` 应为 activate 或 rollback，`at` 应为 batch 或 part"),
     ("`release` is the digest or name/version of an installed release",
-     "`release` 应为已安装版本的摘要或 名称/版本"),
+     "`release` 应为已安装发布包的摘要或 名称/版本"),
 )  # fmt: skip
 
 PEOPLE = (
@@ -76,7 +76,7 @@ PEOPLE = (
     ("the first article failed: {0}; mend the cause and feed the list again",
      "首件检验未通过：{0}；请排除原因后重新按清单放入"),
     ("see its list", "见其清单"),
-    ("no line clearance is awaited", "无需清线"),
+    ("no line clearance is awaited", "无需清场"),
     ("not checked: {0}", "未检查：{0}"),
     ("the line is not released: {0}", "产线未放行：{0}"),
     ("the station file has no `quality.challenge`: no seeded defects to feed",
@@ -114,7 +114,7 @@ BATCHES = (
      "此后产线已被停止；请检查后重新恢复"),
     ("whether batch {0} may {1} cannot be read: {2}",
      "无法读取批次 {0} 是否允许此操作（{1}）：{2}"),
-    ("the answer of the desk came too late; ask again", "记录台答复过晚；请重试"),
+    ("the answer of the desk came too late; ask again", "台账答复过晚；请重试"),
     ("batch {0} is released, and closed for good; give what is made now an id of its own",
      "批次 {0} 已放行并永久结束；请为现在生产的产品另取批号"),
     ("batch {0} is rejected, which is final", "批次 {0} 已拒绝，不可更改"),
@@ -125,10 +125,10 @@ BATCHES = (
 
 SIGNED = (
     ("checked", "已检查"), ("approved", "已批准"), ("released", "已放行"), ("rejected", "已拒绝"),
-    ("responsible", "负责"), ("held", "扣留"), ("recalled", "召回"), ("line clear", "产线已清"),
+    ("responsible", "负责"), ("held", "扣留"), ("recalled", "召回"), ("line clear", "已清场"),
     ("first article approved", "首件批准"), ("by-pass ordered", "下令旁路"),
     ("activated", "已启用"), ("batch release", "批次放行"), ("batch hold", "批次扣留"),
-    ("batch reject", "批次拒绝"), ("first article", "首件检验"), ("line clearance", "清线"),
+    ("batch reject", "批次拒绝"), ("first article", "首件检验"), ("line clearance", "清场"),
     ("recall", "召回"), ("recipe", "配方"), ("model", "模型"), ("rework", "返工"),
     ("scrap", "报废"), ("release", "放行"), ("hold", "扣留"),
 )  # fmt: skip

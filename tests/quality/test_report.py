@@ -151,10 +151,10 @@ def test_limits_and_centre_are_never_one_number(value: float, span: float, said:
 @pytest.mark.parametrize(
     ("decided", "stands", "zh"),
     [
-        ([("hold", None)], "hold", "冻结"),
+        ([("hold", None)], "hold", "已扣留"),
         ([("hold", None), ("release", None)], "release", "已放行"),
         ([("scrap", None), ("release", None)], "scrap", "已报废"),
-        ([("hold", 5), ("release", None)], "hold", "冻结"),
+        ([("hold", 5), ("release", None)], "hold", "已扣留"),
         ([("hold", 15)], None, "结束"),
     ],
 )

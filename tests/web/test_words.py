@@ -11,7 +11,10 @@ import pytest
 
 from inspector.display import AlarmCode, State
 from inspector.part import Mode, Outcome
+from inspector.quality.report_words import WORDS as PAPER
+from inspector.web.said import ROWS
 from inspector.web.words import LANGUAGES, WORDS, preferred
+from inspector.web.words_settings import HELP
 
 WEB = Path(__file__).parents[2] / "inspector" / "web"
 
@@ -34,6 +37,25 @@ def test_chinese_is_chinese() -> None:
     same_everywhere = {"health.plc"}
     for key, text in WORDS["zh"].items():
         assert key in same_everywhere or re.search(r"[\u4e00-\u9fff]", text), key
+
+
+TERMS = {
+    "line clearance": "清场", "on hold": "扣留", "second opinion": "二次确认", "ledger": "台账",
+    "seeded (part|defect)": "缺陷样件", "golden part": "合格样件", "yield": "合格率", "plc": "PLC",
+    "golden picture|golden one": "标准图像", "sign-off": "签核", r"\bjam": "卡堵",
+    r"\bsigned (by|$)": "签名", "gate decisions": "剔除装置指令", "symbol contrast": "符号反差",
+    "modulation": "调制比", "unused correction": "未使用的纠错",
+}  # fmt: skip
+"""Of codes as in GB/T 14258 and GB/T 23704, of line clearance as in GMP."""
+
+
+def test_a_term_is_one_word_on_pages_and_on_paper() -> None:
+    said = [*ROWS["zh"], *HELP]
+    for words in (WORDS, PAPER):
+        said += [(words["en"][key], text) for key, text in words["zh"].items()]
+    for english, chinese in TERMS.items():
+        found = [(en, zh) for en, zh in said if re.search(english, en.lower())]
+        assert found and [row for row in found if chinese not in row[1]] == []
 
 
 def test_everything_the_line_can_say_has_words() -> None:
