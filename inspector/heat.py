@@ -26,7 +26,7 @@ from inspector.pictures import read_image
 from inspector.recipe import Recipe
 from inspector.recipe import load as load_recipe
 from inspector.store import History
-from inspector.store.pages import changes_of
+from inspector.store.circumstance import batch_of
 from inspector.store.query import PartHistory
 from inspector.tools.anomaly import Anomaly, AnomalyStep, Map
 from inspector.tools.onnx import Shelf
@@ -70,10 +70,8 @@ def heats_of(data: Path, part: PartHistory, recipe: Recipe) -> list[Heat]:
         pixels, _ = read_image(data / image.path)
         if pixels is not None:
             frames[image.view] = pixels
-    id = part.verdict.batch
     with History(data) as history:
-        begun = [c for c in changes_of(history, id) if c.action == "begin"]
-    batch = Batch(id, begun[-1].product, begun[-1].recipe, begun[-1].texts) if begun else Batch(id)
+        batch = batch_of(history, part)
     return heats(recipe, frames, part, batch)
 
 

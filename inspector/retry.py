@@ -18,6 +18,7 @@ from inspector.part import Batch, Finding, Outcome, Pixels
 from inspector.pictures import read_image
 from inspector.recipe import Judgement, Recipe
 from inspector.store import History
+from inspector.store.circumstance import batch_of
 from inspector.store.pages import parts_of
 from inspector.store.query import PartHistory
 
@@ -59,8 +60,7 @@ def judge_again(
     """
     with History(data, bound_s=BOUND_S) as history:
         parts = newest(history, recipe, last)
-        changes = history.batch_changes(10_000)
-    batches = {c.id: Batch(c.id, c.product, c.recipe, c.texts) for c in changes}
+        batches = [batch_of(history, part) for part in parts]
     return len(parts), _each(data, recipe, parts, batches, against)
 
 
@@ -104,17 +104,16 @@ def _each(
     data: Path,
     recipe: Recipe,
     parts: Sequence[PartHistory],
-    batches: dict[str, Batch],
+    batches: Sequence[Batch],
     against: Recipe | None,
 ) -> Iterator[Judged]:
-    for part in parts:
+    for part, batch in zip(parts, batches, strict=True):
         verdict = part.verdict
         frames: dict[str, Pixels] = {}
         for image in part.images:
             pixels, _ = read_image(data / image.path)
             if pixels is not None:
                 frames[image.view] = pixels
-        batch = batches.get(verdict.batch, Batch(verdict.batch))
         today = datetime.fromtimestamp(verdict.times.utc_ns / 1e9).astimezone().date()
         synced = verdict.times.clock_synced
         now = recipe.judge(frames, batch, today, synced)

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from inspector.part import Outcome, PartId, Verdict
 from inspector.store import History, schema
+from inspector.store.circumstance import batch_of
 from inspector.store.layout import decode_record
 from inspector.store.merkle import leaf_hash
 from inspector.store.records import BatchChange, Definition
@@ -174,7 +175,6 @@ def _of_station(data: Path, wanted: Wanted) -> Iterator[_Source]:
     line = schema.open_reader(data / schema.LINE_FILE)
     try:
         with History(data, bound_s=60.0) as history:
-            batches = {c.id: c for c in history.batch_changes(100_000)}
             for record in history.desk("review", 1_000_000):
                 with suppress(KeyError, TypeError, ValueError):
                     reviews[str(record.body["part"])].append(
@@ -189,9 +189,8 @@ def _of_station(data: Path, wanted: Wanted) -> Iterator[_Source]:
             )
             for part in parts:
                 verdict, name = part.verdict, str(part.verdict.part_id)
-                lot = batches.get(verdict.batch)
-                product = lot.product if lot else ""
-                if not _fits(verdict, product, wanted):
+                lot = batch_of(history, part)
+                if not _fits(verdict, lot.product, wanted):
                     continue
                 body = line.execute(
                     "SELECT body FROM record WHERE position = ?", (part.position,)
@@ -203,7 +202,7 @@ def _of_station(data: Path, wanted: Wanted) -> Iterator[_Source]:
                     )
                 reason = "shadow" if shadowed[name] and not part.images else "archive"
                 yield _Source(
-                    verdict, part.position, body, product, lot.texts if lot else {},
+                    verdict, part.position, body, lot.product, lot.texts,
                     tuple(reviews[name]),
                     tuple((v, d, path.read_bytes) for v, (d, path) in sorted(kept.items())),
                     reason, 0.0,
@@ -230,15 +229,14 @@ def _of_hub(connection: Any, blobs: Any, wanted: Wanted) -> Iterator[_Source]:
     ):
         word = complaint_of(c.label, c.made_by, c.made_utc_ns)
         reviews[c.station_id, bytes(c.part)].append(word)
-    lots = {
-        (b.station_id, b.batch): b
-        for b in connection.execute(
-            select(
-                t.BatchChange.station_id, t.BatchChange.batch, t.BatchChange.product,
-                t.BatchChange.position,
-            )
-        )
-    }  # fmt: skip
+    lots: dict[tuple[int, str], list[Any]] = defaultdict(list)
+    for b in connection.execute(
+        select(
+            t.BatchChange.station_id, t.BatchChange.batch, t.BatchChange.product,
+            t.BatchChange.position,
+        ).order_by(t.BatchChange.position.desc())
+    ):  # fmt: skip
+        lots[b.station_id, b.batch].append(b)
     samples: dict[tuple[int, bytes], list[Any]] = defaultdict(list)
     for s in connection.execute(select(*t.Sample.__table__.columns).order_by(t.Sample.id)):
         samples[s.station_id, bytes(s.part)].append(s)
@@ -259,7 +257,8 @@ def _of_hub(connection: Any, blobs: Any, wanted: Wanted) -> Iterator[_Source]:
         verdict = decode_record(body, lambda at, s=station: records.definition(s, at))  # type: ignore[misc]
         if not isinstance(verdict, Verdict):
             continue
-        lot = lots.get((station, verdict.batch))
+        changes = lots[station, verdict.batch]
+        lot = next((c for c in changes if c.position < position), None)
         product = lot.product if lot else ""
         if not _fits(verdict, product, wanted):
             continue
