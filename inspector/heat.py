@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from inspector.pictures import read_image
 from inspector.recipe import Recipe
 from inspector.recipe import load as load_recipe
 from inspector.store import History
-from inspector.store.circumstance import batch_of
+from inspector.store.circumstance import batch_of, day_of, zone_of
 from inspector.store.query import PartHistory
 from inspector.tools.anomaly import Anomaly, AnomalyStep, Map
 from inspector.tools.onnx import Shelf
@@ -48,12 +48,10 @@ class Heat:
 
 
 def heats(
-    recipe: Recipe, frames: Mapping[str, Pixels], part: PartHistory, batch: Batch
+    recipe: Recipe, frames: Mapping[str, Pixels], part: PartHistory, batch: Batch, today: date
 ) -> list[Heat]:
     """The maps of a part's ``anomaly`` steps, by the pictures in ``frames``."""
-    times = part.verdict.times
-    today = datetime.fromtimestamp(times.utc_ns / 1e9).astimezone().date()
-    recipe.judge(frames, batch, today, times.clock_synced)
+    recipe.judge(frames, batch, today, part.verdict.times.clock_synced)
     return [
         Heat(step.name, step.view, step.params.threshold, scores, _matrix(recipe, step, tool))
         for step, tool in recipe.tools
@@ -71,8 +69,8 @@ def heats_of(data: Path, part: PartHistory, recipe: Recipe) -> list[Heat]:
         if pixels is not None:
             frames[image.view] = pixels
     with History(data) as history:
-        batch = batch_of(history, part)
-    return heats(recipe, frames, part, batch)
+        batch, today = batch_of(history, part), day_of(part, zone_of(history))
+    return heats(recipe, frames, part, batch, today)
 
 
 def recipe_of(data: Path, part: PartHistory, origin: Path, models: Path) -> Recipe:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from inspector.part import Batch, Finding, Outcome, Pixels
 from inspector.pictures import read_image
 from inspector.recipe import Judgement, Recipe
 from inspector.store import History
-from inspector.store.circumstance import batch_of
+from inspector.store.circumstance import batch_of, day_of, zone_of
 from inspector.store.pages import parts_of
 from inspector.store.query import PartHistory
 
@@ -61,7 +61,8 @@ def judge_again(
     with History(data, bound_s=BOUND_S) as history:
         parts = newest(history, recipe, last)
         batches = [batch_of(history, part) for part in parts]
-    return len(parts), _each(data, recipe, parts, batches, against)
+        zone = zone_of(history)
+    return len(parts), _each(data, recipe, parts, batches, zone, against)
 
 
 def row_of(judged: Judged) -> dict[str, Any]:
@@ -105,6 +106,7 @@ def _each(
     recipe: Recipe,
     parts: Sequence[PartHistory],
     batches: Sequence[Batch],
+    zone: tzinfo | None,
     against: Recipe | None,
 ) -> Iterator[Judged]:
     for part, batch in zip(parts, batches, strict=True):
@@ -114,7 +116,7 @@ def _each(
             pixels, _ = read_image(data / image.path)
             if pixels is not None:
                 frames[image.view] = pixels
-        today = datetime.fromtimestamp(verdict.times.utc_ns / 1e9).astimezone().date()
+        today = day_of(part, zone)
         synced = verdict.times.clock_synced
         now = recipe.judge(frames, batch, today, synced)
         was = against.judge(frames, batch, today, synced).outcome if against else verdict.outcome

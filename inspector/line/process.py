@@ -30,6 +30,7 @@ from inspector.display import HEARTBEAT_S, AlarmCode, Display, Topic
 from inspector.line import driver, setting
 from inspector.line.champions import Champions, restore, waiting
 from inspector.line.changeover import Job, Recipe, job
+from inspector.line.clock import zone
 from inspector.line.commands import Commands, refused
 from inspector.line.gate import Gate
 from inspector.line.line import Line
@@ -191,7 +192,7 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     unfit = _unfit(line, resumed=was is not None)
     ledger.add_event(
         "line_started", "line", recipes=[f"{r.name}@{r.revision} {r.digest}" for r in
-        recipes.values()], mode=str(line.modes.now.mode), resumed=was is not None,
+        recipes.values()], mode=str(line.modes.now.mode), resumed=was is not None, zone=zone(),
     )  # fmt: skip
     if was is None:
         if not unfit:
