@@ -75,6 +75,13 @@ class Job:
     needs: tuple[str, ...] = ()
     """… and the kinds of signatures under it, such as ``first_article``."""
 
+    def found(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """``findings`` by the cameras' names, under which pictures are kept and shown: a recipe
+        with one view may call it otherwise."""
+        if self.views == self.recipe.views:
+            return findings
+        return tuple([replace(finding, view=self.views[0]) for finding in findings])
+
 
 def job(recipe: Recipe, batch: Batch, cameras: Sequence[str]) -> Job:
     """``recipe`` at work on ``batch`` at a station with ``cameras``.

@@ -342,7 +342,7 @@ class Verdicts:
             recipe.model_digests,
             SOFTWARE,
             reasons,
-            judgement.findings if looked else (),
+            planned.found(judgement.findings) if looked else (),
             judgement.serial if looked else None,
         )
 

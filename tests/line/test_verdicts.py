@@ -13,15 +13,16 @@ import pytest
 
 from inspector.config import StopRules
 from inspector.line.alarms import Alarms, Stop
-from inspector.line.changeover import Job
+from inspector.line.changeover import Job, job
 from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters
 from inspector.line.matching import Candidate
 from inspector.line.verdicts import Verdicts
 from inspector.pace import Pace
-from inspector.part import Batch, Mode, Outcome, Part
+from inspector.part import Batch, Finding, Mode, Outcome, Part
+from inspector.recipe import Judgement
 from inspector.registers import Action, GateReason
-from inspector.store import LineLedger, commits
+from inspector.store import History, LineLedger, commits
 from inspector.store.schema import LINE_FILE
 from inspector.trial import wait_for
 
@@ -43,6 +44,12 @@ class Heard:
 
 class Recipe:
     name, digest, revision, model_digests = "water", "d" * 64, 1, ()
+
+
+class Elsewhere(Recipe):
+    """Written where nobody knew the camera's name."""
+
+    views = ("image",)
 
 
 @pytest.fixture
@@ -137,3 +144,20 @@ def test_both_parts_of_one_number_are_told_apart_when_both_pass(
     assert wait_for(lambda: gate.orders, 20.0)
     ledger.commit_soon().result(20.0)
     assert gate.orders == [(NEW, 1, Action.PERMIT, GateReason.NONE)]
+
+
+def test_what_is_found_is_on_the_only_cameras_picture_whatever_the_recipe_calls_it(
+    verdicts: Verdicts, ledger: LineLedger
+) -> None:
+    """As with the first station of the README: no page marked anything on a picture."""
+    findings = (Finding("caps", "detect", "Cap", box=(1.0, 1.0, 9.0, 9.0), view="image"),)
+    part = Part("plc-1", 1, 0, time.monotonic_ns() + 10**10, Mode.AUTO, "B-1")
+    judged = Judgement(Outcome.PASS, (), findings, None, 1.0)
+    seen = Candidate(part, triggered=True, judgement=judged)
+    verdicts.conclude(
+        NEW, seen, job(Elsewhere(), Batch("B-1"), ["camera"]), Outcome.PASS, (), GateReason.NONE
+    )
+    verdicts.record()
+    ledger.commit()
+    with History(ledger.data_dir) as history:
+        assert [f.view for f in history.last()[0].verdict.findings] == ["camera"]
