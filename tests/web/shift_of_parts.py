@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +75,12 @@ def write_shift(
             ledger.add_image(image)
 
 
-def write_late_reject(data: Path, number: int, batch: str = "L2417A") -> Verdict:
+def write_late_reject(
+    data: Path, number: int, batch: str = "L2417A", outcome: Outcome = Outcome.REJECT
+) -> Verdict:
     """One more reject, of now; its picture is still on its way, see ``write_picture``."""
     noise = np.random.default_rng(number)
-    verdict = _verdict(number, time.time_ns(), batch, True, noise)
+    verdict = replace(_verdict(number, time.time_ns(), batch, True, noise), outcome=outcome)
     with LineLedger.open(data, station="BOT-L3-01") as ledger:
         ledger.add_verdict(verdict)
     return verdict

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from web.shift_of_parts import forget_shift, write_shift
+from web.shift_of_parts import forget_shift, write_late_reject, write_shift
 
+from inspector.part import Outcome
 from inspector.store import History
-from inspector.store.reviews import Reviews
+from inspector.store.reviews import Decision, Reviews
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +94,28 @@ def test_nothing_is_said_of_a_part_while_another_one_is_chosen(web: Any, review:
     on_screen(review, second)
 
     assert not [url for url in said if str(first.part_id) in url]
+
+
+@pytest.fixture
+def unjudged(web: Any, shift: None) -> Iterator[Any]:
+    """A part that the line could not judge; afterwards there was none."""
+    yield write_late_reject(web.data, 301, outcome=Outcome.ERROR)
+    write_shift(web.data, 300)
+
+
+def test_of_a_part_that_could_not_be_judged_it_is_said_what_it_is(
+    web: Any, unjudged: Any, review: Any
+) -> None:
+    """There is nothing to confirm, and an override alone would not say which way."""
+    review.select_option("select[name=kind]", "error")
+    on_screen(review, unjudged)
+    review.locator(".says input[type=text]").fill("seen by hand")
+    assert review.get_by_role("button", name="It is good").is_visible()
+    with review.expect_request(
+        lambda asked: asked.method == "POST" and "/part/" in asked.url
+    ) as it:
+        review.get_by_role("button", name="It is bad").click()
+    it.value.response()
+    with Reviews(web.data) as reviews:
+        (said,) = reviews.find(part=unjudged.part_id)
+    assert (said.opinion.decision, said.opinion.outcome) == (Decision.OVERRIDE, "reject")

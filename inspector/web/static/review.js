@@ -1,7 +1,7 @@
 // The review page: a gallery on the left, one part on the right, and what a person says of it.
 
 import { dayField } from "./day.js";
-import { Failed, act, byId, icon, make, moment, number, on } from "./frame.js";
+import { Failed, act, byId, icon, make, moment, number, on, put } from "./frame.js";
 import { Gallery } from "./gallery.js";
 import { drawn } from "./heat.js";
 import { Loupe } from "./loupe.js";
@@ -44,6 +44,8 @@ const defect = make("select", { ariaLabel: say("label") });
 const reason = make("input", { type: "text", maxLength: 500 });
 const sample = make("input", { type: "checkbox" });
 const heading = make("h2", {}, say("choose"));
+const confirm = button("ok", "confirm", () => decide("confirm"), "main");
+const override = button("change", "override", () => decide("override"));
 const views = make("div", { className: "views" });
 
 function button(name, key, action, kind = "") {
@@ -215,6 +217,8 @@ async function follow() {
 function show() {
   heading.textContent = `#${part.number} · ${part.batch}${part.serial ? ` · ${part.serial}` : ""}`;
   heading.dataset.outcome = part.outcome;
+  put(confirm.lastChild, say(part.outcome === "error" ? "bad" : "confirm"));
+  put(override.lastChild, say(part.outcome === "error" ? "good" : "override"));
   offer();
   picture();
   canvas.setAttribute("aria-label", part.reasons.map(inWords).join("; ") || labelled(part.outcome));
@@ -262,12 +266,14 @@ function history_() {
 
 // A part is on the screen until the chosen one has come, and a person is faster than an answer: what
 // is said is of the part on the screen, once, and its answer changes nothing of the next one.
-async function decide(decision) {
+async function decide(way) {
   const mine = part;
   if (!mine || mine.sent || (gallery.at >= 0 && !chosen(mine))) return;
   loupe.close();
   const was = mine.outcome;
-  const truly = decision === "override" ? (was === "pass" ? "reject" : "pass") : was === "pass" ? "pass" : "reject";
+  const truly = way === "override" ? (was === "pass" ? "reject" : "pass") : was === "pass" ? "pass" : "reject";
+  // Where the line could not judge there is nothing to confirm: it is told what the part is.
+  const decision = was === "error" && way === "confirm" ? "override" : way;
   if (decision === "override" && !reason.value.trim()) {
     note.textContent = say("reason.needed");
     reason.focus();
@@ -289,7 +295,7 @@ async function decide(decision) {
     history_();
     loupe.erase();
     note.textContent = say("saved");
-    if (decision === "confirm" && chosen(mine)) gallery.choose(gallery.at + 1);
+    if (way === "confirm" && chosen(mine)) gallery.choose(gallery.at + 1);
   } catch (failed) {
     const which = part === mine ? "" : `#${mine.number}: `;
     note.textContent = which + (inWords(failed.message) || String(failed.status));
@@ -353,7 +359,7 @@ async function begin() {
       make("label", { className: "field grow" }, make("span", {}, say("reason")), reason),
       make("label", { className: "field check" }, sample, make("span", {}, say("sample")))),
     make("div", { className: "bar" },
-      button("ok", "confirm", () => decide("confirm"), "main"), button("change", "override", () => decide("override")),
+      confirm, override,
       button("edit", "relabel", () => decide("relabel")), button("person", "second", () => decide("second_opinion"))),
     note,
     make("p", { className: "keys" }, say("keys")),
