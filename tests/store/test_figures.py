@@ -12,7 +12,7 @@ import pytest
 from quality_parts import part
 from web.shift_of_parts import HOUR_NS, write_shift
 
-from inspector.part import Mode, Outcome, Verdict
+from inspector.part import Batch, Mode, Outcome, Verdict
 from inspector.store import History, LineLedger
 from inspector.store.aside import Aside
 from inspector.store.bench import sample_verdict
@@ -87,18 +87,23 @@ def test_another_batch_has_none_of_it(history: History, now_ns: int) -> None:
     assert period(history, whole, 4, ["other", "L2417A"]).parts == PARTS
 
 
-def test_a_batch_that_went_on_after_another_one_counts_no_part_twice(
+def test_a_batch_that_went_on_after_another_one_has_its_own_parts_once(
     ledger: LineLedger, tmp_path: Path
 ) -> None:
-    for number in range(1, 61):
-        batch = "B" if 20 < number <= 40 else "A"
-        ledger.add_verdict(sample_verdict(number, batch=batch))
+    for batch, first, after in (("A", 1, 21), ("B", 21, 41), ("A", 41, 61)):
+        ledger.add_batch(Batch(batch), "begin", "line")
+        for number in range(first, after):
+            ledger.add_verdict(sample_verdict(number, batch=batch))
+        ledger.add_batch(Batch(batch), "end", "line")
     ledger.commit()
     now = time.time_ns()
     with History(tmp_path) as history:
-        found = period(history, [(now - HOUR_NS, now + HOUR_NS)], 1, ["A", "B"])
+        made = {
+            batches: period(history, [(now - HOUR_NS, now + HOUR_NS)], 1, batches).parts
+            for batches in (("A",), ("B",), ("A", "B"))
+        }
 
-    assert (found.parts, found.rejected) == (60, 1)
+    assert made == {("A",): 40, ("B",): 20, ("A", "B"): 60}
 
 
 def test_what_was_no_production_is_in_no_figure(ledger: LineLedger, tmp_path: Path) -> None:
