@@ -193,6 +193,7 @@ def _board(desk: Desk, history: History, asked: Asked, made: Mapping[str, str]) 
         if not f.ok and f.box is not None and f.view == view
     ]
     looked = sample(history, found)
+    once = {verdict.part_id: verdict for verdict in (*looked, *bad)}
     picture, size = _picture(desk, history, found, view)
     return Board(
         found,
@@ -201,7 +202,7 @@ def _board(desk: Desk, history: History, asked: Asked, made: Mapping[str, str]) 
         picture,
         size,
         view,
-        scores([*looked, *bad], asked.view),
+        scores(list(once.values()), asked.view),
         latencies_ms(looked),
     )
 

@@ -143,9 +143,11 @@ def test_the_figures_of_a_product_are_of_all_its_batches(tmp_path: Path) -> None
             ledger.add_batch(batch, "end", "line")
     station = load_station(STATION)
     desk: Any = SimpleNamespace(history=lambda: History(tmp_path), station=station, data=tmp_path)
-    for product, parts in (("Juice", 1), ("Water", 599)):
+    for product, parts, rejected in (("Juice", 1, 0), ("Water", 599, 12)):
         _, board = _read(desk, Asked("hour", product=product))
         assert board is not None and board.found.parts == parts
+        _, bad = board.scores["cap"]
+        assert len(bad) == rejected, "a part that is in the sample too has one score"
 
 
 @pytest.mark.parametrize(
