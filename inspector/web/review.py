@@ -117,8 +117,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
                 _row(part, reviews)
                 for part in found
                 if begin <= part.verdict.times.utc_ns < end
-                and (not label or any(f.label == label for f in part.verdict.findings if not f.ok))
-                and (not view or any(f.view == view for f in part.verdict.findings if not f.ok))
+                and _tells(part, reviews, label, view)
                 and (not station or part.verdict.station == station)
             ]
             shown = [row for row in rows if below is None or row["score"] <= below]
@@ -245,6 +244,24 @@ def _found(
         found = list(faulty)
     older = bool(found) and found[-1].verdict.times.utc_ns < begin_ns
     return found, None if older else more
+
+
+def _tells(part: PartHistory, reviews: Reviews, label: str, view: str) -> bool:
+    """Whether a part is here for a defect and a camera, or any where none is named: for what the
+    line found wrong, of a passed part what it was least sure of, and what a person has drawn."""
+    if not label and not view:
+        return True
+    said = reviews.newest_of(part.verdict.part_id)
+    passed = part.verdict.outcome is Outcome.PASS
+    seen = [
+        *(
+            (f.label, f.view)
+            for f in part.verdict.findings
+            if not f.ok or (passed and f.score < NEAR)
+        ),
+        *((drawn.label, said.opinion.view) for drawn in (said.opinion.labels if said else ())),
+    ]
+    return any(label in ("", one) and view in ("", by) for one, by in seen)
 
 
 def _least(part: PartHistory) -> float:

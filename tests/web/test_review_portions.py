@@ -12,9 +12,9 @@ from inspector.part import Outcome, Verdict
 from inspector.store import DeskLedger, History, LineLedger
 from inspector.store.bench import sample_verdict
 from inspector.store.records import ImageRecord
-from inspector.store.reviews import Decision, Opinion, Reviews, add_review
+from inspector.store.reviews import Decision, Label, Opinion, Reviews, add_review
 from inspector.web import review
-from inspector.web.review import Kind, _found
+from inspector.web.review import Kind, _found, _tells
 
 PORTION = 3
 PASS, REJECT = Outcome.PASS, Outcome.REJECT
@@ -99,3 +99,18 @@ def test_a_day_ends_what_the_line_made_and_not_what_was_said_late(place: Place) 
     assert place.numbers("override", begin_ns=since) == [3, 16, 17, 18, 19, 20]
     assert place.numbers("near", begin_ns=since)[:6] == [20, 19, 18, 17, 16, 15]
     assert 1 not in place.numbers("near", begin_ns=since)
+
+
+def test_a_passed_part_is_here_for_what_was_uncertain_and_for_what_a_person_has_drawn(
+    place: Place,
+) -> None:
+    part = place.history.part(place.made[0].part_id)
+    assert part is not None
+    wanted = (("cap", "side"), ("", "side"), ("text", "code"), ("scratch", ""))
+    assert [_tells(part, place.reviews, *one) for one in wanted] == [True, True, False, False]
+    drawn = Label("scratch", box=(1.0, 1.0, 9.0, 9.0))
+    opinion = Opinion(part.verdict.part_id, Decision.OVERRIDE, REJECT, "code", (drawn,), "escaped")
+    add_review(place.desk, place.history, opinion, "qin")
+
+    assert _tells(part, place.reviews, "scratch", "code")
+    assert not _tells(part, place.reviews, "scratch", "side")
