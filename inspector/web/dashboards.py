@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from urllib.parse import urlencode
 
@@ -40,7 +40,9 @@ from inspector.web.pictures import address
 from inspector.web.sessions import Sessions
 
 PATH, WALL = "/dashboards", "/wall"
-PERIODS = ("hour", "shift", "day", "week", "from")
+FROM = "from"
+"""The period that days of its own bound: of no other one they say anything."""
+PERIODS = ("hour", "shift", "day", "week", FROM)
 SLICES = 48
 CHANGES = 1000
 """Beginnings and ends of batches among which products are looked for; each costs some 30 µs."""
@@ -102,7 +104,7 @@ def build(desk: Desk, sessions: Sessions) -> None:
         known, board = await anyio.to_thread.run_sync(lambda: _read(desk, asked))
         _filters(shown, asked, known)
         if board is None or not board.found.parts:
-            ui.html(f'<p class="empty">{shown.word("board.none")}</p>', sanitize=False)
+            ui.html(f'<p class="empty">{shown.word(_why_none(asked))}</p>', sanitize=False)
             return
         put(_tiles(shown, board))
         with ui.element("div").classes("board"):
@@ -129,7 +131,7 @@ def build(desk: Desk, sessions: Sessions) -> None:
             screen.clear()
             with screen:
                 if board is None or not board.found.parts:
-                    ui.html(f'<p class="empty">{shown.word("board.none")}</p>', sanitize=False)
+                    ui.html(f'<p class="empty">{shown.word(_why_none(asked))}</p>', sanitize=False)
                     return
                 put(_tiles(shown, board))
                 with ui.element("div").classes("board"):
@@ -141,7 +143,8 @@ def build(desk: Desk, sessions: Sessions) -> None:
 
 
 def span_of(desk: Desk, asked: Asked, now_ns: int) -> tuple[int, int]:
-    """From when to when, in UTC ns; what the address has wrong is taken as the last hour."""
+    """From when to when, in UTC ns; a period that there is not is taken as the last hour, days that
+    are none as no time at all."""
     calendar = desk.station.calendar
     hour = 3_600_000_000_000
     if asked.period == "week":
@@ -150,11 +153,17 @@ def span_of(desk: Desk, asked: Asked, now_ns: int) -> tuple[int, int]:
         return calendar.day_began(now_ns), now_ns
     if asked.period == "shift":
         return calendar.shift_began(now_ns), now_ns
-    since, until = moment_of(asked.since), moment_of(asked.until, 1)
-    if asked.period == "from" and since is not None:
-        end = min(now_ns, until or now_ns)
-        return since, end if end > since else now_ns
+    if asked.period == FROM:
+        since = moment_of(asked.since)
+        begin = now_ns if since is None else since
+        return begin, max(begin, min(now_ns, moment_of(asked.until, 1) or now_ns))
     return now_ns - hour, now_ns
+
+
+def _why_none(asked: Asked) -> str:
+    """Why there is no board, a word of the catalogue."""
+    days = asked.period == FROM and moment_of(asked.since) is None
+    return "board.since.needed" if days else "board.none"
 
 
 def _read(desk: Desk, asked: Asked) -> tuple[Known, Board | None]:
@@ -226,10 +235,12 @@ def _picture(desk: Desk, history: History, found: Period, view: str) -> tuple[st
 def _filters(shown: Shown, asked: Asked, known: Known) -> None:
     """A plain form: the view stands in the address, so that it can be sent to a colleague."""
     station = shown.desk.station
+    if asked.period != FROM:
+        asked = replace(asked, since="", until="")
     with ui.element("form").classes("search").props(f'method="get" action="{DESK}{PATH}"'):
         _choice(
             shown.word("board.period"), "period", asked.period,
-            [(name, shown.word(f"board.period.{name}")) for name in PERIODS],
+            [(name, shown.word(f"board.period.{name}")) for name in PERIODS], f'data-days="{FROM}"',
         )  # fmt: skip
         for name, value in (("since", asked.since), ("until", asked.until)):
             days.put(shown, shown.word(f"board.{name}"), name, value)
@@ -261,7 +272,9 @@ def _way(shown: Shown, sign: str, word: str, address: str) -> None:
     way._props["href"] = address
 
 
-def _choice(word: str, name: str, value: str, options: list[tuple[str, str]]) -> None:
+def _choice(
+    word: str, name: str, value: str, options: list[tuple[str, str]], more: str = ""
+) -> None:
     drawn = "".join(
         f'<option value="{html.escape(key)}"{" selected" if key == value else ""}>'
         f"{html.escape(said)}</option>"
@@ -270,7 +283,7 @@ def _choice(word: str, name: str, value: str, options: list[tuple[str, str]]) ->
     with ui.element("label").classes("field"):
         ui.html(f"<span>{html.escape(word)}</span>", sanitize=False)
         ui.html(
-            f'<select name="{name}" aria-label="{html.escape(word)}">{drawn}</select>',
+            f'<select name="{name}" aria-label="{html.escape(word)}" {more}>{drawn}</select>',
             sanitize=False,
         )
 

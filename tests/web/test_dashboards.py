@@ -108,10 +108,22 @@ def test_filters_by_product_shift_and_camera_stand_in_the_address(
     assert figure(signed_in, "Parts") == 600
 
 
-def test_a_period_without_parts_says_so(web: Any, signed_in: Any, shift: None) -> None:
-    signed_in.goto(f"{web.url}desk/dashboards?period=from&since=2020-01-01&until=2020-01-02")
-
+def test_days_that_somebody_gives_are_the_period_and_another_one_has_none(
+    web: Any, signed_in: Any, shift: None
+) -> None:
+    """Figures of this shift stood under the days of another week."""
+    signed_in.goto(f"{web.url}desk/dashboards?since=2020-01-01")
+    since, period = (signed_in.locator(f"[name={name}]") for name in ("since", "period"))
+    assert since.input_value() == "", "this shift has no days"
+    signed_in.locator("[name=until]").fill("2020-01-02")
+    signed_in.locator("form.search button").click()
+    signed_in.get_by_text("Give the day from which on").wait_for()
+    since.fill("2020-01-01")
+    signed_in.locator("form.search button").click()
     signed_in.get_by_text("No part in this period").wait_for()
+    assert (since.input_value(), period.input_value()) == ("2020-01-01", "from")
+    period.select_option("week")
+    assert since.input_value() == ""
 
 
 @pytest.mark.parametrize(

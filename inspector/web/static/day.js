@@ -139,3 +139,14 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("input", (event) => {
   if (event.target.matches?.("input[data-day]")) event.target.setCustomValidity(wrong(event.target) ? says(event.target).wrong : "");
 });
+// Days that one choice alone takes: whoever gives a day chooses it, and another one has none.
+document.addEventListener("change", ({ target }) => {
+  const choice = target.form?.querySelector("select[data-days]");
+  if (!choice) return;
+  if (target.matches("input[data-day]") && target.value) choice.value = choice.dataset.days;
+  if (target !== choice || choice.value === choice.dataset.days) return;
+  for (const input of choice.form.querySelectorAll("input[data-day]")) {
+    input.value = "";
+    input.setCustomValidity("");
+  }
+});
