@@ -29,6 +29,7 @@ from inspector.web.templates_of import PAGES
 from inspector.web.words import WORDS, language_of
 
 LISTED = 40
+"""Batches a page shows."""
 PARTS = 24
 """Rejected parts a page shows."""
 
@@ -56,17 +57,22 @@ def router(desk: Desk) -> APIRouter:
         return PAGES.TemplateResponse(request, page, context | more)
 
     @routes.get("/batches", response_class=HTMLResponse)
-    def batches(request: Request, who: Annotated[Session, May(Action.VIEW)]) -> Response:
+    def batches(
+        request: Request,
+        who: Annotated[Session, May(Action.VIEW)],
+        before: Annotated[int | None, Query(ge=0)] = None,
+    ) -> Response:
         rows: list[dict[str, Any]] = []
+        found: tuple[tuple[str, int], ...] = ()
         try:
             with desk.history() as history, Batches(desk.data) as lives:
-                rows = [
-                    _batch(desk, history, lives, id) for id, _ in batch_ids(history, limit=LISTED)
-                ]
+                found = batch_ids(history, before=before, limit=LISTED + 1)
+                rows = [_batch(desk, history, lives, id) for id, _ in found[:LISTED]]
         except NoLedger:
             rows = []  # the line has never run here
+        older = found[LISTED - 1][1] if len(found) > LISTED else None
         heading = WORDS[language_of(request)]["batches"]
-        return shown(request, who, "batches.html", rows=rows, heading=heading)
+        return shown(request, who, "batches.html", rows=rows, older=older, heading=heading)
 
     @routes.get("/batch/{id:path}", response_class=HTMLResponse)
     def batch(

@@ -3,6 +3,7 @@ shows them."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from web.shift_of_parts import forget_shift, write_shift
 
 from inspector.identity import Role
+from inspector.part import Batch
+from inspector.store import LineLedger
 
 
 @pytest.fixture
@@ -68,3 +71,20 @@ def test_a_screen_with_a_running_batch_outlives_a_station_that_is_away(
     shown.on("request", lambda request: asked.append(request.url))
     shown.clock.run_for(30_000)
     assert not [url for url in asked if "/batch/" in url], "nothing of it changes any more"
+
+
+def test_the_list_of_batches_goes_on_to_the_oldest(web: Any) -> None:
+    forget_shift(web.data)
+    with LineLedger.open(web.data, station="BOT-L3-01") as ledger:
+        for number in range(42):
+            ledger.add_batch(Batch(f"L{number}"), "begin", "line")
+            ledger.add_batch(Batch(f"L{number}"), "end", "line")
+    with web.client(Role.OPERATOR, name="anna") as client:
+        first = client.get("/batches").text
+        (older,) = re.findall(r'href="(\?before=\d+)"', first)
+        last = client.get(f"/batches{older}").text
+    forget_shift(web.data)
+
+    made = [re.findall(r"<b>(L\d+)</b>", page) for page in (first, last)]
+    assert made == [[f"L{number}" for number in range(41, 1, -1)], ["L1", "L0"]]
+    assert "?before=" not in last
