@@ -80,9 +80,11 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         all: bool = False,
     ) -> StreamingResponse:  # fmt: skip
         asked = _asked(who, what, text, since, until, not all)
-        desk.record(
-            "export", {"what": "audit", "who": who, "kind": what, "text": text}, session.principal
-        )
+        body = {
+            "what": "audit", "who": who, "kind": what, "text": text, "since": since,
+            "until": until, "all": all,
+        }  # fmt: skip
+        desk.record("export", body, session.principal)
         name = f"audit-{desk.station.station}-{datetime.now().astimezone():%Y%m%d-%H%M}.csv"
         return StreamingResponse(
             _csv(desk, asked),

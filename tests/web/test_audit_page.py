@@ -66,7 +66,7 @@ def test_a_search_stands_in_the_address_and_finds(deeds: Any, auditor: Any) -> N
 
 def test_the_export_is_what_was_searched_and_harms_no_spreadsheet(deeds: Any) -> None:
     with deeds.client(Role.AUDITOR, name="ulla") as client:
-        answer = client.get("/audit.csv?what=review&who=nina")
+        answer = client.get("/audit.csv?what=review&who=nina&since=2020-01-01")
         assert answer.headers["content-disposition"].startswith("attachment; filename=")
         rows = list(csv.DictReader(io.StringIO(answer.text.lstrip("\ufeff"))))
         assert len(rows) == 131
@@ -75,6 +75,7 @@ def test_the_export_is_what_was_searched_and_harms_no_spreadsheet(deeds: Any) ->
         assert f"seen {DIGEST}" in client.get("/audit.csv?who=jonas").text
         newest = client.get("/audit.csv?what=export").text
         assert "ulla" in newest, "an export is a deed too"
+        assert "since 2020-01-01" in newest, "and says what was taken along"
 
 
 def test_an_operator_reads_no_audit_trail(deeds: Any) -> None:
