@@ -6,6 +6,8 @@ nouns.
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,11 +26,21 @@ DAY_NS = 86_400_000_000_000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
+def machines_zone() -> str:
+    """The time zone of this machine, by its IANA name; UTC where it has none. See localtime(5)."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    linked = os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
+    for name in filter(None, (named, linked)):
+        with suppress(OSError, ValueError, KeyError):
+            return ZoneInfo(name).key
+    return "UTC"
+
+
 class Calendar(Settings):
     """When a shift and a production day begin, by the plant's own clock."""
 
-    timezone: str = "UTC"
-    """An IANA name, such as ``Europe/Berlin`` or ``Asia/Shanghai``."""
+    timezone: str = Field(default_factory=machines_zone)
+    """An IANA name, such as ``Europe/Berlin`` or ``Asia/Shanghai``; else the machine's."""
     day_starts: Clock = "00:00"
     """A production day has the date on which it began: with ``06:00`` the night of the 16th to the
     17th belongs to the 16th."""

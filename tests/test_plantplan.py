@@ -63,17 +63,21 @@ def test_a_day_and_a_shift_have_begun_when_they_began(utc: str, day: str, shift:
 
 def test_a_shift_over_midnight_is_one_where_days_begin_then() -> None:
     """Days begin at midnight if nobody says otherwise. A shift may begin at any minute."""
-    calendar = Calendar(shifts={"day": "06:20", "night": "18:10"})
+    calendar = Calendar(timezone="UTC", shifts={"day": "06:20", "night": "18:10"})
 
     assert calendar.shift_began(ns("2026-11-17T02:00:00")) == ns("2026-11-16T18:10:00")
     assert calendar.shift_began(ns("2026-11-17T10:34:00")) == ns("2026-11-17T06:20:00")
     assert calendar.day_began(ns("2026-11-17T02:00:00")) == ns("2026-11-17T00:00:00")
-    one = Calendar(shifts={"all": "06:00"})
+    one = Calendar(timezone="UTC", shifts={"all": "06:00"})
     assert one.shift_began(ns("2026-11-17T02:00:00")) == ns("2026-11-16T06:00:00")
 
 
-def test_without_shifts_there_is_none() -> None:
-    assert Calendar().shift_began(ns("2026-11-17T04:00:00")) == ns("2026-11-17T00:00:00")
+@pytest.mark.parametrize(("zone", "hour"), [("UTC", "17T00"), (":Asia/Shanghai", "16T16")])
+def test_without_shifts_there_is_the_day_and_without_a_zone_the_machines(
+    monkeypatch: pytest.MonkeyPatch, zone: str, hour: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    assert Calendar().shift_began(ns("2026-11-17T04:00:00")) == ns(f"2026-11-{hour}:00:00")
     assert Calendar().shift_of(ns("2026-11-17T04:00:00")) == ""
     with pytest.raises(ValidationError, match="no time zone"):
         Calendar(timezone="Mars/Olympus")

@@ -172,7 +172,7 @@ def test_the_figures_of_a_product_are_of_all_its_batches(tmp_path: Path) -> None
 )
 def test_this_shift_is_counted_from_its_first_minute(now: str, period: str, begins: str) -> None:
     """Also before midnight, and when it does not begin at a quarter."""
-    calendar = Calendar(shifts={"day": "06:20", "night": "18:10"})
+    calendar = Calendar(timezone="UTC", shifts={"day": "06:20", "night": "18:10"})
     desk: Any = SimpleNamespace(station=SimpleNamespace(calendar=calendar))
     now_ns, begins_ns = (
         int(datetime.fromisoformat(f"{text}Z").timestamp()) * 10**9 for text in (now, begins)
