@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -94,3 +95,14 @@ def test_an_accessibility_check_finds_nothing(web: Any, browser: Any, scheme: st
     assert small == 0
     assert violations(page) == []
     page.context.close()
+
+
+def test_times_are_the_stations_wherever_they_are_looked_at(web: Any, browser: Any) -> None:
+    """Half of a page was by the station's clock, which the server writes, half by the browser's."""
+    page = open_page(web, browser, "audit", "en", timezone_id="Pacific/Kiritimati")
+    frame = 'import("/static/frame.js").then(({ day, moment }) => [moment(0), day(0)])'
+    shown = page.evaluate(frame)
+    page.context.close()
+
+    began = datetime.fromtimestamp(0).astimezone()
+    assert shown == [f"{began.day} {began:%b %Y, %H:%M:%S}", f"{began:%Y-%m-%d}"]

@@ -2,7 +2,7 @@
 // calendar stands in it, as 2026-11-26. Names of months and days are the page's language's, where
 // a date field of the browser's own speaks the browser's. `days.py` writes such a field.
 
-import { icon, locale, make } from "./frame.js";
+import { day as dayOf, icon, locale, make } from "./frame.js";
 
 const DAY_MS = 86400000;
 const MONDAY = Date.UTC(2024, 0, 1);
@@ -36,8 +36,7 @@ function iso(ms) {
 }
 
 function today() {
-  const now = new Date();
-  return Date.UTC(now.getFullYear(), now.getMonth(), now.getDate());
+  return day(dayOf(Date.now()));
 }
 
 function named(ms, form) {

@@ -12,6 +12,8 @@ export const languages = catalogue?.languages ?? { en: "English", zh: "中文" }
 export let language = document.documentElement.lang.slice(0, 2) === "zh" ? "zh" : "en";
 export let person = { user: null };
 
+// The station's, wherever the page is looked at: what the server writes is of it too.
+const zone = aZone(byId("clock")?.dataset.zone);
 const listeners = { language: [], person: [] };
 let touched = -Infinity;
 let looked = 0;
@@ -41,17 +43,32 @@ export function number(value, digits = 0) {
 }
 
 export function moment(ms) {
-  return new Date(ms).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+  const form = { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23", timeZone: zone };
+  return new Date(ms).toLocaleString(locale(), form);
 }
 
 export function clock(ms, seconds = false) {
-  const form = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(seconds && { second: "2-digit" }) };
+  const form = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone, ...(seconds && { second: "2-digit" }) };
   return new Date(ms).toLocaleTimeString(locale(), form);
 }
 
 // The time of today's, of an older one the day too: a clock alone would be taken for today's.
 export function since(ms, seconds = false) {
-  return new Date(ms).toDateString() === new Date().toDateString() ? clock(ms, seconds) : moment(ms);
+  return day(ms) === day(Date.now()) ? clock(ms, seconds) : moment(ms);
+}
+
+// As 2026-11-26, which is how Swedes write it.
+export function day(ms) {
+  return new Date(ms).toLocaleDateString("sv-SE", { timeZone: zone });
+}
+
+// A time zone that this browser knows; else its own.
+function aZone(name) {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone;
+  } catch {
+    return undefined;
+  }
 }
 
 // English dates as Europe writes them: 25 Nov 2026, 14:05.
