@@ -10,6 +10,7 @@ is added is made from a good part's kept picture, so that it is right for it fro
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -91,28 +92,33 @@ class Trying:
     def __init__(self) -> None:
         self._errand: Errand | None = None
         self._said: dict[str, Any] = {}
-        self.name = ""
+        self._turn = 0
+        self._beginning = threading.Lock()
 
-    def begin(self, name: str, words: Sequence[str]) -> None:
-        """Let go of what was being tried, and try this."""
-        if self._errand is not None:
-            self._errand.stop()
-        said: dict[str, Any] = {"flips": []}
+    def begin(self, words: Sequence[str]) -> dict[str, Any]:
+        """Let go of what was being tried, and try this; its ``turn`` is what `now` is asked by."""
+        with self._beginning:
+            if self._errand is not None:
+                self._errand.stop()
+            self._turn += 1
+            said: dict[str, Any] = {"turn": self._turn, "flips": []}
 
-        def heard(row: dict[str, Any]) -> None:
-            flip = row.get("flip")
-            if flip is None:
-                said.update(row.get("summary", row))
-            elif len(said["flips"]) < FLIPS_MAX:
-                said["flips"].append(flip)
+            def heard(row: dict[str, Any]) -> None:
+                flip = row.get("flip")
+                if flip is None:
+                    said.update(row.get("summary", row))
+                elif len(said["flips"]) < FLIPS_MAX:
+                    said["flips"].append(flip)
 
-        self.name, self._said = name, said
-        self._errand = Errand(words, heard)
+            self._said = said
+            self._errand = Errand(words, heard)
+            return said | {"running": True, "error": ""}
 
-    def now(self) -> dict[str, Any]:
-        """How far it is, and what it found."""
-        if self._errand is None:
-            return {"running": False, "error": "", "flips": []}
+    def now(self, turn: int) -> dict[str, Any]:
+        """How far it is, and what it found. Raises ``Refused`` where another one is tried since:
+        what that finds is no word about this one."""
+        if self._errand is None or turn != self._turn:
+            raise Refused("another change is being tried since; try yours again")
         return self._said | {"running": self._errand.running, "error": self._errand.error}
 
 
@@ -160,11 +166,9 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
     @routes.get("/{name}/retry")
     def how_far(
-        request: Request, name: Name, who: Annotated[Session, May(Action.READ_AUDIT)]
+        request: Request, name: Name, turn: int, who: Annotated[Session, May(Action.READ_AUDIT)]
     ) -> dict[str, Any]:
-        if trying.name != name:
-            return {"running": False, "error": "", "flips": []}
-        now = trying.now()
+        now = trying.now(turn)
         return now | {"error": told(request, now["error"])}
 
     @routes.post("/{name}/retry")
@@ -174,13 +178,11 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         origin = drafts.origin_of(desk, name)
         trial = desk.data / "drafts" / ".trial" / f"{name}.yaml"
         drafts.write(trial, _with(desk, name, given))
-        trying.begin(
-            name,
+        return trying.begin(
             ["recipe", "retry", str(trial), "--data", str(desk.data), "--last", str(given.last),
              "--beside", str(origin), "--against", str(origin), "--models", str(station.models),
              "--json"],
         )  # fmt: skip
-        return trying.now()
 
     @routes.post("/{name}/draft")
     def save(

@@ -32,6 +32,7 @@ PAGES = (
     ("yes or no is no number", "是或否不是数字"), ("no ROI", "没有区域"),
     ("no settings", "没有设置"), ("no number", "不是数字"),
     ("{0} is being taught; wait for it, or stop it", "正在示教 {0}；请等待或停止"),
+    ("another change is being tried since; try yours again", "此后有人在试其他改动；请重试"),
     ("nothing is taught yet; teach first", "尚未示教；请先示教"),
     ("it was taught anew since; load the page again and look at it",
      "此后已重新示教；请重新加载页面并查看"),

@@ -18,6 +18,8 @@ from web.shift_of_parts import forget_shift
 from inspector.identity import Role
 from inspector.store import History
 from inspector.store.recipes import draft_path, revisions
+from inspector.web.access import Refused
+from inspector.web.recipes import Trying
 from inspector.web.sessions import How
 
 SLOW_MS = 60_000
@@ -300,6 +302,16 @@ def test_of_two_drafts_of_one_text_the_second_is_refused(web: Any, recipe: Path)
         answers = sorted(two.map(save, (700, 800)))
 
     assert answers == [200, 409]
+
+
+def test_who_tries_a_change_is_not_told_what_anothers_does() -> None:
+    """The page of the one told that none of the newest parts was judged otherwise."""
+    trying = Trying()
+    mine, others = (trying.begin(["--help"])["turn"] for _ in range(2))
+
+    assert trying.now(others)["turn"] == others
+    with pytest.raises(Refused, match="try yours again"):
+        trying.now(mine)
 
 
 def test_only_the_draft_that_stands_on_the_page_is_signed_or_discarded(

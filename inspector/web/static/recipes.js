@@ -308,10 +308,10 @@ async function retry() {
       tell(now);
       if (!now.running) break;
       await new Promise((done) => setTimeout(done, LOOK_MS));
-      now = await read(`/recipes/${given.name}/retry`);
+      now = await read(`/recipes/${given.name}/retry?turn=${now.turn}`);
     }
   } catch (failed) {
-    if (mine === turn) note.textContent = failed.message || String(failed.status);
+    if (mine === turn) tell({ error: failed.message || String(failed.status) });
   }
 }
 
