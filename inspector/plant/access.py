@@ -11,6 +11,7 @@ import binascii
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from inspector.identity import Action, Principal, authorise
@@ -44,6 +45,24 @@ async def _position(cursor: Annotated[str | None, Query(max_length=40)] = None) 
             422, "invalid-cursor", "take `cursor` from `next` of the page before"
         ) from None
     return int(raw[1:])
+
+
+async def only_known(request: Request) -> None:
+    """A filter that does not exist is refused, and one that is given twice: a typo would be
+    answered with everything, as if it had been asked for."""
+    asked = [name for name, _ in request.query_params.multi_items()]
+    known = _query(request.scope["route"].dependant) if asked else frozenset()
+    wrong = next((name for name in asked if name not in known or asked.count(name) > 1), None)
+    if wrong is not None:
+        there = ", ".join(sorted(known)) or "none"
+        detail = f"`{wrong}` is given twice" if wrong in known else f"no parameter is `{wrong}`"
+        raise Problem(422, "invalid-request", f"query: {detail}; there are: {there}")
+
+
+def _query(dependant: Dependant) -> frozenset[str]:
+    """The query parameters of a route."""
+    own = frozenset(field.alias for field in dependant.query_params)
+    return own.union(*(_query(inner) for inner in dependant.dependencies))
 
 
 def cursor(position: int | None) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio.to_thread
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
 
 from inspector import __version__
@@ -31,7 +31,7 @@ from inspector.plant import (
     tags,
     webhooks,
 )
-from inspector.plant.access import PROBLEMS, Viewer
+from inspector.plant.access import PROBLEMS, Viewer, only_known
 from inspector.plant.desk import Desk
 from inspector.plant.door import Door, Keys
 from inspector.plant.etag import Etag
@@ -88,10 +88,9 @@ def create_app(station: Station, run: Path) -> ASGIApp:
     )
     problems.install(app)
     rooms = (rejects, parts, reviews, batches, periods, reports, genealogy, recalls, tags, events)
-    for room in rooms:
-        app.include_router(room.router(desk), prefix="/api/v1")
-    app.include_router(webhooks.router(desk, hooks), prefix="/api/v1")
-    app.include_router(_status(desk), prefix="/api/v1")
+    groups = [*(room.router(desk) for room in rooms), webhooks.router(desk, hooks), _status(desk)]
+    for group in groups:
+        app.include_router(group, prefix="/api/v1", dependencies=[Depends(only_known)])
     app.include_router(parts.links(desk))
     app.include_router(batches.links(desk))
     limits, keys = station.plant, Keys(station.data, Users(station.data))

@@ -162,6 +162,8 @@ def test_an_operator_rejects_but_does_not_release(plant: Any) -> None:
         ("GET", "/parts?limit=0", 422),
         ("GET", "/parts?limit=99999999999999999999999", 422),
         ("GET", "/parts?outcome=good", 422),
+        ("GET", "/parts?outcom=reject", 422),
+        ("GET", "/parts?batch=A&batch=B", 422),
         ("GET", "/parts?cursor=' OR 1=1", 422),
         ("GET", "/parts?cursor=cDk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5", 422),
         ("GET", "/parts?serial=" + "x" * 200, 422),
