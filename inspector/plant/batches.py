@@ -6,6 +6,7 @@ durable, and the desk's record of the request. ``app.py`` imports it.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -124,9 +125,10 @@ def router(desk: Desk) -> APIRouter:
             if begun:
                 return obeyed(desk, who, Action.END_BATCH, {"id": id}, 200)
             answer = LineSaid(id=str(uuid4()), at=now(), result={"batch": id, "state": str(state)})
-            return Done(
-                LIFE, 200, answer.model_dump(mode="json"), {"action": Step.CLOSE, "batch": id}
-            )
+            # The newest record is the plan: closed without having run, it may yet begin.
+            plan = asdict(desk.batches.plan(id) or Plan())
+            record = {"action": Step.CLOSE, "batch": id} | plan
+            return Done(LIFE, 200, answer.model_dump(mode="json"), record)
 
         return once(desk, who, key, f"/batches/{id}/close", {}, act, response, LineSaid)
 

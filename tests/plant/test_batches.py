@@ -33,7 +33,9 @@ def test_an_order_is_planned_and_shows_before_it_runs(mes: Any, auditor: Any) ->
     assert mes.post("/batches/P1/release", WHY).status == 201
     assert auditor.get("/batches/P1").json["state"] == "planned"
     assert mes.post("/batches/P1/close", None).json["result"]["state"] == "closed"
-    assert auditor.get("/batches/P1").json["state"] == "closed"
+    closed = auditor.get("/batches/P1").json  # it may begin all the same, as it was planned
+    assert closed["state"] == "closed" and closed["order"] == "4711" and closed["target"] == 1000
+    assert closed["texts"] == {"lot": "P1"} and closed["product"] == ORDER["product"]
     assert auditor.get("/batches?planned=true").json["items"] == []
 
 
