@@ -75,7 +75,8 @@ class VisionServer:
         """Listen. Raises ``OSError`` when the port is taken, ``ValueError`` for a bad NodeSet."""
         host, port = self._config.host, self._config.port or _free_port(self._config.host)
         uri = f"urn:inspector:{self.station.station}"
-        server = self._server = Server(iserver=Core(user_manager=People(self.station.data)))
+        self._core = Core(user_manager=People(self.station.data))
+        server = self._server = Server(iserver=self._core)
         server.disable_clock()
         await server.init()
         server.allow_remote_admin(False)
@@ -102,6 +103,10 @@ class VisionServer:
     async def stop(self) -> None:
         """Listen no more."""
         await self._server.stop()
+
+    async def see_out(self) -> None:
+        """Close the sessions of whoever is no user any more."""
+        await self._core.see_out()
 
     async def heard(self, status: Mapping[str, Any], alive: bool) -> None:
         """The line's newest heartbeat, or that it has none."""

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ LOOK_S = 0.1
 PORTION = 200
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits before a service that failed is tried again; the last one repeats."""
+SEE_OUT_S = 2.0
+"""How often it is looked whether the user of an OPC UA session is still one."""
 BACKLOG = 1000
 """Verdicts behind which a new OPC UA client is not told of older ones: it can ask for them."""
 
@@ -99,7 +102,11 @@ async def serve_opcua(station: Station, scada: Scada, line: Line, run: Path) -> 
         await methods.link()
         publish(run / "opcua.url", server.url)
         at = await anyio.to_thread.run_sync(_end, line)
+        seen_out = time.monotonic()
         while True:
+            if time.monotonic() - seen_out > SEE_OUT_S:
+                await server.see_out()
+                seen_out = time.monotonic()
             await server.heard(line.heartbeat.body, line.heartbeat.alive)
             verdicts, at = await anyio.to_thread.run_sync(new_verdicts, line, at)
             for verdict in verdicts:

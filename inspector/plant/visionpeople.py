@@ -2,8 +2,8 @@
 
 Enters: a name with a password or an API key. Leaves: sessions of the station's users, whose every
 call is made by the person as the users' file has that person *now*: a session may stay open for
-weeks, and whose key was revoked meanwhile is nobody any more. ``opcua.py`` starts the server with
-these.
+weeks, and whose key was revoked meanwhile is nobody any more. Such a session calls nothing at once,
+and is soon closed, because it reads and hears too. ``opcua.py`` starts the server with these.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
 
-from inspector.identity import IdentityError, Principal, Users
+from inspector.identity import IdentityError, Principal, Unauthenticated, Users
 
 log = structlog.get_logger()
 
@@ -67,6 +67,16 @@ class People:
             log.warning("an OPC UA call was refused", user=user.name, why=str(error))
             return None
 
+    def gone(self, user: User) -> bool:
+        """Whether the key or the user is no more; not where the users' file cannot be read now."""
+        try:
+            key = getattr(user, "key", "")
+            return not (self._users.verify_key(key) if key else self._users.find(str(user.name)))
+        except Unauthenticated:
+            return True
+        except IdentityError:
+            return False
+
 
 class Session(InternalSession):  # type: ignore[misc]
     """A client's session, whose calls know who makes them."""
@@ -90,3 +100,11 @@ class Core(InternalServer):  # type: ignore[misc]
         return Session(
             self, self.aspace, self.subscription_service, name, user=user, external=external
         )
+
+    async def see_out(self) -> None:
+        """Close the sessions of whoever is nobody any more, with what they had subscribed to."""
+        for session in tuple(self._external_sessions.values()):
+            opened = session.is_activated()
+            if opened and await anyio.to_thread.run_sync(self.user_manager.gone, session.user):
+                log.warning("an OPC UA session is closed: no such user", user=session.user.name)
+                await session.close_session(True)

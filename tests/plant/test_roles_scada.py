@@ -14,11 +14,16 @@ from typing import Any
 
 import pytest
 from asyncua import Client, Node, ua
-from asyncua.ua.uaerrors import BadNothingToDo, BadUserAccessDenied, UaStatusCodeError
+from asyncua.ua.uaerrors import (
+    BadNothingToDo,
+    BadSessionNotActivated,
+    BadUserAccessDenied,
+    UaStatusCodeError,
+)
 from obeying_line import Obeying
 from plant.test_mqtt import GROUP, ROOT, Ear, broker, encoded, until
 from plant.test_mqtt import pytestmark as needs_mosquitto
-from scada_line import SYSTEM, client_of
+from scada_line import PASSWORD, SYSTEM, client_of
 from structlog.testing import capture_logs
 
 from inspector.bus import run_dir
@@ -104,7 +109,7 @@ def told_to_its_end(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 @asynccontextmanager
-async def serving(station: Station) -> AsyncIterator[str]:
+async def serving(station: Station) -> AsyncIterator[VisionServer]:
     """The server of ``serve_opcua``, beside a line whose heartbeat nobody hears."""
     assert station.scada is not None and station.scada.opcua is not None
     line = Line(station, run_dir(station.data))
@@ -113,7 +118,7 @@ async def serving(station: Station) -> AsyncIterator[str]:
     await server.start()
     try:
         await methods.link()
-        yield server.url
+        yield server
     finally:
         await server.stop()
         methods.close()
@@ -176,10 +181,10 @@ def test_every_role_gets_what_the_table_says_of_opc_ua(
         assert seen == set(TAKES), "a method that this walk does not know is nobody's"
 
     async def story() -> None:
-        async with serving(opcua) as url:
+        async with serving(opcua) as server:
             for role in ROLES:
                 key = users.add_key(f"the-{role}", principal=SYSTEM)
-                async with await client_of(url, tmp_path, f"the-{role}", key) as client:
+                async with await client_of(server.url, tmp_path, f"the-{role}", key) as client:
                     await walk(client, role, whole=role is Role.ADMIN)
 
     told_to_its_end(story)
@@ -191,9 +196,9 @@ def test_an_open_session_is_worth_what_its_user_is_worth_now(
     opcua: Station, obeying: Obeying, tmp_path: Path
 ) -> None:
     """It may stay open for weeks: a key that was revoked, or a role that was taken away, starts no
-    line any more."""
+    line any more; nor does it go on reading."""
     users = Users(opcua.data)
-    users.add_user("olga", [Role.OPERATOR], password="a long enough password", principal=SYSTEM)
+    users.add_user("olga", [Role.OPERATOR], password=PASSWORD, principal=SYSTEM)
 
     async def confirms(client: Client) -> str:
         async for path, owner, method in methods_of(client.nodes.objects):
@@ -204,19 +209,26 @@ def test_an_open_session_is_worth_what_its_user_is_worth_now(
     async def story() -> None:
         key = users.add_key("the-operator", principal=SYSTEM)
         async with (
-            serving(opcua) as url,
-            await client_of(url, tmp_path, "the-operator", key) as by_key,
-            await client_of(url, tmp_path, "olga", "a long enough password") as by_password,
+            serving(opcua) as server,
+            await client_of(server.url, tmp_path, "the-operator", key) as by_key,
+            await client_of(server.url, tmp_path, "olga", PASSWORD) as by_password,
         ):
             assert [await confirms(by_key), await confirms(by_password)] == ["Good", "Good"]
             users.revoke_keys("the-operator", principal=SYSTEM)
             users.set_roles("olga", [Role.AUDITOR], principal=SYSTEM)
             refused = BadUserAccessDenied.__name__
             assert [await confirms(by_key), await confirms(by_password)] == [refused, refused]
+            await server.see_out()
+            with pytest.raises(BadSessionNotActivated):
+                await by_key.nodes.objects.get_children()
+            assert await by_password.nodes.objects.get_children()  # an auditor reads
             users.set_roles("olga", [Role.OPERATOR], principal=SYSTEM)
             assert await confirms(by_password) == "Good"
             users.disable("olga", principal=SYSTEM)
             assert await confirms(by_password) == refused
+            await server.see_out()
+            with pytest.raises(BadSessionNotActivated):
+                await by_password.nodes.objects.get_children()
 
     told_to_its_end(story)
     assert {c.principal.id for c in obeying.commands} == {"the-operator", "olga"}
