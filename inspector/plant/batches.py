@@ -184,9 +184,7 @@ def router(desk: Desk) -> APIRouter:
         args = asked.model_dump(by_alias=True, exclude_none=True)
 
         def act() -> Done:
-            if asked.batch is not None:
-                _step(desk, asked.batch.id, Step.START)
-            return obeyed(desk, who, Action.CHANGE_OVER, args, 200)
+            return changed(desk, who, asked)
 
         return once(desk, who, key, "/changeover", args, act, response, LineSaid)
 
@@ -210,6 +208,20 @@ def links(desk: Desk) -> APIRouter:
     return routes
 
 
+def changed(desk: Desk, who: Principal, asked: Changeover) -> Done:
+    """The line runs another recipe; a batch that begins with it begins as one that is started."""
+    args = asked.model_dump(by_alias=True, exclude_none=True)
+    if asked.batch is None:
+        return obeyed(desk, who, Action.CHANGE_OVER, args, 200)
+    _step(desk, asked.batch.id, Step.START)
+    given = BatchOrder(**asked.batch.model_dump(exclude={"from_"}) | {"recipe": asked.recipe})
+    order = _filled(desk, given)
+    batch = order.model_dump(include={"id", "product", "texts"})
+    result = desk.command(Action.CHANGE_OVER, args | {"batch": batch}, who)
+    answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
+    return Done(LIFE, 200, answer, _life(order, Step.START))
+
+
 def _planned(desk: Desk, asked: BatchOrder) -> Done:
     _step(desk, asked.id, Step.PLAN)
     result = {"batch": asked.id, "state": str(State.PLANNED)}
@@ -219,8 +231,19 @@ def _planned(desk: Desk, asked: BatchOrder) -> Done:
 
 def _begun(desk: Desk, who: Principal, asked: BatchOrder) -> Done:
     _step(desk, asked.id, Step.START)
+    order = _filled(desk, asked)
+    args = order.model_dump(
+        by_alias=True, exclude_none=True, include={"id", "product", "recipe", "texts", "from_"}
+    )
+    result = desk.command(Action.START_BATCH, args, who)
+    answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
+    return Done(LIFE, 201, answer, _life(order, Step.START))
+
+
+def _filled(desk: Desk, asked: BatchOrder) -> BatchOrder:
+    """``asked``, and what was planned where it says nothing."""
     plan = desk.batches.plan(asked.id) or Plan()
-    order = asked.model_copy(
+    return asked.model_copy(
         update={
             "product": asked.product or plan.product,
             "recipe": asked.recipe or plan.recipe or None,
@@ -230,12 +253,6 @@ def _begun(desk: Desk, who: Principal, asked: BatchOrder) -> Done:
             "operator": asked.operator or plan.operator,
         }
     )
-    args = order.model_dump(
-        by_alias=True, exclude_none=True, include={"id", "product", "recipe", "texts", "from_"}
-    )
-    result = desk.command(Action.START_BATCH, args, who)
-    answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
-    return Done(LIFE, 201, answer, _life(order, Step.START))
 
 
 def _life(order: BatchOrder, step: Step) -> dict[str, Any]:

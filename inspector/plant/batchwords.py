@@ -46,7 +46,8 @@ class Changeover(Asked):
 
     recipe: Name
     batch: BatchStart | None = None
-    """Its ``recipe`` and ``from`` are not used; the running batch goes on if none is given."""
+    """What was planned of it fills in what is left out; its ``recipe`` and ``from`` are not used.
+    The running batch goes on if none is given."""
     from_: Number | None = Field(None, alias="from")
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from obeying_line import Obeying
 
-from inspector.identity import Role
+from inspector.bus import run_dir
+from inspector.identity import Principal, Role
+from inspector.part import Batch
+from inspector.plant.batches import changed
+from inspector.plant.batchwords import Changeover
+from inspector.plant.desk import Desk
+from inspector.plant.requests import Once
+from inspector.store import DeskLedger, LineLedger
 
 WHY = {"reason": "caps were good", "requester": "QA"}
 ORDER = {
@@ -61,6 +72,30 @@ def test_a_running_batch_is_closed_before_it_is_judged(mes: Any, auditor: Any) -
         assert refused.status == 409 and "close it first" in refused.json["detail"]
     refused = mes.post("/batches", {"id": "B"})
     assert refused.status == 409 and "runs already" in refused.json["detail"]
+
+
+def test_a_planned_batch_that_begins_with_a_change_over_begins_as_it_was_planned(
+    tmp_path: Path,
+) -> None:
+    """It had no print to be compared with, and stood among the planned ones for ever."""
+    mes = Principal("mes", frozenset({Role.MACHINE}))
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        line.add_batch(Batch("B", "", "bottle"), "begin", "line")
+    with DeskLedger.open(tmp_path) as ledger:
+        ledger.add("batch", {**ORDER, "action": "plan", "batch": "P1", "recipe": "bottle"}, "mes")
+    station: Any = SimpleNamespace(data=tmp_path)
+    obeying = Obeying(run_dir(tmp_path))
+    desk = Desk(station, run_dir(tmp_path))
+    asked = Changeover.model_validate({"recipe": "juice", "batch": {"id": "P1"}})
+    desk.requests.once(Once(mes, None, {}), lambda: changed(desk, mes, asked))
+    plan = desk.batches.plan("P1")
+    assert plan is not None and (plan.recipe, plan.order, plan.target) == ("juice", "4711", 1000)
+    assert desk.batches.planned() == ()
+    asyncio.run(desk.heartbeat.stop())
+    desk.close()
+    obeying.close()
+    batch = {"id": "P1", "product": ORDER["product"], "texts": ORDER["texts"]}
+    assert obeying.next().args == {"recipe": "juice", "batch": batch}
 
 
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN])
