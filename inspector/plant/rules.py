@@ -108,7 +108,8 @@ class Watch:
         if self.rule.within_parts is not None:
             apart = last.sequence - first.sequence
             return first.stream == last.stream and 0 <= apart < self.rule.within_parts
-        seconds = (last.times.utc_ns - first.times.utc_ns) / 1e9
+        # Of a clock that was set back the parts before lie ahead: they are as far away.
+        seconds = abs(last.times.utc_ns - first.times.utc_ns) / 1e9
         return self.rule.within_s is not None and seconds <= self.rule.within_s
 
 

@@ -404,3 +404,4 @@ def test_a_rule_counts_within_its_seconds() -> None:
 
     assert fire(rule, at(1, 100), at(2, 110)) == [(1, 2)]
     assert fire(rule, at(1, 100), at(2, 111)) == []
+    assert fire(rule, at(1, 4000), at(2, 400)) == []  # the clock was set back by an hour
