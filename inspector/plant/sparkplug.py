@@ -108,8 +108,13 @@ class _Node:
         )
         data = DData(_now_ms(), self.next(), metrics)
         await self.client.publish(
-            self.topic("DDATA", DEVICE), data.encode(include_dtypes=True), qos=1
+            self.topic("DDATA", DEVICE), data.encode(include_dtypes=True), qos=0
         )
+
+    async def arrived(self) -> None:
+        """The broker has all that was sent: nobody acknowledges QoS 0, but a broker takes what
+        comes in its order, and answers this. Raises ``aiomqtt.MqttError`` where it does not."""
+        await self.client.unsubscribe(self.topic("DDATA", DEVICE))
 
 
 async def serve_sparkplug(station: Station, config: Mqtt, line: Line) -> None:
@@ -154,6 +159,8 @@ async def _tell(node: _Node, station: Station, line: Line, lock: asyncio.Lock) -
             for values, at_ms in parts:
                 past = at_ms < node.born_ms or _now_ms() - at_ms > HISTORICAL_MS
                 await node.data(values, at_ms, past)
+        if parts:
+            await node.arrived()
         if upto != cursor.told:
             cursor.keep(upto)
         if not parts:

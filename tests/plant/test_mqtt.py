@@ -140,6 +140,8 @@ def test_sparkplug_is_born_speaks_and_is_born_again(ear: Ear) -> None:
         return [m for d in data for m in d["metrics"] if m["alias"] == names["Part/Outcome"]]
 
     assert until(outcomes)[0]["value"] in (b"pass", b"reject", b"error")
+    told = [m for m in ear.heard if "BIRTH/" in m.topic or "DDATA/" in m.topic]
+    assert {m.qos for m in told} == {0}, "as the specification has it"
 
 
 def newest(scada_trial: Trial) -> int:
