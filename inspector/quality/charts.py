@@ -9,7 +9,7 @@ anyone may import it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -96,6 +96,24 @@ def xbar_r(
     spread = D3_SIGMA[size] * sigma
     z = (ranges - mean_range) / spread if spread else np.zeros(len(x))
     return xbar, Chart("range", ranges, mean_range, np.full(len(x), low), np.full(len(x), high), z)
+
+
+@lru_cache(16)
+def range_cdf(size: int) -> Callable[[float], float]:
+    """The chance that the range of ``size`` normal values lies below so many of its standard
+    deviations from its mean: it is skewed, and what holds for normal points does not for it."""
+    step, normal = 0.02, NormalDist()
+    x = np.arange(-8.0, 8.0 + step, step)
+    density, below = (np.array([f(v) for v in x]) for f in (normal.pdf, normal.cdf))
+
+    def cdf(z: float) -> float:
+        width = D2[size] + D3_SIGMA[size] * z
+        if math.isinf(width) or width <= 0:
+            return float(width > 0)
+        within = np.array([normal.cdf(v + width) for v in x]) - below
+        return float(size * (density * within ** (size - 1)).sum() * step)
+
+    return cdf
 
 
 def range_sigma(groups: Sequence[Sequence[float]]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ in 109.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -78,15 +78,21 @@ def signals(z: Sequence[float], rules: Iterable[Rule] = SELECTED, since: int = 0
 
 
 @lru_cache(64)
-def run_length(rules: tuple[Rule, ...] = SELECTED, shift: float = 0.0) -> float:
+def run_length(
+    rules: tuple[Rule, ...] = SELECTED,
+    shift: float = 0.0,
+    cdf: Callable[[float], float] | None = None,
+) -> float:
     """Mean number of points until one of the rules speaks, for normal points whose mean has moved
-    by ``shift`` standard deviations; at 0 its reciprocal is the false-alarm rate."""
+    by ``shift`` standard deviations; at 0 its reciprocal is the false-alarm rate. ``cdf``: of the
+    points, where they are not normal (`charts.range_cdf`)."""
+    cdf = cdf or _cdf
     cuts = sorted({s * r.sigma for r in rules for s in (-1.0, 1.0)})
     edges = [-math.inf, *cuts, math.inf]
     zones = []
     for low, high in pairwise(edges):
         inside = high - 1 if math.isinf(low) else low + 1 if math.isinf(high) else (low + high) / 2
-        zones.append((inside, _cdf(high - shift) - _cdf(low - shift)))
+        zones.append((inside, cdf(high - shift) - cdf(low - shift)))
     start = tuple(0 for _ in rules for _ in (0, 1))
     number = {start: 0}
     waiting, steps = [start], []

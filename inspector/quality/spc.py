@@ -24,6 +24,7 @@ from inspector.quality.charts import (
     Chart,
     false_alarms,
     p_chart,
+    range_cdf,
     range_sigma,
     u_chart,
     xbar_r,
@@ -321,6 +322,7 @@ class BatchCharts:
         newest ones. A rule that goes on saying it is one alarm."""
         found = []
         shown = min(NEWEST, len(chart.points))
+        cdf = range_cdf(self.plan.measured) if kind == "range" else None
         for signal in said(chart, shown, shown - 1):
             key = (kind, name, signal.rule)
             before, self._said[key] = self._said.get(key, -2), count
@@ -332,7 +334,7 @@ class BatchCharts:
                 "limits": [float(chart.lower[-1]), float(chart.upper[-1])],
                 "points": [float(chart.points[i - shown]) for i in signal.points],
                 "false_alarms": self.false_alarms().get(name, 0.0) if chart.rare
-                else 1 / run_length(SELECTED),
+                else 1 / run_length(SELECTED, cdf=cdf),
                 "evidence": evidence(tuple(i - shown for i in signal.points)),
             }  # fmt: skip
             found.append(Alarm(kind, name, signal.rule, body))

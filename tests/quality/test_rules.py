@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from inspector.quality.charts import D2, range_cdf, xbar_r
 from inspector.quality.rules import (
     BEYOND,
     EIGHT_ON_A_SIDE,
@@ -55,6 +56,18 @@ def test_the_stated_false_alarm_rate_is_what_a_simulation_finds() -> None:
     arl = run_length(SELECTED)
     assert arl == pytest.approx(109.05, abs=0.01)
     assert np.mean(lengths) == pytest.approx(arl * (1 - np.exp(-400 / arl)), rel=0.2)
+
+
+@pytest.mark.parametrize(("size", "length"), [(2, 58.5), (5, 88.8), (10, 92.3)])
+def test_ranges_are_skewed_and_alarm_more_often_than_normal_points(
+    size: int, length: float
+) -> None:
+    assert run_length(SELECTED, cdf=range_cdf(size)) == pytest.approx(length, abs=0.05)
+    rng = np.random.default_rng(size)
+    _, ranges = xbar_r(rng.normal(size=(20_000, size)), (0.0, D2[size]))
+    runs = ranges.z.reshape(100, 200)
+    first = [next((s.at + 1 for s in signals(list(z), SELECTED)), 200) for z in runs]
+    assert np.mean(first) == pytest.approx(length * (1 - np.exp(-200 / length)), rel=0.2)
 
 
 def test_the_ewma_chart_and_the_cusum_keep_their_promises() -> None:
