@@ -221,16 +221,19 @@ class BatchCharts:
         return rates
 
     def _attributes(self) -> list[Alarm]:
+        # A process without a fault so far is not one that cannot fail: half an event, else every
+        # first fault would be a signal of infinite strength.
+        half = 1 / (2 * self.plan.subgroup * self.plan.phase_one)
         if len(self.groups) == self.plan.phase_one and not self.centres:
             for label in (ALL, *self.labels):
-                self.centres[label] = _settled(self.p(label))
-            self.centres[DEFECTS] = _settled(self.u())
+                self.centres[label] = _settled(self.p(label)) or half
+            self.centres[DEFECTS] = _settled(self.u()) or half
             return []
         if not self.centres:
             return []
         alarms = []
         for label in (ALL, *self.labels):
-            self.centres.setdefault(label, 1 / (2 * self.plan.subgroup * self.plan.phase_one))
+            self.centres.setdefault(label, half)
             if chart := self.p(label, NEWEST):
                 alarms += self._doubled("p", label, chart)
                 alarms += self._alarms("p", label, chart, self.closed, self._evidence)
@@ -394,6 +397,4 @@ def _settled(chart: Chart | None) -> float:
     if chart is None:
         return 0.0
     kept = [float(p) for i, p in enumerate(chart.points) if i not in chart.outside]
-    # A process without a fault so far is not one that cannot fail: half an event, else every first
-    # fault would be a signal of infinite strength.
-    return sum(kept) / len(kept) if kept and sum(kept) > 0 else chart.centre or 5e-4
+    return sum(kept) / len(kept) if sum(kept) > 0 else chart.centre

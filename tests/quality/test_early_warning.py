@@ -109,6 +109,18 @@ def test_while_limits_are_set_nothing_is_said() -> None:
     assert alarms == [] and not charts.state()["monitoring"]
 
 
+def test_where_nothing_failed_while_limits_were_set_two_faults_together_are_many() -> None:
+    """Half a fault in all of it, not one in 2,000 parts: of 20,000 those were ten."""
+    charts = BatchCharts(Quality(subgroup=200, phase_one=20), "B-1", "bottle@3")
+    bad = {4010, 4020}
+    alarms = [
+        alarm.name for number in range(1, 4201)
+        for alarm in charts.part(part(number, outcome=Outcome.REJECT if number in bad
+                                      else Outcome.PASS))
+    ]  # fmt: skip
+    assert charts.centres[ALL] == 1 / 8000 and ALL in alarms
+
+
 def test_limits_leave_out_what_was_out_of_control() -> None:
     charts, _ = charted([(900, 0.02), (50, 0.5), (50, 0.02)])
     assert charts.centres[ALL] == pytest.approx(0.02, abs=0.012)
