@@ -206,6 +206,18 @@ def test_a_camera_that_warms_up_is_ordered_for_before_it_is_too_warm() -> None:
     assert 0 < ahead["limit_in_h"] <= 24 and "vents" in ahead["advice"]
 
 
+@pytest.mark.parametrize("settles_min", [10, 25, 60])
+def test_a_camera_that_was_switched_on_and_warms_up_orders_nobody(settles_min: int) -> None:
+    """Each Monday somebody was to clean its vents, until the evening."""
+    rng = np.random.default_rng(settles_min)
+
+    def figures(minute: int) -> dict[str, float]:
+        warm = 48 - 26 * np.exp(-minute / settles_min) + rng.normal(0, 0.2)
+        return {'camera_temperature_c{view="side"}': round(warm, 1)}
+
+    assert minutes(Health(Quality(temperature_c=65)), 480, figures) == []
+
+
 def test_a_healthy_day_orders_nobody() -> None:
     rng = np.random.default_rng(7)
 
