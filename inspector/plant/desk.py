@@ -23,7 +23,7 @@ from inspector.display import Topic, subscriber, unpack
 from inspector.identity import Action, Principal, authorise
 from inspector.plant.problems import Problem
 from inspector.plant.requests import Requests
-from inspector.store import History, StoreError
+from inspector.store import History, NoLedger
 from inspector.store.batches import Batches
 from inspector.store.genealogy import Genealogy
 from inspector.store.holds import Holds
@@ -136,11 +136,12 @@ class Line:
 
     @contextmanager
     def history(self) -> Iterator[History]:
-        """A reader of the ledger. Raises ``Problem`` 503 where there is none yet."""
+        """A reader of the ledger. Raises ``Problem`` 503 where there is none yet, ``StoreError``
+        where it cannot be read."""
         with contextlib.ExitStack() as stack:
             try:
                 history = stack.enter_context(self._histories.take())
-            except StoreError:
+            except NoLedger:
                 raise Problem(
                     503, "no-ledger", "the line has never run here", headers={"Retry-After": "5"}
                 ) from None

@@ -36,7 +36,7 @@ from inspector.quality.errors import QualityError
 from inspector.quality.follow import SHOW, Follower
 from inspector.quality.looks import archived, looks_of
 from inspector.quality.sheets import Sheets
-from inspector.store import DeskLedger, History, StoreError
+from inspector.store import DeskLedger, History, NoLedger, StoreError
 from inspector.store.tags import FILE as TAGS
 from inspector.store.tags import Tags
 from inspector.store.tail import Tail
@@ -160,7 +160,7 @@ class Watching:
         """Open the ledger, and go back to where the charts and the last challenge begin."""
         try:
             self._history = History(self._data, bound_s=10.0)
-        except StoreError:
+        except NoLedger:
             return False  # the line has never run here
         self._tail = Tail(self._history)
         self._follower, self._at = Follower.resume(

@@ -22,9 +22,9 @@ from inspector.bus import run_dir
 from inspector.config import Mqtt, Scada
 from inspector.identity import Principal, Role, Users
 from inspector.plant.desk import Line
-from inspector.plant.mqtt import Orders, serve_mqtt, status_of
+from inspector.plant.mqtt import Orders, news_since, serve_mqtt, status_of
 from inspector.plant.opcua import content_of
-from inspector.store import LineLedger
+from inspector.store import LineLedger, StoreDamaged
 from inspector.store.bench import sample_verdict
 
 pytestmark = NEEDED
@@ -252,3 +252,16 @@ def test_a_finding_that_is_no_number_is_json_all_the_same() -> None:
     (told,) = content_of(replace(verdict, findings=(odd,)))["findings"]
     assert "value" not in told and "score" not in told
     json.dumps(told, allow_nan=False)
+
+
+def test_a_ledger_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+    """The MES heard that the line had never run here, and a broker that was new was told all of the
+    ledger once it could be read again."""
+    file: Any = SimpleNamespace(station="ST-01", data=tmp_path)
+    line = Line(file, run_dir(tmp_path))
+    assert news_since(line, None) == ([], -1)
+    (tmp_path / "line.db").write_bytes(b"a disk that fails" * 300)
+    with pytest.raises(StoreDamaged):
+        news_since(line, None)
+    asyncio.run(line.heartbeat.stop())
+    line.close()
