@@ -6,6 +6,7 @@ durable, and the desk's record of the request. ``app.py`` imports it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -46,10 +47,12 @@ from inspector.plant.words import DisposeSaid, RejectSaid, Why
 from inspector.store import History
 from inspector.store.batches import DISPOSED, Plan, Refused, State, Step, after, decision
 from inspector.store.batches import KIND as LIFE
-from inspector.store.pages import batch_ids, changes_of
+from inspector.store.pages import batch_ids, changes_of, events_of
 
 LOTS = 1000
 """Batches that are asked for a lot of another name than theirs."""
+COMMANDS = 500
+"""Newest commands among which one is looked for whose answer nobody heard."""
 BatchId = Annotated[str, PathParameter(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
 
 
@@ -93,7 +96,7 @@ def router(desk: Desk) -> APIRouter:
         body = asked.model_dump(by_alias=True, exclude_none=True)
 
         def act() -> Done:
-            return _begun(desk, who, asked) if asked.begin else _planned(desk, asked)
+            return begun(desk, who, asked) if asked.begin else _planned(desk, asked)
 
         response.headers["Location"] = f"/api/v1/batches/{quote(asked.id)}"
         return once(desk, who, key, "/batches", body, act, response, LineSaid)
@@ -108,7 +111,7 @@ def router(desk: Desk) -> APIRouter:
                 life = desk.batches.life(history, desk.holds, id)
                 if life.state is None:
                     raise Problem(404, "unknown-batch", f"batch {id!r} was never planned")
-                return _begun(desk, who, _as_last(desk, history, id))
+                return begun(desk, who, _as_last(desk, history, id))
 
         return once(desk, who, key, f"/batches/{id}/start", {}, act, response, LineSaid)
 
@@ -213,11 +216,10 @@ def changed(desk: Desk, who: Principal, asked: Changeover) -> Done:
     args = asked.model_dump(by_alias=True, exclude_none=True)
     if asked.batch is None:
         return obeyed(desk, who, Action.CHANGE_OVER, args, 200)
-    _step(desk, asked.batch.id, Step.START)
     given = BatchOrder(**asked.batch.model_dump(exclude={"from_"}) | {"recipe": asked.recipe})
     order = _filled(desk, given)
     batch = order.model_dump(include={"id", "product", "texts"})
-    result = desk.command(Action.CHANGE_OVER, args | {"batch": batch}, who)
+    result = _told(desk, who, Action.CHANGE_OVER, args | {"batch": batch}, order.id)
     answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
     return Done(LIFE, 200, answer, _life(order, Step.START))
 
@@ -229,15 +231,45 @@ def _planned(desk: Desk, asked: BatchOrder) -> Done:
     return Done(LIFE, 202, answer, _life(asked, Step.PLAN))
 
 
-def _begun(desk: Desk, who: Principal, asked: BatchOrder) -> Done:
-    _step(desk, asked.id, Step.START)
+def begun(desk: Desk, who: Principal, asked: BatchOrder) -> Done:
+    """The line begins a batch, as it is asked for and as it was planned."""
     order = _filled(desk, asked)
     args = order.model_dump(
         by_alias=True, exclude_none=True, include={"id", "product", "recipe", "texts", "from_"}
     )
-    result = desk.command(Action.START_BATCH, args, who)
+    result = _told(desk, who, Action.START_BATCH, args, order.id)
     answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
     return Done(LIFE, 201, answer, _life(order, Step.START))
+
+
+def _told(
+    desk: Desk, who: Principal, action: Action, args: Mapping[str, Any], id: str
+) -> Mapping[str, Any]:
+    """What the line says when it is told to begin batch ``id``; or said, where it has begun by this
+    very command and its answer came too late, or to nobody."""
+    try:
+        _step(desk, id, Step.START)
+    except Problem as refused:
+        said = _unheard(desk, who, action, args, id) if refused.name == State.RUNNING else None
+        if said is None:
+            raise
+        return said
+    return desk.command(action, args, who)
+
+
+def _unheard(
+    desk: Desk, who: Principal, action: Action, args: Mapping[str, Any], id: str
+) -> Mapping[str, Any] | None:
+    """The line's answer to this command, if no record of the desk tells of the batch since."""
+    record = desk.batches.newest(id)
+    known = record.line.newest if record else -1
+    with desk.history() as history:
+        for position, event in events_of(history, "command", limit=COMMANDS):
+            said = event.body["result"]
+            given = (event.principal, event.body["command"], event.body["args"])
+            if given == (who.id, action, args) and position > known and "refused" not in said:
+                return dict(said)
+    return None
 
 
 def _filled(desk: Desk, asked: BatchOrder) -> BatchOrder:

@@ -200,9 +200,14 @@ class Batches:
 
     def plan(self, id: str) -> Plan | None:
         """What was ordered of batch ``id``, as it was said last."""
+        record = self.newest(id)
+        return None if record is None else plan_of(record.body)
+
+    def newest(self, id: str) -> DeskRecord | None:
+        """The desk's newest record of batch ``id``: that it was planned, started or closed."""
         with self.index.current() as index:
             row = index.execute("SELECT position FROM lot WHERE id = ?", (id,)).fetchone()
-        return None if row is None else plan_of(self.index.record(row[0]).body)
+        return None if row is None else self.index.record(row[0])
 
     def planned(self, *, before: int | None = None, limit: int = 50) -> tuple[tuple[str, int], ...]:
         """``(id, position at the desk)`` of what is planned and has not been started through

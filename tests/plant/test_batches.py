@@ -13,9 +13,10 @@ from obeying_line import Obeying
 from inspector.bus import run_dir
 from inspector.identity import Principal, Role
 from inspector.part import Batch
-from inspector.plant.batches import changed
-from inspector.plant.batchwords import Changeover
+from inspector.plant.batches import begun, changed
+from inspector.plant.batchwords import BatchOrder, Changeover
 from inspector.plant.desk import Desk
+from inspector.plant.problems import Problem
 from inspector.plant.requests import Once
 from inspector.store import DeskLedger, LineLedger
 
@@ -96,6 +97,31 @@ def test_a_planned_batch_that_begins_with_a_change_over_begins_as_it_was_planned
     obeying.close()
     batch = {"id": "P1", "product": ORDER["product"], "texts": ORDER["texts"]}
     assert obeying.next().args == {"recipe": "juice", "batch": batch}
+
+
+def test_a_beginning_whose_answer_was_lost_is_on_record_once_it_is_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    """The MES was told to repeat it, heard that the batch ran, and order and target were gone."""
+    mes = Principal("mes", frozenset({Role.MACHINE}))
+    args = {"id": "P1", "product": "", "texts": {"lot": "P1"}}
+    asked = BatchOrder(id="P1", texts={"lot": "P1"}, order="4711", target=1000)
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        line.add_batch(Batch("P1", "", "bottle", {"lot": "P1"}), "begin", "mes")
+        line.add_event("command", "mes", command="start_batch", args=args, result={"from": 17})
+    station: Any = SimpleNamespace(data=tmp_path)
+    desk = Desk(station, run_dir(tmp_path))
+    with pytest.raises(Problem, match="runs already"):  # as another would have it
+        begun(desk, mes, asked.model_copy(update={"texts": {"lot": "P2"}}))
+    once = Once(mes, "begin-P1", {})
+    _, answer, _ = desk.requests.once(once, lambda: begun(desk, mes, asked))
+    assert answer["result"] == {"from": 17}
+    plan = desk.batches.plan("P1")
+    assert plan is not None and (plan.order, plan.target) == ("4711", 1000)
+    with pytest.raises(Problem, match="runs already"):  # another request, and it is known
+        begun(desk, mes, asked)
+    asyncio.run(desk.heartbeat.stop())
+    desk.close()
 
 
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN])
