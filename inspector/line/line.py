@@ -32,6 +32,7 @@ from inspector.line.inputs import Inputs
 from inspector.line.judges import Judges
 from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
+from inspector.line.output import OutputGate
 from inspector.line.outputs import Outputs
 from inspector.line.periods import Periods
 from inspector.line.timekeeper import KIND as TIMES
@@ -117,8 +118,7 @@ class Line:
         """From where to where its part counter fell back within that run: no part may pass."""
         self.linked = self.alarmed = False
         self.shown: tuple[bool, bool, bool, bool, Mode, StationBit] | None = None
-        self.last_part_ns = self.looked_ns = 0
-        self._judge_ns = 0
+        self.last_part_ns = self.looked_ns = self._judge_ns = 0
         self._hurries = False
         """A part waits for its trigger to be told."""
         if station.plc is None:
@@ -140,7 +140,7 @@ class Line:
                 self.counters.frames[message.view] += 1
                 self.connected.heard_ns[message.view] = message.host_ns
                 self.matching.frame(message)
-                if self.station.plc is None:
+                if self.station.plc is None and message.view == self.eye.view:
                     self._count(message)
             else:
                 self.connected.told(message)
@@ -148,13 +148,13 @@ class Line:
 
     def _count(self, frame: Frame) -> None:
         """Without a PLC the first camera's edges are the authority; each is a part."""
-        if frame.view != self.eye.view:
-            return
         counted = self.eye.see(self.matching.number(frame), frame)
         for number in counted.numbers:
             self.matching.trigger(number, counted.trigger_ns, counted.deadline_ns)
             self.counters.triggered(counted.trigger_ns)
             self.receiver.trigger(*self._asked)
+        if isinstance(self.gate, OutputGate):
+            self.gate.expect(counted.numbers, counted.deadline_ns)
         self.matching.told(counted.trigger_ns)
         if counted.why:
             self.alarms.happened(AlarmCode.TRACKING_LOST, counted.why, key="pitch")

@@ -99,8 +99,8 @@ class OutputGate:
         self._beacon = _Wire(beacon or (lambda level: None))
         self._lead_ns, self._half_ns, self._hung_ns = lead_ns, window_ns // 2, hung_ns
         self._lock = threading.Condition()
-        self._plan: OrderedDict[int, tuple[int, bool]] = OrderedDict()
-        """Arrival and permission, by part."""
+        self._plan: OrderedDict[int, tuple[int, bool | None]] = OrderedDict()
+        """Arrival and permission, by part; None until it is decided."""
         self._refused: OrderedDict[int, GateReason] = OrderedDict()
         self._events: deque[GateEvent] = deque()
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -117,13 +117,23 @@ class OutputGate:
         self._thread = threading.Thread(target=self._work, name="gate", daemon=True)
         self._thread.start()
 
+    def expect(self, parts: Iterable[int], deadline_ns: int) -> None:
+        """``parts`` are on their way: in a window that one of them shares it must not pass, until
+        it is decided."""
+        with self._lock:
+            arrival_ns = deadline_ns + self._lead_ns
+            for part in parts:
+                self._plan.setdefault(part, (arrival_ns, None))
+            if arrival_ns - self._half_ns < time.monotonic_ns() + int(TICK_S * 1e9):
+                self._stir()
+
     def decide(
         self, run: int, part: int, action: Action, reason: GateReason, deadline_ns: int
     ) -> None:
         """Schedule the part."""
         now_ns = time.monotonic_ns()
         with self._lock:
-            if action is Action.PERMIT and part in self._plan:
+            if action is Action.PERMIT and self._plan.get(part, (0, None))[1] is not None:
                 return
             if action is Action.PERMIT and part in self._refused:
                 action, reason = Action.REJECT, self._refused[part]
@@ -246,7 +256,7 @@ class OutputGate:
 
     def _due(self, now_ns: int) -> tuple[bool, int]:
         """The level now, as the plan wants it, and when it may change."""
-        inside: list[bool] = []
+        inside: list[bool | None] = []
         until_ns = now_ns + int(TICK_S * 1e9)
         for part, (arrival_ns, permitted) in list(self._plan.items()):
             begin_ns, end_ns = arrival_ns - self._half_ns, arrival_ns + self._half_ns

@@ -18,9 +18,10 @@ from inspector.config import load_station
 from inspector.display import AlarmCode
 from inspector.line.gate import Told
 from inspector.line.line import Line
+from inspector.line.output import OutputGate
 from inspector.line.process import load_recipes, open_line
 from inspector.line.watch import show
-from inspector.part import Mode
+from inspector.part import Frame, Mode
 from inspector.registers import Action, GateReason, Trigger
 
 STEP = {"name": "patch", "kind": "illumination", "view": "side", "roi": [0, 0, 64, 48],
@@ -130,6 +131,14 @@ def test_a_belt_that_the_station_stops_itself_takes_its_parts_places_away(
         permit(line, 2)
         show(line)
         assert revoked(line) == []
+
+
+def test_a_part_that_is_counted_is_expected_at_the_gate(line: Line) -> None:
+    frame = Frame("side", 1, 1, 0, time.monotonic_ns())
+    line.matching.frame(frame)
+    line._count(frame)
+    assert isinstance(line.gate, OutputGate)
+    assert {part: permitted for part, (_, permitted) in line.gate._plan.items()} == {1: None}
 
 
 def test_with_a_plc_too_no_place_is_known_while_such_a_line_is_not_heard(

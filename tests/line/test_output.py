@@ -105,6 +105,17 @@ def test_where_two_parts_share_the_window_the_one_that_must_not_pass_decides(out
     assert output.planned(FAR_MS - 15, FAR_MS - 5, FAR_MS + 15, FAR_MS + 25) == "1000"
 
 
+def test_a_part_that_nobody_has_decided_yet_passes_in_no_neighbours_window(output) -> None:
+    """Its judge or the disk was late: until its deadline, which may be after its window has begun,
+    it went through beside the part before it."""
+    output.decide(1, Action.PERMIT, FAR_MS)
+    output.gate.expect([2], output.now_ns + (FAR_MS - 10) * MS)
+    assert output.planned(FAR_MS - 15, FAR_MS - 5) == "10"
+    output.decide(2, Action.PERMIT, FAR_MS + 10)
+    output.gate.expect([2], output.now_ns + (FAR_MS - 10) * MS)
+    assert output.planned(FAR_MS - 5, FAR_MS + 15, FAR_MS + 25) == "111"
+
+
 def test_a_test_pulse_takes_no_part_of_its_window(output) -> None:
     """It is no part, and the output rests where it rejects: who triggers right after it and is good
     was rejected, and nothing said why."""
