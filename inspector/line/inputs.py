@@ -36,6 +36,8 @@ class Inputs:
         self._halting = {camera.name for camera in cameras if halting & camera.signals.keys()}
         self.fresh = self.wired
         """Something has changed that `watch.heed` has not seen."""
+        self._stood = ""
+        """Why no part's place was known at some time since somebody looked."""
         self._off = self._on = Signal(0)
         self._told: dict[str, Mapping[str, bool]] = {}
 
@@ -71,6 +73,12 @@ class Inputs:
             wrong.append("an input line is not heard")
         return ", ".join(wrong)
 
+    def stood(self) -> str:
+        """Why no part's place is known that was under way when this was asked before: a belt may
+        stand and run again between two looks. In words; empty while it ran all the time."""
+        stood, self._stood = self._stood or self.halted(), ""
+        return stood
+
     def _weigh(self) -> None:
         self._off = self._on = Signal(0)
         for signals in self._told.values():
@@ -80,3 +88,4 @@ class Inputs:
                     self._off |= bit
                 elif not bit & FINE and is_so:
                     self._on |= bit
+        self._stood = self._stood or self.halted()

@@ -102,7 +102,7 @@ def heed(line: Line) -> None:
         line.halted = line.halted or "the station stops the conveyor"
     line.alarms.holds(AlarmCode.ESTOP, not now & Signal.ESTOP_CLEAR)
     line.alarms.holds(AlarmCode.JAM, bool(now & Signal.JAM))
-    if line.halted:
+    if line.inputs.stood() or line.halted:
         line.gate.refuse(line.run or 0, under_way(line), GateReason.TRACKING)
 
 

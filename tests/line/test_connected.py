@@ -103,6 +103,22 @@ def test_a_belt_that_nobody_heard_may_have_stood_so_no_part_under_way_passes(
         assert not line.halted and revoked(line) == []
 
 
+def test_a_belt_that_stood_and_runs_again_by_the_time_the_line_looks_has_stood(
+    line: Line, tmp_path: Path
+) -> None:
+    """The line was busy elsewhere meanwhile, and its gate opened by how far parts had not gone."""
+    with closing(camera(line, tmp_path)) as outbox:
+        permit(line, 1)
+        for signals in ({"line_running": False}, RUNS):
+            outbox.event(CameraEvent("side", EventKind.SIGNALS, "", signals))
+        heard(line)
+        assert revoked(line) == [1] and not line.halted
+        permit(line, 2)
+        line.inputs.fresh = True
+        show(line)
+        assert revoked(line) == []
+
+
 def test_a_camera_that_was_opened_anew_has_not_told_what_its_lines_said_meanwhile(
     line: Line, tmp_path: Path
 ) -> None:
