@@ -55,6 +55,8 @@ class Eye:
         self.newest = 0
         """The number of the newest part."""
         self._newest_ns: int | None = None
+        self.stood_ns = 0
+        """Until when the belt stood, as far as it did."""
         self._tells = False
         """The camera has told when a picture was exposed."""
         self._due: deque[tuple[int, int]] = deque(maxlen=travel.most_parts + 1)
@@ -93,6 +95,8 @@ class Eye:
                 refused, why = (before, number), f"parts {before} and {number} are too close"
         if self._tells and not frame.exposed_ns and number not in refused:
             refused, why = (number,), f"part {number} does not tell when it was exposed"
+        if trigger_ns < self.stood_ns and not refused:
+            refused, why = numbers, f"part {number} was exposed before the belt stood"
         return Counted(numbers, trigger_ns, trigger_ns + self._travel_ns, refused, why)
 
     def gone(self, at_ns: int) -> int:

@@ -97,12 +97,13 @@ def heed(line: Line) -> None:
         return
     now = line.inputs.worse(FINE)
     line.stop.signals(now)
-    line.halted = line.inputs.halted()
+    was, line.halted = line.halted, line.inputs.halted()
     if line.stop.why and isinstance(line.gate, OutputGate) and line.gate.stops_belt:
         line.halted = line.halted or "the station stops the conveyor"
     line.alarms.holds(AlarmCode.ESTOP, not now & Signal.ESTOP_CLEAR)
     line.alarms.holds(AlarmCode.JAM, bool(now & Signal.JAM))
-    if line.inputs.stood() or line.halted:
+    if line.inputs.stood() or line.halted or was:
+        line.eye.stood_ns = time.monotonic_ns()
         line.gate.refuse(line.run or 0, under_way(line), GateReason.TRACKING)
 
 

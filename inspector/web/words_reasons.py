@@ -305,6 +305,7 @@ LINE = (
      "PLC 工件计数器退回，而运行号未变"),
     ("parts {0} and {1} are too close", "工件 {0} 与 {1} 间距过小"),
     ("part {0} does not tell when it was exposed", "工件 {0} 的曝光时间未知"),
+    ("part {0} was exposed before the belt stood", "工件 {0} 在输送带停止前曝光"),
     ("edges without a picture between parts {0} and {1}",
      "工件 {0} 与 {1} 之间有触发沿但无图像"),
     ("an output does not take its level: {0}", "输出未接受其电平：{0}"),

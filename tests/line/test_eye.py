@@ -47,6 +47,15 @@ def test_a_part_whose_exposure_is_not_told_as_that_of_others_is_refused() -> Non
     assert not side.see(4, Frame("side", 0, 0, 0, 1300 * MS)).refused, "this one never tells"
 
 
+def test_a_part_whose_picture_was_under_way_while_the_belt_stood_is_refused() -> None:
+    """The line heard of it when the belt ran again, and timed the gate as if it had never stood."""
+    side = eye()
+    side.stood_ns = 1500 * MS
+    counted = side.see(1, frame(1000, came_ms=1510))
+    assert (list(counted.refused), "part 1" in counted.why) == ([1], True)
+    assert not side.see(2, frame(1600)).refused
+
+
 def test_parts_at_a_legal_pitch_pass() -> None:
     side = eye()
     assert [side.see(n, frame(1000 + 40 * n)).refused for n in range(1, 20)] == [()] * 19
