@@ -93,3 +93,6 @@ HUNG_NS = 600_000_000
 been at one part for it. The slowest judgement that ships, finding and reading a date on a whole
 pack, takes 180 ms on a quiet machine."""
 NEVER_NS = 1 << 62
+CLOSING_S = 1.0
+"""Who closes the gate waits so long for it to be low, or not *ready*: the ledger is closed after
+it, and a process that has not ended after 5 s is killed."""

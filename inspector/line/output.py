@@ -21,14 +21,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from inspector.config import Station
-from inspector.line.gate import HUNG_NS, NEVER_NS, REMEMBERED, GateEvent, Link, Told
+from inspector.line.gate import CLOSING_S, HUNG_NS, NEVER_NS, REMEMBERED, GateEvent, Link, Told
 from inspector.registers import Action, GateReason, StationBit
 
 TICK_S = 0.2
 """The thread looks at least this often whether the line still lives, and sets each line anew."""
-CLOSING_S = 1.0
-"""Who closes the gate waits so long for it to be low: the ledger is closed after it, and a process
-that has not ended after 5 s is killed."""
 
 Write = Callable[[bool], None]
 """Sets a line's level, high or low. It may raise what it likes: the line is then not set."""

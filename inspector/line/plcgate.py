@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 
 from inspector.config import Plc
-from inspector.line.gate import HUNG_NS, NEVER_NS, GateEvent, Link, Seen
+from inspector.line.gate import CLOSING_S, HUNG_NS, NEVER_NS, GateEvent, Link, Seen
 from inspector.line.modbus import LinkLost, Master, SlaveRefused
 from inspector.line.orders import Order, Orders
 from inspector.pace import Pace
@@ -137,9 +137,10 @@ class PlcGate:
 
     def close(self) -> None:
         self._closing = True
-        self._keeper.join(5.0)
+        self._keeper.join(CLOSING_S)
         with self._lock:
-            self._say_goodbye()
+            if self._up:  # else the keeper may have the link still
+                self._say_goodbye()
             if self._event >= 0:
                 self._epoll.close()
                 os.close(self._event)
@@ -169,6 +170,9 @@ class PlcGate:
                 self._lose(str(error))
             return
         with self._lock:
+            if self._closing:  # who closes has not waited for it
+                self._master.close()
+                return
             self._look_back(status)
             self._orders.join(status)
             self._epoll.register(self._master.fileno(), select.EPOLLIN)
@@ -288,24 +292,29 @@ class PlcGate:
 
     def _say_goodbye(self) -> None:
         """Drop ready at once, instead of leaving the PLC to find out by the heartbeat."""
+        until = time.monotonic() + CLOSING_S
         # Where this fails, the PLC's own heartbeat time-out does the same, 250 ms later.
         with contextlib.suppress(LinkLost, SlaveRefused):
-            while self._up and self._asking:
-                if (raw := self._master.answer()) is None:
-                    time.sleep(0.001)
-                    continue
-                self._asking = False
-                self._hear(raw)
-            if self._up and self._orders.run is not None:
+            self._await(until)
+            if not self._asking and self._orders.run is not None:
                 bits = self._bits & ~StationBit.READY
                 block = pack_station(
                     self._heartbeat, bits, self._mode, self._orders.slots, self._orders.run
                 )
-                self._hear(
-                    self._master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
-                )  # fmt: skip
+                self._master.ask(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
+                self._asking = True
+                self._await(until)
         self._up = False
         self._master.close()
+
+    def _await(self, until: float) -> None:
+        """Hear the answer that is on its way, if it comes in time."""
+        while self._asking and time.monotonic() < until:
+            if (raw := self._master.answer()) is None:
+                time.sleep(0.001)
+                continue
+            self._asking = False
+            self._hear(raw)
 
 
 def _understand(status: PlcStatus) -> None:

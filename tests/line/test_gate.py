@@ -331,6 +331,26 @@ def test_closing_drops_ready_at_once(plc, desk) -> None:
     assert StationBit.READY not in plc.bits
 
 
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_plc_that_does_not_answer_holds_up_no_end(
+    plc, monkeypatch: pytest.MonkeyPatch, opened: bool
+) -> None:
+    """The line's last records are written after its gate is closed, and who waits for the process
+    kills it after 5 s, which is as long as a PLC may take for an answer."""
+    monkeypatch.setattr(plcgate, "CLOSING_S", 0.05)
+    plc.delay_s = 0.0 if opened else 0.6
+    gate = PlcGate(PlcConfig(port=plc.port, poll_ms=10, timeout_ms=5000))
+    if opened:
+        until(lambda: gate.exchanges)
+        plc.delay_s = 0.6
+        until(lambda: not gate.take() and gate._asking)
+    began = time.monotonic()
+    gate.close()
+    assert time.monotonic() - began < 0.5
+    gate._keeper.join(5)
+    assert not gate._master.connected
+
+
 def test_another_register_layout_is_refused(plc) -> None:
     plc.status = replace(plc.status, layout=9)
     gate = PlcGate(PlcConfig(port=plc.port, poll_ms=10))
