@@ -124,6 +124,11 @@ class OutputGate:
             if arrival_ns - self._half_ns < time.monotonic_ns() + int(TICK_S * 1e9):
                 self._stir()
 
+    def under_way(self) -> list[int]:
+        """The parts that are expected and have not passed yet, decided or not."""
+        with self._lock:
+            return list(self._plan)
+
     def decide(
         self, run: int, part: int, action: Action, reason: GateReason, deadline_ns: int
     ) -> None:

@@ -7,6 +7,7 @@ Imports the line's own modules, display, registers and store; ``process.py`` cal
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -107,11 +108,13 @@ def heed(line: Line) -> None:
         line.gate.refuse(line.run or 0, under_way(line), GateReason.TRACKING)
 
 
-def under_way(line: Line) -> range:
+def under_way(line: Line) -> Sequence[int]:
     """The parts that may stand between eye and gate, by what is known now."""
     newest, status = line.matching.newest, line.zone.status
     if status is not None:
         return range(max(status.gate_part, newest - REMEMBERED) + 1, newest + 1)
+    if isinstance(line.gate, OutputGate):  # a trigger line that chatters counts more than parts
+        return [*line.gate.under_way(), *range(line.eye.newest + 1, newest + 1)]
     return range(max(1, newest - line.station.travel.most_parts), newest + 1)
 
 

@@ -149,6 +149,20 @@ def test_a_belt_that_the_station_stops_itself_takes_its_parts_places_away(
         assert revoked(line) == []
 
 
+def test_edges_that_are_no_parts_hide_none_that_is_under_way_when_the_belt_stands(
+    line: Line, tmp_path: Path
+) -> None:
+    """A contactor that opens is heard on the trigger's line, too: of more edges than there is room
+    for parts those before them kept their permits."""
+    with closing(camera(line, tmp_path)) as outbox:
+        permit(line, 1)
+        line.matching.newest += 2 * line.station.travel.most_parts
+        line.eye.newest = line.matching.newest
+        outbox.event(CameraEvent("side", EventKind.SIGNALS, "", {"line_running": False}))
+        heard(line)
+        assert revoked(line) == [1]
+
+
 def test_a_part_that_is_counted_is_expected_at_the_gate(line: Line) -> None:
     frame = Frame("side", 1, 1, 0, time.monotonic_ns())
     line.matching.frame(frame)
