@@ -15,9 +15,12 @@ from inspector.cameras.frameids import LAST, FrameIds
         ([LAST, LAST + 1], [LAST, LAST + 1]),
         ([40_000, 1], [40_000, 1]),
         ([0, 1, 1], [0, 1, 1]),
+        ([LAST, 0, 1], [LAST, LAST + 1, LAST + 2]),
+        ([0, LAST, 1], [0, LAST, LAST + 2]),
     ],
-    ids=["it begins again", "with pictures lost", "more bits", "counted anew", "from nought"],
-)
+    ids=["it begins again", "with pictures lost", "more bits", "counted anew", "from nought",
+         "through nought", "nought lost"],
+)  # fmt: skip
 def test_pictures_are_counted_on_where_their_numbers_begin_again(
     told: list[int], counted: list[int]
 ) -> None:
