@@ -31,9 +31,9 @@ class Bar:
 def stacked(
     bars: Sequence[Bar], looks: Sequence[str], caption: str, width: int = 760, height: int = 240
 ) -> str:
-    """Bars of several kinds over each other; ``looks`` are the kinds' classes, from below."""
-    top = max((sum(bar.values) for bar in bars), default=0)
-    plot = _Plot(width, height, 0, round_up(max(4.0, top)))
+    """Counts of several kinds, stacked; ``looks`` are the kinds' classes, from below."""
+    top = round_up(max(4.0, max((sum(bar.values) for bar in bars), default=0)))
+    plot = _Plot(width, height, 0, top + -top % 4)  # no half parts on the axis
     step = plot.width / max(1, len(bars))
     drawn = [plot.axis()]
     for i, bar in enumerate(bars):

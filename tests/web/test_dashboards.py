@@ -18,7 +18,7 @@ from inspector.part import Batch
 from inspector.store import History, LineLedger, QueryTimeout
 from inspector.store.bench import sample_verdict
 from inspector.store.holds import Holds
-from inspector.web import lot
+from inspector.web import charts, lot
 from inspector.web.dashboards import Asked, Known, _read, span_of
 
 STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
@@ -216,3 +216,10 @@ def test_defects_are_not_drawn_on_another_products_picture(tmp_path: Path) -> No
         shown[product] = board.picture
 
     assert shown["Juice"] and not shown["Water"]
+
+
+def test_an_axis_of_counts_has_no_half_parts() -> None:
+    for count in (1, 5, 7, 9, 17, 1001):
+        drawn = charts.stacked([charts.Bar("", "", (count,))], ["pass"], "parts")
+        ticks = re.findall(r'class="tick end"[^>]*>([^<]+)<', drawn)
+        assert len(ticks) == 5 and not [tick for tick in ticks if "." in tick], (count, ticks)
