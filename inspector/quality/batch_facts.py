@@ -20,7 +20,7 @@ from inspector.quality.spc import BatchCharts, Limits
 from inspector.quality.tolerances import limits_of
 from inspector.store import History, verify
 from inspector.store.cursor import (
-    batch_span,
+    batch_stretches,
     desk_since,
     events_within,
     ever_gated,
@@ -193,9 +193,9 @@ def _number(facts: Facts, history: History) -> None:
 def _records(facts: Facts, history: History) -> None:
     """What people and the machine did beside the parts."""
     _batch(facts, history)
-    span = batch_span(history, facts.batch)
-    _desk(facts, history, span[0] if span else 1 << 62)
-    if span is not None:
+    spans = batch_stretches(history, facts.batch)
+    _desk(facts, history, spans[0][0] if spans else 1 << 62)
+    for span in spans:
         _events(facts, history, span)
     counted = reconcile(history, facts.batch)
     if counted is not None:

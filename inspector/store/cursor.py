@@ -7,6 +7,7 @@ Enters: a `History` and a position. Leaves: every record behind it, in order, a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sqlite3 import Connection
 
 from inspector.store import layout, schema
 from inspector.store.deskindex import desk_record
@@ -93,6 +94,31 @@ def batch_span(history: History, batch: str) -> tuple[int, int] | None:
             (batch,),
         ).fetchone()
     return None if first is None else (first, last)
+
+
+def batch_stretches(history: History, batch: str) -> list[tuple[int, int]]:
+    """The same of each stretch in which it was made (`stretches_of`); none if it has neither."""
+    span = batch_span(history, batch)
+    with history._bounded(history._line) as line:
+        return [] if span is None else stretches_of(line, batch, span)
+
+
+def stretches_of(line: Connection, batch: str, span: tuple[int, int]) -> list[tuple[int, int]]:
+    """First and last position of each stretch of ``span`` in which a batch was made: several where
+    it went on after another one. What was under way when that one's first part came is with it."""
+    found, since = [], span[0]
+    left: int | None = None
+    changes = "SELECT position, id FROM batch WHERE position BETWEEN ? AND ? ORDER BY position"
+    for position, id in line.execute(changes, span).fetchall():
+        if id == batch:
+            if left is not None and left < position:
+                found.append((since, left))
+                since = position
+            left = None
+        elif left is None:
+            came = line.execute("SELECT min(first) FROM tally WHERE batch = ?", (id,)).fetchone()[0]
+            left = None if came is None else max(position, came - 1)
+    return [*found, (since, span[1])]
 
 
 def events_within(history: History, kind: str, span: tuple[int, int]) -> list[Event]:

@@ -19,8 +19,9 @@ from typing import Any
 
 from inspector.part import Mode, Outcome, Verdict
 from inspector.store.aside import DEFECT_AMONG, PRODUCTION, Aside, Span, among
+from inspector.store.cursor import stretches_of
 from inspector.store.query import History
-from inspector.store.records import OUTCOMES, BatchChange, Kind
+from inspector.store.records import OUTCOMES, Kind
 from inspector.store.rows import part_prefix
 
 SAMPLE = 400
@@ -104,7 +105,7 @@ def period(
     """
     total = sum(end - begin for begin, end in stretches)
     with history._bounded(history._line) as line:
-        within = None if batches is None else [s for b in batches for s in _batch_spans(history, b)]
+        within = None if batches is None else [s for b in batches for s in _batch_spans(line, b)]
         shapes = _shapes(history, line, view) if view else None
         aside = Aside(line, _value(history), _since(line, stretches))
         made = []
@@ -185,26 +186,11 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
-def _batch_spans(history: History, batch: str) -> list[Span]:
-    """Positions between which a batch had parts: of one that went on after another one without
-    those between."""
-    line = history._line
+def _batch_spans(line: Connection, batch: str) -> list[Span]:
     first, last = line.execute(
         "SELECT min(first), max(last) FROM tally WHERE batch = ?", (batch,)
     ).fetchone()
-    if first is None:
-        return []
-    query = "SELECT position FROM batch WHERE id = ? ORDER BY position"
-    changes = line.execute(query, (batch,)).fetchall()
-    spans, ended = [], None
-    for (at,) in changes if len(changes) > 2 else ():  # most begin and end once
-        change = history._record(line, at)
-        if isinstance(change, BatchChange) and change.action == "end":
-            ended = at
-        elif ended is not None:
-            spans.append((first, ended))
-            first, ended = at, None
-    return [*spans, (first, last)]
+    return [] if first is None else stretches_of(line, batch, (first, last))
 
 
 def _shapes(history: History, line: Connection, view: str) -> list[int]:

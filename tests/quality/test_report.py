@@ -328,6 +328,7 @@ def test_what_was_recorded_of_a_batch_is_known_however_much_came_after_it(tmp_pa
 
 
 def test_a_batch_that_went_on_after_another_misses_no_part(tmp_path: Path) -> None:
+    """And has none of the other's alarms."""
     minute = 60 * 10**9
     began = time.time_ns() - 100 * minute
     now = [began]
@@ -343,6 +344,7 @@ def test_a_batch_that_went_on_after_another_misses_no_part(tmp_path: Path) -> No
                 line.add_gate(
                     GateDecision(made.part_id, "plc-1", number, GateAction.PERMIT, "none", 1, 2)
                 )
+            line.add_event("alarm", "line", code="jam", detail=batch)
             now[0] += minute
             line.add_batch(Batch(batch, "Water", "bottle", {}), "end", "otto")
             now[0] += minute
@@ -355,6 +357,7 @@ def test_a_batch_that_went_on_after_another_misses_no_part(tmp_path: Path) -> No
     assert sum(slice.parts for slice in drawn.slices) == 40
     for facts in (gather(tmp_path, "A", check=False), shown):
         assert (facts.counts.total(), facts.gated, facts.unheard) == (40, 40, 0)
+        assert [said for _, _, said, _ in facts.deviations] == ["jam: A", "jam: A"]
         assert facts.streams == {"plc-1": (1, 61, 60)}  # 41 alone is missing
         assert (facts.began_ns, facts.ended_ns) == (began, began + 8 * minute)
 

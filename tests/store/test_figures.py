@@ -90,20 +90,18 @@ def test_another_batch_has_none_of_it(history: History, now_ns: int) -> None:
 def test_a_batch_that_went_on_after_another_one_has_its_own_parts_once(
     ledger: LineLedger, tmp_path: Path
 ) -> None:
-    for batch, first, after in (("A", 1, 21), ("B", 21, 41), ("A", 41, 61)):
-        ledger.add_batch(Batch(batch), "begin", "line")
-        for number in range(first, after):
-            ledger.add_verdict(sample_verdict(number, batch=batch))
-        ledger.add_batch(Batch(batch), "end", "line")
+    """A board of one product had those of another in it."""
+    for number in range(1, 121):
+        batch = "B" if 43 < number <= 80 else "A"
+        if number in (1, 41, 81):  # each begins behind what is under way
+            ledger.add_batch(Batch("B" if number == 41 else "A"), "begin", "line")
+        ledger.add_verdict(sample_verdict(number, batch=batch))
     ledger.commit()
     now = time.time_ns()
     with History(tmp_path) as history:
-        made = {
-            batches: period(history, [(now - HOUR_NS, now + HOUR_NS)], 1, batches).parts
-            for batches in (("A",), ("B",), ("A", "B"))
-        }
-
-    assert made == {("A",): 40, ("B",): 20, ("A", "B"): 60}
+        for batches, parts, rejected in (("AB", 120, 2), ("A", 83, 1), ("B", 37, 1)):
+            found = period(history, [(now - HOUR_NS, now + HOUR_NS)], 1, batches)
+            assert (found.parts, found.rejected) == (parts, rejected)
 
 
 def test_what_was_no_production_is_in_no_figure(ledger: LineLedger, tmp_path: Path) -> None:
