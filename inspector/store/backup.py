@@ -204,10 +204,9 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
         new, copied = _new_images(data_dir, folder, moment, told)
         (moment / "images").symlink_to("../images")
         report = verify(moment, told=told)
-        spoiled = [p.where for p in report.problems if p.where.startswith("images/")]
-        for relative in spoiled:  # a picture that went bad on the back-up's disk is copied again
-            if (data_dir / relative).is_file():
-                copied += copy_file(data_dir / relative, folder / relative)
+        spoiled = {p.where for p in report.problems if p.where.startswith("images/")}
+        if spoiled:
+            copied += _mend_images(data_dir, folder, moment, spoiled)
         report = _sound(moment, verify(moment) if spoiled else report, even_damaged)
         for leftover in (*moment.rglob("*-shm"), *moment.rglob("*-wal")):
             leftover.unlink()
@@ -274,6 +273,19 @@ def _new_images(data_dir: Path, folder: Path, moment: Path, told: Told) -> tuple
             copied += copy_file(data_dir / relative, there)
             new += 1
     return new, copied
+
+
+def _mend_images(data_dir: Path, folder: Path, moment: Path, spoiled: set[str]) -> int:
+    """A picture that went bad on the back-up's disk is copied again, or goes where retention let it
+    go on the station; gives the bytes copied."""
+    graves = Graves(moment, public_key(moment / "keys" / PUBLIC_NAME)).read()
+    copied = 0
+    for relative, (position, digest, _) in _named_images(moment, untold):
+        if relative in spoiled and (data_dir / relative).is_file():
+            copied += copy_file(data_dir / relative, folder / relative)
+        elif relative in spoiled and graves.get(position) == digest:
+            (folder / relative).unlink(missing_ok=True)
+    return copied
 
 
 def _named_images(data_dir: Path, told: Told) -> Iterator[tuple[str, tuple[int, bytes, int]]]:

@@ -32,6 +32,7 @@ from inspector.store import (
 )
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.files import copy_file
+from inspector.store.retention import DAY_NS
 from inspector.store.tags import Sample, Tags
 
 
@@ -174,13 +175,15 @@ def test_a_second_back_up_copies_only_new_images(data: Path, tmp_path: Path) -> 
     assert verify(tmp_path / "new").images == 17
 
 
-def test_what_retention_let_go_is_no_gap(data: Path, tmp_path: Path) -> None:
+def _let_all_go(data: Path) -> None:
     late = Retention(budget_gb=1e-9, unacknowledged="delete")
-    from inspector.store.retention import DAY_NS
-
     with History(data) as history:
         newest = history.last()[0].verdict.times.utc_ns
     assert retain(data, late, "user:7", utc_ns=newest + 2 * DAY_NS).files > 0
+
+
+def test_what_retention_let_go_is_no_gap(data: Path, tmp_path: Path) -> None:
+    _let_all_go(data)
     back_up(data, tmp_path / "copy")
     restore(tmp_path / "copy", tmp_path / "new", "user:9")
     assert verify(tmp_path / "new").images_deleted > 0
@@ -225,6 +228,10 @@ def test_a_picture_that_went_bad_on_the_back_ups_disk_is_copied_again(
         restore(tmp_path / "copy", tmp_path / "bad", "user:9")
     back_up(data, tmp_path / "copy")
     assert restore(tmp_path / "copy", tmp_path / "new", "user:9").images == 11
+    # … or goes, where the station has none any more: no back-up was whole again
+    _let_all_go(data)
+    picture.write_bytes(bytes(picture.stat().st_size))
+    assert back_up(data, tmp_path / "copy").images == 10
 
 
 def test_where_a_restore_was_interrupted_no_line_begins(
