@@ -43,10 +43,13 @@ def fresh_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """A name to write to; at the end of the block it becomes ``path``, durable.
 
     Raises:
-        StoreError: the disk refuses; what was there before is untouched.
+        StoreError: the disk refuses, or a folder or a device is there; what was there before is
+            untouched.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    fresh = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
+        if path.exists() and not path.is_file():  # such as /dev/null: it would take its place
+            raise StoreError(f"{path}: is no file that can be written anew; name one")
         fresh.unlink(missing_ok=True)
         os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
         yield fresh

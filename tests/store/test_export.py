@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import os
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -272,6 +273,12 @@ def test_what_cannot_be_exported_is_said_and_leaves_what_was_there(
     with pytest.raises(StoreError, match="export it as parquet or csv"):
         export_batch(store, "L1", "xlsx", out)
     assert out.read_text() == "before" and list(tmp_path.iterdir()) == [out]
+    device = tmp_path / "null"
+    os.mkfifo(device)  # it was replaced by a file; what has no name was an internal error
+    for other in (device, tmp_path, Path()):
+        with pytest.raises(StoreError, match="is no file"):
+            export_batch(store, "L1", "csv", other)
+    assert device.is_fifo()
 
 
 def test_the_command_exports(store: Path, tmp_path: Path) -> None:
