@@ -97,6 +97,7 @@ def affected(history: History, genealogy: Genealogy, criteria: Criteria) -> Affe
         if not batch_known(history, batch):
             raise UnknownCriterion(f"there was never a batch {batch!r}")
     materials: list[Consumed] = []
+    partly: list[tuple[str, list[Run]]] = []
     for wanted in criteria.lots:
         uses = genealogy.batches_of(wanted.lot, wanted.material)
         if not uses:
@@ -108,7 +109,8 @@ def affected(history: History, genealogy: Genealogy, criteria: Criteria) -> Affe
             if part_of is None:
                 whole[use.batch] = None
             else:
-                runs += part_of
+                partly.append((use.batch, part_of))
+    runs += [run for batch, some in partly if batch not in whole for run in some]
     if criteria.span is not None:
         runs += runs_spanning(history, *criteria.span)
     for serial in criteria.serials:

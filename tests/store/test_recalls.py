@@ -26,12 +26,13 @@ def _make(ledger: LineLedger, batch: str, number: int, late_s: int = 0) -> None:
     ledger.add_verdict(replace(verdict, part_id=new_part_id(utc), times=times))
 
 
-def _recalled(data: Path, batch: str, last: int | None) -> Affected:
-    """What a lot that went into ``batch`` from part 30 on, up to part ``last``, means."""
-    span = {"from": T0 + 30 * STEP, "to": last and T0 + last * STEP}
+def _recalled(data: Path, batch: str, *upto: int | None) -> Affected:
+    """What a lot that went into ``batch`` from part 30 on, up to each of these parts, means."""
     body = {"relation": "consumed", "batch": batch, "material": "cap", "lot": "CL-1"}
     with DeskLedger.open(data) as desk:
-        desk.add("link", body | span, "mes")
+        for last in upto:
+            span = {"from": T0 + 30 * STEP, "to": last and T0 + last * STEP}
+            desk.add("link", body | span, "mes")
     with History(data) as history, Genealogy(data) as genealogy:
         return affected(history, genealogy, Criteria(lots=(MaterialLot("CL-1"),)))
 
@@ -66,3 +67,12 @@ def test_none_are_of_another_batch_that_was_made_before_its_own_went_on(tmp_path
             ledger.add_batch(Batch(batch), "end", "line")
     found = _recalled(tmp_path, "A", None)
     assert (found.runs, found.parts) == ((Run("plc-1", 20, 40), Run("plc-1", 81, 120)), 61)
+
+
+def test_what_went_in_twice_the_second_time_to_the_end_is_counted_once(tmp_path: Path) -> None:
+    with LineLedger.open(tmp_path, station="s1") as ledger:
+        ledger.add_batch(Batch("A"), "begin", "line")
+        for number in range(1, 61):
+            _make(ledger, "A", number)
+    found = _recalled(tmp_path, "A", 40, None)
+    assert (found.batches, found.runs, found.parts) == (("A",), (), 60)
