@@ -32,6 +32,7 @@ from inspector.config import Station, load_station
 from inspector.line.output import let_fall
 from inspector.logs import REFUSED
 from inspector.store import StoreError, shorten_wal
+from inspector.store.files import refuse_stranger
 
 log = structlog.get_logger()
 
@@ -183,7 +184,9 @@ def zone_of(station: Station) -> str:
 
 def sole(data: Path) -> int:
     """The lock of a data folder's one station, an open file. A second station would take the
-    first one's sockets and signs of life away. Raises ``CannotRun``."""
+    first one's sockets and signs of life away. Raises ``CannotRun``, or ``StoreError`` where the
+    administrator would run another account's station."""
+    refuse_stranger(data)
     lock = os.open(run_dir(data) / "station.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

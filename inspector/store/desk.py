@@ -24,6 +24,7 @@ from inspector.store.errors import (
     StoreFull,
     StoreStalled,
 )
+from inspector.store.files import refuse_stranger
 from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash, tree_of
 from inspector.store.records import DeskRecord, LineHead
 from inspector.store.rows import mark_of
@@ -56,6 +57,7 @@ class DeskLedger:
             StoreError: the disk does not let us.
         """
         data_dir = Path(data_dir)
+        refuse_stranger(data_dir)
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
             schema.create_desk(data_dir / schema.DESK_FILE)

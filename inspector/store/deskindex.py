@@ -18,6 +18,7 @@ from typing import Self
 
 from inspector.store import layout, schema
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
+from inspector.store.files import refuse_stranger
 from inspector.store.records import Definition, DeskRecord
 from inspector.store.stretch import onwards
 
@@ -61,6 +62,7 @@ class DeskIndex:
 
     def __init__(self, data_dir: Path, projection: Projection) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
+        refuse_stranger(data_dir)
         self._desk_path = data_dir / schema.DESK_FILE
         self._path = data_dir / projection.name
         self._projection = projection

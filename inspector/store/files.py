@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
+from inspector.store import schema
 from inspector.store.errors import StoreError
 from inspector.store.keys import sync_folder
 
@@ -25,6 +26,20 @@ def refuse_half(data_dir: Path) -> None:
     if (data_dir / HALF_RESTORED).exists():
         raise StoreError(
             f"{data_dir}: a restore was interrupted here; empty the folder and restore again"
+        )
+
+
+def refuse_stranger(data_dir: Path) -> None:
+    """Raises ``StoreError`` where the machine's administrator would write to a station's ledger
+    that is another account's: what it makes there (a segment, a lock, an index) the station could
+    not read, and no line would begin."""
+    try:
+        owner = (data_dir / schema.LINE_FILE).stat().st_uid
+    except OSError:
+        return  # whoever needs it says what is wrong
+    if os.geteuid() == 0 and owner != 0:
+        raise StoreError(
+            f"{data_dir}: is another account's; run this as that one: sudo -u '#{owner}' inspector"
         )
 
 

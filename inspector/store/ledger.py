@@ -39,7 +39,7 @@ from inspector.store.errors import (
     StoreFull,
     StoreStalled,
 )
-from inspector.store.files import refuse_half
+from inspector.store.files import refuse_half, refuse_stranger
 from inspector.store.keys import signing_key
 from inspector.store.layout import encode_event
 from inspector.store.records import BatchChange, Event, ImageRecord
@@ -114,6 +114,7 @@ class LineLedger:
         """
         data_dir = Path(data_dir)
         refuse_half(data_dir)
+        refuse_stranger(data_dir)
         lock = -1
         try:
             data_dir.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from inspector.store import layout, schema
 from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.errors import StoreDamaged, StoreError
+from inspector.store.files import refuse_stranger
 from inspector.store.indexes import tables_of
 from inspector.store.records import Defined, Kind
 from inspector.store.report import Told, untold
@@ -78,6 +79,7 @@ def rebuild_index(
     path = data_dir / schema.LINE_FILE
     if not path.is_file():
         raise StoreError(f"{path}: there is no ledger here")
+    refuse_stranger(data_dir)
     lock = lock_line(data_dir)
     try:
         connection = schema.open_writer(path, busy_s=5.0)

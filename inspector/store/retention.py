@@ -35,6 +35,7 @@ from inspector.store import layout, schema
 from inspector.store.checkpoint import read_body
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
+from inspector.store.files import refuse_stranger
 from inspector.store.holds import Holds
 from inspector.store.keys import signing_key
 from inspector.store.legal import legal_holds
@@ -177,6 +178,7 @@ def retention_lock(data_dir: Path, *, shared: bool) -> Iterator[None]:
     """
     if not (data_dir / schema.LINE_FILE).is_file():
         raise StoreError(f"{data_dir / schema.LINE_FILE}: there is no ledger here")
+    refuse_stranger(data_dir)
     try:
         descriptor = os.open(data_dir / "retain.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

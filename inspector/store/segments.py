@@ -23,7 +23,7 @@ from inspector.store import schema
 from inspector.store.checkpoint import Checkpoint, read_body
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
-from inspector.store.files import digest_of_file
+from inspector.store.files import digest_of_file, refuse_stranger
 from inspector.store.keys import sync_folder
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.resume import lock_line
@@ -79,6 +79,7 @@ def archive(data_dir: Path | str, principal: str, keep: int = KEEP) -> Segment:
         raise RecordError("every write names its principal (I9): it is empty here")
     if not path.is_file():
         raise StoreError(f"{path}: there is no ledger here")
+    refuse_stranger(data_dir)
     lock = lock_line(data_dir)
     try:
         segment = _archive(data_dir, path, keep)

@@ -17,17 +17,21 @@ from inspector.cli import app
 from inspector.part import Batch
 from inspector.processes import CannotRun, sole
 from inspector.store import (
+    DeskLedger,
     ImageRecord,
     LineLedger,
     StoreDamaged,
     StoreError,
     StoreInUse,
+    back_up,
     rebuild_index,
     shorten_wal,
     verify,
 )
 from inspector.store.bench import sample_gate, sample_verdict
+from inspector.store.genealogy import Genealogy
 from inspector.store.schema import LINE_INDEXES
+from inspector.store.segments import archive
 
 
 def _tables(data: Path, names: list[str]) -> dict[str, list[tuple[object, ...]]]:
@@ -39,6 +43,24 @@ def _tables(data: Path, names: list[str]) -> dict[str, list[tuple[object, ...]]]
         }
     finally:
         connection.close()
+
+
+def test_the_administrator_makes_no_file_in_another_accounts_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The station could not read what he archived, nor let go of a picture after his back-up."""
+    (tmp_path / "line.db").touch()
+    os.chown(tmp_path / "line.db", 1001 if os.geteuid() == 0 else -1, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for act in (
+        lambda: LineLedger.open(tmp_path, station="s1"), lambda: DeskLedger.open(tmp_path),
+        lambda: Genealogy(tmp_path), lambda: back_up(tmp_path, tmp_path.parent / "copy"),
+        lambda: archive(tmp_path, "erika"), lambda: rebuild_index(tmp_path),
+        lambda: sole(tmp_path),
+    ):  # fmt: skip
+        with pytest.raises(StoreError, match="another account's; run this as that one"):
+            act()
+    assert [file.name for file in tmp_path.iterdir()] == ["line.db"]
 
 
 def test_rebuilt_indexes_are_those_that_the_line_wrote(tmp_path: Path) -> None:
