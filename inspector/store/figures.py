@@ -23,12 +23,16 @@ from inspector.store.cursor import stretches_of
 from inspector.store.query import History
 from inspector.store.records import OUTCOMES, Kind
 from inspector.store.rows import part_prefix
+from inspector.store.skim import verdict_ms
 
 SAMPLE = 400
 """Parts whose findings are looked at; each costs some 30 µs."""
 FAULTY_MAX = 2000
 NEAR = 1000
 """Positions by which ids may be out of order."""
+LOOKED, STRAY_NS = 16, 60_000_000_000
+"""So many faulty parts of a slice are asked whether they triggered in it, and how far they may be
+beside it: further ones are of another time, in which the clock was wrong."""
 _REJECT, _ERROR, _UNSEEN = (
     OUTCOMES.index(outcome) for outcome in (Outcome.REJECT, Outcome.ERROR, Outcome.NOT_INSPECTED)
 )
@@ -126,7 +130,7 @@ def _slice(
     ).fetchone()
     if first is None:
         return Slice(begin, end)
-    spans = [(first, last)]
+    spans = _spans(line, begin, end, (first, last))
     if within is not None:
         cut = [(max(first, a), min(last, b)) for a, b in within]
         spans = _joined(span for span in cut if span[0] <= span[1])
@@ -159,6 +163,35 @@ def _slice(
         else:
             rejected += _seen(line, shapes, span, apart)
     return Slice(begin, end, parts, rejected, errors, unseen, tuple(held))
+
+
+def _spans(line: Connection, begin: int, end: int, whole: Span) -> list[Span]:
+    """Where the parts of a slice lie: side by side, or wherever the clock was when it was set."""
+    first, last = whole
+    for at in range(first, last + 1, max(1, (last - first) // LOOKED)):
+        row = line.execute(
+            "SELECT substr(body, 1, 48) FROM faulty JOIN record USING (position)"
+            " WHERE position BETWEEN ? AND ? ORDER BY position LIMIT 1",
+            (at, last),
+        ).fetchone()
+        if row is None:
+            break
+        if not begin - STRAY_NS <= verdict_ms(row[0]) * 1_000_000 < end + STRAY_NS:
+            return _clusters(line, begin, end)
+    return [whole]
+
+
+def _clusters(line: Connection, begin: int, end: int) -> list[Span]:
+    rows = line.execute(
+        "SELECT position FROM part WHERE prefix >= ? AND prefix < ?", (_prefix(begin), _prefix(end))
+    )
+    spans: list[Span] = []
+    for (at,) in sorted(rows):
+        if spans and at - spans[-1][1] <= NEAR:
+            spans[-1] = (spans[-1][0], at)
+        else:
+            spans.append((at, at))
+    return spans
 
 
 def _value(history: History) -> Callable[[int], tuple[Any, ...]]:

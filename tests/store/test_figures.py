@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from quality_parts import part
 from web.shift_of_parts import HOUR_NS, write_shift
 
-from inspector.part import Batch, Mode, Outcome, Verdict
+from inspector.part import Batch, Mode, Outcome, Verdict, new_part_id
 from inspector.store import History, LineLedger
 from inspector.store.aside import Aside
 from inspector.store.bench import sample_verdict
@@ -102,6 +103,22 @@ def test_a_batch_that_went_on_after_another_one_has_its_own_parts_once(
         for batches, parts, rejected in (("AB", 120, 2), ("A", 83, 1), ("B", 37, 1)):
             found = period(history, [(now - HOUR_NS, now + HOUR_NS)], 1, batches)
             assert (found.parts, found.rejected) == (parts, rejected)
+
+
+def test_parts_of_a_clock_that_was_hours_ahead_bring_no_others_into_their_hour(
+    ledger: LineLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was rejected until the clock came to where it had been was counted there."""
+    monkeypatch.setattr("inspector.store.figures.NEAR", 10)
+    for number in range(1, 121):
+        utc = HOUR_NS * (8 if number <= 20 else number // 10)
+        verdict = part(number, outcome=Outcome.PASS if number % 10 else Outcome.REJECT)
+        ledger.add_verdict(replace(verdict, part_id=new_part_id(utc)))
+    ledger.commit()
+    with History(tmp_path) as history:
+        found = period(history, [(8 * HOUR_NS, 9 * HOUR_NS)], 1)
+        assert (found.parts, found.rejected) == (30, 3)
+        assert sum(len(faulty(history, [span])) for span in found.spans) == 3
 
 
 def test_what_was_no_production_is_in_no_figure(ledger: LineLedger, tmp_path: Path) -> None:
