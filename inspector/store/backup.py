@@ -88,7 +88,7 @@ def back_up(
 
     Args:
         even_damaged: keep the copy though it does not verify; what is wrong is in the notes, and
-            the back-up before it stays beside it.
+            the last one that did stays beside it.
         told: hears how far it is.
 
     Raises:
@@ -221,6 +221,8 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
     except BaseException:
         shutil.rmtree(moment, ignore_errors=True)
         raise
+    # what verified last stays beside those that do not, however many follow it
+    good = None if report.ok or before is None else before.get("good", before["moment"])
     words = {
         "format": FORMAT,
         "version": VERSION,
@@ -228,12 +230,11 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
         "taken": taken,
         "records": report.records,
         "files": files,
-    }
+    } | ({"good": good} if good else {})
     sync_folder(moment)
     write_whole(folder / MANIFEST, json.dumps(words, indent=1).encode())
     for old in folder.glob("ledger-*"):
-        kept = before is not None and not report.ok and old.name == before["moment"]
-        if old != moment and not kept:
+        if old != moment and old.name != good:
             shutil.rmtree(old, ignore_errors=True)
     return Backup(
         str(folder),

@@ -203,7 +203,9 @@ def test_a_back_up_that_fails_leaves_the_one_before(data: Path, tmp_path: Path) 
     assert (tmp_path / "copy/backup.json").read_bytes() == before
     done = back_up(data, tmp_path / "copy", even_damaged=True)
     assert "line.db record 20" in done.notes[0]
-    assert len(list((tmp_path / "copy").glob("ledger-*"))) == 2
+    back_up(data, tmp_path / "copy", even_damaged=True)  # it took the place of the good one
+    kept = {path.name for path in (tmp_path / "copy").glob("ledger-*")}
+    assert len(kept) == 2 and json.loads(before)["moment"] in kept
     with pytest.raises(StoreDamaged, match="does not verify"):
         restore(tmp_path / "copy", tmp_path / "new", "user:9")
     shutil.rmtree(tmp_path / "new")
