@@ -150,7 +150,7 @@ def restore(
             copied += copy_file(moment / name, data_dir / name)
         (data_dir / "keys").chmod(0o700)
         images = 0
-        for relative, _ in _named_images(data_dir, told):
+        for relative, _ in _named_images(data_dir, folder, told):
             if (folder / relative).is_file():
                 copied += copy_file(folder / relative, data_dir / relative)
                 images += 1
@@ -265,7 +265,7 @@ def _new_images(data_dir: Path, folder: Path, moment: Path, told: Told) -> tuple
     graves = Graves(moment, public_key(moment / "keys" / PUBLIC_NAME)).read()
     new, copied = 0, 0
     (folder / "images").mkdir(mode=0o700, exist_ok=True)
-    for relative, entry in _named_images(moment, told):
+    for relative, entry in _named_images(moment, data_dir, told):
         position, digest, size = entry
         there = folder / relative
         if there.is_file() and there.stat().st_size == size:
@@ -281,7 +281,7 @@ def _mend_images(data_dir: Path, folder: Path, moment: Path, spoiled: set[str]) 
     go on the station; gives the bytes copied."""
     graves = Graves(moment, public_key(moment / "keys" / PUBLIC_NAME)).read()
     copied = 0
-    for relative, (position, digest, _) in _named_images(moment, untold):
+    for relative, (position, digest, _) in _named_images(moment, data_dir, untold):
         if relative in spoiled and (data_dir / relative).is_file():
             copied += copy_file(data_dir / relative, folder / relative)
         elif relative in spoiled and graves.get(position) == digest:
@@ -289,21 +289,29 @@ def _mend_images(data_dir: Path, folder: Path, moment: Path, spoiled: set[str]) 
     return copied
 
 
-def _named_images(data_dir: Path, told: Told) -> Iterator[tuple[str, tuple[int, bytes, int]]]:
-    """Path, and (position, SHA-256, size) of each image record; paths that lead out are left."""
+def _named_images(
+    data_dir: Path, pictures: Path, told: Told
+) -> Iterator[tuple[str, tuple[int, bytes, int]]]:
+    """Path, and (position, SHA-256, size) of each image record; paths that lead out are left.
+    Where the ledger can no longer say which there are, all that are in ``pictures``."""
     root = (data_dir / "images").resolve()
     seen: set[str] = set()
-    with closing(schema.open_reader(data_dir / schema.LINE_FILE)) as line:
-        (count,) = line.execute("SELECT count(*) FROM image").fetchone()
-        rows = line.execute("SELECT position, body FROM image JOIN record USING (position)")
-        for number, (position, body) in enumerate(rows, 1):
-            told("pictures", number, count)
-            fields = layout.fields_of(body)
-            path = fields[5]
-            inside = (data_dir / path).resolve().is_relative_to(root)
-            if fields[0] == Kind.IMAGE and inside and path not in seen:
-                seen.add(path)
-                yield path, (position, fields[4], fields[6])
+    try:
+        with closing(schema.open_reader(data_dir / schema.LINE_FILE)) as line:
+            (count,) = line.execute("SELECT count(*) FROM image").fetchone()
+            rows = line.execute("SELECT position, body FROM image JOIN record USING (position)")
+            for number, (position, body) in enumerate(rows, 1):
+                told("pictures", number, count)
+                fields = layout.fields_of(body)
+                path = fields[5]
+                inside = (data_dir / path).resolve().is_relative_to(root)
+                if fields[0] == Kind.IMAGE and inside and path not in seen:
+                    seen.add(path)
+                    yield path, (position, fields[4], fields[6])
+    except (sqlite3.DatabaseError, RecordError, IndexError, TypeError):  # `verify` says so
+        for file in sorted((pictures / "images").rglob("*.jpg")):
+            if (path := file.relative_to(pictures).as_posix()) not in seen:
+                yield path, (-1, b"", file.stat().st_size)
 
 
 def _sound(data_dir: Path, report: Report, even_damaged: bool) -> Report:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from inspector.store import schema
@@ -70,10 +70,15 @@ def _segments(data_dir: Path, moment: Path) -> None:
 
 
 def _fit(line: sqlite3.Connection, desk: sqlite3.Connection) -> bool:
-    row = line.execute("SELECT body FROM checkpoint ORDER BY number DESC LIMIT 1").fetchone()
-    newest = desk.execute("SELECT max(position) FROM main.record").fetchone()[0]
-    have = 0 if newest is None else newest + 1
-    return row is None or read_body(row[0]).desk_size <= have
+    """Whether the desk has all that the line has signed; so too where either cannot be read, which
+    is left to `verify`."""
+    try:
+        row = line.execute("SELECT body FROM checkpoint ORDER BY number DESC LIMIT 1").fetchone()
+        newest = desk.execute("SELECT max(position) FROM main.record").fetchone()[0]
+        have = 0 if newest is None else newest + 1
+        return row is None or read_body(row[0]).desk_size <= have
+    except (sqlite3.DatabaseError, RecordError, TypeError):
+        return True
 
 
 def _sealed(tags: sqlite3.Connection, desk: sqlite3.Connection) -> bool:
@@ -92,7 +97,11 @@ def _sealed(tags: sqlite3.Connection, desk: sqlite3.Connection) -> bool:
 
 
 def _checkpoint_copies(data_dir: Path, moment: Path) -> None:
-    with closing(schema.open_reader(moment / schema.LINE_FILE)) as line:
+    last: int | None = 1 << 62  # all of them, where nobody can be asked
+    with (
+        closing(schema.open_reader(moment / schema.LINE_FILE)) as line,
+        suppress(sqlite3.DatabaseError),
+    ):
         last = line.execute("SELECT max(number) FROM checkpoint").fetchone()[0]
     kept: list[Signed] = []
     for _, signed in read_copies(data_dir):

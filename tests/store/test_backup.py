@@ -212,6 +212,25 @@ def test_a_back_up_that_fails_leaves_the_one_before(data: Path, tmp_path: Path) 
     restore(tmp_path / "copy", tmp_path / "new", "user:9", even_damaged=True)
 
 
+@pytest.mark.parametrize("table", ["image", "checkpoint"])
+def test_a_ledger_with_a_page_gone_bad_is_kept_with_all_its_pictures(
+    data: Path, tmp_path: Path, table: str
+) -> None:
+    """No back-up was made at all of a disk that fails, though it was asked for as it is."""
+    line = sqlite3.connect(data / "line.db")
+    query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+    (page,) = line.execute(query, (table,)).fetchone()
+    line.close()
+    with (data / "line.db").open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    with pytest.raises(StoreDamaged, match="malformed"):
+        back_up(data, tmp_path / "copy")
+    back_up(data, tmp_path / "copy", even_damaged=True)
+    back = restore(tmp_path / "copy", tmp_path / "new", "user:9", even_damaged=True)
+    assert back.new_images == 11 and "malformed" in back.notes[0]
+
+
 def test_a_back_up_that_was_changed_is_refused_by_name(data: Path, tmp_path: Path) -> None:
     back_up(data, tmp_path / "copy")
     users = next((tmp_path / "copy").rglob("users.db"))
