@@ -79,11 +79,12 @@ def serve(
     hub.pem.key --workers 2
     """
     from inspector.logs import configure
+    from training.hub.serve import check, serve_many
     from training.hub.serve import serve as run
-    from training.hub.serve import serve_many
 
     configure("hub")
     if workers > 1:
+        check(host, certificate, private_key, client_ca)
         given = [f"--home={home}", f"--host={host}", f"--port={port}"]
         given += [f"--database={database}"] if database else []
         given += [f"--blobs={blobs}"] if blobs else []

@@ -43,13 +43,10 @@ def serve(
     ``client_ca`` nobody connects without a certificate under it, before a word is exchanged.
 
     Raises:
-        HubError: the address is taken, or plain HTTP would leave this machine.
+        HubError: the address is taken, a certificate is of no use, or plain HTTP would leave this
+            machine.
     """
-    if certificate is None and host not in ("127.0.0.1", "localhost", "::1"):
-        raise HubError(
-            f"{host}: without --certificate and --private-key the centre listens on 127.0.0.1 only,"
-            " such as behind a proxy that does TLS"
-        )
+    check(host, certificate, private_key, client_ca)
     listening = _listen(host, port)
     scheme = "https" if certificate else "http"
     bound = listening.getsockname()[1]
@@ -83,6 +80,36 @@ def serve(
         if address_file is not None:
             with suppress(OSError):
                 address_file.unlink()
+
+
+def check(
+    host: str, certificate: Path | None, private_key: Path | None, client_ca: Path | None
+) -> None:
+    """Returns if a hub may serve so. Raises ``HubError``."""
+    if certificate is None:
+        if private_key is not None or client_ca is not None:
+            raise HubError("--private-key and --client-ca need --certificate: there is no TLS")
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            raise HubError(
+                f"{host}: without --certificate and --private-key the centre listens on 127.0.0.1"
+                " only, such as behind a proxy that does TLS"
+            )
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, private_key)
+    except OSError as error:
+        raise HubError(
+            f"{certificate} and {private_key or 'the same file'}: no certificate in PEM and its"
+            f" key ({error.strerror or error})"
+        ) from error
+    try:
+        if client_ca is not None:
+            context.load_verify_locations(client_ca)
+    except OSError as error:
+        raise HubError(
+            f"{client_ca}: no certificate in PEM to know others by ({error.strerror or error})"
+        ) from error
 
 
 def serve_many(workers: int, arguments: list[str]) -> int:
