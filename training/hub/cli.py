@@ -79,12 +79,15 @@ def serve(
     hub.pem.key --workers 2
     """
     from inspector.logs import configure
+    from training.hub.database import HubError
     from training.hub.serve import check, serve_many
     from training.hub.serve import serve as run
 
     configure("hub")
     if workers > 1:
         check(host, certificate, private_key, client_ca)
+        if not port:
+            raise HubError("--port 0 with --workers: each would have another one; name a port")
         given = [f"--home={home}", f"--host={host}", f"--port={port}"]
         given += [f"--database={database}"] if database else []
         given += [f"--blobs={blobs}"] if blobs else []
@@ -93,7 +96,7 @@ def serve(
         given += [f"--client-ca={client_ca}"] if client_ca else []
         with opened(home, database, blobs):
             pass  # migrated once, and what is wrong is said once
-        raise typer.Exit(serve_many(workers, given))
+        raise typer.Exit(serve_many(workers, given, address_file))
     with opened(home, database, blobs) as hub:
         run(
             hub,

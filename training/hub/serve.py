@@ -112,20 +112,21 @@ def check(
         ) from error
 
 
-def serve_many(workers: int, arguments: list[str]) -> int:
-    """So many hubs of the same arguments, each a process of its own; ends when one does."""
+def serve_many(workers: int, arguments: list[str], address_file: Path | None = None) -> int:
+    """So many hubs of the same arguments, each a process of its own; ends when one does. The first
+    of them says the address, which is that of all."""
     children: list[subprocess.Popen[Any]] = []
 
     def end(*_: object) -> None:
         for child in children:
             child.terminate()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    for _ in range(workers):
-        children.append(
-            subprocess.Popen([sys.executable, "-m", "training.cli", "hub", "serve", *arguments])
-        )
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, end)
+    for number in range(workers):
+        tells = [f"--address-file={address_file}"] if address_file and not number else []
+        command = [sys.executable, "-m", "training.cli", "hub", "serve", *arguments, *tells]
+        children.append(subprocess.Popen(command))
     pid, status = os.wait()
     end()
     for child in children:
