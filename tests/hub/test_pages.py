@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -76,6 +77,29 @@ def test_wrong_passwords_lock_a_name_and_not_for_ever(people: Served) -> None:
 def test_a_form_from_elsewhere_is_refused(anna: httpx.Client, origin: str) -> None:
     answer = anna.post("/complaints", data={"serial": "x"}, headers={"Origin": origin})
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 1048577\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n100001\r\n" + b" " * 1048577,
+    ],
+    ids=["announced", "not announced"],
+)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        b"POST /api/v1/challenge HTTP/1.1\r\nContent-Type: application/json\r\n",
+        b"POST /sign-in HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+    ],
+)
+def test_a_stranger_fills_no_memory(centre: Served, ask: bytes, body: bytes) -> None:
+    """Every byte that anybody sent was kept until the last one had come."""
+    url = httpx.URL(centre.url)
+    with socket.create_connection((url.host, url.port or 0), timeout=10) as stranger:
+        stranger.sendall(ask + b"Host: x\r\n" + body)
+        assert stranger.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_new_password_ends_what_the_old_one_opened(anna: httpx.Client, people: Served) -> None:

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from inspector.identity import Forbidden
 from training.hub import channels, pages, stations
 from training.hub.blobs import BlobError
+from training.hub.door import Door
 from training.hub.enrolment import Unknown
 from training.hub.hub import Hub
 from training.hub.ingest import Refused
@@ -46,6 +47,7 @@ def create_app(hub: Hub) -> FastAPI:
         (Forbidden, pages.forbidden),
     ):
         app.add_exception_handler(error, answer)
+    app.add_middleware(Door)
     app.middleware("http")(_safe)
     return app
 
