@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -177,10 +178,14 @@ class Chooser:
                     self.gone.append(digest)
                 yield from (sample for sample in samples if sample.digest == digest)
 
-    def go_back(self, desk: int) -> None:
-        """What the desk asked for from this position on was lost at the centre."""
-        self._desk_at = min(self._desk_at, desk)
-        self._memory.keep(chosen_desk=self._desk_at)
+    def go_back(self, ledger: str, position: int) -> None:
+        """What was chosen of the line, or the desk asked for, from here on the centre has lost."""
+        if ledger == "desk":
+            self._desk_at = min(self._desk_at, position)
+        else:
+            self._at = min(self.done, position)
+            self._windows.clear()
+        self._progress()
 
     # The line's records, one by one.
 
@@ -256,10 +261,7 @@ class Chooser:
 
     def _close(self, window: Window) -> Iterator[Sample]:
         seen = self._seen + window.parts
-
-        def rank(candidate: Candidate, name: str) -> None:
-            self._rank(candidate, name, seen)
-
+        rank = partial(self._rank, seen=seen)
         for choice in choose_in(
             window, self._plan, rank, random.Random(f"{self._station} {window.first}")
         ):

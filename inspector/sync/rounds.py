@@ -151,8 +151,7 @@ class Rounds:
         if (known := self._memory.tree(name).size) > receipt.of(name)[0]:
             lost = f"the centre has {receipt.of(name)[0]} records of {tail.file} and had {known}"
             self._trouble(Spoilt("lost", f"{lost}: a back-up was restored there; sent again"), done)
-            if name == "desk":
-                self._go_back(receipt.desk)
+            self._go_back(name, receipt.of(name)[0])
         tree = self._agree(name, receipt, end)
         alone = name == "line"
         while (tree.size < end or alone) and not until():
@@ -182,11 +181,13 @@ class Rounds:
         done.behind[name] = end - tree.size
         return receipt
 
-    def _go_back(self, desk: int) -> None:
-        """What followed the desk's records from here on was lost with them, and follows again."""
-        self._memory.keep(tags_sealed=min(self._memory.word("tags_sealed", -1), desk - 1))
+    def _go_back(self, ledger: str, position: int) -> None:
+        """What followed the ledger's records from here on was lost with them, and follows again."""
+        if ledger == "desk":
+            sealed = self._memory.word("tags_sealed", -1)
+            self._memory.keep(tags_sealed=min(sealed, position - 1))
         if self._chooser is not None:
-            self._chooser.go_back(desk)
+            self._chooser.go_back(ledger, position)
 
     def _next(self, tail: Tail, tree: Tree, end: int) -> tuple[list[tuple[bytes, bytes]], Tree]:
         after, raw, records = tree.copy(), 0, []
