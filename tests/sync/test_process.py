@@ -31,6 +31,7 @@ from inspector.sync.enrol import CENTRE_FILE, SyncError, raw_key
 from inspector.sync.memory import Memory
 from inspector.sync.pace import Pace
 from training.hub import tables
+from training.hub.fleet import fleet
 
 ROOT = Path(__file__).parents[2]
 
@@ -206,6 +207,24 @@ def test_what_a_person_asks_for_is_sent_where_no_samples_are_chosen(
         sent = connection.execute(select(tables.Sample.part, tables.Sample.reason)).all()
     asked = {(wished.part_id.bytes, "asked"), (reviewed.part_id.bytes, "review")}
     assert {tuple(row) for row in sent} == asked
+
+
+def test_a_station_that_has_moved_is_shown_where_it_is(
+    centre: Served, site: Site, tmp_path: Path
+) -> None:
+    """The centre went on showing it among those of the plant that it was enrolled at."""
+    path = station_file(tmp_path, centre.url, samples="{per_hour: 0}")
+    site.enrol(centre)
+    path.write_text(path.read_text().replace("north", "south").replace("f2", "f7"))
+    station = load_station(path)
+    assert station.sync is not None
+    rounds, link = process.open_rounds(station, station.sync, Pace(), lambda _: None)
+    rounds.round()
+    rounds.close()
+    link.close()
+    with centre.hub.engine.begin() as connection:
+        (row,) = fleet(connection, time.time_ns())
+    assert (row.site, row.line) == ("south", "f7")
 
 
 def test_one_sync_at_a_time(tmp_path: Path) -> None:

@@ -188,11 +188,12 @@ def trouble(said: Trouble, hub: TheHub, station: TheStation) -> dict[str, str]:
 def report(said: dict[str, Any], hub: TheHub, station: TheStation) -> dict[str, Any]:
     """How a station is; out goes what the centre would like of it."""
     gone = said.pop("gone", None)
+    where = {name: plain(str(said[name]))[:128] for name in ("site", "line") if name in said}
     with hub.engine.begin() as connection:
         connection.execute(
             update(tables.Station)
             .where(tables.Station.id == station.id)
-            .values(report=said, seen_utc_ns=hub.utc_ns())
+            .values(report=said, seen_utc_ns=hub.utc_ns(), **where)
         )
         of_station = tables.Wish.station_id == station.id
         if isinstance(gone, list) and gone:
