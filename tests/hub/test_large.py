@@ -163,6 +163,8 @@ def test_a_picture_changed_in_the_bucket_is_named(bucket: str) -> None:
     blobs = open_blobs(bucket)
     digest = blobs.put(b"a picture")
     assert blobs.get(digest) == b"a picture" and list(blobs) == [digest]
+    size, pieces = blobs.pieces(digest)
+    assert (size, b"".join(pieces)) == (9, b"a picture")
     prefix = bucket.rpartition("/")[2]
     boto3.client("s3").put_object(
         Bucket="centre", Key=f"{prefix}/blob/{digest[:2]}/{digest[2:4]}/{digest}", Body=b"another"

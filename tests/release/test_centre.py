@@ -3,6 +3,7 @@ channel and station (S9, S16, S20)."""
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +13,12 @@ import httpx
 import pytest
 from centre_and_stations import Served, Site, demanding, serving
 from release.centre import Centre
+from sqlalchemy import insert
 
 from inspector.config import Sync
 from inspector.release import ReleaseRefused, install
 from inspector.release.centre import FromCentre
+from training.hub import tables
 from training.hub.channels import put
 from training.hub.hub import open_hub
 from training.release import NotMade, approve, inspect
@@ -119,6 +122,27 @@ def test_a_release_that_others_have_signed_since_comes_with_their_names(
     assert now.digest == before.digest and now.signed != before.signed
     assert inspect(way.fetch(now, tmp_path / "in")).signatures["approver"].principal == "anna"
     way.close()
+
+
+def test_a_large_release_is_never_whole_in_the_hubs_memory(hub: Served, station: Any) -> None:
+    """Each of all the stations that fetch it at once had one of its own there."""
+    release, size = "a" * 64, 16 << 20
+    with hub.hub.engine.begin() as connection:
+        connection.execute(
+            insert(tables.Release).values(
+                name="large", version="1", digest=hub.hub.blobs.put(bytes(size)), size=size,
+                card={"release": release, "number": 1}, signatures=[], made_by="ben", made_utc_ns=1,
+            )
+        )  # fmt: skip
+    link = FromCentre(station)._link
+    link.state()
+    tracemalloc.start()
+    try:
+        assert sum(map(len, link.stream(f"/api/v1/releases/{release}"))) == size
+        assert tracemalloc.get_traced_memory()[1] < size // 2
+    finally:
+        tracemalloc.stop()
+        link.close()
 
 
 def test_an_absent_release_is_a_sentence(

@@ -15,6 +15,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ from typing import Any, Protocol
 from inspector.store.keys import sync_folder
 
 DIGEST = re.compile("[0-9a-f]{64}")
+PIECE = 256 << 10
+"""Bytes of a large one that are in memory at once."""
 
 
 class BlobError(Exception):
@@ -44,6 +47,9 @@ class Place(Protocol):
 
     def read(self, key: str) -> bytes | None:
         """None if there is none."""
+
+    def pieces(self, key: str) -> Iterator[bytes] | None:
+        """The same, `PIECE` bytes at a time; None if there is none."""
 
     def size(self, key: str) -> int | None:
         """Bytes; None if there is none."""
@@ -88,6 +94,18 @@ class Blobs:
         if sha256(content).hexdigest() != digest:
             raise BlobError(f"{digest} was changed where it lies")
         return content
+
+    def pieces(self, digest: str) -> tuple[int, Iterator[bytes]]:
+        """How many bytes, and the content in pieces, which whoever gets it checks.
+
+        Raises:
+            BlobError: it is not here.
+        """
+        key = _key(digest)
+        size, pieces = self._place.size(key), self._place.pieces(key)
+        if size is None or pieces is None:
+            raise BlobError(f"{digest} is not here")
+        return size, pieces
 
     def size(self, digest: str) -> int | None:
         """Bytes, or None if it is not here whole."""
@@ -201,6 +219,10 @@ class _Folder:
         except OSError as error:
             raise BlobError(f"{self._root / key}: {error.strerror}") from error
 
+    def pieces(self, key: str) -> Iterator[bytes] | None:
+        path = self._root / key
+        return _read(path) if path.is_file() else None
+
     def size(self, key: str) -> int | None:
         try:
             return (self._root / key).stat().st_size
@@ -251,6 +273,10 @@ class _S3:
             raise BlobError(f"s3://{self._bucket}: {error}") from error
         return content
 
+    def pieces(self, key: str) -> Iterator[bytes] | None:
+        found = self._ask("get_object", Key=self._prefix + key)
+        return None if found is None else iter(found["Body"].iter_chunks(PIECE))
+
     def size(self, key: str) -> int | None:
         found = self._ask("head_object", Key=self._prefix + key)
         return None if found is None else int(found["ContentLength"])
@@ -279,6 +305,11 @@ class _S3:
             if what != "head_bucket" and code in ("404", "NoSuchKey", "NotFound"):
                 return None
             raise BlobError(f"s3://{self._bucket}: {error}") from error
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from iter(partial(file.read, PIECE), b"")
 
 
 def _checked(digest: str) -> str:
