@@ -1,4 +1,4 @@
-"""A round of sync: what both ledgers owe, then the pictures, then what retention may know.
+"""A round of sync: what both ledgers owe, what retention may know of it, then the pictures.
 
 Enters: ``<data>``, a `centre.Link`. Leaves: the centre as far as the station, or why not. It can be
 killed at any instant: the centre's receipt says where to go on, and what was sent twice counts
@@ -130,8 +130,8 @@ class Rounds:
         self._keep_held()
         self._send_tags(receipt, done, until)
         self._choose(receipt, done)
-        self._send_pictures(done, until)
         self._acknowledge(receipt)
+        self._send_pictures(done, until)
         self._tell(done)
         return done
 

@@ -16,6 +16,8 @@ from sqlalchemy import insert, select, update
 
 from inspector.config import Retention
 from inspector.store import LineLedger, retain, signing_key
+from inspector.store.related import desk_records
+from inspector.store.retention import ACKNOWLEDGED
 from inspector.store.tags import Sample as Value
 from inspector.store.tags import Tags
 from inspector.sync import pictures
@@ -145,7 +147,8 @@ def test_a_station_that_is_shut_out_on_the_way_loses_no_sample(
 def test_a_centre_that_has_no_room_for_a_picture_gets_it_when_it_has(
     centre: Served, site: Site, tmp_path: Path
 ) -> None:
-    """A full disk there was answered as a refusal, and the sample was let go here."""
+    """A full disk there was answered as a refusal, and the sample was let go here. Meanwhile what
+    it has acknowledged may be let go, or a disk here fills as well."""
     site.enrol(centre)
     site.inspect(50)
     path = next((site.data / "images").rglob("*.jpg"))
@@ -155,6 +158,7 @@ def test_a_centre_that_has_no_room_for_a_picture_gets_it_when_it_has(
     rounds = site.rounds(centre.url, utc_ns=later)
     with pytest.raises(Away, match=r"503: .*File exists"):
         rounds.round()
+    assert [record.body["records"] for record in desk_records(site.data, ACKNOWLEDGED)] == [107]
     in_the_way.unlink()
     assert rounds.round().pictures == 1 and count(centre, tables.Sample) == 1
 
