@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,3 +29,25 @@ def test_every_folder_on_the_way_to_a_blob_is_durable(
         path = next((tmp_path / "blobs").rglob(digest))
         on_the_way = [path, *list(path.parents)[: len(path.relative_to(tmp_path).parts) - 2]]
         assert len(on_the_way) == 4 and durable.issuperset(on_the_way)
+
+
+@pytest.mark.parametrize("then", ["read", "write"])
+def test_two_requests_may_put_the_same_pieces_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """A station that waited too long sends the last piece again, while the first request still
+    works: the picture was said to be changed, and its sample let go."""
+    one, two = (blobs.open_blobs(tmp_path) for _ in range(2))
+    content = b"half" * 9 + b"rest" * 9
+    digest = sha256(content).hexdigest()
+    one.add("ST-1", digest, 72, 0, content[:36])
+    really = getattr(two._place, then)
+
+    def meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(two._place, then, really)
+        assert one.add("ST-1", digest, 72, 36, content[36:]) == 72
+        return really(*given)
+
+    monkeypatch.setattr(two._place, then, meanwhile)
+    assert two.add("ST-1", digest, 72, 36, content[36:]) == 72
+    assert two.get(digest) == content and two.received("ST-1", digest) == 0
