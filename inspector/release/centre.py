@@ -6,6 +6,7 @@ sync's link and ``channel``; ``process`` imports this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from inspector.config import Station
@@ -44,8 +45,11 @@ class FromCentre:
         except SyncError as error:
             raise ReleaseRefused(channel, str(error)) from None
 
-    def fetch(self, pointer: Pointer, folder: Path) -> Path:
-        """The release's file, in ``folder``. Raises ``ReleaseRefused``."""
+    def fetch(
+        self, pointer: Pointer, folder: Path, beat: Callable[[], None] = lambda: None
+    ) -> Path:
+        """The release's file, in ``folder``; ``beat`` is called as it comes. Raises
+        ``ReleaseRefused``."""
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f".{pointer.digest}.release"
         size = 0
@@ -56,6 +60,7 @@ class FromCentre:
                     if size > RELEASE_MAX:
                         raise ReleaseRefused(pointer.title, "is larger than a release may be")
                     file.write(piece)
+                    beat()
         except SyncError as error:
             raise ReleaseRefused(pointer.title, str(error)) from None
         return target

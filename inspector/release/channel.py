@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,15 +86,22 @@ def pointers(entries: Any, source: str) -> list[Pointer]:
     return found
 
 
-def fetch(source: str, pointer: Pointer, folder: Path, key: str = "") -> Path:
-    """The release's file, in ``folder``. Raises ``ReleaseRefused``."""
+def fetch(
+    source: str,
+    pointer: Pointer,
+    folder: Path,
+    key: str = "",
+    beat: Callable[[], None] = lambda: None,
+) -> Path:
+    """The release's file, in ``folder``; ``beat`` is called as it comes. Raises
+    ``ReleaseRefused``."""
     name = f"{pointer.digest}.release"
     if not _is_url(source):
         path = Path(source) / name
         if not path.is_file():
             raise ReleaseRefused(pointer.title, f"{path} is not there; put it on the channel again")
         return path
-    content = _get(f"{source.rstrip('/')}/{name}", key)
+    content = _get(f"{source.rstrip('/')}/{name}", key, beat)
     if content is None:
         raise ReleaseRefused(pointer.title, f"{source} does not have it any more")
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +126,7 @@ def _is_url(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
-def _get(url: str, key: str) -> bytes | None:
+def _get(url: str, key: str, beat: Callable[[], None] = lambda: None) -> bytes | None:
     """The body at ``url``; None if there is none."""
     import httpx  # here, for a station whose releases come on a stick loads no HTTP client
 
@@ -131,6 +139,7 @@ def _get(url: str, key: str) -> bytes | None:
             content = bytearray()
             for piece in answer.iter_bytes():
                 content += piece
+                beat()
                 if len(content) > RELEASE_MAX:
                     raise ReleaseRefused(url, "is larger than a release may be")
             return bytes(content)

@@ -214,7 +214,10 @@ class Caretaker:
             return State.OLDER, ""
         home, path = data / "releases", None
         try:
-            path = there.fetch(pointer, home) if there else fetch(source, pointer, home, key)
+            if there:
+                path = there.fetch(pointer, home, self._lives)
+            else:
+                path = fetch(source, pointer, home, key, self._lives)
             done = install(path, data, WHO.id, 1, self.station.providers)
         except (ReleaseRefused, StoreError, OSError) as refusal:
             if path is not None and isinstance(refusal, ReleaseRefused):
@@ -300,9 +303,12 @@ class Caretaker:
         finally:
             client.close()
 
-    def _pause(self, spent_s: float) -> None:
+    def _lives(self) -> None:
         if self._beat is not None:
             self._beat.beat()
+
+    def _pause(self, spent_s: float) -> None:
+        self._lives()
         time.sleep(min(spent_s, 0.1))
 
 

@@ -12,12 +12,16 @@ from typing import Any
 import httpx
 import pytest
 from centre_and_stations import Served, Site, demanding, serving
-from release.centre import Centre
+from release.centre import STATION, Centre
 from sqlalchemy import insert
 
-from inspector.config import Sync
+from inspector.bus import run_dir
+from inspector.config import Sync, load_station
 from inspector.release import ReleaseRefused, install
 from inspector.release.centre import FromCentre
+from inspector.release.offered import State, told
+from inspector.release.process import Caretaker
+from inspector.sync.centre import Link
 from training.hub import tables
 from training.hub.channels import put
 from training.hub.hub import open_hub
@@ -122,6 +126,34 @@ def test_a_release_that_others_have_signed_since_comes_with_their_names(
     assert now.digest == before.digest and now.signed != before.signed
     assert inspect(way.fetch(now, tmp_path / "in")).signatures["approver"].principal == "anna"
     way.close()
+
+
+def test_a_release_that_comes_slowly_is_no_process_that_hangs(
+    hub: Served, centre: Centre, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a narrow line it takes more than the minute after which a silent process is killed: it
+    was begun anew for ever."""
+    Site(data, "S1").enrol(hub)
+    put(hub.hub, centre.made(2), "canary", "ben")
+    file = tmp_path / "station.yaml"
+    releases = f"sync: {{hub: '{hub.url}'}}\nreleases: {{source: centre, channel: canary}}\n"
+    file.write_text(STATION + releases)
+    beats: list[int] = []
+    really = Link.stream
+
+    def slowly(link: Link, path: str) -> Iterator[bytes]:
+        for piece in really(link, path):
+            before = len(beats)
+            yield piece
+            assert len(beats) > before
+
+    monkeypatch.setattr(Link, "stream", slowly)
+    beat: Any = SimpleNamespace(beat=lambda: beats.append(1))
+    looks = Caretaker(load_station(file), run_dir(data), beat)
+    looks.fetch()
+    looks.close()
+    offered = told(data)
+    assert beats and offered and [one.state for one in offered.offers] == [State.HERE]
 
 
 def test_a_large_release_is_never_whole_in_the_hubs_memory(hub: Served, station: Any) -> None:

@@ -150,9 +150,9 @@ def test_what_was_fetched_does_not_stay_beside_what_was_installed(
     put(centre.made(2), "canary", channel)
     really = process.fetch
 
-    def over_the_network(source: str, pointer: Pointer, home: Path, key: str) -> Path:
+    def over_the_network(source: str, pointer: Pointer, home: Path, *rest: Any) -> Path:
         home.mkdir(exist_ok=True)
-        content = really(source, pointer, home, key).read_bytes()
+        content = really(source, pointer, home, *rest).read_bytes()
         (home / f".{pointer.digest}.release").write_bytes(content)
         return home / f".{pointer.digest}.release"
 
