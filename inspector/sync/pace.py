@@ -50,6 +50,7 @@ class Pace:
 
     def rest(self) -> None:
         """Waits as long as the work since the last call asks for."""
+        self._beat()
         worked = self._cpu()
         spent, self._worked = worked - self._worked, worked
         if self._share < 1.0:

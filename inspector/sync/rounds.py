@@ -50,6 +50,8 @@ SEND_S = 20.0
 """Over a narrow line a segment is made small enough to go in this time."""
 PICTURES_S = 30.0
 """After so long of pictures the records are looked at again: they are small, and never wait."""
+BEAT_RECORDS = 4096
+"""A long ledger is read for minutes; the process gives a sign of life so often."""
 LEDGERS = ("desk", "line")
 
 
@@ -236,15 +238,9 @@ class Rounds:
         tree = tree or self._memory.tree(name)
         if tree.size > size:
             tree = Tree()  # the centre knows less than it said: a back-up was restored there
-        tree = tree.copy()
-        for _, _, leaf in tail.read(tree.size, size) if tree.size < size else ():
-            tree.append(leaf)
-            if tree.size % 4096 == 0:
-                self._pace.wait(0)
+        tree = self._grown(tree.copy(), tail, size)
         if tree.root() != root:
-            fresh = Tree()
-            for _, _, leaf in tail.read(0, size) if size else ():
-                fresh.append(leaf)
+            fresh = self._grown(Tree(), tail, size)
             if fresh.root() != root:
                 raise Spoilt(
                     "fork",
@@ -253,6 +249,13 @@ class Rounds:
                 )
             tree = fresh
         self._memory.keep_tree(name, tree)
+        return tree
+
+    def _grown(self, tree: Tree, tail: Tail, size: int) -> Tree:
+        for _, _, leaf in tail.read(tree.size, size) if tree.size < size else ():
+            tree.append(leaf)
+            if tree.size % BEAT_RECORDS == 0:
+                self._pace.wait(0)
         return tree
 
     def _countersign(self, signs: list[Signed], countersigned: dict[int, bytes]) -> None:

@@ -26,9 +26,11 @@ from sqlalchemy import event, select
 from inspector.config import Retention
 from inspector.store import LineLedger, held_checkpoint, retain, verify
 from inspector.store.checkpoint import read_body, read_held
+from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.tags import Sample, Tags
 from inspector.sync import rounds as rounds_module
 from inspector.sync.enrol import Away
+from inspector.sync.pace import Pace
 from training.hub import tables
 from training.hub.hub import open_hub
 
@@ -152,6 +154,27 @@ def test_a_history_that_was_rewritten_is_a_fork(centre: Served, site: Site) -> N
     assert [code for code, _ in alarms_here(site.data)] == ["fork"]
 
 
+def test_a_ledger_that_is_read_from_its_beginning_shows_life(
+    centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long one that had been rewritten was never told: the process was killed while it looked."""
+    site.enrol(centre)
+    site.inspect(50)
+    rounds = site.rounds(centre.url)
+    rounds.round()
+    other = Tree()
+    for _ in range(107):
+        other.append(leaf_hash(b"another record"))
+    rounds._memory.keep_tree("line", other)
+    monkeypatch.setattr(rounds_module, "BEAT_RECORDS", 10)
+    beats: list[int] = []
+    rounds._pace = Pace(beat=lambda: beats.append(1))
+    rounds._agree("line", rounds._link.state(), 107)
+    assert len(beats) == 10
+    rounds._pace.rest()  # with all of a core there is nothing to wait for
+    assert len(beats) == 11
+
+
 def test_a_gap_is_refused_by_name(centre: Served, site: Site) -> None:
     from inspector.store import signing_key
     from inspector.store.merkle import EMPTY_ROOT
@@ -262,16 +285,16 @@ def test_a_centre_restored_from_its_back_up_is_filled_again(tmp_path: Path, site
     with serving(hub) as served:
         site.enrol(served)
         site.inspect(60)
-        site.rounds(served.url, utc_ns=later).round()
+        site.rounds(served.url, utc_ns=later, samples={"per_hour": 3}).round()
         with closing(sqlite3.connect(tmp_path / "back-up.db")) as copy:
             hub.engine.raw_connection().driver_connection.backup(copy)  # type: ignore[union-attr]
-        (part, *_) = site.inspect(60, pictures=True)
+        (part, *_) = site.inspect(20, pictures=True)
         with Tags(site.data, seal_s=0) as tags:
             tags.add([Sample("oven", 71.5, "Cel", 10**18)], "opcua")
         site.write("review", part=str(part.part_id), decision="confirm", sample=True)
-        site.rounds(served.url, utc_ns=later).round()
+        site.rounds(served.url, utc_ns=later, samples={"per_hour": 3}).round()
         samples = count(served, tables.Sample)
-        assert count(served, tables.Tag) == 1 and samples > 20  # of its hour, and the review's
+        assert count(served, tables.Tag) == 1 and samples > 3  # of its hour, and the review's
         site.close()
     hub.close()
     for file in (tmp_path / "hub").glob("hub.db*"):
@@ -279,11 +302,11 @@ def test_a_centre_restored_from_its_back_up_is_filled_again(tmp_path: Path, site
     (tmp_path / "back-up.db").rename(tmp_path / "hub" / "hub.db")
     hub = open_hub(tmp_path / "hub")
     with serving(hub) as served:
-        rounds = site.rounds(served.url, utc_ns=later)
+        rounds = site.rounds(served.url, utc_ns=later, samples={"per_hour": 3})
         assert "a back-up was restored there" in rounds.round().troubles[0]
         assert not rounds.round().troubles
         assert records_at(served, site.name) == records_here(site.data)
-        assert count(served, tables.Verdict) == 120
+        assert count(served, tables.Verdict) == 80
         assert (count(served, tables.Tag), count(served, tables.Sample)) == (1, samples)
         assert {code for code, _ in alarms_at(served)} == {"lost"}
         site.close()
