@@ -218,6 +218,23 @@ def test_a_reject_of_which_nobody_marked_what_is_wrong_is_no_good_parts_picture(
     assert [(x.label, x.box, x.defect) for x in labels if x.defect] == [("unmarked", None, True)]
 
 
+@pytest.mark.parametrize("finding", [
+    Finding("cap", "classify", "unsure", False, 0.5, (0, 0, 64, 64), "side"),
+    Finding("either", "rule", "either", False),
+])  # fmt: skip
+def test_what_the_station_gave_no_name_or_no_place_marks_nothing_and_is_no_good_part(
+    finding: Finding,
+) -> None:
+    truth = truth_of([Review("anna", "confirm", "reject", "side", (), 1)])
+    assert truth is not None
+
+    (label,) = joined(truth, [finding], "side")
+
+    assert (label.label, label.box, label.defect) == ("unmarked", None, True)
+    printed = replace(finding, kind="code", label="lot", box=(1, 2, 3, 4))
+    assert joined(truth, [printed], "side") == ()
+
+
 @pytest.mark.parametrize("kind", ["detect", "count"])
 def test_where_something_is_missing_nothing_is_marked_as_being_there(kind: str) -> None:
     truth = truth_of([Review("anna", "confirm", "reject", "side", (), 1)])

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.part import Box, Finding
+from inspector.tools.classify import UNSURE
 from training.dataset.row import COMPLAINT, REVIEW, STATION, Label
 
 SAME_PLACE_IOU = 0.6
 SURE = 0.5
 """A station's finding below this score is not taken for a good thing that is there."""
+PRINT = ("read", "code")
+"""Kinds of finding that say what is printed, and not what the picture shows that it should not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,15 @@ def joined(truth: Truth, findings: Sequence[Finding], view: str) -> tuple[Label,
     said = [label for where, label in truth.labels if where in ("", view)]
     if truth.outcome == "reject" and not truth.labels:
         # A reject that was confirmed without marking anything: what the station marked holds.
+        bad = [f for f in findings if not f.ok and f.kind not in PRINT]
         said = [
-            Label(f.label, None if _misses(f) else f.box, (), f.severity.value, STATION)
-            for f in findings
-            if not f.ok and f.view == view and f.box is not None and f.kind != "read"
+            Label(UNNAMED) if f.label == UNSURE
+            else Label(f.label, None if _misses(f) else f.box, (), f.severity.value, STATION)
+            for f in bad
+            if f.view == view and f.box is not None
         ]  # fmt: skip
-        if all(f.ok for f in findings):
+        nowhere = bad and all(f.box is None and f.view in ("", view) for f in bad)
+        if nowhere or all(f.ok for f in findings):
             # Nobody has said what is wrong, nor where: a picture of it is no good part's.
             said = [Label(UNNAMED)]
     boxes = [label.box for label in said if label.box is not None]
