@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 from rich.console import Console
 
 from training.dataset.snapshot import Snapshot, SnapshotError, open_snapshot
@@ -227,7 +228,8 @@ def lines(name: str, home: Path, start: Path | None = None) -> tuple[list[Any], 
             x1, y1, x2, y2 = (max(0, round(v)) for v in label.box)
             cut = pixels[y1:y2, x1:x2]
             if cut.size:
-                grey = cut if cut.ndim == 2 else cut.mean(2).astype(cut.dtype)
+                # as a station does it, or red print is told as darker there than it was here
+                grey = cut if cut.ndim == 2 else cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY)
                 found[row.split == "train"].append(Line(grey, label.text))
     if not found[True] or not found[False]:
         raise SnapshotError(f"{name}: no line of print with its text on both sides of the split")

@@ -18,6 +18,8 @@ import torch
 from training_fixtures.station import make_station
 from typer.testing import CliRunner
 
+from inspector.tools.card import read_card
+from inspector.tools.letterbox import Letterbox
 from training.cli import app
 from training.cli_fit import lines
 from training.dataset.build import from_station
@@ -29,6 +31,7 @@ from training.fit import Schedule
 from training.measure import run, session
 from training.pictures import Picture
 from training.policy import POLICIES, policy_of
+from training.recogniser import HEIGHT, WIDTH
 from training.start import begin
 from training.teach import (
     Lesson,
@@ -237,8 +240,8 @@ def test_a_snapshot_becomes_a_model_with_its_lineage(home: Path, tmp_path: Path)
 def test_a_snapshots_lines_of_print_are_cut_out_with_what_they_say(tmp_path: Path) -> None:
     rows = []
     for number in range(6):
-        pixels = np.full((40, 120), 200, np.uint8)
-        pixels[10:30, 10 : 60 + number] = 20
+        pixels = np.full((40, 120, 3), 200, np.uint8)
+        pixels[10:30, 10 : 60 + number] = (200, 0, 0)
         content = cv2.imencode(".png", pixels)[1].tobytes()
         label = Label("lot", (10.0, 10.0, 60.0, 30.0), text=f"L{number}", defect=False)
         row = Row(
@@ -252,4 +255,8 @@ def test_a_snapshots_lines_of_print_are_cut_out_with_what_they_say(tmp_path: Pat
 
     assert [line.text for line in learn] == ["L0", "L1", "L2", "L3"]
     assert [line.text for line in held] == ["L4", "L5"]
-    assert learn[0].pixels.shape == (20, 50) and int(learn[0].pixels.max()) == 20
+    assert learn[0].pixels.shape == (20, 50)
+    blue = np.full((8, 8, 3), (200, 0, 0), np.uint8)  # a station's grey of it, not the mean
+    seen = np.zeros((1, HEIGHT, WIDTH, 1), np.uint8)
+    Letterbox(read_card(MODELS / "line-read" / "1", "line-read/1"), seen).fill(blue)
+    assert int(learn[0].pixels.max()) == int(seen[0, 0, 0, 0])
