@@ -227,7 +227,8 @@ def lines(name: str, home: Path, start: Path | None = None) -> tuple[list[Any], 
             assert label.box is not None and pixels is not None
             x1, y1, x2, y2 = (max(0, round(v)) for v in label.box)
             cut = pixels[y1:y2, x1:x2]
-            if cut.size:
+            # What runs down or up is turned before it is read, and here lies as it stands.
+            if cut.size and (cut.shape[1] >= cut.shape[0] or len(label.text) == 1):
                 # as a station does it, or red print is told as darker there than it was here
                 grey = cut if cut.ndim == 2 else cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY)
                 found[row.split == "train"].append(Line(grey, label.text))

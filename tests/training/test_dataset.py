@@ -248,6 +248,16 @@ def test_where_something_is_missing_nothing_is_marked_as_being_there(kind: str) 
     assert (label.label, label.box, label.defect) == ("cap", None, True)
 
 
+@pytest.mark.parametrize(("kind", "label", "said"), [
+    ("read", "lot", "L24"), ("read", "lot character", ""), ("code", "ean", ""), ("segment", "", ""),
+])  # fmt: skip
+def test_only_a_line_of_print_says_something(kind: str, label: str, said: str) -> None:
+    truth = truth_of([Review("anna", "confirm", "pass", "side", (), 1)])
+    assert truth is not None
+    finding = Finding("look", kind, label, True, 0.9, (1, 2, 30, 9), "side", text="L24")
+    assert [x.text for x in joined(truth, [finding], "side")] == [said]
+
+
 def test_the_same_picture_again_is_found_and_another_part_is_not() -> None:
     first, other = (cv2.resize(draw(n), (256, 256)) for n in (1, 2))
     noisy = np.clip(first + np.random.default_rng(0).normal(0, 3, first.shape), 0, 255)

@@ -244,8 +244,9 @@ def test_a_snapshots_lines_of_print_are_cut_out_with_what_they_say(tmp_path: Pat
         pixels[10:30, 10 : 60 + number] = (200, 0, 0)
         content = cv2.imencode(".png", pixels)[1].tobytes()
         label = Label("lot", (10.0, 10.0, 60.0, 30.0), text=f"L{number}", defect=False)
+        down = Label("side", (60.0, 0.0, 70.0, 40.0), text="DOWN", defect=False)
         row = Row(
-            sha256(content).hexdigest(), "code", 120, 40, "pass", (label,),
+            sha256(content).hexdigest(), "code", 120, 40, "pass", (label, down),
             "test" if number > 3 else "train", part=str(number), position=number,
         )  # fmt: skip
         rows.append(Draft(row, content))

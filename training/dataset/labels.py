@@ -127,12 +127,18 @@ def joined(truth: Truth, findings: Sequence[Finding], view: str) -> tuple[Label,
             said = [Label(UNNAMED)]
     boxes = [label.box for label in said if label.box is not None]
     good = [
-        Label(f.label, f.box, (), f.severity.value, STATION, f.text or "", defect=False)
+        Label(f.label, f.box, (), f.severity.value, STATION, _print(f), defect=False)
         for f in findings
         if f.ok and f.view == view and f.box is not None and f.score >= SURE
         and all(overlap(f.box, box) < SAME_PLACE_IOU for box in boxes)
     ]  # fmt: skip
     return (*said, *good)
+
+
+def _print(finding: Finding) -> str:
+    """The line of print that it is: a code's content is none, nor a spot's size, nor one letter."""
+    line = finding.kind == "read" and not finding.label.endswith(" character")
+    return (finding.text or "") if line else ""
 
 
 def _misses(finding: Finding) -> bool:
