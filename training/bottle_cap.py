@@ -13,10 +13,10 @@ import numpy as np
 
 from training.augment import Variation, paint_out
 from training.detector import Shape
-from training.evaluate import iou, wilson
+from training.evaluate import Look, iou, wilson
 from training.fit import Schedule
 from training.pictures import Picture, read_yolo, split
-from training.plan import Look, Plan
+from training.plan import Plan
 
 CLASSES = ("Bottle", "Cap")
 CAP = CLASSES.index("Cap")

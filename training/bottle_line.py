@@ -31,10 +31,10 @@ from training.augment import Variation
 from training.dataset.row import GIVEN, Draft, Label, Row
 from training.dataset.snapshot import Snapshot, write
 from training.detector import Shape
-from training.evaluate import wilson
+from training.evaluate import Look, wilson
 from training.fit import Schedule
 from training.pictures import Picture
-from training.plan import Look, Plan
+from training.plan import Plan
 from training.rendered import rendered
 
 ROI = (192, 0, 448, 480)

@@ -16,6 +16,8 @@ from training.pictures import Picture
 
 Detections = NDArray[np.float32]
 """``[n, 6]``: x1, y1, x2, y2, score, class; rows with score 0 are padding."""
+Look = Callable[[Picture], Detections]
+"""Finds what is on one letterboxed picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
-from training.evaluate import Detections, bootstrap, match, mean_average_precision, wilson
+from training.evaluate import Detections, Look, bootstrap, match, mean_average_precision, wilson
 from training.pictures import Picture
-from training.plan import Look
 from training.read import Line, exact, place
 from training.recogniser import decode_line
 

@@ -17,13 +17,10 @@ import numpy as np
 from training import card
 from training.augment import Variation
 from training.detector import Shape
-from training.evaluate import Detections
+from training.evaluate import Look
 from training.fit import Schedule
 from training.pictures import Picture
 from training.policy import Policy
-
-Look = Callable[[Picture], Detections]
-"""Finds what is on one letterboxed picture."""
 
 
 @dataclass(frozen=True, slots=True)
