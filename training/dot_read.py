@@ -24,7 +24,7 @@ from inspector.part import Pixels
 from inspector.tools.recognise import WIDTH_STEP
 from training.dot_print import Split, render_strip
 from training.fit import Schedule, fit
-from training.pictures import PAD
+from training.pictures import PAD, resized
 from training.read import Line, batch_of, exact
 from training.recogniser import CHARSET, HEIGHT, ReadLine, Recogniser, decode_line, encode
 
@@ -105,8 +105,7 @@ def place(lines: Sequence[Pixels]) -> Pixels:
     for line in lines:
         height, width = line.shape
         columns = max(1, round(width * HEIGHT / height))
-        way = cv2.INTER_AREA if height >= 2 * HEIGHT else cv2.INTER_LINEAR
-        placed.append(cv2.resize(line, (columns, HEIGHT), interpolation=way))
+        placed.append(resized(line, columns, HEIGHT))
     widest = max(NARROWEST, *(p.shape[1] for p in placed))
     canvas = np.full((len(lines), HEIGHT, -(-widest // WIDTH_STEP) * WIDTH_STEP), PAD, np.uint8)
     for row, line in zip(canvas, placed, strict=True):

@@ -102,12 +102,20 @@ def letterbox(picture: Picture, height: int, width: int) -> Picture:
         return picture
     h, w = picture.pixels.shape[:2]
     factor = min(height / h, width / w)
-    inner_h, inner_w = round(h * factor), round(w * factor)
+    inner_h, inner_w = max(1, round(h * factor)), max(1, round(w * factor))
     top, left = (height - inner_h) // 2, (width - inner_w) // 2
     canvas = np.full((height, width, 3), PAD, np.uint8)
-    shrink = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    canvas[top : top + inner_h, left : left + inner_w] = cv2.resize(
-        picture.pixels, (inner_w, inner_h), interpolation=shrink
-    )
+    canvas[top : top + inner_h, left : left + inner_w] = resized(picture.pixels, inner_w, inner_h)
     moved = picture.boxes * factor + np.array([left, top, left, top], np.float32)
     return Picture(canvas, moved, picture.labels, picture.group, picture.name)
+
+
+def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Brought to ``width`` x ``height`` by the very steps of ``inspector.tools.letterbox``: a net
+    is taught and measured on what a station shows it."""
+    rows, columns = pixels.shape[:2]
+    while rows % 2 == 0 and columns % 2 == 0 and rows >= 2 * height and columns >= 2 * width:
+        rows, columns = rows // 2, columns // 2
+        pixels = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_AREA if rows >= 2 * height else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=way), np.uint8)

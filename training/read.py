@@ -21,7 +21,7 @@ from inspector.part import Pixels
 from training import parallel
 from training.evaluate import Share, wilson
 from training.fit import Schedule, Tell, fit, seed_everything
-from training.pictures import PAD
+from training.pictures import PAD, resized
 from training.recogniser import HEIGHT, WIDTH, ReadLine, Recogniser, decode_line, encode
 
 
@@ -34,16 +34,17 @@ class Line:
 
 
 def place(pixels: Pixels, wide: float = 1.0, x: float = 0.0, pad: int = PAD) -> Pixels:
-    """A line in the reader's ``[32, 160]`` input: as high as that, squeezed if it is too long.
+    """A line in the reader's ``[32, 160]`` input: as high as that, less high if it is too long.
 
     With the defaults it is what a station does (``inspector.tools.letterbox``): at the left, then
     grey. ``wide`` stretches it, ``x`` in 0..1 moves it within the slack.
     """
     h, w = pixels.shape
-    columns = max(1, min(WIDTH, round(w * HEIGHT / h * wide)))
+    scale = min(HEIGHT / h, WIDTH / (w * wide))
+    rows, columns = max(1, round(h * scale)), max(1, min(WIDTH, round(w * wide * scale)))
     left = int((WIDTH - columns) * x)
     canvas = np.full((HEIGHT, WIDTH), pad, np.uint8)
-    canvas[:, left : left + columns] = cv2.resize(pixels, (columns, HEIGHT))
+    canvas[:rows, left : left + columns] = resized(pixels, columns, rows)
     return canvas
 
 

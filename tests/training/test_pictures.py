@@ -8,8 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.tools.card import read_card
+from inspector.tools.letterbox import Letterbox
 from training.augment import Variation, paint_out, vary
 from training.pictures import PAD, Picture, letterbox, read_yolo, split
+
+MODELS = Path(__file__).parents[2] / "models"
 
 
 @pytest.fixture
@@ -45,6 +49,15 @@ def test_letterboxing_centres_and_pads() -> None:
     boxed = letterbox(picture, 64, 64)
     assert boxed.boxes.tolist() == [[0, 16, 64, 48]]
     assert boxed.pixels[0, 0].tolist() == [PAD] * 3 and boxed.pixels[32, 32].tolist() == [0] * 3
+
+
+@pytest.mark.parametrize("shape", [(1024, 1280), (600, 320), (100, 90), (300, 300)])
+def test_a_net_is_taught_on_what_a_station_shows_it(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    seen = np.zeros((1, 480, 256, 3), np.uint8)
+    Letterbox(read_card(MODELS / "bottle-line" / "1", "bottle-line/1"), seen).fill(pixels)
+    bare = Picture(pixels, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    assert np.array_equal(letterbox(bare, 480, 256).pixels, seen[0])
 
 
 def cap_on_bottle() -> Picture:

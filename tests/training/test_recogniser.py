@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from inspector.tools.card import read_card
+from inspector.tools.letterbox import Letterbox
 from training.line_read import draw_text
 from training.read import Line, exact, place, vary_line
 from training.recogniser import CHARSET, HEIGHT, WIDTH, ReadLine, Recogniser, decode_line, encode
+
+MODELS = Path(__file__).parents[2] / "models"
 
 
 def steps(*path: tuple[str, float]) -> np.ndarray:
@@ -39,6 +45,14 @@ def test_the_net_gives_probabilities_every_second_pixel() -> None:
     answer = ReadLine(Recogniser().eval())(torch.zeros(2, HEIGHT, WIDTH, 1, dtype=torch.uint8))
     assert answer.shape == (2, WIDTH // 2, len(CHARSET) + 1)
     assert torch.allclose(answer.sum(-1), torch.ones(2, WIDTH // 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(32, 100), (80, 300), (24, 400), (130, 700)])
+def test_a_line_is_placed_as_a_station_places_it(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    seen = np.zeros((1, HEIGHT, WIDTH, 1), np.uint8)
+    Letterbox(read_card(MODELS / "line-read" / "1", "line-read/1"), seen).fill(pixels)
+    assert np.array_equal(place(pixels), seen[0, :, :, 0])
 
 
 @pytest.mark.parametrize("shape", [(20, 60), (48, 400), (31, 46)])
