@@ -19,6 +19,8 @@ from inspector.store.files import write_whole
 FOLDER = "outbox"
 ASKED = ("asked", "complaint", "review")
 """Reasons of what a person waits for: it goes before all."""
+HERE = ("path", "rejected", "wanted")
+"""What is the station's own and not told."""
 FIRST = {"disagreement": 1, "rare": 2, "threshold": 3, "novelty": 4}
 """Rejects before passes, and among them what teaches most: lower goes first."""
 
@@ -42,17 +44,24 @@ class Sample:
     rejected: bool
     """Whether its part was anything but a pass."""
     detail: dict[str, Any] = field(default_factory=dict)
+    wanted: bool = False
+    """A person waits for what was chosen otherwise before; why it was chosen stays."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether a person waits for it."""
+        return self.wanted or self.reason in ASKED
 
     @property
     def rank(self) -> tuple[bool, bool, int, int]:
         """Smaller goes first."""
-        asked = self.reason in ASKED
-        return (not asked, not self.rejected, FIRST.get(self.reason, 9), self.chosen_utc_ns)
+        first = FIRST.get(self.reason, 9)
+        return (not self.asked, not self.rejected, first, self.chosen_utc_ns)
 
     def as_sent(self) -> dict[str, Any]:
         """What the centre is told."""
         known = asdict(self)
-        return {name: value for name, value in known.items() if name not in ("path", "rejected")}
+        return {name: value for name, value in known.items() if name not in HERE}
 
 
 class Outbox:
@@ -74,14 +83,16 @@ class Outbox:
         return iter(sorted(self._waiting.values(), key=lambda sample: sample.rank))
 
     def add(self, sample: Sample) -> None:
-        """Keeps a sample, durable. The same one again changes nothing, but what a person asked for
-        may be chosen as well: then it has its probability from now on."""
+        """Keeps a sample, durable. The same one again changes nothing, but that a person waits for
+        it now, or that it was chosen as well: then it has its probability from now on."""
         name = _name(sample)
         known = self._waiting.get(name)
         if known is not None:
-            if known.probability is not None or sample.probability is None:
+            wanted = known.wanted or (sample.asked and not known.asked)
+            chance = sample.probability if known.probability is None else known.probability
+            sample = replace(known, wanted=wanted, probability=chance)
+            if sample == known:
                 return
-            sample = replace(known, probability=sample.probability)
         content = json.dumps(asdict(sample), ensure_ascii=False).encode()
         write_whole(self._folder / name, content)
         self._waiting[name] = sample
