@@ -61,14 +61,15 @@ def _plan(name: str, data: Path | None, classes: str, held_out: str, size: str) 
             "give --data, --classes and --held-out for your own"
         )
     height, width = size_of(size)
+    names = tuple(classes.split(","))
     return Plan(
         name=name,
-        shape=Shape(height, width, tuple(classes.split(","))),
+        shape=Shape(height, width, names),
         variation=Variation(
             zoom=(0.8, 1.2), shift=0.08, turn=3.0, light=0.3, colour=0.1, blur=0.2, noise=10.0
         ),
         schedule=Schedule(epochs=60),
-        pictures=lambda folder: split(read_yolo(folder), held_out.split(",")),
+        pictures=lambda folder: split(read_yolo(folder, classes=len(names)), held_out.split(",")),
         trained_on=f"{data.name}, all groups but {held_out}",
         license="unlicensed: set by the data's owner",
     )
@@ -260,7 +261,8 @@ def evaluate(
         )
     _, height, width, _ = card["input"]["shape"]
     only = groups.split(",") if groups else ()
-    pictures = [letterbox(p, height, width) for p in read_yolo(Path(data), only=only)]
+    known = read_yolo(Path(data), only=only, classes=len(card["classes"]))
+    pictures = [letterbox(p, height, width) for p in known]
     if not pictures:
         raise typer.BadParameter(f"no pictures of {groups} in {data}")
     metrics = measure_detector(look_with(model / "model.onnx"), pictures, card["classes"])

@@ -40,12 +40,14 @@ def read_yolo(
     group: str = r"^(.*?)(?:_MOV|_mp4|\.)",
     side: int = 0,
     only: Collection[str] = (),
+    classes: int = 0,
 ) -> list[Picture]:
     """``folder/images/*`` with ``folder/labels/*.txt``: class, then centre and size, or a polygon.
 
     Both forms in fractions of the image; a polygon becomes the box around it. ``group`` is matched
     on the file name, its first bracket is the picture's group. ``side`` > 0 scales the longer side;
-    ``only`` names the groups to read, all when empty.
+    ``only`` names the groups to read, all when empty; ``classes`` > 0 says how many there are.
+    Raises ``ValueError`` with the file and the line that is no label of one of them.
     """
     pictures = []
     for path in sorted((folder / "images").iterdir()):
@@ -61,16 +63,23 @@ def read_yolo(
             pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         height, width = pixels.shape[:2]
         boxes, labels = [], []
-        for line in (folder / "labels" / f"{path.stem}.txt").read_text().splitlines():
-            label, *numbers = line.split()
-            place = np.array(numbers, np.float32)
-            if len(place) == 4:
-                low, high = place[:2] - place[2:] / 2, place[:2] + place[2:] / 2
-            else:
-                corners = place.reshape(-1, 2)
-                low, high = corners.min(0), corners.max(0)
-            boxes.append(np.concatenate((low, high)) * np.array([width, height] * 2, np.float32))
-            labels.append(int(label))
+        said = folder / "labels" / f"{path.stem}.txt"
+        for number, line in enumerate(said.read_text().splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                label, box = _label(line)
+            except ValueError:
+                raise ValueError(
+                    f"{said}, line {number}: {line!r} is neither a box nor a polygon of YOLO"
+                ) from None
+            if classes and not 0 <= label < classes:
+                raise ValueError(
+                    f"{said}, line {number}: class {label} is none of {classes} classes, which are "
+                    "counted from 0"
+                )
+            boxes.append(box * np.array([width, height] * 2, np.float32))
+            labels.append(label)
         pictures.append(
             Picture(
                 pixels,
@@ -81,6 +90,18 @@ def read_yolo(
             )
         )
     return pictures
+
+
+def _label(line: str) -> tuple[int, NDArray[np.float32]]:
+    """A class and the box around it, in fractions of the picture."""
+    label, *numbers = line.split()
+    place = np.array(numbers, np.float32)
+    if len(place) == 4:
+        return int(label), np.concatenate((place[:2] - place[2:] / 2, place[:2] + place[2:] / 2))
+    if len(place) < 6:
+        raise ValueError
+    corners = place.reshape(-1, 2)
+    return int(label), np.concatenate((corners.min(0), corners.max(0)))
 
 
 def split(

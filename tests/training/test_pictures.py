@@ -35,6 +35,16 @@ def test_boxes_and_polygons_become_pixels(folder: Path) -> None:
     assert read_yolo(folder, side=40)[0].boxes[0].tolist() == [15, 5, 25, 15]
 
 
+@pytest.mark.parametrize(("line", "told"), [
+    ("cat .5 .5 .5 .5", "'cat .5 .5 .5 .5' is neither"), ("0 .5 .5", "'0 .5 .5' is neither"),
+    ("0 .1 .1 .2 .2 .3", "is neither"), ("2 .5 .5 .5 .5", "class 2 is none of 2 classes"),
+])  # fmt: skip
+def test_a_label_that_is_none_is_told_with_its_line(folder: Path, line: str, told: str) -> None:
+    (folder / "labels" / "a_MOV-1.txt").write_text(f"\n0 .5 .5 .5 .5\n{line}\n\n")
+    with pytest.raises(ValueError, match=rf"a_MOV-1\.txt, line 3: .*{told}"):
+        read_yolo(folder, classes=2)
+
+
 def test_no_film_is_on_both_sides_of_the_split(folder: Path) -> None:
     learn, measure = split(read_yolo(folder), ["b"])
     assert {p.group for p in learn} == {"a"} and {p.group for p in measure} == {"b"}
