@@ -162,17 +162,15 @@ def export(
 
     Example: training export bottle-cap --data ../shared/data/bottles --run runs/bottle-cap
     """
-    import torch
-
     from training.detector import Detector
     from training.export import export_detector
+    from training.start import as_left
 
     plan = _plan(name, data, classes, held_out, size)
     checkpoint = run / "last.pt"
     if not checkpoint.exists():
         raise typer.BadParameter(f"{checkpoint} is not there: `training fit detect` writes it")
-    net = Detector(plan.shape)
-    net.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    net = as_left(Detector(plan.shape), checkpoint)
     pictures, measured = plan.pictures(data or run)
     for card in export_detector(
         plan, net.eval(), pictures, measured, models, version, _command(name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import onnx
@@ -58,6 +59,21 @@ def begin(net: Detector, start: Path) -> Detector:
             "begin from a model of the same architecture and input, in fp32"
         )
     net.load_state_dict(mine)
+    return net
+
+
+def as_left(net: Detector, checkpoint: Path) -> Detector:
+    """``net`` as a run left it, which may have begun from a released model, whose norms are folded.
+    Raises ``ValueError`` where the run was of another network."""
+    try:
+        known = torch.load(checkpoint, weights_only=True, map_location="cpu")["average"]
+        if not any(".norm." in name for name in known):
+            fuse(net.eval())
+        net.load_state_dict(known)
+    except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError):
+        raise ValueError(
+            f"{checkpoint} is no checkpoint of this network: give the --classes of its run"
+        ) from None
     return net
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from training.cli import app, main
+from training.detector import Detector, Shape, fuse
 
 MODEL = Path(__file__).parents[2] / "models" / "bottle-cap-int8" / "1"
 
@@ -28,6 +30,28 @@ def test_a_plan_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Pat
 def test_exporting_a_run_that_was_never_made_says_what_makes_it(tmp_path: Path) -> None:
     code, answer = run("export", "bottle-cap", "--run", tmp_path)
     assert code == 2 and "fit detect" in answer
+
+
+def test_a_run_that_began_from_a_released_model_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = fuse(Detector(Shape(64, 64, ("a", "b"))).eval()).state_dict()
+    torch.save({"average": learned}, tmp_path / "last.pt")
+    given: list[Detector] = []
+    monkeypatch.setattr(
+        "training.export.export_detector", lambda plan, net, *_: given.append(net) or []
+    )
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for film in "xy":
+        cv2.imwrite(str(tmp_path / f"images/{film}_MOV.png"), np.zeros((64, 64, 3), np.uint8))
+        (tmp_path / f"labels/{film}_MOV.txt").touch()
+    words = ("export", "own", "--run", tmp_path, "--data", tmp_path, "--held-out", "y")
+
+    assert run(*words, "--size", "64x64", "--classes", "a,b") == (0, "")
+    assert given[0].state_dict().keys() == learned.keys()
+    done = CliRunner().invoke(app, [*map(str, words), "--size", "64x64", "--classes", "a"])
+    assert isinstance(done.exception, ValueError) and "--classes of its run" in str(done.exception)
 
 
 def test_evaluating_tells_figures_as_json(tmp_path: Path) -> None:
