@@ -80,6 +80,18 @@ def test_no_batch_is_on_two_sides_and_the_newest_measure(bottles: Snapshot) -> N
     assert sides["B-3"] == "test" and sides["B-0"] == "train"
 
 
+@pytest.mark.parametrize(("newest", "sides"), [
+    (16, ["train"] * 20 + ["test"] * 16), (30, ["train"] * 32 + ["val"] * 8 + ["test"] * 10),
+])  # fmt: skip
+def test_a_large_newest_batch_measures_or_its_last_parts_do(newest: int, sides: list[str]) -> None:
+    of = ["B-1"] * 10 + ["B-2"] * 10 + ["B-3"] * newest
+    rows = [
+        Row(f"{n}", "side", 1, 1, "pass", part=f"p{n}", batch=batch, utc_ns=n + 1)
+        for n, batch in enumerate(of)
+    ]
+    assert [row.split for row in split(rows)] == sides
+
+
 def test_one_batch_alone_is_split_by_time() -> None:
     rows = [
         Row(f"{i:064d}", view, 8, 8, "pass", batch="B", part=str(i), utc_ns=i + 1)
@@ -119,7 +131,7 @@ def test_a_batch_stays_together_though_a_release_took_over_in_the_middle_of_it()
         for i, batch in enumerate(["A"] * 10 + ["B"] * 10 + ["C"] * 10 + ["C.s2"] * 4)
     ]
     done = split(rows)
-    assert len({r.split for r in done if r.batch.startswith("C")}) == 1
+    assert {r.split for r in done if r.batch.startswith("C")} == {"test"}
 
 
 def test_the_same_content_is_the_same_version(station: Path, home: Path, bottles: Snapshot) -> None:

@@ -2,8 +2,8 @@
 
 No part is on both sides, in any view; no batch either where there are several, because its parts
 share a set-up, a lamp and a mould. The newest batches measure: a model is for what comes next. With
-one or two batches the split is by time, so that only those at a seam have neighbours on the other
-side; what is the same or nearly so stands on one.
+one or two batches, or a newest one that is more than half of it all, the split is by time, so that
+only those at a seam have neighbours on the other side; what is the same or nearly so stands on one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from training.dataset.row import Row
 
 
 def split(rows: Sequence[Row], val: float = 0.15, test: float = 0.2) -> list[Row]:
-    """``rows`` with ``split`` set; shares are of parts, met as nearly as whole batches allow."""
+    """``rows`` with ``split`` set; shares are of parts, met as nearly as whole batches allow, and
+    at least half of the parts teach."""
     if not 0 <= val < 1 or not 0 <= test < 1 or val + test >= 1:
         raise ValueError("the shares of `val` and `test` are below 1, and so is their sum")
     order: dict[str, dict[str, int]] = {}
@@ -25,8 +26,8 @@ def split(rows: Sequence[Row], val: float = 0.15, test: float = 0.2) -> list[Row
         group = order.setdefault(row.group, {})
         group[part] = min(group.get(part, when), when)
     groups = sorted(order, key=lambda g: min(order[g].values()))
-    if len(groups) > 2:
-        chosen = _by_batch(groups, {g: len(order[g]) for g in groups}, val, test)
+    chosen = _by_batch(groups, {g: len(order[g]) for g in groups}, val, test)
+    if len(groups) > 2 and (not test or "test" in chosen.values()):
         placed = {part: chosen[g] for g in groups for part in order[g]}
     else:
         parts = [p for g in groups for p in sorted(order[g], key=lambda p, g=g: order[g][p])]  # type: ignore[misc]
@@ -39,14 +40,18 @@ def _by_batch(
     groups: Sequence[str], sizes: dict[str, int], val: float, test: float
 ) -> dict[str, str]:
     total = sum(sizes.values())
+    least = total * min(0.5, 1 - val - test)
     chosen: dict[str, str] = {}
-    taken = {"test": 0.0, "val": 0.0}
     left = list(groups)
     for name, share in (("test", test), ("val", val)):
-        while len(left) > 1 and share and taken[name] + sizes[left[-1]] / 2 < share * total:
+        taken, learning = 0, sum(sizes[group] for group in left)
+        while len(left) > 1 and share and learning - taken - sizes[left[-1]] >= least:
+            nearer = taken + sizes[left[-1]] / 2 < share * total
+            if not nearer and (taken or name == "val"):
+                break
             group = left.pop()
             chosen[group] = name
-            taken[name] += sizes[group]
+            taken += sizes[group]
     return {group: chosen.get(group, "train") for group in groups}
 
 
