@@ -60,7 +60,7 @@ def _plan(name: str, data: Path | None, classes: str, held_out: str, size: str) 
             f"{name!r} is no shipped plan (bottle-cap, bottle-line, bottle-pack): "
             "give --data, --classes and --held-out for your own"
         )
-    height, width = size_of(size)
+    height, width = size_of(size or "320x320")
     names = tuple(classes.split(","))
     return Plan(
         name=name,
@@ -100,7 +100,9 @@ def fit_detect(
     data: Data = None,
     classes: Annotated[str, typer.Option(help="Own data: class names, by comma.")] = "",
     held_out: Annotated[str, typer.Option(help="Own data: groups to measure on, by comma.")] = "",
-    size: Annotated[str, typer.Option(help="Own data: input, width x height.")] = "320x320",
+    size: Annotated[
+        str, typer.Option(help="Input, width x height; else the ROI's, of own data 320x320.")
+    ] = "",
     start: Annotated[Path | None, typer.Option(help="Checkpoint to begin from.")] = None,
     epochs: Epochs = None,
     models: Models = Path("models"),

@@ -74,8 +74,7 @@ def detect(
         cards = fit_ultralytics(arch, lesson, run, schedule, models, version, command, track)
         track.end({"cards": [str(card) for card in cards]})
         return cards
-    wanted = size_of(size) if size != "320x320" else None
-    plan = plan_of(lesson, how, schedule, wanted)
+    plan = plan_of(lesson, how, schedule, size_of(size) if size else None)
     pictures, measured = plan.pictures(run)
     if not measured:
         raise SnapshotError(

@@ -122,6 +122,18 @@ def test_a_roi_that_is_none_is_refused_in_words(home: Path, tmp_path: Path, text
     assert isinstance(done.exception, SnapshotError) and "is no ROI" in str(done.exception)
 
 
+@pytest.mark.parametrize(("given", "looked"), [([], "64x64"), (["--size", "320x320"], "320x320")])
+def test_a_net_looks_in_the_size_that_is_asked_for(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], looked: str
+) -> None:
+    def told(shape: Shape, *_: object) -> None:
+        raise ValueError(f"{shape.width}x{shape.height}")
+
+    monkeypatch.setattr("training.detect.fit_detector", told)
+    words = ["fit", "detect", "squares", "--run", str(tmp_path), "--home", str(home), *given]
+    assert str(CliRunner().invoke(app, words).exception) == looked
+
+
 def test_a_roi_of_another_picture_is_refused_as_a_station_does(squares: Snapshot) -> None:
     lesson = Lesson("m", (squares,), "side", ("scratch",), roi=(8, 8, 40, 80))
     with pytest.raises(ValueError, match=r"8,8,40,80 does not lie in .* 64 × 64"):
