@@ -17,6 +17,7 @@ from inspector.tools.onnx import Shelf
 from training.cases import Case, judge, of_snapshot
 from training.dataset.build import Wanted, from_station
 from training.dataset.snapshot import write
+from training.examples import seen
 from training.scale import spread
 
 PORTION = 200
@@ -34,7 +35,9 @@ def backtest(
 ) -> dict[str, Any]:
     """The report: counts then and now, and ``flips``. ``home`` keeps the snapshot that was used."""
     recipe = load(recipe_file, Shelf(models, threads))
-    wanted = Wanted(since_utc_ns=since_utc_ns, unreviewed=True, views=recipe.views)
+    # a recipe of one view judges a station's only picture, whatever its view is called
+    views = recipe.views if len(recipe.views) > 1 else ()
+    wanted = Wanted(since_utc_ns=since_utc_ns, unreviewed=True, views=views)
     refs = []
     for station in stations:
         drafts, made_from = from_station(station, wanted)
@@ -71,7 +74,7 @@ def _parts_of(home: Path, ref: str, views: Sequence[str]) -> int:
     from training.dataset.snapshot import open_snapshot
 
     snapshot = open_snapshot(home, ref)
-    return sum({r.view for r in rows} >= set(views) for rows in snapshot.parts())
+    return sum(seen(snapshot, rows, views) is not None for rows in snapshot.parts())
 
 
 def _judge_portion(job: tuple[str, str, int, str, str, int]) -> list[Case]:

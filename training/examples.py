@@ -47,12 +47,9 @@ def of_snapshot(home: Path, ref: str, recipe_file: Path, most: int = MOST) -> li
 
 
 def example_of(snapshot: Snapshot, rows: Sequence[Row], views: Sequence[str]) -> Example | None:
-    """One part of a snapshot; None where a view is missing. A picture from another tool is of
-    whichever view it is the only one."""
-    there = {row.view: row for row in rows}
-    if len(views) == 1 and set(there) == {NO_VIEW}:
-        there = {views[0]: there[NO_VIEW]}
-    if any(view not in there for view in views):
+    """One part of a snapshot; None where a view is missing."""
+    there = seen(snapshot, rows, views)
+    if there is None:
         return None
     first = rows[0]
     day = datetime.fromtimestamp(first.utc_ns / 1e9, UTC).date() if first.utc_ns else date.today()
@@ -62,3 +59,15 @@ def example_of(snapshot: Snapshot, rows: Sequence[Row], views: Sequence[str]) ->
         Batch(first.batch, first.product, first.recipe.partition("@")[0], dict(first.texts)),
         day,
     )
+
+
+def seen(snapshot: Snapshot, rows: Sequence[Row], views: Sequence[str]) -> dict[str, Row] | None:
+    """A part's pictures by the recipe's views; None where one is missing. A recipe of one view
+    takes the only picture, as on the line, unless others of the snapshot are of that view; one that
+    another tool gave is of any."""
+    there = {row.view: row for row in rows}
+    if len(views) == 1 and len(there) == 1:
+        ((view, only),) = there.items()
+        if view == NO_VIEW or views[0] not in snapshot.card["views"]:
+            return {views[0]: only}
+    return there if set(views) <= set(there) else None

@@ -111,8 +111,11 @@ def test_a_defect_that_was_marked_in_the_other_tool_makes_the_part_a_reject(
 
 
 def test_a_recipe_of_one_view_is_not_measured_on_another(keep: Callable[..., Snapshot]) -> None:
-    snapshot = keep(draft_of(1, "pass", view="top"), draft_of(2, "pass", view="image"))
-    assert [known.example.name for known in of_snapshot(snapshot, ("side",))] == ["p2"]
+    views = ("top", "side", "image")
+    snapshot = keep(*(draft_of(number, "pass", view=view) for number, view in enumerate(views)))
+    side, other = ([k.example.name for k in of_snapshot(snapshot, (v,))] for v in ("side", "a"))
+    assert side == ["p1", "p2"]
+    assert other == ["p0", "p1", "p2"]  # as on the line, where no camera is called so
 
 
 @pytest.mark.parametrize("called", ["leak", "unmarked"])
