@@ -96,10 +96,13 @@ def test_a_line_that_grows_slow_shows_no_part_of_long_ago(page: Any, line: Line)
 def test_a_measure_that_is_no_number_does_not_keep_a_part_shut(page: Any, line: Line) -> None:
     """JSON has no NaN: it travels as null."""
     bad = verdict(1, True, None).findings[0]
-    line.make(1, True, findings=(replace(bad, value=math.nan, unit="mm"),))
+    large = replace(bad, value=15234.4, unit="{px}2")
+    line.make(1, True, findings=(replace(bad, value=math.nan, unit="mm"), large))
     page.locator("#rejects li[data-outcome=reject] button").click()
 
-    assert "cap tilted" in page.locator("dialog .findings li").inner_text()
+    said = page.locator("dialog .findings").inner_text()
+    assert "cap tilted" in said
+    assert "15,234 px²" in said, "and not 1.523e+4"
 
 
 def test_a_call_for_help_speaks_the_language_that_the_page_is_switched_to(

@@ -42,6 +42,12 @@ export function number(value, digits = 0) {
   return value.toLocaleString(locale(), { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
+// What was measured: four digits, of a larger one all before its point, and never an exponent.
+export function figure(value) {
+  const whole = Math.trunc(Math.abs(value)).toString().length;
+  return value.toLocaleString(locale(), { maximumSignificantDigits: Math.min(21, Math.max(4, whole)) });
+}
+
 export function moment(ms) {
   const form = { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23", timeZone: zone };
   return new Date(ms).toLocaleString(locale(), form);

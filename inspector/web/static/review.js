@@ -1,7 +1,7 @@
 // The review page: a gallery on the left, one part on the right, and what a person says of it.
 
 import { dayField } from "./day.js";
-import { Failed, act, byId, icon, make, moment, number, on, put } from "./frame.js";
+import { Failed, act, byId, figure, icon, make, moment, number, on, put } from "./frame.js";
 import { Gallery } from "./gallery.js";
 import { drawn } from "./heat.js";
 import { Loupe } from "./loupe.js";
@@ -226,7 +226,7 @@ function show() {
   side.replaceChildren(...beside.map(([key, url]) =>
     make("figure", {}, url ? make("img", { src: url, alt: say(key), loading: "lazy" }) : make("span", { className: "blank" }, say("none_kept")), make("figcaption", {}, say(key)))));
   findings.replaceChildren(...part.findings.map((finding) => {
-    const value = finding.text ?? (finding.value === null ? "" : `${number(finding.value, 2)} ${unit(finding.unit)}`.trim());
+    const value = finding.text ?? (finding.value === null ? "" : `${figure(finding.value)} ${unit(finding.unit)}`.trim());
     const row = make("li", {}, icon(finding.ok ? "ok" : "reject"), make("b", {}, labelled(finding.label)),
       make("span", {}, [value, inWords(finding.reason)].filter(Boolean).join(" · ")), make("i", {}, number(finding.score, 2)));
     row.dataset.ok = finding.ok;

@@ -1,7 +1,7 @@
 // The strip of the last rejects, or of the last parts: parts enter, thumbnails stand in a row; a
 // touch opens one, and from there it can be rejected by hand.
 
-import { act, byId, make, on, put, word } from "./frame.js";
+import { act, byId, figure, make, on, put, word } from "./frame.js";
 import { asPerson, note, open, said } from "./dialog.js";
 import { draw, drawNear } from "./picture.js";
 import { inWords, labelled, unit } from "./said.js";
@@ -77,7 +77,7 @@ function enlarge(part) {
   const findings = make("ul", { className: "findings" });
   const worst = [...part.findings].sort((a, b) => a.ok - b.ok);
   for (const finding of worst) {
-    const value = (finding.value ?? null) === null ? finding.text ?? "" : `${finding.value.toPrecision(4)} ${unit(finding.unit)}`;
+    const value = (finding.value ?? null) === null ? finding.text ?? "" : `${figure(finding.value)} ${unit(finding.unit)}`.trim();
     const state = finding.ok ? word("part.as_it_should") : inWords(finding.reason) || word("reject");
     findings.append(
       make("li", { data: { ok: finding.ok } }, make("b", {}, labelled(finding.label)), make("span", {}, [value, state].filter(Boolean).join(" · "))),
