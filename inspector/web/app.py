@@ -106,6 +106,8 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     app.include_router(models.build(desk, sessions, feed))
     gate.build(desk, sessions, feed)
     system.build(desk, sessions, feed)
+    # the frame says which language the page is in
+    nicegui.app.config.quasar_config["lang"] = {"noHtmlAttrs": True}
     ui.run_with(
         app,
         mount_path=DESK,

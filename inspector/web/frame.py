@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -197,7 +198,10 @@ def _framed(shown: Shown, principal: Principal, here: str, word: str) -> Any:
     frame = masthead(shown.language, principal, here, shown.desk, shown.word(word))
     ui.add_body_html(ICONS + frame)
     main = ui.element("main").classes("desk")
-    ui.context.client.on_exception(lambda error: _tell(shown, main, error))
+    client = ui.context.client
+    client.page = copy(client.page)  # what NiceGUI says by itself, such as of a lost connection
+    client.page.language = "zh-CN" if shown.language == "zh" else "en-GB"
+    client.on_exception(lambda error: _tell(shown, main, error))
     return main
 
 

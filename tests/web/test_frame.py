@@ -38,3 +38,12 @@ def test_every_page_stands_in_the_navigation_without_scrolling(
     assert all(row["bottom"] <= height for row in rows)
     assert all(row["height"] >= 64 and row["width"] >= 64 for row in rows), "for gloves"
     assert not any(row["cut"] for row in rows)
+
+
+def test_a_desk_page_that_is_cut_off_says_so_in_its_language(web: Any) -> None:
+    """NiceGUI's own words."""
+    with web.client(Role.AUDITOR) as client:
+        assert "Trying to reconnect" in client.get("/desk/audit").text
+        client.cookies.set("language", "zh")
+        said = client.get("/desk/audit").text
+    assert "正在尝试重新连接" in said and "reconnect..." not in said
