@@ -312,11 +312,12 @@ def _heat(shown: Shown, board: Board) -> str:
 
 def _scores(shown: Shown, board: Board) -> str:
     found = sorted(board.scores.items(), key=lambda item: (-len(item[1][1]), -len(item[1][0])))
+    titled = [(shown.word("board.scores", shown.said(label)), both) for label, both in found]
     drawn = "".join(
-        f"<div><h2>{html.escape(shown.word('board.scores', shown.said(label)))}</h2>"
-        + charts.histogram((("pass", good), ("reject", bad)), 0.0, 1.0, label, height=180)
+        f"<div><h2>{html.escape(title)}</h2>"
+        + charts.histogram((("pass", good), ("reject", bad)), 0.0, 1.0, title, height=180)
         + "</div>"
-        for label, (good, bad) in found[:SCORED_MAX]
+        for title, (good, bad) in titled[:SCORED_MAX]
     )
     key = legend(shown, (("pass", "board.good"), ("reject", "board.bad")))
     inner = f'<div class="pair">{drawn}</div>' if drawn else none(shown, "board.none")

@@ -143,6 +143,9 @@ def test_the_big_screen_speaks_chinese_and_shows_a_panel(
 
     signed_in.locator(".wall svg.chart").first.wait_for()
     assert "合格率" in signed_in.locator(".tiles").inner_text()
+    assert signed_in.locator("html").get_attribute("lang") == "zh-Hans"
+    signed_in.goto(f"{web.url}desk/dashboards?period=week")
+    signed_in.locator("svg[aria-label$='的得分']").first.wait_for()
 
 
 def test_the_figures_of_a_product_are_of_all_its_batches(tmp_path: Path) -> None:
