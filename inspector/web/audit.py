@@ -162,7 +162,7 @@ def _table(shown: Shown, deeds: tuple[Deed, ...]) -> None:
             for deed in deeds
         ],
         shown.word("audit"),
-        {0: "moment", 1: "strong", 4: "number"},
+        {0: "moment", 1: "strong", 2: "phrase", 4: "number"},
     )
 
 

@@ -241,7 +241,7 @@ def table(
     looks: Mapping[int, str] = MappingProxyType({}),
 ) -> ui.html:
     """A table of texts. ``looks`` is the class of a column by its index: ``number``, ``moment``,
-    ``strong``."""
+    ``phrase``, ``strong``."""
 
     def cells(tag: str, texts: Sequence[str]) -> str:
         return "".join(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from nicegui import ui
@@ -140,6 +141,7 @@ def evidence(shown: Shown, lot: Lot) -> None:
         shown, "deviations", (when, shown.word("lot.event"), detail, who),
         [(shown.moment(at), _event(shown, what), shown.said(said), by)
          for at, what, said, by in reversed(facts.deviations)],
+        looks={0: "moment", 1: "phrase"},
     )  # fmt: skip
     _listed(
         shown, "signatures", (when, who, shown.word("lot.meaning"), shown.word("lot.of")),
@@ -175,7 +177,7 @@ def _event(shown: Shown, what: str) -> str:
 
 def _listed(
     shown: Shown, name: str, heads: Sequence[str], rows: Sequence[Sequence[str]],
-    width: str = "half",
+    width: str = "half", looks: Mapping[int, str] = MappingProxyType({0: "moment"}),
 ) -> None:  # fmt: skip
     title = shown.word(f"lot.{name}")
     with ui.element("section").classes(f"panel {width}").props(f'id="{name}"'):
@@ -183,6 +185,6 @@ def _listed(
         if not rows:
             put(panels.none(shown, f"lot.no_{name}"))
             return
-        table(heads, rows[:ROWS], title, {0: "moment"}).classes("tall")
+        table(heads, rows[:ROWS], title, looks).classes("tall")
         if len(rows) > ROWS:
             ui.label(shown.word("lot.more", len(rows) - ROWS))

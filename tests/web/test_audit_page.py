@@ -78,6 +78,17 @@ def test_the_export_is_what_was_searched_and_harms_no_spreadsheet(deeds: Any) ->
         assert "since 2020-01-01" in newest, "and says what was taken along"
 
 
+def test_a_chinese_deed_beside_a_long_text_stands_in_one_line(deeds: Any, auditor: Any) -> None:
+    with DeskLedger.open(deeds.data) as desk:
+        desk.add("disposition", {"disposition": "hold", "reason": "loose cap " * 40}, "olga")
+    auditor.context.add_cookies([{"name": "language", "value": "zh", "url": deeds.url}])
+    auditor.goto(f"{deeds.url}desk/audit?who=olga")
+    deed = auditor.locator("tbody td.phrase")
+    assert deed.inner_text() == "工件处置"
+    lines = "td => { const r = document.createRange(); r.selectNodeContents(td);"
+    assert deed.evaluate(lines + " return r.getClientRects().length; }") == 1
+
+
 def test_an_operator_reads_no_audit_trail(deeds: Any) -> None:
     with deeds.client(Role.OPERATOR) as client:
         assert client.get("/desk/audit").status_code == 403
