@@ -263,7 +263,7 @@ def _certificate(shown: Shown, name: str, path: Path) -> list[str]:
     days = (end - datetime.now(UTC)).days
     key = "over" if days < 0 else "soon" if days < SOON_DAYS else "good"
     when = shown.moment(int(end.timestamp() * 1e9), seconds=False)
-    return [name, when, shown.word(f"system.certificate.{key}", days)]
+    return [name, when, shown.word(f"system.certificate.{key}", abs(days))]
 
 
 # --- back-up ---

@@ -26,7 +26,7 @@ EN = {
     "recipes.last": "Parts",
     "recipes.retry": "Judge again",
     "recipes.judging": "Judging again: {0} of {1} parts",
-    "recipes.judged": "{0} parts judged again",
+    "recipes.judged": "Parts judged again: {0}",
     "recipes.before": "Now",
     "recipes.after": "With the change",
     "recipes.pass": "Pass",

@@ -21,7 +21,7 @@ EN = {
     "review.since": "From",
     "review.until": "To",
     "review.below": "Score at most",
-    "review.count": "{0} parts",
+    "review.count": "Parts: {0}",
     "review.none": "Nothing to review here",
     "review.choose": "Choose a part",
     "review.no_picture": "No picture of this part is kept",

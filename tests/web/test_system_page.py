@@ -165,11 +165,11 @@ def test_a_page_is_drawn_anew_for_who_signs_in_in_another_tab(web: Any, browser:
 def test_an_opc_ua_client_is_let_in(web: Any, page: Any, clients: Path) -> None:
     sign_in(web, page, Role.ENGINEER)
     assert page.locator(".people-block").count() == 0, "an engineer makes no users"
-    page.get_by_text("Renew it: 8 days left").wait_for()
+    page.get_by_text("Renew it; days left: 8").wait_for()
 
     page.get_by_role("button", name="Let it in").click()
 
-    page.get_by_text("399 days left").wait_for()
+    page.get_by_text("Days left: 399").wait_for()
     assert (clients / "trusted" / "rejected-one.der").is_file()
     assert not list((clients / "rejected").iterdir())
 

@@ -39,6 +39,14 @@ def test_chinese_is_chinese() -> None:
         assert key in same_everywhere or re.search(r"[\u4e00-\u9fff]", text), key
 
 
+def test_a_count_of_one_is_no_plural() -> None:
+    """`1 second opinions are waiting`, `1 units`, `1 days left` stood there."""
+    often_one = [key for key in WORDS["en"] if key.startswith((
+        "lot.check", "trace.", "recall.", "review.count", "system.certificate", "recipes.judged",
+    ))]  # fmt: skip
+    assert not [key for key in often_one if re.search(r"\{\d\} [a-z ]*s\b", WORDS["en"][key])]
+
+
 TERMS = {
     "line clearance": "清场", "on hold": "扣留", "second opinion": "二次确认", "ledger": "台账",
     "seeded (part|defect)": "缺陷样件", "golden part": "合格样件", "yield": "合格率", "plc": "PLC",
