@@ -170,7 +170,7 @@ TOOLS = (
 )  # fmt: skip
 LABELS = (
     ("something foreign", "多余物"), ("something missing", "缺失"), ("a difference", "差异"),
-    ("open", "断线"), ("mousebite", "缺口"), ("pin-hole", "针孔"), ("short", "短路"),
+    ("open", "开路"), ("mousebite", "缺口"), ("pin-hole", "针孔"), ("short", "短路"),
     ("spur", "毛刺"), ("copper", "残铜"),
     ("symbol contrast", "符号反差"), ("edge contrast", "边缘反差"), ("modulation", "调制比"),
     ("defects", "缺陷度"), ("decodability", "可译码度"), ("unused correction", "未使用的纠错"),
