@@ -28,7 +28,6 @@ LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 
 _EN = {
     "title": "Live",
-    "language": "Language",
     "theme": "Light or dark",
     "pass": "PASS",
     "reject": "REJECT",
@@ -164,7 +163,6 @@ _EN = {
 
 _ZH = {
     "title": "实时画面",
-    "language": "语言",
     "theme": "浅色或深色",
     "pass": "合格",
     "reject": "剔除",

@@ -253,7 +253,7 @@ def test_the_language_switches_whole_and_is_remembered(web: Any, line: Line, pag
     line("--rate", "20", "--alarm", "plc_lost")
     open_live(page, web.url)
     page.wait_for_selector("#alarm:not([hidden])")
-    page.locator("#language").click()
+    page.get_by_role("button", name="中文").click()
     assert page.locator("html").get_attribute("lang") == "zh-Hans"
     assert page.locator("#word").inner_text() == "良好"
     assert page.locator("#alarm-what").inner_text() == "与 PLC 的连接中断 (side)"
@@ -263,7 +263,7 @@ def test_the_language_switches_whole_and_is_remembered(web: Any, line: Line, pag
     page.reload()
     page.wait_for_selector("#verdict[data-outcome=running]")
     assert page.locator("#word").inner_text() == "良好"
-    page.locator("#language").click()
+    page.get_by_role("button", name="English").click()
     assert page.locator("#word").inner_text() == "GOOD"
 
 
