@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, which
 from typing import Any
+from unicodedata import combining
 
 import numpy as np
 import pytest
@@ -265,6 +266,7 @@ def test_the_font_has_every_sign_that_is_printed() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 signs |= set(node.value)
     assert [c for c in sorted(signs - {"\n"}) if ord(c) not in glyphs] == []
+    assert not [c for c in signs if combining(c)], "it would stand beside its letter: X̄"
 
 
 def test_names_of_people_and_products_are_no_boxes() -> None:
