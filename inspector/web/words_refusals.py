@@ -188,6 +188,11 @@ QUALITY = (
     ("all faults", "全部缺陷"), ("defects per part", "每件缺陷数"), ("p: {0}", "p 图：{0}"),
     ("u: {0}", "u 图：{0}"), ("xbar: {0}", "均值图：{0}"), ("range: {0}", "极差图：{0}"),
     ("{0} cusum", "{0} 累积和图"),
+    # the same among a report's deviations, each rule with how often it spoke
+    ("p, {0}: {1}", "p 图，{0}：{1}"), ("u, {0}: {1}", "u 图，{0}：{1}"),
+    ("xbar, {0}: {1}", "均值图，{0}：{1}"), ("range, {0}: {1}", "极差图，{0}：{1}"),
+    ("cusum, {0}: {1}", "累积和图，{0}：{1}"), ("p cusum, {0}: {1}", "p 累积和图，{0}：{1}"),
+    ("u cusum, {0}: {1}", "u 累积和图，{0}：{1}"),
     ("CUSUM for twice as many", "累积和图：数量加倍"),
     ("1 beyond 3σ", "1 点超出 3σ"), ("2 of 3 beyond 2σ", "3 点中 2 点超出 2σ"),
     ("4 of 5 beyond 1σ", "5 点中 4 点超出 1σ"),

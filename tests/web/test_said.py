@@ -160,7 +160,9 @@ WHOLE = (
     "side: has no code; did you mean left? it has left, right",
     "gate_response: Check the PLC's cycle time and its network.",
     "focus side: Clean the lens and check its lock ring.", "cap width: 9 on a side",
-    "cap width: +3.1 σ", "cap width: 1 beyond 3σ; moves with cap",
+    "range, cap width: 9 on a side ×1; 2 of 3 beyond 2σ ×3; 4 of 5 beyond 1σ ×2; 1 beyond 3σ ×1",
+    "p cusum, all faults: CUSUM for twice as many ×1", "cap width: +3.1 σ",
+    "cap width: 1 beyond 3σ; moves with cap",
     "8 to 200 parts teach, not 3", "part 7: a picture of 3x3 is too small to have a surface; draw"
     " it anew",
     "3 good parts by recipe cap have a kept picture of side, 8 are needed; let the line run, and"
