@@ -230,7 +230,7 @@ LINE = (
     ("{0}: the frame of part {1} does not fit its trigger", "{0}：工件 {1} 的图像与触发不符"),
     (
         "{0}: which parts it shows is not known until no part has come for {1} ms",
-        "{0}：在 {1} 毫秒内没有工件到来之前，无法确定其图像属于哪个工件",
+        "{0}：在 {1} ms 内没有工件到来之前，无法确定其图像属于哪个工件",
     ),
     ("camera and part counter do not agree", "相机与工件计数器不一致"),
     ("serial {0} is on part {1} too", "序列号 {0} 也在工件 {1} 上"),

@@ -52,7 +52,7 @@ TERMS = {
     "seeded (part|defect)": "缺陷样件", "golden part": "合格样件", "yield": "合格率", "plc": "PLC",
     "golden picture|golden one": "标准图像", "sign-off": "签核", r"\bjam": "卡堵",
     r"\bsigned (by|$)": "签名", "gate decisions": "剔除装置指令", "symbol contrast": "符号反差",
-    "modulation": "调制比", "unused correction": "未使用的纠错",
+    "modulation": "调制比", "unused correction": "未使用的纠错", r"\bms\b": "ms",
 }  # fmt: skip
 """Of codes as in GB/T 14258 and GB/T 23704, of line clearance as in GMP."""
 
