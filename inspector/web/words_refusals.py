@@ -180,7 +180,12 @@ QUALITY = (
     ("Clean the lens and check its lock ring.", "请清洁镜头并检查锁紧环。"),
     ("Clean the light; replace it if its output stays low.", "请清洁光源；若亮度仍低，请更换。"),
     ("temperature {0}", "{0} 温度"), ("lost_frames {0}", "{0} 丢帧"), ("focus {0}", "{0} 对焦"),
-    ("light {0}", "{0} 光源"), ("trigger jitter", "触发抖动"), ("gate response", "剔除装置响应"),
+    ("light {0}", "{0} 光源"),
+    # with what is said of them, or their place would take it in
+    ("temperature {0}: {1}", "{0} 温度：{1}"), ("lost_frames {0}: {1}", "{0} 丢帧：{1}"),
+    ("focus {0}: {1}", "{0} 对焦：{1}"), ("light {0}: {1}", "{0} 光源：{1}"),
+    ("score of {0}: {1}", "{0} 的得分：{1}"), ("{0#} σ", "偏移 {0} σ"),
+    ("trigger jitter", "触发抖动"), ("gate response", "剔除装置响应"),
     ("unconfirmed rejects", "未确认的剔除"), ("% lost", "% 丢失"), ("levels off", "灰度偏差"),
     # what a chart has seen
     ("{0}: {1#} σ", "{0}：偏移 {1} σ"),

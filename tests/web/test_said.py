@@ -251,11 +251,17 @@ def test_a_sentence_that_is_put_together_is_translated_to_its_end(text: str) -> 
          "d/line.db：磁盘没有剩余空间（SQLITE_FULL）"),
         ("d: 100000 records wait for the disk (d/line.db: no space left on the disk (SQLITE_FULL))",
          "d：100000 条记录等待写入磁盘（d/line.db：磁盘没有剩余空间（SQLITE_FULL））"),
+        ("focus side: Clean the lens and check its lock ring.",
+         "side 对焦：请清洁镜头并检查锁紧环。"),
+        ("light side: Clean the light; replace it if its output stays low.",
+         "side 光源：请清洁光源；若亮度仍低，请更换。"),
+        ("score of cap: +3.1 σ; moves with temperature side",
+         "cap 的得分：偏移 +3.1 σ；随 side 温度 变化"),
         ("d/line.db: another process holds its write lock (SQLITE_BUSY)",
          "d/line.db：另一个进程占用其写入锁（SQLITE_BUSY）"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_the_disk_is_said_with_its_file(text: str, spoken: str) -> None:
+def test_what_is_wrong_is_said_with_its_file_or_camera(text: str, spoken: str) -> None:
     assert said("zh", text, {}) == spoken
 
 
