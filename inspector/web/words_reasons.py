@@ -269,6 +269,7 @@ LINE = (
      "一件无编号的工件被剔除装置剔除，但没有人要求剔除"),
     ("{0#} parts without a number were rejected at the gate, and nobody had refused them",
      "{0} 件无编号的工件被剔除装置剔除，但没有人要求剔除"),
+    ("{0#} to {1#}", "{0} 至 {1}"),
     ("part {0} was refused, and the gate let it pass", "工件 {0} 应被剔除，但剔除装置已放行"),
     ("parts {0} were refused, and the gate let them pass", "工件 {0} 应被剔除，但剔除装置已放行"),
     ("one of parts {0} was refused, and the gate let it pass",

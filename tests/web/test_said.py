@@ -163,6 +163,7 @@ WHOLE = (
     "range, cap width: 9 on a side ×1; 2 of 3 beyond 2σ ×3; 4 of 5 beyond 1σ ×2; 1 beyond 3σ ×1",
     "p cusum, all faults: CUSUM for twice as many ×1", "cap width: +3.1 σ",
     "cap width: 1 beyond 3σ; moves with cap",
+    "parts 3, 5 to 7 were rejected at the gate, and nobody had refused them",
     "8 to 200 parts teach, not 3", "part 7: a picture of 3x3 is too small to have a surface; draw"
     " it anew",
     "3 good parts by recipe cap have a kept picture of side, 8 are needed; let the line run, and"
