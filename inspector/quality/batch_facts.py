@@ -7,7 +7,7 @@ prints its charts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -235,6 +235,17 @@ def _chart(facts: Facts, verdict: Verdict, plan: Quality, limits: Mapping[str, L
         facts.alarms.setdefault((alarm.chart, alarm.name), []).append(
             (verdict.times.utc_ns, alarm.rule)
         )
+
+
+def deviation(what: str, detail: str, say: Callable[[str], str]) -> str:
+    """The detail of a deviation in a reader's language, as ``say`` has it: an alarm's code and what
+    is said of it each by itself, and never what people wrote."""
+    if what == "bypass":
+        return detail
+    head, colon, rest = detail.partition(": ")
+    if what == "hold":
+        return f"{say(head)}{colon}{rest}"
+    return f"{say(head)}{colon}{say(rest)}" if what == "alarm" else say(detail)
 
 
 def labels_of(verdict: Verdict) -> list[str]:

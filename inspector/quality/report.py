@@ -22,7 +22,7 @@ from reportlab.platypus import Flowable, Image, Spacer, Table
 from inspector.config import Quality
 from inspector.part import Disposition, GateAction, Outcome, Verdict
 from inspector.quality import challenge, paper
-from inspector.quality.batch_facts import Facts, gather, labels_of
+from inspector.quality.batch_facts import Facts, deviation, gather, labels_of
 from inspector.quality.paper import BAD, BODY, DEEP, GOOD, INK, NOTE, WARN, WIDTH
 from inspector.quality.report_charts import spc
 from inspector.quality.report_words import Say, Words
@@ -263,7 +263,7 @@ def _deviations(facts: Facts, w: Any) -> list[Flowable]:
         return paper.section(w["deviations"], paper.text(w["no_deviations"], BODY))
     kept = _fitting([what != "alarm" for _, what, _, _ in facts.deviations], LINES_MAX)
     rows: list[list[object]] = [
-        [moment(at), w.get(what, what), w.say(detail), who]
+        [moment(at), w.get(what, what), deviation(what, detail, w.say), who]
         for at, what, detail, who in (facts.deviations[i] for i in kept)
     ]
     if left := len(facts.deviations) - len(kept):

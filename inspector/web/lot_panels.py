@@ -14,7 +14,7 @@ from typing import Any
 from nicegui import ui
 
 from inspector.part import Outcome
-from inspector.quality.batch_facts import Facts
+from inspector.quality.batch_facts import Facts, deviation
 from inspector.store.batches import Life, Plan
 from inspector.store.figures import Period
 from inspector.store.genealogy import Consumed, Unit
@@ -139,7 +139,7 @@ def evidence(shown: Shown, lot: Lot) -> None:
     )  # fmt: skip
     _listed(
         shown, "deviations", (when, shown.word("lot.event"), detail, who),
-        [(shown.moment(at), _event(shown, what), shown.said(said), by)
+        [(shown.moment(at), _event(shown, what), deviation(what, said, shown.said), by)
          for at, what, said, by in reversed(facts.deviations)],
         looks={0: "moment", 1: "phrase"},
     )  # fmt: skip

@@ -119,9 +119,15 @@ def test_a_chinese_report_says_in_chinese_what_the_record_says(tmp_path: Path) -
         wrong = replace(part(1, outcome=Outcome.REJECT), reasons=("no code read",))
         line.add_verdict(wrong)
         line.add_event("alarm", "line", code="camera_lost", detail="side: no answer in 30 ms")
+        edges = "edges without a picture between parts 3 and 4"
+        line.add_event("alarm", "line", code="tracking_lost", detail=edges)
         line.add_batch(batch, "end", "otto")
         line.commit()
-        desk.add("disposition", {"batch": "B-1", "disposition": "hold", "reason": "why"}, "qa")
+        desk.add(
+            "disposition",
+            {"batch": "B-1", "disposition": "hold", "reason": "part without cap"},
+            "qa",
+        )
         step = {"name": "seeded: scratch", "state": "failed", "detail": "9 of 10 passed"}
         failed = {"batch": "B-1", "recipe": "bottle@3", "id": "a", "attempt": 1, "passed": False,
                   "station_s": 1.0, "parts": [], "steps": [step]}  # fmt: skip
@@ -130,12 +136,9 @@ def test_a_chinese_report_says_in_chinese_what_the_record_says(tmp_path: Path) -
     printed.report(*given, str(recipe))
     said = words_of(out)
     for one in (
-        "批号 L1",
-        "未读到码",
-        "相机断开：side：30 ms 内无应答",
-        "扣留：why",
-        "10 件中 9 件通过",
-    ):
+        "批号 L1", "未读到码", "相机断开: side：30 ms 内无应答", "扣留: part without cap",
+        "工件位置未知: 工件 3 与 4 之间有触发沿但无图像", "10 件中 9 件通过",
+    ):  # fmt: skip
         assert one in said, one
     assert said.count("划痕") == 2 and "scratch" not in said
 
