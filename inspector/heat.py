@@ -10,7 +10,7 @@ saw, and the verdict is always the recorded one. Imported by the command line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -29,16 +29,19 @@ from inspector.store import History
 from inspector.store.circumstance import batch_of, day_of, zone_of
 from inspector.store.query import PartHistory
 from inspector.tools.anomaly import Anomaly, AnomalyStep, Map
+from inspector.tools.follow import as_taught, places_of
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Step
+from inspector.tools.place import Place
+from inspector.tools.step import Context, Unjudged
 
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """What one step sees of one part."""
+    """What one step sees of one part; with ``every``, of one of the places that it looks at."""
 
     step: str
     view: str
+    """The camera in whose picture."""
     threshold: float
     """The score from which the part is rejected."""
     scores: Map
@@ -51,14 +54,36 @@ def heats(
     recipe: Recipe, frames: Mapping[str, Pixels], part: PartHistory, batch: Batch, today: date
 ) -> list[Heat]:
     """The maps of a part's ``anomaly`` steps, by the pictures in ``frames``."""
-    recipe.judge(frames, batch, today, part.verdict.times.clock_synced)
-    return [
-        Heat(step.name, step.view, step.params.threshold, scores, _matrix(recipe, step, tool))
-        for step, tool in recipe.tools
-        if isinstance(step, AnomalyStep)
-        and isinstance(tool, Anomaly)
-        and (scores := tool.scores()) is not None
-    ]
+    context = Context(batch, today, part.verdict.times.clock_synced)
+    recipe.judge(frames, batch, today, context.clock_synced)
+    # a recipe with one view calls the only camera as it likes
+    only = next(iter(frames)) if len(recipe.views) == len(frames) == 1 else ""
+    found: list[Heat] = []
+    for step, tool in recipe.tools:
+        view = only or step.view
+        if isinstance(step, AnomalyStep) and isinstance(tool, Anomaly) and view in frames:
+            for place in _looked(recipe, step, tool, frames[view], context):
+                if (scores := tool.scores()) is not None:
+                    matrix = _matrix(step, tool, place)
+                    found.append(Heat(step.name, view, step.params.threshold, scores, matrix))
+    return found
+
+
+def _looked(
+    recipe: Recipe, step: AnomalyStep, tool: Anomaly, pixels: Pixels, context: Context
+) -> Iterator[Place | None]:
+    """Where the step looked at the part, each time with that place's map in the tool, which keeps
+    the newest alone."""
+    if not step.every:
+        yield recipe.places.get(step.follow)
+        return
+    rois = (step.roi,) if step.roi else ()
+    for place in places_of(recipe.boxes.get(step.follow, ()), step.every, pixels.shape):
+        try:
+            tool.look(as_taught(pixels, place, rois, None), context)
+        except Unjudged:
+            continue
+        yield place
 
 
 def heats_of(data: Path, part: PartHistory, recipe: Recipe) -> list[Heat]:
@@ -122,7 +147,7 @@ def over(pixels: Pixels, heat: Heat) -> Pixels:
     return np.asarray(picture * (1 - share) + coloured * share, np.uint8)
 
 
-def _matrix(recipe: Recipe, step: Step, tool: Anomaly) -> np.ndarray[Any, Any]:
+def _matrix(step: AnomalyStep, tool: Anomaly, place: Place | None) -> np.ndarray[Any, Any]:
     """From cells to the frame: over the ROI as it was taught, then to where the part stands."""
     assert tool.seen is not None
     rows, columns = tool.seen.shape
@@ -130,5 +155,4 @@ def _matrix(recipe: Recipe, step: Step, tool: Anomaly) -> np.ndarray[Any, Any]:
     cells = np.array(
         [(tool.area[0] / columns, 0.0, left), (0.0, tool.area[1] / rows, top), (0.0, 0.0, 1.0)]
     )
-    place = recipe.places.get(step.follow) if step.follow else None
     return np.asarray((place.matrix if place else np.eye(3)[:2]) @ cells)

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from inspector.config import ConfigError, Problem, Settings, load_yaml
-from inspector.part import Area, Batch, Finding, Outcome, Pixels, Severity
+from inspector.part import Area, Batch, Box, Finding, Outcome, Pixels, Severity
 from inspector.tools import TOOLS
 from inspector.tools.code import SERIAL
 from inspector.tools.follow import around, as_taught, boxes_of, in_frame, place_of, places_of
@@ -165,7 +165,9 @@ class Recipe:
         self.areas = tuple(_area([s for s in steps if s.view == view]) for view in file.views)
         """By view: what of the frame the steps look at; None is all of it."""
         self.places: Mapping[str, Place] = {}
-        """Where the newest part was found, by what ``follow`` calls it."""
+        """Where the newest part was found, by what ``follow`` calls it, …"""
+        self.boxes: Mapping[str, tuple[Box, ...]] = {}
+        """… and all boxes that were found in order."""
         self._leaders = {s.follow: s.follow.partition("/")[::2] for s in steps if s.follow}
         digests = (d for _, tool in self.tools for d in tool.model_digests)
         self.model_digests: tuple[str, ...] = tuple(dict.fromkeys(digests))
@@ -209,7 +211,7 @@ class Recipe:
         tolerated: Mapping[Severity, int] | None,
     ) -> Judgement:
         started = time.perf_counter_ns()
-        self.places = context.places
+        self.places, self.boxes = context.places, context.boxes
         findings: list[Finding] = []
         errors: list[str] = []
         views: dict[str, Pixels] = {}

@@ -36,6 +36,12 @@ tools:
   roi: [16, 16, 150, 120]
   params: {bank: %s}
 """
+TRAY = """\
+name: tray
+tools:
+- {name: plates, kind: blob, params: {area: [5000, 20000], threshold: {tone: bright}, at_most: 2}}
+- {name: surface, kind: anomaly, follow: plates, every: [134, 104], params: {bank: %s}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +152,29 @@ def test_a_map_is_written_into_a_new_folder_or_the_command_fails(
     (tmp_path / "file").touch()
     refused = CliRunner().invoke(app, [*command, str(tmp_path / "file")])
     assert isinstance(refused.exception, OSError)
+
+
+def test_each_place_that_a_step_looks_at_has_its_map_where_it_lies(station: Path) -> None:
+    """Of a tray's parts only the last had one, and it was drawn over the first. The recipe calls
+    its one view otherwise than the camera is called."""
+    bank = (station / "plate.yaml").read_text().partition("bank: ")[2].partition("}")[0]
+    (station / "tray.yaml").write_text(TRAY % bank)
+    tray = np.zeros((128, 330), np.uint8)
+    left, top, right, bottom = ROI
+    tray[10:114, 20:154] = surface(70)[top:bottom, left:right]
+    tray[10:114, 174:308] = scratched(surface(71), *SCRATCH)[top:bottom, left:right]
+    keep_parts(station / "tray", load(station / "tray.yaml", MODELS), [tray], Batch("T1"))
+    with History(station / "tray") as history:
+        part = history.last()[0]
+
+    found = heats_of(station / "tray", part, load(station / "tray.yaml", MODELS))
+    good, bad = sorted(found, key=lambda heat: float(heat.matrix[0, 2]))
+
+    corner = (174 - left + SCRATCH[0][0], 10 - top + SCRATCH[0][1])
+    x, y = place(bad)
+    assert corner[0] - 8 <= x <= corner[0] + 38 and corner[1] - 8 <= y <= corner[1] + 38, (x, y)
+    assert np.allclose(good.matrix @ (0, 0, 1), (20, 10), atol=2) and bad.view == "side"
+    assert bad.scores.max() > bad.threshold > good.scores.max()
 
 
 @pytest.mark.slow

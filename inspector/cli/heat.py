@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -46,11 +47,14 @@ def recipe_heat(
         print(json.dumps({"heats": [plain(heat) for heat in heats]}))
         return
     paths = {image.view: data / image.path for image in found.images}
+    steps = Counter[str]()
     for heat in heats:
         pixels, why = read_image(paths[heat.view])
         if pixels is None:
             raise typer.BadParameter(why)
-        path = out / f"heat-{found.verdict.sequence}-{heat.step}.png"
+        steps[heat.step] += 1
+        which = f"-{steps[heat.step]}" if steps[heat.step] > 1 else ""
+        path = out / f"heat-{found.verdict.sequence}-{heat.step}{which}.png"
         write_png(path, over(pixels, heat))
         say(str(path))
     if not heats:
