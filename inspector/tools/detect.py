@@ -15,6 +15,7 @@ from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.bounds import broken_bound, check_bounds
 from inspector.tools.card import Card, ModelError
+from inspector.tools.follow import around
 from inspector.tools.heads import HEADS, Rows, unknown_class
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Shelf
@@ -137,9 +138,13 @@ class DetectStep(Step):
         if self.roi and self.params.rois:
             raise ValueError("a detect step has a `roi` or `rois`, not both")
         seen = self.params.rois or ((self.roi,) if self.roi else ())
+        if not seen:
+            return self
+        whole = around(seen)
         for rule in self.params.counts:
-            if rule.roi and seen and not any(_meet(rule.roi, roi) for roi in seen):
-                where = f"{list(rule.roi)}, where this step does not look"
+            roi = rule.roi
+            if roi and not (_within(roi, whole) and any(_meet(roi, one) for one in seen)):
+                where = f"{list(roi)}, where this step does not look; it sees {list(whole)}"
                 raise ValueError(f"`{rule.label}` is counted in {where}")
         return self
 
@@ -281,6 +286,13 @@ class Detect:
             unit="1",
             reason=reason,
         )
+
+
+def _within(inner: Roi, outer: Roi) -> bool:
+    return (
+        outer[0] <= inner[0] and outer[1] <= inner[1]
+        and inner[2] <= outer[2] and inner[3] <= outer[3]
+    )  # fmt: skip
 
 
 def _meet(one: Roi, other: Roi) -> bool:

@@ -1,7 +1,7 @@
 """Where one step found the part goes in; the picture that another step looks at comes out.
 
 A step that says ``follow`` sees the part as it was taught: turned back, or cut out of the frame.
-Its findings are put back into the frame's pixels. Imported by ``recipe`` and ``colour``.
+Its findings are put back into the frame's pixels. Imported by ``recipe``, ``heat`` and other tools.
 """
 
 from __future__ import annotations

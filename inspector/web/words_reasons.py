@@ -211,7 +211,7 @@ LINE = (
     ("{0}: the card belongs to another model", "{0}：该模型卡属于另一个模型"),
     ("a rule names `{0}`, which `labels` leaves out: it would never be found",
      "规则引用了 `labels` 未列出的 `{0}`：永远不会检出"),
-    ("{0}, where this step does not look", "{0}，该步骤不检查此处"),
+    ("{0}, where this step does not look; it sees {1}", "{0}，该步骤不检查此处；它只看 {1}"),
     ("the PLC had forgotten its trigger before it was read", "触发在读取之前已被 PLC 丢弃"),
     ("it went by while the station was away or could not record it",
      "工件通过时本站离线或无法记录"),

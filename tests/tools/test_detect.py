@@ -285,6 +285,7 @@ def test_a_label_that_the_model_does_not_know_is_named(
         ({"counts": [{"label": "Cap", "exactly": 1, "at_least": 2}]}, "cannot hold together"),
         ({"counts": [{"label": "Cap", "exactly": 1.5}]}, "valid integer"),
         ({"counts": [{"label": "Cap", "at_most": 0, "roi": [0, 0, 9, 9]}]}, "does not look"),
+        ({"counts": [{"label": "Cap", "at_most": 0, "roi": [0, 0, 99, 99]}]}, r"sees \[9, 0, 640"),
     ],
 )
 def test_a_rule_that_could_never_hold_or_never_break_is_refused(
