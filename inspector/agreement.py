@@ -42,6 +42,9 @@ def study(
         QualityError: the folder is no study; the text says what is missing.
     """
     parts = list(_parts(folder))
+    if len(parts) < 2:
+        found = parts[0][0] if parts else "none"
+        raise QualityError(f"{folder}: a study compares two parts at least; there is {found}")
     recipe = load(recipe_file, models, threads=threads)
     recipe.warm_up()
     batch, day = Batch("study", texts=dict(texts), recipe=recipe.name), today or date.today()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def test_a_picture_that_is_cut_short_is_no_run(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:-30])
 
     with pytest.raises(QualityError, match="truncated"):
+        study(recipe, tmp_path / "study", {}, tmp_path)
+
+
+def test_a_study_of_one_part_is_refused_in_words(tmp_path: Path) -> None:
+    """It was an internal error to be reported."""
+    recipe = keep_study(tmp_path, ".png", *[np.full((8, 8), 200, np.uint8)] * 2)
+    for part in ("good/1", "good/2", "bad/1"):
+        shutil.rmtree(tmp_path / "study" / part)
+
+    with pytest.raises(QualityError, match="two parts at least; there is bad/2"):
         study(recipe, tmp_path / "study", {}, tmp_path)
 
 
