@@ -79,6 +79,10 @@ def test_a_board_is_drawn_to_be_printed(tmp_path: Path) -> None:
     [
         (["calibrate"], "no pictures of a board"),
         (["calibrate", "--marker-mm", "20", "x.png"], "marker_mm"),
+        (
+            ["calibrate", "--columns", "20", "--rows", "14", "--marker-mm", "5", "--draw", "b.png"],
+            "`DICT_5X5_100` has 100 markers, this board needs 140",
+        ),
         (["calibrate", "{blank}"], "no 9x7 checkerboard in blank.png"),
         (["calibrate", "{blank}", "--plane", "no.png"], "no 9x7 checkerboard in no.png"),
         (["calibrate", "missing.png"], "cannot be read"),

@@ -60,7 +60,16 @@ class Board(Settings):
             raise ValueError("a ChArUco board has `marker_mm` between 0 and `square_mm`")
         if not isinstance(getattr(cv2.aruco, self.dictionary, None), int):
             raise ValueError(f"OpenCV has no marker set `{self.dictionary}`")
+        if self.kind == "charuco" and (needs := self.columns * self.rows // 2) > self._markers():
+            raise ValueError(
+                f"`{self.dictionary}` has {self._markers()} markers, this board needs {needs}; name"
+                " a larger set, such as DICT_5X5_1000"
+            )
         return self
+
+    def _markers(self) -> int:
+        numbers = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, self.dictionary))
+        return len(numbers.bytesList)
 
 
 class Calibration(Settings):
