@@ -54,3 +54,12 @@ def test_an_environment_that_an_interrupted_attempt_left_without_pip_is_made_who
     (checkout / "asked").unlink()
     assert setup(checkout).returncode == 0
     assert not (checkout / "asked").exists(), "what is there is not installed again"
+
+
+def test_the_service_may_write_where_its_station_file_lies() -> None:
+    """Pages put recipes into service and set cameras: under systemd each was refused."""
+    unit = (ROOT / "scripts/kiosk/inspector.service").read_text()
+    given = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
+    folder = str(Path(given["ExecStart"].split()[-1]).parent)
+    assert given["ProtectSystem"] == "full" and folder.startswith("/etc/")
+    assert given["ReadWritePaths"].removeprefix("-") == folder
