@@ -209,10 +209,13 @@ def _plain(asked: Asked) -> dict[str, Any]:
 
 
 def _detect(asked: Asked) -> dict[str, Any]:
-    """As many of each label as the model sees on this part."""
+    """As many of each label as the model sees on this part; what else it knows is a defect, which
+    no count of others would reject."""
     seen = Counter(f.label for f in _look("detect", asked, {"model": asked.model}, asked.roi))
     counts = [{"label": label, "exactly": many} for label, many in sorted(seen.items())]
-    return {"model": asked.model, "counts": counts}
+    known = asked.shelf.card(asked.model).classes
+    defects = {label: "major" for label in known if label not in seen}
+    return {"model": asked.model, "counts": counts, "defects": defects}
 
 
 def _classify(asked: Asked) -> dict[str, Any]:
@@ -230,10 +233,10 @@ def _segment(asked: Asked) -> dict[str, Any]:
     card = asked.shelf.card(asked.model)
     known = card.classes[card.output.format == "semantic" :]
     seen = {f.label for f in _look("segment", asked, {"model": asked.model}, asked.roi)}
-    return {
-        "model": asked.model,
-        "defects": {label: "major" for label in known if label not in seen},
-    }
+    defects = {label: "major" for label in known if label not in seen}
+    if not defects:
+        raise NewStepError(f"{asked.model} sees all that it knows there; draw its area anew")
+    return {"model": asked.model, "defects": defects}
 
 
 _MAKERS: Mapping[str, Callable[[Asked], dict[str, Any]]] = {

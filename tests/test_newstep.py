@@ -77,8 +77,11 @@ def test_a_model_says_how_many_of_what_a_good_part_has(tmp_path: Path) -> None:
     height, width = side.shape[:2]
 
     step = made("detect", side, tmp_path, (0, 0, width, height), "bottle-line/1")
+    expected = {rule["label"] for rule in step["params"]["counts"]}
 
-    assert step["params"]["counts"], "a detector without a rule would pass everything"
+    assert "bottle" in expected, "a detector without a rule would pass everything"
+    assert "foreign_particle" in step["params"]["defects"], "so would one that counts bottles"
+    assert not expected & step["params"]["defects"].keys()
     RecipeFile.model_validate({"name": "part", "tools": [step]})
 
 

@@ -118,6 +118,8 @@ TAUGHT = (
     ("nothing stands out there that could be counted; draw its area anew",
      "该处没有可计数的目标；请重画区域"),
     ("{0} is sure of nothing there; draw its area anew", "{0} 在该处没有把握的目标；请重画区域"),
+    ("{0} sees all that it knows there; draw its area anew",
+     "{0} 在该处检出了它所知的全部类别；请重画区域"),
     ("{0}; draw its area on another place", "{0}；请在别处画区域"),
     ("{0}; take another part's picture", "{0}；请换一张工件图像"),
     ("no other step leads {0}; add it without one", "{0} 工具不跟随其他工具；请直接添加"),
