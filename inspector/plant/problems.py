@@ -105,7 +105,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def standard(request: Request, error: HTTPException) -> Response:
-        name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        phrase = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        name = "too-large" if error.status_code == 413 else phrase  # as where its size was said
         detail = f"{request.method} {request.url.path}: {error.detail}"
         return Problem(error.status_code, name, detail, headers=error.headers).response()
 
