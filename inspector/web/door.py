@@ -3,8 +3,8 @@
 Enters: requests. Leaves: those that may be looked at, with ``session`` in their state (None where
 nobody is signed in), and with the headers that keep other sites out. What changes something must
 come from our own page (``Origin``) and repeat the session's token; a WebSocket must come from our
-own page, and one of the desk's pages ends when its person is signed out. `app` puts it before all
-else.
+own page, and ends when its person is signed out, but for one that is everybody's. `app` puts it
+before all else.
 """
 
 from __future__ import annotations
@@ -118,13 +118,12 @@ class Door:
         self, scope: Scope, receive: Receive, send: Send, headers: Headers, token: str,
         session: Session | None,
     ) -> None:  # fmt: skip
-        path = scope["path"]
-        live = path in LIVE
-        if not _ours(headers, strict=False) or (session is None and not (live and self._live_open)):
+        everybodys = self._live_open and scope["path"] in LIVE
+        if not _ours(headers, strict=False) or (session is None and not everybodys):
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        await self.app(scope, receive if live else self._watched(receive, token), send)
+        await self.app(scope, receive if everybodys else self._watched(receive, token), send)
 
     def _watched(self, receive: Receive, token: str) -> Receive:
         """``receive`` that ends once the person is signed out, though nothing is sent to it."""

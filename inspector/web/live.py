@@ -52,6 +52,7 @@ def router(desk: Desk, feed: Feed) -> APIRouter:
                     "views": [camera.name for camera in station.cameras],
                 },
                 "user": session.principal.id if session else "",
+                "closed": not is_open,
                 "entries": entries(session.principal if session else None),
                 "here": "/",
                 "facts": True,

@@ -159,10 +159,12 @@ def test_a_desk_pages_socket_is_for_those_who_are_signed_in_and_for_our_own_page
         assert socket.recv(timeout=5)
 
 
-def test_a_desk_pages_socket_ends_with_its_person_though_nothing_is_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", ["/desk/socket", "/ws/live"])
+def test_a_pages_socket_ends_with_its_person_though_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """It ended with the browser's next sign of life, which is four seconds off."""
+    """It ended with the browser's next sign of life, which is four seconds off. The line's pictures
+    are watched over too, where not everybody may look at them."""
     monkeypatch.setattr(door, "LOOK_S", 0.01)
     sessions = Sessions(tmp_path, Users(tmp_path), Rules())
     token = sessions.begin(Principal("mei", frozenset({Role.QA})), How.OIDC, "test")
@@ -177,7 +179,7 @@ def test_a_desk_pages_socket_ends_with_its_person_though_nothing_is_sent(
     async def run() -> None:
         guarded = door.Door(page, sessions, secure=False, live_open=False)
         headers = [(b"cookie", f"inspector={token}".encode())]
-        scope = {"type": "websocket", "path": "/desk/socket", "headers": headers}
+        scope = {"type": "websocket", "path": path, "headers": headers}
         sent.put_nowait({"type": "websocket.receive", "text": "2"})
         await asyncio.wait_for(guarded(scope, sent.get, sent.put), 5)
 
@@ -188,6 +190,18 @@ def test_a_desk_pages_socket_ends_with_its_person_though_nothing_is_sent(
         other.submit(asyncio.run, run()).result()
 
     assert [one["type"] for one in heard] == ["websocket.receive", "websocket.disconnect"]
+
+
+def test_a_live_page_that_not_everybody_may_see_goes_with_its_person(web: Any, page: Any) -> None:
+    token, _ = web.session(Role.OPERATOR, name="anna")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.goto(web.url)
+    look = 'import("/static/frame.js").then(({ ask }) => ask())'
+    page.evaluate(f'document.body.dataset.closed = ""; {look}')
+    web.sessions.end(token)
+    page.evaluate(look)
+
+    page.wait_for_url("**/login?next=**")
 
 
 def test_an_address_that_guesses_has_to_wait() -> None:

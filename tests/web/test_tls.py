@@ -66,3 +66,6 @@ def test_the_cookie_is_secure_and_bound_to_its_host(app: Any) -> None:
 def test_a_closed_live_page_asks_who_looks(app: Any) -> None:
     answer = asked(app, "GET", "/", headers={"accept": "text/html"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2F")
+    secret = {"user": "qin", "secret": "quiet river 12", "by": "password"}
+    cookie = asked(app, "POST", "/login", json=secret).headers["set-cookie"].partition(";")[0]
+    assert "data-closed" in asked(app, "GET", "/", headers={"cookie": cookie}).text

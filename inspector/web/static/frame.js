@@ -156,12 +156,13 @@ export function take(said) {
   ends = said.user ? performance.now() + said.left_s * 1000 : null;
   if (before !== said.user) for (const listener of listeners.person) listener();
   name();
-  if (!before || before === said.user || document.body.dataset.page) return;
+  const { page, closed } = document.body.dataset;
+  if (!before || before === said.user || (page && (said.user || closed === undefined))) return;
   if (said.user) location.reload();
   else signIn();
 }
 
-// The operator's page stays, for whoever comes next; any other is nobody's any more, or was drawn
+// The operator's page stays, for whoever comes next, where everybody may look at it; any other is nobody's any more, or was drawn
 // for somebody else, who has signed out in another tab.
 function signIn() {
   location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
