@@ -46,8 +46,6 @@ PATH = "/batch"
 PARTS_IN_SLICE = 40
 """So many make a point of the control chart, if there are parts enough for `SLICES` of them."""
 SLICES = 48
-UNITS = 20_000
-"""Units of a batch that its graph is made of."""
 Id = Annotated[str, Query(min_length=1, max_length=64)]
 
 
@@ -160,7 +158,7 @@ def _read(desk: Desk, id: str) -> tuple[list[str], Lot | None]:
                 )
                 return known, Lot(
                     id, life, plan, begun[-1].recipe if begun else plan.recipe, facts, found, seen,
-                    second, held, genealogy.materials_of(id), genealogy.units_of_batch(id, UNITS),
+                    second, held, genealogy.materials_of(id), genealogy.units_of_batch(id),
                 )  # fmt: skip
     except NoLedger:
         return [], None
