@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -25,6 +26,8 @@ LOOKED = 400
 """Parts of a batch in which a picture is looked for."""
 SEARCHED, SHOWN = 600, 24
 """Parts that are gone through for pictures to draw on, and those that are offered."""
+CHANGES, BATCHES = 400, 5
+"""Changes of batch among which a recipe's are looked for, and those that are gone through."""
 
 
 def router(desk: Desk) -> APIRouter:
@@ -79,10 +82,9 @@ def pictures_of(desk: Desk, name: str) -> list[dict[str, Any]]:
     """The newest parts of a recipe of which pictures are kept."""
     try:
         with desk.history() as history:
-            parts, _ = parts_of(history, limit=SEARCHED)
+            kept = _kept(history, name)
     except StoreError:
         return []
-    mine = [p for p in parts if p.images and p.verdict.recipe.rpartition("@")[0] == name]
     return [
         {
             "id": str(p.verdict.part_id),
@@ -90,5 +92,23 @@ def pictures_of(desk: Desk, name: str) -> list[dict[str, Any]]:
             "outcome": str(p.verdict.outcome),
             "pictures": {i.view: address(p, i.view) for i in p.images},
         }
-        for p in mine[:SHOWN]
+        for p in kept[:SHOWN]
     ]
+
+
+def _kept(history: History, name: str) -> list[PartHistory]:
+    """Of the newest parts those with pictures; while another recipe runs, of the newest batches of
+    this one: the next product's recipe is tuned before its turn comes."""
+
+    def mine(batch: str | None) -> list[PartHistory]:
+        parts, _ = parts_of(history, batch=batch, limit=SEARCHED)
+        return [p for p in parts if p.images and p.verdict.recipe.rpartition("@")[0] == name]
+
+    found = mine(None)
+    if not found:
+        made = (c.id for c in history.batch_changes(CHANGES) if c.recipe == name)
+        for batch in islice(dict.fromkeys(made), BATCHES):
+            found += mine(batch)
+            if len(found) >= SHOWN:
+                break
+    return found
