@@ -119,3 +119,21 @@ def test_of_a_part_that_could_not_be_judged_it_is_said_what_it_is(
     with Reviews(web.data) as reviews:
         (said,) = reviews.find(part=unjudged.part_id)
     assert (said.opinion.decision, said.opinion.outcome) == (Decision.OVERRIDE, "reject")
+
+
+def test_a_button_that_was_reached_by_keys_is_pressed_by_space(web: Any, review: Any) -> None:
+    """Space on "Override" confirmed the part; after a pointer it still does."""
+    first, second, *_ = bad(web)
+    override = review.get_by_role("button", name="Override")
+    override.click()
+    review.keyboard.type("a drop")
+    while not override.evaluate("node => node === document.activeElement"):
+        review.keyboard.press("Tab")
+    with review.expect_response(lambda answer: "/part/" in answer.url and answer.request.post_data):
+        review.keyboard.press("Space")
+    with Reviews(web.data) as reviews:
+        assert reviews.find(part=first.part_id, limit=1)[0].opinion.decision == "override"
+
+    review.get_by_role("button", name="Overlay").click()
+    review.keyboard.press("Space")
+    on_screen(review, second)

@@ -24,6 +24,7 @@ let part = null;
 let view = 0;
 let next = null; // where the next portion begins; undefined: there is no more
 let asking = false;
+let pointed = null; // the button that a pointer has pressed last: the keys stay the page's then
 let turn = 0; // of the filters: an answer to an older question is dropped
 
 const note = make("p", { className: "note", role: "status" });
@@ -309,8 +310,11 @@ function chosen(one) {
 }
 
 function key(event) {
+  if (event.key === "Tab") pointed = null;
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
   const pressed = event.key.toLowerCase();
+  const focused = event.target.closest("button:not(.cell)");
+  if (pressed === " " && focused && focused !== pointed) return; // whoever came to it by keys presses it
   if (pressed === "j") gallery.choose(gallery.at + 1);
   else if (pressed === "k") gallery.choose(gallery.at - 1);
   else if (pressed === " ") decide("confirm");
@@ -368,6 +372,9 @@ async function begin() {
     make("section", {}, make("h3", {}, say("history")), said, agreement));
   byId("review").replaceChildren(filters, make("div", { className: "desk-review" }, make("div", { className: "pile" }, count, gallery.root), detail));
   document.addEventListener("keydown", key);
+  document.addEventListener("pointerdown", (event) => {
+    pointed = event.target.closest("button");
+  });
   tools();
   restart();
 }
