@@ -53,11 +53,14 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         more = ui.element("div").classes("more")
 
         def show(found: Page) -> None:
-            with rows:
-                _table(shown, found.deeds)
+            if found.deeds or found.before is None:
+                with rows:
+                    _table(shown, found.deeds)
             more.clear()
             if found.before is not None:
                 with more:
+                    if not found.deeds:  # it has looked as far back as an answer may take
+                        ui.label(shown.word("audit.none_yet"))
                     button(shown.word("older"), "next", lambda: older(found.before))
 
         async def older(before: tuple[int, int] | None) -> None:

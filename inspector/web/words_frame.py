@@ -75,6 +75,7 @@ EN = {
     "audit.from": "From",
     "audit.to": "To",
     "audit.all": "Also what the station did by itself",
+    "audit.none_yet": "Nothing found so far; look further back",
     "audit.desk": "Desk {0}",
     "audit.line": "Line {0}",
 }
@@ -152,6 +153,7 @@ ZH = {
     "audit.from": "从",
     "audit.to": "到",
     "audit.all": "包括本站自动操作",
+    "audit.none_yet": "目前未找到；请继续查找更早的记录",
     "audit.desk": "台账 {0}",
     "audit.line": "产线 {0}",
 }
