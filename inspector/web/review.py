@@ -232,17 +232,18 @@ def _found(
         parts = [part for id in ids if (part := history.part(id)) is not None]
         return parts, asked[-1].position if len(asked) == PORTION else None
     if kind == "near":
-        passed, more = parts_of(
+        looked, more = parts_of(
             history, batch=batch, outcome=Outcome.PASS, before=before, limit=SEARCHED
         )
-        found = [p for p in passed if p.images and _least(p) < NEAR]
+        found = [p for p in looked if p.images and _least(p) < NEAR]
         if len(found) > PORTION:
             found, more = found[:PORTION], found[PORTION - 1].position
+            looked = tuple(found)
     else:
         outcome = Outcome.REJECT if kind == "reject" else Outcome.ERROR
-        faulty, more = parts_of(history, batch=batch, outcome=outcome, before=before, limit=PORTION)
-        found = list(faulty)
-    older = bool(found) and found[-1].verdict.times.utc_ns < begin_ns
+        looked, more = parts_of(history, batch=batch, outcome=outcome, before=before, limit=PORTION)
+        found = list(looked)
+    older = bool(looked) and looked[-1].verdict.times.utc_ns < begin_ns
     return found, None if older else more
 
 

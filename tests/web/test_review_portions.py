@@ -114,3 +114,15 @@ def test_a_passed_part_is_here_for_what_was_uncertain_and_for_what_a_person_has_
 
     assert _tells(part, place.reviews, "scratch", "code")
     assert not _tells(part, place.reviews, "scratch", "side")
+
+
+def test_near_misses_since_a_day_are_not_looked_for_in_all_that_was_before(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a line has none, a page went back to its very first part."""
+    monkeypatch.setattr(review, "NEAR", 0.1)
+    monkeypatch.setattr(review, "SEARCHED", 4)
+    since = place.made[-1].times.utc_ns
+    found = _found(place.history, place.reviews, "qin", "near", None, since, None)
+
+    assert found == ([], None)
