@@ -93,7 +93,13 @@ async def ask(
             done = button(shown.word("sign.do"), "sign").classes("main")
             button(shown.word("cancel"), "close", lambda: dialog.submit(None))
 
+    busy = False
+
     async def enter() -> None:
+        nonlocal busy
+        if busy:  # a glove touches twice, and the second touch would sign once more
+            return
+        busy, signature = True, None
         by: Literal["pin", "password"] = "pin" if user.value in pins else "password"
         english = _english(meaning)
         try:
@@ -103,13 +109,13 @@ async def ask(
             )
         except (IdentityError, StoreError) as error:
             wrong.text = shown.said(str(error))
-            secret.value = ""
-            return
         except ValueError:  # longer than a name or a secret is, or no text
             wrong.text = shown.said(f"user or {'PIN' if by == 'pin' else by} is wrong")
-            secret.value = ""
-            return
-        dialog.submit(signature)
+        finally:
+            busy = signature is not None
+        secret.value = ""
+        if signature is not None:
+            dialog.submit(signature)
 
     done.on("click", enter)
     secret.on("keydown.enter.prevent", enter)
