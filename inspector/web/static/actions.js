@@ -70,8 +70,8 @@ async function startBatch() {
     recipe.append(make("option", { value: one.recipe, selected: true }, one.recipe));
   };
   const send = button(word("do.start"), "start", "main", () => {
-    if (!form.reportValidity()) return;
-    asPerson("start_batch", async () => {
+    if (!form.reportValidity()) return null;
+    return asPerson("start_batch", async () => {
       send.disabled = true;
       try {
         await act("/batches/start", {
@@ -171,8 +171,8 @@ function sure(order) {
   const date = field("date", word("batch.date"), { value: order.texts.date ?? "" });
   const form = make("form", { className: "grid" }, id.box, product.box, lot.box, date.box);
   const send = button(word("do.change"), "change", "main", () => {
-    if (!form.reportValidity()) return;
-    asPerson("change_over", async () => {
+    if (!form.reportValidity()) return null;
+    return asPerson("change_over", async () => {
       const batch = id.input.value.trim();
       send.disabled = true;
       try {
@@ -226,8 +226,8 @@ async function bypass() {
   const signed = signature("by-pass ordered");
   const form = make("form", { className: "grid" }, reason.box, minutes.box, signed.box);
   const send = button(word("do.bypass"), "not_inspected", "danger", () => {
-    if (!form.reportValidity()) return;
-    asPerson("bypass", async () => {
+    if (!form.reportValidity()) return null;
+    return asPerson("bypass", async () => {
       try {
         await act("/line/bypass", { reason: reason.input.value, minutes: Number(minutes.input.value), signature: signed.given() });
         sheet.close();

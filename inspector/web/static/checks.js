@@ -45,8 +45,8 @@ function clearance() {
   const signed = signature("line clear");
   const form = make("form", {}, list, signed.box);
   const send = button(word("sign.do"), "sign", "main", () => {
-    if (!form.reportValidity()) return;
-    asPerson("release_line", async () => {
+    if (!form.reportValidity()) return null;
+    return asPerson("release_line", async () => {
       try {
         const checked = boxes.flatMap((box, index) => (box.checked ? [index] : []));
         await act("/steps/clearance", { checked, signature: signed.given() });

@@ -121,8 +121,18 @@ export function signature(meaning) {
   return { box, given, wipe };
 }
 
+// A button; while it does something, which `how` may return, a second touch of a glove does nothing.
 export function button(text, sign, kind, how) {
   const made = make("button", { type: "button", className: `button ${kind}` }, icon(sign), make("span", {}, text));
-  made.onclick = how;
+  let busy = false;
+  made.onclick = async () => {
+    if (busy) return;
+    busy = true;
+    try {
+      await how();
+    } finally {
+      busy = false;
+    }
+  };
   return made;
 }
