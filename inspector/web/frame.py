@@ -230,8 +230,27 @@ def button(text: str, sign: str = "", on_click: Callable[..., Any] | None = None
             icon(sign)
         ui.html(f"<span>{html.escape(text)}</span>", sanitize=False)
     if on_click is not None:
-        made.on("click", on_click)
+        pressed(made, on_click)
     return made
+
+
+def pressed(made: ui.element, on_click: Callable[[], Any]) -> None:
+    """Do it when ``made`` is clicked, and not once more while it is done: a glove touches twice."""
+    busy = False
+
+    async def once() -> None:
+        nonlocal busy
+        if busy:
+            return
+        busy = True
+        try:
+            result = on_click()
+            if inspect.isawaitable(result):
+                await result
+        finally:
+            busy = False
+
+    made.on("click", once)
 
 
 def table(

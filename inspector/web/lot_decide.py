@@ -23,7 +23,7 @@ from inspector.store import StoreError
 from inspector.store.batches import Batches, Life, Refused, State, Step, after, decision
 from inspector.store.signatures import Signature, Subject
 from inspector.web import signing
-from inspector.web.frame import Shown, button, icon
+from inspector.web.frame import Shown, button, icon, pressed
 from inspector.web.lot_recall import reason_field
 
 STEPS = {
@@ -148,7 +148,7 @@ def _way(
             ui.navigate.reload()
 
     if may and not refused:
-        made.on("click", decide)
+        pressed(made, decide)
 
 
 def decided(

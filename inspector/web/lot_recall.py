@@ -35,7 +35,7 @@ from inspector.store.recalls import (
 from inspector.store.signatures import Signature, Subject
 from inspector.web import days, panels, signing
 from inspector.web.desk import Desk
-from inspector.web.frame import Shown, button, icon, table
+from inspector.web.frame import Shown, button, icon, pressed, table
 from inspector.web.moments import moment_of
 from inspector.web.panels import put
 
@@ -271,8 +271,8 @@ def _acts(shown: Shown, batch: str, wanted: Wanted, hit: Hit, beat: Heard) -> No
         else:
             tell("recall.done", made.answer["id"])
 
-    drill.on("click", record_drill)
-    hold.on("click", hold_all)
+    pressed(drill, record_drill)
+    pressed(hold, hold_all)
 
 
 def reason_field(shown: Shown, name: str) -> Callable[[], str]:

@@ -116,7 +116,7 @@ def test_a_decision_takes_a_reason_and_a_signature(made: Any, lot: Any) -> None:
     lot.locator("[name=step-hold]").click()
     lot.get_by_text("Say why").wait_for()
     lot.locator("input[name=reason]").fill("caps look dull")
-    lot.locator("[name=step-hold]").click()
+    lot.locator("[name=step-hold]").dblclick()
     sign(lot, "0000")
     lot.locator(".sign .note.bad").get_by_text("wrong").wait_for()
     assert state(made) is State.CLOSED, "a wrong secret decides nothing"
