@@ -111,10 +111,11 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
         id: Id, who: Annotated[Session, May(Action.EXPORT)], by: str = "", lot: str = "",
         defect: str = "", since: str = "", until: str = "",
     ) -> StreamingResponse:  # fmt: skip
-        hit = lot_recall.search(desk, id, Wanted(by, lot, defect, since, until))
+        wanted = Wanted(by, lot, defect, since, until)
+        hit = lot_recall.search(desk, id, wanted)
         if hit is None or hit.found is None:
             raise Refused(hit.why if hit else "say what is recalled")
-        desk.record("export", {"what": "recall", "batch": id, "by": by}, who.principal)
+        desk.record("export", {"what": "recall", **lot_recall.told(id, wanted)}, who.principal)
         headers = {"Content-Disposition": f'attachment; filename="recall-{file_name(id)[:-4]}.csv"'}
         return StreamingResponse(
             lot_recall.lines(desk, hit), media_type="text/csv; charset=utf-8", headers=headers

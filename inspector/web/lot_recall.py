@@ -242,7 +242,7 @@ def _acts(shown: Shown, batch: str, wanted: Wanted, hit: Hit, beat: Heard) -> No
     async def record_drill() -> None:
         who = shown.who(Action.DISPOSE)
         if text := why():
-            made = recall(found, hit.units, _said(batch, wanted), text, who.id, drill=True)
+            made = recall(found, hit.units, told(batch, wanted), text, who.id, drill=True)
             await anyio.to_thread.run_sync(shown.desk.record, made.kind, made.body, who)
             tell("recall.drill.done", made.answer["id"])
 
@@ -250,7 +250,7 @@ def _acts(shown: Shown, batch: str, wanted: Wanted, hit: Hit, beat: Heard) -> No
         shown.who(Action.DISPOSE)
         if not (text := why()):
             return
-        content = {"criteria": _said(batch, wanted), "reason": text, "parts": found.parts,
+        content = {"criteria": told(batch, wanted), "reason": text, "parts": found.parts,
                    "batches": list(found.batches),
                    "runs": [[r.stream, r.first, r.last] for r in found.runs]}  # fmt: skip
         subject = Subject.of("recall", f"{batch}/{wanted.by}", content, batch)
@@ -306,12 +306,13 @@ def _held(
     if not stopped.running and stopped.gate != "unknown":
         # a line that is away stops nobody from holding what is not on it
         stopped = replace(stopped, detail="")
-    made = recall(again.found, again.units, _said(batch, wanted), reason, signature.name, stopped)
+    made = recall(again.found, again.units, told(batch, wanted), reason, signature.name, stopped)
     shown.desk.record(made.kind, made.body | {"signature": signature.position}, who)
     return made
 
 
-def _said(batch: str, wanted: Wanted) -> dict[str, str]:
+def told(batch: str, wanted: Wanted) -> dict[str, str]:
+    """What is asked for, as the record says it."""
     return {"batch": batch} | {name: value for name, value in asdict(wanted).items() if value}
 
 

@@ -212,6 +212,10 @@ def test_what_is_recalled_is_a_file_that_harms_no_spreadsheet(made: Any) -> None
         assert sum(row["kind"] == "unit" for row in rows) == 132
         assert {row["destination"] for row in rows} == {"", *PLACES}
         assert client.get(f"/lot/recall.csv?id={LOT}&by=lot&lot=x").status_code == 409
+        assert client.get(f"/lot/recall.csv?id={LOT}&by=lot&lot=label%09LB-9").status_code == 200
+    with History(made.data) as history:
+        [(_, export)] = newest_desk(history, "export", 1)
+    assert export.body["lot"] == "label\tLB-9", "the record says what was taken along"
 
 
 def test_other_pages_lead_here_and_it_speaks_chinese(made: Any, lot: Any) -> None:
