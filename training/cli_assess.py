@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,14 +123,12 @@ def register(app: typer.Typer) -> None:
         Example: training backtest bottle-line.yaml --station data/bottle-line --since 2026-11-01
         """
         from training.backtest import backtest as run
+        from training.cli_dataset import since as begun
 
-        since_ns = 0
-        if since:
-            since_ns = int(datetime.fromisoformat(since).replace(tzinfo=UTC).timestamp() * 1e9)
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("judging", total=None)
             report = run(
-                recipe, models, station, home, since_ns, ray, threads,
+                recipe, models, station, home, begun(since), ray, threads,
                 lambda done, all_of: progress.update(task, completed=done, total=all_of),
             )  # fmt: skip
         if out is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +31,9 @@ def build(
     blobs: Annotated[str, typer.Option(help="The centre's blobs: a folder or s3://…")] = "",
     product: Annotated[list[str] | None, typer.Option(help="Only this product.")] = None,
     view: Annotated[list[str] | None, typer.Option(help="Only this view.")] = None,
-    since: Annotated[str, typer.Option(help="Only from this day on, YYYY-MM-DD.")] = "",
+    from_day: Annotated[
+        str, typer.Option("--since", help="Only from this day on, YYYY-MM-DD.")
+    ] = "",
     unreviewed: Annotated[bool, typer.Option(help="Parts nobody judged, too.")] = False,
     trust: Annotated[
         list[str] | None, typer.Option(help="NAME=WEIGHT of a reviewer's word; repeatable.")
@@ -50,7 +52,7 @@ def build(
         raise SnapshotError("give either --station (once or more) or --hub with --blobs")
     wanted = Wanted(
         products=tuple(product or ()), views=tuple(view or ()), unreviewed=unreviewed,
-        since_utc_ns=_instant(since), trust=dict(_weight(text) for text in trust or ()),
+        since_utc_ns=since(from_day), trust=dict(_weight(text) for text in trust or ()),
     )  # fmt: skip
     with console.status("reading records and pictures"):
         if hub:
@@ -176,11 +178,12 @@ def _weight(text: str) -> tuple[str, float]:
         raise typer.BadParameter(f"{text!r} is not NAME=WEIGHT, such as anna=3") from None
 
 
-def _instant(day: str) -> int:
+def since(day: str) -> int:
+    """When a day begins here, in nanoseconds of UTC; 0 where none is given."""
     if not day:
         return 0
     try:
-        return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1e9)
+        return int(datetime.fromisoformat(day).astimezone().timestamp()) * 10**9
     except ValueError:
         raise typer.BadParameter(f"{day!r} is not a day as YYYY-MM-DD") from None
 

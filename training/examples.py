@@ -52,7 +52,8 @@ def example_of(snapshot: Snapshot, rows: Sequence[Row], views: Sequence[str]) ->
     if there is None:
         return None
     first = rows[0]
-    day = datetime.fromtimestamp(first.utc_ns / 1e9, UTC).date() if first.utc_ns else date.today()
+    moment = datetime.fromtimestamp(first.utc_ns / 1e9, UTC).astimezone()
+    day = moment.date() if first.utc_ns else date.today()  # the plant's own, as the line's is
     return Example(
         first.part or first.image[:16],
         {view: snapshot.picture(there[view]) for view in views},

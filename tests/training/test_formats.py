@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from training.cases import of_snapshot
+from training.cli_dataset import since
 from training.dataset import Label, Snapshot, SnapshotError, write
 from training.dataset.row import COMPLAINT, Draft, Row
 from training.formats import FORMATS, export, read
@@ -116,6 +119,21 @@ def test_a_recipe_of_one_view_is_not_measured_on_another(keep: Callable[..., Sna
     side, other = ([k.example.name for k in of_snapshot(snapshot, (v,))] for v in ("side", "a"))
     assert side == ["p1", "p2"]
     assert other == ["p0", "p1", "p2"]  # as on the line, where no camera is called so
+
+
+def test_a_part_is_judged_on_the_day_that_it_was_at_the_plant(
+    keep: Callable[..., Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = datetime(2026, 3, 1, 20, tzinfo=UTC)
+    snapshot = keep(draft_of(1, "pass", utc_ns=int(late.timestamp()) * 10**9))
+    with monkeypatch.context() as abroad:
+        abroad.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        (part,) = of_snapshot(snapshot, ("side",))
+        begun = since("2026-03-02")
+    time.tzset()
+    assert part.example.today == date(2026, 3, 2)
+    assert begun == int(datetime(2026, 3, 1, 16, tzinfo=UTC).timestamp()) * 10**9
 
 
 @pytest.mark.parametrize("called", ["leak", "unmarked"])
