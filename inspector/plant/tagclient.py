@@ -39,8 +39,9 @@ FLUSH_S = 0.2
 """Samples are kept together for so long: one commit takes them all."""
 WAITING_MAX = 100_000
 """Samples that wait while the disk does not take them; the oldest go then."""
-YEARS = range(1971, 2200)
-"""A source that has no time says 1601, where OPC UA's clock begins."""
+APART_NS = 60_000_000_000
+"""A source's time that lies further back is not believed: its clock is wrong, keeps local time for
+UTC, or says 1601 for none; or it is that of a value that rests, and is so now."""
 
 
 class MqttTags:
@@ -173,7 +174,7 @@ async def _listen(url: str, tags: Sequence[Tag], kept: _Kept) -> None:
             number = _number(value)
             for tag in by_node[node.nodeid]:
                 quality = _quality(told.StatusCode, number)
-                tell(tag, number, quality, _utc_ns(told.SourceTimestamp))
+                tell(tag, number, quality, source_ns(told.SourceTimestamp, time.time_ns()))
 
     try:
         async with Client(url, timeout=4) as client:
@@ -217,8 +218,10 @@ def _quality(status: ua.StatusCode | None, number: float | None) -> Quality:
     return Quality.GOOD if status is None or status.is_good() else Quality.UNCERTAIN
 
 
-def _utc_ns(at: datetime | None) -> int:
-    """When the source says it was so; now, where it says nothing."""
-    if at is None or at.year not in YEARS:
-        return time.time_ns()
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e9)
+def source_ns(at: datetime | None, now_ns: int) -> int:
+    """When the source says it was so, UTC; ``now_ns`` where it says nothing or cannot be right: a
+    value of two hours ago would join no part, and one of the future none yet."""
+    if at is None:
+        return now_ns
+    source = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e9)
+    return source if 0 <= now_ns - source <= APART_NS else now_ns

@@ -9,7 +9,7 @@ import math
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,13 @@ from asyncua import Node, Server, ua
 from inspector.config import Scada, Tag
 from inspector.plant import tagclient
 from inspector.plant.scada import for_ever
-from inspector.plant.tagclient import MqttTags, by_server, serve_opcua_tags, value_of
+from inspector.plant.tagclient import (
+    MqttTags,
+    by_server,
+    serve_opcua_tags,
+    source_ns,
+    value_of,
+)
 from inspector.store.tags import Quality, Tags
 
 
@@ -177,6 +183,24 @@ def test_a_value_that_rests_is_told_again(tmp_path: Path, monkeypatch: pytest.Mo
 
     asyncio.run(story())
     assert set(kept(tmp_path, "speed")) == {(600.0, Quality.GOOD)}
+
+
+@pytest.mark.parametrize(
+    ("told", "kept_s"),
+    [
+        (datetime(2026, 11, 27, 11, 59, 59), -1),
+        (datetime(2026, 11, 27, 14, 0, 0), 0),  # a PLC that tells local time as UTC
+        (datetime(2026, 11, 27, 9, 30, 0), 0),  # a value that has rested since, or a clock behind
+        (datetime(1601, 1, 1), 0),
+        (None, 0),
+    ],
+)
+def test_a_value_is_of_when_its_source_says_unless_that_is_another_clock(
+    told: datetime | None, kept_s: int
+) -> None:
+    """It joined no part at all, or those of two hours later."""
+    now_ns = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()) * 10**9
+    assert source_ns(told, now_ns) == now_ns + kept_s * 10**9
 
 
 def test_what_the_broker_had_kept_is_uncertain_and_a_lost_broker_is_bad(tmp_path: Path) -> None:
