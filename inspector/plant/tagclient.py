@@ -73,8 +73,12 @@ class MqttTags:
 
     async def lost(self) -> None:
         """The broker is gone: what was heard last may not be so any more."""
-        every = (tag for tags in self._by_topic.values() for tag in tags)
-        await self._add([_now(tag, self._last.get(tag.name), Quality.BAD) for tag in every])
+        if self._tags is None:
+            return
+        known = await anyio.to_thread.run_sync(_bad, self._tags)
+        lost = [tag for tags in self._by_topic.values() for tag in tags
+                if tag.name in self._last or tag.name not in known]  # fmt: skip
+        await self._add([_now(tag, self._last.get(tag.name), Quality.BAD) for tag in lost])
 
     async def _add(self, samples: list[Sample]) -> None:
         if self._tags is None or not samples:
@@ -198,9 +202,20 @@ async def _listen(url: str, tags: Sequence[Tag], kept: _Kept) -> None:
                         tell(tag, value, quality, time.time_ns())
                 await asyncio.sleep(ASK_S)
     except (OSError, TimeoutError, ua.UaError) as error:
+        known = await anyio.to_thread.run_sync(_bad, kept.store)
         for tag in tags:
-            lost(tag)
+            if tag.name in last or tag.name not in known:
+                lost(tag)
         raise ConnectionError(f"{url}: {error or type(error).__name__}") from None
+
+
+def _bad(store: Tags) -> frozenset[str]:
+    """Tags whose newest value, of the last hour, is known to be none: a source that stays away says
+    it once an hour, and not each time that it is tried again."""
+    try:
+        return frozenset(s.tag for s in store.at(time.time_ns()) if s.quality is Quality.BAD)
+    except StoreError:
+        return frozenset()
 
 
 def _number(value: Any) -> float | None:
