@@ -32,6 +32,7 @@ from inspector.plant.words import (
 )
 from inspector.quality.stopping import AtGate, GateState, refuse, stop, worst
 from inspector.store import History
+from inspector.store.batches import Step
 from inspector.store.holds import KIND, Run
 from inspector.store.pages import gates_of
 
@@ -57,9 +58,9 @@ def router(desk: Desk) -> APIRouter:
 
     @routes.get("/rejects/{id}")
     def get_reject(id: UUID, who: Viewer) -> RejectState:
-        """A reject request, and what the gate has said since."""
+        """A reject request, or the hold of a batch, and what the gate has said since."""
         record = desk.requests.find(str(id))
-        if record is None or record.body.get("cause") != "reject":
+        if record is None or record.body.get("cause") not in ("reject", Step.HOLD):
             raise Problem(404, "unknown-reject", f"no reject request has the id {id}")
         said = RejectSaid.model_validate(record.body["answer"])
         old = time.time_ns() - record.utc_ns > SETTLED_S * 1e9

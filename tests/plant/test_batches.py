@@ -60,7 +60,10 @@ def test_a_closed_batch_is_released_recalled_and_rejected(mes: Any, auditor: Any
     refused = mes.post("/batches", {"id": "A"})
     assert refused.status == 409 and refused.json["type"].endswith("released")
     assert "an id of its own" in refused.json["detail"]
-    assert mes.post("/batches/A/hold", WHY).status in (200, 202)
+    hold = mes.post("/batches/A/hold", WHY)
+    assert hold.status in (200, 202)
+    followed = mes.get(f"/rejects/{hold.json['id']}")  # of a 202 the gate has yet to confirm it
+    assert followed.status == 200 and followed.json["request"] == hold.json
     assert auditor.get("/batches/A").json["state"] == "on_hold"
     assert mes.post("/batches/A/release", WHY).status == 201
     assert auditor.get("/batches/A").json["state"] == "released"
