@@ -111,8 +111,7 @@ async def serve_opcua(station: Station, scada: Scada, line: Line, run: Path) -> 
             verdicts, at = await anyio.to_thread.run_sync(new_verdicts, line, at)
             for verdict in verdicts:
                 await server.verdict(verdict)
-                if server.vision.single:
-                    await methods.single_job_done()
+                await methods.judged(verdict)
             if not verdicts:
                 await asyncio.sleep(LOOK_S)
     finally:

@@ -21,6 +21,7 @@ from asyncua import Node, ua
 from inspector.bus import NoAnswer
 from inspector.config import ConfigError, read_yaml
 from inspector.identity import Action, Forbidden, Principal, authorise
+from inspector.part import Verdict
 from inspector.plant.desk import Line
 from inspector.plant.opcua import VisionServer, run_in
 from inspector.plant.vision import PAUSES, RESUMES, Method
@@ -65,7 +66,8 @@ class VisionMethods:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="opcua")
         self._results = VisionResults(server, line)
         self._ledger: DeskLedger | None = None
-        self._starter_of_single: Principal | None = None
+        self._single: tuple[Principal | None, int] = None, 0
+        """Who started the newest single job, and when, on the monotonic clock."""
         self.recipes: dict[str, str] = {}
         """Product by recipe, as the station's files say."""
         for path in server.station.recipes:
@@ -155,11 +157,11 @@ class VisionMethods:
                     return changed if isinstance(changed, ua.StatusCode) else self._job("", changed)
             # Before the line starts: its first part may be judged before it has answered.
             job = server.jobs.begin(measurement, time.time_ns())
+            self._single = CALLER.get(), time.monotonic_ns()
             done = await self._move(method, measurement)
             if done != DONE and done != NOT_RECORDED:
                 server.jobs.undo(job)
                 return done if isinstance(done, ua.StatusCode) else self._job("", done)
-            self._starter_of_single = CALLER.get() if server.vision.single else None
             if done == DONE:
                 id = server.space.id("Job", job.id)
                 await server.tell("JobStartedEventType", job.id, JobId=id)
@@ -167,9 +169,11 @@ class VisionMethods:
 
         return start
 
-    async def single_job_done(self) -> None:
-        """The part of a single job was judged: the line stops, in the name of who started it."""
-        starter, self._starter_of_single = self._starter_of_single, None
+    async def judged(self, verdict: Verdict) -> None:
+        """A part was judged: a single job's ends it, and stops the line in its starter's name."""
+        starter, since_ns = self._single
+        if not self._server.vision.single or verdict.times.verdict_ns < since_ns:
+            return
         self._server.vision.single = False
         token = CALLER.set(starter)
         try:
@@ -188,16 +192,20 @@ class VisionMethods:
         if not vision.may(method):
             return _STATE
         asked: int | ua.StatusCode = DONE
+        before = vision.single
         if method in RESUMES:
+            vision.done(method)  # as early as the job: that part is the single one
             asked = await self._ask(Action.RESUME, {"reason": f"OPC UA {method} {why}".strip()})
         elif method in PAUSES and not vision.facts.paused and vision.facts.alive:
             asked = await self._ask(Action.PAUSE, {"reason": f"OPC UA {method} {why}".strip()})
         if asked != DONE:
+            vision.single = before
             return asked
         recorded = await self._record(str(method), why)
         if method in RESUMES or method in PAUSES:
             await self._heard_of(paused=method in PAUSES)
-        vision.done(method)
+        if method not in RESUMES:
+            vision.done(method)
         await self._server.show()
         return recorded
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +17,14 @@ from asyncua import ua
 from obeying_line import Obeying
 
 from inspector.bus import run_dir
-from inspector.identity import Principal, Role
+from inspector.identity import Action, Principal, Role
 from inspector.part import Batch, Verdict
 from inspector.plant.desk import Line
 from inspector.plant.opcua import VisionServer
 from inspector.plant.vision import Facts, Method
 from inspector.plant.visionmethods import VisionMethods
 from inspector.plant.visionpeople import CALLER
-from inspector.plant.visionresults import UNKNOWN, VisionResults
+from inspector.plant.visionresults import DONE, UNKNOWN, VisionResults
 from inspector.plant.visionspace import Space
 from inspector.store import LineLedger
 from inspector.store.bench import sample_verdict
@@ -113,3 +115,44 @@ def test_a_product_that_nobody_knows_starts_nothing(station: Station) -> None:
     finally:
         methods.close()
         obeying.close()
+
+
+def test_a_single_job_is_of_the_first_part_after_its_start(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be judged before the line's answer has come: a robot's one trigger was two parts. One
+    from before the start is none."""
+    asked: list[Action] = []
+    methods = VisionMethods(station.server, station.line)
+    station.server.vision.heard(Facts(True, True))
+    times = station.old.times
+    old = replace(sample_verdict(3), times=replace(times, verdict_ns=time.monotonic_ns() - 1))
+
+    async def ask(action: Action, args: Any) -> int:
+        asked.append(action)
+        if action is Action.RESUME:
+            await methods.judged(old)
+            assert asked == [Action.RESUME]
+            now = replace(times, verdict_ns=time.monotonic_ns())
+            for number in (4, 5):
+                await methods.judged(replace(sample_verdict(number), times=now))
+        return DONE
+
+    monkeypatch.setattr(methods, "_ask", ask)
+    monkeypatch.setattr(station.server, "show", nothing)
+    monkeypatch.setattr(station.server, "heard", nothing)
+    monkeypatch.setattr(station.server, "tell", nothing)
+
+    async def start() -> Any:
+        CALLER.set(Principal("olga", frozenset({Role.OPERATOR})))
+        given = [ua.Variant(text) for text in ("M-1", "", "", "", "")]
+        return await methods._starter(Method.START_SINGLE)(ua.NodeId(), *given)
+
+    _, error = asyncio.run(start())
+    methods.close()
+    assert error.Value == DONE and asked == [Action.RESUME, Action.PAUSE]
+    assert not station.server.vision.single
+
+
+async def nothing(*_: Any, **__: Any) -> None:
+    """Nobody listens."""
