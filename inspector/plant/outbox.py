@@ -23,7 +23,10 @@ from inspector.store import StoreError
 BACK_OFF_S = (1, 2, 4, 8, 15, 30, 60, 120, 300)
 """Waits after the 1st, 2nd … failure; the last one repeats …"""
 GIVEN_UP_S = 3 * 86_400
-"""… until a message is so old; then it is put aside, and those behind it go on."""
+"""… until a message is so old; then it is put aside, and those behind it go on …"""
+TRIED = 20
+"""… once it has been tried so often, which takes an hour: a station that was off over a long
+weekend, or whose clock leapt, gives up nothing because its receiver is a minute behind it."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS reader (name TEXT PRIMARY KEY, line INTEGER, desk INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS message (number INTEGER PRIMARY KEY AUTOINCREMENT, receiver TEXT,
@@ -128,7 +131,8 @@ class Outbox:
         ready = [
             Message(receiver, key, id, kind, json.loads(body), number, attempts)
             for receiver, key, id, kind, body, number, attempts, due in rows
-            if due <= now
+            # further ahead than anything waits: the clock was set back
+            if due <= now or due > now + BACK_OFF_S[-1]
         ]
         return ready, None if ready or not rows else rows[0][7]
 
@@ -143,13 +147,19 @@ class Outbox:
         with self._sound():
             self._db.execute(
                 "UPDATE message SET attempts = attempts + 1, due = ?, error = ?,"
-                " dead = made < ? WHERE number = ?",
-                (now + wait, error[:500], now - GIVEN_UP_S, message.number),
+                " dead = made < ? AND attempts + 1 >= ? WHERE number = ?",
+                (now + wait, error[:500], now - GIVEN_UP_S, TRIED, message.number),
             )
             row = self._db.execute(
                 "SELECT dead FROM message WHERE number = ?", (message.number,)
             ).fetchone()
-        return bool(row and row[0])
+            if given_up := bool(row and row[0]):  # those behind it waited as long: once is enough
+                self._db.execute(
+                    "UPDATE message SET attempts = max(attempts, ?)"
+                    " WHERE dead = 0 AND receiver = ? AND key = ? AND made < ?",
+                    (TRIED, message.receiver, message.key, now - GIVEN_UP_S),
+                )
+        return given_up
 
     def forget(self, receiver: str) -> None:
         """Nothing is owed to a receiver any more."""

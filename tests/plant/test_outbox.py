@@ -55,19 +55,30 @@ def test_a_message_has_one_id_and_is_owed_once(tmp_path: Path) -> None:
 def test_patience_grows_and_ends(outbox: Outbox) -> None:
     outbox.read("webhooks", 1, 1, [message("A", "1"), message("A", "2")], 0.0)
     now, waits = 0.0, []
-    for _ in range(11):
+    for _ in range(19):
         (one,), _ = outbox.due(now)
         outbox.failed(one, f"HTTP 503 at {now}", now)
         following = outbox.due(now)[1]
         assert following is not None
         waits.append(following - now)
         now = following
-    assert waits == [*BACK_OFF_S, 300, 300]
+    assert waits == [*BACK_OFF_S, *[300] * 10]
     (one,), _ = outbox.due(GIVEN_UP_S + 1)
     assert one.id == "1" and outbox.failed(one, "HTTP 503", GIVEN_UP_S + 1)
-    assert ids(outbox, GIVEN_UP_S + 1) == ["2"]
+    (two,), _ = outbox.due(GIVEN_UP_S + 1)
     owed = outbox.owed("mes")
-    assert (owed.waiting, owed.given_up, owed.error) == (1, 1, "HTTP 503")
+    assert (two.id, owed.waiting, owed.given_up, owed.error) == ("2", 1, 1, "HTTP 503")
+    assert outbox.failed(two, "HTTP 503", GIVEN_UP_S + 1), "it has waited as long"
+
+
+def test_a_long_weekend_and_a_clock_that_leaps_lose_and_delay_nothing(outbox: Outbox) -> None:
+    """The MES came up a minute after the station, and never heard of Friday's last batch."""
+    outbox.read("webhooks", 1, 1, [message("A", "1")], 0.0)
+    tuesday = 4 * 86_400.0
+    (one,), _ = outbox.due(tuesday)
+    assert not outbox.failed(one, "ConnectError", tuesday)
+    assert ids(outbox, tuesday) == [] and ids(outbox, tuesday + 1) == ["1"]
+    assert ids(outbox, tuesday - 3600) == ["1"], "the clock was set back by an hour"
 
 
 def test_the_signature_is_that_of_standard_webhooks() -> None:
