@@ -38,6 +38,8 @@ BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits before a service that failed is tried again; the last one repeats."""
 SEE_OUT_S = 2.0
 """How often it is looked whether the user of an OPC UA session is still one."""
+LIVED_S = 30.0
+"""A service that ran for so long was well: what it fails of is a failure of its own."""
 BACKLOG = 1000
 """Verdicts behind which a new OPC UA client is not told of older ones: it can ask for them."""
 
@@ -139,7 +141,7 @@ def _end(line: Line) -> int:
 
 
 async def for_ever(service: Callable[[], Awaitable[None]]) -> None:
-    """Run a service; when it fails, say why once a failure is new, and try again."""
+    """Run a service; when it fails, say why if it had lived or that is new, and try again."""
     failures, last = 0, ""
     while True:
         began = asyncio.get_running_loop().time()
@@ -148,12 +150,13 @@ async def for_ever(service: Callable[[], Awaitable[None]]) -> None:
         except asyncio.CancelledError:
             raise
         except Exception as error:
+            if asyncio.get_running_loop().time() - began > LIVED_S:
+                failures, last = 0, ""
             why = "; ".join(f"{type(one).__name__}: {one}" for one in _causes(error))
             if why != last:
                 log.error("a service failed, it is tried again", why=why)
                 last = why
-        lived = asyncio.get_running_loop().time() - began
-        failures = 0 if lived > 30.0 else failures + 1
+        failures += 1
         await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
 
 

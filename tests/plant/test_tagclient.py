@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from asyncua import Node, Server, ua
+from structlog.testing import capture_logs
 
 from inspector.config import Scada, Tag
 from inspector.plant import tagclient
@@ -183,6 +184,31 @@ def test_a_value_that_rests_is_told_again(tmp_path: Path, monkeypatch: pytest.Mo
 
     asyncio.run(story())
     assert set(kept(tmp_path, "speed")) == {(600.0, Quality.GOOD)}
+
+
+def test_a_service_that_has_lived_is_soon_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says why: each restart of a broker was a station dead for ten seconds, the second one
+    without a word in the log."""
+    lives, waits, clock = [40.0, 0.1, 0.1, 60.0, 0.1], list[float](), [0.0]
+
+    async def service() -> None:
+        clock[0] += lives.pop(0)
+        raise OSError("it is gone")
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if not lives:
+            raise asyncio.CancelledError
+
+    async def story() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock[0])
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        with contextlib.suppress(asyncio.CancelledError):
+            await for_ever(service)
+
+    with capture_logs() as logs:
+        asyncio.run(story())
+    assert waits == [0.5, 1.0, 2.0, 0.5, 1.0] and len(logs) == 2
 
 
 @pytest.mark.parametrize(
