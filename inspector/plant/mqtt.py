@@ -20,7 +20,7 @@ import structlog
 from inspector.config import Mqtt, Scada, Station
 from inspector.identity import Action
 from inspector.part import Verdict
-from inspector.plant.broker import Cursor, ask, connect, take_leave
+from inspector.plant.broker import PLAIN, Cursor, ask, connect, take_leave
 from inspector.plant.desk import Line
 from inspector.plant.events import line_event
 from inspector.plant.opcua import content_of
@@ -108,7 +108,7 @@ def status_of(line: Line) -> dict[str, Any]:
 
 
 async def _tell_ledger(client: aiomqtt.Client, root: str, station: Station, line: Line) -> None:
-    cursor = Cursor(station.data / "mqtt.cursor")
+    cursor = Cursor(station.data / PLAIN)
     await anyio.to_thread.run_sync(cursor.take_up, line)
     while True:
         news, upto = await anyio.to_thread.run_sync(news_since, line, cursor.told)

@@ -21,7 +21,7 @@ from pysparkplug import DataType, DBirth, DCmd, DData, Metric, NBirth, NCmd, NDe
 from inspector.config import Mqtt, Station
 from inspector.identity import Action
 from inspector.part import Verdict
-from inspector.plant.broker import Cursor, ask, connect, take_leave
+from inspector.plant.broker import SPARKPLUG, Cursor, ask, connect, take_leave
 from inspector.plant.desk import Line
 from inspector.plant.problems import Problem
 from inspector.store.pages import tail
@@ -146,7 +146,7 @@ async def serve_sparkplug(station: Station, config: Mqtt, line: Line) -> None:
 
 
 async def _tell(node: _Node, station: Station, line: Line, lock: asyncio.Lock) -> None:
-    cursor = Cursor(station.data / "sparkplug.cursor")
+    cursor = Cursor(station.data / SPARKPLUG)
     await anyio.to_thread.run_sync(cursor.take_up, line)
     while True:
         parts, upto = await anyio.to_thread.run_sync(_parts, line, cursor.told)

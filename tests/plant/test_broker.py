@@ -21,6 +21,7 @@ from pysparkplug import DataType, DBirth, DCmd, DData, Metric
 from inspector.bus import run_dir
 from inspector.config import Mqtt, Scada
 from inspector.identity import Principal, Role, Users
+from inspector.plant.broker import PLAIN, SPARKPLUG, Cursor, forget
 from inspector.plant.desk import Line
 from inspector.plant.mqtt import Orders, news_since, serve_mqtt, status_of
 from inspector.plant.opcua import content_of
@@ -265,3 +266,15 @@ def test_a_ledger_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> N
         news_since(line, None)
     asyncio.run(line.heartbeat.stop())
     line.close()
+
+
+def test_a_dialect_that_was_not_spoken_for_a_time_is_told_nothing_of_that_time(
+    tmp_path: Path,
+) -> None:
+    """All parts of the months between came first, and those of today hours later."""
+    for name in (PLAIN, SPARKPLUG):
+        Cursor(tmp_path / name).keep(17)
+    forget(tmp_path, Mqtt(plain=False, sparkplug_group="Hamburg"))
+    assert [Cursor(tmp_path / name).told for name in (PLAIN, SPARKPLUG)] == [None, 17]
+    forget(tmp_path, None)
+    assert Cursor(tmp_path / SPARKPLUG).told is None
