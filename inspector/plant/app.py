@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
 
 from inspector import __version__
-from inspector.config import Station
+from inspector.config import Plant, Station
 from inspector.identity import Users
 from inspector.plant import (
     batches,
@@ -37,8 +37,10 @@ from inspector.plant.door import Door, Keys
 from inspector.plant.etag import Etag
 from inspector.plant.holding import Holding
 from inspector.plant.outbox import Outbox
+from inspector.plant.packing import READER as PACKING
 from inspector.plant.packing import Packing
 from inspector.plant.rejects import now
+from inspector.plant.rules import READER as RULES
 from inspector.plant.rules import Rules
 from inspector.plant.webhooks import Webhooks
 from inspector.plant.words import StatusSaid
@@ -55,6 +57,7 @@ def create_app(station: Station, run: Path) -> ASGIApp:
     assert station.plant is not None
     desk, outbox = Desk(station, run), Outbox(station.data)
     hooks, rules, packs = Webhooks(desk, outbox), station.plant.rules, station.plant.packs
+    leave_idle(outbox, station.plant)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -95,6 +98,14 @@ def create_app(station: Station, run: Path) -> ASGIApp:
     app.include_router(batches.links(desk))
     limits, keys = station.plant, Keys(station.data, Users(station.data))
     return Door(Etag(app), keys, limits.rate_per_s, limits.burst)
+
+
+def leave_idle(outbox: Outbox, plant: Plant) -> None:
+    """Rules and packing that stand in the station file no more begin with what is new, should they
+    come again: nobody is to mend what went wrong in the months between."""
+    for reader, at_work in ((RULES, plant.rules), (PACKING, plant.packs)):
+        if not at_work:
+            outbox.leave(reader)
 
 
 def _status(desk: Desk) -> APIRouter:

@@ -25,6 +25,7 @@ from inspector.config import Rule
 from inspector.identity import Role
 from inspector.part import Finding, Mode, Outcome, Severity, Verdict
 from inspector.plant import rules
+from inspector.plant.app import leave_idle
 from inspector.plant.desk import Desk
 from inspector.plant.outbox import Message, Outbox
 from inspector.plant.rules import Rules, Watch
@@ -372,6 +373,18 @@ def test_a_part_is_counted_once_though_a_rule_could_not_be_recorded(
     assert watching.step() == 1
     asyncio.run(desk.heartbeat.stop())
     desk.close()
+    outbox.close()
+
+
+def test_rules_that_come_again_look_at_nothing_of_the_time_between(tmp_path: Path) -> None:
+    """The MES got a maintenance order for each time that the printer had smeared since March."""
+    outbox = Outbox(tmp_path)
+    for reader in ("rules", "packing", "webhooks"):
+        outbox.read(reader, 5, -1)
+    leave_idle(outbox, PlantSection(rules=(RULE,)))
+    assert outbox.place("rules") and not outbox.place("packing") and outbox.place("webhooks")
+    leave_idle(outbox, PlantSection())
+    assert outbox.place("rules") is None
     outbox.close()
 
 
