@@ -24,6 +24,8 @@ from inspector.part import GateAction, GateDecision, Outcome, Verdict
 
 KIND = "first_article"
 """Of the desk's records and of the signature under them."""
+SHARPNESS = "sharpness"
+"""Focus of a view in a sheet. Sheets that say ``focus`` measured the camera's noise with it."""
 UNITS = {"1": "", "Cel": "°C", "{px}": "px", "{px}2": "px²", "mm2": "mm²", "deg": "°"}
 """UCUM units as people write them; another one is written as it is."""
 
@@ -203,7 +205,7 @@ class Article:
                  "outcome": str(v.outcome)} for v in parts
             ],
             "looks": {
-                view: {"focus": fmean(k.focus for k in looks), "light": fmean(k.light for k in
+                view: {SHARPNESS: fmean(k.focus for k in looks), "light": fmean(k.light for k in
                        looks)} for view, looks in sorted(self.looks.items())
             },
         }  # fmt: skip
@@ -278,9 +280,9 @@ class Article:
 
 
 def reference_of(sheet: Mapping[str, Any]) -> dict[str, Look]:
-    """Focus and light by view, as a signed sheet has them."""
-    looks = sheet.get("looks") or {}
-    return {str(v): Look(float(k["focus"]), float(k["light"])) for v, k in looks.items()}
+    """Focus and light by view, as a signed sheet has them; what was measured otherwise is none."""
+    looks = {v: k for v, k in (sheet.get("looks") or {}).items() if SHARPNESS in k}
+    return {str(v): Look(float(k[SHARPNESS]), float(k["light"])) for v, k in looks.items()}
 
 
 def _state(ok: bool) -> State:

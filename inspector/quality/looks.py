@@ -5,7 +5,8 @@ imports it.
 
 Sharpness is the variance of the Laplacian over the picture's mean brightness squared, so that
 more light is not mistaken for a better focus. It compares pictures of one product in one view, at
-the size that a screen gets: a picture from the archive has all its pixels.
+the size that a screen gets: a picture from the archive has all its pixels. Both are JPEGs, of two
+qualities; what these make of a camera's noise is smoothed away before (`SMOOTHED`).
 """
 
 from __future__ import annotations
@@ -21,13 +22,20 @@ from inspector.part import Pixels
 from inspector.quality.first_article import Look
 from inspector.store import ImageRecord
 
+SMOOTHED = 1.5
+"""σ in pixels of the Gauss filter before the Laplacian. Of a plain scene with a noise of 0.5 to 4
+grey levels the display's picture (quality 80) had 0.15 to 0.82 of the sharpness of the archive's
+(92) without it, and has 0.97 to 1.05 with it; a lens with twice the blur has 0.3 to 0.6 of a sharp
+one's, where noise had hidden it (0.3 to 1.0). With σ 1 the two were 0.80 to 0.97."""
+
 
 def look_at(pixels: Pixels) -> Look:
     """The look of one picture."""
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     light = float(cv2.mean(grey)[0])
-    # 16 bits hold it exactly, and OpenCV's own sums take a quarter of numpy's time.
-    _, spread = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), SMOOTHED)
+    # OpenCV's own sums take a quarter of numpy's time.
+    _, spread = cv2.meanStdDev(cv2.Laplacian(smooth, cv2.CV_32F))
     return Look(float(spread[0, 0]) ** 2 / max(light, 1.0) ** 2, light)
 
 

@@ -272,7 +272,8 @@ def test_what_a_recipe_looked_like_is_known_however_long_ago_it_was_made(
 
     data = copytree(made.data, tmp_path / "data")
     sheet = {"id": "a1", "recipe": "bottle@3", "passed": True, "batch": "B-1",
-             "looks": {"side": {"focus": 7.0, "light": 120.0}}}  # fmt: skip
+             "looks": {"side": {"sharpness": 7.0, "light": 120.0},
+                       "code": {"focus": 7.0, "light": 120.0}}}  # fmt: skip
     Users(data).add_user("quinn", [Role.QA], pin="2580", principal=ADMIN)
     with DeskLedger.open(data) as desk:
         desk.add("first_article", sheet, "quality")
