@@ -153,7 +153,8 @@ def drain(
     software = config.trigger == "software"
     # no two exposures of a sensor are equal; a folder may well hold an image twice
     watch_for_freeze = config.source == "genicam" and config.trigger != "free"
-    wait_ms = 1 if software else SIGNALS_MS if config.signals else GRAB_MS
+    idle_ms = SIGNALS_MS if config.signals else GRAB_MS
+    wait_ms = 1 if software else idle_ms
     exposing = until_ns = 0  # pictures that were asked for and are to come, and until when
     signals: Mapping[str, bool] = {}
     signals_ns = 0
@@ -166,7 +167,7 @@ def drain(
         while not ending():
             if beat is not None:
                 beat.beat()
-            if software and outbox.asked_to_trigger(0 if exposing else GRAB_MS):
+            if software and outbox.asked_to_trigger(0 if exposing else idle_ms):
                 source.trigger()
                 exposing += 1
                 until_ns = time.monotonic_ns() + config.frame_timeout_ms * 1_000_000

@@ -14,9 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.cameras.folder import FolderCamera
 from inspector.cameras.messages import CameraEvent, EventKind, ring_path
+from inspector.cameras.outbox import Outbox
+from inspector.cameras.process import SIGNALS_MS, drain
 from inspector.cameras.receiver import FrameReceiver
-from inspector.cameras.ring import Place, RingReader
+from inspector.cameras.ring import Place, RingReader, RingWriter
+from inspector.config import Camera
 from inspector.virtual.wire import Fault, Wire
 
 SIDE = "name: side, serial: V001"
@@ -234,6 +238,21 @@ def test_a_picture_that_the_line_asked_for_is_not_kept_waiting(
         line.frame()
         waited_s.append(time.monotonic() - asked_s)
     assert min(waited_s) < 0.08
+
+
+def test_lines_of_a_camera_that_waits_to_be_asked_are_asked_as_often_as_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An e-stop was heard up to 100 ms late."""
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((8, 8), np.uint8))
+    config = Camera(name="side", source="folder", folder=tmp_path, trigger="software")
+    config = config.model_copy(update={"signals": {"estop_clear": "Line2"}})
+    outbox, waits_ms = Outbox(str(tmp_path / "frames"), "side", 0), list[int]()
+    monkeypatch.setattr(outbox, "asked_to_trigger", waits_ms.append)
+    ring = RingWriter(tmp_path / "ring", 2, 64)
+    drain(FolderCamera(config), ring, config, outbox, lambda: bool(waits_ms))
+    ring.remove()
+    assert waits_ms == [SIGNALS_MS]
 
 
 def test_events_wait_for_a_line_that_is_away(run_camera: Start, camera_bench: Any) -> None:
