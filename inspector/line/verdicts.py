@@ -88,14 +88,16 @@ def stream_of(run: int) -> str:
 
 
 class _Developed:
-    """A part's pictures, developed whole once somebody looks, as many as still are there."""
+    """A part's pictures, developed whole once somebody looks: those that are there and outlast a
+    look, as who copies one asks nobody afterwards whether its camera wrote over it meanwhile."""
 
     def __init__(self, frames: Mapping[str, Frame], receiver: FrameReceiver) -> None:
         self._frames, self._receiver = frames, receiver
 
     @cached_property
     def _views(self) -> dict[str, Pixels]:
-        whole = {view: self._receiver.pixels(frame) for view, frame in self._frames.items()}
+        receiver, frames = self._receiver, self._frames.items()
+        whole = {view: receiver.pixels(f) for view, f in frames if receiver.lasts(f, 1)}
         return {view: pixels for view, pixels in whole.items() if pixels is not None}
 
     def __len__(self) -> int:

@@ -40,7 +40,7 @@ from inspector.line.restart import AWAY
 from inspector.line.tracking import Update
 from inspector.line.verdicts import stream_of
 from inspector.line.watch import look_around
-from inspector.part import Batch, Finding, Mode, Outcome, Pixels, Severity
+from inspector.part import Batch, Finding, Mode, Outcome, Pictures, Pixels, Severity, Verdict
 from inspector.recipe import Judgement
 from inspector.registers import Action, GateReason
 from inspector.release.offer import Offer, OfferReader
@@ -178,6 +178,28 @@ def test_a_line_that_is_behind_judges_what_it_still_can(
     for number in set(verdicts) - set(passed):
         assert verdicts[number].outcome is Outcome.ERROR
         assert "overwritten" in verdicts[number].reasons[0]
+
+
+def test_no_picture_is_kept_that_its_camera_writes_over_next(
+    line: Line, recipe: Held, camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it was copied it became another part's, and stood as evidence of this one."""
+    kept: list[int] = []
+
+    def copied(verdict: Verdict, pictures: Pictures) -> bool:
+        views = dict(pictures.items())
+        camera.shoot()
+        kept.extend(int(pixels[0, 0]) for pixels in views.values())
+        return True
+
+    monkeypatch.setattr(line.archive, "offer", copied)
+    while camera.count < SLOTS:
+        camera.shoot()
+        turn(line, lambda: line.counters.frames["side"] == camera.count)
+    for number in (1, 3):
+        line.matching.parts[number].doubt = "its time is over"
+    line.decide()
+    assert kept == [3]
 
 
 def test_one_long_judgement_does_not_shut_out_all_that_come_after_it(
