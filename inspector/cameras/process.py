@@ -160,6 +160,8 @@ def drain(
     signals_ns = 0
     told = Counters()
     ask_ns = told_ns = time.monotonic_ns()
+    while software and outbox.asked_to_trigger(0):
+        pass  # while it was away: those parts have gone by
     gc.collect()
     gc.freeze()
     gc.disable()  # nothing below makes a cycle; a collection would cost a frame 10 ms

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -248,11 +249,29 @@ def test_lines_of_a_camera_that_waits_to_be_asked_are_asked_as_often_as_others(
     config = Camera(name="side", source="folder", folder=tmp_path, trigger="software")
     config = config.model_copy(update={"signals": {"estop_clear": "Line2"}})
     outbox, waits_ms = Outbox(str(tmp_path / "frames"), "side", 0), list[int]()
-    monkeypatch.setattr(outbox, "asked_to_trigger", waits_ms.append)
+    monkeypatch.setattr(outbox, "asked_to_trigger", lambda ms: ms and waits_ms.append(ms))
     ring = RingWriter(tmp_path / "ring", 2, 64)
     drain(FolderCamera(config), ring, config, outbox, lambda: bool(waits_ms))
     ring.remove()
     assert waits_ms == [SIGNALS_MS]
+
+
+def test_what_was_asked_of_a_camera_that_was_away_is_not_exposed_when_it_comes(
+    tmp_path: Path,
+) -> None:
+    """A burst of pictures for parts that had gone by kept those waiting that had not."""
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((8, 8), np.uint8))
+    config = Camera(name="side", source="folder", folder=tmp_path, trigger="software")
+    endpoint, rounds = str(tmp_path / "frames"), iter(range(4))
+    with FrameReceiver(endpoint, ["side"]) as line, closing(Outbox(endpoint, "side", 0)) as outbox:
+        outbox.event(CameraEvent("side", EventKind.LOST, "unplugged"))
+        while line.receive() is None:
+            pass
+        line.trigger("side", "side")
+        source, ring = FolderCamera(config), RingWriter(tmp_path / "ring", 2, 64)
+        drain(source, ring, config, outbox, lambda: next(rounds, None) is None)
+        ring.remove()
+    assert source.counters.frames == 0
 
 
 def test_events_wait_for_a_line_that_is_away(run_camera: Start, camera_bench: Any) -> None:
