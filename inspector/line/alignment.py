@@ -98,7 +98,9 @@ class Alignment:
         self.rest_ns = 2 * window_ns
         """Parts that are so far apart cannot be taken for one another by their frames' times."""
         self._asked = asked
-        self._late_ns = pitch_ns // 2 if asked else window_ns
+        self._counted = drift > 0
+        """Somebody counts the parts: those whose triggers are neighbours are neighbours."""
+        self._late_ns = pitch_ns // 2 if asked or not self._counted else window_ns
         self._lag_ns = self._fitted = 0
         """From an exposure to its trigger, by the two clocks; and how many frames have fitted."""
         self._fitted_ns = 0
@@ -233,7 +235,7 @@ class Alignment:
         late_ns = device_ns + self._lag_ns - trigger_ns
         before, after = own_ns.get(number - 1), own_ns.get(number + 1)
         if late_ns < 0:
-            gap_ns = self._pitch_ns if before is None else trigger_ns - before
+            gap_ns = self._pitch_ns if before is None or not self._counted else trigger_ns - before
             fits = -late_ns < gap_ns // 2
         elif after is not None:
             fits = late_ns < min(self._late_ns, (after - trigger_ns) // 2)
