@@ -225,6 +225,8 @@ class Alignment:
             return False
         if not self._fitted:
             self._lag_ns = triggers.own_ns[number] - device_ns
+            if not self._counted and abs(self._lag_ns) > self._window_ns:
+                return False
         own_ns, told_ns = triggers.own_ns, triggers.told_own_ns
         trigger_ns = own_ns[number]
         if self._rested(device_ns):

@@ -64,7 +64,7 @@ class Connected:
         elif event.kind in (EventKind.LOST, EventKind.REFUSED):
             self.heard_ns.pop(view, None)
             self._inputs.forget(view)
-            self._matching.camera_reset(view, now_ns)
+            self._matching.camera_reset(view, now_ns, there=False)
             self._alarms.holds(AlarmCode.CAMERA_LOST, True, f"{view}: {event.message}", key=view)
         else:
             edge = event.detail.get("edge")

@@ -63,7 +63,8 @@ class Matching:
         timed: Collection[str] | None = None,
         asked: Collection[str] = (),
     ) -> None:
-        """``windows_ns``: each camera's longest time from trigger to frame; ``new_part(number)``
+        """``windows_ns``: each camera's longest time from trigger to frame, the one that counts the
+        parts where nobody else does is the first; ``new_part(number)``
         makes a part when it is first heard of, ``views_of(number)`` says what it needs. Without
         ``by_time`` there is no authority but the cameras' own counts, from their first frames.
         ``timed``: the views whose frames must fit their parts' triggers; all, if not given.
@@ -89,8 +90,9 @@ class Matching:
         """Highest number heard of, by trigger or by frame; and by trigger alone."""
         self.orphans = 0
         """Frames that no part wanted."""
-        self._heard_ns = 0
-        """Since when the camera that was opened last is heard."""
+        self._eye = next(iter(windows_ns), "")
+        self._heard_ns = dict.fromkeys(windows_ns, -NEVER)
+        """Since when each camera is heard; of one that is not there, far ahead."""
         self._unknown: set[str] = set()
         """Views of which it is said that nobody knows which part their pictures show."""
         self.doubts: list[str] = []
@@ -108,11 +110,16 @@ class Matching:
             self._drop_held(view)
         self.newest = self._counted = counter
 
-    def camera_reset(self, view: str, now_ns: int) -> None:
-        """The camera of ``view`` was opened anew."""
-        self._heard_ns = now_ns
+    def camera_reset(self, view: str, now_ns: int, there: bool = True) -> None:
+        """The camera of ``view`` was opened anew, or is not ``there`` any more."""
+        self._heard_ns[view] = now_ns if there else -NEVER
         self.alignments[view].reset()
         self._distrust(view, "the camera was opened anew before its picture was checked")
+        if view == self._eye and not self._by_time:
+            for other in self._timed:
+                if not self.alignments[other].fitted:  # what it was counted by begins anew
+                    self.alignments[other].doubt()
+                    self._distrust(other, "the camera that counts the parts was opened anew")
 
     def lost(self, numbers: range, now_ns: int) -> None:
         """Triggers of ``numbers`` were never told; frames of theirs cannot be confirmed."""
@@ -164,7 +171,8 @@ class Matching:
     def _counts(self, frame: Frame, exposed_ns: int) -> bool:
         """Whether it is known by count which part ``frame`` shows. Aligns its camera."""
         view, alignment, timed = frame.view, self.alignments[frame.view], frame.view in self._timed
-        number = alignment.after_rest(self._triggers, self._heard_ns) if timed else None
+        heard_ns = max(self._heard_ns[self._eye], self._heard_ns[view])
+        number = alignment.after_rest(self._triggers, heard_ns) if timed else None
         if alignment.offset is not None:
             if number in (None, self.number(frame)):
                 return True

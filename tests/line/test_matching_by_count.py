@@ -30,6 +30,8 @@ class Line:
             timed=timed,
         )
         self.matching.open(0, 0)
+        for view in views:
+            self.matching.camera_reset(view, 0)
         self.after_ms = after_ms
         self.told = told
         self.good: list[int] = []
@@ -136,6 +138,18 @@ def test_an_edge_that_the_eye_missed_uncounted_gives_no_part_its_neighbours_pict
     line.play(uneven(60, seed), unseen=range(10, 60, 6))
     assert not line.wrong
     assert len(line.good) > 30
+
+
+@pytest.mark.parametrize("late", [3, 12])
+def test_no_camera_counts_parts_while_the_eye_is_not_there(late: int) -> None:
+    """I2: the first that came after a rest was the next part to it, but to the eye, which came
+    while parts went by, it was one that nobody had counted: all had another one's picture."""
+    line = Line(after_ms=15.0)
+    line.matching.camera_reset("side", 0, there=False)
+    rest = [*EVEN[:30], *(ms + 600.0 for ms in EVEN[30:])]
+    line.play(rest, opened_ms=rest[late] - 20.0, opened="side", unseen=range(1, late + 1))
+    assert not line.wrong
+    assert {*range(31 - late, 61 - late)} <= {*line.good}
 
 
 @pytest.mark.parametrize("after_ms", [0.0, -12.0, 15.0, 170.0])
