@@ -192,7 +192,8 @@ class Verdicts:
                 self._uncommitted[part.id] = _Unrecorded(run, number, deadline_ns)
                 self._permits.append(_Permit(part.id, why, verdict.times.verdict_ns, deadline_ns))
             self._unrecorded = True
-        if part.trigger_ns:  # a part that went by while nobody watched is no reason for a stop
+        # What went by while nobody watched is no reason for a stop, nor what is no product.
+        if part.trigger_ns and part.mode is not Mode.CLEANING:
             dark = any(not f.ok and f.label == LIGHT_FAULT for f in verdict.findings)
             seeded = part.mode in (Mode.CHALLENGE, Mode.SETUP)
             self._stop.judged(outcome, dark, seeded)

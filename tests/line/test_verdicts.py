@@ -82,11 +82,12 @@ def held_up(ledger: LineLedger) -> Iterator[None]:
 
 
 def conclude(
-    verdicts: Verdicts, run: int, number: int, outcome: Outcome, in_s: float = 60.0
-) -> None:
+    verdicts: Verdicts, run: int, number: int, outcome: Outcome, in_s: float = 60.0,
+    mode: Mode = Mode.AUTO,
+) -> None:  # fmt: skip
     now_ns = time.monotonic_ns()
     deadline_ns = now_ns + round(in_s * 1e9)
-    part = Part(f"plc-{run:08x}", number, now_ns, deadline_ns, Mode.AUTO, "B-1")
+    part = Part(f"plc-{run:08x}", number, now_ns, deadline_ns, mode, "B-1")
     planned = Job(Recipe(), Batch("B-1"), "water@1", ("side",))  # type: ignore[arg-type]
     why = GateReason.NONE if outcome is Outcome.PASS else GateReason.DEFECT
     verdicts.conclude(run, Candidate(part, triggered=True), planned, outcome, (), why)
@@ -111,6 +112,16 @@ def test_a_pass_whose_gate_is_near_is_recorded_without_a_pace(
     assert not pace.put_off_ns(time.monotonic_ns())
     conclude(verdicts, OLD, 1, Outcome.PASS, in_s=commits.URGENT_NS / 1e9)
     assert wait_for(lambda: gate.orders, 20.0)
+
+
+@pytest.mark.parametrize(("mode", "stops"), [(Mode.CLEANING, False), (Mode.AUTO, True)])
+def test_what_is_on_the_belt_while_it_is_cleaned_stops_no_line(
+    verdicts: Verdicts, mode: Mode, stops: bool
+) -> None:
+    """A brush before the eye was ten rejects in a row, and the belt stood in the middle of it."""
+    for number in range(1, 12):
+        conclude(verdicts, OLD, number, Outcome.REJECT, mode=mode)
+    assert bool(verdicts._stop.why) is stops
 
 
 def test_a_reject_is_told_before_it_is_recorded(
