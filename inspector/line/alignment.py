@@ -194,7 +194,7 @@ class Alignment:
             newest, newest_ns = number, ns
         if not near and at_ns >= newest_ns + self._window_ns:
             return newest + 1  # this camera sees the parts before the eye
-        return firsts[0] if firsts == near[:1] else None
+        return firsts[0] if firsts and firsts == near[:1] else None
 
     def forget(self) -> None:
         """What was known of how its frames follow their triggers is wrong."""

@@ -140,6 +140,16 @@ def test_an_edge_that_the_eye_missed_uncounted_gives_no_part_its_neighbours_pict
     assert len(line.good) > 30
 
 
+def test_a_picture_that_was_longer_under_way_than_any_parts_is_nobodys() -> None:
+    """The line ended there, and with it all that was under way."""
+    matching = Line().matching
+    matching.frame(Frame("side", 1, None, 1, 2003 * MS, 2000 * MS))
+    matching.trigger(1, 2000 * MS, 0)
+    late = Frame("code", 1, None, 1, 2005 * MS, 1000 * MS)
+    matching.frame(late)
+    assert matching.number(late) == 0 and matching.orphans == 1
+
+
 @pytest.mark.parametrize("late", [3, 12])
 def test_no_camera_counts_parts_while_the_eye_is_not_there(late: int) -> None:
     """I2: the first that came after a rest was the next part to it, but to the eye, which came
