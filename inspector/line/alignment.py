@@ -116,7 +116,7 @@ class Alignment:
         """No frame has fitted since."""
         self._edge = self._device_ns = -1
         self._at_ns = self._before_ns = NEVER
-        """When the last two frames were exposed, by our clock."""
+        """When the last two frames were exposed, by our clock, those among them that never came."""
         self._shots: deque[_Shot] = deque(maxlen=RECENT)
         self._all = 0
         self.doubt()
@@ -139,12 +139,17 @@ class Alignment:
             self._timed_anew = set_back
         elif device_ns - self._device_ns > self._steady_ns:
             self._shots.clear()
+        skipped = 0 <= self._edge < edge - 1
         self._edge, self._device_ns = edge, device_ns
-        self._before_ns, self._at_ns = self._at_ns, host_ns
+        self._before_ns, self._at_ns = host_ns if skipped else self._at_ns, host_ns
         self._host.read(device_ns, host_ns)
         self._shots.append(_Shot(edge, device_ns, host_ns - device_ns))
         self._all += 1
         return steady
+
+    def spoiled(self, at_ns: int) -> None:
+        """A picture came to nothing: the next one is not the first after a rest."""
+        self._at_ns = max(self._at_ns, at_ns)
 
     def find(self, triggers: Triggers) -> None:
         """Look for the offset; again, if it is there and `unsure`."""
@@ -174,11 +179,12 @@ class Alignment:
             if len(near) == 1:
                 self._take(near[0], shots[-1], triggers)
 
-    def after_rest(self, triggers: Triggers, heard_ns: int) -> int | None:
+    def after_rest(self, triggers: Triggers, heard_ns: int, whole: bool = True) -> int | None:
         """The part that the newest frame shows, if both it and a trigger are the first after a rest
         of the belt. While parts go by, a frame may be any of theirs: at an even pitch all of them
-        fit. The eye and this camera are heard since ``heard_ns``. A camera that is asked needs no
-        rest: it shows the part that it was asked for."""
+        fit. The eye and this camera are heard since ``heard_ns``; ``whole``: the trigger is known
+        of all that the eye saw. A camera that is asked needs no rest: it shows the part that it
+        was asked for."""
         at_ns = self._at_ns
         if self._asked:
             ago = ((n, at_ns - ns) for n, ns in triggers.ns.items())
@@ -193,7 +199,7 @@ class Alignment:
                     firsts.append(number)
             newest, newest_ns = number, ns
         if not near and at_ns >= newest_ns + self._window_ns:
-            return newest + 1  # this camera sees the parts before the eye
+            return newest + 1 if whole else None  # this camera sees the parts before the eye
         return firsts[0] if firsts and firsts == near[:1] else None
 
     def forget(self) -> None:

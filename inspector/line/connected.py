@@ -67,8 +67,8 @@ class Connected:
             self._matching.camera_reset(view, now_ns, there=False)
             self._alarms.holds(AlarmCode.CAMERA_LOST, True, f"{view}: {event.message}", key=view)
         else:
-            edge = event.detail.get("edge")
-            if isinstance(edge, int) and edge >= 0:
+            if "frame_id" in event.detail:
+                edge = event.detail.get("edge")
                 self._matching.spoil(view, edge, event.message, now_ns)
             self._alarms.happened(SPOILED[event.kind], f"{view}: {event.message}")
 

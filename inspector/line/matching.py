@@ -93,6 +93,8 @@ class Matching:
         self._eye = next(iter(windows_ns), "")
         self._heard_ns = dict.fromkeys(windows_ns, -NEVER)
         """Since when each camera is heard; of one that is not there, far ahead."""
+        self._missing = False
+        """The eye's last picture came to nothing, so it has not been counted."""
         self._unknown: set[str] = set()
         """Views of which it is said that nobody knows which part their pictures show."""
         self.doubts: list[str] = []
@@ -115,11 +117,14 @@ class Matching:
         self._heard_ns[view] = now_ns if there else -NEVER
         self.alignments[view].reset()
         self._distrust(view, "the camera was opened anew before its picture was checked")
-        if view == self._eye and not self._by_time:
-            for other in self._timed:
-                if not self.alignments[other].fitted:  # what it was counted by begins anew
-                    self.alignments[other].doubt()
-                    self._distrust(other, "the camera that counts the parts was opened anew")
+        self._count_anew(view)
+
+    def _count_anew(self, view: str) -> None:
+        """If ``view`` is the eye, what others were counted by begins anew."""
+        for other in self._timed if view == self._eye and not self._by_time else ():
+            if not self.alignments[other].fitted:
+                self.alignments[other].doubt()
+                self._distrust(other, "the camera that counts the parts begins anew")
 
     def lost(self, numbers: range, now_ns: int) -> None:
         """Triggers of ``numbers`` were never told; frames of theirs cannot be confirmed."""
@@ -136,6 +141,7 @@ class Matching:
         """The authority has counted part ``number``, at ``own_ns`` by its own clock, if it has
         one."""
         self._triggers.add(number, trigger_ns, trigger_ns if own_ns is None else own_ns)
+        self._missing = False
         self._counted = max(self._counted, number)
         candidate = self._candidate(number, trigger_ns)
         candidate.part.trigger_ns, candidate.part.deadline_ns = trigger_ns, deadline_ns
@@ -172,7 +178,8 @@ class Matching:
         """Whether it is known by count which part ``frame`` shows. Aligns its camera."""
         view, alignment, timed = frame.view, self.alignments[frame.view], frame.view in self._timed
         heard_ns = max(self._heard_ns[self._eye], self._heard_ns[view])
-        number = alignment.after_rest(self._triggers, heard_ns) if timed else None
+        whole = not self._missing
+        number = alignment.after_rest(self._triggers, heard_ns, whole) if timed else None
         if alignment.offset is not None:
             if number in (None, self.number(frame)):
                 return True
@@ -211,11 +218,18 @@ class Matching:
                     return candidate
         return None
 
-    def spoil(self, view: str, edge: int, why: str, now_ns: int) -> None:
+    def spoil(self, view: str, edge: int | None, why: str, now_ns: int) -> None:
         """The camera says that its picture at ``edge`` came to nothing: its part will be an error
         at once instead of at its time-out."""
+        self.alignments[view].spoiled(now_ns)
+        self._missing = self._missing or view == self._eye
         offset = self.alignments[view].offset
-        if offset is None or (edge + offset <= self.newest and edge + offset not in self.parts):
+        if offset is None:  # the next one is the first that is counted
+            self._heard_ns[view] = max(self._heard_ns[view], now_ns)
+            self._count_anew(view)
+        if edge is None or offset is None:
+            return
+        if edge + offset <= self.newest and edge + offset not in self.parts:
             return
         candidate = self._candidate(edge + offset, now_ns)
         if view not in candidate.part.frames:

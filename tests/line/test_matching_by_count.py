@@ -34,6 +34,7 @@ class Line:
             self.matching.camera_reset(view, 0)
         self.after_ms = after_ms
         self.told = told
+        self.counted = 0
         self.good: list[int] = []
         self.wrong: list[int] = []
         self.errors: set[int] = set()
@@ -41,9 +42,11 @@ class Line:
     def play(
         self, at_ms: Iterable[float], missed: Collection[int] = (), opened_ms: float = 0.0,
         opened: str = "code", unseen: Collection[int] = (),
+        spoiled: Collection[tuple[str, int]] = (),
     ) -> None:  # fmt: skip
         """Parts at the eye at these instants, which count from 1; of ``missed`` the second camera
-        takes no picture and counts nothing, of ``unseen`` the eye. One is ``opened`` then."""
+        takes no picture and counts nothing, of ``unseen`` the eye. One is ``opened`` then. What is
+        ``spoiled``, by view and part, is counted and comes to nothing, and the line is told so."""
         shots: list[tuple[float, str, int]] = []
         for number, ms in enumerate(at_ms, start=1):
             if number not in unseen:
@@ -65,10 +68,15 @@ class Line:
             if opened_ms and now_ms > opened_ms:
                 self.matching.camera_reset(opened, int(opened_ms * MS))
                 opened_ms = 0.0
+            if (frame.view, number) in spoiled:
+                self.matching.spoil(frame.view, None, "incomplete", int(now_ms * MS))
+                continue
             shows[id(frame)] = number
             self.matching.frame(frame)
             if frame.view == "side":
-                self.matching.trigger(frame.frame_id, frame.exposed_ns, 0)
+                while self.counted < self.matching.number(frame):
+                    self.counted += 1
+                    self.matching.trigger(self.counted, frame.exposed_ns, 0)
                 self.matching.told(frame.exposed_ns)
             for part in self.matching.parts:
                 waiting.setdefault(part, now_ms)
@@ -138,6 +146,21 @@ def test_an_edge_that_the_eye_missed_uncounted_gives_no_part_its_neighbours_pict
     line.play(uneven(60, seed), unseen=range(10, 60, 6))
     assert not line.wrong
     assert len(line.good) > 30
+
+
+@pytest.mark.parametrize("after_ms", [-12.0, 15.0])
+@pytest.mark.parametrize(("view", "part"), [("code", 1), ("side", 1), ("side", 30)])
+def test_a_picture_that_came_to_nothing_is_counted_where_a_rest_tells_which_part_is_which(
+    view: str, part: int, after_ms: float
+) -> None:
+    """I2: the first or last beside the rest was incomplete, and told so; the next one was taken for
+    it, and all parts after it were judged by their neighbours' pictures."""
+    line = Line(after_ms)
+    rest = [*EVEN[:30], *(ms + 600.0 for ms in EVEN[30:])]
+    late = {"opened_ms": rest[5] - 20.0} if part == 30 else {}
+    line.play(rest, missed=range(1, 6) if late else (), spoiled={(view, part)}, **late)
+    assert not line.wrong
+    assert len(line.good) >= 29 or part == 30
 
 
 def test_a_picture_that_was_longer_under_way_than_any_parts_is_nobodys() -> None:
