@@ -115,8 +115,13 @@ class Alignment:
         self._timed_anew = True
         """No frame has fitted since."""
         self._edge = self._device_ns = -1
-        self._at_ns = self._before_ns = NEVER
-        """When the last two frames were exposed, by our clock, those among them that never came."""
+        self._at_ns = self._before_ns = self._came_ns = NEVER
+        """When the last two frames were exposed, by our clock, those among them that never came;
+        and the last that did."""
+        self.skipped_ns: int | None = None
+        """When the one before the last was, if one between them never came."""
+        self.counted_ns = NEVER
+        """When the frame was exposed that the offset was counted from."""
         self._shots: deque[_Shot] = deque(maxlen=RECENT)
         self._all = 0
         self.doubt()
@@ -140,8 +145,10 @@ class Alignment:
         elif device_ns - self._device_ns > self._steady_ns:
             self._shots.clear()
         skipped = 0 <= self._edge < edge - 1
+        self.skipped_ns = self._came_ns if skipped else None
         self._edge, self._device_ns = edge, device_ns
-        self._before_ns, self._at_ns = host_ns if skipped else self._at_ns, host_ns
+        self._before_ns = host_ns if skipped else self._at_ns
+        self._at_ns = self._came_ns = host_ns
         self._host.read(device_ns, host_ns)
         self._shots.append(_Shot(edge, device_ns, host_ns - device_ns))
         self._all += 1
@@ -220,7 +227,7 @@ class Alignment:
                 number = newest + 1
             else:
                 number = min(triggers.ns, key=lambda n: abs(triggers.ns[n] - trigger_ns))
-        self.offset = number - edge
+        self.offset, self.counted_ns = number - edge, at_ns
 
     def confirms(self, number: int, device_ns: int, triggers: Triggers) -> bool | None:
         """Whether an exposure at ``device_ns`` fits the trigger of ``number``; None: not yet

@@ -117,13 +117,16 @@ class Matching:
         self._heard_ns[view] = now_ns if there else -NEVER
         self.alignments[view].reset()
         self._distrust(view, "the camera was opened anew before its picture was checked")
-        self._count_anew(view)
+        self._count_anew(view, self._heard_ns[view])
 
-    def _count_anew(self, view: str) -> None:
-        """If ``view`` is the eye, what others were counted by begins anew."""
+    def _count_anew(self, view: str, from_ns: int, after_ns: int = NEVER) -> None:
+        """If ``view`` is the eye, what others are counted by begins anew, ``from_ns`` on; who was
+        counted before ``after_ns`` stays so."""
+        self._heard_ns[view] = max(self._heard_ns[view], from_ns)
         for other in self._timed if view == self._eye and not self._by_time else ():
-            if not self.alignments[other].fitted:
-                self.alignments[other].doubt()
+            alignment = self.alignments[other]
+            if not alignment.fitted and alignment.counted_ns >= after_ns:
+                alignment.doubt()
                 self._distrust(other, "the camera that counts the parts begins anew")
 
     def lost(self, numbers: range, now_ns: int) -> None:
@@ -163,6 +166,8 @@ class Matching:
         exposed_ns = frame.exposed_ns or frame.host_ns
         if not alignment.shot(_edge(frame), _device_ns(frame), exposed_ns):
             self._distrust(view, "the camera counts anew")
+        if alignment.skipped_ns is not None:
+            self._count_anew(view, exposed_ns, alignment.skipped_ns)
         if not self._by_time and not self._counts(frame, exposed_ns):
             self.orphans += 1
             return
@@ -225,8 +230,7 @@ class Matching:
         self._missing = self._missing or view == self._eye
         offset = self.alignments[view].offset
         if offset is None:  # the next one is the first that is counted
-            self._heard_ns[view] = max(self._heard_ns[view], now_ns)
-            self._count_anew(view)
+            self._count_anew(view, now_ns)
         if edge is None or offset is None:
             return
         if edge + offset <= self.newest and edge + offset not in self.parts:

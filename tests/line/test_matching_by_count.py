@@ -163,6 +163,18 @@ def test_a_picture_that_came_to_nothing_is_counted_where_a_rest_tells_which_part
     assert len(line.good) >= 29 or part == 30
 
 
+def test_an_eyes_picture_that_was_lost_before_a_rest_is_counted_when_the_next_one_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody was told. Meanwhile the other camera, which sees parts before the eye, had been taken
+    to show those that it does not."""
+    line = Line(after_ms=-55.0)
+    monkeypatch.setattr(line.matching, "spoil", lambda *lost: None)
+    rest = [*EVEN[:30], *(ms + 600.0 for ms in EVEN[30:])]
+    line.play(rest, missed=range(1, 6), opened_ms=rest[5] - 75.0, spoiled={("side", 30)})
+    assert not line.wrong
+
+
 def test_a_picture_that_was_longer_under_way_than_any_parts_is_nobodys() -> None:
     """The line ended there, and with it all that was under way."""
     matching = Line().matching
@@ -216,6 +228,12 @@ def test_a_camera_that_does_not_tell_when_it_exposed_goes_by_count() -> None:
     line = Line(told=False)
     line.play(EVEN)
     assert line.good == list(range(1, 61))
+
+
+def test_who_goes_by_count_goes_on_where_the_eye_counts_a_picture_that_it_lost() -> None:
+    line = Line(told=False)
+    line.play(EVEN, spoiled={("side", 20)})
+    assert not line.wrong and {*line.good} >= {*range(21, 61)}
 
 
 def test_pictures_that_no_edge_takes_go_by_count() -> None:
