@@ -61,11 +61,13 @@ def classes_of(snapshots: Sequence[Snapshot], start: Path | None, view: str) -> 
 
 
 def pictures_of(lesson: Lesson, *splits: str, without: Learned = NOTHING) -> list[Picture]:
-    """The lesson's pictures of these splits, as far as every defect in them has its place."""
+    """The lesson's pictures of these splits, as far as every defect in them has its place; one that
+    several data sets have is there once, as the first has it."""
+    rows = [(s, row) for s in lesson.snapshots for row in s.of(*splits, view=lesson.view)]
+    once = {row.image: (s, row) for s, row in reversed(rows)}
     return [
-        picture_of(snapshot.picture(row), row, lesson)
-        for snapshot in lesson.snapshots
-        for row in snapshot.of(*splits, view=lesson.view)
+        picture_of(s.picture(row), row, lesson)
+        for s, row in reversed(once.values())
         if row.placed and not without.has(row)
     ]
 

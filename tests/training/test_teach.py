@@ -161,6 +161,8 @@ def test_what_has_taught_a_model_does_not_measure_the_one_begun_from_it(
     begun, beside = replace(alone, start=tmp_path), replace(alone, snapshots=(again, squares))
 
     assert len(held_out(alone, "test")) == len(learned)
+    twice = replace(alone, snapshots=(again, replace(again, name="copy")))
+    assert len(held_out(twice, "test")) == len(learned)
     assert held_out(begun, "test") == held_out(beside, "val", "test") == []
     (tmp_path / "model.onnx").touch()
     assert lineage(begun, None, Schedule())["start_datasets"] == {squares.ref: squares.digest}
