@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.config import Quality
+from inspector.display import AlarmCode
 from inspector.part import Disposition, Mode, Outcome, Verdict
 from inspector.quality import challenge, drift, first_article
 from inspector.quality.signing import article_subject
@@ -243,7 +244,7 @@ def deviation(what: str, detail: str, say: Callable[[str], str]) -> str:
     if what == "bypass":
         return detail
     head, colon, rest = detail.partition(": ")
-    if what == "hold":
+    if what == "hold" or head == AlarmCode.BYPASS:
         return f"{say(head)}{colon}{rest}"
     return f"{say(head)}{colon}{say(rest)}" if what == "alarm" else say(detail)
 

@@ -105,6 +105,15 @@ def test_a_measure_that_is_no_number_does_not_keep_a_part_shut(page: Any, line: 
     assert "15,234 px²" in said, "and not 1.523e+4"
 
 
+def test_why_a_by_pass_was_ordered_stands_as_somebody_wrote_it(page: Any, line: Line) -> None:
+    """Parts of it were taken for the station's own words."""
+    page.locator("#language").click()
+    line.beat(alarms=(Alarm(AlarmCode.BYPASS, "light repair until 10: electrician"),))
+    what = page.locator("#alarm-what")
+    line.until(lambda: "旁路" in what.inner_text())
+    assert "(light repair until 10: electrician)" in what.inner_text()
+
+
 def test_a_call_for_help_speaks_the_language_that_the_page_is_switched_to(
     web: Any, page: Any, line: Line
 ) -> None:

@@ -124,9 +124,10 @@ function sorted() {
 
 function what(alarm) {
   const code = known(`alarm.${alarm.code}`) ? alarm.code : "other";
-  // what a line waits for is a list of names; all else is a sentence
+  // what a line waits for is a list of names, why it is by-passed is what somebody wrote
   const needs = alarm.code === "unsigned" ? (alarm.detail ?? "").split(" ").filter(Boolean) : [];
-  const detail = needs.length ? new Intl.ListFormat(language).format(needs.map(labelled)) : labelled(alarm.detail);
+  const said = alarm.code === "bypass" ? alarm.detail : labelled(alarm.detail);
+  const detail = needs.length ? new Intl.ListFormat(language).format(needs.map(labelled)) : said;
   return { name: word(`alarm.${code}`) + (detail ? ` (${detail})` : ""), mend: word(`mend.${code}`) };
 }
 
