@@ -106,7 +106,8 @@ def teach_anomaly(
     """
     if len(good) < LEAST_GOOD:
         raise TeachError(
-            f"{len(good)} good pictures are too few; take {LEAST_GOOD} at least, better 50"
+            f"{len(good)} good pictures are too few, copies left out; take {LEAST_GOOD} at least,"
+            " better 50"
         )
     if not 0 < false_reject < 0.5:
         raise TeachError(f"a share of false rejects of {false_reject} is none; give 0.001 to 0.2")

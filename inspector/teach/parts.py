@@ -125,7 +125,8 @@ def teach_parts(
 
 
 def good_parts(data: Path, asked: Asked) -> Iterator[PartHistory]:
-    """The newest good parts of which the view is kept, newest first. Raises ``StoreError``."""
+    """The newest good parts of which the view is kept, newest first; of those whose pictures are
+    one and the same, as where a folder is replayed, one. Raises ``StoreError``."""
     with Reviews(data) as reviews:
         said = reviews.find(limit=REVIEWED)
     truly: dict[str, Outcome] = {}
@@ -135,6 +136,7 @@ def good_parts(data: Path, asked: Asked) -> Iterator[PartHistory]:
     with History(data, bound_s=BOUND_S) as history:
         products = {c.id: c.product for c in history.batch_changes(10_000)}
         before: int | None = None
+        pictures: set[str] = set()
         for _ in range(SEARCHED // PORTION):
             parts, before = parts_of(history, before=before, limit=PORTION)
             for part in parts:
@@ -145,8 +147,10 @@ def good_parts(data: Path, asked: Asked) -> Iterator[PartHistory]:
                     and truly.get(id, verdict.outcome) is Outcome.PASS
                     and asked.product in ("", products.get(verdict.batch))
                     and id not in asked.without
-                    and _picture(part, asked.view)
+                    and (path := _picture(part, asked.view))
+                    and (digest := Path(path).name) not in pictures
                 ):
+                    pictures.add(digest)
                     yield part
             if before is None:
                 return

@@ -5,7 +5,9 @@ Imported by ``teach`` alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from inspector.part import Pixels
@@ -46,14 +48,33 @@ def read_pictures(folder: Path, most: int = 0, bits: int | None = None) -> list[
 
 
 def picture_files(folder: Path, most: int = 0) -> list[Path]:
-    """The picture files in ``folder`` and below, sorted by name; with ``most``, so many of them,
-    evenly spread. Raises ``TeachError`` when there are none."""
+    """The picture files in ``folder`` and below, sorted by name, copies left out; with ``most``,
+    so many of them, evenly spread. Raises ``TeachError`` when there are none."""
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "is not there"
         raise TeachError(f"{folder} {what}; name a folder of pictures ({', '.join(SUFFIXES)})")
     paths = images_in(folder)
     if not paths:
         raise TeachError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
+    paths = _once(paths)
     if most and len(paths) > most:
         return [paths[i * len(paths) // most] for i in range(most)]
     return paths
+
+
+def _once(paths: Sequence[Path]) -> list[Path]:
+    """Without copies: who is taught one picture eight times believes that good parts never differ,
+    and takes that very picture for unlike them."""
+    sizes = Counter(_size(path) for path in paths)
+    seen: dict[str, Path] = {}
+    for path in paths:
+        alone = sizes[_size(path)] < 2 or not path.is_file()
+        seen.setdefault(str(path) if alone else sha256(path.read_bytes()).hexdigest(), path)
+    return list(seen.values())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

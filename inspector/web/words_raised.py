@@ -136,7 +136,7 @@ TAUGHT = (
      " and have the station file keep pictures of more passes (`store.pass_image_every`)",
      "配方 {1} 的良品中有 {0} 件保存了相机 {2} 的图像，需要 {3} 件；"
      "请让产线运行，并在站点文件中保存更多合格图像（`store.pass_image_every`）"),
-    ("{0#} good pictures are too few; take {1} at least, better 50",
+    ("{0#} good pictures are too few, copies left out; take {1} at least, better 50",
      "{0} 张良品图像太少；至少 {1} 张，最好 50 张"),
     ("a share of false rejects of {0} is none; give 0.001 to 0.2",
      "误剔率不能为 {0}；请给 0.001 至 0.2"),

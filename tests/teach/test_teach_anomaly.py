@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from surfaces import scratched, surface
 
 from inspector.cli import main
 from inspector.recipe import load
-from inspector.teach import TeachError, read_pictures, teach, teach_anomaly
+from inspector.teach import TeachError, picture_files, read_pictures, teach, teach_anomaly
 from inspector.teach.anomaly import auroc, standing_out, student_t
 from inspector.tools.onnx import Shelf
 from inspector.tools.selfmade import KINDS, spoilt
@@ -159,9 +160,16 @@ def test_what_cannot_be_taught_from_is_named(
     assert "03.png is truncated" in text and "04.png is no image" in text
 
 
+def test_a_copy_teaches_nothing(good: Path) -> None:
+    """Of eight copies of one picture a recipe was taught that rejected that very picture."""
+    once = picture_files(good)
+    shutil.copy(once[0], good / "copy.png")
+    assert picture_files(good) == once
+
+
 def test_small_mistakes_are_sentences_too(tmp_path: Path, good: Path) -> None:
     pictures = read_pictures(good)
-    with pytest.raises(TeachError, match="3 good pictures are too few; take 8 at least"):
+    with pytest.raises(TeachError, match="3 good pictures are too few, copies left out; take 8"):
         teach_anomaly(pictures[:3], Shelf(MODELS))
     with pytest.raises(TeachError, match="share of false rejects of 2"):
         teach_anomaly(pictures, Shelf(MODELS), false_reject=2)

@@ -79,6 +79,14 @@ def test_good_is_what_passed_newest_first(station: Path) -> None:
     assert numbers(station, product="another") == []
 
 
+def test_of_a_picture_that_is_replayed_one_part_teaches(tmp_path: Path) -> None:
+    """A recipe that was taught from three photos, again and again, rejected all of them."""
+    (tmp_path / "plate.yaml").write_text(RECIPE)
+    plates = [np.dstack([surface(n, (96, 64))] * 3) for n in (0, 1, 0, 1)]
+    made(tmp_path / "data", tmp_path / "plate.yaml", plates)
+    assert numbers(tmp_path / "data") == [4, 3]
+
+
 def test_a_review_says_what_is_good(tmp_path: Path) -> None:
     (tmp_path / "plate.yaml").write_text(RECIPE)
     plates = [np.dstack([surface(n, (96, 64))] * 3) for n in range(4)]
