@@ -119,12 +119,14 @@ async function begin() {
     view, roi, last: Number(last.value), product: product.value, false_reject: Number(share.value) / 100, follow: lead,
     thorough: thorough.checked, without: [...out],
   };
+  teach.disabled = true; // a glove touches twice: the second would be told to wait for the first
   try {
     await act(`/teach/${given.name}`, wish);
     await follow();
   } catch (failed) {
     tell(failed);
   }
+  teach.disabled = false;
 }
 
 // A part that stands anyhow is turned back first: then the area is on the picture of that step.
