@@ -137,6 +137,9 @@ def drain(
 ) -> None:
     """The hot loop: one picture after the other, from the camera to the line."""
     identity = source.identity
+    software = config.trigger == "software"
+    while software and outbox.asked_to_trigger(0):
+        pass  # while it was away: those parts have gone by, and from now on it is there
     outbox.event(
         CameraEvent(
             config.name,
@@ -150,7 +153,6 @@ def drain(
         )
     )
     _tell_features(Path(outbox.endpoint).parent, config.name, source.identity.features)
-    software = config.trigger == "software"
     # no two exposures of a sensor are equal; a folder may well hold an image twice
     watch_for_freeze = config.source == "genicam" and config.trigger != "free"
     idle_ms = SIGNALS_MS if config.signals else GRAB_MS
@@ -160,8 +162,6 @@ def drain(
     signals_ns = 0
     told = Counters()
     ask_ns = told_ns = time.monotonic_ns()
-    while software and outbox.asked_to_trigger(0):
-        pass  # while it was away: those parts have gone by
     gc.collect()
     gc.freeze()
     gc.disable()  # nothing below makes a cycle; a collection would cost a frame 10 ms
