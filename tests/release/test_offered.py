@@ -97,8 +97,9 @@ def test_what_did_not_come_is_asked_for_again(
     assert file.is_file(), "the channel's own file stays"
 
 
-def test_who_signs_it_after_a_refusal_is_asked_about(
-    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker]
+@pytest.mark.parametrize("since", ["signed by somebody known", "the key was let in"])
+def test_what_mends_a_refusal_is_asked_about(
+    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker], since: str
 ) -> None:
     """A release that a stranger had approved stayed refused whoever approved it then."""
     file = centre.unsigned(4)
@@ -107,23 +108,11 @@ def test_who_signs_it_after_a_refusal_is_asked_about(
     looks = caretaker()
     looks.fetch()
     assert states(data) == {"coded/4": (State.REFUSED, True)}
-    approve(file, "anna", centre.keys["anna"])
-    put(file, "canary", channel)
-    looks.fetch()
-    assert states(data) == {"coded/4": (State.HERE, False)}
-
-
-def test_a_key_that_was_let_in_since_counts(
-    centre: Centre, data: Path, channel: Path, caretaker: Callable[[], Caretaker]
-) -> None:
-    """As the refusal says: let it in by `inspector release trust`."""
-    stranger = centre.unsigned(4)
-    approve(stranger, "eve", centre.keys["eve"])
-    put(stranger, "canary", channel)
-    looks = caretaker()
-    looks.fetch()
-    assert states(data) == {"coded/4": (State.REFUSED, True)}
-    trust(data, centre.folder / "eve.pub", "approver", "eve", ROOT)
+    if since == "the key was let in":  # as the refusal says, by `inspector release trust`
+        trust(data, centre.folder / "eve.pub", "approver", "eve", ROOT)
+    else:
+        approve(file, "anna", centre.keys["anna"])
+        put(file, "canary", channel)
     looks.fetch()
     assert states(data) == {"coded/4": (State.HERE, False)}
 

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +37,24 @@ from training.hub.fleet import fleet
 ROOT = Path(__file__).parents[2]
 
 
+@contextmanager
+def syncing(path: Path, beat: Callable[[], None] = lambda: None) -> Iterator[list[str]]:
+    """The process's loop for a station file; what it tells, the newest last."""
+    station = load_station(path)
+    assert station.sync is not None
+    ending, told = threading.Event(), [""]
+    thread = threading.Thread(
+        target=process.loop, args=(station, station.sync, ending, beat, told.append)
+    )
+    thread.start()
+    try:
+        yield told
+    finally:
+        ending.set()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
 def station_file(folder: Path, hub: str, **sync: Any) -> Path:
     """A station file in ``folder`` whose data are in ``folder/station``."""
     (folder / "recipe.yaml").write_text(
@@ -57,24 +76,14 @@ def test_the_process_goes_on_until_it_is_told_to_end(
 ) -> None:
     path = station_file(tmp_path, centre.url, every_s=0.05, cpu_share=1.0)
     site.inspect(50)
-    station = load_station(path)
-    assert station.sync is not None
-    ending, beats, told = threading.Event(), [0.0], [""]
-    thread = threading.Thread(
-        target=process.loop,
-        args=(station, station.sync, ending, lambda: beats.append(time.monotonic()), told.append),
-    )
-    thread.start()
-    try:
+    beats = [0.0]
+    with syncing(path, lambda: beats.append(time.monotonic())) as told:
         wait_for(lambda: "has not enrolled" in told[-1])
         site.enrol(centre)
         wait_for(lambda: count(centre, tables.Verdict) == 50)
         site.inspect(50)
         wait_for(lambda: count(centre, tables.Verdict) == 100)
-    finally:
-        ending.set()
-        thread.join(10)
-    assert not thread.is_alive() and told[-1] == ""
+    assert told[-1] == ""
     assert max(b - a for a, b in pairwise(beats[1:])) < 10
 
 
@@ -90,20 +99,10 @@ def test_a_station_that_enrols_with_a_new_centre_is_heard_by_it_without_a_restar
     known = {"hub": centre.url, "key": raw_key(old).hex()}
     signing_key(site.data)
     (site.data / CENTRE_FILE).write_text(json.dumps(known))
-    station = load_station(path)
-    assert station.sync is not None
-    ending, told = threading.Event(), [""]
-    thread = threading.Thread(
-        target=process.loop, args=(station, station.sync, ending, lambda: None, told.append)
-    )
-    thread.start()
-    try:
+    with syncing(path) as told:
         wait_for(lambda: "unknown here" in told[-1])
         site.enrol(centre)
         wait_for(lambda: count(centre, tables.Verdict) == 20)
-    finally:
-        ending.set()
-        thread.join(10)
 
 
 def test_images_go_by_rule_while_the_process_runs(
@@ -129,21 +128,11 @@ def test_images_go_by_rule_while_the_process_runs(
         + "store: {retention: {pass_days: 1, reject_days: 1, error_days: 1, reviewed_days: 1}}\n"
     )
     site.inspect(50, pictures=True)
-    station = load_station(path)
-    assert station.sync is not None
-    ending = threading.Event()
-    thread = threading.Thread(
-        target=process.loop, args=(station, station.sync, ending, lambda: None, lambda _: None)
-    )
-    thread.start()
-    try:
+    with syncing(path):
         wait_for(lambda: len(runs) >= 2, 60)
         assert len(list((site.data / "images").rglob("*.jpg"))) == 50  # nobody has acknowledged
         site.enrol(centre)
         wait_for(lambda: sum(runs) == 50, 60)
-    finally:
-        ending.set()
-        thread.join(30)
     assert not list((site.data / "images").rglob("*.jpg"))
     assert count(centre, tables.Verdict) == 50 and verify(site.data).ok
 
@@ -170,18 +159,8 @@ def test_a_full_disk_ends_no_process_that_makes_room(
     )
     site.enrol(centre)
     site.inspect(20)
-    station = load_station(path)
-    assert station.sync is not None
-    ending, told = threading.Event(), [""]
-    thread = threading.Thread(
-        target=process.loop, args=(station, station.sync, ending, lambda: None, told.append)
-    )
-    thread.start()
-    try:
+    with syncing(path) as told:
         wait_for(lambda: "full" in told[-1] and len(runs) >= 3)
-    finally:
-        ending.set()
-        thread.join(10)
     assert "make room" in told[-1]
 
 
