@@ -241,7 +241,8 @@ class Watching:
             if kind == SHOW:
                 self._announce(**body)
                 continue
-            log.info("recorded", kind=kind, what=str(body)[:200])
+            named = (f"{name} {text}" for name, text in body.items() if isinstance(text, str))
+            log.info("recorded", kind=kind, what=", ".join(named)[:200])
             if kind == first_article.KIND:
                 self._sheets.want(str(body["id"]))
 
