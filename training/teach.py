@@ -62,13 +62,18 @@ def classes_of(snapshots: Sequence[Snapshot], start: Path | None, view: str) -> 
 
 def pictures_of(lesson: Lesson, *splits: str, without: Learned = NOTHING) -> list[Picture]:
     """The lesson's pictures of these splits, as far as every defect in them has its place; one that
-    several data sets have is there once, as the first has it."""
+    several data sets have is there once, as the first has it, or the first that marks what another
+    knows without its place."""
     rows = [(s, row) for s in lesson.snapshots for row in s.of(*splits, view=lesson.view)]
-    once = {row.image: (s, row) for s, row in reversed(rows)}
+    open_ = {row.image for _, row in rows if not row.placed}
+    once = {
+        row.image: (s, row) for s, row in reversed(rows)
+        if row.placed and (row.image not in open_ or any(x.defect for x in row.labels))
+    }  # fmt: skip
     return [
         picture_of(s.picture(row), row, lesson)
         for s, row in reversed(once.values())
-        if row.placed and not without.has(row)
+        if not without.has(row)
     ]
 
 

@@ -140,6 +140,17 @@ def test_a_roi_of_another_picture_is_refused_as_a_station_does(squares: Snapshot
         pictures_of(lesson, "train")
 
 
+def test_a_picture_is_taught_as_the_set_that_marks_it_has_it(squares: Snapshot) -> None:
+    """What was marked in another tool, and named by --also, taught nothing. What no set marks is no
+    good part's, though an older one took it for that."""
+    leak = Label("leak", None)
+    bare = replace(squares, rows=tuple(replace(r, labels=(leak,)) for r in squares.rows))
+    shown = pictures_of(Lesson("m", (bare, squares), "side", ("scratch",)), "train")
+
+    marked = {r.image[:16] for r in squares.of("train") if any(x.defect for x in r.labels)}
+    assert {p.name for p in shown} == marked and all(len(p.boxes) for p in shown)
+
+
 def test_a_plans_card_names_everything_that_went_in(squares: Snapshot) -> None:
     lesson = Lesson("m", (squares,), "side", ("scratch",), start=BOTTLE)
     plan = plan_of(lesson, policy_of("line-camera"), Schedule(seed=7))
