@@ -86,7 +86,7 @@ def _learned(judges: Sequence[tuple[Path, Path]], home: Path) -> Learned:
         load(recipe, shelf)
         for ref in shelf.refs:
             card = json.loads((find_model(models, ref) / "card.json").read_text())
-            datasets |= datasets_of(card.get("lineage") or {})
+            datasets |= datasets_of(card.get("lineage"))
     return learned_from(home, datasets)
 
 

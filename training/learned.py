@@ -56,9 +56,14 @@ def learned_from(home: Path, datasets: Mapping[str, str]) -> Learned:
     return Learned(keys, tuple(unknown))
 
 
-def datasets_of(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """The data sets that taught a model of this lineage, or what it was begun from."""
-    return {**(lineage.get("start_datasets") or {}), **(lineage.get("datasets") or {})}
+def datasets_of(lineage: Any) -> dict[str, str]:
+    """The data sets that taught a model of this lineage, or what it was begun from. A card that was
+    written by hand may say it otherwise, for people."""
+    found: dict[str, str] = {}
+    for key in ("start_datasets", "datasets"):
+        named = lineage.get(key) if isinstance(lineage, dict) else None
+        found |= named if isinstance(named, dict) else {}
+    return found
 
 
 def datasets_before(start: Path | None) -> dict[str, str]:
@@ -68,5 +73,5 @@ def datasets_before(start: Path | None) -> dict[str, str]:
     home = start if start.is_dir() else start.parent
     for name, key in (("card.json", "lineage"), ("run.json", "params")):
         if (home / name).exists():
-            return datasets_of(json.loads((home / name).read_text()).get(key) or {})
+            return datasets_of(json.loads((home / name).read_text()).get(key))
     return {}

@@ -19,6 +19,7 @@ from training.cli import app
 from training.dataset.build import from_station
 from training.dataset.snapshot import SnapshotError, keep, open_snapshot, write
 from training.drift import drift
+from training.learned import datasets_of
 from training.trials import Trial, fold_of, trials, turn
 from training.ultralytics import NoUltralytics, fit_ultralytics
 
@@ -171,6 +172,7 @@ def test_a_recipe_is_measured_on_no_part_that_has_taught_its_model(
     card = json.loads((MODEL / "card.json").read_text())
     taught = {"name": "cap", "lineage": {"datasets": {parts.ref: parts.digest, "gone/1": "1f"}}}
     (tmp_path / "cap/1/card.json").write_text(json.dumps(card | taught))
+    assert datasets_of("ours, of 2024") == datasets_of({"datasets": ["photos"]}) == {}
     recipe = tmp_path / "cap.yaml"
     params = {"model": "cap/1", "defects": {card["classes"][0]: "major"}}
     step = {"name": "look", "kind": "detect", "params": params}
