@@ -68,21 +68,27 @@ def detect(
     schedule = replace(schedule, epochs=epochs or schedule.epochs, rate=rate or schedule.rate)
     track = Track(run, lesson.name, lineage(lesson, how, schedule), tracking)
     command = " ".join(["training", *sys.argv[1:]])
-    if arch != "own":
-        from training.ultralytics import fit_ultralytics
-
-        cards = fit_ultralytics(arch, lesson, run, schedule, models, version, command, track)
-        track.end({"cards": [str(card) for card in cards]})
-        return cards
     plan = plan_of(lesson, how, schedule, size_of(size) if size else None)
     pictures, measured = plan.pictures(run)
     if not measured:
         raise SnapshotError(
             f"{name}: nothing is held out that has not taught already; newer parts are due"
         )
-    for ref in learned_by(lesson).unknown:
+    known = learned_by(lesson)
+    for ref in known.unknown:
         console.print(f"{ref} taught the start, and is not in {home}: some of it may measure here")
     console.print(f"{plan.name}: {len(pictures)} pictures to learn from, {len(measured)} held out")
+    others = {r.image for s in snapshots for r in s.of("val", "test", view=view) if known.has(r)}
+    if others:
+        console.print(
+            f"{len(others)} more were held out; they have taught already and are left out"
+        )
+    if arch != "own":
+        from training.ultralytics import fit_ultralytics
+
+        cards = fit_ultralytics(arch, lesson, run, schedule, models, version, command, track)
+        track.end({"cards": [str(card) for card in cards]})
+        return cards
     batch = min(plan.batch, max(1, len(pictures)))
     net = fit_detector(
         plan.shape, pictures, measured, plan.variation, run, schedule, batch, start, track
@@ -216,11 +222,15 @@ def lines(name: str, home: Path, start: Path | None = None) -> tuple[list[Any], 
 
     snapshot = open_snapshot(home, name)
     known = learned_from(home, datasets_before(start))
+    for ref in known.unknown:
+        console.print(f"{ref} taught the start, and is not in {home}: some of it may measure here")
     found: dict[bool, list[Any]] = {True: [], False: []}
+    left = 0
     for row in snapshot.rows:
-        if row.split != "train" and known.has(row):
-            continue
         boxes = [x for x in row.labels if x.text and x.box is not None]
+        if row.split != "train" and known.has(row):
+            left += len(boxes)
+            continue
         pixels = snapshot.picture(row) if boxes else None
         for label in boxes:
             assert label.box is not None and pixels is not None
@@ -231,8 +241,13 @@ def lines(name: str, home: Path, start: Path | None = None) -> tuple[list[Any], 
                 # as a station does it, or red print is told as darker there than it was here
                 grey = cut if cut.ndim == 2 else cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY)
                 found[row.split == "train"].append(Line(grey, label.text))
+    if left:
+        console.print(f"{left} more were held out; they have taught the start and are left out")
     if not found[True] or not found[False]:
-        raise SnapshotError(f"{name}: no line of print with its text on both sides of the split")
+        raise SnapshotError(
+            f"{name}: no line of print with its text on both sides of the split"
+            + (" that has not taught the start; newer parts are due" if left else "")
+        )
     return found[True], found[False]
 
 

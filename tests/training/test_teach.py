@@ -160,6 +160,16 @@ def test_a_plans_card_names_everything_that_went_in(squares: Snapshot) -> None:
     assert len(plan.lineage["varied_by"]) == 8
 
 
+def taught_all(snapshot: Snapshot, start: Path) -> None:
+    """A model that all of ``snapshot`` has taught."""
+    rows = [replace(row, split="train") for row in snapshot.rows]
+    before = keep(snapshot.folder.parents[1], "before", rows, made_from={}, by="ben")
+    card = {"classes": ["scratch"], "lineage": {"datasets": {before.ref: before.digest}}}
+    start.mkdir(exist_ok=True)
+    (start / "card.json").write_text(json.dumps(card))
+    (start / "model.onnx").touch()
+
+
 def test_what_has_taught_a_model_does_not_measure_the_one_begun_from_it(
     squares: Snapshot, tmp_path: Path
 ) -> None:
@@ -180,6 +190,17 @@ def test_what_has_taught_a_model_does_not_measure_the_one_begun_from_it(
     elsewhere = {"lineage": {"start_datasets": {"gone/1": "1f"}}}
     (tmp_path / "card.json").write_text(json.dumps(elsewhere))
     assert learned_by(begun).unknown == ("gone/1",)
+
+
+def test_a_net_that_nothing_would_measure_is_not_trained(squares: Snapshot, tmp_path: Path) -> None:
+    """Another architecture was trained, and failed in the end."""
+    taught_all(squares, tmp_path)
+    words = ["fit", "detect", squares.ref, "--arch", "ultralytics:none", "--start", str(tmp_path)]
+    homes = ["--home", str(squares.folder.parents[1]), "--run", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*words, *homes])
+    assert isinstance(done.exception, SnapshotError) and "nothing is held out" in str(
+        done.exception
+    )
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -275,7 +296,7 @@ def test_a_snapshots_lines_of_print_are_cut_out_with_what_they_say(tmp_path: Pat
             "test" if number > 3 else "train", part=str(number), position=number,
         )  # fmt: skip
         rows.append(Draft(row, content))
-    write(tmp_path, "print", rows, made_from={}, by="ben")
+    printed = write(tmp_path, "print", rows, made_from={}, by="ben")
 
     learn, held = lines("print", tmp_path)
 
@@ -286,3 +307,7 @@ def test_a_snapshots_lines_of_print_are_cut_out_with_what_they_say(tmp_path: Pat
     seen = np.zeros((1, HEIGHT, WIDTH, 1), np.uint8)
     Letterbox(read_card(MODELS / "line-read" / "1", "line-read/1"), seen).fill(blue)
     assert int(learn[0].pixels.max()) == int(seen[0, 0, 0, 0])
+    start = tmp_path / "start"
+    taught_all(printed, start)
+    with pytest.raises(SnapshotError, match="has not taught the start; newer parts are due"):
+        lines("print", tmp_path, start)
