@@ -17,6 +17,7 @@ import numpy as np
 from training.dataset.row import Row
 from training.dataset.snapshot import Snapshot, SnapshotError, open_snapshot
 from training.dataset.split import together
+from training.learned import datasets_before, learned_from
 from training.scale import spread
 
 
@@ -57,10 +58,18 @@ def trials(
     """mAP50 of each trial, and mean and spread by rate; null where no fold shows an object.
 
     Raises:
-        SnapshotError: there are fewer parts than folds.
+        SnapshotError: there are fewer parts than folds, or ``start`` has learned all of a fold.
     """
     snapshot = open_snapshot(home, ref)
     fold_of(snapshot, folds)
+    known = learned_from(home, datasets_before(start))
+    for fold in range(folds):
+        held = turn(snapshot, fold, folds).of("test", view=view)
+        if held and all(known.has(row) for row in held):
+            raise SnapshotError(
+                f"{snapshot.ref}: {start} has learned all that fold {fold + 1} of {folds} would "
+                "measure with; begin from another model, or from none"
+            )
     jobs = [
         Trial(
             str(home.resolve()), snapshot.ref, view, roi, str(start.resolve()) if start else "",

@@ -142,6 +142,15 @@ def test_a_fold_without_objects_measures_nothing(
     json.loads(json.dumps(report, allow_nan=False))
 
 
+def test_a_start_that_has_learned_a_fold_is_not_tried(home: Path, tmp_path: Path) -> None:
+    rows = [replace(row, split="train") for row in open_snapshot(home, "parts").rows]
+    before = keep(home, "before", rows, made_from={}, by="ben")
+    card = {"lineage": {"datasets": {before.ref: before.digest}}}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(SnapshotError, match="has learned all that fold 1 of 2 would measure with"):
+        trials(home, "parts", tmp_path / "runs", view="side", folds=2, start=tmp_path)
+
+
 def test_ultralytics_is_asked_for_by_name_and_missed_in_words(tmp_path: Path) -> None:
     words = (None, tmp_path, None, tmp_path, "1", "a test", None)
     with pytest.raises(NoUltralytics, match="own, or ultralytics:yolo11n"):
