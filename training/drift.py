@@ -29,6 +29,7 @@ PERMUTATIONS = 200
 MMD_MOST = 300
 PROPOSED = 50
 INPUTS = ("light", "contrast", "sharpness", "hue", "saturation")
+SCORED = ("detect", "segment", "classify")
 
 
 def drift(
@@ -179,8 +180,9 @@ def _archived(station: Path, view: str, last: int) -> list[dict[str, Any]]:
                     continue
                 pixels = decode(path.read_bytes(), str(path))
                 scores: dict[str, float] = {}
+                alone = len(part.images) == 1  # older records name it as their recipe does
                 for finding in part.verdict.findings:
-                    if finding.view == view and finding.kind in ("detect", "segment", "classify"):
+                    if finding.kind in SCORED and (alone or finding.view == view):
                         scores[finding.label] = max(scores.get(finding.label, 0.0), finding.score)
                 found.append(
                     {

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 from training_fixtures.station import draw, make_station
+from training_fixtures.station import found as found_by
 from typer.testing import CliRunner
 
+from inspector.part import Finding, Outcome
 from training.backtest import backtest
 from training.cli import app
 from training.dataset.build import from_station
@@ -92,9 +94,13 @@ def test_a_lamp_that_fades_is_drift_and_says_what_to_label(home: Path, tmp_path:
     def dark(number: int) -> np.ndarray:
         return cv2.convertScaleAbs(draw(number + 500), alpha=0.55)
 
-    faded = make_station(tmp_path / "data", batches=4, parts=10, name="s2", picture=dark)
+    def older(_: int, outcome: Outcome) -> tuple[Finding, ...]:
+        return tuple(replace(f, view="image") for f in found_by(outcome))
+
+    faded = make_station(tmp_path / "data", 4, 10, "s2", dark, findings=older)
     report = drift(home, "parts", [faded])
     found = report["stations"]["s2"]["signals"]
+    assert "score bottle" in found  # where records call the only camera as their recipe does
     assert found["light"]["judgement"] == "drift" and found["features"]["p"] < 0.01
     proposal = report["proposal"]
     assert proposal["retrain"] and "light" in proposal["why"]

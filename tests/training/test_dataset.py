@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from training_fixtures.station import SCRATCH, draw, make_station
+from training_fixtures.station import SCRATCH, draw, found, make_station
 from typer.testing import CliRunner
 
-from inspector.part import Finding
+from inspector.part import Finding, Outcome
 from inspector.store import History, schema
 from inspector.store.merkle import leaf_hash
 from training.cli import app
@@ -245,6 +245,19 @@ def test_what_the_station_gave_no_name_or_no_place_marks_nothing_and_is_no_good_
     assert (label.label, label.box, label.defect) == ("unmarked", None, True)
     printed = replace(finding, kind="code", label="lot", box=(1, 2, 3, 4))
     assert joined(truth, [printed], "side") == ()
+
+
+def test_what_older_records_say_of_the_only_camera_is_on_its_picture(tmp_path: Path) -> None:
+    """They call it as the recipe calls its one view: a confirmed reject that nobody marked taught
+    that nothing is wrong with it."""
+
+    def older(_: int, outcome: Outcome) -> tuple[Finding, ...]:
+        return tuple(replace(f, view="image") for f in found(outcome))
+
+    station = make_station(tmp_path, 1, 5, reviewed=False, findings=older)
+    drafts, _ = from_station(station, Wanted(unreviewed=True))
+    (reject,) = (d.row for d in drafts if d.row.truth == "reject")
+    assert [(x.label, x.box) for x in reject.labels if x.defect] == [("scratch", SCRATCH)]
 
 
 @pytest.mark.parametrize("kind", ["detect", "count"])

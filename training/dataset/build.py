@@ -8,7 +8,7 @@ tables; the command line and ``loop`` import this.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,9 +126,17 @@ def finish(
     return [Draft(row, d.content) for row, d in zip(rows, drafts, strict=True)]
 
 
-def _drafts(sources: Iterable[_Source], wanted: Wanted) -> Iterator[Draft]:
+def _drafts(sources: Sequence[_Source], wanted: Wanted) -> Iterator[Draft]:
+    cameras: dict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        cameras[source.verdict.station].update(view for view, *_ in source.pictures)
     for source in sources:
         verdict = source.verdict
+        findings = verdict.findings
+        if len(cameras[verdict.station]) == 1:
+            # older records name it as the recipe calls its one view
+            (only,) = cameras[verdict.station]
+            findings = tuple(replace(f, view=only) if f.view else f for f in findings)
         truth = truth_of(source.reviews, wanted.trust)
         if truth is None:
             if not wanted.unreviewed or verdict.outcome not in (Outcome.PASS, Outcome.REJECT):
@@ -146,7 +154,7 @@ def _drafts(sources: Iterable[_Source], wanted: Wanted) -> Iterator[Draft]:
                     width=pixels.shape[1],
                     height=pixels.shape[0],
                     truth=truth.outcome,
-                    labels=joined(truth, verdict.findings, view),
+                    labels=joined(truth, findings, view),
                     station=verdict.station,
                     position=source.position,
                     record=leaf_hash(source.record).hex(),
