@@ -61,7 +61,8 @@ def classes_for(task: Task, lesson: Lesson) -> tuple[str, ...]:
     """A classifier's begin with what a good part is called; a segmenter's are defects alone."""
     defects = sorted({
         x.label for s in lesson.snapshots for r in s.of(view=lesson.view) for x in r.labels
-        if x.defect and _seen(x) and (_shown(x, lesson) if task == "classify" else x.box)
+        if x.defect and _seen(x)
+        and (_shown(x, lesson) >= LEAST_VISIBLE if task == "classify" else x.box)
     })  # fmt: skip
     return (GOOD, *defects) if task == "classify" else tuple(defects)
 
@@ -73,11 +74,14 @@ def taught(task: Task, lesson: Lesson, shape: Shape, *splits: str) -> list[Taugh
         for row in snapshot.of(*splits, view=lesson.view):
             if not (row.placed if task == "segment" else _told(row)):
                 continue
+            shown = [(x, 1.0 if task == "segment" else _shown(x, lesson)) for x in row.labels]
+            if any(x.defect and 0 < share < LEAST_VISIBLE for x, share in shown):
+                continue  # neither good nor what lies there
             whole = picture_of(snapshot.picture(row), row, lesson)
             picture = letterbox(whole, shape.height, shape.width)
             mask = _mask(row, lesson, whole, shape) if task == "segment" else np.zeros(0, np.uint8)
-            shown = [x for x in row.labels if task == "segment" or _shown(x, lesson)]
-            found.append(Taught(picture, _kind(shown, shape.classes), mask))
+            kind = _kind([x for x, share in shown if share], shape.classes)
+            found.append(Taught(picture, kind, mask))
     return found
 
 
@@ -227,15 +231,16 @@ def _seen(label: Label) -> bool:
     return label.source != COMPLAINT and label.label != UNNAMED
 
 
-def _shown(label: Label, lesson: Lesson) -> bool:
-    """Whether it lies in what the classifier looks at: a cap is good whatever is on the label."""
+def _shown(label: Label, lesson: Lesson) -> float:
+    """Which share of it, or of what the classifier looks at, lies in the other: a cap is good
+    whatever is on the label."""
     if label.box is None or lesson.roi is None:
-        return True
+        return 1.0
     x1, y1, x2, y2 = lesson.roi
     left, top, right, bottom = label.box
     wide, high = min(x2, right) - max(x1, left), min(y2, bottom) - max(y1, top)
     smaller = min((right - left) * (bottom - top), (x2 - x1) * (y2 - y1))
-    return wide > 0 and high > 0 and wide * high >= LEAST_VISIBLE * smaller
+    return wide * high / smaller if wide > 0 and high > 0 else 0.0
 
 
 def _kind(labels: Sequence[Label], classes: Sequence[str]) -> int:

@@ -103,7 +103,10 @@ def test_what_nobody_has_marked_teaches_a_classifier_nothing(marks: Snapshot) ->
 def test_a_classifier_of_a_place_is_not_taught_what_lies_beside_it(marks: Snapshot) -> None:
     row = marks.of("train")[0]
     here, beside = (Label(n, b) for n, b in (("dent", (2, 40, 20, 60)), ("scratch", SCRATCH)))
-    rows = [replace(row, truth="reject", labels=(beside, *more)) for more in ((), (here,))]
+    partly = Label("dent", (2, 22, 20, 40))  # of which a good part has nothing, either
+    rows = [
+        replace(row, truth="reject", labels=(beside, *more)) for more in ((), (here,), (partly,))
+    ]
     lesson = Lesson("m", (replace(marks, rows=tuple(rows)),), "side", (), roi=(0, 32, 64, 64))
 
     assert classes_for("classify", lesson) == (GOOD, "dent")
