@@ -2,8 +2,8 @@
 
 A batch that was ended goes on with other texts where somebody has begun it anew, as after a lot
 that was typed wrong: each part is of the beginning before it. The day was the station's, which
-another machine, or a shell on the same one, may not share. Imported by `retry`, `heat` and by who
-builds data sets.
+another machine, or a shell on the same one, may not share. Imported by `retry`, `heat`, `teach` and
+by who builds data sets.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ import numpy as np
 from inspector.part import Mode, Outcome, Pixels
 from inspector.pictures import read_image
 from inspector.store import History
+from inspector.store.circumstance import batch_of
 from inspector.store.files import write_whole
 from inspector.store.pages import parts_of
 from inspector.store.query import PartHistory
@@ -134,7 +135,6 @@ def good_parts(data: Path, asked: Asked) -> Iterator[PartHistory]:
         if review.opinion.decision is not Decision.SECOND_OPINION:
             truly.setdefault(str(review.opinion.part), review.opinion.outcome)
     with History(data, bound_s=BOUND_S) as history:
-        products = {c.id: c.product for c in history.batch_changes(10_000)}
         before: int | None = None
         pictures: set[str] = set()
         for _ in range(SEARCHED // PORTION):
@@ -145,10 +145,10 @@ def good_parts(data: Path, asked: Asked) -> Iterator[PartHistory]:
                     verdict.recipe.rpartition("@")[0] == asked.recipe
                     and verdict.mode in MODES
                     and truly.get(id, verdict.outcome) is Outcome.PASS
-                    and asked.product in ("", products.get(verdict.batch))
                     and id not in asked.without
                     and (path := _picture(part, asked.view))
                     and (digest := Path(path).name) not in pictures
+                    and (not asked.product or batch_of(history, part).product == asked.product)
                 ):
                     pictures.add(digest)
                     yield part

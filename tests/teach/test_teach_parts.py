@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from inspector.cli import app
 from inspector.part import Batch, Outcome, PartId, Pixels
 from inspector.recipe import load
-from inspector.store import DeskLedger, History
+from inspector.store import DeskLedger, History, LineLedger
 from inspector.store.reviews import Decision, Opinion, add_review
 from inspector.teach import TeachError, thorough
 from inspector.teach import parts as parts_room
@@ -77,6 +77,15 @@ def test_good_is_what_passed_newest_first(station: Path) -> None:
     assert numbers(station)[:3] == [14, 13, 12]
     assert numbers(station, product="plate") == numbers(station)
     assert numbers(station, product="another") == []
+
+
+def test_a_part_is_of_the_product_that_its_batch_made_by_then(tmp_path: Path) -> None:
+    """Of a batch that was begun with the wrong product, and then anew, nothing taught."""
+    (tmp_path / "plate.yaml").write_text(RECIPE)
+    with LineLedger.open(tmp_path / "data", station="BOT-L3-01") as ledger:
+        ledger.add_batch(Batch("P1", "wrong", "plate"), "begin", "otto")
+    made(tmp_path / "data", tmp_path / "plate.yaml", [np.dstack([surface(0, (96, 64))] * 3)])
+    assert numbers(tmp_path / "data", product="plate") == [1]
 
 
 def test_of_a_picture_that_is_replayed_one_part_teaches(tmp_path: Path) -> None:
