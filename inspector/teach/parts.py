@@ -193,8 +193,8 @@ def _seen(
         of = f" of {asked.product}" if asked.product else ""
         raise TeachError(
             f"{len(parts)} good parts{of} by recipe {asked.recipe} have a kept picture of "
-            f"{asked.view}, {LEAST_GOOD} are needed; let the line run, and have the station file "
-            "keep pictures of more passes (`store.pass_image_every`)"
+            f"{asked.view}, copies left out, {LEAST_GOOD} are needed; let the line run, and have "
+            "the station file keep pictures of more passes (`store.pass_image_every`)"
         )
     return parts, pictures
 

@@ -127,17 +127,18 @@ TAUGHT = (
     ("{0}; draw it anew", "{0}；请重画"),
     ("{0}; draw the ROI on these pictures", "{0}；请在这些图像上画区域"),
     ("{0#} to {1#} parts teach, not {2}", "示教需要 {0} 至 {1} 件，而不是 {2} 件"),
-    ("{0#} good parts of {1} by recipe {2} have a kept picture of {3}, {4} are needed; let the"
-     " line run, and have the station file keep pictures of more passes"
+    ("{0#} good parts of {1} by recipe {2} have a kept picture of {3}, copies left out, {4} are"
+     " needed; let the line run, and have the station file keep pictures of more passes"
      " (`store.pass_image_every`)",
-     "配方 {2} 的 {1} 良品中有 {0} 件保存了相机 {3} 的图像，需要 {4} 件；"
+     "配方 {2} 的 {1} 良品中有 {0} 件保存了相机 {3} 的图像（重复图像不计），需要 {4} 件；"
      "请让产线运行，并在站点文件中保存更多合格图像（`store.pass_image_every`）"),
-    ("{0#} good parts by recipe {1} have a kept picture of {2}, {3} are needed; let the line run,"
-     " and have the station file keep pictures of more passes (`store.pass_image_every`)",
-     "配方 {1} 的良品中有 {0} 件保存了相机 {2} 的图像，需要 {3} 件；"
+    ("{0#} good parts by recipe {1} have a kept picture of {2}, copies left out, {3} are needed;"
+     " let the line run, and have the station file keep pictures of more passes"
+     " (`store.pass_image_every`)",
+     "配方 {1} 的良品中有 {0} 件保存了相机 {2} 的图像（重复图像不计），需要 {3} 件；"
      "请让产线运行，并在站点文件中保存更多合格图像（`store.pass_image_every`）"),
     ("{0#} good pictures are too few, copies left out; take {1} at least, better 50",
-     "{0} 张良品图像太少；至少 {1} 张，最好 50 张"),
+     "{0} 张良品图像太少（重复图像不计）；至少 {1} 张，最好 50 张"),
     ("a share of false rejects of {0} is none; give 0.001 to 0.2",
      "误剔率不能为 {0}；请给 0.001 至 0.2"),
     ("{0} has the views {1}; pictures give one", "{0} 有视图 {1}；图像只给一个"),

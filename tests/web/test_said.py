@@ -109,8 +109,9 @@ PIECES = {
     "{}: has no {}; {}it has {}", "{} is not {}", " {}",
     # `parts`: how many teach; `bundle`, `newstep`: what another's sentence begins with
     "{}, not {}", "{}: {}: {}", "Value error, ",
-    "{} good parts{} by recipe {} have a kept picture of {}, {} are needed; let the line run, and"
-    " have the station file keep pictures of more passes (`store.pass_image_every`)",
+    "{} good parts{} by recipe {} have a kept picture of {}, copies left out, {} are needed; let"
+    " the line run, and have the station file keep pictures of more passes"
+    " (`store.pass_image_every`)",
     # `batch_text`: what for, where it is known
     " for {}", "batch {} has no text `{}`{}; {}", "batch {} has nothing for `{}`{}; give it a text",
     # what is no sentence
@@ -166,10 +167,11 @@ WHOLE = (
     "parts 3, 5 to 7 were rejected at the gate, and nobody had refused them",
     "8 to 200 parts teach, not 3", "part 7: a picture of 3x3 is too small to have a surface; draw"
     " it anew",
-    "3 good parts by recipe cap have a kept picture of side, 8 are needed; let the line run, and"
-    " have the station file keep pictures of more passes (`store.pass_image_every`)",
-    "3 good parts of cap by recipe cap have a kept picture of side, 8 are needed; let the line"
-    " run, and have the station file keep pictures of more passes (`store.pass_image_every`)",
+    "3 good parts by recipe cap have a kept picture of side, copies left out, 8 are needed; let the"
+    " line run, and have the station file keep pictures of more passes (`store.pass_image_every`)",
+    "3 good parts of cap by recipe cap have a kept picture of side, copies left out, 8 are needed;"
+    " let the line run, and have the station file keep pictures of more passes"
+    " (`store.pass_image_every`)",
 )  # fmt: skip
 
 
