@@ -17,7 +17,7 @@ from inspector.tools.onnx import Shelf
 from training.cases import Case, judge, of_snapshot
 from training.dataset.build import Wanted, from_station
 from training.dataset.snapshot import write
-from training.examples import seen
+from training.examples import shown
 from training.scale import spread
 
 PORTION = 200
@@ -74,7 +74,7 @@ def _parts_of(home: Path, ref: str, views: Sequence[str]) -> int:
     from training.dataset.snapshot import open_snapshot
 
     snapshot = open_snapshot(home, ref)
-    return sum(seen(snapshot, rows, views) is not None for rows in snapshot.parts())
+    return sum(1 for _ in shown(snapshot, views))
 
 
 def _judge_portion(job: tuple[str, str, int, str, str, int]) -> list[Case]:

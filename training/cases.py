@@ -20,7 +20,7 @@ from inspector.recipe import Recipe
 from inspector.virtual.filmset import FilmSet
 from training.dataset.labels import UNNAMED
 from training.dataset.snapshot import Snapshot
-from training.examples import example_of, of_film
+from training.examples import example_of, of_film, shown
 from training.learned import NOTHING, Learned
 from training.release import Example
 
@@ -76,19 +76,16 @@ def of_snapshot(
     snapshot: Snapshot, views: Iterable[str], *splits: str, without: Learned = NOTHING
 ) -> Iterator[Known]:
     """The parts of these splits that show every view, but for those ``without`` has."""
-    for rows in snapshot.parts(*splits):
+    views = tuple(views)
+    for rows, there in shown(snapshot, views, *splits):
         if any(without.has(row) for row in rows):
             continue
-        example = example_of(snapshot, rows, tuple(views))
-        if example is None:
-            continue
+        example = example_of(snapshot, rows, {view: there[view] for view in views})
         first = rows[0]
         # one view may have been marked anew in another tool
         truth = "reject" if any(row.truth == "reject" for row in rows) else first.truth
         defects = {x.label: x.severity for row in rows for x in row.labels if x.defect}
-        called = {row.view: row.view for row in rows}
-        if len(rows) == len(example.frames) == 1:  # as the recipe calls its one view
-            called = dict(zip(called, example.frames, strict=True))
+        called = {row.view: view for view, row in there.items()}
         if truth == "pass":
             defects = {}
         yield Known(

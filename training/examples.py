@@ -5,7 +5,7 @@ Imported by the release's and the evaluation's commands, so that both see the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -37,38 +37,38 @@ def of_snapshot(home: Path, ref: str, recipe_file: Path, most: int = MOST) -> li
     """Held-out parts of a data set that show every view the recipe needs."""
     snapshot, views = open_snapshot(home, ref), read(recipe_file).views
     found = []
-    for rows in snapshot.parts("test", "val"):
-        example = example_of(snapshot, rows, views)
-        if example is not None:
-            found.append(example)
+    for rows, there in shown(snapshot, views, "test", "val"):
+        found.append(example_of(snapshot, rows, {view: there[view] for view in views}))
         if len(found) >= most:
             break
     return found
 
 
-def example_of(snapshot: Snapshot, rows: Sequence[Row], views: Sequence[str]) -> Example | None:
-    """One part of a snapshot; None where a view is missing."""
-    there = seen(snapshot, rows, views)
-    if there is None:
-        return None
+def example_of(snapshot: Snapshot, rows: Sequence[Row], there: Mapping[str, Row]) -> Example:
+    """One part of a snapshot, with its pictures by view."""
     first = rows[0]
     moment = datetime.fromtimestamp(first.utc_ns / 1e9, UTC).astimezone()
     day = moment.date() if first.utc_ns else date.today()  # the plant's own, as the line's is
     return Example(
         first.part or first.image[:16],
-        {view: snapshot.picture(there[view]) for view in views},
+        {view: snapshot.picture(row) for view, row in there.items()},
         Batch(first.batch, first.product, first.recipe.partition("@")[0], dict(first.texts)),
         day,
     )
 
 
-def seen(snapshot: Snapshot, rows: Sequence[Row], views: Sequence[str]) -> dict[str, Row] | None:
-    """A part's pictures by the recipe's views; None where one is missing. A recipe of one view
-    takes the only picture, as on the line, unless others of the snapshot are of that view; one that
-    another tool gave is of any."""
-    there = {row.view: row for row in rows}
-    if len(views) == 1 and len(there) == 1:
-        ((view, only),) = there.items()
-        if view == NO_VIEW or views[0] not in snapshot.card["views"]:
-            return {views[0]: only}
-    return there if set(views) <= set(there) else None
+def shown(
+    snapshot: Snapshot, views: Sequence[str], *splits: str
+) -> Iterator[tuple[list[Row], dict[str, Row]]]:
+    """The parts of these splits that show a recipe's views, with their pictures by view. A recipe
+    of one view takes the only picture, as on the line, unless its station has a camera that is
+    called so; what another tool gave is of any."""
+    cameras = {(row.station, row.view) for row in snapshot.rows}
+    for rows in snapshot.parts(*splits):
+        there = {row.view: row for row in rows}
+        if len(views) == 1 and len(there) == 1:
+            ((view, only),) = there.items()
+            if view == NO_VIEW or (only.station, views[0]) not in cameras:
+                there = {views[0]: only}
+        if set(views) <= set(there):
+            yield rows, there

@@ -115,11 +115,11 @@ def test_a_defect_that_was_marked_in_the_other_tool_makes_the_part_a_reject(
 
 def test_a_recipe_of_one_view_is_not_measured_on_another(keep: Callable[..., Snapshot]) -> None:
     views = ("top", "side", "image")
-    drafts = (draft_of(n, "reject", SCRATCH, view=view) for n, view in enumerate(views))
-    snapshot = keep(*drafts)
+    drafts = [draft_of(n, "reject", SCRATCH, view=view) for n, view in enumerate(views)]
+    snapshot = keep(*drafts, draft_of(3, "pass", view="cam", station="whose only camera it is"))
     side, other = ([k.example.name for k in of_snapshot(snapshot, (v,))] for v in ("side", "a"))
-    assert side == ["p1", "p2"]
-    assert other == ["p0", "p1", "p2"]  # as on the line, where no camera is called so
+    assert side == ["p1", "p2", "p3"]
+    assert other == ["p0", "p1", "p2", "p3"]  # as on the line, where no camera is called so
     marked = {view for k in of_snapshot(snapshot, ("a",)) for view, *_ in k.boxes}
     assert marked == {"a"}  # or a report frames nothing on the pictures of its mistakes
 
