@@ -86,7 +86,9 @@ def detect(
     if arch != "own":
         from training.ultralytics import fit_ultralytics
 
-        cards = fit_ultralytics(arch, lesson, run, schedule, models, version, command, track)
+        cards = fit_ultralytics(
+            arch, lesson, plan.shape, run, schedule, models, version, command, track
+        )
         track.end({"cards": [str(card) for card in cards]})
         return cards
     batch = min(plan.batch, max(1, len(pictures)))

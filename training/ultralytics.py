@@ -23,12 +23,13 @@ from ruamel.yaml import YAML
 
 from inspector.part import Pixels
 from training.card import write_card
+from training.detector import Shape
 from training.export import Difference
 from training.fit import Schedule
 from training.making import CARD, making_one
 from training.measure import look_with, measure_detector, run, session
 from training.pictures import Picture, letterbox
-from training.teach import Lesson, held_out, lineage, pictures_of, shape_for
+from training.teach import Lesson, held_out, lineage, pictures_of
 
 console = Console(stderr=True)
 PARITY_PICTURES, SEEN = 8, 0.25
@@ -50,6 +51,7 @@ class NoUltralytics(ValueError):
 def fit_ultralytics(
     arch: str,
     lesson: Lesson,
+    shape: Shape,
     run: Path,
     schedule: Schedule,
     models: Path,
@@ -72,7 +74,6 @@ def fit_ultralytics(
             "or leave --arch out"
         ) from None
     settings.update({"sync": False})
-    shape = shape_for(lesson, None)
     data = _written(lesson, run / "data")
     net = YOLO(f"{name}.yaml")
     found = net.train(

@@ -158,7 +158,7 @@ def test_a_start_that_has_learned_a_fold_is_not_tried(home: Path, tmp_path: Path
 
 
 def test_ultralytics_is_asked_for_by_name_and_missed_in_words(tmp_path: Path) -> None:
-    words = (None, tmp_path, None, tmp_path, "1", "a test", None)
+    words = (None, None, tmp_path, None, tmp_path, "1", "a test", None)
     with pytest.raises(NoUltralytics, match="own, or ultralytics:yolo11n"):
         fit_ultralytics("yolo", *words)  # type: ignore[arg-type]
     if importlib.util.find_spec("ultralytics") is None:

@@ -122,14 +122,19 @@ def test_a_roi_that_is_none_is_refused_in_words(home: Path, tmp_path: Path, text
     assert isinstance(done.exception, SnapshotError) and "is no ROI" in str(done.exception)
 
 
-@pytest.mark.parametrize(("given", "looked"), [([], "64x64"), (["--size", "320x320"], "320x320")])
+@pytest.mark.parametrize(("given", "looked"), [
+    ([], "64x64"), (["--size", "320x320"], "320x320"),
+    (["--size", "96x64", "--arch", "ultralytics:yolo11n"], "96x64"),
+])  # fmt: skip
 def test_a_net_looks_in_the_size_that_is_asked_for(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], looked: str
 ) -> None:
-    def told(shape: Shape, *_: object) -> None:
+    def told(*given: object) -> None:
+        (shape,) = (one for one in given if isinstance(one, Shape))
         raise ValueError(f"{shape.width}x{shape.height}")
 
     monkeypatch.setattr("training.detect.fit_detector", told)
+    monkeypatch.setattr("training.ultralytics.fit_ultralytics", told)
     words = ["fit", "detect", "squares", "--run", str(tmp_path), "--home", str(home), *given]
     assert str(CliRunner().invoke(app, words).exception) == looked
 
