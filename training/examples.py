@@ -48,7 +48,7 @@ def example_of(snapshot: Snapshot, rows: Sequence[Row], there: Mapping[str, Row]
     """One part of a snapshot, with its pictures by view."""
     first = rows[0]
     moment = datetime.fromtimestamp(first.utc_ns / 1e9, UTC).astimezone()
-    day = moment.date() if first.utc_ns else date.today()  # the plant's own, as the line's is
+    day = moment.date() if first.utc_ns else date.today()  # the plant's, by this machine's TZ
     return Example(
         first.part or first.image[:16],
         {view: snapshot.picture(row) for view, row in there.items()},
