@@ -70,15 +70,15 @@ def detect(
     command = " ".join(["training", *sys.argv[1:]])
     plan = plan_of(lesson, how, schedule, size_of(size) if size else None)
     pictures, measured = plan.pictures(run)
-    if not measured:
-        raise SnapshotError(
-            f"{name}: nothing is held out that has not taught already; newer parts are due"
-        )
     known = learned_by(lesson)
+    others = {r.image for s in snapshots for r in s.of("val", "test", view=view) if known.has(r)}
+    if not measured:
+        due = "newer parts are due" if others else "more parts are due, their defects marked"
+        already = " that has not taught already" if others else ""
+        raise SnapshotError(f"{name}: nothing is held out{already}; {due}")
     for ref in known.unknown:
         console.print(f"{ref} taught the start, and is not in {home}: some of it may measure here")
     console.print(f"{plan.name}: {len(pictures)} pictures to learn from, {len(measured)} held out")
-    others = {r.image for s in snapshots for r in s.of("val", "test", view=view) if known.has(r)}
     if others:
         console.print(
             f"{len(others)} more were held out; they have taught already and are left out"
