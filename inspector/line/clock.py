@@ -6,7 +6,6 @@ Enters: the kernel's word. Leaves: plain numbers. Imports nothing of ours; the l
 from __future__ import annotations
 
 import ctypes
-import os
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -75,12 +74,6 @@ class UtcClock:
             self._day = datetime.fromtimestamp(utc_ns / 1e9, UTC).astimezone().date()
             self._midnight_ns = (quarter + 1) * 900_000_000_000
         return self._day
-
-
-def zone() -> str:
-    """The IANA name of the time zone that tells this process the day; empty where it has none."""
-    named = os.environ.get("TZ", "").removeprefix(":")
-    return named or os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
 
 
 def boot_id() -> str:

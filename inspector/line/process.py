@@ -30,7 +30,6 @@ from inspector.display import HEARTBEAT_S, AlarmCode, Display, Topic
 from inspector.line import driver, setting
 from inspector.line.champions import Champions, restore, waiting
 from inspector.line.changeover import Job, Recipe, job
-from inspector.line.clock import zone
 from inspector.line.commands import Commands, refused
 from inspector.line.gate import Gate
 from inspector.line.line import Line
@@ -43,6 +42,7 @@ from inspector.line.report import status
 from inspector.line.restart import produced
 from inspector.line.watch import look_around, show
 from inspector.part import Batch
+from inspector.plantplan import machines_zone
 from inspector.recipe import load
 from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError, signing_key
@@ -192,7 +192,7 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     unfit = _unfit(line, resumed=was is not None)
     ledger.add_event(
         "line_started", "line", recipes=[f"{r.name}@{r.revision} {r.digest}" for r in
-        recipes.values()], mode=str(line.modes.now.mode), resumed=was is not None, zone=zone(),
+        recipes.values()], mode=str(line.modes.now.mode), resumed=was is not None, zone=machines_zone(),
     )  # fmt: skip
     if was is None:
         if not unfit:

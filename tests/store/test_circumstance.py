@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from inspector.line.clock import zone
 from inspector.part import Batch
+from inspector.plantplan import machines_zone
 from inspector.store import History, LineLedger
 from inspector.store.bench import sample_verdict
 from inspector.store.circumstance import batch_of, day_of, zone_of
@@ -49,4 +49,4 @@ def test_the_day_is_the_stations_whatever_machine_asks(ledger: LineLedger) -> No
 
 def test_a_line_says_by_which_zone_it_knows_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", ":Asia/Shanghai")
-    assert zone() == "Asia/Shanghai"
+    assert machines_zone() == "Asia/Shanghai"
