@@ -226,6 +226,7 @@ LINE = (
     ("the camera was opened anew before its picture was checked", "相机在图像核对之前重新打开"),
     ("the camera that counts the parts begins anew", "计数工件的相机重新开始计数"),
     ("the camera counts anew", "相机重新计数"),
+    ("the camera that counts the parts begins anew", "对工件计数的相机重新开始计数"),
     ("the PLC counts anew", "PLC 重新计数"),
     ("{0}: no picture came, the next one did", "{0}：没有收到图像，而收到了下一幅"),
     ("{0}: the frame of part {1} does not fit its trigger", "{0}：工件 {1} 的图像与触发不符"),
