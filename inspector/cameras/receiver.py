@@ -64,7 +64,8 @@ class FrameReceiver:
         return self._epoll.fileno()
 
     def receive(self) -> Frame | CameraEvent | None:
-        """The next message, None when there is none now. Never waits.
+        """The next message, None when there is none now; of several cameras', that of the one which
+        has waited longest. Never waits.
 
         A picture that was overwritten before it was read comes as an ``overrun`` event, a camera
         process that has ended as a ``lost`` one: a killed one cannot tell.
@@ -74,7 +75,7 @@ class FrameReceiver:
                 self._ready = [fd for fd, _ in self._epoll.poll(0)]
                 if not self._ready:
                     return None
-            peer = self._peers.get(self._ready.pop())
+            peer = self._peers.get(self._ready.pop(0))  # who has waited longest
             if peer is None:
                 self._accept()
                 continue

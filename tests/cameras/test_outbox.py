@@ -72,6 +72,20 @@ def test_a_line_that_starts_anew_is_told_how_the_camera_is(tmp_path: Path) -> No
     outbox.close()
 
 
+def test_who_has_waited_longest_is_heard_first(tmp_path: Path) -> None:
+    """After a line had been busy elsewhere, what the last one said was heard before the eye's older
+    pictures, by which its own are counted where there is no PLC: each was an error until a rest."""
+    cameras = {name: Outbox(frames_endpoint(tmp_path), name, 0) for name in ("side", "code")}
+    with FrameReceiver(frames_endpoint(tmp_path), [*cameras]) as line:
+        for order in (["side", "code"], ["code", "side"]):
+            for name in order:
+                cameras[name].event(CameraEvent(name, EventKind.LOST))
+            assert [heard(line).view for _ in order] == order
+            assert line.receive() is None
+    for outbox in cameras.values():
+        outbox.close()
+
+
 def test_a_line_that_does_not_read_delays_nobody(tmp_path: Path) -> None:
     outbox = Outbox(frames_endpoint(tmp_path), "side", 0)
     with FrameReceiver(frames_endpoint(tmp_path), ["side"]):
