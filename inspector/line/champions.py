@@ -24,7 +24,7 @@ import structlog
 from inspector.bus import Command
 from inspector.config import Station
 from inspector.display import AlarmCode
-from inspector.line.changeover import Recipe, views_at
+from inspector.line.changeover import Recipe, job, views_at
 from inspector.line.line import Line
 from inspector.part import Batch
 from inspector.release.bundle import ReleaseRefused
@@ -184,7 +184,8 @@ class Champions:
         if name not in self._recipes:
             known = ", ".join(sorted(self._recipes))
             raise NoRelease(f"this station does not make {name!r}; its recipes: {known}")
-        views_at(name, ready.recipe.views, [camera.name for camera in line.station.cameras])
+        cameras = [camera.name for camera in line.station.cameras]
+        stand_in = job(ready.recipe, line.plan.newest.batch, cameras)
         if ready.digest == self._chains[name][-1]:
             raise NoRelease(f"{ready.title} is in service already")
         self._held[name, ready.digest] = ready
@@ -200,13 +201,13 @@ class Champions:
                 "stream": line.stream}  # fmt: skip
         if old.recipe.name == name and not line.plan.ended:
             lot = _sub_lot(old.batch)
-            line.plan.substitute(ready.recipe, _title(ready.recipe), first, lot)
+            line.plan.substitute(replace(stand_in, batch=lot), first)
             line.ledger.add_batch(old.batch, "end", who)
             line.ledger.add_batch(lot, "begin", who)
             line.periods.begin(lot.id, first, "sub-lot", who)
             body |= {"batch": lot.id, "sub_lot_of": old.batch.id}
         else:
-            line.plan.substitute(ready.recipe, _title(ready.recipe), first, old.batch)
+            line.plan.substitute(replace(stand_in, batch=old.batch), first)
         self._takes_over(name, ready, first, "part", who, why, back)
         return body
 

@@ -163,20 +163,20 @@ class Plan:
         self.change(replace(self.newest, awaits="", needs=()), first)
         return first
 
-    def substitute(self, recipe: Recipe, title: str, first: int, batch: Batch) -> None:
-        """From part ``first`` on ``recipe`` stands in for the one of its name: the job that runs
-        then goes on as ``batch``, those planned for later keep theirs."""
+    def substitute(self, stand_in: Job, first: int) -> None:
+        """From part ``first`` on ``stand_in`` takes the place of its recipe's namesake, which may
+        have had other views: the job that runs then goes on as its batch, those planned for later
+        keep theirs."""
+        name = stand_in.recipe.name
 
-        def with_it(planned: Job) -> Job:
-            if planned.recipe.name != recipe.name:
+        def with_it(planned: Job, batch: Batch) -> Job:
+            if planned.recipe.name != name:
                 return planned
-            return replace(planned, recipe=recipe, title=title, views=planned.views)
+            return replace(stand_in, batch=batch, awaits=planned.awaits, needs=planned.needs)
 
-        running = self.at(first)
-        later = [(at, with_it(planned)) for at, planned in self._jobs if at > first]
+        running = with_it(self.at(first), stand_in.batch)
+        later = [(at, with_it(its, its.batch)) for at, its in self._jobs if at > first]
         self._jobs = [entry for entry in self._jobs if entry[0] < first]
-        if running.recipe.name == recipe.name:
-            running = replace(with_it(running), batch=batch)
         self._jobs += [(first, running), *later]
 
     def renumber(self, stream: str) -> None:

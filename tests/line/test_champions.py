@@ -131,26 +131,30 @@ def test_a_clock_that_is_set_back_brings_no_release_again_that_had_its_turn(
 
 
 def test_a_release_stands_in_from_one_part_on_and_what_is_planned_keeps_its_batch(
-    centre: Centre, station: Station
+    centre: Centre, station: Station, tmp_path: Path
 ) -> None:
-    old, new = base(station)["coded"], load(centre.recipe(2), station.models)
-    cameras = ("side", "code")
+    """With its own views: what has others failed at each part until the line was started anew."""
+    old, cameras = base(station)["coded"], ("side", "code")
+    written = centre.recipe(2).read_text()
+    (tmp_path / "coded.yaml").write_text(written.replace("[side, code]", "[code, side]"))
+    new = load(tmp_path / "coded.yaml", station.models)
     plan = Plan(job(old, Batch("B-1"), cameras))
     plan.change(job(old, Batch("B-2"), cameras), 100)
 
-    plan.substitute(new, "coded@2", 50, Batch("B-1.s2"))
+    plan.substitute(job(new, Batch("B-1.s2"), cameras), 50)
 
     told = [(n, plan.at(n).batch.id, plan.at(n).title) for n in (49, 50, 99, 100)]
     assert told == [
         (49, "B-1", "coded@1"), (50, "B-1.s2", "coded@2"), (99, "B-1.s2", "coded@2"),
         (100, "B-2", "coded@2"),
     ]  # fmt: skip
+    assert [plan.at(n).views for n in (49, 50, 100)] == [cameras, *[("code", "side")] * 2]
 
 
 def test_another_recipes_job_goes_on_as_it_was(centre: Centre, station: Station) -> None:
     old, new = base(station)["coded"], load(centre.recipe(2, name="other"), station.models)
     plan = Plan(job(old, Batch("B-1"), ("side", "code")))
 
-    plan.substitute(new, "other@2", 10, Batch("B-1"))
+    plan.substitute(job(new, Batch("B-1"), ("side", "code")), 10)
 
     assert (plan.at(10).batch.id, plan.at(10).title) == ("B-1", "coded@1")
