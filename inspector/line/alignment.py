@@ -116,8 +116,8 @@ class Alignment:
         """No frame has fitted since."""
         self._edge = self._device_ns = -1
         self._at_ns = self._before_ns = self._came_ns = NEVER
-        """When the last two frames were exposed, by our clock, those among them that never came;
-        and the last that did."""
+        """When the last two frames were exposed, by our clock, or it was told that one had come to
+        nothing; and when the last was that came."""
         self.skipped_ns: int | None = None
         """When the one before the last was, if one between them never came."""
         self.counted_ns = NEVER
@@ -144,11 +144,9 @@ class Alignment:
             self._timed_anew = set_back
         elif device_ns - self._device_ns > self._steady_ns:
             self._shots.clear()
-        skipped = 0 <= self._edge < edge - 1
-        self.skipped_ns = self._came_ns if skipped else None
+        self.skipped_ns = self._came_ns if 0 <= self._edge < edge - 1 else None
         self._edge, self._device_ns = edge, device_ns
-        self._before_ns = host_ns if skipped else self._at_ns
-        self._at_ns = self._came_ns = host_ns
+        self._before_ns, self._at_ns, self._came_ns = self._at_ns, host_ns, host_ns
         self._host.read(device_ns, host_ns)
         self._shots.append(_Shot(edge, device_ns, host_ns - device_ns))
         self._all += 1
