@@ -132,7 +132,7 @@ def _slice(
         return Slice(begin, end)
     spans = _spans(line, begin, end, (first, last))
     if within is not None:
-        cut = [(max(first, a), min(last, b)) for a, b in within]
+        cut = [(max(first, a), min(last, b)) for first, last in spans for a, b in within]
         spans = _joined(span for span in cut if span[0] <= span[1])
     parts = rejected = errors = unseen = 0
     held = []

@@ -116,8 +116,9 @@ def test_parts_of_a_clock_that_was_hours_ahead_bring_no_others_into_their_hour(
         ledger.add_verdict(replace(verdict, part_id=new_part_id(utc)))
     ledger.commit()
     with History(tmp_path) as history:
-        found = period(history, [(8 * HOUR_NS, 9 * HOUR_NS)], 1)
-        assert (found.parts, found.rejected) == (30, 3)
+        for batches in (None, ["B-1"]):
+            found = period(history, [(8 * HOUR_NS, 9 * HOUR_NS)], 1, batches)
+            assert (found.parts, found.rejected) == (30, 3)
         assert sum(len(faulty(history, [span])) for span in found.spans) == 3
 
 
