@@ -11,7 +11,9 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,7 @@ from inspector.store import (
     pack_batch,
     prove_part,
     public_key,
+    query,
     rebuild_index,
     restore,
     verify,
@@ -44,6 +47,7 @@ from inspector.store import (
 from inspector.store import pages as ledger_pages
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.export import export_batch
+from inspector.store.figures import period
 from inspector.store.genealogy import Genealogy
 from inspector.store.recalls import Criteria, MaterialLot, affected
 from inspector.store.segments import archive
@@ -146,6 +150,20 @@ def test_every_question_has_the_answer_that_it_had(data: Path, tmp_path: Path) -
     after = answers(data, tmp_path / "after")
     for name, answer in before.items():
         assert between[name] == answer and after[name] == answer, name
+
+
+def test_a_dashboard_reads_no_more_than_it_shows(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its slices read all that was archived, a dozen times: none was ever drawn."""
+    archive(data, "erika", keep=1000)
+    with History(data) as history:
+        ends = [p.verdict.times.utc_ns for p in (*history.by_serial("S1"), *history.last(1))]
+        looks = count()  # each after 2,000 steps of SQLite
+        monkeypatch.setattr(query, "time", SimpleNamespace(monotonic=lambda: next(looks) * 0.0))
+        found = period(history, [(ends[0] - 10**9, ends[1] + 10**9)], 48)
+    assert (found.parts, found.rejected) == (PARTS, PARTS // 50)
+    assert next(looks) < 200
 
 
 def test_the_line_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
