@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inspector.part import Verdict
-from inspector.store import layout
 from inspector.store.cursor import batch_span
 from inspector.store.genealogy import joined
 from inspector.store.holds import Run
 from inspector.store.query import History
 from inspector.store.records import Event
 from inspector.store.rows import part_prefix
-from inspector.store.skim import verdict_keys
+from inspector.store.skim import verdict_keys, verdict_ms
 from inspector.store.stretch import onwards
 
 MARGIN_NS = 1_000_000_000
@@ -103,6 +102,8 @@ def _runs(history: History, low: int, high: int, batch: str | None) -> list[Run]
     found = []
     of_runs = (0, 0)
     for stream, name, first, last in _streams(history):
+        if not _reaches(history, stream, first, last, low, high):
+            continue
         begin = _first_at(history, stream, first, last, low)
         end = _first_at(history, stream, begin, last, high)
         if begin < end:
@@ -230,6 +231,16 @@ def _streams(history: History) -> list[tuple[int, str, int, int]]:
         return found
 
 
+def _reaches(history: History, stream: int, first: int, last: int, low: int, high: int) -> bool:
+    """Whether a stream's ends, in ms, leave room for such a part: without a PLC each start has a
+    stream of its own, and there are thousands."""
+    ended = _triggered(history, stream, last, last)
+    if ended is None or ended[1] < low:
+        return False
+    begun = _triggered(history, stream, first, last)
+    return begun is not None and begun[1] < high
+
+
 def _first_at(history: History, stream: int, first: int, last: int, ms: int) -> int:
     """The lowest number whose part triggered at or after ``ms``; ``last + 1`` if none did."""
     low, high = first, last + 1
@@ -255,8 +266,7 @@ def _triggered(history: History, stream: int, number: int, last: int) -> tuple[i
         ).fetchone()
         if row is None:
             return None
-        part_id = layout.fields_of(history._body(line, row[1]))[5]
-    return int(row[0]), int.from_bytes(part_id[:6], "big")
+        return int(row[0]), verdict_ms(history._body(line, row[1]))
 
 
 def _of_batch(history: History, run: Run, batch: str) -> Run | None:
