@@ -21,6 +21,7 @@ from inspector.release.bundle import Release, ReleaseRefused, read, unpack
 from inspector.release.parity import Parity, check_parity
 from inspector.release.trust import check_signatures
 from inspector.store import DeskLedger
+from inspector.store.files import refuse_stranger
 from inspector.tools.card import ModelError
 from inspector.tools.onnx import Shelf
 
@@ -65,6 +66,7 @@ def install(
 
     The same file again is no error. Raises ``ReleaseRefused`` (recorded too) or ``StoreError``.
     """
+    refuse_stranger(data)  # before anything is kept that the desk would not record
     home = data / FOLDER
     home.mkdir(parents=True, exist_ok=True)
     for left in home.glob(".incoming-*"):  # of an installation that was killed

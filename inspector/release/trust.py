@@ -26,7 +26,7 @@ from inspector.release.bundle import (
     canonical,
 )
 from inspector.store import DeskLedger, public_key
-from inspector.store.files import write_whole
+from inspector.store.files import refuse_stranger, write_whole
 
 FOLDER = Path("keys") / "releases"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -42,6 +42,7 @@ def trust(data: Path, pem: Path, role: str, name: str, principal: Principal) -> 
     Raises ``NotTrusted``, ``Forbidden`` or ``StoreError``.
     """
     authorise(principal, Action.CONFIGURE)
+    refuse_stranger(data)
     if role not in SIGNERS:
         raise NotTrusted(f"{role!r} is no role of a signer; there are {', '.join(SIGNERS)}")
     if not NAME.fullmatch(name):

@@ -7,6 +7,8 @@ import base64
 import errno
 import io
 import json
+import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +73,22 @@ def test_a_changed_file_is_refused_by_name(centre: Centre, data: Path, name: str
     assert installed(data) == []
     assert not list((data / "releases").glob(".incoming-*"))
     assert desk(data)[0]["do"] == "refused"
+
+
+def test_the_administrator_leaves_nothing_in_another_accounts_station(
+    centre: Centre, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the desk refused to record was kept, and judged in shadow; and of the keys' folder the
+    station could read nothing more."""
+    LineLedger.open(data, station="T").close()
+    os.chown(data / "line.db", 1001 if os.geteuid() == 0 else -1, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(StoreError, match="another account's; run this as that one"):
+        install(centre.made(), data, "erika")
+    shutil.rmtree(data / "keys")
+    with pytest.raises(StoreError, match="another account's; run this as that one"):
+        trust(data, centre.folder / "eve.pub", "builder", "eve", ROOT)
+    assert not (data / "keys").exists() and not (data / "releases").exists()
 
 
 def test_a_changed_manifest_is_refused_by_name(centre: Centre, data: Path) -> None:
