@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from statistics import fmean
 from typing import Any
@@ -250,7 +251,7 @@ class Article:
         else:
             step.state = State.FAILED if wrong else State.OK
             step.detail = wrong or "; ".join(
-                f"{label} {fmean(found):.4g} {UNITS.get(unit, unit)}".rstrip()
+                f"{label} {_digits(fmean(found), 4)} {UNITS.get(unit, unit)}".rstrip()
                 for (_, label, unit), found in sorted(values.items())
             )
         return step
@@ -265,7 +266,7 @@ class Article:
             now = Look(fmean(k.focus for k in looks), fmean(k.light for k in looks))
             was = self.reference.get(view)
             if was is None:
-                sharp.append(f"{view}: {now.focus:.3g}, becomes the reference")
+                sharp.append(f"{view}: {_digits(now.focus, 3)}, becomes the reference")
                 bright.append(f"{view}: {now.light:.0f}, becomes the reference")
                 continue
             ratio, off = now.focus / was.focus if was.focus else 0.0, now.light - was.light
@@ -283,6 +284,14 @@ def reference_of(sheet: Mapping[str, Any]) -> dict[str, Look]:
     """Focus and light by view, as a signed sheet has them; what was measured otherwise is none."""
     looks = {v: k for v, k in (sheet.get("looks") or {}).items() if SHARPNESS in k}
     return {str(v): Look(float(k[SHARPNESS]), float(k["light"])) for v, k in looks.items()}
+
+
+def _digits(value: float, digits: int) -> str:
+    """So many digits of a number, of a larger one all before its point; never an exponent, which
+    nobody reads on a sheet and no language's sentence takes for a number."""
+    if abs(value) >= 10**digits:
+        return f"{value:.0f}"
+    return f"{Decimal(f'{value:.{digits}g}'):f}"
 
 
 def _state(ok: bool) -> State:

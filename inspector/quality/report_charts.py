@@ -70,7 +70,7 @@ def _charted(charts: BatchCharts, w: Any, title: str) -> Iterator[Flowable]:
         yield Spacer(1, 6)
     capable = [(m, charts.capability(m)) for m in charts.measures]
     rows = [
-        [m, f"{c.n:,}", paper.figure(c.mean, c.sigma), f"{c.sigma:.3g}",
+        [m, f"{c.n:,}", paper.figure(c.mean, c.sigma), paper.figure(c.sigma, c.sigma),
          f"{c.cp.value:.2f} ({c.cp.low:.2f}–{c.cp.high:.2f})" if c.cp else "–",
          f"{c.cpk.value:.2f} ({c.cpk.low:.2f}–{c.cpk.high:.2f})"]
         for m, c in capable if c

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from quality_parts import part
 
 from inspector.config import FirstArticle, Seeded
@@ -95,10 +96,15 @@ def test_without_a_picture_it_is_not_done() -> None:
     assert one.complete and not one.over and not one.passed
 
 
-def test_measures_are_on_the_sheet() -> None:
+@pytest.mark.parametrize(("value", "said"), [(12.0, "12.15"), (15234.0, "15234")])
+def test_measures_are_on_the_sheet_without_exponents(value: float, said: str) -> None:
+    """An area stood there as 1.523e+04, a sharpness as 2.31e-05, and on Chinese sheets the English
+    about them, for no sentence took these for numbers."""
     one = article()
     for number in (1, 2):
-        one.part(setup(number, value=12.0 + number / 10))
-        one.picture(LOOKS)
-    measured = next(step for step in one.steps() if step.name == "measures")
-    assert measured.state is State.OK and "height 12.15 mm" in measured.detail
+        one.part(setup(number, value=value + number / 10))
+        one.picture({"side": Look(2.31e-5, 120.0)})
+    steps = {step.name: step for step in one.steps()}
+    assert steps["measures"].state is State.OK
+    assert steps["measures"].detail == f"height {said} mm"
+    assert steps["focus"].detail == "side: 0.0000231, becomes the reference"
