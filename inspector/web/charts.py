@@ -12,8 +12,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 26
-"""Margins for axes, in the chart's own units (about pixels)."""
+LEFT, RIGHT, TOP, BOTTOM = 60, 12, 12, 26
+"""Margins for axes, in the chart's own units (about pixels); a count of a million has room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ def histogram(
             heap[min(bins - 1, max(0, int((value - low) / span * bins)))] += 1
     bars = [
         Bar(
-            f"{low + span * i / bins:.3g}{unit}" if i % max(1, bins // 4) == 0 else "",
-            f"{low + span * i / bins:.3g}–{low + span * (i + 1) / bins:.3g}{unit}: "
+            f"{_number(low + span * i / bins)}{unit}" if i % max(1, bins // 4) == 0 else "",
+            f"{_number(low + span * i / bins)}–{_number(low + span * (i + 1) / bins)}{unit}: "
             + " + ".join(str(heap[i]) for heap in counts),
             tuple(heap[i] for heap in counts),
         )
@@ -166,7 +166,7 @@ class _Plot:
         for i in range(5):
             value = self._low + (self._high - self._low) * i / 4
             y = self.y(value)
-            said = f"{value:.1%}" if percent else f"{value:,.4g}"
+            said = f"{value:.1%}" if percent else _number(value)
             ends = f'x1="{LEFT}" x2="{LEFT + self.width}" y1="{y:.1f}" y2="{y:.1f}"'
             lines.append(f'<line class="grid" {ends}/>')
             lines.append(_text(LEFT - 6, y + 4, said, "tick end"))
@@ -181,6 +181,11 @@ def round_up(value: float) -> float:
     return next(
         power * m for m in (1.2, 1.6, 2, 2.4, 4, 6, 8, 10, 12) if power * m >= value * 0.999
     )
+
+
+def _number(value: float) -> str:
+    """On an axis: three digits, of a larger one all before its point, and never an exponent."""
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
 def _text(x: float, y: float, said: str, look: str) -> str:
