@@ -79,7 +79,7 @@ def checks_of(shown: Shown, facts: Facts, second: int, held: bool) -> list[Check
             "bad", shown.word(f"{key}.bad", *values))  # fmt: skip
 
     missing = sum(last - first + 1 - n for first, last, n in facts.streams.values())
-    differs = list(facts.differences or ())
+    differs = [shown.said(text) for text in facts.differences or ()]
     if missing:
         differs.append(shown.word("lot.differs", f"{missing:,}"))
     counted = not differs if differs or facts.differences is not None else None

@@ -257,6 +257,13 @@ LINE = (
     ("a reject was not seen behind the gate", "剔除件未在剔除装置后检测到"),
     ("the PLC reports it", "PLC 报告"),
     ("infeed {0}, triggers {1}", "入口 {0}，触发 {1}"),
+    # what a batch's counts differ in
+    ("{0#} triggers, {1#} verdicts", "触发 {0}，判定 {1}"),
+    ("{0#} parts at the infeed, {1#} triggers", "入口 {0}，触发 {1}"),
+    ("{0#} rejects commanded, {1#} confirmed, {2#} alarmed",
+     "已下令剔除 {0}，已确认 {1}，已报警 {2}"),
+    ("{0#} rejects and errors, of which {1#} were refused at the gate",
+     "剔除和未判定共 {0} 件，其中 {1} 件已要求剔除装置剔除"),
     ("{0#} parts have no verdict", "{0} 件没有判定"),
     ("rejects commanded {0}, confirmed {1}", "已下令剔除 {0}，已确认 {1}"),
     ("part {0} was rejected at the gate, and nobody had refused it",

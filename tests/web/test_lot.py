@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from web.shift_of_parts import forget_shift, write_shift
 
 from inspector.identity import Role
 from inspector.part import Disposition, Outcome
+from inspector.quality.batch_facts import Facts
 from inspector.store import DeskLedger, History
 from inspector.store.batches import Batches, State
 from inspector.store.cursor import newest_desk
@@ -22,6 +25,9 @@ from inspector.store.holds import Holds
 from inspector.store.reviews import Decision, Opinion, add_review
 from inspector.store.signatures import Signatures
 from inspector.web import lineage
+from inspector.web.lot_decide import checks_of
+from inspector.web.said import said
+from inspector.web.words import WORDS
 
 LOT, PIN = "L2501", "3690"
 PLACES = ("Aldi Nord", "Edeka Süd", "Rewe West")
@@ -244,6 +250,17 @@ def test_an_accessibility_check_finds_nothing(made: Any, browser: Any, scheme: s
 def test_a_batch_that_never_was_is_no_error(made: Any, lot: Any) -> None:
     lot.goto(f"{made.url}desk/batch?id=<b>never")
     lot.get_by_text("There was never a batch <b>never").wait_for()
+
+
+def test_what_counts_differ_in_is_said_in_the_pages_language() -> None:
+    """A release was decided by an English sentence in the middle of a Chinese one."""
+    chinese = WORDS["zh"]
+    shown: Any = SimpleNamespace(
+        word=lambda key, *values: chinese[key].format(*values),
+        said=lambda text: said("zh", text, {}),
+    )
+    facts = Facts(LOT, differences=("12 parts at the infeed, 11 triggers",))
+    assert not re.search("[a-z]", checks_of(shown, facts, 0, False)[0].said)
 
 
 def test_thousands_of_units_make_a_graph_that_can_be_read() -> None:

@@ -165,6 +165,9 @@ WHOLE = (
     "p cusum, all faults: CUSUM for twice as many ×1", "cap width: +3.1 σ",
     "cap width: 1 beyond 3σ; moves with cap",
     "parts 3, 5 to 7 were rejected at the gate, and nobody had refused them",
+    "12 parts at the infeed, 11 triggers", "5 triggers, 4 verdicts",
+    "9 rejects commanded, 3 confirmed, 0 alarmed",
+    "6 rejects and errors, of which 4 were refused at the gate",
     "8 to 200 parts teach, not 3", "part 7: a picture of 3x3 is too small to have a surface; draw"
     " it anew",
     "3 good parts by recipe cap have a kept picture of side, copies left out, 8 are needed; let the"
