@@ -166,6 +166,20 @@ def test_a_part_can_be_rejected_again_where_the_station_did_not_answer(
     assert reject.is_disabled(), "once is enough"
 
 
+def test_who_touches_twice_is_asked_once_who_they_are(page: Any, line: Line) -> None:
+    """A second sheet stood under the first one, and was asked for a PIN once more."""
+    asks: list[Any] = []
+    nobody = {"user": None, "people": ["anna"], "may": []}
+    page.route("**/session", lambda route: (asks.append(route), route.fulfill(json=nobody)))
+    page.locator("#person").evaluate("node => { node.click(); node.click(); }")
+    line.until(lambda: len(asks) > 1 and page.locator("dialog .tile").count())
+    assert page.locator("dialog").count() == 1
+
+    page.keyboard.press("Escape")
+    page.locator("#person").click()
+    page.locator("dialog .tile").wait_for()
+
+
 def test_an_alarm_of_an_earlier_day_says_which_day(page: Any, line: Line) -> None:
     now = time.time_ns()
     old = Alarm(AlarmCode.DISK_LOW, since_utc_ns=now - 40 * 86_400_000_000_000)

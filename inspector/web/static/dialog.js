@@ -62,12 +62,16 @@ export function tell(text) {
   open(word("refused.refused"), [line]);
 }
 
-// Whether somebody who may do `action` has signed in.
+// Whether somebody who may do `action` has signed in. Who is asked already is not asked once more,
+// for a glove touches twice.
+let asked = false;
 export function signIn(action) {
   if (!person.people?.length) {
     location.assign("/login");
     return Promise.resolve(false);
   }
+  if (asked) return Promise.resolve(false);
+  asked = true;
   return new Promise((done) => {
     const line = note();
     if (person.user) said(line, word("failed.forbidden", person.user), "warning");
@@ -94,6 +98,7 @@ export function signIn(action) {
     };
     dialog.addEventListener("close", () => {
       document.onkeydown = null;
+      asked = false;
       done(good);
     });
     choose();
