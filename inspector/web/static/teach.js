@@ -119,10 +119,18 @@ async function begin() {
     view, roi, last: Number(last.value), product: product.value, false_reject: Number(share.value) / 100, follow: lead,
     thorough: thorough.checked, without: [...out],
   };
-  teach.disabled = true; // a glove touches twice: the second would be told to wait for the first
-  try {
+  await alone(async () => {
     await act(`/teach/${given.name}`, wish);
     await follow();
+  });
+}
+
+// One at a time: a glove touches twice, and the second would be told to wait for the first.
+async function alone(what) {
+  if (teach.disabled) return;
+  teach.disabled = true;
+  try {
+    await what();
   } catch (failed) {
     tell(failed);
   }
@@ -149,7 +157,6 @@ function leaders() {
 // --- how far it is ---
 
 async function follow() {
-  teach.disabled = true;
   outcome.hidden = true;
   progress.hidden = false;
   let now = { running: true };
@@ -160,7 +167,6 @@ async function follow() {
     progress.replaceChildren(make("p", {}, now.total ? say("of", what, number(now.done), number(now.total)) : what), bar, stop);
     if (now.running) await new Promise((done) => setTimeout(done, LOOK_MS));
   }
-  teach.disabled = false;
   progress.hidden = true;
   note.textContent = now.error;
   result = now.result ?? null;
@@ -302,7 +308,7 @@ async function start(root) {
   progress.hidden = true;
   show();
   judge();
-  if (known.now.running) follow().catch(tell);
+  if (known.now.running) alone(follow);
 }
 
 // NiceGUI puts its own part of the page in place after this module has run.
