@@ -48,6 +48,9 @@ class Entry:
 
 REFUSED = (IdentityError, StoreError, BusError, Refused, OSError)
 """What a page's button may run into; anything else is a fault of ours and in the log alone."""
+READY_S = 60.0
+"""A page may take so long: that of a batch in 170,000 cases takes some seconds, where NiceGUI gives
+up after three."""
 NAVIGATION: list[Entry] = [Entry("/", "nav.live", "live", Action.VIEW)]
 """In the order in which pages were made."""
 
@@ -153,7 +156,7 @@ def page(
         around.__signature__ = inspect.Signature([first, *keywords])  # type: ignore[attr-defined]
         around.__name__ = build.__name__
         around.needs = action  # type: ignore[attr-defined]
-        ui.page(path)(around)
+        ui.page(path, response_timeout=READY_S)(around)
         if not under:
             add_entry(Entry(DESK + path, word, icon, action))
         return build

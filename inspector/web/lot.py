@@ -87,7 +87,8 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
         with ui.element("div").classes("board"):
             lot_panels.figures(shown, found)
             lot_panels.evidence(shown, found)
-        lot_trace.show(shown, found, trace)
+        graph = await anyio.to_thread.run_sync(lot_trace.graph_of, shown, found)
+        lot_trace.show(shown, found, graph, trace)
         lots = [(f"{m}\t{n}", f"{n} · {m}") for m, n in
                 dict.fromkeys((use.material, use.lot) for use in found.materials)]  # fmt: skip
         lot_recall.show(shown, id, wanted, hit, lots, list(found.facts.labels), beat)

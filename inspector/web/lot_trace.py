@@ -22,16 +22,23 @@ MEMBERS = 200
 """Units of a node that are listed."""
 
 
-def show(shown: Shown, lot: Lot, chosen: str) -> None:
+def graph_of(shown: Shown, lot: Lot) -> lineage.Graph | None:
+    """The graph of a batch; None where nothing is known of it. Not where pages are answered: of
+    170,000 units it takes more than half a second, and the operator's page would be dark."""
+    if not lot.materials and not lot.units:
+        return None
+    return lineage.graph(lot.id, lot.materials, lot.units, shown.word)
+
+
+def show(shown: Shown, lot: Lot, drawn: lineage.Graph | None, chosen: str) -> None:
     """The graph, and what the chosen node stands for."""
     with ui.element("div").classes("board"):
         section = ui.element("section").classes("panel whole").props('id="trace"')
     with section:
         ui.html(f"<h2>{shown.word('trace')}</h2>", sanitize=False)
-        if not lot.materials and not lot.units:
+        if drawn is None:
             put(panels.none(shown, "trace.none"))
             return
-        drawn = lineage.graph(lot.id, lot.materials, lot.units, shown.word)
 
         def address(key: str) -> str:
             return f"/desk/batch?{urlencode({'id': lot.id, 'trace': key})}#trace"
