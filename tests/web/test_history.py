@@ -73,6 +73,15 @@ def test_a_screen_with_a_running_batch_outlives_a_station_that_is_away(
     assert not [url for url in asked if "/batch/" in url], "nothing of it changes any more"
 
 
+def test_parts_of_an_earlier_day_say_which_day(web: Any, shown: Any) -> None:
+    """Of a batch that was made over days, or last week, a clock alone stood there."""
+    write_shift(web.data, 90)
+    shown.clock.set_fixed_time(time.time() + 9 * 86400)
+    shown.goto(f"{web.url}batch/L2417A")
+    said = shown.locator("[data-clock]").first.inner_text()
+    assert re.fullmatch(r"\d+ \w+ 20\d\d, \d\d:\d\d:\d\d", said)
+
+
 def test_the_list_of_batches_goes_on_to_the_oldest(web: Any) -> None:
     forget_shift(web.data)
     with LineLedger.open(web.data, station="BOT-L3-01") as ledger:

@@ -1,6 +1,6 @@
 // A batch's history: numbers and times as the reader's language writes them; a running one stays fresh.
 
-import { clock, moment, number, on, put } from "./frame.js";
+import { moment, number, on, put, since } from "./frame.js";
 import { labelled } from "./said.js";
 
 function write() {
@@ -9,7 +9,7 @@ function write() {
   }
   for (const node of document.querySelectorAll("[data-ms]")) put(node, moment(Number(node.dataset.ms)));
   for (const node of document.querySelectorAll("[data-said]")) put(node, labelled(node.dataset.said));
-  for (const node of document.querySelectorAll("[data-clock]")) put(node, clock(Number(node.dataset.clock), true));
+  for (const node of document.querySelectorAll("[data-clock]")) put(node, since(Number(node.dataset.clock), true));
 }
 
 on("language", write);
