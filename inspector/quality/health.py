@@ -36,6 +36,10 @@ cameras that were switched on (time constants of 8 to 70 minutes, noise of 0 to 
 ordered for; one that later grows warmer by 3 K an hour is, after 2 h, 14 K below its limit."""
 BACK = 0.9
 """An order is over when the indicator has come back to this share of its way to the limit."""
+STANDS = 1.5
+"""An order ahead is over where a rise slows down so much more surely, or the limit lies so much
+further ahead, than it takes to give none: at the edge noise would give it again and again, of a
+rise of 0.5 K an hour behind a warm-up 17 times."""
 _LABELLED = re.compile(r'^(\w+)\{view="(\w+)"\}$')
 _BUCKET = re.compile(r'^stage_ms_bucket\{stage="(\w+)",le="([^"]+)"\}$')
 LOST = (
@@ -83,7 +87,12 @@ class Indicator:
         error = float(np.sqrt((rest @ rest) / (len(y) - 2) / square))
         return slope, max(error, 1e-12)
 
-    def settles_at(self, error: float) -> float:
+    @property
+    def back(self) -> float:
+        """Where an order is over."""
+        return self.normal + BACK * (self.limit - self.normal)
+
+    def settles_at(self, error: float, sure: float = SLOWS_SURE) -> float:
         """Where a rise that slows down comes to rest, as of a camera that was switched on: three
         means in a row tell an exponential's end (Aitken). Infinite where it does not slow down for
         certain; ``error`` is the trend's."""
@@ -92,7 +101,7 @@ class Indicator:
         first, second, newest = (fmean(values[i * third : (i + 1) * third]) for i in range(3))
         before, now = second - first, newest - second
         hours = (self.samples[-1][0] - self.samples[0][0]) / 3600
-        if before - now <= SLOWS_SURE * math.sqrt(1.5) * error * hours:
+        if before - now <= sure * math.sqrt(1.5) * error * hours:
             return math.inf
         return newest + (now * now / (before - now) if now > 0 else 0.0)
 
@@ -101,9 +110,11 @@ class Indicator:
         trend = self.trend()
         if trend is None or trend[0] <= 0 or trend[0] < TREND_SURE * trend[1]:
             return None
-        if self.settles_at(trend[1]) < self.limit:
-            return None
-        return max(0.0, (self.limit - self.value) / trend[0] * 3600)
+        if self.ordered:
+            rests = self.settles_at(trend[1], STANDS * SLOWS_SURE) < self.back
+        else:
+            rests = self.settles_at(trend[1]) < self.limit
+        return None if rests else max(0.0, (self.limit - self.value) / trend[0] * 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +226,8 @@ class Health:
                 state = "now"
             elif meets is not None and meets <= AHEAD_S and state != "now":
                 state = "ahead"
-            elif known.value <= known.normal + BACK * (known.limit - known.normal):
-                state = "" if meets is None or meets > AHEAD_S else state
+            elif known.value <= known.back:
+                state = "" if meets is None or meets > STANDS * AHEAD_S else state
             if state and state != known.ordered:
                 trend = known.trend()
                 equipment, _, view = name.partition(" ")

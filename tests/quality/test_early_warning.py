@@ -218,6 +218,24 @@ def test_a_camera_that_was_switched_on_and_warms_up_orders_nobody(settles_min: i
     assert minutes(Health(Quality(temperature_c=65)), 480, figures) == []
 
 
+@pytest.mark.parametrize(
+    ("count", "warms_k", "per_h", "whens"),
+    [(340, 26.0, 3.0, ["ahead", "now"]), (150, 0.0, 0.72, ["ahead"])],
+)
+def test_an_order_that_stands_is_not_given_again(
+    count: int, warms_k: float, per_h: float, whens: list[str]
+) -> None:
+    """At the edge of a rest below the limit, or of a day, the MES had another every few minutes."""
+    rng = np.random.default_rng(1)
+
+    def figures(minute: int) -> dict[str, float]:
+        warm = 48 - warms_k * np.exp(-minute / 10) + per_h * minute / 60 + rng.normal(0, 0.2)
+        return {'camera_temperature_c{view="side"}': round(warm, 1)}
+
+    orders = minutes(Health(Quality(temperature_c=65)), count, figures)
+    assert [order.body["when"] for order in orders] == whens
+
+
 def test_a_healthy_day_orders_nobody() -> None:
     rng = np.random.default_rng(7)
 
