@@ -31,6 +31,7 @@ from inspector.bus import run_dir
 from inspector.config import Station, load_station
 from inspector.line.output import let_fall
 from inspector.logs import REFUSED
+from inspector.plant.places import forget
 from inspector.store import StoreError, shorten_wal
 from inspector.store.files import refuse_stranger
 
@@ -134,6 +135,8 @@ def run(path: Path) -> int:
     runs = run_dir(station.data)
     alone = sole(station.data)
     logs.keep(logs.folder(runs), "station")
+    with contextlib.suppress(OSError):  # a disk that takes nothing keeps it
+        forget(station.data, station.scada.mqtt if station.scada else None)
     ending, word = False, os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def hear(number: int, _: object) -> None:

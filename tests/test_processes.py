@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ import pytest
 
 from inspector import processes
 from inspector.beat import Beat
+from inspector.plant.places import PLAIN
 from inspector.plantplan import Calendar
 from inspector.store import LineLedger
 from inspector.store.bench import sample_verdict
@@ -163,3 +166,17 @@ def test_it_rests_until_something_is_due_and_no_longer_than_a_round(tmp_path: Pa
     assert processes._rest_s([well, waiting], now, now - 600) == pytest.approx(0.2)
     waiting.due = now - 1
     assert processes._rest_s([waiting], now, now - 600) == processes.LEAST_S
+
+
+def test_a_station_without_scada_lets_go_of_how_far_a_broker_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process of SCADA's runs then: MQTT that came again was told of all the months between."""
+    station = SimpleNamespace(data=tmp_path, scada=None, calendar=Calendar())
+    monkeypatch.setattr(processes, "load_station", lambda path: station)
+    monkeypatch.setattr(processes, "_in_a_child", lambda work: "")
+    monkeypatch.setattr(processes.logs, "keep", lambda *given: None)
+    monkeypatch.setattr(processes, "table", lambda _: os.kill(os.getpid(), signal.SIGTERM) or ())
+    (tmp_path / PLAIN).write_text('{"line": 17}')
+    assert processes.run(tmp_path / "station.yaml") == 0
+    assert not (tmp_path / PLAIN).exists()

@@ -1,8 +1,8 @@
 """What the plain and the Sparkplug side of MQTT share: the broker, and a place in the ledger.
 
 Enters: the station file's ``mqtt`` section. Leaves: a client, and a cursor that outlives a restart,
-so that what happened while the broker was away is told when it is back. ``mqtt.py``,
-``sparkplug.py`` and ``scada.py`` use it.
+so that what happened while the broker was away is told when it is back. ``mqtt.py`` and
+``sparkplug.py`` use it.
 """
 
 from __future__ import annotations
@@ -62,19 +62,6 @@ class Cursor:
             if str(error) != self._why:
                 self._why = str(error)
                 log.error("how far was told is not kept", file=str(self._path), why=self._why)
-
-
-PLAIN, SPARKPLUG = "mqtt.cursor", "sparkplug.cursor"
-"""Where each dialect's place is kept."""
-
-
-def forget(data: Path, config: Mqtt | None) -> None:
-    """A dialect that is spoken no more begins with what is new, should it be spoken again: nobody
-    waits for months of parts before the first one of today."""
-    spoken = {PLAIN: config and config.plain, SPARKPLUG: config and config.sparkplug_group}
-    for name, spoke in spoken.items():
-        if not spoke:
-            (data / name).unlink(missing_ok=True)
 
 
 def connect(config: Mqtt, name: str, will: aiomqtt.Will) -> aiomqtt.Client:

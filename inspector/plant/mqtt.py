@@ -20,10 +20,11 @@ import structlog
 from inspector.config import Mqtt, Scada, Station
 from inspector.identity import Action
 from inspector.part import Verdict
-from inspector.plant.broker import PLAIN, Cursor, ask, connect, take_leave
+from inspector.plant.broker import Cursor, ask, connect, take_leave
 from inspector.plant.desk import Line
 from inspector.plant.events import line_event
 from inspector.plant.opcua import content_of
+from inspector.plant.places import PLAIN
 from inspector.plant.problems import Problem
 from inspector.plant.sparkplug import serve_sparkplug
 from inspector.plant.tagclient import MqttTags

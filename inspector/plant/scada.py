@@ -25,7 +25,6 @@ from inspector.config import Scada, Station, load_station
 from inspector.logs import configure
 from inspector.logs import run as run_process
 from inspector.part import Verdict
-from inspector.plant.broker import forget
 from inspector.plant.desk import Line, publish
 from inspector.plant.problems import Problem
 from inspector.store.pages import tail
@@ -62,8 +61,6 @@ async def serve(station: Station, scada: Scada, run: Path) -> None:
     services: list[Callable[[], Awaitable[None]]] = []
     if scada.opcua is not None:
         services.append(lambda: serve_opcua(station, scada, line, run))
-    with contextlib.suppress(OSError):  # a disk that takes nothing keeps it
-        forget(station.data, scada.mqtt)
     if scada.mqtt is not None:
         from inspector.plant.mqtt import Orders, serve_mqtt
 

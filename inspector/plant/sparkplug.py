@@ -21,8 +21,9 @@ from pysparkplug import DataType, DBirth, DCmd, DData, Metric, NBirth, NCmd, NDe
 from inspector.config import Mqtt, Station
 from inspector.identity import Action
 from inspector.part import Verdict
-from inspector.plant.broker import SPARKPLUG, Cursor, ask, connect, take_leave
+from inspector.plant.broker import Cursor, ask, connect, take_leave
 from inspector.plant.desk import Line
+from inspector.plant.places import SPARKPLUG
 from inspector.plant.problems import Problem
 from inspector.store.pages import tail
 

@@ -21,10 +21,11 @@ from pysparkplug import DataType, DBirth, DCmd, DData, Metric
 from inspector.bus import run_dir
 from inspector.config import Mqtt, Scada
 from inspector.identity import Principal, Role, Users
-from inspector.plant.broker import PLAIN, SPARKPLUG, Cursor, forget
+from inspector.plant.broker import Cursor
 from inspector.plant.desk import Line
 from inspector.plant.mqtt import Orders, news_since, serve_mqtt, status_of
 from inspector.plant.opcua import content_of
+from inspector.plant.places import PLAIN, SPARKPLUG, forget
 from inspector.store import LineLedger, StoreDamaged
 from inspector.store.bench import sample_verdict
 
