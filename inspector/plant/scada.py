@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import structlog
@@ -40,6 +41,8 @@ SEE_OUT_S = 2.0
 """How often it is looked whether the user of an OPC UA session is still one."""
 LIVED_S = 30.0
 """A service that ran for so long was well: what it fails of is a failure of its own."""
+END_S = 2.0
+"""How long a task may take to end in order before it is cancelled once more."""
 BACKLOG = 1000
 """Verdicts behind which a new OPC UA client is not told of older ones: it can ask for them."""
 
@@ -84,9 +87,7 @@ async def serve(station: Station, scada: Scada, run: Path) -> None:
     try:
         await ending.wait()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
         await line.heartbeat.stop()
         line.close()
 
@@ -158,6 +159,16 @@ async def for_ever(service: Callable[[], Awaitable[None]]) -> None:
                 last = why
         failures += 1
         await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel ``tasks`` until they have ended: `asyncio.wait_for` of Python 3.11 forgets that it was
+    cancelled where what it waited for came at that moment, as a broker's answer does."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=END_S)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

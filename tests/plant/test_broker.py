@@ -26,6 +26,7 @@ from inspector.plant.desk import Line
 from inspector.plant.mqtt import Orders, news_since, serve_mqtt, status_of
 from inspector.plant.opcua import content_of
 from inspector.plant.places import PLAIN, SPARKPLUG, forget
+from inspector.plant.scada import end
 from inspector.store import LineLedger, StoreDamaged
 from inspector.store.bench import sample_verdict
 
@@ -58,9 +59,8 @@ class Station:
         try:
             yield
         finally:
-            task.cancel()
-            ended = await asyncio.gather(task, return_exceptions=True)
-        assert isinstance(ended[0], asyncio.CancelledError), ended
+            await end(task)
+        assert task.cancelled(), task
 
     def close(self) -> None:
         self.obeying.close()

@@ -4,7 +4,6 @@ table, with every role (I9, S16). The MES's routes: ``test_roles.py``; the pages
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from inspector.identity import MAY, Action, Role, Users
 from inspector.plant.desk import Line
 from inspector.plant.mqtt import Orders, serve_mqtt
 from inspector.plant.opcua import VisionServer
+from inspector.plant.scada import end
 from inspector.plant.visionmethods import VisionMethods
 
 __all__ = ["broker"]
@@ -256,9 +256,7 @@ async def speaking(station: Station, broker: int) -> AsyncIterator[Ear]:
         await asyncio.to_thread(until, lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"true"])
         yield ear
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
         await asyncio.to_thread(ear.close)
         line.close()
         await line.heartbeat.stop()

@@ -20,8 +20,8 @@ from asyncua import Node, Server, ua
 from structlog.testing import capture_logs
 
 from inspector.config import Scada, Tag
-from inspector.plant import tagclient
-from inspector.plant.scada import for_ever
+from inspector.plant import scada, tagclient
+from inspector.plant.scada import end, for_ever
 from inspector.plant.tagclient import (
     MqttTags,
     by_server,
@@ -99,9 +99,7 @@ async def heard(data: Path, tags: Sequence[Tag]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
 
 @pytest.mark.slow
@@ -209,6 +207,27 @@ def test_a_service_that_has_lived_is_soon_tried_again(monkeypatch: pytest.Monkey
     with capture_logs() as logs:
         asyncio.run(story())
     assert waits == [0.5, 1.0, 2.0, 0.5, 1.0] and len(logs) == 2
+
+
+def test_a_service_ends_though_it_misses_that_it_was_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where the broker's answer comes at that moment: the process lived on until it was
+    killed."""
+    monkeypatch.setattr(scada, "END_S", 0.01)
+
+    async def service() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    async def story() -> None:
+        task = asyncio.create_task(for_ever(service))
+        await asyncio.sleep(0)
+        await end(task)
+        assert task.cancelled()
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize(
