@@ -203,18 +203,19 @@ class VisionMethods:
             return asked
         recorded = await self._record(str(method), why)
         if method in RESUMES or method in PAUSES:
-            await self._heard_of(paused=method in PAUSES)
+            await self._heard_of(method in PAUSES, method is Method.START_SINGLE)
         if method not in RESUMES:
             vision.done(method)
         await self._server.show()
         return recorded
 
-    async def _heard_of(self, paused: bool) -> None:
-        """Until the line's heartbeat says what it has done; an older one would undo the state."""
-        heartbeat = self._line.heartbeat
+    async def _heard_of(self, paused: bool, single: bool = False) -> None:
+        """Until the line's heartbeat says what it has done; an older one would undo the state. A
+        ``single`` job may be over between two, and none says that the line ran."""
+        heartbeat, vision = self._line.heartbeat, self._server.vision
         until = time.monotonic() + HEARD_S
         while heartbeat.alive and bool(heartbeat.body.get("paused")) != paused:
-            if time.monotonic() > until:
+            if time.monotonic() > until or (single and not vision.single):
                 return
             await asyncio.sleep(0.02)
         await self._server.heard(heartbeat.body, heartbeat.alive)
