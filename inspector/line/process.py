@@ -42,7 +42,6 @@ from inspector.line.report import status
 from inspector.line.restart import produced
 from inspector.line.watch import look_around, show
 from inspector.part import Batch
-from inspector.plantplan import machines_zone
 from inspector.recipe import load
 from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError, signing_key
@@ -192,7 +191,8 @@ def open_line(station: Station, run: Path, recipes: dict[str, Recipe]) -> Line:
     unfit = _unfit(line, resumed=was is not None)
     ledger.add_event(
         "line_started", "line", recipes=[f"{r.name}@{r.revision} {r.digest}" for r in
-        recipes.values()], mode=str(line.modes.now.mode), resumed=was is not None, zone=machines_zone(),
+        recipes.values()], mode=str(line.modes.now.mode), resumed=was is not None,
+        zone=station.calendar.timezone,
     )  # fmt: skip
     if was is None:
         if not unfit:

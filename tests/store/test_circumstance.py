@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from inspector.config import Calendar
 from inspector.part import Batch
-from inspector.plantplan import machines_zone
 from inspector.store import History, LineLedger
 from inspector.store.bench import sample_verdict
 from inspector.store.circumstance import batch_of, day_of, zone_of
@@ -47,6 +47,6 @@ def test_the_day_is_the_stations_whatever_machine_asks(ledger: LineLedger) -> No
             assert day_of(part, zone_of(history)) == date(2026, 11, day)
 
 
-def test_a_line_says_by_which_zone_it_knows_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_says_its_calendars_zone_or_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", ":Asia/Shanghai")
-    assert machines_zone() == "Asia/Shanghai"
+    assert Calendar().timezone == "Asia/Shanghai"
