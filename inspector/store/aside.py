@@ -30,6 +30,11 @@ _PASS, _REJECT, _ERROR = (
 )
 _HEAD = 24
 """Bytes of a verdict in which its context, number and outcome are."""
+# No join: SQLite would go through all records between, and look for each among the faulty ones.
+_FAULTY = (
+    f"SELECT position, substr(body, 1, {_HEAD}) FROM record WHERE position IN"
+    " (SELECT position FROM faulty WHERE position BETWEEN ? AND ?"
+)
 
 
 class Aside:
@@ -59,11 +64,7 @@ class Aside:
             low, high = max(first, span[0]), min(last, span[1])
             if outcome not in (_REJECT, _ERROR) or low > high:
                 continue
-            rows = self._line.execute(
-                f"SELECT position, substr(body, 1, {_HEAD}) FROM faulty JOIN record"
-                " USING (position) WHERE position BETWEEN ? AND ? AND outcome = ?",
-                (low, high, outcome),
-            )
+            rows = self._line.execute(f"{_FAULTY} AND outcome = ?)", (low, high, outcome))
             for position, head in rows:
                 if self._value(number(head, 3)[0])[2] in _ASIDE:
                     found[position] = outcome
@@ -79,11 +80,7 @@ class Aside:
             (*span, batch, _REJECT, _ERROR, *span),
         ).fetchall()
         for low, high in others:
-            heads = self._line.execute(
-                f"SELECT position, substr(body, 1, {_HEAD}) FROM faulty JOIN record"
-                " USING (position) WHERE position BETWEEN ? AND ?",
-                (low, high),
-            )
+            heads = self._line.execute(f"{_FAULTY})", (low, high))
             found.update(at for at, head in heads if self._value(number(head, 3)[0])[3] != batch)
         return sorted(found)
 

@@ -45,6 +45,7 @@ from inspector.store import (
     verify,
 )
 from inspector.store import pages as ledger_pages
+from inspector.store.aside import Aside
 from inspector.store.bench import sample_gate, sample_verdict
 from inspector.store.export import export_batch
 from inspector.store.figures import period
@@ -162,8 +163,13 @@ def test_a_dashboard_reads_no_more_than_it_shows(
         looks = count()  # each after 2,000 steps of SQLite
         monkeypatch.setattr(query, "time", SimpleNamespace(monotonic=lambda: next(looks) * 0.0))
         found = period(history, [(ends[0] - 10**9, ends[1] + 10**9)], 48)
+        drawn = next(looks)
+        assert drawn < 200
+        with history._bounded(history._line) as line:
+            aside = Aside(line, lambda position: history._definition(position).value)
+            assert len(aside.besides("L1", (0, 1 << 40))) == (PARTS - PER_BATCH) // 50
+        assert next(looks) < drawn + 8
     assert (found.parts, found.rejected) == (PARTS, PARTS // 50)
-    assert next(looks) < 200
 
 
 def test_the_line_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
