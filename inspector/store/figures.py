@@ -23,7 +23,7 @@ from inspector.store.cursor import stretches_of
 from inspector.store.query import History
 from inspector.store.records import OUTCOMES, Kind
 from inspector.store.rows import part_prefix
-from inspector.store.skim import verdict_ms
+from inspector.store.skim import number, verdict_ms
 
 SAMPLE = 400
 """Parts whose findings are looked at; each costs some 30 µs."""
@@ -33,6 +33,10 @@ NEAR = 1000
 LOOKED, STRAY_NS = 16, 60_000_000_000
 """So many faulty parts of a slice are asked whether they triggered in it, and how far they may be
 beside it: further ones are of another time, in which the clock was wrong."""
+AHEAD = 20_000
+"""Positions within which a batch that goes on has a part."""
+Value = Callable[[int], tuple[Any, ...]]
+"""What the definition at a position stands for."""
 _REJECT, _ERROR, _UNSEEN = (
     OUTCOMES.index(outcome) for outcome in (Outcome.REJECT, Outcome.ERROR, Outcome.NOT_INSPECTED)
 )
@@ -109,9 +113,11 @@ def period(
     """
     total = sum(end - begin for begin, end in stretches)
     with history._bounded(history._line) as line:
-        within = None if batches is None else [s for b in batches for s in _batch_spans(line, b)]
+        value, within = _value(history), None
+        if batches is not None:
+            within = [span for b in batches for span in _batch_spans(line, value, b)]
         shapes = _shapes(history, line, view) if view else None
-        aside = Aside(line, _value(history), _since(line, stretches))
+        aside = Aside(line, value, _since(line, stretches))
         made = []
         for begin, end in stretches:
             count = max(1, round(slices * (end - begin) / total)) if total else 1
@@ -197,7 +203,7 @@ def _clusters(line: Connection, begin: int, end: int) -> list[Span]:
     return spans
 
 
-def _value(history: History) -> Callable[[int], tuple[Any, ...]]:
+def _value(history: History) -> Value:
     return lambda position: history._definition(position).value
 
 
@@ -222,11 +228,28 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
-def _batch_spans(line: Connection, batch: str) -> list[Span]:
+def _batch_spans(line: Connection, value: Value, batch: str) -> list[Span]:
     first, last = line.execute(
         "SELECT min(first), max(last) FROM tally WHERE batch = ?", (batch,)
     ).fetchone()
-    return [] if first is None else stretches_of(line, batch, (first, last))
+    if first is None:
+        return []
+    begun, *on = stretches_of(line, batch, (first, last))
+    return [begun, *((_came(line, value, batch, span), span[1]) for span in on)]
+
+
+def _came(line: Connection, value: Value, batch: str, span: Span) -> int:
+    """Where the batch's own parts begin in ``span``: it was begun while others were under way, or
+    for a part far ahead."""
+    begin, end = span[0], min(span[1], span[0] + AHEAD)
+    for at, head in line.execute(
+        f"SELECT position, substr(body, 1, 24) FROM record WHERE position BETWEEN ? AND ?"
+        f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}' ORDER BY position",
+        (begin, end),
+    ):
+        if value(number(head, 3)[0])[3] == batch:
+            return int(at)
+    return begin
 
 
 def _shapes(history: History, line: Connection, view: str) -> list[int]:
