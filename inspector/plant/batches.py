@@ -37,7 +37,7 @@ from inspector.plant.batchwords import (
     LineSaid,
 )
 from inspector.plant.desk import Desk
-from inspector.plant.orders import obeyed, once
+from inspector.plant.orders import obeyed, once, recorded, told, unheard
 from inspector.plant.parts import Gs1Text, Gtin, held, moment, sold_as
 from inspector.plant.periods import reconciled
 from inspector.plant.problems import Problem
@@ -47,12 +47,10 @@ from inspector.plant.words import DisposeSaid, RejectSaid, Why
 from inspector.store import History
 from inspector.store.batches import DISPOSED, Plan, Refused, State, Step, after, decision
 from inspector.store.batches import KIND as LIFE
-from inspector.store.pages import batch_ids, changes_of, events_of
+from inspector.store.pages import batch_ids, changes_of
 
 LOTS = 1000
 """Batches that are asked for a lot of another name than theirs."""
-COMMANDS = 500
-"""Newest commands among which one is looked for whose answer nobody heard."""
 BatchId = Annotated[str, PathParameter(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
 
 
@@ -122,16 +120,7 @@ def router(desk: Desk) -> APIRouter:
         authorise(who, Action.END_BATCH)
 
         def act() -> Done:
-            state = _step(desk, id, Step.CLOSE, "not-running")
-            with desk.history() as history:
-                begun = desk.batches.life(history, desk.holds, id).begun
-            if begun:
-                return obeyed(desk, who, Action.END_BATCH, {"id": id}, 200)
-            answer = LineSaid(id=str(uuid4()), at=now(), result={"batch": id, "state": str(state)})
-            # The newest record is the plan: closed without having run, it may yet begin.
-            plan = asdict(desk.batches.plan(id) or Plan())
-            record = {"action": Step.CLOSE, "batch": id} | plan
-            return Done(LIFE, 200, answer.model_dump(mode="json"), record)
+            return closed(desk, who, id)
 
         return once(desk, who, key, f"/batches/{id}/close", {}, act, response, LineSaid)
 
@@ -211,6 +200,28 @@ def links(desk: Desk) -> APIRouter:
     return routes
 
 
+def closed(desk: Desk, who: Principal, id: str) -> Done:
+    """The line ends a batch, or has by this very command; one that has not run is closed here."""
+    args = {"id": id}
+    try:
+        state = _step(desk, id, Step.CLOSE, "not-running")
+    except Problem as refused:
+        if refused.name != "not-running":
+            raise
+        said = unheard(desk, who, Action.END_BATCH, args, recorded(desk, Action.END_BATCH, args))
+        if said is None:
+            raise
+        return told(Action.END_BATCH, args, said, 200)
+    with desk.history() as history:
+        has_run = desk.batches.life(history, desk.holds, id).begun
+    if has_run:
+        return obeyed(desk, who, Action.END_BATCH, args, 200)
+    answer = LineSaid(id=str(uuid4()), at=now(), result={"batch": id, "state": str(state)})
+    # The newest record is the plan: closed without having run, it may yet begin.
+    record = {"action": Step.CLOSE, "batch": id} | asdict(desk.batches.plan(id) or Plan())
+    return Done(LIFE, 200, answer.model_dump(mode="json"), record)
+
+
 def changed(desk: Desk, who: Principal, asked: Changeover) -> Done:
     """The line runs another recipe; a batch that begins with it begins as one that is started."""
     args = asked.model_dump(by_alias=True, exclude_none=True)
@@ -250,26 +261,14 @@ def _told(
     try:
         _step(desk, id, Step.START)
     except Problem as refused:
-        said = _unheard(desk, who, action, args, id) if refused.name == State.RUNNING else None
+        if refused.name != State.RUNNING:
+            raise
+        record = desk.batches.newest(id)
+        said = unheard(desk, who, action, args, record.line.newest if record else -1)
         if said is None:
             raise
         return said
     return desk.command(action, args, who)
-
-
-def _unheard(
-    desk: Desk, who: Principal, action: Action, args: Mapping[str, Any], id: str
-) -> Mapping[str, Any] | None:
-    """The line's answer to this command, if no record of the desk tells of the batch since."""
-    record = desk.batches.newest(id)
-    known = record.line.newest if record else -1
-    with desk.history() as history:
-        for position, event in events_of(history, "command", limit=COMMANDS):
-            said = event.body["result"]
-            given = (event.principal, event.body["command"], event.body["args"])
-            if given == (who.id, action, args) and position > known and "refused" not in said:
-                return dict(said)
-    return None
 
 
 def _filled(desk: Desk, asked: BatchOrder) -> BatchOrder:

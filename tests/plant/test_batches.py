@@ -13,7 +13,7 @@ from obeying_line import Obeying
 from inspector.bus import run_dir
 from inspector.identity import Principal, Role
 from inspector.part import Batch
-from inspector.plant.batches import begun, changed
+from inspector.plant.batches import begun, changed, closed
 from inspector.plant.batchwords import BatchOrder, Changeover
 from inspector.plant.desk import Desk
 from inspector.plant.problems import Problem
@@ -102,7 +102,7 @@ def test_a_planned_batch_that_begins_with_a_change_over_begins_as_it_was_planned
     assert obeying.next().args == {"recipe": "juice", "batch": batch}
 
 
-def test_a_beginning_whose_answer_was_lost_is_on_record_once_it_is_asked_for_again(
+def test_what_the_line_did_though_its_answer_was_lost_is_on_record_once_it_is_asked_again(
     tmp_path: Path,
 ) -> None:
     """The MES was told to repeat it, heard that the batch ran, and order and target were gone."""
@@ -123,6 +123,16 @@ def test_a_beginning_whose_answer_was_lost_is_on_record_once_it_is_asked_for_aga
     assert plan is not None and (plan.order, plan.target) == ("4711", 1000)
     with pytest.raises(Problem, match="runs already"):  # another request, and it is known
         begun(desk, mes, asked)
+    with LineLedger.open(tmp_path, station="ST-01") as line:  # and so with its end
+        line.add_batch(Batch("P1", "", "bottle"), "end", "mes")
+        line.add_event(
+            "command", "mes", command="end_batch", args={"id": "P1"}, result={"parts": 9}
+        )
+    once = Once(mes, "end-P1", {})
+    _, answer, _ = desk.requests.once(once, lambda: closed(desk, mes, "P1"))
+    assert answer["result"] == {"parts": 9}
+    with pytest.raises(Problem, match="is closed"):
+        closed(desk, mes, "P1")
     asyncio.run(desk.heartbeat.stop())
     desk.close()
 
