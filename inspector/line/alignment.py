@@ -207,9 +207,13 @@ class Alignment:
             return newest + 1 if whole else None  # this camera sees the parts before the eye
         return firsts[0] if firsts and firsts == near[:1] else None
 
-    def forget(self) -> None:
-        """What was known of how its frames follow their triggers is wrong."""
-        self._fitted = 0
+    def forget(self, number: int, triggers: Triggers) -> None:
+        """What was known of how its frames follow their triggers is wrong, as the newest one shows
+        ``number``. Of a camera that is asked, only where it came sooner: a late one was asked for
+        late, and is nobody's."""
+        soon_ns = self._at_ns + self._lag_ns + self._pitch_ns // 2
+        if not self._asked or soon_ns < triggers.ns[number]:
+            self._fitted = 0
 
     @property
     def fitted(self) -> bool:
@@ -232,7 +236,8 @@ class Alignment:
         known, because the next trigger may have come nearer to it and not have been told."""
         if number not in triggers.ns:
             return False
-        if self._host.here(device_ns) - triggers.ns[number] < -self._early_ns:
+        here_ns = self._host.here(device_ns) if self._counted else device_ns
+        if here_ns - triggers.ns[number] < -self._early_ns:
             return False
         if not self._fitted:
             self._lag_ns = triggers.own_ns[number] - device_ns

@@ -73,11 +73,15 @@ class Matching:
         self._timed = frozenset(windows_ns if timed is None else timed)
         self._new_part = new_part
         self._views_of = views_of
-        early_ns = EARLY_NS if by_time else -NEVER  # a camera may see the parts before the eye
         self.alignments = {
-            view: Alignment(pitch_ns, ns, early_ns, DRIFT if by_time else 0.0, view in asked)
+            view: Alignment(
+                pitch_ns, ns,
+                # without it, a camera that nobody asks may see the parts before the eye
+                EARLY_NS if by_time or view in asked else -NEVER,
+                DRIFT if by_time else 0.0, view in asked,
+            )
             for view, ns in windows_ns.items()
-        }
+        }  # fmt: skip
         # As many parts as can go by while a frame may still come, be it that this machine was busy.
         self._kept = min(MOST, KEPT + max(windows_ns.values(), default=0) // max(1, pitch_ns))
         self._held = {view: deque[Frame](maxlen=self._kept) for view in windows_ns}
@@ -188,7 +192,7 @@ class Matching:
         if alignment.offset is not None:
             if number in (None, self.number(frame)):
                 return True
-            alignment.forget()
+            alignment.forget(number, self._triggers)
             self._doubt(view, self.number(frame))
             return False
         if not timed or alignment.fitted:

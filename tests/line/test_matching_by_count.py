@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import pytest
 
@@ -271,3 +271,34 @@ def test_a_picture_that_was_asked_for_and_did_not_come_gives_no_part_its_neighbo
                 exposed[number] = part.part.frames["top"].exposed_ns / MS - 100.0 * number
     assert all(0 <= after_ms < 30 for after_ms in exposed.values())
     assert exposed.keys() >= {*range(1, 19), *range(30, 40)}
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "own"),
+    [([5] * 10 + [86] * 10 + [5] * 10, [*range(1, 11), *range(22, 31)]),
+     ([86] * 6 + [5] * 14, [*range(1, 7), *range(10, 21)])],
+    ids=["a machine that was slow", "at the start"],
+)  # fmt: skip
+def test_a_picture_that_was_asked_for_late_is_no_parts(
+    after_ms: Sequence[int], own: Sequence[int]
+) -> None:
+    """I2: the machine was slow for a second, and each part then passed by a picture that showed the
+    next one, by 24 ms; how late they had been was taken for how late they always are."""
+    windows = dict.fromkeys(("side", "top"), 300 * MS)
+    matching = Matching(
+        windows, 100 * MS, lambda n: Part("s", n, 0, 0), lambda n: tuple(windows),
+        by_time=False, timed=["top"], asked=["top"],
+    )  # fmt: skip
+    matching.open(0, 0)
+    certain: dict[int, None] = {}
+    for n, ms in enumerate(after_ms, start=1):
+        at_ns = (1000 + 110 * n) * MS
+        matching.frame(Frame("side", n, None, at_ns, at_ns + 3 * MS, at_ns))
+        matching.trigger(n, at_ns, 0)
+        matching.told(at_ns)
+        asked_ns = at_ns + ms * MS
+        matching.frame(Frame("top", n, None, asked_ns + 7, asked_ns + 3 * MS, asked_ns))
+        certain |= dict.fromkeys(
+            k for k, c in matching.parts.items() if c.certain and len(c.part.frames) == 2
+        )
+    assert list(certain) == own
