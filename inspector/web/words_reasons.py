@@ -224,7 +224,6 @@ LINE = (
     ("a frame without a trigger", "有图像而无触发"),
     ("the last records did not reach the disk", "最后的记录未写入磁盘"),
     ("the camera was opened anew before its picture was checked", "相机在图像核对之前重新打开"),
-    ("the camera that counts the parts begins anew", "计数工件的相机重新开始计数"),
     ("the camera counts anew", "相机重新计数"),
     ("the camera that counts the parts begins anew", "对工件计数的相机重新开始计数"),
     ("the PLC counts anew", "PLC 重新计数"),
