@@ -80,6 +80,26 @@ def test_a_key_pressed_twice_confirms_one_part_and_passes_none_over(
         assert len(reviews.find(part=second.part_id)) == 1
 
 
+def test_neither_a_held_key_nor_a_double_click_confirms_a_part_that_nobody_has_seen(
+    web: Any, review: Any
+) -> None:
+    _, second, third, *_ = bad(web)
+    said: list[str] = []
+    review.on("request", lambda asked: asked.method == "POST" and said.append(asked.url))
+    for _ in range(2):
+        review.keyboard.down("Space")
+        on_screen(review, second)
+    review.keyboard.up("Space")
+    review.get_by_role("button", name="Confirm").hover()
+    for count in (1, 2):
+        review.mouse.down(click_count=count)
+        review.mouse.up(click_count=count)
+        on_screen(review, third)
+    review.wait_for_timeout(50)
+
+    assert len([url for url in said if "/review/part/" in url]) == 2
+
+
 def test_nothing_is_said_of_a_part_while_another_one_is_chosen(web: Any, review: Any) -> None:
     """The part that was chosen has not come yet; the one before is still on the screen."""
     first, second, *_ = bad(web)

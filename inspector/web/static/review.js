@@ -49,9 +49,10 @@ const confirm = button("ok", "confirm", () => decide("confirm"), "main");
 const override = button("change", "override", () => decide("override"));
 const views = make("div", { className: "views" });
 
+// Of a double click the second does nothing: it would be of the next part, which nobody has seen.
 function button(name, key, action, kind = "") {
   const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, say(key)));
-  made.addEventListener("click", action);
+  made.addEventListener("click", ({ detail }) => detail > 1 || action());
   return made;
 }
 
@@ -317,7 +318,7 @@ function key(event) {
   if (pressed === " " && focused && focused !== pointed) return; // whoever came to it by keys presses it
   if (pressed === "j") gallery.choose(gallery.at + 1);
   else if (pressed === "k") gallery.choose(gallery.at - 1);
-  else if (pressed === " ") decide("confirm");
+  else if (pressed === " ") event.repeat || decide("confirm"); // a key that is held is of one part
   else if (pressed === "b") take("box");
   else if (pressed === "o") toggle();
   else if (pressed === "h" && !warm.hidden) heat(!loupe.heat);
