@@ -238,7 +238,8 @@ def button(text: str, sign: str = "", on_click: Callable[..., Any] | None = None
 
 
 def pressed(made: ui.element, on_click: Callable[[], Any]) -> None:
-    """Do it when ``made`` is clicked, and not once more while it is done: a glove touches twice."""
+    """Do it when ``made`` is clicked, and not once more for the second click of a double one, nor
+    while it is done: a glove touches twice."""
     busy = False
 
     async def once() -> None:
@@ -253,7 +254,7 @@ def pressed(made: ui.element, on_click: Callable[[], Any]) -> None:
         finally:
             busy = False
 
-    made.on("click", once)
+    made.on("click", once, js_handler="(event) => event.detail > 1 || emit()")
 
 
 def table(
