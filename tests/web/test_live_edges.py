@@ -180,6 +180,27 @@ def test_who_touches_twice_is_asked_once_who_they_are(page: Any, line: Line) -> 
     page.locator("dialog .tile").wait_for()
 
 
+def test_who_touches_twice_acknowledges_no_alarm_that_nobody_has_read(
+    web: Any, page: Any, line: Line
+) -> None:
+    token, _ = web.session(Role.OPERATOR, name="anna")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.reload()
+    asked: list[Any] = []
+    page.route("**/line/acknowledge", lambda route: (asked.append(route), route.fulfill(json={})))
+    first, next_ = Alarm(AlarmCode.PLC_LOST, "", stops=True), Alarm(AlarmCode.BYPASS, "repair")
+    line.beat(alarms=(first, next_))
+    line.until(lambda: "PLC" in page.locator("#alarm-what").inner_text())
+    page.locator("#alarm-acknowledge").click()
+    line.beat(alarms=(replace(first, acknowledged=True), next_))
+    line.until(lambda: "repair" in page.locator("#alarm-what").inner_text())
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+    page.wait_for_timeout(50)
+
+    assert len(asked) == 1
+
+
 def test_an_alarm_of_an_earlier_day_says_which_day(page: Any, line: Line) -> None:
     now = time.time_ns()
     old = Alarm(AlarmCode.DISK_LOW, since_utc_ns=now - 40 * 86_400_000_000_000)

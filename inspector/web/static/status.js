@@ -181,7 +181,8 @@ function help() {
 }
 
 byId("station").onclick = () => status && stationDialog();
-byId("alarm-acknowledge").onclick = () => acknowledge(sorted()[0]?.code);
+// Of a double touch the second would be of the next alarm, which nobody has read.
+byId("alarm-acknowledge").onclick = ({ detail }) => detail > 1 || acknowledge(sorted()[0]?.code);
 byId("alarm-all").onclick = () => status && alarmsDialog();
 byId("help-come").onclick = () => asPerson("call_help", () => act("/help/come"));
 on("language", help);
