@@ -244,20 +244,26 @@ def test_pictures_that_no_edge_takes_go_by_count() -> None:
     assert line.good == list(range(1, 61))
 
 
-def test_a_picture_that_was_asked_for_and_did_not_come_gives_no_part_its_neighbours() -> None:
-    """The camera took no notice of it, and while it was waited for, other parts went by."""
+def asking(pitch_ms: int) -> Matching:
+    """Counted by the eye at the side; the camera on top is asked for each part's picture."""
     windows = dict.fromkeys(("side", "top"), 300 * MS)
     matching = Matching(
-        windows, 40 * MS, lambda n: Part("s", n, 0, 0), lambda n: tuple(windows),
+        windows, pitch_ms * MS, lambda n: Part("s", n, 0, 0), lambda n: tuple(windows),
         by_time=False, timed=["top"], asked=["top"],
     )  # fmt: skip
     matching.open(0, 0)
+    return matching
+
+
+def test_a_picture_that_was_asked_for_and_did_not_come_gives_no_part_its_neighbours() -> None:
+    """The camera took no notice of it, and while it was waited for, other parts went by."""
+    matching = asking(40)
     shots = [(100.0 * n, "side") for n in range(1, 41)]
     for n in (n for n in range(1, 41) if n != 20):
         asked = 100.0 * n + 8
         late = 2308.0 + 8 * (n - 21) - asked if n in (21, 22, 23) else 0.0
         shots.append((asked + late, "top"))
-    counts = dict.fromkeys(windows, 0)
+    counts = dict.fromkeys(("side", "top"), 0)
     exposed: dict[int, float] = {}
     for ms, view in sorted(shots):
         counts[view] += 1
@@ -284,12 +290,7 @@ def test_a_picture_that_was_asked_for_late_is_no_parts(
 ) -> None:
     """I2: the machine was slow for a second, and each part then passed by a picture that showed the
     next one, by 24 ms; how late they had been was taken for how late they always are."""
-    windows = dict.fromkeys(("side", "top"), 300 * MS)
-    matching = Matching(
-        windows, 100 * MS, lambda n: Part("s", n, 0, 0), lambda n: tuple(windows),
-        by_time=False, timed=["top"], asked=["top"],
-    )  # fmt: skip
-    matching.open(0, 0)
+    matching = asking(100)
     certain: dict[int, None] = {}
     for n, ms in enumerate(after_ms, start=1):
         at_ns = (1000 + 110 * n) * MS

@@ -72,6 +72,14 @@ def line(web: Any, page: Any) -> Iterator[Line]:
     made.close()
 
 
+@pytest.fixture
+def anna(web: Any, page: Any, line: Line) -> None:
+    """An operator signs in."""
+    token, _ = web.session(Role.OPERATOR, name="anna")
+    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
+    page.reload()
+
+
 def test_a_line_that_grows_slow_shows_no_part_of_long_ago(page: Any, line: Line) -> None:
     """The second part waited for its turn when the line grew fast."""
     line.make(1)
@@ -128,11 +136,8 @@ def test_a_call_for_help_speaks_the_language_that_the_page_is_switched_to(
     assert what.startswith("anna") and "called" not in what
 
 
-def test_a_batch_is_asked_for_by_the_name_that_it_has(web: Any, page: Any, line: Line) -> None:
+def test_a_batch_is_asked_for_by_the_name_that_it_has(page: Any, line: Line, anna: None) -> None:
     """``$&`` and ``$$`` mean something to the browser's own ``replace``."""
-    token, _ = web.session(Role.OPERATOR, name="anna")
-    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
-    page.reload()
     line.until(lambda: page.locator("body").get_attribute("data-link") == "live")
     line.beat(batch="L$$7 $& 24/17")
     line.until(lambda: page.locator("#batch").inner_text() == "L$$7 $& 24/17")
@@ -143,11 +148,8 @@ def test_a_batch_is_asked_for_by_the_name_that_it_has(web: Any, page: Any, line:
 
 
 def test_a_part_can_be_rejected_again_where_the_station_did_not_answer(
-    web: Any, page: Any, line: Line
+    page: Any, line: Line, anna: None
 ) -> None:
-    token, _ = web.session(Role.OPERATOR, name="anna")
-    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
-    page.reload()
     line.until(lambda: page.locator("body").get_attribute("data-link") == "live")
     line.make(1)
     page.locator("[data-strip=parts]").click()
@@ -181,11 +183,8 @@ def test_who_touches_twice_is_asked_once_who_they_are(page: Any, line: Line) -> 
 
 
 def test_who_touches_twice_acknowledges_no_alarm_that_nobody_has_read(
-    web: Any, page: Any, line: Line
+    page: Any, line: Line, anna: None
 ) -> None:
-    token, _ = web.session(Role.OPERATOR, name="anna")
-    page.context.add_cookies([{"name": "inspector", "value": token, "url": web.url}])
-    page.reload()
     asked: list[Any] = []
     page.route("**/line/acknowledge", lambda route: (asked.append(route), route.fulfill(json={})))
     first, next_ = Alarm(AlarmCode.PLC_LOST, "", stops=True), Alarm(AlarmCode.BYPASS, "repair")

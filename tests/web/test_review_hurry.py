@@ -47,6 +47,17 @@ def let_go(page: Any, held: list[Any]) -> None:
     page.wait_for_function("() => new Promise((done) => setTimeout(() => done(true), 100))")
 
 
+def test_a_page_that_opens_asks_once_for_what_it_shows(review: Any) -> None:
+    """It asked again, and who had confirmed its first part by then stood where he was."""
+    asked: list[str] = []
+    review.on("request", lambda request: asked.append(request.url))
+    review.reload()
+    review.locator(".detail h2", has_text="#").wait_for()
+    review.wait_for_timeout(100)
+
+    assert len([url for url in asked if "/review/part" in url]) == 2, "its parts, and the first one"
+
+
 def test_an_answer_that_comes_late_is_not_put_down_to_the_next_part(
     web: Any, review: Any, held: list[Any]
 ) -> None:

@@ -22,7 +22,7 @@ if (!KINDS.includes(asked.kind)) asked.kind = "reject";
 let labels = [];
 let part = null;
 let view = 0;
-let next = null; // where the next portion begins; undefined: there is no more
+let next; // where the next portion begins; undefined: there is no more, or nothing was asked for yet
 let asking = false;
 let pointed = null; // the button that a pointer has pressed last: the keys stay the page's then
 let turn = 0; // of the filters: an answer to an older question is dropped
@@ -185,7 +185,7 @@ async function open(id) {
     note.textContent = failed.message;
     return;
   }
-  if (!chosen(found)) return;
+  if (!chosen(found) || part?.id === id) return;
   part = found;
   const bad = part.findings.find((finding) => !finding.ok);
   view = Math.max(0, part.views.findIndex((one) => one.name === bad?.view));
