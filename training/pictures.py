@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
+from inspector.tools.letterbox import shrinking
 
 PAD = 114
 """The grey around a letterboxed picture, as the cards promise."""
@@ -132,11 +133,9 @@ def letterbox(picture: Picture, height: int, width: int) -> Picture:
 
 
 def resized(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Brought to ``width`` x ``height`` by the very steps of ``inspector.tools.letterbox``: a net
-    is taught and measured on what a station shows it."""
-    rows, columns = pixels.shape[:2]
-    while rows % 2 == 0 and columns % 2 == 0 and rows >= 2 * height and columns >= 2 * width:
-        rows, columns = rows // 2, columns // 2
+    """Brought to ``width`` x ``height`` by the steps of ``inspector.tools.letterbox``: a net is
+    taught and measured on what a station shows it."""
+    halves, way = shrinking(pixels.shape[:2], (height, width))
+    for rows, columns in halves:
         pixels = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
-    way = cv2.INTER_AREA if rows >= 2 * height else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=way), np.uint8)

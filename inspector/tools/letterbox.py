@@ -105,16 +105,11 @@ class Letterbox:
         if (pixels.ndim == 2) != self._grey:
             size = (height, width) if self._grey else (h, w)
             self._other = np.empty(size, np.uint8)
-        self._halves: list[Pixels] = []
+        halves, self._way = shrinking((height, width), (h, w))
+        if halves and halves[-1] == (h, w):
+            halves.pop()
         depth = () if self._grey or pixels.ndim == 2 else (3,)
-        # Area averaging does not alias. OpenCV is fast at it for 1:2 only: 1280x1024 to a quarter
-        # takes 0.4 ms in two halvings, 1.4 ms at once.
-        while height % 2 == 0 and width % 2 == 0 and height >= 2 * h and width >= 2 * w:
-            height, width = height // 2, width // 2
-            self._halves.append(np.empty((height, width, *depth), np.uint8))
-        if self._halves and (height, width) == (h, w):
-            self._halves.pop()
-        self._way = cv2.INTER_AREA if height >= 2 * h else cv2.INTER_LINEAR
+        self._halves: list[Pixels] = [np.empty((*size, *depth), np.uint8) for size in halves]
         self.scale = scale
         self._source = pixels.shape
 
@@ -128,3 +123,18 @@ class Letterbox:
                 self._area += self._offset
         else:
             self._area[...] = scaled
+
+
+def shrinking(size: tuple[int, int], target: tuple[int, int]) -> tuple[list[tuple[int, int]], int]:
+    """By which halvings a picture of ``size``, rows and columns, comes near ``target``, and
+    OpenCV's way for the last step.
+
+    Area averaging does not alias. OpenCV is fast at it for 1:2 only: 1280x1024 to a quarter takes
+    0.4 ms in two halvings, 1.4 ms at once.
+    """
+    (height, width), (h, w) = size, target
+    halves = []
+    while height % 2 == 0 and width % 2 == 0 and height >= 2 * h and width >= 2 * w:
+        height, width = height // 2, width // 2
+        halves.append((height, width))
+    return halves, cv2.INTER_AREA if height >= 2 * h else cv2.INTER_LINEAR
