@@ -37,7 +37,7 @@ from inspector.plant.batchwords import (
     LineSaid,
 )
 from inspector.plant.desk import Desk
-from inspector.plant.orders import obeyed, once, recorded, told, unheard
+from inspector.plant.orders import answer, obeyed, once, recorded, told, unheard
 from inspector.plant.parts import Gs1Text, Gtin, held, moment, sold_as
 from inspector.plant.periods import reconciled
 from inspector.plant.problems import Problem
@@ -216,10 +216,9 @@ def closed(desk: Desk, who: Principal, id: str) -> Done:
         has_run = desk.batches.life(history, desk.holds, id).begun
     if has_run:
         return obeyed(desk, who, Action.END_BATCH, args, 200)
-    answer = LineSaid(id=str(uuid4()), at=now(), result={"batch": id, "state": str(state)})
     # The newest record is the plan: closed without having run, it may yet begin.
     record = {"action": Step.CLOSE, "batch": id} | asdict(desk.batches.plan(id) or Plan())
-    return Done(LIFE, 200, answer.model_dump(mode="json"), record)
+    return Done(LIFE, 200, answer({"batch": id, "state": str(state)}), record)
 
 
 def changed(desk: Desk, who: Principal, asked: Changeover) -> Done:
@@ -231,15 +230,13 @@ def changed(desk: Desk, who: Principal, asked: Changeover) -> Done:
     order = _filled(desk, given)
     batch = order.model_dump(include={"id", "product", "texts"})
     result = _told(desk, who, Action.CHANGE_OVER, args | {"batch": batch}, order.id)
-    answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
-    return Done(LIFE, 200, answer, _life(order, Step.START))
+    return Done(LIFE, 200, answer(result), _life(order, Step.START))
 
 
 def _planned(desk: Desk, asked: BatchOrder) -> Done:
     _step(desk, asked.id, Step.PLAN)
     result = {"batch": asked.id, "state": str(State.PLANNED)}
-    answer = LineSaid(id=str(uuid4()), at=now(), result=result).model_dump(mode="json")
-    return Done(LIFE, 202, answer, _life(asked, Step.PLAN))
+    return Done(LIFE, 202, answer(result), _life(asked, Step.PLAN))
 
 
 def begun(desk: Desk, who: Principal, asked: BatchOrder) -> Done:
@@ -249,8 +246,7 @@ def begun(desk: Desk, who: Principal, asked: BatchOrder) -> Done:
         by_alias=True, exclude_none=True, include={"id", "product", "recipe", "texts", "from_"}
     )
     result = _told(desk, who, Action.START_BATCH, args, order.id)
-    answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
-    return Done(LIFE, 201, answer, _life(order, Step.START))
+    return Done(LIFE, 201, answer(result), _life(order, Step.START))
 
 
 def _told(

@@ -44,8 +44,12 @@ def obeyed(desk: Desk, who: Principal, action: Action, args: Any, status: int) -
 
 def told(action: Action, args: Any, result: Mapping[str, Any], status: int) -> Done:
     """The line has said ``result``."""
-    answer = LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
-    return Done(REQUEST, status, answer, {"action": str(action), "args": args})
+    return Done(REQUEST, status, answer(result), {"action": str(action), "args": args})
+
+
+def answer(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of an answer: what was said, when, and under which id."""
+    return LineSaid(id=str(uuid4()), at=now(), result=dict(result)).model_dump(mode="json")
 
 
 def unheard(
