@@ -282,6 +282,22 @@ def wish(served: Served, part: PartId, why: str) -> None:
             )  # fmt: skip
 
 
+def station_file(folder: Path, hub: str, **sync: Any) -> Path:
+    """A station file in ``folder`` whose data are in ``folder/station``."""
+    (folder / "recipe.yaml").write_text(
+        "name: bottle\ntools:\n"
+        "  - {name: cap, kind: detect, view: side,"
+        " params: {model: m/1, threshold: 0.4, thresholds: {dent: 0.6}}}\n"
+    )
+    lines = "".join(f"  {name}: {value}\n" for name, value in sync.items())
+    path = folder / "station.yaml"
+    path.write_text(
+        f"station: ST-01\nsite: north\nline: f2\ndata: station\nrecipes: [recipe.yaml]\n"
+        f"cameras: [{{name: side}}]\nbatch: {{id: B1}}\nsync:\n  hub: {hub}\n{lines}"
+    )
+    return path
+
+
 @contextmanager
 def demanding(hub: Hub, folder: Path) -> Iterator[tuple[Served, Path, tuple[Path, Path]]]:
     """The centre ``hub`` where nobody is heard without a certificate (mTLS): what it is reached by,

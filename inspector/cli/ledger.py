@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -285,19 +286,40 @@ def backup(
 def restore(
     directory: Annotated[Path, typer.Argument(help="The back-up's folder.", metavar="DIR")],
     data: Annotated[Path, typer.Argument(help="The data folder to make.", metavar="DATA")],
+    station: Annotated[
+        Path | None,
+        typer.Option(help="The station's file: take back from its centre what came later."),
+    ] = None,
     even_damaged: EvenDamaged = False,
     who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
     as_json: Json = False,
 ) -> None:
     """Make a station's data folder from its back-up, verify it, and record that it was restored.
 
-    Example: inspector restore /mnt/backup/station-1 data
+    A station that has a centre is restored with its file, before it runs again: the records since
+    the back-up come from there. Without them the centre takes no more of it.
+
+    Example: inspector restore /mnt/backup/station-1 data --station station.yaml
     """
     from inspector.store import restore as bring_back
 
     who = who or os_user()
     with bars(as_json) as told:
-        done = bring_back(directory, data, who, even_damaged=even_damaged, told=told).as_dict()
+        regained = None
+        if station is not None:
+            from inspector.config import load_station
+            from inspector.sync.regain import take_back
+
+            loaded = load_station(station)
+            regained = partial(take_back, data, loaded.station, loaded.sync, who, told=told)
+        done = bring_back(
+            directory, data, who, even_damaged=even_damaged, regained=regained, told=told
+        ).as_dict()
+    if station is None and (data / "keys" / "centre.json").is_file():
+        done["notes"].append(
+            "the station has a centre, which may have later records: if so, restore once more with"
+            " --station, before the station runs"
+        )
     print(json.dumps(done)) if as_json else print_pairs("Restored", done)
 
 

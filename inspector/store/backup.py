@@ -17,9 +17,9 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from inspector.store.files import (
 from inspector.store.keys import PUBLIC_NAME, public_key, sync_folder
 from inspector.store.moment import copy_database, copy_ledgers, is_database
 from inspector.store.records import Kind
+from inspector.store.regain import Regained
 from inspector.store.report import Report, Told, untold
 from inspector.store.retention import retention_lock
 from inspector.store.tags import FILE as TAGS_FILE
@@ -69,6 +70,8 @@ class Backup:
     bytes: int
     """Copied this time."""
     notes: tuple[str, ...]
+    regained: dict[str, int] = field(default_factory=dict)
+    """What was taken back from the centre (`Regained.as_dict`); empty where nobody was asked."""
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -114,14 +117,17 @@ def restore(
     principal: str,
     *,
     even_damaged: bool = False,
+    regained: Callable[[], Regained] | None = None,
     told: Told = untold,
 ) -> Backup:
     """Makes a data folder from a back-up, verifies it, and records that it was restored.
 
-    What the station recorded after the back-up is lost here; the centre's checkpoints show it.
+    What the station recorded after the back-up is lost here, and the centre's checkpoints show it,
+    unless ``regained`` takes it back from there.
 
     Args:
         even_damaged: go on though it does not verify; what is wrong is in the notes.
+        regained: adds to the new folder what was recorded later and is kept elsewhere.
         told: hears how far it is.
 
     Raises:
@@ -156,9 +162,16 @@ def restore(
                 images += 1
     except OSError as error:
         raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
+    more = regained().as_dict() if regained is not None else {}
     report = _sound(data_dir, verify(data_dir, told=told), even_damaged)
     with DeskLedger.open(data_dir) as desk:
-        body = {"taken": manifest["taken"], "records": report.records, "images": report.images}
+        body: dict[str, Any] = {
+            "taken": manifest["taken"],
+            "records": report.records,
+            "images": report.images,
+        }
+        if more:
+            body["regained"] = more
         desk.add(RESTORED, body, principal)
     os.sync()  # all of it, with the names of its folders, before it is said to be whole
     (data_dir / HALF_RESTORED).unlink()
@@ -171,6 +184,7 @@ def restore(
         images,
         copied,
         _notes(report),
+        more,
     )
 
 

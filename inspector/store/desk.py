@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -86,6 +86,26 @@ class DeskLedger:
             (kind, layout.encode_desk(DeskRecord(kind, principal, self._utc_ns(), body, head)))
             for kind, body, principal in entries
         ]
+        return self._append(encoded)
+
+    def add_again(self, records: Callable[[int], Iterable[bytes]], size: int, root: bytes) -> int:
+        """Adds what this desk had recorded and lost, byte for byte; gives how many records.
+
+        Args:
+            records: gives those from a position on.
+            size, root: of the desk's tree with them.
+
+        Raises:
+            StoreDamaged: with them it is not what had this root; none was added.
+            StoreFull, StoreStalled, StoreError: they were not written.
+        """
+        here = self._connection.execute("SELECT count(*) FROM record").fetchone()[0]
+        if here >= size:
+            return 0
+        lost = ((str(layout.fields_of(record)[2]), record) for record in records(here))
+        return len(self._append(lost, root))
+
+    def _append(self, encoded: Iterable[tuple[str, bytes]], root: bytes = b"") -> list[int]:
         positions = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -98,6 +118,8 @@ class DeskLedger:
                     "INSERT INTO record VALUES (?, ?, ?)", (position, mark_of(leaf), record)
                 )
                 self._connection.execute("INSERT INTO event VALUES (?, ?)", (position, kind))
+            if root not in (b"", tree.root()):
+                raise ValueError("what is to be added does not follow its records")
             self._connection.execute(
                 "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)",
                 (tree.size, b"".join(tree.edge), tree.root()),

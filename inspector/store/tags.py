@@ -33,6 +33,8 @@ from inspector.store.report import Report
 
 KIND = "tags"
 """The kind of the desk's records that seal samples."""
+LOST = "tags.lost"
+"""The kind of those that say which sealed samples are here no more: a disk went with them."""
 FILE = "tags.db"
 SCHEMA = 1
 SEAL_S = 60.0
@@ -134,22 +136,23 @@ class Tags:
         if not samples:
             return 0
         with self._lock, self._sound(), self._transaction():
+            # Behind what is sealed too, for that may be lost; its places are not given twice.
+            last, at_ns = self._db.execute(
+                "SELECT max(last, (SELECT coalesce(max(position), 0) FROM sample)), at_ns"
+                " FROM sealed"
+            ).fetchone()
             rows = [
                 (
+                    position,
                     self._id(sample.tag, sample.unit),
                     sample.utc_ns,
                     sample.value,
                     QUALITIES.index(sample.quality),
                     principal,
                 )
-                for sample in samples
+                for position, sample in enumerate(samples, last + 1)
             ]
-            self._db.executemany(
-                "INSERT INTO sample (tag, utc_ns, value, quality, principal)"
-                " VALUES (?, ?, ?, ?, ?)",
-                rows,
-            )
-            at_ns = self._db.execute("SELECT at_ns FROM sealed").fetchone()[0]
+            self._db.executemany("INSERT INTO sample VALUES (?, ?, ?, ?, ?, ?)", rows)
         at_ns = max(at_ns, self._tried_ns)
         if self._utc_ns() - at_ns >= self._seal_ns or self._utc_ns() < at_ns:
             self._tried_ns = self._utc_ns()
@@ -175,6 +178,24 @@ class Tags:
                 "UPDATE sealed SET last = ?, at_ns = ?", (max(last, end), self._utc_ns())
             )
         return count
+
+    def give_up(self, principal: str) -> int:
+        """Records that sealed samples which are not here are lost; gives how many they are.
+
+        For a station whose desk came back from its centre while this file is of a back-up.
+        """
+        with self._lock, self._sound(), self._transaction():
+            (last,) = self._db.execute("SELECT last FROM sealed").fetchone()
+            seals = [record.body for record in desk_records(self._data_dir, KIND)]
+            end = max((int(seal["last"]) for seal in seals), default=0)
+            if end <= last:
+                return 0
+            sealed = sum(int(seal["count"]) for seal in seals if seal["first"] > last)
+            here, _, _ = _digest(self._db, last + 1, end)
+            with DeskLedger.open(self._data_dir) as desk:
+                desk.add(LOST, {"first": last + 1, "last": end, "count": sealed - here}, principal)
+            self._db.execute("UPDATE sealed SET last = ?", (end,))
+        return sealed - here
 
     def names(self) -> tuple[tuple[str, str], ...]:
         """Every tag with its unit, by name."""
@@ -259,8 +280,9 @@ def walk_tags(data_dir: Path, report: Report) -> None:
         # Before the seals are read: a seal is at the desk before this mark says so.
         mark = None if db is None else db.execute("SELECT last FROM sealed").fetchone()
         seals = [record.body for record in desk_records(data_dir, KIND)]
+        lost = [record.body for record in desk_records(data_dir, LOST)]
         if db is not None:
-            _walk(db, mark, seals, report)
+            _walk(db, mark, seals, lost, report)
         elif seals:
             report.add(FILE, f"is gone; the desk has sealed {seals[-1].get('last')} samples")
     except StoreError:
@@ -273,7 +295,11 @@ def walk_tags(data_dir: Path, report: Report) -> None:
 
 
 def _walk(
-    db: sqlite3.Connection, mark: tuple[int] | None, seals: list[dict[str, Any]], report: Report
+    db: sqlite3.Connection,
+    mark: tuple[int] | None,
+    seals: list[dict[str, Any]],
+    lost: list[dict[str, Any]],
+    report: Report,
 ) -> None:
     upto = 0
     for seal in seals:
@@ -281,7 +307,8 @@ def _walk(
         count, _, digest = _digest(db, first, last)
         if first > upto + 1:
             report.add(f"{FILE} samples {upto + 1} to {first - 1}", "were never sealed")
-        if (count, digest) != (seal["count"], seal["sha256"]):
+        gone = any(one["first"] <= first and last <= one["last"] for one in lost)
+        if (count, digest) != (seal["count"], seal["sha256"]) and not gone:
             report.add(
                 f"{FILE} samples {first} to {last}",
                 "were changed: they are not those that the desk has sealed"
@@ -289,6 +316,10 @@ def _walk(
                 else f"are {count}; the desk has sealed {seal['count']}",
             )
         upto = max(upto, last)
+    report.unknown += [
+        f"{one['count']} process values were lost with a disk, as the desk has recorded"
+        for one in lost
+    ]
     if mark is None or not isinstance(mark[0], int) or mark[0] > upto:
         said = "nothing" if mark is None else f"{mark[0]!r:.40} samples"
         report.add(FILE, f"says that {said} is sealed; the desk has sealed {upto}")

@@ -90,6 +90,20 @@ class Link:
         if not self._token:
             self._knock()
         try:
+            yield from self._streamed(path)
+            return
+        except RefusedByCentre as refused:  # before the first byte
+            if not refused.of_the_station:
+                raise
+        self._knock()
+        yield from self._streamed(path)
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        self._client.close()
+
+    def _streamed(self, path: str) -> Iterator[bytes]:
+        try:
             with self._client.stream("GET", path, headers=self._bearer()) as response:
                 if response.status_code != 200:
                     response.read()
@@ -97,10 +111,6 @@ class Link:
                 yield from response.iter_bytes()
         except httpx.HTTPError as error:
             raise _away(self.centre.hub, error) from error
-
-    def close(self) -> None:
-        """Lets go of the connection."""
-        self._client.close()
 
     def _once(
         self, method: str, path: str, json: Any, content: bytes | None, query: dict[str, Any]

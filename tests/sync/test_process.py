@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from centre_and_stations import Served, Site, count, wish
+from centre_and_stations import Served, Site, count, station_file, wish
 from sqlalchemy import select
 
 from inspector.bus import run_dir
@@ -53,22 +53,6 @@ def syncing(path: Path, beat: Callable[[], None] = lambda: None) -> Iterator[lis
         ending.set()
         thread.join(30)
     assert not thread.is_alive()
-
-
-def station_file(folder: Path, hub: str, **sync: Any) -> Path:
-    """A station file in ``folder`` whose data are in ``folder/station``."""
-    (folder / "recipe.yaml").write_text(
-        "name: bottle\ntools:\n"
-        "  - {name: cap, kind: detect, view: side,"
-        " params: {model: m/1, threshold: 0.4, thresholds: {dent: 0.6}}}\n"
-    )
-    lines = "".join(f"  {name}: {value}\n" for name, value in sync.items())
-    path = folder / "station.yaml"
-    path.write_text(
-        f"station: ST-01\nsite: north\nline: f2\ndata: station\nrecipes: [recipe.yaml]\n"
-        f"cameras: [{{name: side}}]\nbatch: {{id: B1}}\nsync:\n  hub: {hub}\n{lines}"
-    )
-    return path
 
 
 def test_the_process_goes_on_until_it_is_told_to_end(

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from inspector.identity import Forbidden
-from training.hub import channels, pages, stations
+from training.hub import channels, giving_back, pages, stations
 from training.hub.blobs import BlobError
 from training.hub.door import Door
 from training.hub.enrolment import Unknown
@@ -34,8 +34,8 @@ def create_app(hub: Hub) -> FastAPI:
     """The app of one hub."""
     app = FastAPI(title="Centre", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.hub = hub
-    app.include_router(stations.router, prefix="/api/v1")
-    app.include_router(channels.router, prefix="/api/v1")
+    for room in (stations, giving_back, channels):
+        app.include_router(room.router, prefix="/api/v1")
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     for error, answer in (

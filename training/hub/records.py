@@ -72,6 +72,18 @@ def record_at(
         RecordError: the centre has none at this position.
         BlobError: its segment is not here, or was changed where it lies.
     """
+    first, digest = segment_with(connection, station_id, ledger, position)
+    return records_of(connection, blobs, station_id, digest)[position - first]
+
+
+def segment_with(
+    connection: Connection, station_id: int, ledger: str, position: int
+) -> tuple[int, str]:
+    """Where the segment with this record begins, and its key in the blob store.
+
+    Raises:
+        RecordError: the centre has none at this position.
+    """
     table = tables.Segment
     row = connection.execute(
         select(table.first, table.count, table.digest)
@@ -81,7 +93,7 @@ def record_at(
     ).first()
     if row is None or position >= row.first + row.count:
         raise RecordError(f"the centre has no {ledger} record {position} of this station")
-    return records_of(connection, blobs, station_id, row.digest)[position - row.first]
+    return row.first, row.digest
 
 
 def verdict_at(connection: Connection, blobs: Blobs, station_id: int, position: int) -> Verdict:

@@ -254,7 +254,7 @@ def samples(chosen: list[Chosen], hub: TheHub, station: TheStation) -> dict[str,
             part = part_of(sample.part)
             if part is None or not _recorded(connection, station, sample.digest, part):
                 raise Refused("sample", f"{sample.part}: no record names this picture of it")
-            if _has(connection, hub, sample.digest) != sample.size:
+            if has_blob(connection, hub, sample.digest) != sample.size:
                 raise Refused("sample", f"picture {sample.digest} is not here yet")
             _add_sample(connection, station, part, sample)
     return {"samples": len(chosen)}
@@ -270,10 +270,7 @@ def _tags(hub: Hub, station: Sender, seal: int, content: bytes) -> int:
 
 def _add(hub: Hub, station: Sender, digest: str, offset: int, size: int, piece: bytes) -> int:
     with reading(hub.engine) as connection:
-        table = tables.Image
-        recorded = connection.execute(
-            select(table.size).where(table.station_id == station.id, table.digest == digest)
-        ).scalar()
+        recorded = recorded_size(connection, station, digest)
     if recorded is None:
         raise Refused("image", f"no record of {station.name} names picture {digest}")
     if recorded != size:
@@ -288,7 +285,7 @@ def _add(hub: Hub, station: Sender, digest: str, offset: int, size: int, piece: 
         raise Refused("piece", str(error)) from error
     if received == size:
         with hub.engine.begin() as connection:
-            if _has(connection, hub, digest) is None:
+            if has_blob(connection, hub, digest) is None:
                 connection.execute(
                     insert(tables.Blob).values(
                         digest=digest, size=size, received_utc_ns=hub.utc_ns()
@@ -297,7 +294,16 @@ def _add(hub: Hub, station: Sender, digest: str, offset: int, size: int, piece: 
     return received
 
 
-def _has(connection: Connection, hub: Hub, digest: str) -> int | None:
+def recorded_size(connection: Connection, station: Sender, digest: str) -> int | None:
+    """The bytes of a picture by the record of this station that names it; None if none does."""
+    table = tables.Image
+    return connection.execute(
+        select(table.size).where(table.station_id == station.id, table.digest == digest)
+    ).scalar()
+
+
+def has_blob(connection: Connection, hub: Hub, digest: str) -> int | None:
+    """The bytes of a picture that is here whole; None if it is not."""
     size: int | None = connection.execute(
         select(tables.Blob.size).where(tables.Blob.digest == digest)
     ).scalar()
