@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,9 +19,9 @@ from uuid import UUID
 from inspector.part import Outcome, PartId, Verdict
 from inspector.store import History, schema
 from inspector.store.circumstance import batch_of
-from inspector.store.layout import decode_record
+from inspector.store.errors import RecordError
 from inspector.store.merkle import leaf_hash
-from inspector.store.records import BatchChange, Definition
+from inspector.store.records import BatchChange
 from training.dataset.alike import alike, print_of
 from training.dataset.labels import (
     Review,
@@ -33,6 +34,7 @@ from training.dataset.labels import (
 from training.dataset.row import Draft, Row
 from training.dataset.snapshot import SnapshotError, decode
 from training.dataset.split import split
+from training.hub.blobs import BlobError, open_blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,6 @@ def from_hub(
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
-    from training.hub.blobs import open_blobs
     from training.hub.database import connect, reading
 
     wanted = wanted or Wanted()
@@ -100,6 +101,8 @@ def from_hub(
             sources = list(_of_hub(connection, open_blobs(blobs), wanted))
     except SQLAlchemyError as error:
         raise SnapshotError(f"{shown}: {getattr(error, 'orig', error)}") from None
+    except (RecordError, BlobError) as error:
+        raise SnapshotError(str(error)) from None
     finally:
         engine.dispose()
     drafts = finish(_drafts(sources, wanted), wanted.val, wanted.test)
@@ -145,7 +148,7 @@ def _drafts(sources: Sequence[_Source], wanted: Wanted) -> Iterator[Draft]:
         for view, digest, read in source.pictures:
             if wanted.views and view not in wanted.views:
                 continue
-            with suppress(OSError, SnapshotError):
+            with suppress(OSError, SnapshotError, BlobError):
                 content = read()
                 pixels = decode(content, digest)
                 row = Row(
@@ -223,6 +226,7 @@ def _of_hub(connection: Any, blobs: Any, wanted: Wanted) -> Iterator[_Source]:
     from sqlalchemy import select
 
     from training.hub import tables as t
+    from training.hub.records import Records
 
     names = {s.id: s.name for s in connection.execute(select(t.Station.id, t.Station.name))}
     reviews: dict[tuple[int, bytes], list[Review]] = defaultdict(list)
@@ -248,7 +252,7 @@ def _of_hub(connection: Any, blobs: Any, wanted: Wanted) -> Iterator[_Source]:
     samples: dict[tuple[int, bytes], list[Any]] = defaultdict(list)
     for s in connection.execute(select(*t.Sample.__table__.columns).order_by(t.Sample.id)):
         samples[s.station_id, bytes(s.part)].append(s)
-    records = _Records(connection, blobs)
+    records = Records(connection, blobs)
     for (station, part), chosen in samples.items():
         if not wanted.unreviewed and not reviews[station, part]:
             continue
@@ -261,8 +265,8 @@ def _of_hub(connection: Any, blobs: Any, wanted: Wanted) -> Iterator[_Source]:
         ).scalar()
         if position is None:
             continue
-        body = records.line(station, position)
-        verdict = decode_record(body, lambda at, s=station: records.definition(s, at))  # type: ignore[misc]
+        body = records.body(station, position)
+        verdict = records.read(station, body)
         if not isinstance(verdict, Verdict):
             continue
         changes = lots[station, verdict.batch]
@@ -270,87 +274,14 @@ def _of_hub(connection: Any, blobs: Any, wanted: Wanted) -> Iterator[_Source]:
         product = lot.product if lot else ""
         if not _fits(verdict, product, wanted):
             continue
-        pictures = tuple((s.view, s.digest, lambda d=s.digest: _blob(blobs, d)) for s in chosen)
+        change = records.record(station, lot.position) if lot else None
+        pictures = tuple((s.view, s.digest, partial(blobs.get, s.digest)) for s in chosen)
         yield _Source(
             verdict, position, body, product,
-            records.texts(station, lot.position) if lot else {},
+            change.texts if isinstance(change, BatchChange) else {},
             tuple(reviews[station, part]), pictures,
             chosen[0].reason, chosen[0].probability or 0.0,
         )  # fmt: skip
-
-
-class _Records:
-    """Exact records out of the segments that stations signed; the last few stay open."""
-
-    def __init__(self, connection: Any, blobs: Any) -> None:
-        self._connection, self._blobs = connection, blobs
-        self._open: dict[str, list[bytes]] = {}
-
-    def line(self, station: int, position: int) -> bytes:
-        """The line's record at this position. Raises ``SnapshotError``."""
-        from sqlalchemy import select
-
-        from training.hub import tables as t
-
-        row = self._connection.execute(
-            select(t.Segment.digest, t.Segment.first)
-            .where(
-                t.Segment.station_id == station, t.Segment.ledger == "line",
-                t.Segment.first <= position,
-            )
-            .order_by(t.Segment.first.desc())
-        ).first()  # fmt: skip
-        if row is None:
-            raise SnapshotError(f"the centre has no segment with record {position}")
-        if row.digest not in self._open:
-            while len(self._open) >= 8:
-                del self._open[next(iter(self._open))]
-            self._open[row.digest] = self._unpacked(station, row.digest)
-        return self._open[row.digest][position - row.first]
-
-    def texts(self, station: int, position: int) -> Mapping[str, str]:
-        """What the batch that began or ended there wants to be printed."""
-        found = decode_record(self.line(station, position), lambda at: self.definition(station, at))
-        return found.texts if isinstance(found, BatchChange) else {}
-
-    def definition(self, station: int, position: int) -> Definition:
-        """What later records refer to."""
-        from sqlalchemy import select
-
-        from training.hub import tables as t
-
-        body = self._connection.execute(
-            select(t.Definition.body).where(
-                t.Definition.station_id == station, t.Definition.position == position
-            )
-        ).scalar()
-        found = decode_record(bytes(body), _defines_nothing) if body is not None else None
-        if not isinstance(found, Definition):
-            raise SnapshotError(f"record {position} defines nothing")
-        return found
-
-    def _unpacked(self, station: int, digest: str) -> list[bytes]:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-        from sqlalchemy import select
-
-        from inspector.sync.segment import unpack
-        from training.hub import tables as t
-
-        key = self._connection.execute(
-            select(t.Station.public_key).where(t.Station.id == station)
-        ).scalar()
-        content = _blob(self._blobs, digest)
-        return unpack(content, Ed25519PublicKey.from_public_bytes(bytes(key)))[1]
-
-
-def _blob(blobs: Any, digest: str) -> bytes:
-    from training.hub.blobs import BlobError
-
-    try:
-        content: bytes = blobs.get(digest)
-    except BlobError as error:
-        raise SnapshotError(str(error)) from None
-    return content
 
 
 def _fits(verdict: Verdict, product: str, wanted: Wanted) -> bool:
@@ -360,7 +291,3 @@ def _fits(verdict: Verdict, product: str, wanted: Wanted) -> bool:
         and wanted.since_utc_ns <= verdict.times.utc_ns < wanted.until_utc_ns
         and verdict.outcome is not Outcome.NOT_INSPECTED
     )
-
-
-def _defines_nothing(position: int) -> Definition:
-    raise SnapshotError(f"a definition refers to record {position}; none does")

@@ -14,10 +14,13 @@ from sqlalchemy import Connection, select
 from inspector.part import Verdict
 from inspector.store.errors import RecordError
 from inspector.store.layout import decode_record
-from inspector.store.records import Definition
+from inspector.store.records import Definition, Record
 from training.hub import tables
 from training.hub.blobs import Blobs
 from training.hub.trees import records_of
+
+OPEN = 8
+"""Segments that stay unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,51 @@ def find_serial(connection: Connection, serial: str) -> list[Place]:
     return [Place(*row) for row in rows]
 
 
-def record_at(
-    connection: Connection, blobs: Blobs, station_id: int, ledger: str, position: int
-) -> bytes:
-    """One record's exact bytes.
+class Records:
+    """Exact records out of the segments that stations signed; the last few stay unpacked."""
 
-    Raises:
-        RecordError: the centre has none at this position.
-        BlobError: its segment is not here, or was changed where it lies.
-    """
-    first, digest = segment_with(connection, station_id, ledger, position)
-    return records_of(connection, blobs, station_id, digest)[position - first]
+    def __init__(self, connection: Connection, blobs: Blobs) -> None:
+        self._connection, self._blobs = connection, blobs
+        self._open: dict[str, list[bytes]] = {}
+        self._definitions: dict[tuple[int, int], Definition] = {}
+
+    def body(self, station_id: int, position: int) -> bytes:
+        """The exact bytes of a record of a station's line.
+
+        Raises:
+            RecordError: the centre has none at this position.
+            BlobError: its segment is not here, or was changed where it lies.
+        """
+        first, digest = segment_with(self._connection, station_id, "line", position)
+        if digest not in self._open:
+            while len(self._open) >= OPEN:
+                del self._open[next(iter(self._open))]
+            self._open[digest] = records_of(self._connection, self._blobs, station_id, digest)
+        return self._open[digest][position - first]
+
+    def record(self, station_id: int, position: int) -> Record:
+        """What it says. Raises as `body` does."""
+        return self.read(station_id, self.body(station_id, position))
+
+    def read(self, station_id: int, body: bytes) -> Record:
+        """What the bytes of such a record say.
+
+        Raises:
+            RecordError: they are none, or refer to nothing that is here.
+        """
+        return decode_record(body, lambda at: self._definition(station_id, at))
+
+    def _definition(self, station_id: int, at: int) -> Definition:
+        if (station_id, at) not in self._definitions:
+            table = tables.Definition
+            body = self._connection.execute(
+                select(table.body).where(table.station_id == station_id, table.position == at)
+            ).scalar()
+            found = None if body is None else self.read(station_id, bytes(body))
+            if not isinstance(found, Definition):
+                raise RecordError(f"refers to record {at}, which defines nothing")
+            self._definitions[station_id, at] = found
+        return self._definitions[station_id, at]
 
 
 def segment_with(
@@ -96,31 +133,11 @@ def segment_with(
     return row.first, row.digest
 
 
-def verdict_at(connection: Connection, blobs: Blobs, station_id: int, position: int) -> Verdict:
-    """The verdict at a position of a station's line. Raises as `record_at` does."""
-    known: dict[int, Definition] = {}
-
-    def lookup(at: int) -> Definition:
-        if at not in known:
-            table = tables.Definition
-            body = connection.execute(
-                select(table.body).where(table.station_id == station_id, table.position == at)
-            ).scalar()
-            found = None if body is None else decode_record(body, lookup)
-            if not isinstance(found, Definition):
-                raise RecordError(f"refers to record {at}, which defines nothing")
-            known[at] = found
-        return known[at]
-
-    record = decode_record(record_at(connection, blobs, station_id, "line", position), lookup)
-    if not isinstance(record, Verdict):
-        raise RecordError(f"record {position} is no verdict")
-    return record
-
-
 def part_at(connection: Connection, blobs: Blobs, place: Place) -> Part:
-    """All that the centre has of the part there. Raises as `record_at` does."""
-    verdict = verdict_at(connection, blobs, place.station_id, place.position)
+    """All that the centre has of the part there. Raises as `Records.body` does."""
+    verdict = Records(connection, blobs).record(place.station_id, place.position)
+    if not isinstance(verdict, Verdict):
+        raise RecordError(f"record {place.position} is no verdict")
     part, station_id = verdict.part_id.bytes, place.station_id
     context = connection.execute(
         select(tables.Context.stream_at)
