@@ -117,12 +117,14 @@ def fit_detect(
     from dataclasses import replace
 
     if data is None and (home / name.partition("/")[0]).is_dir():
-        from training.cli_fit import detect
+        from training.cli_fit import Asked, detect
 
-        for card in detect(
-            name, also or (), run, model, view, roi, policy, start, epochs, rate, models, version,
-            threads, tracking, arch, home, size, repeat,
-        ):  # fmt: skip
+        asked = Asked(
+            name=name, run=run, model=model, view=view, roi=roi, policy=policy, size=size,
+            epochs=epochs, rate=rate, models=models, version=version, threads=threads,
+            tracking=tracking, home=home,
+        )  # fmt: skip
+        for card in detect(asked, also=also or (), start=start, arch=arch, repeat=repeat):
             console.print(f"wrote {card}")
         return
 
@@ -210,10 +212,12 @@ def _fit_shapes(task: str) -> Any:
             ):
                 console.print(f"wrote {card}")
             return
-        for card in cli_fit.shapes(
-            task, name, run, model, view, roi, policy, epochs, rate, models, version, threads,
-            tracking, home, size,
-        ):  # fmt: skip
+        asked = cli_fit.Asked(
+            name=name, run=run, model=model, view=view, roi=roi, policy=policy, size=size,
+            epochs=epochs, rate=rate, models=models, version=version, threads=threads,
+            tracking=tracking, home=home,
+        )  # fmt: skip
+        for card in cli_fit.shapes(task, asked):
             console.print(f"wrote {card}")
 
     what = "says what a part is" if task == "classify" else "marks defects to the pixel"

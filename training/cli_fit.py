@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 from rich.console import Console
 
 from training.dataset.snapshot import Snapshot, SnapshotError, open_snapshot
+
+if TYPE_CHECKING:
+    from training.policy import Policy
+    from training.teach import Lesson
 
 console = Console(stderr=True)
 START_RATE, START_EPOCHS = 6e-4, 4
@@ -19,25 +23,42 @@ START_RATE, START_EPOCHS = 6e-4, 4
 pictures of a new defect among 400 old ones: after 4 epochs 2 % of it escape, none of the old."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What ``training fit detect``, ``classify`` and ``segment`` are asked alike of a data set."""
+
+    name: str
+    """Of the data set."""
+    run: Path
+    model: str
+    view: str
+    roi: str
+    policy: str
+    size: str
+    """These five: empty for what the data set itself says."""
+    epochs: int | None
+    rate: float | None
+    models: Path
+    version: str
+    threads: int
+    tracking: str
+    home: Path
+
+    def policy_for(self, snapshot: Snapshot) -> Policy:
+        """How its pictures are varied: as asked, or as its product's are."""
+        from training.policy import LINE_CAMERA, POLICIES, policy_of
+
+        product = next((r.product for r in snapshot.rows if r.product), "")
+        return policy_of(self.policy) if self.policy else POLICIES.get(product, LINE_CAMERA)
+
+    @property
+    def command(self) -> str:
+        """What was typed."""
+        return " ".join(["training", *sys.argv[1:]])
+
+
 def detect(
-    name: str,
-    also: Sequence[str],
-    run: Path,
-    model: str,
-    view: str,
-    roi: str,
-    policy: str,
-    start: Path | None,
-    epochs: int | None,
-    rate: float | None,
-    models: Path,
-    version: str,
-    threads: int,
-    tracking: str,
-    arch: str,
-    home: Path,
-    size: str,
-    repeat: int = 1,
+    asked: Asked, *, also: Sequence[str], start: Path | None, arch: str, repeat: int
 ) -> list[Path]:
     """Fit and export a detector from snapshots; the cards' paths."""
     import torch
@@ -46,117 +67,111 @@ def detect(
     from training.detect import fit_detector
     from training.export import export_detector
     from training.fit import Schedule
-    from training.policy import LINE_CAMERA, POLICIES, policy_of
-    from training.teach import Lesson, classes_of, learned_by, lineage, plan_of
+    from training.teach import Lesson, classes_of, lineage, plan_of
     from training.tracking import Track
 
     parallel.on_every_gpu()
-    torch.set_num_threads(threads)
-    snapshots = tuple(open_snapshot(home, ref) for ref in (name, *also))
-    view = view or only_view(snapshots[0])
+    torch.set_num_threads(asked.threads)
+    snapshots = tuple(open_snapshot(asked.home, ref) for ref in (asked.name, *also))
+    view = asked.view or only_view(snapshots[0])
     lesson = Lesson(
-        model or snapshots[0].name, snapshots, view, classes_of(snapshots, start, view),
-        _roi(roi), start, (), repeat,
+        asked.model or snapshots[0].name, snapshots, view, classes_of(snapshots, start, view),
+        _roi(asked.roi), start, (), repeat,
     )  # fmt: skip
     if not lesson.classes:
-        raise SnapshotError(f"{name}: no boxes in view {view!r}, so there is nothing to detect")
-    product = next((r.product for r in snapshots[0].rows if r.product), "")
-    how = policy_of(policy) if policy else POLICIES.get(product, LINE_CAMERA)
+        raise SnapshotError(
+            f"{asked.name}: no boxes in view {view!r}, so there is nothing to detect"
+        )
+    how = asked.policy_for(snapshots[0])
     schedule = Schedule(epochs=60)
     if start is not None:
         schedule = Schedule(epochs=START_EPOCHS, rate=START_RATE, warm_up=10, average=0.98)
-    schedule = replace(schedule, epochs=epochs or schedule.epochs, rate=rate or schedule.rate)
-    track = Track(run, lesson.name, lineage(lesson, how, schedule), tracking)
-    command = " ".join(["training", *sys.argv[1:]])
-    plan = plan_of(lesson, how, schedule, size_of(size) if size else None)
-    pictures, measured = plan.pictures(run)
-    known = learned_by(lesson)
-    others = {r.image for s in snapshots for r in s.of("val", "test", view=view) if known.has(r)}
-    if not measured:
-        due = "newer parts are due" if others else "more parts are due, their defects marked"
-        already = " that has not taught already" if others else ""
-        raise SnapshotError(f"{name}: nothing is held out{already}; {due}")
-    for ref in known.unknown:
-        console.print(f"{ref} taught the start, and is not in {home}: some of it may measure here")
-    console.print(f"{plan.name}: {len(pictures)} pictures to learn from, {len(measured)} held out")
-    if others:
-        console.print(
-            f"{len(others)} more were held out; they have taught already and are left out"
-        )
+    schedule = replace(
+        schedule, epochs=asked.epochs or schedule.epochs, rate=asked.rate or schedule.rate
+    )
+    track = Track(asked.run, lesson.name, lineage(lesson, how, schedule), asked.tracking)
+    plan = plan_of(lesson, how, schedule, size_of(asked.size) if asked.size else None)
+    pictures, measured = plan.pictures(asked.run)
+    _tell_held_out(asked, lesson, len(pictures), len(measured))
     if arch != "own":
         from training.ultralytics import fit_ultralytics
 
         cards = fit_ultralytics(
-            arch, lesson, plan.shape, run, schedule, models, version, command, track
+            arch, lesson, plan.shape, asked.run, schedule, asked.models, asked.version,
+            asked.command, track,
+        )  # fmt: skip
+    else:
+        net = fit_detector(
+            plan.shape, pictures, measured, plan.variation, asked.run, schedule,
+            min(plan.batch, max(1, len(pictures))), start, track,
+        )  # fmt: skip
+        if not parallel.first_only():
+            return []
+        cards = export_detector(
+            plan, net, pictures, measured, asked.models, asked.version, asked.command
         )
-        track.end({"cards": [str(card) for card in cards]})
-        return cards
-    batch = min(plan.batch, max(1, len(pictures)))
-    net = fit_detector(
-        plan.shape, pictures, measured, plan.variation, run, schedule, batch, start, track
-    )
-    if not parallel.first_only():
-        return []
-    cards = export_detector(plan, net, pictures, measured, models, version, command)
     track.end({"cards": [str(card) for card in cards]})
     return cards
 
 
-def shapes(
-    task: Any,
-    name: str,
-    run: Path,
-    model: str,
-    view: str,
-    roi: str,
-    policy: str,
-    epochs: int | None,
-    rate: float | None,
-    models: Path,
-    version: str,
-    threads: int,
-    tracking: str,
-    home: Path,
-    size: str,
-) -> list[Path]:
+def _tell_held_out(asked: Asked, lesson: Lesson, learn: int, held: int) -> None:
+    """How many pictures teach and how many measure, and which may not measure any more."""
+    from training.teach import learned_by
+
+    known = learned_by(lesson)
+    held_out = (r for s in lesson.snapshots for r in s.of("val", "test", view=lesson.view))
+    taught = len({r.image for r in held_out if known.has(r)})
+    if not held:
+        due = "newer parts are due" if taught else "more parts are due, their defects marked"
+        already = " that has not taught already" if taught else ""
+        raise SnapshotError(f"{asked.name}: nothing is held out{already}; {due}")
+    for ref in known.unknown:
+        console.print(
+            f"{ref} taught the start, and is not in {asked.home}: some of it may measure here"
+        )
+    console.print(f"{lesson.name}: {learn} pictures to learn from, {held} held out")
+    if taught:
+        console.print(f"{taught} more were held out; they have taught already and are left out")
+
+
+def shapes(task: Any, asked: Asked) -> list[Path]:
     """Fit and export a classifier or a segmenter from a snapshot; the cards' paths."""
     import torch
 
     from training import parallel
     from training.fit import Schedule
-    from training.policy import LINE_CAMERA, POLICIES, policy_of
     from training.shapes_fit import batch_for, classes_for, export_shapes, fit_shapes, taught
     from training.teach import Lesson, lineage, shape_for
     from training.tracking import Track
 
     parallel.on_every_gpu()
-    torch.set_num_threads(threads)
-    snapshot = open_snapshot(home, name)
-    view = view or only_view(snapshot)
-    lesson = Lesson(model or snapshot.name, (snapshot,), view, (), _roi(roi))
+    torch.set_num_threads(asked.threads)
+    snapshot = open_snapshot(asked.home, asked.name)
+    view = asked.view or only_view(snapshot)
+    lesson = Lesson(asked.model or snapshot.name, (snapshot,), view, (), _roi(asked.roi))
     lesson = replace(lesson, classes=classes_for(task, lesson))
     if len(lesson.classes) < (2 if task == "classify" else 1):
         raise SnapshotError(
-            f"{name}: no defect in view {view!r}, so there is nothing to tell apart"
+            f"{asked.name}: no defect in view {view!r}, so there is nothing to tell apart"
         )
-    product = next((r.product for r in snapshot.rows if r.product), "")
-    how = policy_of(policy) if policy else POLICIES.get(product, LINE_CAMERA)
-    schedule = Schedule(epochs=epochs or 40, rate=rate or 2e-3)
-    shape = shape_for(lesson, size_of(size) if size else None)
+    how = asked.policy_for(snapshot)
+    schedule = Schedule(epochs=asked.epochs or 40, rate=asked.rate or 2e-3)
+    shape = shape_for(lesson, size_of(asked.size) if asked.size else None)
     learn, held = (taught(task, lesson, shape, *s) for s in (("train",), ("val", "test")))
     if not learn or not held:
-        raise SnapshotError(f"{name}: {len(learn)} pictures to learn from and {len(held)} held out")
+        raise SnapshotError(
+            f"{asked.name}: {len(learn)} pictures to learn from and {len(held)} held out"
+        )
     console.print(f"{lesson.name}: {len(learn)} pictures to learn from, {len(held)} held out")
     steps = schedule.epochs * (len(learn) // batch_for(len(learn)))
     schedule = replace(schedule, warm_up=min(100, max(1, steps // 10)))
-    track = Track(run, lesson.name, lineage(lesson, how, schedule), tracking)
-    net = fit_shapes(task, shape, learn, held, how, run, schedule, tell=track)
+    track = Track(asked.run, lesson.name, lineage(lesson, how, schedule), asked.tracking)
+    net = fit_shapes(task, shape, learn, held, how, asked.run, schedule, tell=track)
     if not parallel.first_only():
         return []
-    command = " ".join(["training", *sys.argv[1:]])
     cards = export_shapes(
-        task, lesson.name, net, learn, held, models, version, command, snapshot.ref,
-        lineage(lesson, how, schedule),
+        task, lesson.name, net, learn, held, asked.models, asked.version, asked.command,
+        snapshot.ref, lineage(lesson, how, schedule),
     )  # fmt: skip
     track.end({"cards": [str(card) for card in cards]})
     return cards
