@@ -32,7 +32,7 @@ from inspector.tools.anomaly import Anomaly, AnomalyStep, Map
 from inspector.tools.follow import as_taught, places_of
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
-from inspector.tools.step import Context, Unjudged
+from inspector.tools.step import Context, Unjudged, corner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _matrix(step: AnomalyStep, tool: Anomaly, place: Place | None) -> np.ndarray
     """From cells to the frame: over the ROI as it was taught, then to where the part stands."""
     assert tool.seen is not None
     rows, columns = tool.seen.shape
-    left, top = step.roi[:2] if step.roi else (0, 0)
+    left, top = corner_of(step.roi)
     cells = np.array(
         [(tool.area[0] / columns, 0.0, left), (0.0, tool.area[1] / rows, top), (0.0, 0.0, 1.0)]
     )

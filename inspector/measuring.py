@@ -21,6 +21,7 @@ from inspector.pictures import DEPTHS, bits_of, is_picture, read_image
 from inspector.recipe import load
 from inspector.store.files import write_whole
 from inspector.tools.calibration import Board, Calibration, calibrate, draw_board, find_corners
+from inspector.tools.step import grey_of
 
 Told = Callable[[int, int], None]
 """Progress: how many are done, of how many."""
@@ -117,9 +118,7 @@ def draw_residuals(made: Calibrated) -> Pixels:
     assert found is not None, "it was calibrated by these corners"
     corners, known = found
     off = (camera.to_mm(corners) - known) * camera.px_per_mm * ENLARGED
-    grey = (
-        made.picture if made.picture.ndim == 2 else cv2.cvtColor(made.picture, cv2.COLOR_BGR2GRAY)
-    )
+    grey = grey_of(made.picture)
     canvas = cv2.cvtColor(
         cv2.addWeighted(grey, 0.5, np.full_like(grey, 255), 0.5, 0), cv2.COLOR_GRAY2BGR
     )

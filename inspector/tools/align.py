@@ -85,9 +85,18 @@ class Align:
         if match is None or match.score < params.score:
             likeness = match.score if match else 0.0
             reason = f"part not found (likeness {max(likeness, 0):.2f}, {params.score:g} needed)"
-            return [self._finding(None, max(likeness, 0.0), reason)]
+            return [step.finding("part", reason, score=min(max(likeness, 0.0), 1.0))]
         context.places[step.name] = replace(match.place, part=self._part)
-        return [self._finding(match, match.score, self._fault(match))]
+        return [
+            step.finding(
+                "part",
+                self._fault(match),
+                score=min(match.score, 1.0),
+                box=match.place.around(self._shape.part),
+                value=match.place.degrees,
+                unit="deg",
+            )
+        ]
 
     def _fault(self, match: Match) -> str:
         params, place = self._step.params, match.place
@@ -99,19 +108,3 @@ class Align:
             turn = f"part is turned by {place.degrees:.1f} deg"
             return f"{turn}, at most {params.off_deg:g} deg is allowed"
         return ""
-
-    def _finding(self, match: Match | None, score: float, reason: str) -> Finding:
-        step = self._step
-        return Finding(
-            tool=step.name,
-            kind="align",
-            label="part",
-            ok=not reason,
-            score=min(score, 1.0),
-            box=match.place.around(self._shape.part) if match else None,
-            view=step.view,
-            severity=step.severity,
-            value=match.place.degrees if match else None,
-            unit="deg" if match else None,
-            reason=reason,
-        )

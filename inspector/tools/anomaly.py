@@ -24,7 +24,7 @@ from inspector.tools.bank import Bank, BankFile, Learnt
 from inspector.tools.card import ModelError
 from inspector.tools.likeness import Member, quiet
 from inspector.tools.onnx import Bound, Shelf
-from inspector.tools.step import Context, Step, Unjudged, crop
+from inspector.tools.step import Context, Step, Unjudged, corner_of, crop
 from inspector.tools.texture import (
     CELL_PX,
     MOST_BOUND,
@@ -99,29 +99,18 @@ class Anomaly:
         if not math.isfinite(raw):
             raise Unjudged("the surface's distance from good ones is not a number")
         score = self._bank.score(raw)
-        bad = score >= self._step.params.threshold
-        limit = self._raw_at(self._step.params.threshold)
+        threshold = self._step.params.threshold
+        bad = score >= threshold
+        reason = f"unlike good parts: {score:.2f} of {threshold:.2f}" if bad else ""
+        limit = self._raw_at(threshold)
         places = places_of(seen, limit if bad else None, area.shape[:2])
         places = places[: MOST_BOXES if bad else 1]
-        left, top = self._step.roi[:2] if self._step.roi else (0, 0)
+        left, top = corner_of(self._step.roi)
         found = []
         for number, (box, height) in enumerate(places):
             here = score if number == 0 else min(score, self._bank.score(height))
-            found.append(
-                Finding(
-                    tool=self._step.name,
-                    kind="anomaly",
-                    label=LABEL,
-                    ok=not bad,
-                    score=here,
-                    box=(box[0] + left, box[1] + top, box[2] + left, box[3] + top),
-                    view=self._step.view,
-                    severity=self._step.severity,
-                    reason=f"unlike good parts: {score:.2f} of {self._step.params.threshold:.2f}"
-                    if bad
-                    else "",
-                )
-            )
+            at = (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
+            found.append(self._step.finding(LABEL, reason, score=here, box=at))
         if not self._look.fits(area):
             sides = [f"{w}x{h}" for h, w in (area.shape[:2], self._bank.size[::-1])]
             raise Unjudged(f"the picture is {sides[0]}, {sides[1]} was taught", found)

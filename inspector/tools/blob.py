@@ -16,7 +16,7 @@ from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
 from inspector.tools.bounds import check_bounds
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Step, crop
+from inspector.tools.step import Context, Step, corner_of, crop
 from inspector.tools.threshold import Threshold, stands_out
 
 MOST = 200
@@ -75,7 +75,7 @@ class Blob:
         area = crop(pixels, step.roi)
         mask = stands_out(area, params.threshold)
         contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        left, top = step.roi[:2] if step.roi else (0, 0)
+        left, top = corner_of(step.roi)
         spots: list[tuple[float, Box]] = []
         for index, contour in enumerate(contours):
             if np.asarray(tree)[0][index][3] >= 0:  # the rim of a hole
@@ -86,14 +86,16 @@ class Blob:
                 box = (left + x, top + y, left + x + w, top + y + h)
                 spots.append((size, (float(box[0]), float(box[1]), float(box[2]), float(box[3]))))
         spots.sort(key=lambda spot: -spot[0])
-        found = [self._finding("spot", size, "{px}2", box, "") for size, box in spots[:MOST]]
+        found = [
+            step.finding("spot", value=size, unit="{px}2", box=box) for size, box in spots[:MOST]
+        ]
         count, most = len(spots), params.at_most
         if count < params.at_least or (most is not None and count > most):
             bound = f"at least {params.at_least}" if count < params.at_least else f"at most {most}"
             largest = f", the largest of {spots[0][0]:.0f} px" if spots else ""
             reason = f"{count} spots where {bound} may be{largest}"
             worst = spots[0][1] if spots else None
-            found.append(self._finding("count", float(count), "1", worst, reason))
+            found.append(step.finding("count", reason, value=float(count), unit="1", box=worst))
         return found
 
     def _size(self, contour: np.ndarray, width: int, height: int) -> float | None:
@@ -113,20 +115,3 @@ class Blob:
         x, y, w, h = cv2.boundingRect(contour)
         inside = x > 0 and y > 0 and x + w < width and y + h < height
         return float(area) if params.edge or inside else None
-
-    def _finding(
-        self, label: str, value: float, unit: str, box: Box | None, reason: str
-    ) -> Finding:
-        step = self._step
-        return Finding(
-            tool=step.name,
-            kind="blob",
-            label=label,
-            ok=not reason,
-            box=box,
-            view=step.view,
-            severity=step.severity,
-            value=value,
-            unit=unit,
-            reason=reason,
-        )

@@ -30,6 +30,7 @@ from pydantic import (
 from inspector.config import Settings
 from inspector.part import Pixels
 from inspector.tools.place import Points
+from inspector.tools.step import grey_of
 
 Row = tuple[float, float, float]
 Matrix = tuple[Row, Row, Row]
@@ -152,7 +153,7 @@ def calibrate(pictures: Sequence[Pixels], board: Board, plane: int = 0) -> Calib
 
 def find_corners(picture: Pixels, board: Board) -> tuple[Points, Points] | None:
     """The board's inner corners: (n, 2) in pixels and (n, 2) in mm on the board; None without."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
+    grey = grey_of(picture)
     if board.kind == "charuco":
         corners, ids, _, _ = cv2.aruco.CharucoDetector(_charuco(board)).detectBoard(grey)
         if ids is None or len(ids) < _LEAST_CORNERS:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.place import Points
-from inspector.tools.step import Unjudged
+from inspector.tools.step import Unjudged, grey_of
 
 Floats = NDArray[Any]
 Polarity = Literal["any", "rising", "falling"]
@@ -209,11 +209,10 @@ def _sampled(pixels: Pixels, spots: Floats) -> Floats:
     x1, y1 = np.maximum(np.floor(flat.min(0)).astype(int) - 1, 0)
     x2, y2 = np.ceil(flat.max(0)).astype(int) + 2
     cut = pixels[y1:y2, x1:x2]
-    grey = cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY) if cut.ndim == 3 else cut
     maps = np.zeros((2, -(-len(flat) // 256), 256), np.float32)
     maps.reshape(2, -1)[:, : len(flat)] = (flat - (x1, y1)).T
     seen = cv2.remap(
-        np.asarray(grey, np.float32),
+        grey_of(cut).astype(np.float32),
         maps[0],
         maps[1],
         cv2.INTER_LINEAR,

@@ -18,7 +18,7 @@ from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.card import Card, ModelError
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Shelf
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop, nearest
+from inspector.tools.step import Context, Roi, Step, Unjudged, box_of, crop, nearest
 
 UNSURE = "unsure"
 """Label of the finding when the score lies in the band."""
@@ -113,13 +113,9 @@ class Classify:
         """Softmax: one finding per place. Sigmoid: one per class that is there, or must be."""
         found: list[Finding] = []
         for roi in self._rois:
-            area = crop(pixels, roi)
-            self._letterbox.fill(area)
+            self._letterbox.fill(crop(pixels, roi))
             answer = np.asarray(self._bound.run()[0], np.float64)
-            scores = self._scores(answer, self._logits)
-            x1, y1 = roi[:2] if roi else (0, 0)
-            x2, y2 = x1 + area.shape[1], y1 + area.shape[0]
-            found += self._judge(scores, (float(x1), float(y1), float(x2), float(y2)))
+            found += self._judge(self._scores(answer, self._logits), box_of(pixels, roi))
         return found
 
     def _one_of(self, scores: NDArray[Any], box: Box) -> list[Finding]:
@@ -200,18 +196,8 @@ class Classify:
         severity = step.params.defects.get(label, step.severity)
         for one in doubted:
             severity = min(severity, step.params.defects.get(one, severity), key=WORST_FIRST.index)
-        return Finding(
-            tool=step.name,
-            kind="classify",
-            label=label,
-            ok=not reason,
-            score=min(max(float(score), 0.0), 1.0),
-            box=box,
-            view=step.view,
-            severity=severity,
-            text=text,
-            reason=reason,
-        )
+        score = min(max(float(score), 0.0), 1.0)
+        return step.finding(label, reason, score=score, box=box, severity=severity, text=text)
 
 
 def input_shape(card: Card, shape: tuple[Any, ...], free_side: int) -> list[int]:

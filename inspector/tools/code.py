@@ -5,7 +5,6 @@ Imported by ``tools`` alone.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import ClassVar, Literal
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from inspector.config import Settings
-from inspector.part import INSIDE, Box, Finding, Pixels, Severity
+from inspector.part import INSIDE, Box, Finding, Pixels
 from inspector.tools import dates
 from inspector.tools.batch_text import BatchText, filled
 from inspector.tools.code_quality import INDICATORS, OF_BARS, OF_MATRICES, quality_of
@@ -29,7 +28,7 @@ from inspector.tools.code_search import (
 from inspector.tools.gs1 import Gs1, Gs1Error, is_gtin, of_gtin, parse_gs1
 from inspector.tools.onnx import Shelf
 from inspector.tools.pattern import Pattern
-from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out, nearest
+from inspector.tools.step import Context, Step, Unjudged, corner_of, crop, is_left_out, nearest
 
 SERIAL = "serial"
 """Label of the finding that carries the part's serial number. Of a case or pallet that is its SSCC;
@@ -180,24 +179,24 @@ class Code:
                 fault = _unmarked(code) if params.gs1 else ""
             except Gs1Error as error:
                 gs1, fault = None, f"{code.symbology} {error}" if params.gs1 else ""
-            found.append(self._finding(code.symbology, content, box, fault))
+            found.append(step.finding(code.symbology, fault, text=content, box=box))
             if params.quality:
                 found += self._quality(area, code, params.quality, box)
             if gs1 and gs1.serial:
                 serials.append((gs1.serial, box))
             if gs1 and gs1.sscc:
-                units.append(self._finding(SERIAL, gs1.sscc, box, ""))
+                units.append(step.finding(SERIAL, text=gs1.sscc, box=box))
             if expect and not met:
                 met, fault = expect.holds(content, gs1, self._pattern)
                 if (said := expect.said_by(gs1)) > most:  # of the code that it seems to be about
                     why, most = fault, said
         if len(codes) < params.at_least:
             reason = f"{len(codes)} codes read, at least {params.at_least} must be"
-            found.append(self._finding("code", None, None, reason))
+            found.append(step.finding("code", reason))
         elif not met:
-            found.append(self._finding("code", None, None, why or "no code read"))
+            found.append(step.finding("code", why or "no code read"))
         label = INSIDE if units else SERIAL
-        return found + units + [self._finding(label, text, box, "") for text, box in serials]
+        return found + units + [step.finding(label, text=text, box=box) for text, box in serials]
 
     def _quality(self, area: Pixels, code: ReadCode, limits: Limits, box: Box) -> list[Finding]:
         """One finding per indicator that the code has, its value as it was measured."""
@@ -214,10 +213,10 @@ class Code:
                 fault = f"{code.symbology}: {said} {value:.2f}, at most {limit:g} may be"
             elif limit is not None and name != "defects" and value < limit:
                 fault = f"{code.symbology}: {said} {value:.2f}, at least {limit:g} must be"
-            found.append(replace(self._finding(name, None, box, fault), value=value, unit="1"))
+            found.append(self._step.finding(name, fault, value=value, unit="1", box=box))
         if quality is None and limits != Limits():
             fault = f"{code.symbology}: its print quality cannot be told"
-            found.append(self._finding("quality", None, box, fault))
+            found.append(self._step.finding("quality", fault, box=box))
         return found
 
     def _codes(self, area: Pixels) -> list[ReadCode]:
@@ -230,19 +229,6 @@ class Code:
         if params.persistent and sure < wanted:
             found = search_codes(area, self._formats, found, wanted)
         return found
-
-    def _finding(self, label: str, text: str | None, box: Box | None, reason: str) -> Finding:
-        return Finding(
-            tool=self._step.name,
-            kind="code",
-            label=label,
-            ok=not reason,
-            box=box,
-            view=self._step.view,
-            severity=self._step.severity or Severity.MAJOR,
-            text=text,
-            reason=reason,
-        )
 
 
 class _Expected:
@@ -329,6 +315,6 @@ def _is_gs1(params: Params) -> bool:
 
 
 def _around(corners: NDArray[np.float64], step: CodeStep) -> Box:
-    dx, dy = step.roi[:2] if step.roi else (0, 0)
+    dx, dy = corner_of(step.roi)
     (x1, y1), (x2, y2) = corners.min(0).tolist(), corners.max(0).tolist()
     return x1 + dx, y1 + dy, x2 + dx, y2 + dy

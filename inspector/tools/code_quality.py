@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from inspector.part import Pixels
 from inspector.tools.code_search import MATRIX, ReadCode
 from inspector.tools.gs1 import elements_of
+from inspector.tools.step import grey_of
 
 Floats = NDArray[Any]
 
@@ -78,9 +79,8 @@ def quality_of(picture: Pixels, code: ReadCode) -> Quality | None:
     ideal = None if code.symbology in UNLIKE else _drawn(code)
     if ideal is None or ideal.size == 0:
         return None
-    grey: Any = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
     matrix = code.symbology in MATRIX
-    seen = _upright(grey, code.corners, ideal.shape, bars=not matrix)
+    seen = _upright(grey_of(picture), code.corners, ideal.shape, bars=not matrix)
     if seen is None:
         return None
     # Code 128 has three sets, and digits may stand in each.

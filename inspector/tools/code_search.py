@@ -22,6 +22,7 @@ from inspector.part import Pixels
 from inspector.tools.code_digits import read_number
 from inspector.tools.code_squares import squares
 from inspector.tools.code_strips import TALL, Matrix, strips
+from inspector.tools.step import grey_of
 
 LARGEST = 1.3e6
 """Pixels above which a picture is not enlarged: there a code of some size has enough of them."""
@@ -238,7 +239,7 @@ def _same_place(one: ReadCode, other: ReadCode) -> bool:
 def views(picture: Pixels, matrix: bool = True, bars: bool = True) -> Iterator[View]:
     """Views of a picture, (h, w) or (h, w, 3) BGR, in which a code may be readable, among them
     places that only a ``matrix`` code, or only ``bars``, could be on."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
+    grey = grey_of(picture)
     same = np.eye(2, 3)
     calm = cv2.normalize(cv2.medianBlur(grey, 3), np.empty_like(grey), 0, 255, cv2.NORM_MINMAX)
     yield View(_bytes(cv2.GaussianBlur(calm, (0, 0), 0.8)), same)

@@ -12,11 +12,11 @@ import numpy as np
 from pydantic import Field
 
 from inspector.config import Settings
-from inspector.part import Box, Finding, Pixels, Severity
+from inspector.part import Finding, Pixels, Severity
 from inspector.tools.deltae import Floats, delta_e_2000, lab_of, linear_of
 from inspector.tools.follow import as_taught
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out
+from inspector.tools.step import Context, Roi, Step, Unjudged, box_of, crop, is_left_out
 
 CLIPPED = 0.02
 """Share of pixels at 255 from which a colour is over-exposed and not known."""
@@ -100,12 +100,12 @@ class Colour:
         found = []
         for target in params.targets:
             roi, picture = target.roi or step.roi, pixels
-            box = _box(pixels, roi)
+            box = box_of(pixels, roi)
             if step.follow:
                 place = context.places[step.follow]
                 picture = as_taught(pixels, place, (roi,) if roi else (), self._turned)
                 self._turned = picture if place.box is None else None
-                box = place.around(_box(picture, roi))
+                box = place.around(box_of(picture, roi))
             mean = self._mean(picture, roi, target.name)
             lab = lab_of(np.clip(self._matrix @ (mean * gain), 0, None))
             difference = delta_e_2000(lab.tolist(), target.lab)
@@ -113,7 +113,12 @@ class Colour:
             reason = ""
             if not difference <= target.at_most:
                 reason = f"{target.name} is ΔE {difference:.1f} off (L* a* b* {shown})"
-            found.append(self._finding(target, difference, shown, reason, box))
+            found.append(
+                step.finding(
+                    target.name, reason, severity=target.severity, box=box,
+                    text=shown, value=difference, unit="1",
+                )
+            )  # fmt: skip
         return found
 
     def _mean(self, pixels: Pixels, roi: Roi | None, what: str) -> Floats:
@@ -127,26 +132,3 @@ class Colour:
         if max(float(c[255]) for c in counts) > (self._step.params.clipped or CLIPPED) * total:
             raise Unjudged(f"{what} is over-exposed; shorten the exposure")
         return np.array([float(c @ self._light) / total for c in counts])
-
-    def _finding(
-        self, target: Target, difference: float, text: str, reason: str, box: Box
-    ) -> Finding:
-        step = self._step
-        return Finding(
-            tool=step.name,
-            kind="colour",
-            label=target.name,
-            ok=not reason,
-            box=box,
-            view=step.view,
-            severity=target.severity or step.severity,
-            text=text,
-            value=difference,
-            unit="1",
-            reason=reason,
-        )
-
-
-def _box(pixels: Pixels, roi: Roi | None) -> Box:
-    x1, y1, x2, y2 = roi or (0, 0, pixels.shape[1], pixels.shape[0])
-    return (float(x1), float(y1), float(x2), float(y2))

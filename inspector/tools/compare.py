@@ -26,7 +26,17 @@ from inspector.tools.golden import GoldenPicture
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
 from inspector.tools.shape import Shape
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out, nearest
+from inspector.tools.step import (
+    Context,
+    Roi,
+    Step,
+    Unjudged,
+    corner_of,
+    crop,
+    grey_of,
+    is_left_out,
+    nearest,
+)
 from inspector.tools.traces import TRACES, Conductors
 
 EXTRA, MISSING, CHANGED = "foreign", "missing", "changed"
@@ -158,7 +168,7 @@ class Compare:
         # What each pixel has in all golden pictures at least, and at most.
         self._always = cv2.subtract(dark, wide), cv2.add(bright, wide)
         self._judged = np.full(goldens[0].shape[:2], 255, np.uint8)
-        x, y = step.roi[:2] if step.roi else (0, 0)
+        x, y = corner_of(step.roi)
         for x1, y1, x2, y2 in params.ignore:
             self._judged[max(0, y1 - y) : max(0, y2 - y), max(0, x1 - x) : max(0, x2 - x)] = 0
         join = 2 * params.join_px + 1
@@ -188,7 +198,17 @@ class Compare:
                 continue
             label, score = max(likely.items(), key=lambda fault: fault[1])
             box = self.box(one, place, area.shape, label)
-            found.append(self._finding(label, one.area, score, box))
+            found.append(
+                self._step.finding(
+                    label,
+                    f"{WORDS.get(label, label)} of {one.area} px",
+                    score=score,
+                    box=box,
+                    severity=self._step.params.severities.get(label),
+                    value=float(one.area),
+                    unit="{px}2",
+                )
+            )
         return found
 
     def named(self, area: Pixels) -> list[tuple[Difference, Place | None, dict[str, float]]]:
@@ -325,26 +345,10 @@ class Compare:
         box = (x1, y1, float(one.x + w + margin), float(one.y + h + margin))
         if place is not None:
             box = place.around(box)
-        left, top = self._step.roi[:2] if self._step.roi else (0, 0)
+        left, top = corner_of(self._step.roi)
         x1, x2 = (left + min(max(v, 0.0), size[1]) for v in (box[0], box[2]))
         y1, y2 = (top + min(max(v, 0.0), size[0]) for v in (box[1], box[3]))
         return (x1, y1, x2, y2)
-
-    def _finding(self, label: str, area: int, score: float, box: Box) -> Finding:
-        step = self._step
-        return Finding(
-            tool=step.name,
-            kind="compare",
-            label=label,
-            ok=False,
-            score=score,
-            box=box,
-            view=step.view,
-            severity=step.params.severities.get(label, step.severity),
-            value=float(area),
-            unit="{px}2",
-            reason=f"{WORDS.get(label, label)} of {area} px",
-        )
 
 
 def _exceeds(one: Any, other: Any) -> Any:
@@ -362,16 +366,16 @@ def _label(spot: NDArray[Any], seen: NDArray[Any], golden: NDArray[Any]) -> str:
 
 def _plain(pixels: Pixels, colour: bool) -> Any:
     """Smoothed by a pixel, since sensor noise is no difference; grey unless both have colour."""
-    if pixels.ndim == 3 and not colour:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)  # type: ignore[assignment]
-    elif pixels.ndim == 2 and colour:
+    if not colour:
+        pixels = grey_of(pixels)
+    elif pixels.ndim == 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)  # type: ignore[assignment]
     return cv2.blur(pixels, (3, 3))
 
 
 def _busy(picture: Any, tolerance: int) -> NDArray[Any]:
     """Where something stands out from what is around it."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
+    grey = grey_of(picture)
     side = 2 * (min(31, *grey.shape) // 2) + 1
     around = cv2.blur(grey, (side, side))
     return np.asarray(cv2.absdiff(grey, around) > tolerance // 2)

@@ -18,7 +18,16 @@ from inspector.tools.bounds import broken_bound, check_bounds
 from inspector.tools.card import ModelError
 from inspector.tools.golden import GoldenPicture
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Step, Unjudged, crop, is_left_out
+from inspector.tools.step import (
+    Context,
+    Step,
+    Unjudged,
+    box_of,
+    corner_of,
+    crop,
+    grey_of,
+    is_left_out,
+)
 from inspector.tools.threshold import Threshold, stands_out
 
 MOST = 500
@@ -68,7 +77,7 @@ class Count:
         self._step = step
         self.model_digests: tuple[str, ...] = ()
         golden = step.params.golden
-        self._piece = _grey(golden.pixels) if golden else None
+        self._piece = grey_of(golden.pixels) if golden else None
         if golden and self._piece is not None and self._piece.std() < PLAIN:
             raise ModelError(
                 f"golden/{golden.digest[:12]}",
@@ -85,17 +94,16 @@ class Count:
         pieces = self._apart(area) if self._piece is None else self._alike(area, self._piece)
         if len(pieces) > MOST:
             raise Unjudged(f"more than {MOST} pieces: `size_px` or `threshold` does not fit")
-        x, y = step.roi[:2] if step.roi else (0, 0)
+        x, y = corner_of(step.roi)
         found = [
-            self._finding("piece", s, (x + a, y + b, x + c, y + d), None, "")
+            step.finding("piece", score=s, box=(x + a, y + b, x + c, y + d))
             for (a, b, c, d), s in pieces
         ]
         count = len(pieces)
         wanted = broken_bound(count, params.at_least, params.at_most, params.exactly)
-        height, width = area.shape[:2]
-        seen = (float(x), float(y), float(x + width), float(y + height))
+        seen = box_of(pixels, step.roi)
         reason = f"{count} pieces where {wanted} must be" if wanted else ""
-        return [*found, self._finding("count", 1.0, seen, float(count), reason)]
+        return [*found, step.finding("count", reason, box=seen, value=float(count), unit="1")]
 
     def _apart(self, area: Pixels) -> list[tuple[Box, float]]:
         """A piece is a place that is thicker than all around it."""
@@ -123,7 +131,7 @@ class Count:
         if area.shape[0] < h or area.shape[1] < w:
             height, width = area.shape[:2]
             raise Unjudged(f"{width}x{height} pixels are too few to look for a piece of {w}x{h} in")
-        likeness = cv2.matchTemplate(_grey(area), piece, cv2.TM_CCOEFF_NORMED)
+        likeness = cv2.matchTemplate(grey_of(area), piece, cv2.TM_CCOEFF_NORMED)
         likeness = np.nan_to_num(likeness, nan=0.0, posinf=0.0, neginf=0.0)  # plain places
         reach = max(3, int(0.7 * self._step.params.size_px) | 1)
         around = cv2.dilate(likeness, np.ones((reach, reach), np.uint8))
@@ -136,25 +144,3 @@ class Count:
             box = (float(x), float(y), float(x + w), float(y + h))
             pieces.append((box, min(1.0, float(likeness[y, x]))))
         return pieces
-
-    def _finding(
-        self, label: str, score: float, box: Box, value: float | None, reason: str
-    ) -> Finding:
-        step = self._step
-        return Finding(
-            tool=step.name,
-            kind="count",
-            label=label,
-            ok=not reason,
-            score=score,
-            box=box,
-            view=step.view,
-            severity=step.severity,
-            value=value,
-            unit=None if value is None else "1",
-            reason=reason,
-        )
-
-
-def _grey(pixels: Pixels) -> Any:
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Pixels
-from inspector.tools.step import Roi, Unjudged
+from inspector.tools.step import Roi, Unjudged, grey_of
 
 Runs = Literal["across", "down", "up", "stacked"]
 """``across``: as one writes. ``down``, ``up``: the whole line turned, read from top to bottom or
@@ -107,7 +107,7 @@ def straight(line: Pixels, runs: Runs) -> Pixels:
 
 def _side_by_side(column: Pixels) -> Pixels:
     """Characters that stand one below the other, put beside each other."""
-    grey = cv2.cvtColor(column, cv2.COLOR_BGR2GRAY) if column.ndim == 3 else column
+    grey = grey_of(column)
     calm = cv2.GaussianBlur(grey, (0, 0), max(0.5, grey.shape[1] / 60)).astype(np.float32)
     off = np.abs(calm - np.median(calm))
     inked = (off > 0.4 * max(float(np.percentile(off, 98)), 8.0)).mean(axis=1) > 0.02

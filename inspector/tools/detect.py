@@ -20,7 +20,7 @@ from inspector.tools.heads import HEADS, Rows, unknown_class
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Shelf
 from inspector.tools.seams import once
-from inspector.tools.step import Context, Roi, Step, crop, is_left_out, nearest
+from inspector.tools.step import Context, Roi, Step, corner_of, crop, is_left_out, nearest
 
 FREE_SIDE = 640
 """Input height and width taken where the graph leaves them free, in pixels."""
@@ -190,7 +190,7 @@ class Detect:
         """One finding per detection, best first, then one per broken rule."""
         params = self._step.params
         areas = [crop(pixels, roi) for roi in self._rois]
-        corners = [roi[:2] if roi else (0, 0) for roi in self._rois]
+        corners = [corner_of(roi) for roi in self._rois]
         found: list[Finding] = []
         seen_in: list[int] = []
         seen = 0
@@ -228,18 +228,10 @@ class Detect:
                 continue
             label = classes[index]
             severity = step.params.defects.get(label)
+            reason = "" if severity is None else f"{label.replace('_', ' ')} ({score:.2f})"
+            back = letterbox.back(box, corner)
             found.append(
-                Finding(
-                    tool=step.name,
-                    kind="detect",
-                    label=label,
-                    ok=severity is None,
-                    score=min(score, 1.0),
-                    box=letterbox.back(box, corner),
-                    view=step.view,
-                    severity=severity or step.severity,
-                    reason="" if severity is None else f"{label.replace('_', ' ')} ({score:.2f})",
-                )
+                step.finding(label, reason, score=min(score, 1.0), box=back, severity=severity)
             )
         return found
 
@@ -272,19 +264,9 @@ class Detect:
     ) -> Finding:
         """What a rule says of ``box``. Its score is 0: it is no detection, and whoever ranks those
         by score must not find the place where one is missing before them."""
-        step = self._step
-        return Finding(
-            tool=step.name,
-            kind="detect",
-            label=label,
-            ok=False,
-            score=0.0,
-            box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-            view=step.view,
-            severity=severity or step.severity,
-            value=count,
-            unit="1",
-            reason=reason,
+        x1, y1, x2, y2 = map(float, box)
+        return self._step.finding(
+            label, reason, score=0.0, box=(x1, y1, x2, y2), severity=severity, value=count, unit="1"
         )
 
 

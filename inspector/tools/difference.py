@@ -19,6 +19,7 @@ from inspector.part import Pixels
 from inspector.tools.card import ModelError
 from inspector.tools.classify import input_shape, softmax
 from inspector.tools.onnx import Bound, Shelf
+from inspector.tools.step import grey_of
 from inspector.tools.traces import CONNECTING
 
 GOOD = "good"
@@ -110,7 +111,7 @@ def _cut(seen: Pixels, golden: Pixels, one: Difference, x: int, y: int, side: in
     rows = np.clip(np.arange(top, top + side), 0, seen.shape[0] - 1)
     cut = np.zeros((side, side, 3), np.uint8)
     at = np.ix_(rows, columns)
-    cut[..., 0], cut[..., 1] = _grey(seen, at), _grey(golden, at)
+    cut[..., 0], cut[..., 1] = grey_of(seen[at]), grey_of(golden[at])
     h, w = one.spot.shape
     x1, y1 = max(one.x, left), max(one.y, top)
     x2, y2 = min(one.x + w, left + side), min(one.y + h, top + side)
@@ -118,8 +119,3 @@ def _cut(seen: Pixels, golden: Pixels, one: Difference, x: int, y: int, side: in
         part = one.spot[y1 - one.y : y2 - one.y, x1 - one.x : x2 - one.x]
         cut[y1 - top : y2 - top, x1 - left : x2 - left, 2] = np.where(part, 255, 0)
     return cut
-
-
-def _grey(picture: Pixels, at: Any) -> Any:
-    part = picture[at]
-    return cv2.cvtColor(part, cv2.COLOR_BGR2GRAY) if part.ndim == 3 else part

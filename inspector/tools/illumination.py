@@ -14,7 +14,7 @@ from pydantic import model_validator
 from inspector.config import Settings
 from inspector.part import Finding, Pixels, Severity
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop
+from inspector.tools.step import Context, Roi, Step, Unjudged, box_of, crop
 
 LIGHT_FAULT = "light_fault"
 """Label of the finding; the line's stop rule looks for it."""
@@ -67,17 +67,12 @@ class Illumination:
             reason = f"light: patch is uneven or covered (deviation {spread:.0f})"
         else:
             return []
-        x1, y1, x2, y2 = step.roi
-        fault = Finding(
-            tool=step.name,
-            kind="illumination",
-            label=LIGHT_FAULT,
-            ok=False,
-            box=(float(x1), float(y1), float(x2), float(y2)),
-            view=step.view,
+        fault = step.finding(
+            LIGHT_FAULT,
+            reason,
+            box=box_of(pixels, step.roi),
             severity=Severity.CRITICAL,
             value=level,
             unit="1",
-            reason=reason,
         )
         raise Unjudged(reason, [fault])

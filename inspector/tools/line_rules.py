@@ -114,14 +114,19 @@ class Judged:
     """A reading held against its rules."""
 
     text: str
-    ok: bool
+    reason: str = ""
+    """Why it does not hold; empty where it does."""
     clean: bool = True
     """No character had to be taken for another, and each was certain enough."""
     fits: bool = True
     """It has the form that was asked for, so it is the line that was looked for."""
-    reason: str = ""
     days: int | None = None
     """How many days ahead its date is."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds."""
+        return not self.reason
 
 
 class LineRules:
@@ -178,14 +183,13 @@ class LineRules:
             text = expected
         if reading.weakest < line.min_score:
             reason = f"{line.name} `{text}` is not readable for certain ({reading.weakest:.2f})"
-            return Judged(text, ok=False, clean=False, reason=reason, days=days)
+            return Judged(text, reason, clean=False, days=days)
         if line.date and days is not None and line.date.needs_clock:
             rule = line.date
             reason = dates.shortfall(days, rule.not_before_days, rule.not_after_days)
             if reason:
-                reason = f"{line.name} `{text}`: {reason}"
-                return Judged(text, ok=False, clean=clean, reason=reason, days=days)
-        return Judged(text, ok=True, clean=clean, days=days)
+                return Judged(text, f"{line.name} `{text}`: {reason}", clean=clean, days=days)
+        return Judged(text, clean=clean, days=days)
 
     def _mended(self, said: tuple[str, ...]) -> str | None:
         """The first of ``said`` that has the form, as it stands or without its spaces."""
@@ -195,7 +199,7 @@ class LineRules:
 
 
 def _unfit(text: str, reason: str, days: int | None = None) -> Judged:
-    return Judged(text, ok=False, fits=False, clean=False, reason=reason, days=days)
+    return Judged(text, reason, fits=False, clean=False, days=days)
 
 
 def _squeezed(text: str) -> str:

@@ -273,7 +273,6 @@ class Measure:
     def _judged(
         self, value: Value, found: Mapping[str, tuple[Fitted, Box]], place: Place
     ) -> Finding:
-        step = self._step
         lost = [name for name in value.of if name not in found]
         unit = "deg" if value.angle or value.tilt else self._unit
         size: float | None = None
@@ -287,17 +286,13 @@ class Measure:
         if len(boxes):
             (x1, y1), (x2, y2) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
             box = (x1, y1, x2, y2)
-        return Finding(
-            tool=step.name,
-            kind="measure",
-            label=value.name,
-            ok=not reason,
+        return self._step.finding(
+            value.name,
+            reason,
             box=box,
-            view=step.view,
-            severity=value.severity or step.severity,
+            severity=value.severity,
             value=size,
             unit=None if size is None else unit,
-            reason=reason,
         )
 
     def _size(self, value: Value, of: list[Fitted], place: Place) -> float:

@@ -23,6 +23,7 @@ from inspector.part import Box, Pixels
 from inspector.tools.card import ModelError
 from inspector.tools.golden import GoldenPicture
 from inspector.tools.recognise import Reading
+from inspector.tools.step import grey_of
 
 Floats = NDArray[Any]
 
@@ -150,8 +151,7 @@ class Verifier:
 def inked(line: Pixels) -> tuple[Floats, float]:
     """How much ink is where in a line's picture, [h,w] from 0 (paper) to 1, and the contrast
     between the two in grey levels; print may be darker or brighter than what it is on."""
-    grey = cv2.cvtColor(line, cv2.COLOR_BGR2GRAY) if line.ndim == 3 else line
-    values = grey.astype(np.float32)
+    values = grey_of(line).astype(np.float32)
     paper = float(np.median(values))
     off = values - paper
     low, high = float(np.percentile(off, 2)), float(np.percentile(off, 98))

@@ -22,9 +22,9 @@ from inspector.tools.findtext import TextFinder
 from inspector.tools.line_rules import Judged, Line, LineRules
 from inspector.tools.ocv import Verifier, Verify
 from inspector.tools.onnx import Shelf
-from inspector.tools.recognise import NOTHING, Reading, Recogniser, Script, narrowed, softened
+from inspector.tools.recognise import Reading, Recogniser, Script, narrowed, softened
 from inspector.tools.rows import Rows, is_roomy
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out
+from inspector.tools.step import Context, Roi, Step, Unjudged, box_of, corner_of, crop, is_left_out
 from inspector.tools.text_search import TextSearch
 
 ALIKE = 1.0
@@ -259,24 +259,19 @@ class Read:
     def _place(self, pixels: Pixels, line: Line) -> Box:
         if line.arc:
             return line.arc.box
-        x1, y1, x2, y2 = line.roi or self._step.roi or (0, 0, pixels.shape[1], pixels.shape[0])
-        return float(x1), float(y1), float(x2), float(y2)
+        return box_of(pixels, line.roi or self._step.roi)
 
     def _characters(self, line: Line, part: Pixels, reading: Reading, place: Box) -> list[Finding]:
         """One finding per character; of a line that was turned or unrolled in the line's box."""
         level = line.arc is None and line.runs == "across"
         return [
-            Finding(
-                tool=self._step.name,
-                kind="read",
-                label=f"{line.name} character",
-                ok=not mark.reason,
+            self._step.finding(
+                f"{line.name} character",
+                mark.reason and f"{line.name} {mark.reason}",
                 score=mark.score,
                 box=_moved(mark.box, place) if level else place,
-                view=self._step.view,
-                severity=line.severity or self._step.severity,
+                severity=line.severity,
                 text=mark.character,
-                reason=mark.reason and f"{line.name} {mark.reason}",
             )
             for mark in self._verifiers[line.name].judge(part, reading)
         ]
@@ -285,14 +280,15 @@ class Read:
         assert self._search is not None
         step = self._step
         area = crop(pixels, step.roi)
-        dx, dy = step.roi[:2] if step.roi else (0, 0)
+        dx, dy = corner_of(step.roi)
         lines = step.params.lines
         found = self._search.search(area, self._rules, lines, context)
         findings = []
         for line in lines:
             mine = [f for f in found if f.line is line]
             if not mine and (line.ruled or not found):
-                findings.append(self._missing(line))
+                reason = f"no {line.name} found"
+                findings.append(step.finding(line.name, reason, score=0.0, severity=line.severity))
             for one in mine:
                 x1, y1, x2, y2 = one.box
                 box = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
@@ -300,25 +296,16 @@ class Read:
         return findings
 
     def _finding(self, line: Line, judged: Judged, reading: Reading, box: Box) -> Finding:
-        return Finding(
-            tool=self._step.name,
-            kind="read",
-            label=line.name,
-            ok=judged.ok,
+        return self._step.finding(
+            line.name,
+            judged.reason,
             score=min(reading.score, 1.0),
             box=box,
-            view=self._step.view,
-            severity=line.severity or self._step.severity,
+            severity=line.severity,
             text=judged.text or None,
             value=None if judged.days is None else float(judged.days),
             unit=None if judged.days is None else "d",
-            reason=judged.reason,
         )
-
-    def _missing(self, line: Line) -> Finding:
-        reason = f"no {line.name} found"
-        judged = Judged("", ok=False, reason=reason)
-        return replace(self._finding(line, judged, NOTHING, (0.0, 0.0, 0.0, 0.0)), box=None)
 
 
 def _certain(line: Line, row: tuple[Judged, Reading, Pixels]) -> tuple[Judged, Reading, Pixels]:
@@ -328,7 +315,7 @@ def _certain(line: Line, row: tuple[Judged, Reading, Pixels]) -> tuple[Judged, R
     if line.ruled or not judged.ok or (printed and reading.weakest >= DOUBTED):
         return row
     reason = f"{line.name} `{judged.text}` is not readable for certain ({reading.weakest:.2f})"
-    return replace(judged, ok=False, clean=False, reason=reason), reading, part
+    return replace(judged, clean=False, reason=reason), reading, part
 
 
 def _blank(place: Arc | Roi) -> Pixels:

@@ -25,7 +25,7 @@ from inspector.tools.masks import Spot, instances, maps_of, spots, spread
 from inspector.tools.onnx import Shelf
 from inspector.tools.outline import Form, form_of
 from inspector.tools.place import Place, Points
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop, is_left_out, nearest
+from inspector.tools.step import Context, Roi, Step, Unjudged, corner_of, crop, is_left_out, nearest
 
 FREE_SIDE = 512
 """Input height and width taken where the graph leaves them free, in pixels."""
@@ -239,7 +239,8 @@ class Segment:
                 if seen is None:
                     continue
                 scores, (x, y) = seen
-                x, y = (x + roi[0], y + roi[1]) if roi else (x, y)
+                left, top = corner_of(roi)
+                x, y = x + left, y + top
                 if len(self._rois) == 1:
                     single += spots(label, scores, (x, y), least, params.least_px)
                     continue
@@ -263,19 +264,15 @@ class Segment:
             if most is not None and size > most:
                 square = "²" if name == "area" else ""
                 why.append(f"{name} {size:.2f} {unit}{square}, at most {most:g} is allowed")
-        return Finding(
-            tool=step.name,
-            kind="segment",
-            label=label,
-            ok=not why,
+        return step.finding(
+            label,
+            f"{label.replace('_', ' ')}: {'; '.join(why)}" if why else "",
             score=min(max(score, 0.0), 1.0),
             box=form.box,
-            view=step.view,
-            severity=severity or step.severity,
+            severity=severity,
             text=f"{form.length:.2f} × {form.width:.2f} {unit}",
             value=form.area,
             unit=self._units[1],
-            reason=f"{label.replace('_', ' ')}: {'; '.join(why)}" if why else "",
             outline=form.outline,
         )
 
@@ -294,23 +291,15 @@ class Segment:
                 reason = f"{shown}, at most {high:g} may be"
             else:
                 continue
+            box = forms[0].box if forms else None
             broken.append(
-                Finding(
-                    tool=self._step.name,
-                    kind="segment",
-                    label=rule.label,
-                    ok=False,
-                    box=forms[0].box if forms else None,
-                    view=self._step.view,
-                    severity=rule.severity or self._step.severity,
-                    value=value,
-                    unit=kind,
-                    reason=reason,
+                self._step.finding(
+                    rule.label, reason, box=box, severity=rule.severity, value=value, unit=kind
                 )
             )
         return broken
 
 
 def _shifted(spot: Spot, roi: Roi | None) -> Spot:
-    x, y = roi[:2] if roi else (0, 0)
+    x, y = corner_of(roi)
     return Spot(spot.label, spot.score, spot.mask, (spot.corner[0] + x, spot.corner[1] + y))

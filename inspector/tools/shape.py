@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.place import Place, Points
-from inspector.tools.step import Roi
+from inspector.tools.step import Roi, corner_of, grey_of
 
 Floats = NDArray[Any]
 
@@ -83,7 +83,7 @@ class Shape:
         self.middle = np.array([(x1 + x2 - 1) / 2, (y1 + y2 - 1) / 2])
         longest = max(x2 - x1, y2 - y1)
         self._factor = 1 << max(0, round(math.log2(max(1.0, longest / COARSE_PX))))
-        grey = _grey(golden)
+        grey = grey_of(golden)
         self.least_px = 4 * self._factor
         """Pictures smaller than this are not searched."""
         factors = [self._factor >> n for n in range(self._factor.bit_length())]
@@ -103,12 +103,12 @@ class Shape:
 
         Whether its score is good enough is for the caller to say.
         """
-        x, y = roi[:2] if roi else (0, 0)
+        x, y = corner_of(roi)
         if roi:
             pixels = pixels[roi[1] : roi[3], roi[0] : roi[2]]
         if min(pixels.shape[:2]) < self.least_px:
             return None
-        grey = _grey(pixels)
+        grey = grey_of(pixels)
         slopes = [_slopes(grey, level.factor) for level in self._levels]
         best: Match | None = None
         for start in self._starts(*slopes[0]):
@@ -127,7 +127,7 @@ class Shape:
         ``finest`` > 1 stops at that many pixels per pixel, for speed. The map may have a little
         shear too: a line-scan camera's two axes differ by its belt's speed.
         """
-        grey = _grey(pixels)
+        grey = grey_of(pixels)
         levels = [level for level in self._levels if level.factor >= finest][-3:]
         slopes = [_slopes(grey, level.factor) for level in levels]
         match = self._refined(start.matrix, slopes, levels)
@@ -276,10 +276,6 @@ def _moved(place: Place, x: float, y: float) -> Place:
     matrix = place.matrix.copy()
     matrix[:, 2] += (x, y)
     return Place(matrix)
-
-
-def _grey(pixels: Pixels) -> Floats:
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
 
 
 def _slopes(grey: Floats, factor: int) -> tuple[Floats, Floats]:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
+import cv2
+import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from inspector.config import Settings
-from inspector.part import Batch, Box, Finding, Pixels, Severity
+from inspector.part import Batch, Box, Finding, Outline, Pixels, Severity
 from inspector.tools.place import Place
 
 
@@ -69,6 +71,37 @@ class Step(Settings):
         if self.every and not all(4 <= side <= 2000 for side in self.every):
             raise ValueError("`every` is a width and a height of 4 to 2000 px")
         return self
+
+    def finding(
+        self,
+        label: str,
+        reason: str = "",
+        *,
+        score: float = 1.0,
+        box: Box | None = None,
+        severity: Severity | None = None,
+        text: str | None = None,
+        value: float | None = None,
+        unit: str | None = None,
+        outline: Outline = (),
+    ) -> Finding:
+        """What this step saw, in order unless there is a ``reason`` why not; as bad as the step
+        says where its rule does not say ``severity``."""
+        return Finding(
+            tool=self.name,
+            kind=self.kind,
+            label=label,
+            ok=not reason,
+            score=score,
+            box=box,
+            view=self.view,
+            severity=severity or self.severity,
+            text=text,
+            value=value,
+            unit=unit,
+            reason=reason,
+            outline=outline,
+        )
 
     def looks_at(self) -> Sequence[Roi | None]:
         """The places whose pixels it reads; None, as for every kind that says nothing else, is the
@@ -130,6 +163,22 @@ def crop(pixels: Pixels, roi: Roi | None) -> Pixels:
     if x2 > width or y2 > height:
         raise Unjudged(f"ROI {list(roi)} reaches outside the {width}x{height} picture")
     return pixels[y1:y2, x1:x2]
+
+
+def corner_of(roi: Roi | None) -> tuple[int, int]:
+    """Where a place begins, x and y."""
+    return roi[:2] if roi else (0, 0)
+
+
+def box_of(pixels: Pixels, roi: Roi | None) -> Box:
+    """A place as a finding's box; without one all of ``pixels``."""
+    x1, y1, x2, y2 = roi or (0, 0, pixels.shape[1], pixels.shape[0])
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def grey_of(pixels: Pixels) -> Pixels:
+    """(h, w) of a picture that is grey, as it is, or BGR."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.onnx import Bound, Model, Shelf
+from inspector.tools.step import grey_of
 
 Grid = NDArray[np.float32]
 """``(channels, rows, columns)``: one descriptor per cell of 8×8 pixels of the working picture."""
@@ -219,7 +220,7 @@ def specks(picture: Any) -> Grid:
     """
     height, width = picture.shape[:2]
     cells = max(1, width // CELL_PX), max(1, height // CELL_PX)
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
+    grey = grey_of(picture)
     maps: list[Any] = []
     for part, side in ((1, 9), (2, 5), (4, 3)):
         # A half-sized picture's filters see what is twice as large, for a quarter of the time.
@@ -254,9 +255,9 @@ def _even(side: int) -> int:
 
 def scaled(pixels: Any, size: tuple[int, int], colour: bool) -> Any:
     """``pixels`` in ``size`` (width, height), grey or BGR."""
-    if pixels.ndim == 3 and not colour:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    elif pixels.ndim == 2 and colour:
+    if not colour:
+        pixels = grey_of(pixels)
+    elif pixels.ndim == 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
     if (pixels.shape[1], pixels.shape[0]) == size:
         return np.ascontiguousarray(pixels)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from inspector.config import Settings
 from inspector.part import Pixels
+from inspector.tools.step import grey_of
 
 
 class Threshold(Settings):
@@ -32,8 +33,7 @@ class Threshold(Settings):
 
 def stands_out(pixels: Pixels, threshold: Threshold) -> NDArray[np.uint8]:
     """255 where an object is, else 0, of the picture's height and width."""
-    grey: Any = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
-    grey = cv2.blur(grey, (3, 3))
+    grey: Any = cv2.blur(grey_of(pixels), (3, 3))
     dark = threshold.tone == "dark"
     if threshold.method == "local":
         side = threshold.around_px | 1

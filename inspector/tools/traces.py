@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
+from inspector.tools.step import grey_of
 
 Mask = NDArray[np.bool_]
 
@@ -42,9 +43,9 @@ class Conductors:
     ) -> None:
         """The part brought onto its golden picture, and that; ``dark``: so is copper. Conductors
         are followed ``around_px`` about a difference, see ``trace_fault`` for ``least_px``."""
-        self._seen, bounds = _grey(seen), _bounds(_grey(seen))
-        self._dark, self._bounds = dark, bounds
-        self._golden = self._copper(_grey(golden), _bounds(_grey(golden))[1])
+        self._seen, grey = grey_of(seen), grey_of(golden)
+        self._dark, self._bounds = dark, _bounds(self._seen)
+        self._golden = self._copper(grey, _bounds(grey)[1])
         self._around, self._least = around_px, least_px
 
     def name(self, x: int, y: int, spot: Mask) -> str:
@@ -75,11 +76,6 @@ def _bounds(grey: Pixels) -> tuple[float, float, float]:
     low, high = cv2.mean(grey, cv2.bitwise_not(above))[0], cv2.mean(grey, above)[0]
     least, most = (low + share * (high - low) for share in DOUBT)
     return (least, bound, most)
-
-
-def _grey(picture: Pixels) -> Pixels:
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
-    return np.asarray(grey, np.uint8)
 
 
 def trace_fault(seen: Mask, golden: Mask, spot: Mask, least_px: int) -> str:
