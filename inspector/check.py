@@ -18,7 +18,7 @@ from inspector.line import driver
 from inspector.line.changeover import views_at
 from inspector.recipe import read
 from inspector.store import signing_key
-from inspector.tools.card import Card, built_in, find_model, model_bytes
+from inspector.tools.card import Card, model_bytes, model_file
 from inspector.tools.onnx import Shelf
 from inspector.yamlfile import Settings, line_of
 
@@ -33,9 +33,7 @@ class Stock(Shelf):
     def card(self, ref: str) -> Card:
         """The card of ``name/version``, its model file compared with it. Raises ``ModelError``."""
         if ref not in self._seen:
-            card = super().card(ref)
-            own = built_in(ref)
-            path = own[0] if own else find_model(self.models, ref) / card.file
+            path, card = model_file(self.models, ref)
             model_bytes(path, card, ref)
             self._seen[ref] = card
         return self._seen[ref]

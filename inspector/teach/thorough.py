@@ -27,7 +27,7 @@ from inspector.teach.anomaly import Scores, Taught, auroc, report_of, with_limit
 from inspector.teach.pictures import Progress, TeachError
 from inspector.tools.anomaly import Map, Network, on_grid, worst
 from inspector.tools.bank import Bank, Learnt
-from inspector.tools.card import find_model, model_bytes, read_card
+from inspector.tools.card import model_bytes, model_file
 from inspector.tools.onnx import Shelf
 from inspector.tools.texture import working_size
 
@@ -66,8 +66,8 @@ def add_network(
     shown = [p for i, p in enumerate(good) if i % HELD_BACK != HELD_BACK - 1]
     size = working_size(*taught.bank.size, taught.bank.most_px)
     folder = train(shown, size, run, progress, epochs)
-    card = read_card(find_model(folder / "models", NAME), NAME)
-    data = model_bytes(find_model(folder / "models", NAME) / card.file, card, NAME)
+    path, card = model_file(folder / "models", NAME)
+    data = model_bytes(path, card, NAME)
     network = Network(Learnt(card, data, 0.0, 1.0), shelf)
 
     def odds(pictures: Sequence[Pixels]) -> list[Map]:

@@ -29,8 +29,9 @@ from pydantic import (
 
 from inspector.config import Settings
 from inspector.part import Pixels
-from inspector.tools.place import Points
-from inspector.tools.step import grey_of
+from inspector.tools.kept import folder_of, not_looked_for
+from inspector.tools.place import Points, pitch_at
+from inspector.tools.step import Unjudged, grey_of
 
 Row = tuple[float, float, float]
 Matrix = tuple[Row, Row, Row]
@@ -99,6 +100,12 @@ class Calibration(Settings):
         """The expanded uncertainty of a length by its scale alone, as a share of the length."""
         return self.px_per_mm_u / self.px_per_mm
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raises ``Unjudged`` for a picture of another size: it is not in this camera's pixels."""
+        if (height, width) != (self.height, self.width):
+            known = f"{self.width}x{self.height}"
+            raise Unjudged(f"calibrated for {known}, the picture is {width}x{height}")
+
     def to_mm(self, points: Points) -> Points:
         """(n, 2) pixels of the picture, in millimetres on the plane."""
         flat = _undistorted(points, np.array(self.matrix), self.distortion)
@@ -132,7 +139,7 @@ def calibrate(pictures: Sequence[Pixels], board: Board, plane: int = 0) -> Calib
         raise ValueError(f"the corners of picture {plane} are on a line; show more of the board")
     back = _mapped(np.linalg.inv(homography), flat)
     miss = back - straight
-    scale = _scale(np.asarray(homography), straight.mean(0))
+    scale = 1 / pitch_at(straight.mean(0), lambda points: _mapped(np.asarray(homography), points))
     spread = math.sqrt(float(((straight - straight.mean(0)) ** 2).sum()))
     sigma = math.sqrt(float((miss**2).sum()) / max(1, miss.size - 8))
     length = math.hypot(*(flat.max(0) - flat.min(0)))
@@ -215,9 +222,16 @@ class CalibrationFile:
     """A calibration that a recipe names; the recipe may outlive it, the verdict has its digest."""
 
     name: str
-    calibration: Calibration | None = None
+    _calibration: Calibration | None = None
     """None when the recipe was read without its folder."""
     digest: str = ""
+
+    @property
+    def calibration(self) -> Calibration:
+        """Raises ``ModelError`` when its file was not looked for."""
+        if self._calibration is None:
+            raise not_looked_for(f"calibration {self.name}")
+        return self._calibration
 
 
 def _named(value: Any, info: ValidationInfo) -> CalibrationFile:
@@ -225,8 +239,8 @@ def _named(value: Any, info: ValidationInfo) -> CalibrationFile:
         return value
     if not isinstance(value, str) or not value:
         raise ValueError("a calibration is named by its file, from the recipe's folder")
-    folder = info.context.get("folder") if isinstance(info.context, dict) else None
-    return CalibrationFile(value, *read_calibration(Path(folder) / value) if folder else ())
+    folder = folder_of(info)
+    return CalibrationFile(value, *read_calibration(folder / value) if folder else ())
 
 
 def _name_of(file: CalibrationFile) -> str:
@@ -278,14 +292,6 @@ def _undistorted(points: Points, matrix: NDArray[Any], lens: Sequence[float]) ->
 def _mapped(matrix: NDArray[Any], points: Points) -> Points:
     column = np.asarray(points, np.float64)[:, None]
     return np.asarray(cv2.perspectiveTransform(column, matrix)).reshape(-1, 2)
-
-
-def _scale(plane: NDArray[Any], at: Points) -> float:
-    """Pixels per millimetre at a place: the square root of the area's ratio."""
-    corners = at + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
-    origin, right, down = _mapped(plane, corners)
-    (a, b), (c, d) = right - origin, down - origin
-    return 1 / math.sqrt(abs(a * d - b * c))
 
 
 def _rows(matrix: NDArray[Any]) -> Matrix:

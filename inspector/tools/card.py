@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -202,6 +203,28 @@ def read_card(folder: Path, ref: str) -> Card:
         raise ModelError(ref, f"{path}: {field}: {first['msg']}; mend the card") from None
     except ValueError as error:
         raise ModelError(ref, f"{path} is not JSON ({error}); copy the card again") from None
+
+
+def model_file(models: Path, ref: str) -> tuple[Path, Card]:
+    """Where the model ``name/version`` lies, in ``models`` or in a wheel, and its card.
+
+    Raises ``ModelError``."""
+    if own := built_in(ref):
+        return own
+    folder = find_model(models, ref)
+    card = read_card(folder, ref)
+    return folder / card.file, card
+
+
+def card_in(info: ValidationInfo, ref: str) -> Card | None:
+    """The card of the model that a recipe's field names; None where it names none, or is read
+    without a shelf. Raises ``ValueError``."""
+    shelf = info.context.get("shelf") if isinstance(info.context, dict) else None
+    try:
+        card: Card | None = shelf.card(ref) if shelf and ref else None
+    except ModelError as error:
+        raise ValueError(str(error)) from None
+    return card
 
 
 def model_bytes(path: Path, card: Card, ref: str) -> bytes:

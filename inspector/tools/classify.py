@@ -15,10 +15,11 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
-from inspector.tools.card import Card, ModelError
+from inspector.tools.card import card_in
+from inspector.tools.contract import input_shape
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Shelf
-from inspector.tools.step import Context, Roi, Step, Unjudged, box_of, crop, nearest
+from inspector.tools.step import Context, PlacesStep, Roi, Unjudged, box_of, crop, nearest
 
 UNSURE = "unsure"
 """Label of the finding when the score lies in the band."""
@@ -57,12 +58,8 @@ class Params(Settings):
         both = set(self.expect) & set(self.defects)
         if both:
             raise ValueError(f"`{min(both)}` is expected and a defect; it can be one of the two")
-        shelf = info.context.get("shelf") if isinstance(info.context, dict) else None
-        if shelf:
-            try:
-                known = shelf.card(self.model).classes
-            except ModelError as error:
-                raise ValueError(str(error)) from None
+        if card := card_in(info, self.model):
+            known = card.classes
             for label in (*self.expect, *self.defects):
                 if label not in known:
                     raise ValueError(f"no class `{label}` in {self.model}; {nearest(label, known)}")
@@ -71,21 +68,11 @@ class Params(Settings):
         return self
 
 
-class ClassifyStep(Step):
+class ClassifyStep(PlacesStep):
     """A ``classify`` step of a recipe."""
 
     kind: Literal["classify"]
     params: Params
-
-    @model_validator(mode="after")
-    def _looks_at_one_thing(self) -> ClassifyStep:
-        if self.roi and self.params.rois:
-            raise ValueError("a classify step has a `roi` or `rois`, not both")
-        return self
-
-    def looks_at(self) -> Sequence[Roi | None]:
-        """Its ROIs."""
-        return self.params.rois or (self.roi,)
 
 
 class Classify:
@@ -100,7 +87,6 @@ class Classify:
         self._classes = model.card.classes
         self._scores = SCORES[model.card.output.format]
         self._logits = model.card.output.logits
-        self._rois: tuple[Roi | None, ...] = step.params.rois or (step.roi,)
         self._bound: Bound = model.bind(input_shape(model.card, model.input_shape, FREE_SIDE))
         self._letterbox = Letterbox(model.card, self._bound.input)
         self._judge = self._one_of if model.card.output.format == "softmax" else self._each_of
@@ -112,7 +98,7 @@ class Classify:
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
         """Softmax: one finding per place. Sigmoid: one per class that is there, or must be."""
         found: list[Finding] = []
-        for roi in self._rois:
+        for roi in self._step.looks_at():
             self._letterbox.fill(crop(pixels, roi))
             answer = np.asarray(self._bound.run()[0], np.float64)
             found += self._judge(self._scores(answer, self._logits), box_of(pixels, roi))
@@ -198,14 +184,6 @@ class Classify:
             severity = min(severity, step.params.defects.get(one, severity), key=WORST_FIRST.index)
         score = min(max(float(score), 0.0), 1.0)
         return step.finding(label, reason, score=score, box=box, severity=severity, text=text)
-
-
-def input_shape(card: Card, shape: tuple[Any, ...], free_side: int) -> list[int]:
-    """The shape of a model's input for one picture, free sides being ``free_side``."""
-    sides = [d if isinstance(d, int) and d > 0 else free_side for d in shape]
-    sides[0] = 1
-    sides[3 if card.input.layout == "NHWC" else 1] = 1 if card.input.colour == "grey" else 3
-    return sides
 
 
 def softmax(answer: NDArray[Any], logits: bool) -> NDArray[Any]:

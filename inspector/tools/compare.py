@@ -20,7 +20,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
-from inspector.tools.card import ModelError
+from inspector.tools.card import ModelError, card_in
 from inspector.tools.difference import GOOD, Difference, Namer
 from inspector.tools.golden import GoldenPicture
 from inspector.tools.onnx import Shelf
@@ -106,16 +106,13 @@ class Params(Settings):
     @field_validator("severities", "margins")
     @classmethod
     def _are_labels(cls, by_label: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        ref, known = info.data.get("model"), LABELS
-        shelf = info.context.get("shelf") if isinstance(info.context, dict) else None
-        if ref and shelf:
-            try:
-                known = tuple(c for c in shelf.card(ref).classes if c != GOOD)
-            except ModelError as error:
-                raise ValueError(str(error)) from None
+        ref = info.data.get("model", "")
+        card = card_in(info, ref)
+        if ref and card is None:  # which labels a model has, only its card tells
+            return by_label
+        known = [c for c in card.classes if c != GOOD] if card else LABELS
         for label in by_label:
-            # Which labels a model has, only its card tells.
-            if label not in known and not (ref and shelf is None):
+            if label not in known:
                 raise ValueError(f"no label `{label}`; {nearest(label, known)}")
         return by_label
 

@@ -166,6 +166,14 @@ def probe_shape(card: Card, shape: Sequence[Any]) -> list[int]:
     return sides
 
 
+def input_shape(card: Card, shape: Sequence[Any], free_side: int) -> list[int]:
+    """The shape of a model's input for one picture, free sides being ``free_side``."""
+    sides = [d if isinstance(d, int) and d > 0 else free_side for d in shape]
+    sides[0] = 1
+    sides[3 if card.input.layout == "NHWC" else 1] = 1 if card.input.colour == "grey" else 3
+    return sides
+
+
 def probe_answer(answer: NDArray[Any], form: str) -> NDArray[Any]:
     """Ten numbers at most that stand for an output of ``form`` (the card's ``output.format``).
 

@@ -14,13 +14,14 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.bounds import broken_bound, check_bounds
-from inspector.tools.card import Card, ModelError
+from inspector.tools.card import card_in
+from inspector.tools.contract import input_shape
 from inspector.tools.follow import around
 from inspector.tools.heads import HEADS, Rows, unknown_class
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Shelf
 from inspector.tools.seams import once
-from inspector.tools.step import Context, Roi, Step, corner_of, crop, is_left_out, nearest
+from inspector.tools.step import Context, PlacesStep, Roi, corner_of, crop, is_left_out, nearest
 
 FREE_SIDE = 640
 """Input height and width taken where the graph leaves them free, in pixels."""
@@ -95,20 +96,14 @@ class Params(Settings):
     @field_validator("model")
     @classmethod
     def _has_a_card(cls, model: str, info: ValidationInfo) -> str:
-        if isinstance(info.context, dict) and (shelf := info.context.get("shelf")):
-            try:
-                shelf.card(model)
-            except ModelError as error:
-                raise ValueError(str(error)) from None
+        card_in(info, model)
         return model
 
     @field_validator("thresholds", "labels", "defects", "counts", "each")
     @classmethod
     def _knows_its_labels(cls, value: Any, info: ValidationInfo) -> Any:
-        shelf = info.context.get("shelf") if isinstance(info.context, dict) else None
-        if shelf is None or "model" not in info.data:
-            return value
-        known = shelf.card(info.data["model"]).classes
+        card = card_in(info, info.data.get("model", ""))
+        known = card.classes if card else ()
         for label in _named(value):
             if known and label not in known:
                 raise ValueError(f"the model has no class `{label}`; {nearest(label, known)}")
@@ -127,17 +122,15 @@ def _named(value: object) -> list[str]:
     return names
 
 
-class DetectStep(Step):
+class DetectStep(PlacesStep):
     """A ``detect`` step of a recipe."""
 
     kind: Literal["detect"]
     params: Params
 
     @model_validator(mode="after")
-    def _looks_at_one_thing(self) -> DetectStep:
-        if self.roi and self.params.rois:
-            raise ValueError("a detect step has a `roi` or `rois`, not both")
-        seen = self.params.rois or ((self.roi,) if self.roi else ())
+    def _counts_where_it_looks(self) -> DetectStep:
+        seen = [roi for roi in self.looks_at() if roi]
         if not seen:
             return self
         whole = around(seen)
@@ -147,10 +140,6 @@ class DetectStep(Step):
                 where = f"{list(roi)}, where this step does not look; it sees {list(whole)}"
                 raise ValueError(f"`{rule.label}` is counted in {where}")
         return self
-
-    def looks_at(self) -> Sequence[Roi | None]:
-        """Its ROIs."""
-        return self.params.rois or (self.roi,)
 
 
 class Detect:
@@ -163,8 +152,8 @@ class Detect:
         model = shelf.open(step.params.model, "detect")
         self.model_digests = (model.digest,)
         self._card = model.card
-        shape = _input_shape(model.card, model.input_shape)
-        self._rois: tuple[Roi | None, ...] = step.params.rois or (step.roi,)
+        shape = input_shape(model.card, model.input_shape, FREE_SIDE)
+        self._rois = step.looks_at()
         batch = len(self._rois) if _batch_is_free(model.input_shape) else 1
         self._runs: list[tuple[Bound, list[Letterbox]]] = []
         for _ in range(len(self._rois) // batch):
@@ -279,19 +268,6 @@ def _within(inner: Roi, outer: Roi) -> bool:
 
 def _meet(one: Roi, other: Roi) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _input_shape(card: Card, shape: Sequence[object]) -> list[int]:
-    free = (
-        [1, FREE_SIDE, FREE_SIDE, 3]
-        if card.input.layout == "NHWC"
-        else [1, 3, FREE_SIDE, FREE_SIDE]
-    )
-    sides = [
-        has if isinstance(has, int) and has > 0 else f for has, f in zip(shape, free, strict=True)
-    ]
-    sides[0] = 1
-    return sides
 
 
 def _batch_is_free(shape: Sequence[object]) -> bool:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.card import ModelError
-from inspector.tools.classify import input_shape, softmax
+from inspector.tools.classify import softmax
+from inspector.tools.contract import input_shape
 from inspector.tools.onnx import Bound, Shelf
 from inspector.tools.step import grey_of
 from inspector.tools.traces import CONNECTING

@@ -65,9 +65,8 @@ class Kind:
         return text
 
     def not_looked_for(self, digest: str) -> ModelError:
-        """What is said when a recipe's text was read without its folder, and then used."""
-        what = "was read without the folder of its recipe; load the recipe from its file"
-        return ModelError(f"{self.folder}/{digest[:12]}", what)
+        """See below, for the file that ``digest`` names."""
+        return not_looked_for(f"{self.folder}/{digest[:12]}")
 
     def _path(self, digest: str, recipes: Path) -> Path:
         return recipes / self.folder / f"{digest}{self.suffix}"
@@ -76,6 +75,12 @@ class Kind:
 def digest_of(data: bytes) -> str:
     """SHA-256 in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def not_looked_for(file: str) -> ModelError:
+    """What is said when a recipe's text was read without its folder, and then used."""
+    what = "was read without the folder of its recipe; load the recipe from its file"
+    return ModelError(file, what)
 
 
 def folder_of(info: ValidationInfo) -> Path | None:

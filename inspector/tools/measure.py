@@ -29,10 +29,9 @@ from inspector.tools.calipers import (
     fit_circle,
     fit_line,
 )
-from inspector.tools.card import ModelError
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place, Points
-from inspector.tools.step import Context, Step, Unjudged, is_left_out, nearest
+from inspector.tools.step import Context, Step, is_left_out, nearest
 
 Xy = tuple[float, float]
 Fitted = Line | Circle | NDArray[Any]
@@ -200,9 +199,6 @@ class Measure:
         self._step = step
         file = step.params.calibration
         self._camera = file.calibration if file else None
-        if file and self._camera is None:
-            what = "was read without the folder of its recipe; load the recipe from its file"
-            raise ModelError(f"calibration {file.name}", what)
         self.model_digests: tuple[str, ...] = (file.digest,) if file else ()
         lines = (f for f in step.params.features if isinstance(f, EdgeLine))
         self._taught = {line.name: (line.start, line.end) for line in lines}
@@ -217,9 +213,8 @@ class Measure:
         A feature that is not found rejects the part.
         """
         step, camera = self._step, self._camera
-        if camera and pixels.shape[:2] != (camera.height, camera.width):
-            size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-            raise Unjudged(f"calibrated for {camera.width}x{camera.height}, the picture is {size}")
+        if camera:
+            camera.check_size(*pixels.shape[:2])
         place = context.places[step.follow] if step.follow else AS_TAUGHT
         found: dict[str, tuple[Fitted, Box]] = {}
         for feature in step.params.features:

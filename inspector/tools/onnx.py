@@ -18,15 +18,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from inspector.tools.card import (
-    Card,
-    ModelError,
-    built_in,
-    check_bytes,
-    find_model,
-    model_bytes,
-    read_card,
-)
+from inspector.tools.card import Card, ModelError, check_bytes, model_bytes, model_file
 from inspector.tools.contract import (
     INSTANCES,
     check_answers,
@@ -223,49 +215,40 @@ class Shelf:
 
     def card(self, ref: str) -> Card:
         """The card of ``name/version`` without opening the model. Raises ``ModelError``."""
-        own = built_in(ref)
-        return own[1] if own else read_card(find_model(self.models, ref), ref)
+        return model_file(self.models, ref)[1]
 
     def size(self, ref: str) -> int:
         """Bytes of the model's file."""
-        own = built_in(ref)
-        card = own[1] if own else self.card(ref)
-        return (own[0] if own else find_model(self.models, ref) / card.file).stat().st_size
+        return model_file(self.models, ref)[0].stat().st_size
 
     def open_bytes(self, data: bytes, card: Card, task: str) -> Model:
         """A model that lies in no folder but in what a recipe was taught, checked like any other.
 
         Raises ``ModelError``."""
+        _check_task(card.ref, card, task)
         key = f"{card.ref} {card.sha256}"
         if key not in self._open:
             check_bytes(data, card, card.ref)
-            opened = _opened(card.ref, data, card, self.threads, self.providers)
-            self._open[key] = opened
-        if card.task != task:
-            raise ModelError(card.ref, f"is for `{card.task}`, this step needs `{task}`")
+            self._open[key] = _opened(card.ref, data, card, self.threads, self.providers)
         return self._open[key]
 
     def open(self, ref: str, task: str) -> Model:
         """The model ``name/version``, checked. Raises ``ModelError`` by name with a mend."""
-        card = self._open[ref].card if ref in self._open else self.card(ref)
-        if card.task != task:
-            raise ModelError(ref, f"is for `{card.task}`, this step needs `{task}`")
-        if ref not in self._open:
-            self._open[ref] = _open_model(ref, self.models, self.threads, self.providers)
+        if ref in self._open:
+            _check_task(ref, self._open[ref].card, task)
+            return self._open[ref]
+        path, card = model_file(self.models, ref)
+        _check_task(ref, card, task)
+        if card.ref not in {ref, f"{ref}/{card.version}"}:
+            raise ModelError(ref, f"its card says it is {card.ref}; copy the right folder")
+        data = model_bytes(path, card, ref)
+        self._open[ref] = _opened(ref, data, card, self.threads, self.providers)
         return self._open[ref]
 
 
-def _open_model(ref: str, models: Path, threads: int, providers: Sequence[str]) -> Model:
-    own = built_in(ref)
-    if own:
-        path, card = own
-    else:
-        folder = find_model(models, ref)
-        card = read_card(folder, ref)
-        path = folder / card.file
-        if card.ref not in {ref, f"{ref}/{card.version}"}:
-            raise ModelError(ref, f"its card says it is {card.ref}; copy the right folder")
-    return _opened(ref, model_bytes(path, card, ref), card, threads, providers)
+def _check_task(ref: str, card: Card, task: str) -> None:
+    if card.task != task:
+        raise ModelError(ref, f"is for `{card.task}`, this step needs `{task}`")
 
 
 def _opened(ref: str, data: bytes, card: Card, threads: int, providers: Sequence[str]) -> Model:

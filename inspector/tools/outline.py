@@ -5,7 +5,6 @@ Imported by the tools that see forms.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Box, Outline
-from inspector.tools.place import Points
+from inspector.tools.place import Points, pitch_at
 
 POINTS = 64
 """Corners that a ring may have: 4 bytes each in the record."""
@@ -64,7 +63,7 @@ def form_of(
     points = outer.reshape(-1, 2) + np.array(corner, np.float64)
     pitch = 1.0
     if to_mm is not None:
-        pitch = _pitch(points.mean(0), to_mm)
+        pitch = pitch_at(points.mean(0), to_mm)
         flat = cv2.contourArea(points.astype(np.float32))
         points = to_mm(points)
         # A large place may lie aslant, so that its pixels are of unequal size.
@@ -79,13 +78,6 @@ def form_of(
         box=(float(left + x), float(top + y), float(left + x + w), float(top + y + h)),
         outline=tuple(_ring(r, corner) for r in (outer, *holes[:HOLES])),
     )
-
-
-def _pitch(at: NDArray[Any], to_mm: Callable[[Points], Points]) -> float:
-    """Millimetres per pixel at a place: the square root of the area's ratio."""
-    origin, right, down = to_mm(at + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]))
-    (a, b), (c, d) = right - origin, down - origin
-    return math.sqrt(abs(a * d - b * c))
 
 
 def _ring(ring: NDArray[Any], corner: tuple[int, int]) -> tuple[tuple[int, int], ...]:

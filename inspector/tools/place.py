@@ -6,6 +6,7 @@ Imported by the tools and by ``recipe``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,13 @@ from inspector.part import Box
 
 Points = NDArray[Any]
 """``(n, 2)`` float: x, y in pixels; a pixel's centre has whole coordinates."""
+
+
+def pitch_at(at: Points, to_mm: Callable[[Points], Points]) -> float:
+    """Millimetres per pixel at a place, (2,): the square root of the area's ratio."""
+    origin, right, down = to_mm(at + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]))
+    (a, b), (c, d) = right - origin, down - origin
+    return math.sqrt(abs(a * d - b * c))
 
 
 @dataclass(frozen=True, slots=True)

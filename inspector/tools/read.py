@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
 from inspector.tools.agree import agreed
-from inspector.tools.card import ModelError
+from inspector.tools.card import card_in
 from inspector.tools.curve import Arc, straight
 from inspector.tools.findtext import TextFinder
 from inspector.tools.line_rules import Judged, Line, LineRules
@@ -72,11 +72,7 @@ class Params(Settings):
     @field_validator("model", "second", "find", "also", "rows")
     @classmethod
     def _has_a_card(cls, model: str, info: ValidationInfo) -> str:
-        if model and isinstance(info.context, dict) and (shelf := info.context.get("shelf")):
-            try:
-                shelf.card(model)
-            except ModelError as error:
-                raise ValueError(str(error)) from None
+        card_in(info, model)
         return model
 
     @field_validator("lines")

@@ -16,16 +16,15 @@ from inspector.config import Settings
 from inspector.part import Finding, Pixels, Severity
 from inspector.tools.bounds import check_bounds
 from inspector.tools.calibration import CalibrationName
-from inspector.tools.card import ModelError
-from inspector.tools.classify import input_shape
-from inspector.tools.contract import INSTANCES
+from inspector.tools.card import card_in
+from inspector.tools.contract import INSTANCES, input_shape
 from inspector.tools.heads import unknown_class
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.masks import Spot, instances, maps_of, spots, spread
 from inspector.tools.onnx import Shelf
 from inspector.tools.outline import Form, form_of
 from inspector.tools.place import Place, Points
-from inspector.tools.step import Context, Roi, Step, Unjudged, corner_of, crop, is_left_out, nearest
+from inspector.tools.step import Context, PlacesStep, Roi, corner_of, crop, is_left_out, nearest
 
 FREE_SIDE = 512
 """Input height and width taken where the graph leaves them free, in pixels."""
@@ -96,12 +95,7 @@ class Params(Settings):
         twice = next((x for x in ruled if ruled.count(x) > 1 or x in self.defects), None)
         if twice:
             raise ValueError(f"`{twice}` has two rules; put them into one entry of `tolerances`")
-        shelf = info.context.get("shelf") if isinstance(info.context, dict) else None
-        if shelf:
-            try:
-                card = shelf.card(self.model)
-            except ModelError as error:
-                raise ValueError(str(error)) from None
+        if card := card_in(info, self.model):
             known = card.classes[card.output.format == "semantic" :]
             for label in (*ruled, *self.defects, *self.thresholds):
                 if label not in known:
@@ -120,21 +114,11 @@ class Params(Settings):
         return thresholds
 
 
-class SegmentStep(Step):
+class SegmentStep(PlacesStep):
     """A ``segment`` step of a recipe."""
 
     kind: Literal["segment"]
     params: Params
-
-    @model_validator(mode="after")
-    def _looks_at_one_thing(self) -> SegmentStep:
-        if self.roi and self.params.rois:
-            raise ValueError("a segment step has a `roi` or `rois`, not both")
-        return self
-
-    def looks_at(self) -> Sequence[Roi | None]:
-        """Its ROIs."""
-        return self.params.rois or (self.roi,)
 
 
 class Segment:
@@ -150,16 +134,13 @@ class Segment:
         card = model.card
         file = params.calibration
         self._camera = file.calibration if file else None
-        if file and self._camera is None:
-            what = "was read without the folder of its recipe; load the recipe from its file"
-            raise ModelError(f"calibration {file.name}", what)
         self.model_digests = (model.digest, *((file.digest,) if file else ()))
         self._form, self._logits, self._classes = (
             card.output.format,
             card.output.logits,
             card.classes,
         )
-        self._rois: tuple[Roi | None, ...] = params.rois or (step.roi,)
+        self._rois = step.looks_at()
         self._bound = model.bind(input_shape(card, model.input_shape, FREE_SIDE))
         self._letterbox = Letterbox(card, self._bound.input)
         shape = self._bound.input.shape
@@ -176,10 +157,8 @@ class Segment:
         """One finding per place or instance, largest first in its class, its value its area; then
         one per broken count or total."""
         step, camera = self._step, self._camera
-        height, width = context.sizes.get(step.view, pixels.shape[:2])
-        if camera and (height, width) != (camera.height, camera.width):
-            size = f"{width}x{height}"
-            raise Unjudged(f"calibrated for {camera.width}x{camera.height}, the picture is {size}")
+        if camera:
+            camera.check_size(*context.sizes.get(step.view, pixels.shape[:2]))
         to_mm = self._in_mm(context.places.get(step.follow))
         seen: dict[int, list[tuple[float, Form]]] = {i: [] for i in range(len(self._classes))}
         for spot in self._spots(pixels):

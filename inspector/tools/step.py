@@ -109,6 +109,23 @@ class Step(Settings):
         return (None,)
 
 
+class PlacesStep(Step):
+    """A step that looks at its ``roi``, or instead at each of ``params.rois``."""
+
+    params: Any
+
+    @model_validator(mode="after")
+    def _looks_at_one_thing(self) -> Self:
+        if self.roi and self.params.rois:
+            raise ValueError(f"a {self.kind} step has a `roi` or `rois`, not both")
+        return self
+
+    def looks_at(self) -> Sequence[Roi | None]:
+        """Its ROIs."""
+        rois: tuple[Roi, ...] = self.params.rois
+        return rois or (self.roi,)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a tool may know about a part besides its pixels. Clocks are injected, never read."""
