@@ -54,8 +54,8 @@ three of 40 pieces of cloth did, and without them the limit was below what good 
 MOST_STAND_OUT = 3
 Grids = dict[str, NDArray[np.float16]]
 Scores = NDArray[np.float64]
-Maps = tuple[list[Map], list[Map], list[Map]]
-"""Of each good, spoilt and bad picture."""
+Maps = Sequence[Sequence[Map]]
+"""Of each good picture, of each spoilt one, of each bad one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Taught:
     """Good pictures with self-made defects."""
     owners: tuple[int, ...] = ()
     """Which good picture each was."""
-    maps: tuple[list[Map], list[Map], list[Map]] = ([], [], [])
+    maps: Maps = ([], [], [])
     """What members that did not know it say of each good, spoilt and bad picture, together."""
     judged: tuple[int, ...] | None = None
     """Of which good pictures those are: all of them, or those that a network did not know."""
@@ -80,10 +80,8 @@ class _Judged:
 
     member: Member
     """Taught with all good pictures."""
-    good: list[Map]
-    spoilt: list[Map]
-    bad: list[Map]
-    """Normal maps: in standard deviations of good pictures."""
+    maps: Maps
+    """Normal ones: in standard deviations of good pictures."""
     auroc: float
 
 
@@ -142,9 +140,9 @@ def teach_anomaly(
     progress("comparing ways to look", len(plan), len(plan))
     members, maps, own_size = _chosen(judged)
     bank = Bank(size=size, fixed=still, colour=colour, members=members, most_px=most_px)
-    scores = [np.array([worst(m) for m in part]) for part in maps]
+    scores = scores_of(maps)
     bank = with_limit(bank, scores[0], false_reject)
-    report = report_of(bank, scores[0], scores[1], scores[2], false_reject)
+    report = report_of(bank, scores, false_reject)
     report["compared"] = {j.member.name: round(j.auroc, 4) for j in judged}
     if own_size:
         report["own_size"] = own_size
@@ -224,39 +222,26 @@ def standing_out(good: Scores) -> list[int]:
     return out
 
 
-def report_of(
-    bank: Bank, good: Scores, made: Scores, bad: Scores, false_reject: float
-) -> dict[str, Any]:
-    """What is known of a bank from pictures that its members did not know."""
-    rejected = int((good >= bank.limit).sum())
-    share = wilson(rejected, len(good))
+def report_of(bank: Bank, scores: Sequence[Scores], false_reject: float) -> dict[str, Any]:
+    """What is known of a bank from the ``scores_of`` pictures that its members did not know."""
+    good, made, bad = scores
+    rejected, known, found = (int((part >= bank.limit).sum()) for part in scores)
     report: dict[str, Any] = {
         "good": len(good),
         "members": [m.name for m in bank.members],
-        "false_reject": {
-            "wanted": false_reject,
-            "seen": rejected,
-            "of": len(good),
-            "value": round(share.value, 4),
-            "interval95": [round(share.low, 4), round(share.high, 4)],
-        },
-        "selfmade": {
-            "auroc": round(auroc(good, made), 4),
-            "found": int((made >= bank.limit).sum()),
-            "of": len(made),
-        },
+        "false_reject": {"wanted": false_reject, "seen": rejected, **_share(rejected, good)},
+        "selfmade": {"auroc": round(auroc(good, made), 4), "found": known, "of": len(made)},
     }
     if len(bad):
-        found = int((bad >= bank.limit).sum())
-        share = wilson(found, len(bad))
-        report["defects"] = {
-            "auroc": round(auroc(good, bad), 4),
-            "found": found,
-            "of": len(bad),
-            "value": round(share.value, 4),
-            "interval95": [round(share.low, 4), round(share.high, 4)],
-        }
+        figure = round(auroc(good, bad), 4)
+        report["defects"] = {"auroc": figure, "found": found, **_share(found, bad)}
     return report
+
+
+def _share(count: int, of: Scores) -> dict[str, Any]:
+    share = wilson(count, len(of))
+    interval = [round(share.low, 4), round(share.high, 4)]
+    return {"of": len(of), "value": round(share.value, 4), "interval95": interval}
 
 
 def auroc(good: Scores, bad: Scores) -> float:
@@ -311,12 +296,11 @@ def _judge(
     centre = float(np.median(worsts))
     spread = max(float(worsts.std()), 0.01)
     whole = replace(whole, centre=centre, spread=spread)
-
-    def normal(maps: Sequence[Any]) -> list[Map]:
-        return [((m - centre) / spread).astype(np.float32) for m in maps]
-
-    maps = normal(raw_good), normal(raw_made), normal(raw_bad)
-    return _Judged(whole, *maps, _figure(maps))
+    maps = [
+        [((m - centre) / spread).astype(np.float32) for m in part]
+        for part in (raw_good, raw_made, raw_bad)
+    ]
+    return _Judged(whole, maps, figure_of(scores_of(maps)))
 
 
 def _chosen(
@@ -327,17 +311,13 @@ def _chosen(
     kept unless it tells them worse."""
     chosen = choose(judged)
     members = tuple(j.member for j in chosen)
-    maps = (
-        _together([j.good for j in chosen]),
-        _together([j.spoilt for j in chosen]),
-        _together([j.bad for j in chosen]),
-    )
+    maps = [_together(part) for part in zip(*(j.maps for j in chosen), strict=True)]
     finer = [j for j in judged if j.member.source.finer > 1]
     if not finer:
         return members, maps, None
     own = max(finer, key=lambda j: j.auroc)
-    scores = np.array([worst(m) for m in maps[0]])
-    middle, wide = float(np.median(scores)), max(float(scores.std()), 0.01)
+    scores = scores_of(maps)
+    middle, wide = float(np.median(scores[0])), max(float(scores[0].std()), 0.01)
     # On the others' scale, and no louder than they are.
     told = replace(
         own.member,
@@ -345,23 +325,26 @@ def _chosen(
         spread=own.member.spread / wide,
     )
 
-    def with_own(part: Sequence[Map], seen: Sequence[Map]) -> list[Map]:
-        return [
-            np.maximum(m, (o - LOUDER) * wide + middle) for m, o in zip(part, seen, strict=True)
-        ]
-
-    both = with_own(maps[0], own.good), with_own(maps[1], own.spoilt), with_own(maps[2], own.bad)
-    without, with_it = _figure(maps), _figure(both)
+    both = [
+        [np.maximum(m, (o - LOUDER) * wide + middle) for m, o in zip(part, seen, strict=True)]
+        for part, seen in zip(maps, own.maps, strict=True)
+    ]
+    without, with_it = figure_of(scores), figure_of(scores_of(both))
     figures = {"without": round(without, 4), "with": round(with_it, 4)}
     if with_it < without:
         return members, maps, figures
     return (*members, told), both, figures
 
 
-def _figure(maps: Maps) -> float:
-    """How well maps tell self-made defects, and real ones if there are some: a handful of those
+def scores_of(maps: Maps) -> list[Scores]:
+    """How bad the worst place of each picture is: of the good ones, the spoilt and the bad ones."""
+    return [np.array([worst(m) for m in part]) for part in maps]
+
+
+def figure_of(scores: Sequence[Scores]) -> float:
+    """How well scores tell self-made defects, and real ones if there are some: a handful of those
     says as much as many self-made ones."""
-    good, made, bad = (np.array([worst(m) for m in part]) for part in maps)
+    good, made, bad = scores
     figure = auroc(good, made)
     return 0.5 * figure + 0.5 * auroc(good, bad) if len(bad) else figure
 

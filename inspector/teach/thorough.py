@@ -16,14 +16,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from inspector.part import Pixels
 from inspector.store.files import write_whole
-from inspector.teach.anomaly import Scores, Taught, auroc, report_of, with_limit
+from inspector.teach.anomaly import Maps, Taught, figure_of, report_of, scores_of, with_limit
 from inspector.teach.pictures import Progress, TeachError
 from inspector.tools.anomaly import Map, Network, on_grid, worst
 from inspector.tools.bank import Bank, Learnt
@@ -88,15 +87,15 @@ def add_network(
     of_members = [
         [taught.maps[0][i] for i in held],
         [taught.maps[1][i] for i in own],
-        list(taught.maps[2]),
+        taught.maps[2],
     ]
     of_both = [_sums(a, b) for a, b in zip(of_members, of_network, strict=True)]
-    ways: dict[str, tuple[Bank, list[list[Map]]]] = {
+    ways: dict[str, tuple[Bank, Maps]] = {
         "members": (taught.bank, of_members),
         "network": (replace(taught.bank, members=(), learnt=learnt), of_network),
         "both": (replace(taught.bank, learnt=learnt), of_both),
     }
-    figures = {name: _figure(_scores(maps)) for name, (_, maps) in ways.items()}
+    figures = {name: figure_of(scores_of(maps)) for name, (_, maps) in ways.items()}
     margin = BETTER if len(bad) else UNPROVEN
     able = [name for name in figures if len(bad) or name != "network"]
     best = max(able, key=lambda name: figures[name] - (0 if name == "members" else margin))
@@ -104,11 +103,11 @@ def add_network(
     if best == "members":
         report = dict(taught.report)
     else:
-        scores = _scores(maps)
+        scores = scores_of(maps)
         bank = with_limit(bank, scores[0], false_reject)
-        report = report_of(bank, scores[0], scores[1], scores[2], false_reject)
+        report = report_of(bank, scores, false_reject)
         report["compared"] = taught.report["compared"]
-        taught = replace(taught, maps=(maps[0], maps[1], maps[2]), judged=tuple(held))
+        taught = replace(taught, maps=maps, judged=tuple(held))
     report["thorough"] = {
         "kept": best,
         "auroc_held_back": {k: round(v, 4) for k, v in figures.items()},
@@ -175,14 +174,5 @@ def train(
     return folder
 
 
-def _scores(parts: Sequence[Sequence[Any]]) -> list[Scores]:
-    return [np.array([worst(m) for m in part]) for part in parts]
-
-
 def _sums(some: Sequence[Map], others: Sequence[Map]) -> list[Map]:
     return [0.5 * (a + on_grid(b, a.shape)) for a, b in zip(some, others, strict=True)]
-
-
-def _figure(scores: Sequence[Scores]) -> float:
-    figure = auroc(scores[0], scores[1])
-    return 0.5 * figure + 0.5 * auroc(scores[0], scores[2]) if len(scores[2]) else figure

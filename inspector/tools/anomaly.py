@@ -102,7 +102,7 @@ class Anomaly:
         threshold = self._step.params.threshold
         bad = score >= threshold
         reason = f"unlike good parts: {score:.2f} of {threshold:.2f}" if bad else ""
-        limit = self._raw_at(threshold)
+        limit = self._bank.raw_at(threshold)
         places = places_of(seen, limit if bad else None, area.shape[:2])
         places = places[: MOST_BOXES if bad else 1]
         left, top = corner_of(self._step.roi)
@@ -120,13 +120,7 @@ class Anomaly:
         """The newest picture's cells on the scale of a part's score; None before the first one."""
         if self.seen is None:
             return None
-        x = (self.seen - self._bank.limit) / self._bank.scale
-        return np.asarray(0.5 * (1 + x / (1 + np.abs(x))), np.float32)
-
-    def _raw_at(self, score: float) -> float:
-        """The inverse of the bank's score."""
-        y = 2 * score - 1
-        return self._bank.limit + self._bank.scale * y / (1 - abs(y))
+        return np.asarray(self._bank.score(self.seen), np.float32)
 
 
 class Look:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import zstandard
@@ -30,6 +30,7 @@ MOST_BYTES = 256 << 20
 MOST_FINER = 16
 LEAST_AREA, MOST_AREA = 10_000, 16_000_000
 HALF, WHOLE = np.dtype("<f2"), np.dtype("<f4")
+_Raw = TypeVar("_Raw", float, np.ndarray[Any, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,16 @@ class Bank:
             return working_size(*self.size, self.most_px)
         return same_scale(width, height, self.size, self.most_px)
 
-    def score(self, raw: float) -> float:
-        """0..1, 0.5 at the limit; grows with ``raw`` for ever, so that no two saturate alike."""
+    def score(self, raw: _Raw) -> _Raw:
+        """Of a part, or of each cell of a map: 0..1, 0.5 at the limit; grows with ``raw`` for ever,
+        so that no two saturate alike."""
         x = (raw - self.limit) / self.scale
         return 0.5 * (1 + x / (1 + abs(x)))
+
+    def raw_at(self, score: float) -> float:
+        """The inverse of ``score``."""
+        y = 2 * score - 1
+        return self.limit + self.scale * y / (1 - abs(y))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
