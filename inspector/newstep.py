@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,7 +24,7 @@ from pydantic import ValidationError
 from inspector.part import Batch, Finding, Pixels
 from inspector.teach.follow import leader_named
 from inspector.tools import TOOLS
-from inspector.tools.card import ModelError, read_card
+from inspector.tools.card import ModelError, model_file, models_in
 from inspector.tools.golden import keep_golden
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context, Roi, Unjudged, crop, nearest
@@ -79,13 +80,9 @@ def turned_back(pixels: Pixels, step: str, text: Path, beside: Path, shelf: Shel
 def kinds(models: Path) -> list[dict[str, Any]]:
     """Every kind that a step can be made of: ``kind, needs_model, models``."""
     known: dict[str, list[str]] = {task: [] for task in TASKS}
-    for path in sorted(models.glob("*/*/card.json")):
-        ref = f"{path.parent.parent.name}/{path.parent.name}"
-        try:
-            card = read_card(path.parent, ref)
-        except ModelError:
-            continue
-        known.get(card.task, []).append(ref)
+    for ref in models_in(models):
+        with suppress(ModelError):
+            known.get(model_file(models, ref)[1].task, []).append(ref)
     return [
         {"kind": kind, "needs_model": kind in TASKS, "models": known.get(kind, [])}
         for kind in _MAKERS

@@ -213,18 +213,8 @@ class Recipe:
         started = time.perf_counter_ns()
         self.places, self.boxes = context.places, context.boxes
         findings: list[Finding] = []
-        errors: list[str] = []
-        views: dict[str, Pixels] = {}
-        for view in self.views:
-            pixels = frames.get(view)
-            if pixels is None and len(self.views) == 1 and len(frames) == 1:
-                pixels = next(iter(frames.values()))
-            flaw = _flaw(pixels)
-            if flaw or pixels is None:
-                errors.append(f"view {view}: {flaw}")
-            else:
-                views[view] = pixels
-                context.sizes[view] = (pixels.shape[0], pixels.shape[1])
+        views, errors = self._seen(frames)
+        context.sizes.update({view: (p.shape[0], p.shape[1]) for view, p in views.items()})
         silent: dict[str, str] = {}
         for step, tool in tools.pairs:
             if step.view not in views:
@@ -235,12 +225,7 @@ class Recipe:
             try:
                 found = tools.look(step, tool, views[step.view], context)
                 findings += found
-                for place, (leader, label) in self._leaders.items():
-                    if leader == step.name:
-                        context.boxes[place] = boxes_of(found, label)
-                    if leader == step.name and place not in context.places:
-                        box = place_of(found, label)
-                        context.places.update({place: box} if box else {})
+                self._lead(step, found, context)
             except Unjudged as error:
                 errors.append(f"{step.name}: {error}")
                 findings += error.findings
@@ -254,6 +239,30 @@ class Recipe:
         elif all(f.ok for f in findings):  # what could not look must not end in a pass
             errors += lost
         return _judgement(findings, errors, started, spent)
+
+    def _seen(self, frames: Mapping[str, Pixels]) -> tuple[dict[str, Pixels], list[str]]:
+        """The frames that tools can look at, by view, and what is wrong with the others."""
+        views: dict[str, Pixels] = {}
+        errors: list[str] = []
+        for view in self.views:
+            pixels = frames.get(view)
+            if pixels is None and len(self.views) == 1 and len(frames) == 1:
+                pixels = next(iter(frames.values()))
+            flaw = _flaw(pixels)
+            if flaw or pixels is None:
+                errors.append(f"view {view}: {flaw}")
+            else:
+                views[view] = pixels
+        return views, errors
+
+    def _lead(self, step: Step, found: Sequence[Finding], context: Context) -> None:
+        """Where a step found the part, for those that follow it."""
+        for place, (leader, label) in self._leaders.items():
+            if leader == step.name:
+                context.boxes[place] = boxes_of(found, label)
+                box = None if place in context.places else place_of(found, label)
+                if box:
+                    context.places[place] = box
 
 
 def load(

@@ -24,11 +24,11 @@ from inspector.store.files import write_whole
 from inspector.store.pages import parts_of
 from inspector.store.query import PartHistory
 from inspector.store.reviews import Decision, Reviews
-from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, MOST_GOOD, teach_anomaly
+from inspector.teach.anomaly import FALSE_REJECT, MOST_GOOD
 from inspector.teach.follow import Leader
-from inspector.teach.material import LEAST_GOOD, of_one_shape
+from inspector.teach.material import LEAST_GOOD
 from inspector.teach.pictures import Progress, TeachError
-from inspector.teach.thorough import add_network
+from inspector.teach.recipe import taught_from
 from inspector.tools.anomaly import Map, worst
 from inspector.tools.bank import Bank, keep_bank
 from inspector.tools.onnx import Shelf
@@ -87,19 +87,16 @@ def teach_parts(
     """
     shelf = Shelf(models, threads)
     parts, pictures = _seen(data, asked, shelf, progress)
-    kept, left_out = of_one_shape(pictures)
-    parts, pictures = [parts[i] for i in kept], [pictures[i] for i in kept]
-    taught = teach_anomaly(
+    taught, kept, report = taught_from(
         pictures,
+        [],
         shelf,
-        backbones=(BACKBONE,),
         false_reject=asked.false_reject,
+        run=asked.run,
+        epochs=asked.epochs,
         progress=progress,
     )
-    if asked.run is not None:
-        taught = add_network(
-            taught, pictures, [], asked.run, shelf, asked.false_reject, progress, asked.epochs
-        )
+    parts, pictures = [parts[i] for i in kept], [pictures[i] for i in kept]
     out.mkdir(parents=True, exist_ok=True)
     bank = taught.bank
     digest = keep_bank(bank, out)
@@ -116,7 +113,7 @@ def teach_parts(
         "roi": asked.roi,
         "follow": asked.follow.step.name if asked.follow else "",
         "size": list(bank.size),
-        "report": {**taught.report, **({"left_out": left_out} if left_out else {})},
+        "report": report,
         "parts": [_row(parts[i], scores[i]) for i in order],
         "shown": min(SHOWN, len(order)),
         "selfmade": [round(bank.score(worst(m)), 4) for m in taught.maps[1]],

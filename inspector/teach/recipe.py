@@ -9,7 +9,8 @@ from typing import Any
 from inspector.config import ConfigError
 from inspector.part import Pixels
 from inspector.recipe import name_for, read
-from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, teach_anomaly
+from inspector.store.files import write_whole
+from inspector.teach.anomaly import BACKBONE, FALSE_REJECT, Taught, teach_anomaly
 from inspector.teach.follow import Leader, is_taught, leader_of
 from inspector.teach.material import of_one_shape
 from inspector.teach.pictures import Progress, TeachError
@@ -47,30 +48,57 @@ def teach(
     sixteen: the recipe says so to who judges others. Pictures are looked at in ``megapixels``, and
     large ones also in their own size for what is small. Good pictures of another shape than nearly
     all of them are left out; ``stands_out`` gives the numbers of those far from all others. Raises
-    ``TeachError``, ``ConfigError``, ``ModelError`` or ``OSError``.
+    ``TeachError``, ``ConfigError``, ``ModelError``, ``StoreError`` or ``OSError``.
     """
     next_revision(out)
     shelf = Shelf(models, threads)
     leader = leader_of(follow, shelf) if follow else None
     good, bad = (cut(pictures, roi, leader, shelf) for pictures in (good, bad))
+    taught, kept, report = taught_from(
+        good,
+        bad,
+        shelf,
+        backbones=backbones or (BACKBONE,),
+        false_reject=false_reject,
+        most_px=round(megapixels * 1e6),
+        run=run,
+        epochs=epochs,
+        progress=progress,
+    )
+    if stands := report.get("stands_out"):
+        report["stands_out"] = {**stands, "numbers": [kept[i] for i in stands["numbers"]]}
+    digest = write_recipe(taught.bank, report, out, roi, leader, bits)
+    return {"recipe": str(out), "bank": digest, **report}
+
+
+def taught_from(
+    good: Sequence[Pixels],
+    bad: Sequence[Pixels],
+    shelf: Shelf,
+    *,
+    backbones: Sequence[str] = (BACKBONE,),
+    false_reject: float = FALSE_REJECT,
+    most_px: int = MOST_PX,
+    run: Path | None = None,
+    epochs: int | None = None,
+    progress: Progress,
+) -> tuple[Taught, list[int], dict[str, Any]]:
+    """What is taught by those of the pictures that have one shape, which of the good ones they
+    are, and the report with a sentence on those that are ``left_out``. Raises as ``teach``."""
     kept, left_out = of_one_shape(good)
     good = [good[i] for i in kept]
     taught = teach_anomaly(
         good,
         shelf,
         bad,
-        backbones=backbones or (BACKBONE,),
+        backbones=backbones,
         false_reject=false_reject,
-        most_px=round(megapixels * 1e6),
+        most_px=most_px,
         progress=progress,
     )
     if run is not None:
         taught = add_network(taught, good, bad, run, shelf, false_reject, progress, epochs)
-    report = {**taught.report, **({"left_out": left_out} if left_out else {})}
-    if stands := report.get("stands_out"):
-        report["stands_out"] = {**stands, "numbers": [kept[i] for i in stands["numbers"]]}
-    digest = write_recipe(taught.bank, report, out, roi, leader, bits)
-    return {"recipe": str(out), "bank": digest, **report}
+    return taught, kept, {**taught.report, **({"left_out": left_out} if left_out else {})}
 
 
 def cut(
@@ -96,7 +124,7 @@ def write_recipe(
     """Writes the recipe ``out`` with one ``anomaly`` step, behind ``leader``; its bank's digest.
 
     A recipe that teaching wrote before is taught anew, its revision counted up; one with other
-    steps is never overwritten. Raises ``TeachError`` or ``OSError``.
+    steps is never overwritten. Raises ``TeachError``, ``StoreError`` or ``OSError``.
     """
     revision = next_revision(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +153,7 @@ def write_recipe(
         "      threshold: 0.5    # higher lets more pass",
         "",
     ]
-    draft = out.with_name(f".{out.name}.draft")
-    draft.write_text("\n".join(lines), encoding="utf-8")
-    draft.replace(out)
+    write_whole(out, "\n".join(lines).encode())
     return digest
 
 

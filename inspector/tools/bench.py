@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from inspector.part import Batch, Pixels
-from inspector.tools.card import BUILT_IN, ModelError
+from inspector.tools.card import BUILT_IN, ModelError, models_in
 from inspector.tools.contract import SURFACES
 from inspector.tools.onnx import Bound, Shelf, recorded
 
@@ -38,14 +38,10 @@ def bench_models(
     """Rows ``{model, input, threads, ms, ms_p95, cpu_ms, mb}``: medians over runs on noise.
 
     Every model in ``models`` and, if ``built_in``, those of the OCR wheel. ``cpu_ms`` counts all
-    threads. A model
-    that is refused is a row with its ``error``.
+    threads. A model that is refused is a row with its ``error``.
     """
     rows: list[dict[str, Any]] = []
-    shipped = sorted(
-        f"{p.parent.parent.name}/{p.parent.name}" for p in models.glob("*/*/card.json")
-    )
-    for ref in [*shipped, *(BUILT_IN if built_in else ())]:
+    for ref in [*models_in(models), *(BUILT_IN if built_in else ())]:
         for count in threads:
             shelf = Shelf(models, threads=count)
             try:

@@ -256,6 +256,11 @@ def built_in(ref: str) -> tuple[Path, Card] | None:
     return Path(spec.submodule_search_locations[0]) / "models" / card.file, card
 
 
+def models_in(models: Path) -> list[str]:
+    """``name/version`` of each model that has a card in the folder, sorted."""
+    return sorted(f"{p.parent.parent.name}/{p.parent.name}" for p in models.glob("*/*/card.json"))
+
+
 def _versions(folder: Path) -> list[str]:
     return sorted(p.parent.name for p in folder.glob("*/card.json")) if folder.is_dir() else []
 

@@ -78,11 +78,6 @@ class Expect(Settings):
         return gtin
 
 
-def is_unasked(quality: Limits | None) -> bool:
-    """A recipe that does not ask keeps its digest."""
-    return quality is None
-
-
 class Limits(Settings):
     """What each code's print must reach; every indicator becomes a finding, limited or not."""
 
@@ -106,7 +101,7 @@ class Params(Settings):
     """Every code must hold a valid GS1 element string, encoded with FNC1 in front, or one in
     brackets, or a GS1 Digital Link."""
     expect: Expect | None = None
-    quality: Limits | None = Field(None, exclude_if=is_unasked)
+    quality: Limits | None = Field(None, exclude_if=is_left_out)
     """Indicators of the print's quality after ISO/IEC 15416 and 15415, see
     ``tools/code_quality.py``; they are no grades, which need a calibrated verifier."""
     try_harder: bool = True

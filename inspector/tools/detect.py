@@ -21,7 +21,16 @@ from inspector.tools.heads import HEADS, Rows, unknown_class
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Shelf
 from inspector.tools.seams import once
-from inspector.tools.step import Context, PlacesStep, Roi, corner_of, crop, is_left_out, nearest
+from inspector.tools.step import (
+    Context,
+    PlacesStep,
+    Roi,
+    box_of,
+    corner_of,
+    crop,
+    is_left_out,
+    nearest,
+)
 
 FREE_SIDE = 640
 """Input height and width taken where the graph leaves them free, in pixels."""
@@ -179,7 +188,6 @@ class Detect:
         """One finding per detection, best first, then one per broken rule."""
         params = self._step.params
         areas = [crop(pixels, roi) for roi in self._rois]
-        corners = [corner_of(roi) for roi in self._rois]
         found: list[Finding] = []
         seen_in: list[int] = []
         seen = 0
@@ -190,7 +198,7 @@ class Detect:
             for i, slot in enumerate(slots):
                 rows = self._decode(answer[i : i + 1], self._lowest, params.iou)
                 if len(rows):
-                    found += self._findings(rows, slot, corners[seen + i])
+                    found += self._findings(rows, slot, corner_of(self._rois[seen + i]))
                     seen_in += [seen + i] * (len(found) - len(seen_in))
             seen += len(slots)
         if len(areas) > 1:
@@ -199,7 +207,7 @@ class Detect:
         if params.counts or params.each:
             for rule in params.counts:
                 crop(pixels, rule.roi)  # where it counts must be in the picture
-            whole = _around(areas, corners)
+            whole = around([box_of(pixels, roi) for roi in self._rois])
             broken = [f for rule in params.counts if (f := self._count(rule, found, whole))]
             for each in params.each:
                 broken += self._each(each, found, whole)
@@ -272,13 +280,6 @@ def _meet(one: Roi, other: Roi) -> bool:
 
 def _batch_is_free(shape: Sequence[object]) -> bool:
     return not isinstance(shape[0], int) or shape[0] < 1
-
-
-def _around(areas: Sequence[Pixels], corners: Sequence[tuple[int, int]]) -> Box:
-    """The smallest box that holds every area."""
-    ends = [(x + a.shape[1], y + a.shape[0]) for a, (x, y) in zip(areas, corners, strict=True)]
-    left, top = min(x for x, _ in corners), min(y for _, y in corners)
-    return float(left), float(top), float(max(x for x, _ in ends)), float(max(y for _, y in ends))
 
 
 def _by_score(finding: Finding) -> float:

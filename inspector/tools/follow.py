@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from inspector.part import Box, Finding, Outline, Pixels
 from inspector.tools.place import Place
 from inspector.tools.step import Roi, Unjudged
+
+AnyBox = TypeVar("AnyBox", Roi, Box)
 
 EDGE_PX = 2
 """A box that comes nearer to the frame's edge may be cut by it."""
@@ -52,8 +55,8 @@ def places_of(
             yield Place(np.array([(across, 0.0, x1), (0.0, down, y1)]), size)
 
 
-def around(rois: Sequence[Roi]) -> Roi:
-    """The smallest ROI that holds them all."""
+def around(rois: Sequence[AnyBox]) -> AnyBox:
+    """The smallest ROI, or box, that holds them all."""
     left, top, right, bottom = zip(*rois, strict=True)
     return (min(left), min(top), max(right), max(bottom))
 

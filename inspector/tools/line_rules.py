@@ -35,10 +35,6 @@ def _is_a_pattern(template: str) -> str:
     return template
 
 
-def _is_across(runs: str) -> bool:
-    return runs == "across"
-
-
 class DateRule(Settings):
     """The line must hold a date; days are counted from today."""
 
@@ -82,7 +78,7 @@ class Line(Settings):
     pattern: Annotated[str, AfterValidator(_is_a_pattern)] = ""
     """The form it must have, such as ``L\\d{4}[A-Z]``, see ``tools/pattern.py``."""
     date: DateRule | None = None
-    runs: Runs = Field("across", exclude_if=_is_across)
+    runs: Runs = Field("across", exclude_if=lambda runs: runs == "across")
     """Which way the print runs; not with `find`."""
     arc: Arc | None = Field(None, exclude_if=is_left_out)
     """Instead of a ROI: print along a circle, unrolled before it is read. Not with `find`."""

@@ -21,7 +21,7 @@ from inspector.tools.curve import Arc, straight
 from inspector.tools.findtext import TextFinder
 from inspector.tools.line_rules import Judged, Line, LineRules
 from inspector.tools.ocv import Verifier, Verify
-from inspector.tools.onnx import Shelf
+from inspector.tools.onnx import Model, Shelf
 from inspector.tools.recognise import Reading, Recogniser, Script, narrowed, softened
 from inspector.tools.rows import Rows, is_roomy
 from inspector.tools.step import Context, Roi, Step, Unjudged, box_of, corner_of, crop, is_left_out
@@ -32,11 +32,6 @@ ALIKE = 1.0
 
 DOUBTED = 0.8
 """A place is searched for lines when its reading's least certain character is below this."""
-
-
-def _is_any(script: str) -> bool:
-    """As ``is_left_out``, for a field that has a word for "left out"."""
-    return script == "any"
 
 
 class Params(Settings):
@@ -55,7 +50,7 @@ class Params(Settings):
     closer: tuple[Annotated[int, Field(ge=64, le=4096)], ...] = Field((), exclude_if=is_left_out)
     """`find`: the sides at which it is looked again, one after the other, until every line that has
     a rule is read without doubt."""
-    script: Script = Field("any", exclude_if=_is_any)
+    script: Script = Field("any", exclude_if=lambda script: script == "any")
     """What the print is written in: ``ascii``, ``latin`` (with accents), ``chinese``."""
     dot_matrix: bool = False
     """The print may be dots: each line is read narrowed and with its dots run together, and the
@@ -122,31 +117,28 @@ class Read:
     def __init__(self, step: ReadStep, shelf: Shelf) -> None:
         self._step = step
         params = step.params
-        recogniser = shelf.open(params.model, "recognise")
         besides = frozenset(char for line in params.lines for char in line.spelt)
-        self._recogniser = Recogniser(recogniser, params.script, besides)
-        digests = [recogniser.digest]
-        self._second: Recogniser | None = None
-        if params.second:
-            second = shelf.open(params.second, "recognise")
-            self._second = Recogniser(second, params.script, besides)
-            digests.append(second.digest)
-        self._also: Recogniser | None = None
-        if params.also:
-            also = shelf.open(params.also, "recognise")
-            self._also = Recogniser(also, params.script, besides)
-            digests.append(also.digest)
+        digests: list[str] = []
+
+        def opened(ref: str, task: str) -> Model:
+            model = shelf.open(ref, task)
+            digests.append(model.digest)
+            return model
+
+        def recogniser(ref: str) -> Recogniser:
+            return Recogniser(opened(ref, "recognise"), params.script, besides)
+
+        def finder(ref: str) -> TextFinder:
+            return TextFinder(opened(ref, "find-text"))
+
+        self._recogniser = recogniser(params.model)
+        self._second = recogniser(params.second) if params.second else None
+        self._also = recogniser(params.also) if params.also else None
         self._search: TextSearch | None = None
         if params.find:
-            finder = shelf.open(params.find, "find-text")
             sides = (params.side, *params.closer)
-            self._search = TextSearch(TextFinder(finder), self._recogniser, sides)
-            digests.append(finder.digest)
-        self._rows: Rows | None = None
-        if params.rows:
-            finder = shelf.open(params.rows, "find-text")
-            self._rows = Rows(TextFinder(finder))
-            digests.append(finder.digest)
+            self._search = TextSearch(finder(params.find), self._recogniser, sides)
+        self._rows = Rows(finder(params.rows)) if params.rows else None
         self.model_digests = tuple(digests)
         self._rules = {line.name: LineRules(line) for line in params.lines}
         self._verifiers = {
