@@ -133,34 +133,31 @@ def find_date(
     only in a line (or a word group) that is a date as a whole. ``whole``: a date whose days are
     judged is not read by half, as ``16 NOV`` of ``16 NOV 2926`` where the formats know a year.
     """
-    squeezed, origin = _squeeze(text)
+    line = _Line.of(text)
     widths = [parts for form in formats for parts in _widths_of(form)]
     ordered = sorted(widths, key=lambda parts: -_length(parts))
     for form in ordered:
-        for start in range(len(squeezed) - _length(form) + 1):
-            stretch = squeezed[start : start + _length(form)]
+        for start in range(len(line.inked) - _length(form) + 1):
+            stretch = line.inked[start : start + _length(form)]
             if (
                 _pattern(form).matches(stretch)
-                and _stands_alone(squeezed, text, origin, start, form)
-                and not (whole and _is_half(squeezed, text, origin, start, form, ordered))
+                and _stands_alone(line, start, form)
+                and not (whole and _is_half(line, start, form, ordered))
             ):
                 found = _dated(form, stretch, today, start)
                 if found:
-                    return _as_printed(found, text, origin)
+                    return _as_printed(found, line)
     for form in ordered:
-        length = _length(form)
-        for start in _word_starts(text, origin):
-            stop = start + length
-            if stop != len(squeezed) and (
-                stop > len(squeezed) or origin[stop] == origin[stop - 1] + 1
-            ):
+        for start in range(len(line.inked) - _length(form) + 1):
+            stop = start + _length(form)
+            if not (line.parted(start) and line.parted(stop)):
                 continue
-            if whole and _is_half(squeezed, text, origin, start, form, ordered):
+            if whole and _is_half(line, start, form, ordered):
                 continue
-            mended = _pattern(form).mend(squeezed[start:stop])
+            mended = _pattern(form).mend(line.inked[start:stop])
             found = _dated(form, mended, today, start) if mended else None
             if found:
-                return _as_printed(found, text, origin)
+                return _as_printed(found, line)
     return None
 
 
@@ -189,51 +186,53 @@ def _length(parts: Parts) -> int:
     return sum(_DIGITS_OF.get(p, len(p.strip())) for p in parts)
 
 
-def _squeeze(text: str) -> tuple[str, list[int]]:
-    """``text`` without spaces, and where each of its characters was."""
-    origin = [i for i, char in enumerate(text) if not char.isspace()]
-    return "".join(text[i] for i in origin), origin
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of print, whose characters are numbered without its spaces."""
+
+    text: str
+    inked: str
+    """Without spaces."""
+    origin: tuple[int, ...]
+    """Where each character of ``inked`` stands in ``text``."""
+
+    @classmethod
+    def of(cls, text: str) -> _Line:
+        origin = tuple(i for i, char in enumerate(text) if not char.isspace())
+        return cls(text, "".join(text[i] for i in origin), origin)
+
+    def parted(self, at: int) -> bool:
+        """Whether a space, or nothing, stands between character ``at`` and the one before it."""
+        return at in (0, len(self.inked)) or self.origin[at] > self.origin[at - 1] + 1
 
 
-def _word_starts(text: str, origin: list[int]) -> list[int]:
-    return [i for i, at in enumerate(origin) if at == 0 or text[at - 1].isspace()]
-
-
-def _stands_alone(squeezed: str, text: str, origin: list[int], start: int, form: Parts) -> bool:
+def _stands_alone(line: _Line, start: int, form: Parts) -> bool:
     """A date is no part of a longer number: not ``1|12 NOV``, ``16 NOV 26|5``, ``05/2026|/11`` or
     ``12|:30``."""
-    stop = start + _length(form)
-    before, after = squeezed[start - 1 : start], squeezed[stop : stop + 1]
-    gap_before = start > 0 and origin[start] > origin[start - 1] + 1
-    gap_after = stop < len(origin) and origin[stop] > origin[stop - 1] + 1
-    first, last = squeezed[start], squeezed[stop - 1]
-    if (
-        before
-        and not gap_before
-        and (
-            _same_kind(before, first)
-            or (before in ".,/:-" and start > 1 and squeezed[start - 2].isdigit())
-        )
-    ):
-        return False
-    if after and not gap_after and (_same_kind(after, last) or after == ":"):
-        return False
-    following = squeezed[stop + 1 : stop + 2]
-    if after and not gap_after and after in "./" and last.isdigit() and following.isdigit():
-        return False
+    inked, stop = line.inked, start + _length(form)
+    first, last = inked[start], inked[stop - 1]
+    if not line.parted(start):
+        before = inked[start - 1]
+        if _same_kind(before, first):
+            return False
+        if before in ".,/:-" and start > 1 and inked[start - 2].isdigit():
+            return False
+    if not line.parted(stop):
+        after, following = inked[stop], inked[stop + 1 : stop + 2]
+        if _same_kind(after, last) or after == ":":
+            return False
+        if after in "./" and last.isdigit() and following.isdigit():
+            return False
     # ``16 NOV 12:30``: the hour is not the year.
-    tail = text[origin[stop - 1] + 1 :].lstrip()
-    return not (last.isdigit() and tail[:1] == ":")
+    return not (last.isdigit() and inked[stop : stop + 1] == ":")
 
 
-def _is_half(
-    squeezed: str, text: str, origin: list[int], start: int, form: Parts, forms: list[Parts]
-) -> bool:
+def _is_half(line: _Line, start: int, form: Parts, forms: list[Parts]) -> bool:
     """Whether beside the stretch stands what may be the rest of a longer form: digits where it has
     some, of a day or a month perhaps one too few, whatever they say; or what it would be with
     look-alikes put right."""
     stop, fields, own = start + _length(form), _fields(form), _inked(form)
-    before, after = text[: origin[start]], text[origin[stop - 1] + 1 :]
+    before, after = line.text[: line.origin[start]], line.text[line.origin[stop - 1] + 1 :]
     for longer in forms:
         named, whole = _fields(longer), _inked(longer)
         if len(named) <= len(fields):
@@ -241,14 +240,14 @@ def _is_half(
         if named[: len(fields)] == fields and (
             _is_number(after.split()[:1], named[len(fields) :])
             or (whole[: len(own)] == own and _rest_after(whole[len(own) :]).match(after))
-            or _mends(squeezed, origin, start, longer, at_end=True)
+            or _mends(line, start, longer, at_end=True)
         ):
             return True
         begins = stop - _length(longer)
         if named[-len(fields) :] == fields and (
             _is_number(before.split()[-1:], named[: -len(fields)])
             or (whole[-len(own) :] == own and _rest_before(whole[: -len(own)]).search(before))
-            or _mends(squeezed, origin, begins, longer, at_end=False)
+            or _mends(line, begins, longer, at_end=False)
         ):
             return True
     return False
@@ -284,15 +283,14 @@ def _relaxed(part: str) -> str:
     return f"\\d{{{1 if part in ('DD', 'MM') else width},{width}}}"
 
 
-def _mends(squeezed: str, origin: list[int], start: int, form: Parts, at_end: bool) -> bool:
+def _mends(line: _Line, start: int, form: Parts, at_end: bool) -> bool:
     """Whether what begins at ``start`` is a date of this form with look-alikes put right, and a
     word ends, or begins, with it."""
     stop = start + _length(form)
-    if start < 0 or stop > len(squeezed):
+    if start < 0 or stop > len(line.inked):
         return False
-    seam = stop if at_end else start
-    alone = seam in (0, len(squeezed)) or origin[seam] > origin[seam - 1] + 1
-    return alone and _pattern(form).mend(squeezed[start:stop]) is not None
+    alone = line.parted(stop if at_end else start)
+    return alone and _pattern(form).mend(line.inked[start:stop]) is not None
 
 
 def _fields(form: Parts) -> Parts:
@@ -387,11 +385,11 @@ def _exact(day: int, month: int, year: int) -> date | None:
         return None
 
 
-def _as_printed(found: PrintedDate, text: str, origin: list[int]) -> PrintedDate:
+def _as_printed(found: PrintedDate, line: _Line) -> PrintedDate:
     """Puts the spaces back: those that were read, not those that the format would have."""
     chars = [found.text[0]]
     for i in range(1, len(found.text)):
-        if origin[found.start + i] > origin[found.start + i - 1] + 1:
+        if line.parted(found.start + i):
             chars.append(" ")
         chars.append(found.text[i])
     return replace(found, text="".join(chars))
