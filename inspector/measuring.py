@@ -22,6 +22,7 @@ from inspector.recipe import load
 from inspector.store.files import write_whole
 from inspector.tools.calibration import Board, Calibration, calibrate, draw_board, find_corners
 from inspector.tools.step import grey_of
+from inspector.yamlfile import first_problem
 
 Told = Callable[[int, int], None]
 """Progress: how many are done, of how many."""
@@ -63,9 +64,7 @@ def board_of(**fields: object) -> Board:
     try:
         return Board.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise MeasuringError(f"the board: {where} {first['msg']}".replace("  ", " ")) from None
+        raise MeasuringError(f"the board: {first_problem(error)}") from None
 
 
 def board_picture(board: Board, px_per_mm: float = 10) -> Pixels:

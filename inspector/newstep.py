@@ -29,6 +29,7 @@ from inspector.tools.golden import keep_golden
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context, Roi, Unjudged, crop, nearest
 from inspector.tools.threshold import Threshold, stands_out
+from inspector.yamlfile import first_problem
 
 PLAY = 0.02
 """Share by which a width may differ from the part's that it was taken from, either way."""
@@ -105,8 +106,7 @@ def new_step(kind: str, asked: Asked) -> dict[str, Any]:
     except Unjudged as error:
         raise NewStepError(f"{error}; draw its area on another place") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise NewStepError(str(first["msg"]).removeprefix("Value error, ")) from None
+        raise NewStepError(first_problem(error)) from None
     wrong = next((f.reason or f.label for f in found if not f.ok), "")
     if wrong:
         raise NewStepError(

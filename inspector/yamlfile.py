@@ -114,6 +114,13 @@ def load_yaml(path: Path, model: type[M], **context: Any) -> M:
         raise ConfigError(path, list(_problems(error, document, model))) from None
 
 
+def first_problem(error: ValidationError) -> str:
+    """The first mistake that a model found in what is no YAML file: ``field: what is wrong``."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(map(str, first["loc"]))
+    return ": ".join(filter(None, (field, str(first["msg"]).removeprefix("Value error, "))))
+
+
 def _siblings(path: Path) -> list[str]:
     try:
         return [p.name for p in path.parent.iterdir()]

@@ -105,6 +105,12 @@ def test_what_cannot_be_made_is_told_in_a_sentence(
     assert type(told.value).__module__.startswith("inspector.")
 
 
+def test_a_name_that_is_none_is_told_as_such(part: Pixels, tmp_path: Path) -> None:
+    """It was answered with a regular expression, and not with what is wrong."""
+    with pytest.raises(NewStepError, match="name: a name begins with a small letter"):
+        new_step("blob", Asked("Spots", "", TWO_PIECES, part, Shelf(MODELS, 1), tmp_path))
+
+
 def test_every_kind_is_made_or_taught() -> None:
     assert {row["kind"] for row in kinds(MODELS)} | {"anomaly"} == set(TOOLS)
     assert NewStepError.__module__ == "inspector.newstep", "the command line knows it as ours"

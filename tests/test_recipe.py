@@ -190,7 +190,7 @@ def test_whatever_a_frame_holds_there_is_a_judgement(everything: Recipe, data: A
         ("roi: [0, 0, 16, 16]", "roi: 5", r"r.yaml:\d+: tools.0.roi"),
         ("level/1", "levle/1", "did you mean `level`"),
         ("name: one", "nam: one", "name: is missing"),
-        ("name: bright", "name: Bright!", r"r.yaml:\d+: tools.0.name"),
+        ("name: bright", "name: Bright!", r"r.yaml:\d+: tools.0.name: a name begins with a small"),
         ("name: one", "name: one\nviews: []", "at least one"),
         ("name: one", "name: one\nviews: [a, b]", "must say which `view`"),
         ("kind: detect", "kind: detect\n    view: sid", "looks at view `sid`"),

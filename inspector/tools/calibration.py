@@ -32,6 +32,7 @@ from inspector.part import Pixels
 from inspector.tools.kept import folder_of, not_looked_for
 from inspector.tools.place import Points, pitch_at
 from inspector.tools.step import Unjudged, grey_of
+from inspector.yamlfile import first_problem
 
 Row = tuple[float, float, float]
 Matrix = tuple[Row, Row, Row]
@@ -212,9 +213,7 @@ def read_calibration(path: Path) -> tuple[Calibration, str]:
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); calibrate first") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "file"
-        raise ValueError(f"{path}: {field}: {first['msg']}; calibrate again") from None
+        raise ValueError(f"{path}: {first_problem(error)}; calibrate again") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from inspector.tools.step import nearest
+from inspector.yamlfile import first_problem
 
 
 class ModelError(Exception):
@@ -198,9 +199,7 @@ def read_card(folder: Path, ref: str) -> Card:
     except OSError as error:
         raise ModelError(ref, f"{path} cannot be read ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(p) for p in first["loc"])
-        raise ModelError(ref, f"{path}: {field}: {first['msg']}; mend the card") from None
+        raise ModelError(ref, f"{path}: {first_problem(error)}; mend the card") from None
     except ValueError as error:
         raise ModelError(ref, f"{path} is not JSON ({error}); copy the card again") from None
 

@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 
 from inspector.config import Settings
 from inspector.part import Finding, Severity
-from inspector.tools.step import Step, nearest
+from inspector.tools.step import Name, Step, nearest
 
 
 class Rule(Settings):
     """Which of some steps, or of earlier rules, must hold: one of ``all``, ``any``, ``of``."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    name: Name
     all: tuple[str, ...] = ()
     """Each of these holds: a group, to be named by a later rule."""
     any: tuple[str, ...] = ()

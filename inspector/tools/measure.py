@@ -31,7 +31,7 @@ from inspector.tools.calipers import (
 )
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place, Points
-from inspector.tools.step import Context, Step, is_left_out, nearest
+from inspector.tools.step import Context, Name, Step, is_left_out, nearest
 
 Xy = tuple[float, float]
 Fitted = Line | Circle | NDArray[Any]
@@ -45,7 +45,7 @@ AS_TAUGHT = Place(np.eye(2, 3))
 
 
 class _Feature(Settings):
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    name: Name
     polarity: Polarity = "any"
     """``rising`` is from dark to bright in the direction that is looked in."""
     which: Which = "strongest"

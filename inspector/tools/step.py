@@ -7,6 +7,7 @@ the recipe is loaded, and looks at one part at a time. Imported by tools and by 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -32,6 +33,18 @@ Roi = Annotated[tuple[int, int, int, int], AfterValidator(_is_a_box)]
 """``[x1, y1, x2, y2]`` in pixels of the full frame; x2 and y2 are outside of it."""
 
 
+def _is_a_name(name: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_-]*", name):
+        raise ValueError(
+            "a name begins with a small letter and has small letters, digits, `-` and `_` alone"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_is_a_name)]
+"""What steps, rules and features are called, and refer to one another by."""
+
+
 def is_left_out(value: object) -> bool:
     """Fields that came later stay out of the canonical recipe unless they are used: a recipe that
     does not know them keeps its digest, and with it its approval."""
@@ -45,7 +58,7 @@ class Step(Settings):
     """Whether a step that follows another is given the picture turned back; a tool that must not
     see it resampled takes the place from ``Context.places`` itself."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    name: Name
     """Unique in the recipe; findings carry it."""
     kind: str
     """Which tool."""

@@ -177,7 +177,7 @@ def truncated(models: Path) -> None:
         (lambda m: shelve(m, GOOD, input={"scale": float("nan")}), "finite number"),
         (lambda m: shelve(m, GOOD, classes={"0": "a", "5": "b"}), "numbered from 0 without a gap"),
         (lambda m: shelve(m, GOOD, classes={"x": "a"}), "numbered from 0 without a gap"),
-        (lambda m: shelve(m, GOOD, classes=["a", "a"]), "two classes are called `a`"),
+        (lambda m: shelve(m, GOOD, classes=["a", "a"]), "json: classes: two classes are"),
         (
             lambda m: shelve(m, GOOD, parity={"probes": [{"seed": -1, "answer": [0.0] * 4}]}),
             "greater than or equal to 0",
