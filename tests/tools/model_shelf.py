@@ -24,9 +24,10 @@ def answering(
     answers: Sequence[np.ndarray],
     classes: Sequence[str],
     side: tuple[int, int] = (64, 64),
+    entry: Any = None,
     **card: Any,
 ) -> Shelf:
-    """A model that answers ``answers``, whatever it sees."""
+    """A model that answers ``answers``, whatever it sees; its input is ``entry``, or of BGR."""
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMax", ["floats"], ["top"], keepdims=0),
@@ -43,7 +44,7 @@ def answering(
         helper.make_tensor_value_info(f"out_{n}", TensorProto.FLOAT, a.shape)
         for a, n in zip(answers, names, strict=True)
     ]
-    return _kept(models, task, form, nodes, weights, outputs, classes, side, card)
+    return _kept(models, task, form, nodes, weights, outputs, classes, side, card, entry)
 
 
 def painting(

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+from tools.model_shelf import answering
 
 from inspector.part import Batch, Finding, Pixels, Severity
 from inspector.tools.card import Card
 from inspector.tools.detect import Detect, DetectStep
 from inspector.tools.letterbox import Letterbox
-from inspector.tools.onnx import Shelf
+from inspector.tools.onnx import Shelf, recorded
 from inspector.tools.step import Context, Unjudged
 
 CONTEXT = Context(Batch("B"), date(2026, 11, 23))
@@ -28,42 +26,12 @@ GREY = np.full((480, 640, 3), 90, np.uint8)
 
 def shelve(models: Path, answer: np.ndarray, form: str, floats: bool = False) -> Shelf:
     """A detector for 320×320 that answers ``answer``, whatever it sees."""
-    shape = (1, 3, 320, 320) if floats else (1, 320, 320, 3)
-    kind = TensorProto.FLOAT if floats else TensorProto.UINT8
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMax", ["floats"], ["top"], keepdims=0),
-            helper.make_node("Mul", ["top", "zero"], ["nothing"]),
-            helper.make_node("Add", ["answer", "nothing"], ["detections"]),
-        ],
-        "g",
-        [helper.make_tensor_value_info("images", kind, shape)],
-        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, answer.shape)],
-        [
-            numpy_helper.from_array(answer.astype(np.float32), "answer"),
-            numpy_helper.from_array(np.float32(0), "zero"),
-        ],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    onnx.checker.check_model(model)
-    data = model.SerializeToString()
-    folder = models / "m" / "1"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(data)
-    entry = {"dtype": "float32", "layout": "NCHW", "colour": "RGB"} if floats else {}
-    card = {
-        "name": "m",
-        "version": "1",
-        "task": "detect",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "input": entry,
-        "output": {"format": form},
-        "classes": ["Bottle", "Cap"],
-    }
-    (folder / "card.json").write_text(json.dumps(card))
-    return Shelf(models, threads=1)
+    classes, side = ("Bottle", "Cap"), (320, 320)
+    if not floats:
+        return answering(models, "detect", form, [answer], classes, side)
+    entry = helper.make_tensor_value_info("images", TensorProto.FLOAT, (1, 3, *side))
+    eats = {"dtype": "float32", "layout": "NCHW", "colour": "RGB"}
+    return answering(models, "detect", form, [answer], classes, side, entry, input=eats)
 
 
 def detector(shelf: Shelf, roi: list[int] | None = None, **params: Any) -> Detect:
@@ -306,6 +274,21 @@ def test_a_roi_outside_the_picture_is_no_judgement(tmp_path: Path) -> None:
         detector(shelf, roi=[0, 0, 641, 480]).look(GREY, CONTEXT)
     with pytest.raises(Unjudged, match="reaches outside the 640x480 picture"):
         detector(shelf, counts=[elsewhere]).look(GREY, CONTEXT)
+
+
+def test_a_detector_of_grey_pictures_sees_grey_though_its_graph_leaves_its_channels_free(
+    tmp_path: Path,
+) -> None:
+    """It was given three channels, the picture in the first and the letterbox's rim in two."""
+    entry = helper.make_tensor_value_info("images", TensorProto.UINT8, (1, 320, 320, "c"))
+    answer, eats = [end_to_end(BOTTLE)], {"colour": "grey"}
+    classes = ("Bottle", "Cap")
+    shelf = answering(tmp_path, "detect", "end-to-end", answer, classes, entry=entry, input=eats)
+
+    with recorded() as runs:
+        detector(shelf).look(GREY, CONTEXT)
+
+    assert [seen.shape for _, seen in runs] == [(1, 320, 320, 1)]
 
 
 def filled(pixels: Pixels, **entry: Any) -> tuple[np.ndarray, Letterbox]:
