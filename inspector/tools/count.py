@@ -88,7 +88,9 @@ class Count:
         """Nothing to warm."""
 
     def look(self, pixels: Pixels, context: Context) -> list[Finding]:
-        """One finding per piece, and one with their number that says whether it is right."""
+        """One finding per piece, and one with their number that says whether it is right. Only
+        where it is not has that a box: who follows the pieces must not be led to all that was
+        searched."""
         step, params = self._step, self._step.params
         area = crop(pixels, step.roi)
         pieces = self._apart(area) if self._piece is None else self._alike(area, self._piece)
@@ -101,9 +103,9 @@ class Count:
         ]
         count = len(pieces)
         wanted = broken_bound(count, params.at_least, params.at_most, params.exactly)
-        seen = box_of(pixels, step.roi)
         reason = f"{count} pieces where {wanted} must be" if wanted else ""
-        return [*found, step.finding("count", reason, box=seen, value=float(count), unit="1")]
+        box = box_of(pixels, step.roi) if reason else None
+        return [*found, step.finding("count", reason, box=box, value=float(count), unit="1")]
 
     def _apart(self, area: Pixels) -> list[tuple[Box, float]]:
         """A piece is a place that is thicker than all around it."""

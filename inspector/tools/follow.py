@@ -39,8 +39,9 @@ def place_of(findings: Iterable[Finding], label: str = "") -> Place | None:
 
 
 def boxes_of(findings: Iterable[Finding], label: str = "") -> tuple[Box, ...]:
-    """The boxes of all findings that are in order (and have ``label``, if given)."""
-    return tuple(f.box for f in findings if f.ok and f.box and label in ("", f.label))
+    """Each box of the findings that are in order (and have ``label``, if given), once."""
+    boxes = (f.box for f in findings if f.ok and f.box and label in ("", f.label))
+    return tuple(dict.fromkeys(boxes))
 
 
 def places_of(

@@ -12,7 +12,7 @@ import pytest
 from tools.model_shelf import answering
 
 from inspector.config import ConfigError
-from inspector.part import Batch, Outcome, Pixels
+from inspector.part import Batch, Finding, Outcome, Pixels
 from inspector.recipe import Judgement, Recipe, load
 from inspector.tools.follow import boxes_of, places_of
 from inspector.tools.golden import keep_golden
@@ -88,6 +88,31 @@ def test_print_is_read_where_its_line_is_whatever_the_steps_roi(recipe_of: Recip
     judged = judge(recipe_of(LABELS), picture)
 
     assert judged.outcome is Outcome.PASS, judged.reasons
+
+
+COUNTED = DISCS.replace(
+    "kind: blob\n    params: {",
+    "kind: count\n    roi: [9, 9, 290, 190]\n    params: {size_px: 24, ",
+).replace(", at_least: 0, at_most: null", ", at_least: 0")
+
+
+@pytest.mark.parametrize("leader", ["discs", "discs/piece"])
+@pytest.mark.parametrize("discs", [[], [(60, 60, 12, RED), (200, 100, 12, RED)]])
+def test_who_follows_pieces_that_are_counted_looks_at_the_pieces(
+    recipe_of: RecipeOf, leader: str, discs: list[tuple[int, int, int, tuple[int, int, int]]]
+) -> None:
+    """And at all that was searched as if it were one of them, which rejected every good part."""
+    judged = judge(recipe_of(COUNTED.replace("discs/spot", leader)), tray(*discs))
+
+    assert judged.outcome is Outcome.PASS, judged.reasons
+    assert sum(f.tool == "ink" for f in judged.findings) == len(discs)
+
+
+def test_a_box_that_several_findings_have_is_looked_at_once() -> None:
+    """As a code's, its serial number's and each indicator's of its print."""
+    box = (1.0, 2.0, 3.0, 4.0)
+    code, serial = (Finding("c", "code", label, box=box) for label in ("QRCode", "serial"))
+    assert boxes_of([code, serial]) == (box,)
 
 
 def test_where_there_is_none_there_is_nothing_to_judge(recipe_of: RecipeOf) -> None:
