@@ -104,8 +104,8 @@ class Calibration(Settings):
     def check_size(self, height: int, width: int) -> None:
         """Raises ``Unjudged`` for a picture of another size: it is not in this camera's pixels."""
         if (height, width) != (self.height, self.width):
-            known = f"{self.width}x{self.height}"
-            raise Unjudged(f"calibrated for {known}, the picture is {width}x{height}")
+            size = f"{width}x{height}"
+            raise Unjudged(f"calibrated for {self.width}x{self.height}, the picture is {size}")
 
     def to_mm(self, points: Points) -> Points:
         """(n, 2) pixels of the picture, in millimetres on the plane."""
@@ -229,7 +229,7 @@ class CalibrationFile:
     def calibration(self) -> Calibration:
         """Raises ``ModelError`` when its file was not looked for."""
         if self._calibration is None:
-            raise not_looked_for(f"calibration {self.name}")
+            raise not_looked_for(f"calibration/{self.name}")
         return self._calibration
 
 
