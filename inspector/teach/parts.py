@@ -56,6 +56,7 @@ class Asked:
     recipe: str
     """By which they were judged."""
     view: str
+    """The camera."""
     last: int = 50
     roi: Roi | None = None
     product: str = ""
@@ -197,9 +198,8 @@ def _seen(
 
 
 def _picture(part: PartHistory, view: str) -> str:
-    """Where the picture of a view lies; of the only one, whatever it is called."""
-    images = part.images
-    return next((i.path for i in images if i.view == view or len(images) == 1), "")
+    """Where the picture by a camera lies; nothing where it is not kept, whatever else is."""
+    return next((image.path for image in part.images if image.view == view), "")
 
 
 def _row(part: PartHistory, score: float) -> dict[str, Any]:

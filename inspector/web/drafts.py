@@ -67,6 +67,12 @@ def text_of(desk: Desk, name: str) -> tuple[str, bool]:
     return read(path), path == kept.draft_path(desk.data, name)
 
 
+def camera_of(desk: Desk, name: str, view: str) -> str:
+    """The station's camera that shows a view of the recipe."""
+    cameras = [camera.name for camera in desk.station.cameras]
+    return recipetext.camera_of(text_of(desk, name)[0], view, cameras)
+
+
 def author_of(desk: Desk, name: str) -> str:
     """Who wrote the draft, as the desk's newest record of it says."""
     try:

@@ -271,9 +271,10 @@ def _step(desk: Desk, name: str, given: Added) -> dict[str, Any]:
     with desk.history() as history:
         part = history.part(PartId(given.part))
     images = part.images if part else ()
-    image = next((i for i in images if i.view == given.view or len(images) == 1), None)
+    camera = drafts.camera_of(desk, name, given.view)
+    image = next((image for image in images if image.view == camera), None)
     if image is None:
-        raise Refused(f"no picture of this part by camera {given.view} is kept; take another one")
+        raise Refused(f"no picture of this part by camera {camera} is kept; take another one")
     words = ["--model", given.model] if given.model else []
     several = len(recipetext.views_of(drafts.text_of(desk, name)[0])) > 1
     words += ["--view", given.view] if several else []

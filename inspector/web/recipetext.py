@@ -66,6 +66,12 @@ def views_of(text: str) -> list[str]:
     return [str(view) for view in document(text).get("views") or ["image"]]
 
 
+def camera_of(text: str, view: str, cameras: Sequence[str]) -> str:
+    """The camera that shows a view: of a recipe with one view the only one, whatever either is
+    called; of others the one that is called so."""
+    return cameras[0] if len(views_of(text)) == len(cameras) == 1 else view
+
+
 def changed(
     text: str,
     changes: Sequence[tuple[Place, Any]],

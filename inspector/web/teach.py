@@ -244,8 +244,9 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
 def _words(desk: Desk, name: str, wish: Wish, folder: Path) -> list[str]:
     """The command."""
+    camera = drafts.camera_of(desk, name, wish.view)
     words = [
-        "teach", "parts", "--data", str(desk.data), "--recipe", name, "--view", wish.view,
+        "teach", "parts", "--data", str(desk.data), "--recipe", name, "--view", camera,
         "--last", str(wish.last), "--false-reject", str(wish.false_reject), "--out", str(folder),
         "--models", str(desk.station.models), "--product", wish.product, "--json",
     ]  # fmt: skip

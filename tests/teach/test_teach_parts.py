@@ -110,6 +110,18 @@ def test_a_review_says_what_is_good(tmp_path: Path) -> None:
     assert numbers(data) == [4, 3, 1], "an escape is no good part, a false reject is one"
 
 
+def test_a_part_is_taught_by_the_camera_that_is_asked_for_and_by_no_other(tmp_path: Path) -> None:
+    """Of one whose picture by that camera was lost, and which a reviewer called good, the only
+    picture that was left was taught: it shows another side."""
+    (tmp_path / "plate.yaml").write_text(RECIPE)
+    seen = [np.dstack([surface(0, (96, 64))] * 3)]
+    recipe, batch = load(tmp_path / "plate.yaml"), Batch("P1", "plate", "plate")
+    keep_parts(tmp_path / "data", recipe, seen, batch, view="top")
+
+    assert numbers(tmp_path / "data") == []
+    assert [p.verdict.sequence for p in good_parts(tmp_path / "data", Asked("plate", "top"))] == [1]
+
+
 def test_who_has_looked_leaves_a_part_out(station: Path) -> None:
     with History(station) as history:
         part = next(p for p in history.last(50) if p.verdict.sequence == 14)
