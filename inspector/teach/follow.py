@@ -20,7 +20,7 @@ from inspector.tools.align import Align, AlignStep
 from inspector.tools.follow import as_taught
 from inspector.tools.golden import keep_golden
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Roi, Step, Unjudged, crop
+from inspector.tools.step import Context, Roi, Unjudged, crop
 from inspector.yamlfile import read_yaml
 
 
@@ -85,14 +85,12 @@ def leader_of(path: Path, shelf: Shelf) -> Leader:
     """The first ``align`` step of the recipe in ``path``. Raises ``TeachError`` or
     ``ConfigError``."""
     file = read(path, shelf)
-    found: list[Step] = [s for s in file.tools if s.kind == "align"]
-    if not found or not isinstance(found[0], AlignStep):
+    step = next((s for s in file.tools if isinstance(s, AlignStep)), None)
+    if step is None:
         raise TeachError(f"{path} has no `align` step to follow; add one, or teach without it")
     if len(file.views) > 1:
         raise TeachError(f"{path} has the views {', '.join(file.views)}; pictures give one")
-    if found[0].follow:
-        raise TeachError(f"step `{found[0].name}` of {path} follows another; follow one that leads")
-    return Leader(found[0], path, file.views[0])
+    return _leader(step, path, file)
 
 
 def leader_named(name: str, text: Path, beside: Path, shelf: Shelf) -> Leader:
@@ -102,9 +100,13 @@ def leader_named(name: str, text: Path, beside: Path, shelf: Shelf) -> Leader:
     step = next((s for s in file.tools if s.name == name), None)
     if not isinstance(step, AlignStep):
         raise TeachError(f"recipe {file.name} has no `align` step {name} to follow")
+    return _leader(step, text, file)
+
+
+def _leader(step: AlignStep, path: Path, file: RecipeFile) -> Leader:
     if step.follow:
-        raise TeachError(f"step `{name}` of {text} follows another; follow one that leads")
-    return Leader(step, text, step.view or file.views[0])
+        raise TeachError(f"step `{step.name}` of {path} follows another; follow one that leads")
+    return Leader(step, path, step.view or file.views[0])
 
 
 def is_taught(path: Path, step: str) -> bool:

@@ -7,15 +7,18 @@ Imported by the tools.
 from __future__ import annotations
 
 
-def check_bounds(
-    at_least: float | None, at_most: float | None, exactly: float | None = None
-) -> None:
-    """Bounds that no number keeps would reject every part: ``ValueError``."""
+def check_bounds(at_least: float | None, at_most: float | None, what: str = "") -> None:
+    """Bounds, of ``what``, that no number keeps would reject every part: ``ValueError``."""
     if at_least is not None and at_most is not None and at_least > at_most:
-        raise ValueError("`at_least` must not exceed `at_most`")
-    if exactly is None:
-        return
-    if (at_least is not None and exactly < at_least) or (at_most is not None and exactly > at_most):
+        raise ValueError(f"`{what}at_least` must not exceed `{what}at_most`")
+
+
+def check_count(at_least: int | None, at_most: int | None, exactly: int | None) -> None:
+    """The same of a count, which has one bound at least. Raises ``ValueError``."""
+    if at_least is None and at_most is None and exactly is None:
+        raise ValueError("a count needs at least one of `at_least`, `at_most`, `exactly`")
+    check_bounds(at_least, at_most)
+    if exactly is not None and broken_bound(exactly, at_least, at_most, None):
         raise ValueError("`exactly` and the other bounds cannot hold together; leave out one")
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels
-from inspector.tools.bounds import broken_bound, check_bounds
+from inspector.tools.bounds import broken_bound, check_count
 from inspector.tools.card import ModelError
 from inspector.tools.golden import GoldenPicture
 from inspector.tools.onnx import Shelf
@@ -54,9 +54,7 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Params:
-        if self.at_least is None and self.at_most is None and self.exactly is None:
-            raise ValueError("a count needs at least one of `at_least`, `at_most`, `exactly`")
-        check_bounds(self.at_least, self.at_most, self.exactly)
+        check_count(self.at_least, self.at_most, self.exactly)
         return self
 
 

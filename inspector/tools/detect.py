@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
-from inspector.tools.bounds import broken_bound, check_bounds
+from inspector.tools.bounds import broken_bound, check_count
 from inspector.tools.card import card_in
 from inspector.tools.contract import input_shape
 from inspector.tools.follow import around
@@ -51,9 +51,7 @@ class Count(Settings):
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Count:
-        if self.at_least is None and self.at_most is None and self.exactly is None:
-            raise ValueError("a count needs at least one of `at_least`, `at_most`, `exactly`")
-        check_bounds(self.at_least, self.at_most, self.exactly)
+        check_count(self.at_least, self.at_most, self.exactly)
         return self
 
 

@@ -58,9 +58,7 @@ class Tolerance(Settings):
         if all(getattr(self, name) is None for name in BOUNDS):
             raise ValueError(f"`{self.label}` needs one of {', '.join(BOUNDS)}")
         check_bounds(self.at_least, self.at_most)
-        least, most = self.total_at_least, self.total_at_most
-        if least is not None and most is not None and least > most:
-            raise ValueError("`total_at_least` must not exceed `total_at_most`")
+        check_bounds(self.total_at_least, self.total_at_most, "total_")
         return self
 
 
