@@ -18,6 +18,8 @@ from surfaces import scratched, surface
 
 from inspector.recipe import load
 from inspector.teach import TeachError, teach_anomaly, thorough
+from inspector.tools.bank import Bank, Learnt, packed, unpacked
+from inspector.tools.card import model_bytes, model_file
 from inspector.tools.onnx import Shelf
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -56,14 +58,14 @@ def test_a_killed_training_goes_on_and_its_recipe_is_one_file_more(tmp_path: Pat
 
 
 def test_the_network_is_kept_only_where_held_back_parts_say_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bright: Path
 ) -> None:
     """The training is left out: the network is one that sees nothing, or the brightest place."""
     good = [surface(n, (96, 64)) for n in range(8)]
     bad = [scratched(surface(n + 60, (96, 64)), (20, 20), (60, 40)) for n in range(3)]
     shelf = Shelf(MODELS)
     taught = teach_anomaly(good, shelf, bad)
-    monkeypatch.setattr(thorough, "train", lambda *given: brightness(tmp_path))
+    monkeypatch.setattr(thorough, "train", lambda *given: bright)
 
     whole = thorough.add_network(taught, good, bad, tmp_path, shelf, 0.01, silent)
     assert whole.report["thorough"]["kept"] == "members"
@@ -106,14 +108,15 @@ def brightness(folder: Path) -> Path:
     return folder
 
 
-def test_a_taught_bank_carries_its_network(tmp_path: Path) -> None:
-    """(I7)"""
-    from inspector.tools.bank import Bank, Learnt, packed, unpacked
-    from inspector.tools.card import find_model, model_bytes, read_card
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return brightness(tmp_path_factory.mktemp("bright"))
 
-    folder = find_model(brightness(tmp_path) / "models", thorough.NAME)
-    card = read_card(folder, thorough.NAME)
-    learnt = Learnt(card, model_bytes(folder / card.file, card, thorough.NAME), -3.0, 0.5)
+
+def test_a_taught_bank_carries_its_network(bright: Path) -> None:
+    """(I7)"""
+    path, card = model_file(bright / "models", thorough.NAME)
+    learnt = Learnt(card, model_bytes(path, card, thorough.NAME), -3.0, 0.5)
     bank = Bank((96, 64), False, False, (), learnt, limit=2.0)
     back = unpacked(packed(bank))
     assert back.learnt is not None and back.learnt.card.sha256 == card.sha256

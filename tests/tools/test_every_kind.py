@@ -21,7 +21,7 @@ from inspector.part import Batch, Outcome
 from inspector.recipe import Recipe, load
 from inspector.tools import TOOLS
 from inspector.tools.bench_kinds import steps, surfaces
-from inspector.tools.card import ModelError
+from inspector.tools.card import ModelError, models_in
 from inspector.tools.onnx import Shelf
 from inspector.tools.step import Context, Unjudged
 from inspector.virtual.bottle import PartSpec, render_part
@@ -42,13 +42,19 @@ LEARNT = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(TOOLS))
-def test_every_kind_has_a_recipe_a_bench_row_and_a_page_with_a_picture(kind: str) -> None:
-    assert any(f"kind: {kind}" in path.read_text() for path in RECIPES), "no recipe uses it"
+@pytest.fixture(scope="module")
+def benched() -> set[str]:
+    """The kinds that have a row of their own, and those that have their model's."""
     rows = {step["kind"] for step in (*steps().values(), *surfaces(SHELF).values())}
-    models = {SHELF.card(path.parent.parent.name + "/" + path.parent.name).task
-              for path in ROOT.glob("models/*/*/card.json")}  # fmt: skip
-    assert kind in (models if kind in BY_THEIR_MODEL else rows), "it is not benched"
+    return rows | BY_THEIR_MODEL & {SHELF.card(ref).task for ref in models_in(SHELF.models)}
+
+
+@pytest.mark.parametrize("kind", sorted(TOOLS))
+def test_every_kind_has_a_recipe_a_bench_row_and_a_page_with_a_picture(
+    kind: str, benched: set[str]
+) -> None:
+    assert any(f"kind: {kind}" in path.read_text() for path in RECIPES), "no recipe uses it"
+    assert kind in benched, "it is not benched"
     shown = {
         page.parent / file
         for page in PAGES
