@@ -16,7 +16,7 @@ import numpy as np
 
 from inspector.part import Batch, Pixels
 from inspector.tools.card import BUILT_IN, ModelError, models_in
-from inspector.tools.contract import SURFACES
+from inspector.tools.contract import SURFACES, input_shape
 from inspector.tools.onnx import Bound, Shelf, recorded
 
 RUNS = 60
@@ -49,14 +49,11 @@ def bench_models(
             except ModelError as error:
                 rows.append({"model": ref, "threads": count, "error": str(error)})
                 continue
-            shape_of = enumerate(model.input_shape)
-            fixed = tuple(
-                d if isinstance(d, int) and d > 0 else FREE_SIDE if i else 1 for i, d in shape_of
-            )
             if model.card.output.format in SURFACES:
                 shapes = SURFACE_SHAPES
             else:
-                shapes = BUILT_IN_SHAPES.get(ref, [fixed])
+                own = tuple(input_shape(model.card, model.input_shape, FREE_SIDE))
+                shapes = BUILT_IN_SHAPES.get(ref, [own])
             for shape in shapes:
                 wall, cpu = _measure(model.bind(shape))
                 rows.append(

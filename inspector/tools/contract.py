@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,9 +156,14 @@ def probe(seed: int, shape: Sequence[int]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(whole[None, :height, :width])
 
 
+def is_fixed(side: object) -> TypeGuard[int]:
+    """Whether a graph says how large this side of its input is: it may leave it free."""
+    return isinstance(side, int) and side > 0
+
+
 def probe_shape(card: Card, shape: Sequence[Any]) -> list[int]:
     """The shape of a model's probe, sides that its graph leaves free being chosen."""
-    sides = [d if isinstance(d, int) and d > 0 else 1 for d in shape]
+    sides = [d if is_fixed(d) else 1 for d in shape]
     if card.output.format in SURFACES:
         sides[1:3] = [SURFACE_PX if d == 1 else d for d in sides[1:3]]
     elif card.output.format == "ctc" and sides[2] == 1:  # of free width
@@ -167,9 +172,9 @@ def probe_shape(card: Card, shape: Sequence[Any]) -> list[int]:
 
 
 def input_shape(card: Card, shape: Sequence[Any], free_side: int) -> list[int]:
-    """The shape of a model's input for one picture, free sides being ``free_side``."""
-    sides = [d if isinstance(d, int) and d > 0 else free_side for d in shape]
-    sides[0] = 1
+    """The shape of a model's input, free sides being ``free_side``, a free batch one picture."""
+    sides = [d if is_fixed(d) else free_side for d in shape]
+    sides[0] = shape[0] if is_fixed(shape[0]) else 1
     sides[3 if card.input.layout == "NHWC" else 1] = 1 if card.input.colour == "grey" else 3
     return sides
 

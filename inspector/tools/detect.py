@@ -15,7 +15,7 @@ from inspector.config import Settings
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.bounds import broken_bound, check_count
 from inspector.tools.card import card_in
-from inspector.tools.contract import input_shape
+from inspector.tools.contract import input_shape, is_fixed
 from inspector.tools.follow import around
 from inspector.tools.heads import HEADS, Rows, unknown_class
 from inspector.tools.letterbox import Letterbox
@@ -161,7 +161,7 @@ class Detect:
         self._card = model.card
         shape = input_shape(model.card, model.input_shape, FREE_SIDE)
         self._rois = step.looks_at()
-        batch = len(self._rois) if _batch_is_free(model.input_shape) else 1
+        batch = 1 if is_fixed(model.input_shape[0]) else len(self._rois)
         self._runs: list[tuple[Bound, list[Letterbox]]] = []
         for _ in range(len(self._rois) // batch):
             bound = model.bind([batch, *shape[1:]])
@@ -274,10 +274,6 @@ def _within(inner: Roi, outer: Roi) -> bool:
 
 def _meet(one: Roi, other: Roi) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _batch_is_free(shape: Sequence[object]) -> bool:
-    return not isinstance(shape[0], int) or shape[0] < 1
 
 
 def _by_score(finding: Finding) -> float:

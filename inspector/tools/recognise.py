@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.card import ModelError
+from inspector.tools.contract import is_fixed
 from inspector.tools.heads import SCORE_TOLERANCE
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Model
@@ -98,8 +99,8 @@ class Recogniser:
         if not isinstance(height, int):
             raise ModelError(card.ref, f"its input {list(shape)} leaves the height of a line free")
         self._height = height
-        self._width = width if isinstance(width, int) and width > 0 else None
-        self._batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
+        self._width = width if is_fixed(width) else None
+        self._batch = shape[0] if is_fixed(shape[0]) else None
         self._channels = 1 if card.input.colour == "grey" else 3
         self._bound: dict[tuple[int, int], tuple[Bound, list[Letterbox]]] = {}
         self._loose: dict[int, tuple[NDArray[Any], Letterbox]] = {}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 from pydantic import ValidationError
 from tools.model_shelf import answering
 
@@ -107,6 +108,17 @@ def test_without_rules_the_best_class_must_be_sure_by_itself(tmp_path: Path) -> 
 
     assert (sure.label, sure.ok) == ("scratch", True)
     assert (unsure.label, unsure.text, unsure.ok) == ("unsure", "scratch", False)
+
+
+def test_a_model_that_was_exported_for_two_pictures_at_once_judges_one(tmp_path: Path) -> None:
+    """It was refused; what its answer says of the second picture is nobody's."""
+    entry = helper.make_tensor_value_info("images", TensorProto.UINT8, (2, 64, 64, 3))
+    answer = np.array([[0.9, 0.06, 0.04], [0.0, 1.0, 0.0]])
+    shelf = answering(tmp_path, "classify", "softmax", [answer], CLASSES, entry=entry)
+
+    (found,) = classifier(shelf, expect=["good"]).look(GREY, CONTEXT)
+
+    assert (found.label, found.ok) == ("good", True)
 
 
 def test_logits_become_shares_in_the_tool(tmp_path: Path) -> None:
