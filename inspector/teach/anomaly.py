@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from inspector.part import Pixels
 from inspector.quality.agreement import wilson
 from inspector.teach.material import LEAST_GOOD, damaged, has_colour, looked_at, usual_size
-from inspector.teach.pictures import Progress, TeachError
+from inspector.teach.pictures import Progress, TeachError, told
 from inspector.tools.anomaly import Map, on_grid, worst
 from inspector.tools.bank import Bank
 from inspector.tools.likeness import Member, Way, fit_member, quiet, usual_of
@@ -115,29 +115,26 @@ def teach_anomaly(
     sources = sources_for(shelf, backbones, size, most_px)
     texture = Texture(sources, shelf, colour)
 
-    def described(pictures: Sequence[Pixels], what: str) -> list[Grids]:
-        out = []
-        for number, pixels in enumerate(pictures):
-            progress(what, number, len(pictures))
-            grids = texture.describe(pixels, looked_at(pixels, size, still, most_px))
-            # Half precision holds them twice over, and two hundred pictures fill the memory.
-            out.append({k: v.astype(np.float16) for k, v in grids.items()})
-        progress(what, len(pictures), len(pictures))
-        return out
+    def described(pixels: Pixels) -> Grids:
+        grids = texture.describe(pixels, looked_at(pixels, size, still, most_px))
+        # Half precision holds them twice over, and two hundred pictures fill the memory.
+        return {name: grid.astype(np.float16) for name, grid in grids.items()}
 
     made, owners = damaged(good, seed, small=any(s.finer > 1 for s in sources))
-    seen = (
-        described(good, "looking at good parts"),
-        described(made, "looking at self-made defects"),
-        described(bad, "looking at defects") if bad else [],
-    )
+    seen = [
+        [described(pixels) for pixels in told(pictures, what, progress)]
+        for pictures, what in (
+            (good, "looking at good parts"),
+            (made, "looking at self-made defects"),
+            (bad, "looking at defects"),
+        )
+    ]
     ways: tuple[Way, ...] = ("placed" if still else "spread", "nearest")
     plan = [(source, way) for source in sources for way in ways]
-    judged = []
-    for number, (source, way) in enumerate(plan):
-        progress("comparing ways to look", number, len(plan))
-        judged.append(_judge(source, way, seen, owners, still, seed))
-    progress("comparing ways to look", len(plan), len(plan))
+    judged = [
+        _judge(source, way, seen, owners, still, seed)
+        for source, way in told(plan, "comparing ways to look", progress)
+    ]
     members, maps, own_size = _chosen(judged)
     bank = Bank(size=size, fixed=still, colour=colour, members=members, most_px=most_px)
     scores = scores_of(maps)
@@ -319,12 +316,11 @@ def _chosen(
     scores = scores_of(maps)
     middle, wide = float(np.median(scores[0])), max(float(scores[0].std()), 0.01)
     # On the others' scale, and no louder than they are.
-    told = replace(
+    tuned = replace(
         own.member,
         centre=own.member.centre + own.member.spread * (LOUDER - middle / wide),
         spread=own.member.spread / wide,
     )
-
     both = [
         [np.maximum(m, (o - LOUDER) * wide + middle) for m, o in zip(part, seen, strict=True)]
         for part, seen in zip(maps, own.maps, strict=True)
@@ -333,7 +329,7 @@ def _chosen(
     figures = {"without": round(without, 4), "with": round(with_it, 4)}
     if with_it < without:
         return members, maps, figures
-    return (*members, told), both, figures
+    return (*members, tuned), both, figures
 
 
 def scores_of(maps: Maps) -> list[Scores]:

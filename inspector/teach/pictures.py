@@ -6,9 +6,10 @@ Imported by ``teach`` alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from inspector.part import Pixels
 from inspector.pictures import DEPTHS, SUFFIXES, bits_of, images_in, read_image
@@ -17,10 +18,21 @@ Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
 
 SHOWN = 5
+T = TypeVar("T")
 
 
 class TeachError(Exception):
     """What cannot be taught from; ``str()`` says what is wrong, where, and how to mend it."""
+
+
+def told(items: Sequence[T], what: str, progress: Progress) -> Iterator[T]:
+    """``items``, one after the other, while ``progress`` is told how far it is with them; nothing
+    is said of none."""
+    for number, item in enumerate(items):
+        progress(what, number, len(items))
+        yield item
+    if items:
+        progress(what, len(items), len(items))
 
 
 def read_pictures(folder: Path, most: int = 0, bits: int | None = None) -> list[Pixels]:

@@ -23,7 +23,7 @@ import numpy as np
 from inspector.part import Pixels
 from inspector.store.files import write_whole
 from inspector.teach.anomaly import Maps, Taught, figure_of, report_of, scores_of, with_limit
-from inspector.teach.pictures import Progress, TeachError
+from inspector.teach.pictures import Progress, TeachError, told
 from inspector.tools.anomaly import Map, Network, on_grid, worst
 from inspector.tools.bank import Bank, Learnt
 from inspector.tools.card import model_bytes, model_file
@@ -70,13 +70,10 @@ def add_network(
     network = Network(Learnt(card, data, 0.0, 1.0), shelf)
 
     def odds(pictures: Sequence[Pixels]) -> list[Map]:
-        maps = []
-        for number, pixels in enumerate(pictures):
-            progress("judging held-back parts", number, len(pictures))
-            height, width = pixels.shape[:2]
-            maps.append(network.odds(pixels, taught.bank.looked_at(width, height)))
-        progress("judging held-back parts", len(pictures), len(pictures))
-        return maps
+        return [
+            network.odds(pixels, taught.bank.looked_at(pixels.shape[1], pixels.shape[0]))
+            for pixels in told(pictures, "judging held-back parts", progress)
+        ]
 
     own = [i for i, owner in enumerate(taught.owners) if owner in set(held)]
     raw = odds([good[i] for i in held]), odds([taught.spoilt[i] for i in own]), odds(bad)
@@ -149,6 +146,17 @@ def train(
     ]  # fmt: skip
     if epochs is not None:
         command += ["--epochs", str(epochs)]
+    status, last = _run(command, progress)
+    if status or not (target / "card.json").exists():
+        raise TeachError(
+            f"the training in {folder} ended with status {status}: {last}; "
+            "the same command resumes it"
+        )
+    return folder
+
+
+def _run(command: Sequence[str], progress: Progress) -> tuple[int, str]:
+    """How a training ended, and what it said last."""
     what, total = "training on self-made defects", 0
     last: deque[str] = deque(maxlen=3)
     with subprocess.Popen(
@@ -166,12 +174,7 @@ def train(
         except BaseException:
             child.terminate()
             raise
-    if child.returncode or not (target / "card.json").exists():
-        raise TeachError(
-            f"the training in {folder} ended with status {child.returncode}: {' '.join(last)}; "
-            "the same command resumes it"
-        )
-    return folder
+    return child.returncode, " ".join(last)
 
 
 def _sums(some: Sequence[Map], others: Sequence[Map]) -> list[Map]:
