@@ -50,12 +50,19 @@ def end_to_end(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
 
 def yolov8(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
     """[1,4+C,A]: centre x, y, width, height, then one score per class (YOLOv8, YOLO11)."""
-    columns = answer[0]
+    return best_anchors(answer[0], threshold, iou)[0]
+
+
+def best_anchors(
+    columns: NDArray[Any], threshold: float, iou: float
+) -> tuple[Rows, NDArray[np.intp]]:
+    """The rows of [4+C,A], as ``yolov8`` has them, and which anchors they were."""
     scores = columns[4:].max(axis=0)
     check_scores(scores)
     keep = np.flatnonzero(scores >= threshold)
     labels = columns[4:, keep].argmax(axis=0)
-    return _suppress(columns[:4, keep].T, scores[keep], labels, threshold, iou)
+    rows, order = _suppressed(columns[:4, keep].T, scores[keep], labels, threshold, iou)
+    return rows, keep[order]
 
 
 def yolov5(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
@@ -68,7 +75,7 @@ def yolov5(answer: NDArray[Any], threshold: float, iou: float) -> Rows:
     check_scores(scores)
     keep = scores >= threshold
     rows, scores = rows[keep], scores[keep]
-    return _suppress(rows[:, :4], scores, rows[:, 5:].argmax(axis=1), threshold, iou)
+    return _suppressed(rows[:, :4], scores, rows[:, 5:].argmax(axis=1), threshold, iou)[0]
 
 
 def unknown_class(number: int, known: int) -> Unjudged:
@@ -94,19 +101,13 @@ def check_scores(scores: NDArray[Any]) -> None:
         raise Unjudged(NO_SCORES)
 
 
-def _suppress(
-    centred: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], threshold: float, iou: float
-) -> Rows:
-    boxes, order = suppressed(centred, scores, labels, threshold, iou)
-    return np.column_stack([boxes, scores[order], labels[order]]).astype(np.float32)
-
-
-def suppressed(
+def _suppressed(
     centred: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], threshold: float, iou: float
 ) -> tuple[Rows, NDArray[np.intp]]:
-    """Non-maximum suppression per class: boxes [n,4] as corners, and which rows they were."""
+    """Non-maximum suppression per class of boxes [n,4]: the rows that are left, and which they
+    were."""
     if not len(scores):
-        return np.empty((0, 4), np.float32), np.empty(0, np.intp)
+        return np.empty((0, 6), np.float32), np.empty(0, np.intp)
     if not np.isfinite(centred).all():
         raise Unjudged("the model answered with boxes that are not numbers")
     boxes = np.array(centred, np.float32)
@@ -114,4 +115,5 @@ def suppressed(
     kept = cv2.dnn.NMSBoxesBatched(boxes.tolist(), scores.tolist(), labels.tolist(), threshold, iou)
     order = np.asarray(kept, np.intp).reshape(-1)
     boxes[:, 2:] += boxes[:, :2]
-    return boxes[order], order
+    rows = np.column_stack([boxes[order], scores[order], labels[order]])
+    return rows.astype(np.float32), order

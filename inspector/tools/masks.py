@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.tools.heads import NO_NUMBERS, check_scores, end_to_end, suppressed
+from inspector.tools.heads import NO_NUMBERS, best_anchors, check_scores, end_to_end
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.step import Unjudged
 
@@ -136,15 +136,8 @@ def instances(
         rows = end_to_end(answer, least, iou)
     else:
         columns = answer[0]
-        scores = columns[4:-kinds].max(axis=0)
-        check_scores(scores)
-        keep = np.flatnonzero(scores >= least)
-        labels = columns[4:-kinds, keep].argmax(axis=0)
-        boxes, order = suppressed(columns[:4, keep].T, scores[keep], labels, least, iou)
-        weights = columns[-kinds:, keep[order]].T
-        rows = np.column_stack([boxes, scores[keep[order]], labels[order], weights]).astype(
-            np.float32
-        )
+        rows, which = best_anchors(columns[:-kinds], least, iou)
+        rows = np.column_stack([rows, columns[-kinds:, which].T.astype(np.float32)])
     if not (np.isfinite(protos).all() and np.isfinite(rows).all()):
         raise Unjudged("the segmenter answered with masks that are not numbers")
     ky, kx = side[0] / protos.shape[1], side[1] / protos.shape[2]
