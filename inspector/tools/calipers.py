@@ -2,7 +2,7 @@
 
 A caliper averages grey levels across its width and looks along its length for the place where they
 change fastest: the peak of the profile's derivative after smoothing by a Gaussian (J. Canny, 1986),
-refined by a parabola. Imported by ``measure``.
+refined by a parabola. Imported by ``measure`` and ``shape``.
 """
 
 from __future__ import annotations
@@ -101,11 +101,16 @@ def edges(
     found: NDArray[np.bool_] = np.asarray(peaks.any(1))
     rows = np.arange(len(at))
     at = np.clip(at, 1, rank.shape[1] - 2)
-    before, top, after = rank[rows, at - 1], rank[rows, at], rank[rows, at + 1]
-    bend = before - 2 * top + after
-    off = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, -1), 0)
+    off = vertex(rank[rows, at - 1], rank[rows, at], rank[rows, at + 1])
     place = s[0] + (at + off) * STEP
     return starts + place[:, None] * along, found
+
+
+def vertex(before: Floats, top: Floats, after: Floats) -> Floats:
+    """How far beyond the middle one of three samples the parabola through them has its peak, in
+    samples; 0 where it has none."""
+    bend = before - 2 * top + after
+    return np.asarray(np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, -1), 0))
 
 
 def agreeing(points: Points) -> Floats:

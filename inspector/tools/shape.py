@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
+from inspector.tools.calipers import vertex
 from inspector.tools.place import Place, Points
 from inspector.tools.step import Roi, corner_of, grey_of
 
@@ -226,8 +227,7 @@ class Shape:
         good = (top >= SEEN * edges.strength) & (bend < 0) & (top >= before) & (top >= after)
         if good.sum() < 8:
             return None
-        off = np.where(good, 0.5 * (before - after) / np.where(good, bend, -1), 0)
-        miss = (along[peak] + off) * edges.factor
+        miss = (along[peak] + vertex(before, top, after)) * edges.factor
         middle = points[good].mean(0)
         arm = points - middle
         n = normals
@@ -316,9 +316,7 @@ def _taught(grey: Floats, factor: int, part: Roi) -> _Edges:
     at = np.stack([x, y], 1).astype(np.float64)
     before, after = _sampled(strength, at - normals), _sampled(strength, at + normals)
     ridge = (top > before) & (top >= after)
-    bend = before - 2 * top + after
-    off = 0.5 * (before - after) / np.where(bend < 0, bend, -1)
-    at = (at + off[:, None] * normals)[ridge]
+    at = (at + vertex(before, top, after)[:, None] * normals)[ridge]
     normals, top = normals[ridge], top[ridge]
     keep = _spread(at, top)
     points = (at[keep] + 0.5) * factor - 0.5
