@@ -113,7 +113,10 @@ def _parts(folder: Path) -> Iterator[tuple[str, str, list[dict[str, Path]]]]:
             for file in sorted(part.iterdir()):
                 if is_picture(file):
                     run, _, view = file.stem.partition("-")
-                    runs.setdefault(run, {})[view] = file
+                    other = runs.setdefault(run, {}).setdefault(view, file)
+                    if other != file:
+                        what = f"{other.name} and {file.name} show one view of one run"
+                        raise QualityError(f"{part}: {what}; take one of them out")
             if len(runs) < 2:
                 raise QualityError(f"{part}: {len(runs)} runs; a part is fed at least twice")
             if count and count != len(runs):

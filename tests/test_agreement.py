@@ -59,6 +59,16 @@ def test_a_picture_that_is_cut_short_is_no_run(tmp_path: Path) -> None:
         study(recipe, tmp_path / "study", {}, tmp_path)
 
 
+def test_two_pictures_of_one_view_in_one_run_are_refused(tmp_path: Path) -> None:
+    """Of the two the later one by name was judged, and of the other nothing was said."""
+    good = np.full((80, 80), 200, np.uint8)
+    recipe = keep_study(tmp_path, ".png", good, good)
+    cv2.imwrite(str(tmp_path / "study" / "good" / "1" / "a.jpg"), good)
+
+    with pytest.raises(QualityError, match=r"good/1: a.jpg and a.png show one view of one run"):
+        study(recipe, tmp_path / "study", {}, tmp_path)
+
+
 def test_a_study_of_one_part_is_refused_in_words(tmp_path: Path) -> None:
     """It was an internal error to be reported."""
     recipe = keep_study(tmp_path, ".png", *[np.full((8, 8), 200, np.uint8)] * 2)
