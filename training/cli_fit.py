@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 from rich.console import Console
 
 from training.dataset.snapshot import Snapshot, SnapshotError, open_snapshot
@@ -234,6 +233,7 @@ def dots(run: Path, epochs: int | None, models: Path, version: str, command: str
 def lines(name: str, home: Path, start: Path | None = None) -> tuple[list[Any], list[Any]]:
     """Lines of print of a snapshot, with what they say: to learn from, and held out, which are none
     that ``start`` has learned from."""
+    from inspector.tools.step import grey_of
     from training.learned import datasets_before, learned_from
     from training.read import Line
 
@@ -256,8 +256,7 @@ def lines(name: str, home: Path, start: Path | None = None) -> tuple[list[Any], 
             # What runs down or up is turned before it is read, and here lies as it stands.
             if cut.size and (cut.shape[1] >= cut.shape[0] or len(label.text) == 1):
                 # as a station does it, or red print is told as darker there than it was here
-                grey = cut if cut.ndim == 2 else cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY)
-                found[row.split == "train"].append(Line(grey, label.text))
+                found[row.split == "train"].append(Line(grey_of(cut), label.text))
     if left:
         console.print(f"{left} more were held out; they have taught the start and are left out")
     if not found[True] or not found[False]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.store import History
+from inspector.tools.step import grey_of
 from training.dataset.snapshot import SnapshotError, decode, open_snapshot
 
 PSI_WATCH, PSI_DRIFT = 0.1, 0.25
@@ -81,7 +82,7 @@ def drift(
 
 def inputs_of(pixels: Pixels) -> list[float]:
     """Light, contrast, sharpness, hue and saturation of a picture."""
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    grey = grey_of(pixels)
     small = cv2.resize(grey, (160, 160), interpolation=cv2.INTER_AREA)
     hue = saturation = 0.0
     if pixels.ndim == 3:

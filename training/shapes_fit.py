@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from inspector.tools.step import corner_of
 from training import parallel
 from training.card import sha256, write_card
 from training.dataset.labels import UNNAMED
@@ -256,7 +257,7 @@ def _kind(labels: Sequence[Label], classes: Sequence[str]) -> int:
 def _mask(row: Row, lesson: Lesson, whole: Picture, shape: Shape) -> NDArray[np.uint8]:
     """Where each class is: its polygon, or its box where nobody drew more."""
     height, width = whole.pixels.shape[:2]
-    x, y = lesson.roi[:2] if lesson.roi else (0, 0)
+    x, y = corner_of(lesson.roi)
     found = np.zeros((len(shape.classes), shape.height // STRIDE, shape.width // STRIDE), np.uint8)
     for label in row.labels:
         if label.label not in shape.classes or label.box is None:

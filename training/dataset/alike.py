@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
+from inspector.tools.step import grey_of
 
 SIDE, LOW = 64, 9
 BITS = 10
@@ -33,8 +34,9 @@ class Print:
 
 def print_of(pixels: Pixels) -> Print:
     """A picture's fingerprint."""
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(grey_of(pixels), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
     low = cv2.dct(small)[1:LOW, 1:LOW].ravel()
     bits = np.packbits(low > np.median(low)).view(np.uint64)
     return Print(bits, small)
