@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,7 +21,7 @@ from inspector.pictures import DEPTHS, bits_of, is_picture, read_image
 from inspector.recipe import load
 from inspector.store.files import write_whole
 from inspector.tools.calibration import Board, Calibration, calibrate, draw_board, find_corners
-from inspector.tools.step import grey_of
+from inspector.tools.step import bgr_of, grey_of
 from inspector.yamlfile import first_problem
 
 Told = Callable[[int, int], None]
@@ -85,17 +85,11 @@ def calibrate_folder(
         raise MeasuringError("no pictures of a board; name them, or a folder of them")
     pictures: dict[str, Pixels] = {}
     without = []
-    bits = bits_of(files) or DEPTHS[-1]
-    for number, path in enumerate(files):
-        told(number, len(files))
-        pixels, flaw = read_image(path, bits)
-        if pixels is None:
-            raise MeasuringError(f"{flaw}; take it again or leave it out")
+    for path, pixels in zip(files, _seen(files, None, told), strict=True):
         if find_corners(pixels, board) is None:
             without.append(path.name)
         else:
             pictures[path.name] = pixels
-    told(len(files), len(files))
     plane = plane or files[0].name
     if plane not in pictures:
         known = ", ".join(pictures) or "none"
@@ -118,9 +112,8 @@ def draw_residuals(made: Calibrated) -> Pixels:
     corners, known = found
     off = (camera.to_mm(corners) - known) * camera.px_per_mm * ENLARGED
     grey = grey_of(made.picture)
-    canvas = cv2.cvtColor(
-        cv2.addWeighted(grey, 0.5, np.full_like(grey, 255), 0.5, 0), cv2.COLOR_GRAY2BGR
-    )
+    faint = cv2.addWeighted(grey, 0.5, np.full_like(grey, 255), 0.5, 0)
+    canvas = bgr_of(np.asarray(faint, np.uint8))
     for (x, y), (dx, dy) in zip(corners, off, strict=True):
         start, end = (round(x), round(y)), (round(x + dx), round(y + dy))
         cv2.circle(canvas, start, 4, (160, 110, 0), 1, cv2.LINE_AA)
@@ -195,12 +188,8 @@ def repeated(
     cells: dict[tuple[str, str], list[float]] = {}
     units: set[str] = set()
     ready.warm_up()
-    bits = ready.file.bits or bits_of(path for _, path in files) or DEPTHS[-1]
-    for number, (part, path) in enumerate(files):
-        told(number, len(files))
-        pixels, flaw = read_image(path, bits)
-        if pixels is None:
-            raise MeasuringError(f"{flaw}; take it again or leave it out")
+    seen = _seen([path for _, path in files], ready.file.bits, told)
+    for (part, path), pixels in zip(files, seen, strict=True):
         judged = ready.judge({ready.views[0]: pixels}, Batch("gauge"), date.today())
         valued = {f.label: f for f in judged.findings if f.value is not None}
         name = label or (next(iter(valued)) if len(valued) == 1 else "")
@@ -215,7 +204,6 @@ def repeated(
         cells.setdefault((part, ""), []).append(float(valued[name].value or 0.0))
         units.add(valued[name].unit or "")
         label = name
-    told(len(files), len(files))
     return _crossed(cells, label, " ".join(sorted(units)), str(folder))
 
 
@@ -237,6 +225,18 @@ def _crossed(
         raise MeasuringError(f"{where}: a study needs 2 parts and 2 trials of each at least")
     values = tuple(tuple(tuple(cells[part, who]) for who in appraisers) for part in parts)
     return Values(label, unit, parts, appraisers, values)
+
+
+def _seen(files: Sequence[Path], bits: int | None, told: Told) -> Iterator[Pixels]:
+    """Each file's picture, while ``told`` hears how far it is. Raises ``MeasuringError``."""
+    bits = bits or bits_of(files) or DEPTHS[-1]
+    for number, path in enumerate(files):
+        told(number, len(files))
+        pixels, flaw = read_image(path, bits)
+        if pixels is None:
+            raise MeasuringError(f"{flaw}; take it again or leave it out")
+        yield pixels
+    told(len(files), len(files))
 
 
 def _pictures(paths: Sequence[Path]) -> list[Path]:
