@@ -32,7 +32,7 @@ from inspector.tools.anomaly import Anomaly, AnomalyStep, Map
 from inspector.tools.follow import as_taught, places_of
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
-from inspector.tools.step import Context, Unjudged, corner_of
+from inspector.tools.step import Context, Unjudged, bgr_of, corner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def plain(heat: Heat) -> dict[str, Any]:
 
 def over(pixels: Pixels, heat: Heat) -> Pixels:
     """``pixels`` with the map over them, (h, w, 3) BGR: the redder the less like good parts."""
-    picture = pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    picture = bgr_of(pixels)
     height, width = picture.shape[:2]
     rows, columns = heat.scores.shape
     level = np.clip(heat.scores / (2 * heat.threshold), 0.0, 1.0).astype(np.float32)

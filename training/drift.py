@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.store import History
-from inspector.tools.step import grey_of
+from inspector.tools.step import bgr_of, grey_of
 from training.dataset.snapshot import SnapshotError, decode, open_snapshot
 
 PSI_WATCH, PSI_DRIFT = 0.1, 0.25
@@ -96,8 +96,9 @@ def inputs_of(pixels: Pixels) -> list[float]:
 
 def feature_of(pixels: Pixels) -> NDArray[np.float32]:
     """What a picture looks like, in 192 numbers: a coarse thumbnail and its gradients."""
-    colour = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
-    small = cv2.resize(colour, (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    small = (
+        cv2.resize(bgr_of(pixels), (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    )
     return small.ravel()
 
 

@@ -31,6 +31,7 @@ from inspector.tools.step import (
     Roi,
     Step,
     Unjudged,
+    bgr_of,
     corner_of,
     crop,
     grey_of,
@@ -363,11 +364,7 @@ def _label(spot: NDArray[Any], seen: NDArray[Any], golden: NDArray[Any]) -> str:
 
 def _plain(pixels: Pixels, colour: bool) -> Any:
     """Smoothed by a pixel, since sensor noise is no difference; grey unless both have colour."""
-    if not colour:
-        pixels = grey_of(pixels)
-    elif pixels.ndim == 2:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)  # type: ignore[assignment]
-    return cv2.blur(pixels, (3, 3))
+    return cv2.blur(bgr_of(pixels) if colour else grey_of(pixels), (3, 3))
 
 
 def _busy(picture: Any, tolerance: int) -> NDArray[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.part import Pixels
+from inspector.tools.step import bgr_of, grey_of
 
 KINDS = ("piece", "stain", "scratch", "crack", "dent", "speck", "worn")
 Mask = NDArray[np.float32]
@@ -76,9 +77,7 @@ def _piece(
     picture: Any, other: Pixels, rng: np.random.Generator, at: tuple[float, float], reach: int
 ) -> tuple[Pixels, Mask]:
     height, width = picture.shape[:2]
-    if other.ndim != picture.ndim:
-        code = cv2.COLOR_GRAY2BGR if picture.ndim == 3 else cv2.COLOR_BGR2GRAY
-        other = cv2.cvtColor(other, code)  # type: ignore[assignment]
+    other = bgr_of(other) if picture.ndim == 3 else grey_of(other)
     long = rng.uniform(0.05, 0.3) * reach
     thin = long * (rng.uniform(0.06, 0.2) if rng.random() < 0.4 else rng.uniform(0.4, 1))
     w, h = max(4, round(long)), max(4, round(thin))

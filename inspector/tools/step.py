@@ -211,6 +211,11 @@ def grey_of(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels)
 
 
+def bgr_of(pixels: Pixels) -> Pixels:
+    """(h, w, 3) of a picture that is BGR, as it is, or grey."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The tail of an error message about an unknown name: the nearest valid one, or all of them."""
     known = list(known)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from inspector.part import Pixels
 from inspector.tools.onnx import Bound, Model, Shelf
-from inspector.tools.step import grey_of
+from inspector.tools.step import bgr_of, grey_of
 
 Grid = NDArray[np.float32]
 """``(channels, rows, columns)``: one descriptor per cell of 8×8 pixels of the working picture."""
@@ -255,10 +255,7 @@ def _even(side: int) -> int:
 
 def scaled(pixels: Any, size: tuple[int, int], colour: bool) -> Any:
     """``pixels`` in ``size`` (width, height), grey or BGR."""
-    if not colour:
-        pixels = grey_of(pixels)
-    elif pixels.ndim == 2:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    pixels = bgr_of(pixels) if colour else grey_of(pixels)
     if (pixels.shape[1], pixels.shape[0]) == size:
         return np.ascontiguousarray(pixels)
     smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
