@@ -7,7 +7,16 @@ from typing import TypeVar
 
 import pytest
 
+from inspector.part import Pixels
+from inspector.pictures import read_image
+
 T = TypeVar("T")
+
+
+def pixels_of(path: Path) -> Pixels:
+    pixels, flaw = read_image(path)
+    assert pixels is not None, flaw
+    return pixels
 
 
 def there(found: list[T], where: Path) -> list[T]:

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from real_pictures import pixels_of
 
 from inspector.part import Batch, Finding, Outcome, Pixels
 from inspector.pictures import read_image
@@ -33,12 +34,6 @@ def caps() -> Recipe:
 @pytest.fixture(scope="module")
 def dates() -> Recipe:
     return load(RECIPES / "date-code.yaml", ROOT / "models", threads=2)
-
-
-def pixels_of(path: Path) -> Pixels:
-    pixels, flaw = read_image(path)
-    assert pixels is not None, flaw
-    return pixels
 
 
 def held_out(data: Path) -> list[Bottle]:

@@ -16,11 +16,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from real_pictures import there
+from real_pictures import pixels_of, there
 from tools.model_shelf import weighing
 
 from inspector.part import Batch, Box, Finding, Outcome, Pixels
-from inspector.pictures import read_image
 from inspector.recipe import Judgement, Recipe
 from inspector.tools.classify import Classify, ClassifyStep
 from inspector.tools.segment import Segment, SegmentStep
@@ -36,12 +35,6 @@ COPPER = 5
 
 def judge(recipe: Recipe, pixels: Pixels) -> Judgement:
     return recipe.judge({"image": pixels}, CONTEXT.batch, CONTEXT.today)
-
-
-def pixels_of(path: Path) -> Pixels:
-    pixels, flaw = read_image(path)
-    assert pixels is not None, flaw
-    return pixels
 
 
 def frames(data: Path, film: str, every: int) -> Iterator[Frame]:
