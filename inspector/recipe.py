@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from inspector.config import ConfigError, Problem, Settings, load_yaml
 from inspector.part import Area, Batch, Box, Finding, Outcome, Pixels, Severity
@@ -67,7 +67,7 @@ class RecipeFile(Settings):
     ``zh: {cap missing: 缺少瓶盖}``. The record holds them as they are written above."""
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> RecipeFile:
+    def _hangs_together(self, info: ValidationInfo) -> RecipeFile:
         if not self.tools:
             raise ValueError("a recipe without tools would pass everything; add one")
         names = [step.name for step in self.tools]
@@ -82,7 +82,7 @@ class RecipeFile(Settings):
                 raise ValueError(f"tool `{step.name}` looks at view `{step.view}`; {near}")
             if not step.view and len(self.views) > 1:
                 raise ValueError(f"tool `{step.name}` must say which `view` it looks at")
-        check_follow(self.tools)
+        check_follow(self.tools, info)
         check_rules(self.rules, names)
         if Severity.CRITICAL in self.limits:
             raise ValueError("`limits`: a part with a critical finding never passes")

@@ -6,6 +6,7 @@ alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -46,6 +47,10 @@ class AlignStep(Step):
 
     kind: Literal["align"]
     params: Params
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """The part."""
+        return ("part",)
 
 
 class Align:

@@ -10,7 +10,7 @@ by ``tools`` and by who teaches.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 import cv2
@@ -63,6 +63,10 @@ class AnomalyStep(Step):
 
     kind: Literal["anomaly"]
     params: Params
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """Places of the surface."""
+        return (LABEL,)
 
 
 class Anomaly:

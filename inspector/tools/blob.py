@@ -6,6 +6,7 @@ Imported by ``tools`` alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import cv2
@@ -54,6 +55,10 @@ class BlobStep(Step):
 
     kind: Literal["blob"]
     params: Params = Params()
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """Its spots."""
+        return ("spot",)
 
 
 class Blob:

@@ -5,6 +5,7 @@ Imported by ``tools`` alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import ClassVar, Literal
 
@@ -141,6 +142,10 @@ class CodeStep(Step):
 
     kind: Literal["code"]
     params: Params = Params()
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """Symbologies, what codes carry, indicators of print."""
+        return (*sorted(_FORMATS), SERIAL, INSIDE, *INDICATORS)
 
 
 class Code:

@@ -5,6 +5,7 @@ Light drifts; a patch of known white in the same frame makes it good. Imported b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import cv2
@@ -65,6 +66,10 @@ class ColourStep(Step):
 
     kind: Literal["colour"]
     params: Params
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """Its colours."""
+        return [target.name for target in self.params.targets]
 
 
 class Colour:

@@ -128,6 +128,8 @@ class Params(Settings):
 class CompareStep(Step):
     """A ``compare`` step of a recipe; its ROI is what is compared, on the golden picture too."""
 
+    leads: ClassVar[bool] = False  # a difference is never in order
+
     kind: Literal["compare"]
     params: Params
 

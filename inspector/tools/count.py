@@ -6,6 +6,7 @@ Pieces are told apart by their thickest places, or found by a golden picture of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import cv2
@@ -63,6 +64,10 @@ class CountStep(Step):
 
     kind: Literal["count"]
     params: Params
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """Its pieces."""
+        return ("piece",)
 
 
 class Count:

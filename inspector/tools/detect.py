@@ -148,6 +148,10 @@ class DetectStep(PlacesStep):
                 raise ValueError(f"`{rule.label}` is counted in {where}")
         return self
 
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """The model's classes, or those of them that are reported."""
+        return self.params.labels or classes
+
 
 class Detect:
     """A detector with its letterbox and its rules."""

@@ -38,6 +38,8 @@ class Params(Settings):
 class IlluminationStep(Step):
     """An ``illumination`` step of a recipe; its ROI is the reference patch."""
 
+    leads: ClassVar[bool] = False  # of a light that is right nothing is said
+
     kind: Literal["illumination"]
     roi: Roi
     params: Params

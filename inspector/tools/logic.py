@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from inspector.config import Settings
 from inspector.part import Finding, Severity
+from inspector.tools.card import card_in
 from inspector.tools.step import Name, Step, nearest
 
 
@@ -53,16 +54,26 @@ class Rule(Settings):
         return self.at_least or (len(self.all) if self.all else 1)
 
 
-def check_follow(steps: Sequence[Step]) -> None:
-    """Raises ``ValueError`` when a step follows what is no earlier step of its view, or would see
-    one of many parts alone."""
+def check_follow(steps: Sequence[Step], info: ValidationInfo) -> None:
+    """Raises ``ValueError`` when a step follows what is no earlier step of its view, what that one
+    never finds, or would see one of many parts alone."""
     for index, step in enumerate(steps):
-        leader = step.follow.partition("/")[0]
+        leader, _, label = step.follow.partition("/")
         earlier = {s.name: s for s in steps[:index] if s.view == step.view}
         if step.follow and leader not in earlier:
             what = f"tool `{step.name}` follows `{leader}`, no tool of its view above it"
             raise ValueError(f"{what}; {nearest(leader, earlier)}")
         found = earlier.get(leader)
+        if found and not found.leads:
+            raise ValueError(
+                f"tool `{step.name}` follows `{leader}`, but {found.kind} finds no place in order"
+            )
+        if found and label:
+            card = card_in(info, getattr(getattr(found, "params", None), "model", ""))
+            known = found.labels(card.classes if card else ())
+            if known and label not in known:
+                near = nearest(label, known)
+                raise ValueError(f"tool `{step.name}`: `{leader}` finds no `{label}`; {near}")
         if found and found.kind == "align" and found.every and not step.every:
             what = f"tool `{step.name}` follows `{leader}`, which finds `every` part of several"
             raise ValueError(f"{what}: it would see the last alone; follow `{found.follow}`")

@@ -8,7 +8,7 @@ Imported by ``tools`` alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -187,6 +187,10 @@ class MeasureStep(Step):
         if self.roi is not None:
             raise ValueError("`measure` looks where its features are and takes no `roi`")
         return self
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """Its values."""
+        return [value.name for value in self.params.measures]
 
 
 class Measure:

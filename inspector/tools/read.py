@@ -102,6 +102,11 @@ class ReadStep(Step):
     kind: Literal["read"]
     params: Params = Params()
 
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """Its lines and their characters."""
+        names = [line.name for line in self.params.lines]
+        return [*names, *(f"{name} character" for name in names)]
+
     def looks_at(self) -> Sequence[Roi | None]:
         """Its lines' places, or where it searches for them."""
         if self.params.find:

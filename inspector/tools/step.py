@@ -54,6 +54,8 @@ def is_left_out(value: object) -> bool:
 class Step(Settings):
     """One tool at work in a recipe. Each tool's own ``Step`` narrows ``kind``, adds ``params``."""
 
+    leads: ClassVar[bool] = True
+    """Whether it may find a place in order, for another step to follow."""
     turned_back: ClassVar[bool] = True
     """Whether a step that follows another is given the picture turned back; a tool that must not
     see it resampled takes the place from ``Context.places`` itself."""
@@ -116,6 +118,11 @@ class Step(Settings):
             outline=outline,
         )
 
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """What may be followed is called so, ``classes`` being those of its model; none where that
+        is not known beforehand."""
+        return ()
+
     def looks_at(self) -> Sequence[Roi | None]:
         """The places whose pixels it reads; None, as for every kind that says nothing else, is the
         whole frame. The line converts no more of a picture than its recipe's steps read."""
@@ -132,6 +139,10 @@ class PlacesStep(Step):
         if self.roi and self.params.rois:
             raise ValueError(f"a {self.kind} step has a `roi` or `rois`, not both")
         return self
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str]:
+        """The model's classes."""
+        return classes
 
     def looks_at(self) -> Sequence[Roi | None]:
         """Its ROIs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -152,11 +153,45 @@ tools:
     [
         ("    follow: discs/spot\n", "", "`every` needs `follow`"),
         ("every: [40, 40]", "every: [2, 40]", "4 to 2000 px"),
+        ("discs/spot", "discs/spt", "`discs` finds no `spt`; did you mean `spot`"),
+        ("discs/spot", "discs/count", "`discs` finds no `count`"),
     ],
 )
 def test_mistakes_are_named(recipe_of: RecipeOf, old: str, new: str, what: str) -> None:
     with pytest.raises(ConfigError, match=what):
         recipe_of(DISCS.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("leader", "wrong"),
+    [
+        ("code, params: {}", "QRCod"),
+        ("read, params: {lines: [{name: lot}]}", "lots"),
+        ("count, params: {size_px: 9, at_least: 0}", "count"),
+        ("colour, params: {targets: [{name: red, lab: [1, 2, 3]}]}", "read"),
+        ("detect, params: {model: m/1}", "dint"),
+        ("detect, params: {model: m/1, labels: [good]}", "dent"),
+    ],
+)
+def test_what_a_leader_never_finds_cannot_be_followed(
+    tmp_path: Path, leader: str, wrong: str
+) -> None:
+    """With `every` there was nothing to judge, ever, and whatever lay there passed."""
+    shelf = answering(tmp_path, "detect", "end-to-end", [np.zeros((1, 4, 6))], ("good", "dent"))
+    (tmp_path / "r.yaml").write_text(
+        f"name: r\ntools:\n  - {{name: lead, kind: {leader}}}\n"
+        f"  - {{name: spots, kind: blob, follow: lead/{wrong}, every: [40, 40]}}\n"
+    )
+    with pytest.raises(ConfigError, match=f"`lead` finds no `{wrong}`"):
+        load(tmp_path / "r.yaml", shelf)
+
+
+def test_what_finds_no_place_in_order_leads_nowhere(recipe_of: RecipeOf) -> None:
+    light = "kind: illumination\n    roi: [0, 0, 9, 9]\n    params: {low: 1}\n  - name: ink"
+    with pytest.raises(ConfigError, match="illumination finds no place in order"):
+        recipe_of(
+            re.sub(r"kind: blob.*?- name: ink", light, DISCS, flags=re.DOTALL).replace("/spot", "")
+        )
 
 
 def test_a_recipe_without_it_keeps_its_digest(recipe_of: RecipeOf) -> None:
