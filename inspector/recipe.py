@@ -118,15 +118,18 @@ class _Tools:
         self._under = {step.name: _under(step) for step in steps}
         self._turned: dict[str, Pixels] = {}
 
-    def look(self, step: Step, tool: Tool, pixels: Pixels, context: Context) -> list[Finding]:
-        """What a step finds, in the frame's pixels, whatever it follows."""
+    def look(
+        self, step: Step, tool: Tool, pixels: Pixels, context: Context
+    ) -> list[Finding] | None:
+        """What a step finds, in the frame's pixels, whatever it follows; None where it looks at
+        ``every`` place, and there is none."""
         if not step.every:
             return self._look(step, tool, pixels, context)
         first = context.places.get(step.follow)
-        found: list[Finding] = []
+        found: list[Finding] | None = None
         for place in places_of(context.boxes[step.follow], step.every, pixels.shape):
             context.places[step.follow] = place
-            found += self._look(step, tool, pixels, context)
+            found = (found or []) + self._look(step, tool, pixels, context)
         if first is None:
             context.places.pop(step.follow, None)
         else:
@@ -216,6 +219,7 @@ class Recipe:
         views, errors = self._seen(frames)
         context.sizes.update({view: (p.shape[0], p.shape[1]) for view, p in views.items()})
         silent: dict[str, str] = {}
+        idle: set[str] = set()
         for step, tool in tools.pairs:
             if step.view not in views:
                 continue
@@ -224,14 +228,16 @@ class Recipe:
                 continue
             try:
                 found = tools.look(step, tool, views[step.view], context)
-                findings += found
-                self._lead(step, found, context)
+                if found is None:
+                    idle.add(step.name)
+                findings += found or []
+                self._lead(step, found or [], context)
             except Unjudged as error:
                 errors.append(f"{step.name}: {error}")
                 findings += error.findings
             except Exception as error:  # whatever breaks in a tool, the part must not pass
                 errors.append(f"{step.name} failed: {type(error).__name__}: {error}")
-        findings, excused = settle(self.file.rules, findings, silent)
+        findings, excused = settle(self.file.rules, findings, silent, idle)
         spent: tuple[Severity, ...] = ()
         lost = [f"{n}: `{silent[n]}` gave no place to look at" for n in silent if n not in excused]
         if not lost and not errors:

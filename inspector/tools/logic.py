@@ -93,15 +93,20 @@ def check_rules(rules: Sequence[Rule], steps: Collection[str]) -> None:
 
 
 def settle(
-    rules: Sequence[Rule], findings: Iterable[Finding], silent: Collection[str]
+    rules: Sequence[Rule],
+    findings: Iterable[Finding],
+    silent: Collection[str],
+    idle: Collection[str] = (),
 ) -> tuple[list[Finding], set[str]]:
     """The findings after the rules, and the steps that were excused.
 
-    ``silent`` are the steps that gave no answer: they do not hold. What a rule excuses stays with
-    its reason, but is ``ok``; a rule that is broken adds one finding of kind ``rule``.
+    ``silent`` are the steps that gave no answer: they do not hold. ``idle`` are those that had
+    nothing to look at: they break no rule, and excuse nobody. What a rule excuses stays with its
+    reason, but is ``ok``; a rule that is broken adds one finding of kind ``rule``.
     """
     findings = list(findings)
     bad = {f.tool for f in findings if not f.ok} | set(silent)
+    idle = set(idle)
     under: dict[str, set[str]] = {}
     excused: set[str] = set()
     blamed: set[str] = set()
@@ -111,7 +116,10 @@ def settle(
         failed = [m for m in rule.members if m in bad]
         steps = set[str]().union(*(under.get(m, {m}) for m in rule.members))
         under[rule.name] = steps
-        if len(rule.members) - len(failed) >= rule.needed:
+        holding = [m for m in rule.members if m not in bad and m not in idle]
+        if not holding and not failed:
+            idle.add(rule.name)
+        if not failed or len(holding) >= rule.needed:
             excused |= steps if rule.name not in named else set()
             continue
         bad.add(rule.name)

@@ -148,6 +148,14 @@ tools:
     assert recipe_of(aligned % "\n    every: [40, 40]", good=good)
 
 
+def test_where_there_is_none_no_other_step_is_excused(recipe_of: RecipeOf) -> None:
+    code = "  - {name: code, kind: code}\nrules: [{name: marked, any: [ink, code]}]\n"
+    judged = judge(recipe_of(DISCS + code), tray())
+
+    assert judged.outcome is Outcome.REJECT
+    assert judge(recipe_of(DISCS + code), tray((60, 60, 12, RED))).outcome is Outcome.PASS
+
+
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [

@@ -70,6 +70,21 @@ def test_a_step_that_gave_no_answer_does_not_hold() -> None:
     assert reasons(settle([Rule(name="r", any=("a", "b"))], [bad("b")], {"a"})[0])
 
 
+@pytest.mark.parametrize(("idle", "broken"), [({"b"}, True), ({"a", "b"}, False), (set(), False)])
+def test_a_step_that_had_nothing_to_look_at_excuses_nobody_and_breaks_no_rule(
+    idle: set[str], broken: bool
+) -> None:
+    """Neither date nor code was read, for there was no label: the part passed."""
+    findings = [] if "a" in idle else [bad("a")]
+    rule = Rule(name="marked", any=("a", "b"), reason="neither of them")
+    assert ("neither of them" in reasons(settle([rule], findings, (), idle)[0])) is broken
+
+
+def test_a_rule_of_steps_that_had_nothing_to_look_at_excuses_nobody_either() -> None:
+    rules = [Rule(name="both", all=("a", "b")), Rule(name="one", any=("both", "c"))]
+    assert len(reasons(settle(rules, [bad("c")], (), {"a", "b"})[0])) == 2
+
+
 def test_a_broken_rule_outweighs_one_that_excuses() -> None:
     rules = [Rule(name="loose", any=("a", "b")), Rule(name="strict", all=("a",))]
     findings, excused = settle(rules, [bad("a")], ())
