@@ -19,13 +19,22 @@ from inspector.qualityplan import Challenge, FirstArticle, Quality, Seeded
 from inspector.releaseplan import Releases
 from inspector.scadaplan import Mqtt, OpcUa, Poll, Scada, Tag
 from inspector.syncplan import Samples, Sync
-from inspector.yamlfile import ConfigError, Problem, Settings, load_yaml, read_yaml
+from inspector.yamlfile import (
+    ConfigError,
+    Problem,
+    Settings,
+    first_problem,
+    load_yaml,
+    nearest,
+    read_yaml,
+)  # fmt: skip
 
 __all__ = [
     "Calendar", "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Mqtt",
     "Oidc", "OpcUa", "Output", "Packs", "Plant", "Plc", "Poll", "Problem", "Quality", "Releases",
     "Retention", "Rule", "Samples", "Scada", "Seeded", "Settings", "Station", "StopRules", "Store",
-    "Sync", "Tag", "Travel", "Web", "Webhook", "load_station", "load_yaml", "read_yaml",
+    "Sync", "Tag", "Travel", "Web", "Webhook", "first_problem", "load_station", "load_yaml",
+    "nearest", "read_yaml",
 ]  # fmt: skip
 
 Features = dict[str, bool | int | float | str]

@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 from pydantic import ValidationError
 
+from inspector.config import first_problem
 from inspector.part import Batch, Pixels
 from inspector.pictures import DEPTHS, bits_of, is_picture, read_image
 from inspector.recipe import load
 from inspector.store.files import write_whole
 from inspector.tools.calibration import Board, Calibration, calibrate, draw_board, find_corners
 from inspector.tools.step import bgr_of, grey_of
-from inspector.yamlfile import first_problem
 
 Told = Callable[[int, int], None]
 """Progress: how many are done, of how many."""

@@ -21,15 +21,15 @@ import cv2
 import numpy as np
 from pydantic import ValidationError
 
+from inspector.config import first_problem, nearest
 from inspector.part import Batch, Finding, Pixels
 from inspector.teach.follow import leader_named
 from inspector.tools import TOOLS
 from inspector.tools.card import ModelError, model_file, models_in
 from inspector.tools.golden import keep_golden
 from inspector.tools.onnx import Shelf
-from inspector.tools.step import Context, Roi, Unjudged, crop, nearest
+from inspector.tools.step import Context, Roi, Unjudged, crop
 from inspector.tools.threshold import Threshold, stands_out
-from inspector.yamlfile import first_problem
 
 PLAY = 0.02
 """Share by which a width may differ from the part's that it was taken from, either way."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, ValidationInfo, model_validator
 
-from inspector.config import ConfigError, Problem, Settings, load_yaml
+from inspector.config import ConfigError, Problem, Settings, load_yaml, nearest
 from inspector.part import Area, Batch, Box, Finding, Outcome, Pixels, Severity
 from inspector.tools import TOOLS
 from inspector.tools.code import SERIAL
@@ -29,7 +29,7 @@ from inspector.tools.follow import around, as_taught, boxes_of, in_frame, place_
 from inspector.tools.logic import Rule, check_follow, check_rules, settle, tolerate
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place
-from inspector.tools.step import Context, Step, Tool, Unjudged, is_left_out, nearest
+from inspector.tools.step import Context, Step, Tool, Unjudged, is_left_out
 
 if TYPE_CHECKING:
     AnyStep = Step

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -114,6 +114,17 @@ def load_yaml(path: Path, model: type[M], **context: Any) -> M:
         raise ConfigError(path, list(_problems(error, document, model))) from None
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The tail of an error message about an unknown name: the nearest valid one, or all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+    if not near:
+        by_case = {k.lower(): k for k in known}
+        near = difflib.get_close_matches(name.lower(), by_case, 1, cutoff=0.4)
+        near = [by_case[n] for n in near]
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known) or 'none'}"
+
+
 def first_problem(error: ValidationError) -> str:
     """The first mistake that a model found in what is no YAML file: ``field: what is wrong``."""
     first = error.errors(include_url=False)[0]
@@ -154,9 +165,7 @@ def _place_in(document: Any, loc: Sequence[Any]) -> list[Any]:
 def _message(item: Any, model: type[BaseModel], place: list[Any], document: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = _fields_at(model, place[:-1], document)
-        near = difflib.get_close_matches(str(place[-1]), known, 1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
-        return f"unknown field; {hint}"
+        return f"unknown field; {nearest(str(place[-1]), known)}"
     if item["type"] == "missing":
         return "is missing"
     if item["type"] == "union_tag_not_found":

@@ -11,7 +11,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from inspector.tools.step import Context, Unjudged, nearest
+from inspector.config import nearest
+from inspector.tools.step import Context, Unjudged
 
 
 def _names_texts(template: str) -> str:

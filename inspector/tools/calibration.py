@@ -27,12 +27,11 @@ from pydantic import (
     model_validator,
 )
 
-from inspector.config import Settings
+from inspector.config import Settings, first_problem
 from inspector.part import Pixels
 from inspector.tools.kept import folder_of, not_looked_for
 from inspector.tools.place import Points, pitch_at
 from inspector.tools.step import Unjudged, grey_of
-from inspector.yamlfile import first_problem
 
 Row = tuple[float, float, float]
 Matrix = tuple[Row, Row, Row]

@@ -22,8 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from inspector.tools.step import nearest
-from inspector.yamlfile import first_problem
+from inspector.config import first_problem, nearest
 
 
 class ModelError(Exception):

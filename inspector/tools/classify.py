@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from inspector.config import Settings
+from inspector.config import Settings, nearest
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.card import card_in
 from inspector.tools.contract import input_shape
 from inspector.tools.letterbox import Letterbox
 from inspector.tools.onnx import Bound, Shelf
-from inspector.tools.step import Context, PlacesStep, Roi, Unjudged, box_of, crop, nearest
+from inspector.tools.step import Context, PlacesStep, Roi, Unjudged, box_of, crop
 
 UNSURE = "unsure"
 """Label of the finding when the score lies in the band."""

@@ -14,7 +14,7 @@ import zxingcpp
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from inspector.config import Settings
+from inspector.config import Settings, nearest
 from inspector.part import INSIDE, Box, Finding, Pixels
 from inspector.tools import dates
 from inspector.tools.batch_text import BatchText, filled
@@ -29,7 +29,7 @@ from inspector.tools.code_search import (
 from inspector.tools.gs1 import Gs1, Gs1Error, is_gtin, of_gtin, parse_gs1
 from inspector.tools.onnx import Shelf
 from inspector.tools.pattern import Pattern
-from inspector.tools.step import Context, Step, Unjudged, corner_of, crop, is_left_out, nearest
+from inspector.tools.step import Context, Step, Unjudged, corner_of, crop, is_left_out
 
 SERIAL = "serial"
 """Label of the finding that carries the part's serial number. Of a case or pallet that is its SSCC;

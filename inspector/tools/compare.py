@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from inspector.config import Settings
+from inspector.config import Settings, nearest
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.card import ModelError, card_in
 from inspector.tools.difference import GOOD, Difference, Namer
@@ -36,7 +36,6 @@ from inspector.tools.step import (
     crop,
     grey_of,
     is_left_out,
-    nearest,
 )
 from inspector.tools.traces import TRACES, Conductors
 

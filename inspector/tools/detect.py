@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from inspector.config import Settings
+from inspector.config import Settings, nearest
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.bounds import broken_bound, check_count
 from inspector.tools.card import card_in
@@ -29,7 +29,6 @@ from inspector.tools.step import (
     corner_of,
     crop,
     is_left_out,
-    nearest,
 )
 
 FREE_SIDE = 640

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from inspector.config import Settings
+from inspector.config import Settings, nearest
 from inspector.part import Finding, Severity
 from inspector.tools.card import card_in
-from inspector.tools.step import Name, Step, nearest
+from inspector.tools.step import Name, Step
 
 
 class Rule(Settings):

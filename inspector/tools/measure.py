@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from inspector.config import Settings
+from inspector.config import Settings, nearest
 from inspector.part import Box, Finding, Pixels, Severity
 from inspector.tools.bounds import check_bounds
 from inspector.tools.calibration import CalibrationName
@@ -31,7 +31,7 @@ from inspector.tools.calipers import (
 )
 from inspector.tools.onnx import Shelf
 from inspector.tools.place import Place, Points
-from inspector.tools.step import Context, Name, Step, is_left_out, nearest
+from inspector.tools.step import Context, Name, Step, is_left_out
 
 Xy = tuple[float, float]
 Fitted = Line | Circle | NDArray[Any]

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from inspector.config import Settings
+from inspector.config import Settings, nearest
 from inspector.part import Finding, Pixels, Severity
 from inspector.tools.bounds import check_bounds
 from inspector.tools.calibration import CalibrationName
@@ -24,7 +24,7 @@ from inspector.tools.masks import Spot, instances, maps_of, spots, spread
 from inspector.tools.onnx import Shelf
 from inspector.tools.outline import Form, form_of
 from inspector.tools.place import Place, Points
-from inspector.tools.step import Context, PlacesStep, Roi, corner_of, crop, is_left_out, nearest
+from inspector.tools.step import Context, PlacesStep, Roi, corner_of, crop, is_left_out
 
 FREE_SIDE = 512
 """Input height and width taken where the graph leaves them free, in pixels."""

@@ -6,7 +6,6 @@ the recipe is loaded, and looks at one part at a time. Imported by tools and by 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -225,14 +224,3 @@ def grey_of(pixels: Pixels) -> Pixels:
 def bgr_of(pixels: Pixels) -> Pixels:
     """(h, w, 3) of a picture that is BGR, as it is, or grey."""
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The tail of an error message about an unknown name: the nearest valid one, or all of them."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-    if not near:
-        by_case = {k.lower(): k for k in known}
-        near = difflib.get_close_matches(name.lower(), by_case, 1, cutoff=0.4)
-        near = [by_case[n] for n in near]
-    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known) or 'none'}"
