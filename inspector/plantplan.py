@@ -27,20 +27,22 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 def machines_zone() -> str:
-    """The time zone of this machine, by its IANA name; UTC where it has none. See localtime(5)."""
-    named = os.environ.get("TZ", "").removeprefix(":")
-    linked = os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
-    for name in filter(None, (named, linked)):
-        with suppress(OSError, ValueError, KeyError):
-            return ZoneInfo(name).key
-    return "UTC"
+    """The IANA name of this machine's time zone (localtime(5)); empty where it has none, as with
+    ``TZ=CST-8`` or an /etc/localtime that was copied."""
+    named = os.environ.get("TZ")
+    if named is None:
+        named = os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
+    with suppress(OSError, ValueError, KeyError):
+        return ZoneInfo(named.removeprefix(":")).key
+    return ""
 
 
 class Calendar(Settings):
     """When a shift and a production day begin, by the plant's own clock."""
 
     timezone: str = Field(default_factory=machines_zone)
-    """An IANA name, such as ``Europe/Berlin`` or ``Asia/Shanghai``; else the machine's."""
+    """An IANA name, such as ``Europe/Berlin`` or ``Asia/Shanghai``; else the machine's. Empty is the
+    machine's too, where that has no name."""
     day_starts: Clock = "00:00"
     """A production day has the date on which it began: with ``06:00`` the night of the 16th to the
     17th belongs to the 16th."""
@@ -77,7 +79,7 @@ class Calendar(Settings):
         """When the production day of a moment began, UTC ns: up to 25 hours ago, where clocks are
         put back."""
         at = time.fromisoformat(self.day_starts)
-        begin = datetime.combine(self.day_of(utc_ns), at, ZoneInfo(self.timezone))
+        begin = datetime.combine(self.day_of(utc_ns), at, self._zone)
         return int(begin.timestamp()) * 1_000_000_000
 
     def shift_began(self, utc_ns: int) -> int:
@@ -89,12 +91,12 @@ class Calendar(Settings):
 
     def stretches(self, shift: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         """When ``shift`` ran between two moments, UTC ns, oldest first; never, where it is none."""
-        zone, found = ZoneInfo(self.timezone), []
+        found = []
         starts = sorted((time.fromisoformat(at), name) for name, at in self.shifts.items())
         day = self._local(from_ns).date() - timedelta(days=1)
         while starts and day <= self._local(to_ns).date():
-            begins = [datetime.combine(day, at, zone) for at, _ in starts]
-            begins.append(datetime.combine(day + timedelta(days=1), starts[0][0], zone))
+            begins = [datetime.combine(day, at, self._zone) for at, _ in starts]
+            begins.append(datetime.combine(day + timedelta(days=1), starts[0][0], self._zone))
             for i, (_, name) in enumerate(starts):
                 begin, end = (int(b.timestamp()) * 1_000_000_000 for b in begins[i : i + 2])
                 if name == shift and begin < to_ns and end > from_ns:
@@ -104,7 +106,12 @@ class Calendar(Settings):
 
     def _local(self, utc_ns: int) -> datetime:
         moment = datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC)
-        return moment.astimezone(ZoneInfo(self.timezone))
+        return moment.astimezone(self._zone)
+
+    @property
+    def _zone(self) -> ZoneInfo | None:
+        """None is the machine's, as everywhere in `datetime`."""
+        return ZoneInfo(self.timezone) if self.timezone else None
 
 
 class Rule(Settings):

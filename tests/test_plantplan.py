@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 
 import pytest
@@ -72,12 +74,40 @@ def test_a_shift_over_midnight_is_one_where_days_begin_then() -> None:
     assert one.shift_began(ns("2026-11-17T02:00:00")) == ns("2026-11-16T06:00:00")
 
 
-@pytest.mark.parametrize(("zone", "hour"), [("UTC", "17T00"), (":Asia/Shanghai", "16T16")])
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets the machine's time zone."""
+
+    def zone(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield zone
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"), [("UTC", "17T00"), (":Asia/Shanghai", "16T16"), ("CST-8", "16T16")]
+)
 def test_without_shifts_there_is_the_day_and_without_a_zone_the_machines(
-    monkeypatch: pytest.MonkeyPatch, zone: str, hour: str
+    machine: Callable[[str], None], zone: str, hour: str
 ) -> None:
-    monkeypatch.setenv("TZ", zone)
+    """However the machine says it: by a rule without a name shifts began as in Greenwich."""
+    machine(zone)
     assert Calendar().shift_began(ns("2026-11-17T04:00:00")) == ns(f"2026-11-{hour}:00:00")
     assert Calendar().shift_of(ns("2026-11-17T04:00:00")) == ""
     with pytest.raises(ValidationError, match="no time zone"):
         Calendar(timezone="Mars/Olympus")
+
+
+def test_a_zone_without_a_name_is_the_machines_in_every_question(
+    machine: Callable[[str], None],
+) -> None:
+    machine("CST-8")
+    shifts = {"early": "06:00", "late": "14:00", "night": "22:00"}
+    mine, named = Calendar(shifts=shifts), Calendar(timezone="Asia/Shanghai", shifts=shifts)
+    week = ns("2026-11-16T00:00:00"), ns("2026-11-23T00:00:00")
+    assert mine.stretches("night", *week) == named.stretches("night", *week) != []
+    for at in range(*week, 3_600_000_000_000):
+        assert mine.day_of(at) == named.day_of(at) and mine.shift_of(at) == named.shift_of(at)
