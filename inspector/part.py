@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import NewType, Protocol
 from uuid import UUID
 
@@ -223,6 +224,14 @@ class Part:
     id: PartId = field(default_factory=lambda: new_part_id())
     frames: dict[str, Frame] = field(default_factory=dict)
     """By view."""
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot: monotonic times compare only within it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"unknown-{time.time_ns() - time.monotonic_ns() >> 30}"
 
 
 def new_part_id(utc_ns: int | None = None) -> PartId:

@@ -41,8 +41,8 @@ class Calendar(Settings):
     """When a shift and a production day begin, by the plant's own clock."""
 
     timezone: str = Field(default_factory=machines_zone)
-    """An IANA name, such as ``Europe/Berlin`` or ``Asia/Shanghai``; else the machine's. Empty is the
-    machine's too, where that has no name."""
+    """An IANA name, such as ``Europe/Berlin`` or ``Asia/Shanghai``; else the machine's own zone,
+    empty where that has no name."""
     day_starts: Clock = "00:00"
     """A production day has the date on which it began: with ``06:00`` the night of the 16th to the
     17th belongs to the 16th."""

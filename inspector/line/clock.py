@@ -1,14 +1,14 @@
 """The time as the ledger wants it: UTC, whether anyone disciplines it, and which boot this is.
 
-Enters: the kernel's word. Leaves: plain numbers. Imports nothing of ours; the line imports it.
+Enters: the kernel's word. Leaves: plain numbers. The line imports it.
 """
 
 from __future__ import annotations
 
 import ctypes
-import time
 from datetime import UTC, date, datetime
-from pathlib import Path
+
+from inspector.part import boot_id
 
 STA_UNSYNC = 0x40
 TIME_ERROR = 5
@@ -74,11 +74,3 @@ class UtcClock:
             self._day = datetime.fromtimestamp(utc_ns / 1e9, UTC).astimezone().date()
             self._midnight_ns = (quarter + 1) * 900_000_000_000
         return self._day
-
-
-def boot_id() -> str:
-    """The kernel's name for this boot: monotonic times compare only within it."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return f"unknown-{time.time_ns() - time.monotonic_ns() >> 30}"

@@ -11,8 +11,9 @@ from collections import deque
 from dataclasses import dataclass
 from uuid import uuid4
 
-from inspector.part import Verdict
+from inspector.part import Verdict, boot_id
 
+BOOT = boot_id()
 REMEMBERED = 10_000
 """Jobs; one for each single part, where a client triggers so."""
 
@@ -24,7 +25,12 @@ class Job:
     id: str
     measurement: str
     since_ns: int
-    """UTC of its beginning."""
+    """Monotonic time of its beginning: a clock that is set moves no part to another job."""
+
+    def precedes(self, verdict: Verdict) -> bool:
+        """Whether the part was judged after the job had begun, since the machine was started."""
+        times = verdict.times
+        return times.boot_id == BOOT and self.since_ns <= times.verdict_ns
 
 
 class Jobs:
@@ -38,9 +44,9 @@ class Jobs:
         """The one that was started last."""
         return self._begun[-1] if self._begun else None
 
-    def begin(self, measurement: str, utc_ns: int) -> Job:
+    def begin(self, measurement: str, now_ns: int) -> Job:
         """A new job: what is judged from now on belongs to it."""
-        job = Job(f"job-{uuid4().hex[:12]}", measurement, utc_ns)
+        job = Job(f"job-{uuid4().hex[:12]}", measurement, now_ns)
         self._begun.append(job)
         return job
 
@@ -51,8 +57,7 @@ class Jobs:
 
     def of(self, verdict: Verdict) -> tuple[str, str]:
         """Ids of a part's job and of its measurement."""
-        judged_ns = verdict.times.utc_ns
-        job = next((one for one in reversed(self._begun) if one.since_ns <= judged_ns), None)
+        job = next((one for one in reversed(self._begun) if one.precedes(verdict)), None)
         measurement = job.measurement if job else ""
         return (
             job.id if job else verdict.batch,

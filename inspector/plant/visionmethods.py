@@ -25,6 +25,7 @@ from inspector.part import Verdict
 from inspector.plant.desk import Line
 from inspector.plant.opcua import VisionServer, run_in
 from inspector.plant.vision import PAUSES, RESUMES, Method
+from inspector.plant.visionjobs import Job
 from inspector.plant.visionpeople import CALLER
 from inspector.plant.visionresults import (
     DONE,
@@ -66,8 +67,8 @@ class VisionMethods:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="opcua")
         self._results = VisionResults(server, line)
         self._ledger: DeskLedger | None = None
-        self._single: tuple[Principal | None, int] = None, 0
-        """Who started the newest single job, and when, on the monotonic clock."""
+        self._single: tuple[Principal | None, Job] | None = None
+        """Who started the newest single job."""
         self.recipes: dict[str, str] = {}
         """Product by recipe, as the station's files say."""
         for path in server.station.recipes:
@@ -156,8 +157,8 @@ class VisionMethods:
                 if changed is not DONE:
                     return changed if isinstance(changed, ua.StatusCode) else self._job("", changed)
             # Before the line starts: its first part may be judged before it has answered.
-            job = server.jobs.begin(measurement, time.time_ns())
-            self._single = CALLER.get(), time.monotonic_ns()
+            job = server.jobs.begin(measurement, time.monotonic_ns())
+            self._single = CALLER.get(), job
             done = await self._move(method, measurement)
             if done != DONE and done != NOT_RECORDED:
                 server.jobs.undo(job)
@@ -171,8 +172,10 @@ class VisionMethods:
 
     async def judged(self, verdict: Verdict) -> None:
         """A part was judged: a single job's ends it, and stops the line in its starter's name."""
-        starter, since_ns = self._single
-        if not self._server.vision.single or verdict.times.verdict_ns < since_ns:
+        if self._single is None or not self._server.vision.single:
+            return
+        starter, job = self._single
+        if not job.precedes(verdict):
             return
         self._server.vision.single = False
         token = CALLER.set(starter)

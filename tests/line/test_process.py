@@ -20,8 +20,7 @@ from ruamel.yaml import YAML
 from inspector.bus import CommandClient, run_dir
 from inspector.display import DisplayReader, Message, Topic
 from inspector.identity import Action, Principal, Role
-from inspector.line.clock import boot_id
-from inspector.part import GateAction, Outcome
+from inspector.part import GateAction, Outcome, boot_id
 from inspector.registers import Action as Tell
 from inspector.registers import StationBit
 from inspector.store import DeskLedger, History, StoreError, verify

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from inspector.line.clock import UtcClock, boot_id
+from inspector.line.clock import UtcClock
 from inspector.line.timekeeper import EVERY_NS, Timekeeper, words_of
+from inspector.part import boot_id
 
 S = 1_000_000_000
 

@@ -18,7 +18,7 @@ from obeying_line import Obeying
 
 from inspector.bus import run_dir
 from inspector.identity import Action, Principal, Role
-from inspector.part import Batch, Verdict
+from inspector.part import Batch, Verdict, boot_id
 from inspector.plant import desk
 from inspector.plant.desk import Line
 from inspector.plant.opcua import VisionServer
@@ -34,11 +34,17 @@ FILTERS = ("MeasId", "PartId", "ExternalRecipeId", "InternalRecipeId", "External
            "InternalConfigurationId", "ProductId", "JobId")  # fmt: skip
 
 
+def judged(number: int, **which: Any) -> Verdict:
+    """A part that was judged just now, on this machine."""
+    verdict = sample_verdict(number, **which)
+    return replace(verdict, times=replace(verdict.times, boot_id=boot_id()))
+
+
 class Station:
     """Two batches, of which the second runs."""
 
     def __init__(self, data: Path) -> None:
-        self.old, self.new = sample_verdict(1, batch="A"), sample_verdict(2, batch="B", serial="S2")
+        self.old, self.new = judged(1, batch="A"), judged(2, batch="B", serial="S2")
         with LineLedger.open(data, station="ST-01") as ledger:
             for verdict, product in ((self.old, "juice"), (self.new, "water")):
                 ledger.add_batch(Batch(verdict.batch, product, "bottle"), "begin", "line")
@@ -78,14 +84,24 @@ def station(tmp_path: Path) -> Iterator[Station]:
 def test_an_old_result_says_the_job_and_product_of_its_part_and_not_of_today(
     station: Station,
 ) -> None:
-    job = station.server.jobs.begin("M-7", station.new.times.utc_ns)
+    job = station.server.jobs.begin("M-7", station.new.times.verdict_ns)
     old, new = station.asked(station.old), station.asked(station.new)
     assert (old["JobId"], old["ProductId"], old["MeasId"]) == ("A", "juice", "plc-1/1")
     assert (new["JobId"], new["ProductId"], new["MeasId"]) == (job.id, "water", "M-7")
 
 
+def test_a_part_is_of_the_job_under_way_whatever_the_clock_says(station: Station) -> None:
+    """UTC that was set back, as by NTP after a start without network, gave it to another job; and
+    the clock that decides begins anew with the machine."""
+    jobs, times = station.server.jobs, station.new.times
+    job = jobs.begin("M-7", times.verdict_ns)
+    back = replace(station.new, times=replace(times, utc_ns=times.utc_ns - 3_600_000_000_000))
+    before = replace(station.new, times=replace(times, boot_id="the boot before"))
+    assert (jobs.of(back)[0], jobs.of(before)[0]) == (job.id, "B")
+
+
 def test_results_are_found_by_every_field_that_they_show(station: Station) -> None:
-    job = station.server.jobs.begin("M-7", station.new.times.utc_ns)
+    job = station.server.jobs.begin("M-7", station.new.times.verdict_ns)
     new, old = str(station.new.part_id), str(station.old.part_id)
     assert station.listed() == [new, old]
     for name, wanted, found in (
