@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import aiomqtt
@@ -28,6 +30,7 @@ from inspector.plant.places import PLAIN
 from inspector.plant.problems import Problem
 from inspector.plant.sparkplug import serve_sparkplug
 from inspector.plant.tagclient import MqttTags
+from inspector.plant.tasks import together
 from inspector.store.pages import tail
 
 log = structlog.get_logger()
@@ -43,16 +46,19 @@ SHOWN = (
 """Of the heartbeat, what `status` tells."""
 
 
-async def serve_mqtt(station: Station, scada: Scada, line: Line, orders: Orders) -> None:
-    """Both dialects, each on a connection of its own, since a connection has one will. ``orders``
-    outlives the connection: a broker that comes back may deliver a command again."""
+def dialects(station: Station, scada: Scada, line: Line) -> list[Callable[[], Awaitable[None]]]:
+    """What is spoken, each dialect as a service of its own: a connection has one will, and one that
+    is lost takes the other with it no more."""
     config = scada.mqtt
     assert config is not None
-    async with asyncio.TaskGroup() as group:
-        if config.plain or any(tag.topic for tag in scada.tags):
-            group.create_task(_serve_plain(station, scada, config, line, orders))
-        if config.sparkplug_group is not None:
-            group.create_task(serve_sparkplug(station, config, line))
+    spoken: list[Callable[[], Awaitable[None]]] = []
+    if config.plain or any(tag.topic for tag in scada.tags):
+        # They outlive the connection: a broker that comes back may deliver a command again.
+        orders = Orders(station, config, line)
+        spoken.append(partial(_serve_plain, station, scada, config, line, orders))
+    if config.sparkplug_group is not None:
+        spoken.append(partial(serve_sparkplug, station, config, line))
+    return spoken
 
 
 async def _serve_plain(
@@ -61,28 +67,33 @@ async def _serve_plain(
     root = f"{config.topic}/{station.station}"
     will = aiomqtt.Will(f"{root}/online", b"false", qos=1, retain=True)
     tags = MqttTags(station, scada)
+
+    async def hear() -> None:
+        async for message in client.messages:
+            if str(message.topic) == f"{root}/command":
+                await orders.heard(client, root, message)
+            else:
+                await tags.heard(message)
+
     try:
         async with connect(config, f"inspector-{station.station}", will) as client:
             for topic in tags.topics:
                 await client.subscribe(topic, qos=1)
             if config.plain and config.obeys:
                 await client.subscribe(f"{root}/command", qos=1)
-            if config.plain:
-                await client.publish(f"{root}/online", b"true", qos=1, retain=True)
             log.info("MQTT is spoken", broker=f"{config.host}:{config.port}")
+            if not config.plain:
+                await hear()
+                return
+            await client.publish(f"{root}/online", b"true", qos=1, retain=True)
             try:
-                async with asyncio.TaskGroup() as group:
-                    if config.plain:
-                        group.create_task(_tell_status(client, root, line))
-                        group.create_task(_tell_ledger(client, root, station, line))
-                    async for message in client.messages:
-                        if str(message.topic) == f"{root}/command":
-                            await orders.heard(client, root, message)
-                        else:
-                            await tags.heard(message)
+                telling = (
+                    _tell_status(client, root, line),
+                    _tell_ledger(client, root, station, line),
+                )
+                await together(hear(), *telling)
             finally:
-                if config.plain:
-                    await take_leave(client, f"{root}/online", b"false", retain=True)
+                await take_leave(client, f"{root}/online", b"false", retain=True)
     except Exception:
         await tags.lost()
         raise
@@ -113,10 +124,8 @@ async def _tell_ledger(client: aiomqtt.Client, root: str, station: Station, line
     await anyio.to_thread.run_sync(cursor.take_up, line)
     while True:
         news, upto = await anyio.to_thread.run_sync(news_since, line, cursor.told)
-        async with asyncio.TaskGroup() as group:
-            for kind, body in news:
-                text = json.dumps(body, ensure_ascii=False, default=str)
-                group.create_task(client.publish(f"{root}/{kind}", text, qos=1))
+        texts = [(kind, json.dumps(body, ensure_ascii=False, default=str)) for kind, body in news]
+        await asyncio.gather(*(client.publish(f"{root}/{k}", text, qos=1) for k, text in texts))
         if upto != cursor.told:
             cursor.keep(upto)
         if not news:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
 import structlog
@@ -28,6 +27,7 @@ from inspector.logs import run as run_process
 from inspector.part import Verdict
 from inspector.plant.desk import Line, publish
 from inspector.plant.problems import Problem
+from inspector.plant.tasks import end, for_ever
 from inspector.store.pages import tail
 
 log = structlog.get_logger()
@@ -35,14 +35,8 @@ log = structlog.get_logger()
 LOOK_S = 0.1
 """How often the ledger's end and the heartbeat are looked at."""
 PORTION = 200
-BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-"""Waits before a service that failed is tried again; the last one repeats."""
 SEE_OUT_S = 2.0
 """How often it is looked whether the user of an OPC UA session is still one."""
-LIVED_S = 30.0
-"""A service that ran for so long was well: what it fails of is a failure of its own."""
-END_S = 2.0
-"""How long a task may take to end in order before it is cancelled once more."""
 BACKLOG = 1000
 """Verdicts behind which a new OPC UA client is not told of older ones: it can ask for them."""
 
@@ -65,10 +59,9 @@ async def serve(station: Station, scada: Scada, run: Path) -> None:
     if scada.opcua is not None:
         services.append(lambda: serve_opcua(station, scada, line, run))
     if scada.mqtt is not None:
-        from inspector.plant.mqtt import Orders, serve_mqtt
+        from inspector.plant.mqtt import dialects
 
-        orders = Orders(station, scada.mqtt, line)
-        services.append(lambda: serve_mqtt(station, scada, line, orders))
+        services += dialects(station, scada, line)
     if scada.poll is not None:
         from inspector.plant.poll import serve_poll
 
@@ -139,43 +132,6 @@ def _end(line: Line) -> int:
     with contextlib.suppress(Problem), line.history() as history:
         return history.size() - 1
     return -1
-
-
-async def for_ever(service: Callable[[], Awaitable[None]]) -> None:
-    """Run a service; when it fails, say why if it had lived or that is new, and try again."""
-    failures, last = 0, ""
-    while True:
-        began = asyncio.get_running_loop().time()
-        try:
-            await service()
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            if asyncio.get_running_loop().time() - began > LIVED_S:
-                failures, last = 0, ""
-            why = "; ".join(f"{type(one).__name__}: {one}" for one in _causes(error))
-            if why != last:
-                log.error("a service failed, it is tried again", why=why)
-                last = why
-        failures += 1
-        await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
-
-
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel ``tasks`` until they have ended: `asyncio.wait_for` of Python 3.11 forgets that it was
-    cancelled where what it waited for came at that moment, as a broker's answer does."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=END_S)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """What went wrong: of a group each error in it, for the group says only how many they are."""
-    if isinstance(error, BaseExceptionGroup):
-        return [cause for one in error.exceptions for cause in _causes(one)]
-    return [error]
 
 
 async def _beat(beat: Beat) -> None:

@@ -25,6 +25,7 @@ from inspector.plant.broker import Cursor, ask, connect, take_leave
 from inspector.plant.desk import Line
 from inspector.plant.places import SPARKPLUG
 from inspector.plant.problems import Problem
+from inspector.plant.tasks import together
 from inspector.store.pages import tail
 
 log = structlog.get_logger()
@@ -74,6 +75,8 @@ class _Node:
         """The status as hosts have it."""
         self.device: DBirth
         """As it was born last: commands may name its metrics by their aliases."""
+        self.lock = asyncio.Lock()
+        """Of whoever sends: nothing comes between two births."""
 
     def topic(self, kind: str, device: str = "") -> str:
         return f"{self._prefix}/{kind}/{self._edge}{'/' + device if device else ''}"
@@ -129,29 +132,30 @@ async def serve_sparkplug(station: Station, config: Mqtt, line: Line) -> None:
         node = _Node(client, config, station, birth)
         await client.subscribe(node.topic("NCMD"), qos=1)
         await client.subscribe(node.topic("DCMD", DEVICE), qos=1)
-        lock = asyncio.Lock()
         await node.born(status_of(line))
         log.info("Sparkplug is spoken", group=config.sparkplug_group, birth=birth)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_tell(node, station, line, lock))
-                async for message in client.messages:
-                    if "/NCMD/" in str(message.topic):
-                        if _wants_rebirth(bytes(message.payload)):
-                            async with lock:
-                                await node.born(status_of(line))
-                    elif not message.retain:  # one that was kept is old: it came before this birth
-                        await _obey(station, config, line, node, bytes(message.payload))
+            await together(_hear(node, station, config, line), _tell(node, station, line))
         finally:  # Sparkplug 3.0: who disconnects on purpose publishes his death before
             await take_leave(client, node.topic("NDEATH"), death)
 
 
-async def _tell(node: _Node, station: Station, line: Line, lock: asyncio.Lock) -> None:
+async def _hear(node: _Node, station: Station, config: Mqtt, line: Line) -> None:
+    async for message in node.client.messages:
+        if "/NCMD/" in str(message.topic):
+            if _wants_rebirth(bytes(message.payload)):
+                async with node.lock:
+                    await node.born(status_of(line))
+        elif not message.retain:  # one that was kept is old: it came before this birth
+            await _obey(station, config, line, node, bytes(message.payload))
+
+
+async def _tell(node: _Node, station: Station, line: Line) -> None:
     cursor = Cursor(station.data / SPARKPLUG)
     await anyio.to_thread.run_sync(cursor.take_up, line)
     while True:
         parts, upto = await anyio.to_thread.run_sync(_parts, line, cursor.told)
-        async with lock:
+        async with node.lock:
             status = status_of(line)
             changed = {name: value for name, value in status.items() if node.told[name] != value}
             if changed:

@@ -23,6 +23,7 @@ import structlog
 from asyncua import Client, ua
 
 from inspector.config import Scada, Station, Tag
+from inspector.plant.tasks import together
 from inspector.store import StoreError
 from inspector.store.tags import Quality, Sample, Tags
 
@@ -118,9 +119,7 @@ def by_server(scada: Scada) -> list[tuple[str, list[Tag]]]:
 async def serve_opcua_tags(station: Station, url: str, tags: Sequence[Tag]) -> None:
     """Subscribe to one server. Raises when it is lost, after a bad sample of each tag."""
     with _samples(station) as kept:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_keep(kept))
-            group.create_task(_listen(url, tags, kept))
+        await together(_keep(kept), _listen(url, tags, kept))
 
 
 class _Kept:

@@ -23,10 +23,10 @@ from inspector.config import Mqtt, Scada
 from inspector.identity import Principal, Role, Users
 from inspector.plant.broker import Cursor
 from inspector.plant.desk import Line
-from inspector.plant.mqtt import Orders, news_since, serve_mqtt, status_of
+from inspector.plant.mqtt import dialects, news_since, status_of
 from inspector.plant.opcua import content_of
 from inspector.plant.places import PLAIN, SPARKPLUG, forget
-from inspector.plant.scada import end
+from inspector.plant.tasks import end
 from inspector.store import LineLedger, StoreDamaged
 from inspector.store.bench import sample_verdict
 
@@ -53,14 +53,13 @@ class Station:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        assert self.scada.mqtt is not None
-        orders = Orders(self.file, self.scada.mqtt, self.line)
-        task = asyncio.create_task(serve_mqtt(self.file, self.scada, self.line, orders))
+        spoken = dialects(self.file, self.scada, self.line)
+        tasks = [asyncio.ensure_future(speak()) for speak in spoken]
         try:
             yield
         finally:
-            await end(task)
-        assert task.cancelled(), task
+            await end(*tasks)
+        assert all(task.cancelled() for task in tasks), tasks
 
     def close(self) -> None:
         self.obeying.close()

@@ -29,9 +29,9 @@ from inspector.bus import run_dir
 from inspector.config import Station, load_station
 from inspector.identity import MAY, Action, Role, Users
 from inspector.plant.desk import Line
-from inspector.plant.mqtt import Orders, serve_mqtt
+from inspector.plant.mqtt import dialects
 from inspector.plant.opcua import VisionServer
-from inspector.plant.scada import end
+from inspector.plant.tasks import end
 from inspector.plant.visionmethods import VisionMethods
 
 __all__ = ["broker"]
@@ -247,16 +247,15 @@ def mqtt(tmp_path: Path, broker: int) -> Station:
 @asynccontextmanager
 async def speaking(station: Station, broker: int) -> AsyncIterator[Ear]:
     """The station speaks MQTT, and somebody listens."""
-    assert station.scada is not None and station.scada.mqtt is not None
+    assert station.scada is not None
     line = Line(station, run_dir(station.data))
-    orders = Orders(station, station.scada.mqtt, line)
     ear = await asyncio.to_thread(Ear, broker, f"{ROOT}/#", f"{GROUP}/#")
-    task = asyncio.create_task(serve_mqtt(station, station.scada, line, orders))
+    tasks = [asyncio.ensure_future(speak()) for speak in dialects(station, station.scada, line)]
     try:
         await asyncio.to_thread(until, lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"true"])
         yield ear
     finally:
-        await end(task)
+        await end(*tasks)
         await asyncio.to_thread(ear.close)
         line.close()
         await line.heartbeat.stop()

@@ -17,11 +17,9 @@ from typing import Any
 
 import pytest
 from asyncua import Node, Server, ua
-from structlog.testing import capture_logs
 
 from inspector.config import Scada, Tag
-from inspector.plant import scada, tagclient
-from inspector.plant.scada import end, for_ever
+from inspector.plant import tagclient
 from inspector.plant.tagclient import (
     MqttTags,
     by_server,
@@ -29,6 +27,7 @@ from inspector.plant.tagclient import (
     source_ns,
     value_of,
 )
+from inspector.plant.tasks import end, for_ever
 from inspector.store.tags import Quality, Tags
 
 
@@ -184,52 +183,6 @@ def test_a_value_that_rests_is_told_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert set(kept(tmp_path, "speed")) == {(600.0, Quality.GOOD)}
 
 
-def test_a_service_that_has_lived_is_soon_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says why: each restart of a broker was a station dead for ten seconds, the second one
-    without a word in the log."""
-    lives, waits, clock = [40.0, 0.1, 0.1, 60.0, 0.1], list[float](), [0.0]
-
-    async def service() -> None:
-        clock[0] += lives.pop(0)
-        raise OSError("it is gone")
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        if not lives:
-            raise asyncio.CancelledError
-
-    async def story() -> None:
-        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock[0])
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        with contextlib.suppress(asyncio.CancelledError):
-            await for_ever(service)
-
-    with capture_logs() as logs:
-        asyncio.run(story())
-    assert waits == [0.5, 1.0, 2.0, 0.5, 1.0] and len(logs) == 2
-
-
-def test_a_service_ends_though_it_misses_that_it_was_cancelled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As where the broker's answer comes at that moment: the process lived on until it was
-    killed."""
-    monkeypatch.setattr(scada, "END_S", 0.01)
-
-    async def service() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(60)
-        await asyncio.sleep(60)
-
-    async def story() -> None:
-        task = asyncio.create_task(for_ever(service))
-        await asyncio.sleep(0)
-        await end(task)
-        assert task.cancelled()
-
-    asyncio.run(story())
-
-
 @pytest.mark.parametrize(
     ("told", "kept_s"),
     [
@@ -307,7 +260,7 @@ def test_a_server_is_heard_and_its_loss_is_a_bad_sample(tmp_path: Path) -> None:
             await server.stop()
             lost = await until(lambda: samples()[2:])
             assert lost[0].quality is Quality.BAD and lost[0].value == 21.25
-            with pytest.raises(ExceptionGroup):
+            with pytest.raises(ConnectionError, match=url):
                 await listening
         finally:
             listening.cancel()
