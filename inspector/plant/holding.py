@@ -8,21 +8,17 @@ on hold needs none: its line is paused, which nobody overlooks.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import anyio.to_thread
 import structlog
 
-from inspector.bus import BusError
 from inspector.display import AlarmCode
 from inspector.identity import Action, Principal, Role
 from inspector.plant.desk import Desk
-from inspector.plant.problems import Problem
-from inspector.store import StoreError
+from inspector.plant.tasks import look
 from inspector.store.holds import Run
 from inspector.store.pages import newest
 
@@ -56,16 +52,12 @@ class Holding:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                if self._desk.heartbeat.alive:
-                    await anyio.to_thread.run_sync(self.step)
-            except (StoreError, BusError, Problem) as error:
-                log.warning("what is on hold is not shown", why=str(error))
-            await asyncio.sleep(LOOK_S)
+        await look(self.step, "what is on hold is not shown", LOOK_S)
 
     def step(self) -> None:
         """Show what is new, or take away what nobody looks for any more. Raises ``NoAnswer``."""
+        if not self._desk.heartbeat.alive:
+            return
         shown = [a for a in self._desk.heartbeat.body.get("alarms", ())
                  if a["code"] == AlarmCode.ON_HOLD]  # fmt: skip
         if any(alarm.get("acknowledged") for alarm in shown):

@@ -9,24 +9,17 @@ be judged, or whose codes were not all read, tells nothing. ``app.py`` imports i
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-
-import anyio.to_thread
-import structlog
 
 from inspector.config import Packs
 from inspector.part import INSIDE, Mode, Outcome, Verdict
 from inspector.plant.desk import Desk
 from inspector.plant.events import taken_up
 from inspector.plant.outbox import Message, Outbox
-from inspector.plant.problems import Problem
-from inspector.store import StoreError
+from inspector.plant.tasks import look
 from inspector.store.pages import tail
-
-log = structlog.get_logger()
 
 READER = "packing"
 LOOK_S = 0.2
@@ -42,13 +35,7 @@ class Packing:
 
     async def run(self) -> None:
         """Read until cancelled; the webhooks' courier delivers."""
-        while True:
-            try:
-                more = await anyio.to_thread.run_sync(self.step)
-            except (StoreError, Problem) as error:
-                log.error("packing waits", why=str(error))
-                more = False
-            await asyncio.sleep(0.0 if more else LOOK_S)
+        await look(self.step, "packing waits", LOOK_S)
 
     def step(self) -> bool:
         """Put into the outbox what has been packed; whether there may be more."""

@@ -11,7 +11,6 @@ where it was; what happened long before is counted and recorded, but acts no mor
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,7 +19,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 from uuid import uuid4
 
-import anyio.to_thread
 import structlog
 
 from inspector.bus import NoAnswer
@@ -30,9 +28,9 @@ from inspector.part import Mode, Outcome, Verdict
 from inspector.plant.desk import Desk
 from inspector.plant.events import RULE
 from inspector.plant.outbox import Outbox
-from inspector.plant.problems import Problem
 from inspector.plant.rejects import isolate
 from inspector.plant.requests import Done, Once
+from inspector.plant.tasks import look
 from inspector.store import StoreError
 from inspector.store.pages import tail
 
@@ -134,13 +132,7 @@ class Rules:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        while True:
-            try:
-                await anyio.to_thread.run_sync(self.step)
-            except (StoreError, Problem) as error:
-                log.error("rules wait", why=str(error))
-                await asyncio.sleep(1.0)
-            await asyncio.sleep(LOOK_S)
+        await look(self.step, "rules wait", LOOK_S)
 
     def step(self) -> int:
         """Look once at what has been recorded; how many rules fired."""

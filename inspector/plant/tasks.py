@@ -1,7 +1,7 @@
 """Tasks that are tried again for ever, that end, and that end together.
 
-Enters: coroutines. Leaves: they run until cancelled, and what goes wrong is in the log. The plant's
-modules import it.
+Enters: coroutines, or a step that is taken again and again. Leaves: they run until cancelled, and
+what goes wrong is in the log. The plant's modules import it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import anyio.to_thread
 import structlog
+
+from inspector.bus import BusError
+from inspector.plant.problems import Problem
+from inspector.store import StoreError
 
 log = structlog.get_logger()
 
@@ -18,6 +23,8 @@ BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits before a service that failed is tried again; the last one repeats."""
 LIVED_S = 30.0
 """A service that ran for so long was well: what it fails of is a failure of its own."""
+TROUBLE_S = 1.0
+"""How long a step waits that failed."""
 END_S = 2.0
 """How long a task may take to end in order before it is cancelled once more."""
 
@@ -38,6 +45,19 @@ async def for_ever(service: Callable[[], Awaitable[None]]) -> None:
                 last = why
         failures += 1
         await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
+
+
+async def look(step: Callable[[], object], troubled: str, look_s: float) -> None:
+    """Take a step in a thread, and the next one ``look_s`` later: at once where it says that there
+    may be more. One that fails is said to be ``troubled``, and taken again."""
+    while True:
+        try:
+            wait_s = 0.0 if await anyio.to_thread.run_sync(step) else look_s
+        except Exception as error:
+            known = isinstance(error, StoreError | BusError | Problem)
+            log.error(troubled, why=str(error), exc_info=None if known else error)
+            wait_s = TROUBLE_S
+        await asyncio.sleep(wait_s)
 
 
 async def together(*coroutines: Coroutine[Any, Any, None]) -> None:

@@ -40,6 +40,7 @@ from inspector.plant.outbox import Message, Outbox
 from inspector.plant.problems import Problem
 from inspector.plant.rejects import now, replied
 from inspector.plant.requests import Done, Once
+from inspector.plant.tasks import look
 from inspector.plant.words import Asked, Said
 from inspector.store import StoreError
 from inspector.store.related import desk_records
@@ -158,7 +159,8 @@ class Webhooks:
 
     async def run(self) -> None:
         """Read and deliver until cancelled."""
-        at_work: dict[str, asyncio.Task[None]] = {"": asyncio.create_task(self._read())}
+        reading = look(self.step, "webhooks wait", LOOK_S)
+        at_work: dict[str, asyncio.Task[None]] = {"": asyncio.create_task(reading)}
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
                 while True:
@@ -170,15 +172,6 @@ class Webhooks:
             for task in at_work.values():
                 task.cancel()
             await asyncio.gather(*at_work.values(), return_exceptions=True)
-
-    async def _read(self) -> None:
-        while True:
-            try:
-                more = await anyio.to_thread.run_sync(self.step)
-            except (StoreError, Problem) as error:
-                log.error("webhooks wait", why=str(error))
-                more = False
-            await asyncio.sleep(0.0 if more else LOOK_S)
 
     def step(self) -> bool:
         """Put into the outbox what has happened; whether there may be more."""

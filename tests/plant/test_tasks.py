@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from inspector.plant import tasks
-from inspector.plant.tasks import end, for_ever, together
+from inspector.plant.tasks import end, for_ever, look, together
+from inspector.store import StoreError
 
 
 def test_a_service_that_has_lived_is_soon_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,3 +72,30 @@ def test_what_fails_takes_with_it_what_misses_that_it_was_cancelled(
 
     with pytest.raises(OSError, match="the broker is gone"):
         asyncio.run(together(misses_its_end(), fails()))
+
+
+def test_a_step_that_fails_of_whatever_it_is_is_said_and_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of what nobody had foreseen rules and webhooks ended, without a word until the process was
+    started anew."""
+    waits: list[float] = []
+    troubles: list[Exception] = [StoreError("the disk is full"), KeyError("batch")]
+
+    def step() -> bool:
+        if troubles:
+            raise troubles.pop(0)
+        return len(waits) < 3
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 4:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with capture_logs() as logs, contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(look(step, "rules wait", 0.1))
+    assert waits == [tasks.TROUBLE_S, tasks.TROUBLE_S, 0.0, 0.1]
+    assert [(one["event"], bool(one["exc_info"])) for one in logs] == [
+        ("rules wait", False), ("rules wait", True),
+    ]  # fmt: skip
