@@ -7,21 +7,23 @@ so that what happened while the broker was away is told when it is back. ``mqtt.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import anyio.to_thread
 import structlog
 
 from inspector.bus import BusError
 from inspector.config import Mqtt, Station
 from inspector.identity import Action, IdentityError, Principal, Users
-from inspector.plant.desk import Line
-from inspector.plant.problems import Problem
+from inspector.plant.desk import LOOK_S, Line
+from inspector.store.records import Record
 
 log = structlog.get_logger()
 
@@ -43,15 +45,18 @@ class Cursor:
         except (OSError, ValueError, KeyError, TypeError):
             self.told = None
 
-    def take_up(self, line: Line) -> None:
-        """A ledger that came back from a back-up is shorter than what was told of it: what is
-        recorded from now on is told all the same."""
-        with contextlib.suppress(Problem), line.history() as history:  # no ledger yet
-            if self.told is not None and self.told >= history.size():
-                self.keep(history.size() - 1)
+    async def follow(self, line: Line) -> AsyncIterator[list[tuple[int, Record]]]:
+        """What is recorded from there on, by positions: a portion at a time, none where nothing is
+        new. It counts as told once the next is asked for; a crash before tells some of it twice."""
+        while True:
+            records, upto = await anyio.to_thread.run_sync(line.recorded, self.told)
+            yield records
+            if upto != self.told:
+                self._keep(upto)
+            if not records:
+                await asyncio.sleep(LOOK_S)
 
-    def keep(self, position: int) -> None:
-        """All up to ``position`` was heard. A crash before this tells some of it twice."""
+    def _keep(self, position: int) -> None:
         self.told = position
         draft = self._path.with_name(f"{self._path.name}.new")
         try:

@@ -27,6 +27,8 @@ from inspector.store import History, NoLedger
 from inspector.store.batches import Batches
 from inspector.store.genealogy import Genealogy
 from inspector.store.holds import Holds
+from inspector.store.pages import tail
+from inspector.store.records import Record
 from inspector.store.reviews import Reviews
 from inspector.store.tags import Tags
 
@@ -37,6 +39,8 @@ COMMAND_S = 2.0
 LOST_S = 0.1
 """How long one is tried whose heartbeat is lost."""
 HISTORY_S = 2.0
+LOOK_S, PORTION = 0.1, 200
+"""How often who follows the ledger looks at its end, and how much is read at once."""
 
 
 class Closes(Protocol):
@@ -146,6 +150,21 @@ class Line:
                     503, "no-ledger", "the line has never run here", headers={"Retry-After": "5"}
                 ) from None
             yield history
+
+    def recorded(self, after: int | None) -> tuple[list[tuple[int, Record]], int]:
+        """What was recorded behind position ``after`` (None: from now on), and how far it was read.
+
+        A ledger that came back from a back-up is shorter than what was read of it: what is recorded
+        from now on is news all the same. Raises ``StoreError``.
+        """
+        try:
+            with self.history() as history:
+                end = history.size() - 1
+                if after is None or after > end:
+                    return [], end
+                return tail(history, after, PORTION, passes=True)
+        except Problem:  # no ledger yet
+            return [], -1 if after is None else after
 
     def ask(self, action: Action, args: Mapping[str, Any], principal: Principal) -> Answer:
         """Have the line do it, and wait for its answer.

@@ -27,16 +27,14 @@ from inspector.plant.desk import Line
 from inspector.plant.events import line_event
 from inspector.plant.opcua import content_of
 from inspector.plant.places import PLAIN
-from inspector.plant.problems import Problem
 from inspector.plant.sparkplug import serve_sparkplug
 from inspector.plant.tagclient import MqttTags
 from inspector.plant.tasks import together
-from inspector.store.pages import tail
+from inspector.store.records import Record
 
 log = structlog.get_logger()
 
-LOOK_S, STATUS_S = 0.1, 1.0
-PORTION = 200
+STATUS_S = 1.0
 REMEMBERED, ID_MAX = 1000, 128
 """Ids of commands, and their length: the broker may deliver one twice."""
 SHOWN = (
@@ -120,37 +118,19 @@ def status_of(line: Line) -> dict[str, Any]:
 
 
 async def _tell_ledger(client: aiomqtt.Client, root: str, station: Station, line: Line) -> None:
-    cursor = Cursor(station.data / PLAIN)
-    await anyio.to_thread.run_sync(cursor.take_up, line)
-    while True:
-        news, upto = await anyio.to_thread.run_sync(news_since, line, cursor.told)
-        texts = [(kind, json.dumps(body, ensure_ascii=False, default=str)) for kind, body in news]
-        await asyncio.gather(*(client.publish(f"{root}/{k}", text, qos=1) for k, text in texts))
-        if upto != cursor.told:
-            cursor.keep(upto)
-        if not news:
-            await asyncio.sleep(LOOK_S)
+    async for news in Cursor(station.data / PLAIN).follow(line):
+        told = [_message(position, record) for position, record in news]
+        await asyncio.gather(*(client.publish(f"{root}/{k}", text, qos=1) for k, text in told))
 
 
-def news_since(line: Line, after: int | None) -> tuple[list[tuple[str, dict[str, Any]]], int]:
-    """Topics and bodies of what the ledger holds after a position, and how far it was read."""
-    try:
-        with line.history() as history:
-            if after is None:
-                return [], history.size() - 1
-            records, upto = tail(history, after, PORTION, passes=True)
-    except Problem:  # no ledger yet
-        return [], -1 if after is None else after
-    news = []
-    for position, record in records:
-        kind, body = line_event(record)
-        if isinstance(record, Verdict):
-            body |= content_of(record) | {"recipe": record.recipe}
-            kind = "part"
-        else:
-            kind = f"event/{kind}"
-        news.append((kind, body | {"position": position}))
-    return news, upto
+def _message(position: int, record: Record) -> tuple[str, str]:
+    kind, body = line_event(record)
+    if isinstance(record, Verdict):
+        body |= content_of(record) | {"recipe": record.recipe}
+        kind = "part"
+    else:
+        kind = f"event/{kind}"
+    return kind, json.dumps(body | {"position": position}, ensure_ascii=False, default=str)
 
 
 class Orders:

@@ -8,7 +8,6 @@ tried again for ever, with bounded back-off, while the others go on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
@@ -25,20 +24,13 @@ from inspector.config import Scada, Station, load_station
 from inspector.logs import configure
 from inspector.logs import run as run_process
 from inspector.part import Verdict
-from inspector.plant.desk import Line, publish
-from inspector.plant.problems import Problem
+from inspector.plant.desk import LOOK_S, Line, publish
 from inspector.plant.tasks import end, for_ever
-from inspector.store.pages import tail
 
 log = structlog.get_logger()
 
-LOOK_S = 0.1
-"""How often the ledger's end and the heartbeat are looked at."""
-PORTION = 200
 SEE_OUT_S = 2.0
 """How often it is looked whether the user of an OPC UA session is still one."""
-BACKLOG = 1000
-"""Verdicts behind which a new OPC UA client is not told of older ones: it can ask for them."""
 
 
 def main(station_path: Path, run: Path | None = None) -> None:
@@ -97,41 +89,23 @@ async def serve_opcua(station: Station, scada: Scada, line: Line, run: Path) -> 
     try:
         await methods.link()
         publish(run / "opcua.url", server.url)
-        at = await anyio.to_thread.run_sync(_end, line)
+        at: int | None = None
         seen_out = time.monotonic()
         while True:
             if time.monotonic() - seen_out > SEE_OUT_S:
                 await server.see_out()
                 seen_out = time.monotonic()
             await server.heard(line.heartbeat.body, line.heartbeat.alive)
-            verdicts, at = await anyio.to_thread.run_sync(new_verdicts, line, at)
-            for verdict in verdicts:
-                await server.verdict(verdict)
-                await methods.judged(verdict)
-            if not verdicts:
+            records, at = await anyio.to_thread.run_sync(line.recorded, at)
+            for _, record in records:
+                if isinstance(record, Verdict):
+                    await server.verdict(record)
+                    await methods.judged(record)
+            if not records:
                 await asyncio.sleep(LOOK_S)
     finally:
         await server.stop()
         methods.close()
-
-
-def new_verdicts(line: Line, after: int) -> tuple[list[Verdict], int]:
-    """Every verdict after position ``after``, and how far the ledger was read."""
-    try:
-        with line.history() as history:
-            size = history.size()
-            if size - after > 20 * BACKLOG:
-                after = size - 20 * BACKLOG
-            records, upto = tail(history, after, PORTION, passes=True)
-    except Problem:  # no ledger yet
-        return [], after
-    return [record for _, record in records if isinstance(record, Verdict)], upto
-
-
-def _end(line: Line) -> int:
-    with contextlib.suppress(Problem), line.history() as history:
-        return history.size() - 1
-    return -1
 
 
 async def _beat(beat: Beat) -> None:

@@ -24,15 +24,11 @@ from inspector.part import Verdict
 from inspector.plant.broker import Cursor, ask, connect, take_leave
 from inspector.plant.desk import Line
 from inspector.plant.places import SPARKPLUG
-from inspector.plant.problems import Problem
 from inspector.plant.tasks import together
-from inspector.store.pages import tail
 
 log = structlog.get_logger()
 
 DEVICE = "vision"
-LOOK_S = 0.1
-PORTION = 100
 HISTORICAL_MS = 5000
 """A part that was judged longer ago, or before this birth, is history: it must not replace a host's
 live values."""
@@ -151,40 +147,20 @@ async def _hear(node: _Node, station: Station, config: Mqtt, line: Line) -> None
 
 
 async def _tell(node: _Node, station: Station, line: Line) -> None:
-    cursor = Cursor(station.data / SPARKPLUG)
-    await anyio.to_thread.run_sync(cursor.take_up, line)
-    while True:
-        parts, upto = await anyio.to_thread.run_sync(_parts, line, cursor.told)
+    async for news in Cursor(station.data / SPARKPLUG).follow(line):
+        parts = [(p, record) for p, record in news if isinstance(record, Verdict)]
         async with node.lock:
             status = status_of(line)
             changed = {name: value for name, value in status.items() if node.told[name] != value}
             if changed:
                 await node.data(changed, _now_ms())
                 node.told |= changed
-            for values, at_ms in parts:
+            for position, verdict in parts:
+                at_ms = verdict.times.utc_ns // 1_000_000
                 past = at_ms < node.born_ms or _now_ms() - at_ms > HISTORICAL_MS
-                await node.data(values, at_ms, past)
+                await node.data(part_of(position, verdict), at_ms, past)
         if parts:
             await node.arrived()
-        if upto != cursor.told:
-            cursor.keep(upto)
-        if not parts:
-            await asyncio.sleep(LOOK_S)
-
-
-def _parts(line: Line, after: int | None) -> tuple[list[tuple[dict[str, Any], int]], int]:
-    try:
-        with line.history() as history:
-            if after is None:
-                return [], history.size() - 1
-            records, upto = tail(history, after, PORTION, passes=True)
-    except Problem:  # no ledger yet
-        return [], -1 if after is None else after
-    return [
-        (part_of(position, record), record.times.utc_ns // 1_000_000)
-        for position, record in records
-        if isinstance(record, Verdict)
-    ], upto
 
 
 def part_of(position: int, verdict: Verdict) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from inspector.config import Mqtt, Scada
 from inspector.identity import Principal, Role, Users
 from inspector.plant.broker import Cursor
 from inspector.plant.desk import Line
-from inspector.plant.mqtt import dialects, news_since, status_of
+from inspector.plant.mqtt import dialects, status_of
 from inspector.plant.opcua import content_of
 from inspector.plant.places import PLAIN, SPARKPLUG, forget
 from inspector.plant.tasks import end
@@ -260,10 +260,10 @@ def test_a_ledger_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> N
     ledger once it could be read again."""
     file: Any = SimpleNamespace(station="ST-01", data=tmp_path)
     line = Line(file, run_dir(tmp_path))
-    assert news_since(line, None) == ([], -1)
+    assert line.recorded(None) == ([], -1)
     (tmp_path / "line.db").write_bytes(b"a disk that fails" * 300)
     with pytest.raises(StoreDamaged):
-        news_since(line, None)
+        line.recorded(None)
     asyncio.run(line.heartbeat.stop())
     line.close()
 
@@ -273,7 +273,7 @@ def test_a_dialect_that_was_not_spoken_for_a_time_is_told_nothing_of_that_time(
 ) -> None:
     """All parts of the months between came first, and those of today hours later."""
     for name in (PLAIN, SPARKPLUG):
-        Cursor(tmp_path / name).keep(17)
+        (tmp_path / name).write_text('{"line": 17}')
     forget(tmp_path, Mqtt(plain=False, sparkplug_group="Hamburg"))
     assert [Cursor(tmp_path / name).told for name in (PLAIN, SPARKPLUG)] == [None, 17]
     forget(tmp_path, None)
