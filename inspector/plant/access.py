@@ -1,4 +1,5 @@
-"""What every route takes: who asks, under which key, and where to go on reading.
+"""What every route takes: who asks, under which key, and where to go on reading; a write is
+answered once.
 
 Enters: a request that `door` has let in. Leaves: annotated parameters for FastAPI, and the OpenAPI
 document's security. The plant's routes import it.
@@ -8,14 +9,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyHeader, HTTPBearer
+from pydantic import BaseModel
 
 from inspector.identity import Action, Principal, authorise
 from inspector.plant.problems import MEDIA_TYPE, Problem, ProblemBody
+from inspector.plant.requests import Done, Once, Requests
+
+S = TypeVar("S", bound=BaseModel)
+REPLAYED = "Idempotent-Replayed"
+"""Header of an answer that was given before."""
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, by `inspector user key`.")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key.")
@@ -72,6 +80,24 @@ def cursor(position: int | None) -> str | None:
     return base64.urlsafe_b64encode(f"p{position}".encode()).decode().rstrip("=")
 
 
+class Write:
+    """A write: who asks for it, and under which key it may be repeated."""
+
+    def __init__(self, who: Principal, key: str | None, response: Response) -> None:
+        self.who, self._key, self._response = who, key, response
+
+    def once(
+        self, requests: Requests, asked: Mapping[str, Any], act: Callable[[], Done], said: type[S]
+    ) -> S:
+        """Do ``act`` and record it, or give again what was answered to the same request."""
+        status, answer, again = requests.once(Once(self.who, self._key, asked), act)
+        self._response.status_code = status
+        self._response.headers["Cache-Control"] = "no-store"
+        if again:
+            self._response.headers[REPLAYED] = "true"
+        return said.model_validate(answer)
+
+
 Someone = Annotated[Principal, Depends(_principal)]
 """Whoever holds the key; the route authorises."""
 Viewer = Annotated[Principal, Depends(_viewer)]
@@ -90,6 +116,14 @@ Key = Annotated[
     ),
 ]
 
+
+def _write(who: Someone, response: Response, key: Key = None) -> Write:
+    return Write(who, key, response)
+
+
+Writer = Annotated[Write, Depends(_write)]
+"""Whoever holds the key, to write; the route authorises."""
+
 _PROBLEM: dict[str, Any] = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
 _MEANING = {
     400: "no JSON",
@@ -107,6 +141,4 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": _PROBLEM} for status, text in _MEANING.items()
 }
 """Every route may answer with these."""
-REPLAYED = "Idempotent-Replayed"
-"""Header of an answer that was given before."""
 ETAGGED: dict[int | str, dict[str, Any]] = {304: {"description": "as `If-None-Match` named it"}}

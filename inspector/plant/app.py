@@ -39,9 +39,9 @@ from inspector.plant.holding import Holding
 from inspector.plant.outbox import Outbox
 from inspector.plant.packing import READER as PACKING
 from inspector.plant.packing import Packing
-from inspector.plant.rejects import now
 from inspector.plant.rules import READER as RULES
 from inspector.plant.rules import Rules
+from inspector.plant.times import now
 from inspector.plant.webhooks import Webhooks
 from inspector.plant.words import StatusSaid
 

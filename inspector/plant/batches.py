@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -21,10 +22,9 @@ from inspector.plant.access import (
     ETAGGED,
     PROBLEMS,
     Before,
-    Key,
     Limit,
-    Someone,
     Viewer,
+    Writer,
     cursor,
 )
 from inspector.plant.batchwords import (
@@ -37,12 +37,13 @@ from inspector.plant.batchwords import (
     LineSaid,
 )
 from inspector.plant.desk import Desk
-from inspector.plant.orders import answer, obeyed, once, recorded, told, unheard
-from inspector.plant.parts import Gs1Text, Gtin, held, moment, sold_as
+from inspector.plant.orders import answer, obeyed, recorded, told, unheard
+from inspector.plant.parts import Gs1Text, Gtin, held, sold_as
 from inspector.plant.periods import reconciled
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import isolate, now
+from inspector.plant.rejects import isolate
 from inspector.plant.requests import Done
+from inspector.plant.times import moment, now
 from inspector.plant.words import DisposeSaid, RejectSaid, Why
 from inspector.store import History
 from inspector.store.batches import DISPOSED, Plan, Refused, State, Step, after, decision
@@ -85,100 +86,77 @@ def router(desk: Desk) -> APIRouter:
             )
 
     @routes.post("/batches", status_code=201, responses={202: {"model": LineSaid}})
-    def post_batch(
-        asked: BatchOrder, who: Someone, response: Response, key: Key = None
-    ) -> LineSaid:
+    def post_batch(asked: BatchOrder, by: Writer, response: Response) -> LineSaid:
         """Begin a batch; the one that runs ends. The line answers from which part on. With
         `begin: false` it is only planned (202)."""
-        authorise(who, Action.START_BATCH)
-        body = asked.model_dump(by_alias=True, exclude_none=True)
+        authorise(by.who, Action.START_BATCH)
+        named = {"POST": "/batches", "body": asked.model_dump(by_alias=True, exclude_none=True)}
 
         def act() -> Done:
-            return begun(desk, who, asked) if asked.begin else _planned(desk, asked)
+            return begun(desk, by.who, asked) if asked.begin else _planned(desk, asked)
 
         response.headers["Location"] = f"/api/v1/batches/{quote(asked.id)}"
-        return once(desk, who, key, "/batches", body, act, response, LineSaid)
+        return by.once(desk.requests, named, act, LineSaid)
 
     @routes.post("/batches/{id}/start", status_code=201)
-    def post_start(id: BatchId, who: Someone, response: Response, key: Key = None) -> LineSaid:
+    def post_start(id: BatchId, by: Writer) -> LineSaid:
         """Begin a batch that was planned, or go on with one that was closed."""
-        authorise(who, Action.START_BATCH)
+        authorise(by.who, Action.START_BATCH)
 
         def act() -> Done:
             with desk.history() as history:
                 life = desk.batches.life(history, desk.holds, id)
                 if life.state is None:
                     raise Problem(404, "unknown-batch", f"batch {id!r} was never planned")
-                return begun(desk, who, _as_last(desk, history, id))
+                return begun(desk, by.who, _as_last(desk, history, id))
 
-        return once(desk, who, key, f"/batches/{id}/start", {}, act, response, LineSaid)
+        return by.once(desk.requests, {"POST": f"/batches/{id}/start", "body": {}}, act, LineSaid)
 
     @routes.post("/batches/{id}/close")
-    def post_close(id: BatchId, who: Someone, response: Response, key: Key = None) -> LineSaid:
+    def post_close(id: BatchId, by: Writer) -> LineSaid:
         """End the running batch; the line is paused until the next one. One that is only planned
         is closed without ever having run."""
-        authorise(who, Action.END_BATCH)
-
-        def act() -> Done:
-            return closed(desk, who, id)
-
-        return once(desk, who, key, f"/batches/{id}/close", {}, act, response, LineSaid)
+        authorise(by.who, Action.END_BATCH)
+        named = {"POST": f"/batches/{id}/close", "body": {}}
+        return by.once(desk.requests, named, lambda: closed(desk, by.who, id), LineSaid)
 
     @routes.post("/batches/{id}/hold", responses={202: {"model": RejectSaid}})
-    def post_hold(
-        id: BatchId, asked: Why, who: Someone, response: Response, key: Key = None
-    ) -> RejectSaid:
+    def post_hold(id: BatchId, asked: Why, by: Writer) -> RejectSaid:
         """Hold a batch; if it runs, the line is paused. 202: the gate has yet to confirm."""
-        authorise(who, Action.DISPOSE)
+        authorise(by.who, Action.DISPOSE)
 
         def act() -> Done:
             _step(desk, id, Step.HOLD)
-            return isolate(desk, who, id, asked.reason, asked.requester, "hold")
+            return isolate(desk, by.who, id, asked.reason, asked.requester, "hold")
 
-        body = asked.model_dump()
-        return once(desk, who, key, f"/batches/{id}/hold", body, act, response, RejectSaid)
+        named = {"POST": f"/batches/{id}/hold", "body": asked.model_dump()}
+        return by.once(desk.requests, named, act, RejectSaid)
 
     @routes.post("/batches/{id}/release", status_code=201)
-    def post_release(
-        id: BatchId, asked: Why, who: Someone, response: Response, key: Key = None
-    ) -> DisposeSaid:
+    def post_release(id: BatchId, asked: Why, by: Writer) -> DisposeSaid:
         """Release a batch: one that is on hold and not closed goes on, one that is closed may be
         delivered. Parts held for themselves stay held, and a paused line stays paused: a person
         looks and resumes it."""
-        authorise(who, Action.DISPOSE)
-        body = asked.model_dump()
-
-        def act() -> Done:
-            return _decided(desk, id, asked, Step.RELEASE)
-
-        return once(desk, who, key, f"/batches/{id}/release", body, act, response, DisposeSaid)
+        authorise(by.who, Action.DISPOSE)
+        named = {"POST": f"/batches/{id}/release", "body": asked.model_dump()}
+        act = partial(_decided, desk, id, asked, Step.RELEASE)
+        return by.once(desk.requests, named, act, DisposeSaid)
 
     @routes.post("/batches/{id}/reject", status_code=201)
-    def post_reject_batch(
-        id: BatchId, asked: Why, who: Someone, response: Response, key: Key = None
-    ) -> DisposeSaid:
+    def post_reject_batch(id: BatchId, asked: Why, by: Writer) -> DisposeSaid:
         """Reject a closed batch for good: all of it is scrap. One that runs is stopped and held
         by `/rejects`, and closed before."""
-        authorise(who, Action.DISPOSE)
-        body = asked.model_dump()
-
-        def act() -> Done:
-            return _decided(desk, id, asked, Step.REJECT)
-
-        return once(desk, who, key, f"/batches/{id}/reject", body, act, response, DisposeSaid)
+        authorise(by.who, Action.DISPOSE)
+        named = {"POST": f"/batches/{id}/reject", "body": asked.model_dump()}
+        act = partial(_decided, desk, id, asked, Step.REJECT)
+        return by.once(desk.requests, named, act, DisposeSaid)
 
     @routes.post("/changeover")
-    def post_changeover(
-        asked: Changeover, who: Someone, response: Response, key: Key = None
-    ) -> LineSaid:
+    def post_changeover(asked: Changeover, by: Writer) -> LineSaid:
         """Run another recipe, with another batch if one is given."""
-        authorise(who, Action.CHANGE_OVER)
-        args = asked.model_dump(by_alias=True, exclude_none=True)
-
-        def act() -> Done:
-            return changed(desk, who, asked)
-
-        return once(desk, who, key, "/changeover", args, act, response, LineSaid)
+        authorise(by.who, Action.CHANGE_OVER)
+        named = {"POST": "/changeover", "body": asked.model_dump(by_alias=True, exclude_none=True)}
+        return by.once(desk.requests, named, lambda: changed(desk, by.who, asked), LineSaid)
 
     return routes
 

@@ -22,8 +22,8 @@ from fastapi.responses import StreamingResponse
 from inspector.part import GateDecision, Verdict
 from inspector.plant.access import PROBLEMS, Viewer
 from inspector.plant.desk import Desk
-from inspector.plant.parts import moment
 from inspector.plant.problems import Problem
+from inspector.plant.times import moment
 from inspector.store import BatchChange, DeskRecord, Event
 from inspector.store.pages import desk_tail, tail
 

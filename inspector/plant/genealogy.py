@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 
 from inspector.identity import Action, authorise
 from inspector.part import PartId, Verdict
-from inspector.plant.access import ETAGGED, PROBLEMS, Key, Someone, Viewer
+from inspector.plant.access import ETAGGED, PROBLEMS, Viewer, Writer
 from inspector.plant.desk import Desk
 from inspector.plant.linkwords import (
     ConsumedWords,
@@ -31,11 +31,11 @@ from inspector.plant.linkwords import (
     UnitSaid,
     UnpackedWords,
 )
-from inspector.plant.parts import moment, part_detail, part_said
+from inspector.plant.parts import part_detail, part_said
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import now, replied
-from inspector.plant.requests import Done, Once
-from inspector.plant.selection import runs_of, utc_ns
+from inspector.plant.requests import Done
+from inspector.plant.selection import runs_of
+from inspector.plant.times import moment, now, utc_ns
 from inspector.plant.words import RunOf, Selection, Serial
 from inspector.store import History
 from inspector.store.batches import State
@@ -63,14 +63,12 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["genealogy"], responses=PROBLEMS)
 
     @routes.post("/links", status_code=201)
-    def post_link(asked: LinkWords, who: Someone, response: Response, key: Key = None) -> LinkSaid:
+    def post_link(asked: LinkWords, by: Writer) -> LinkSaid:
         """A material lot goes into a batch, parts into a case, cases onto a pallet, a pallet to a
         customer."""
-        authorise(who, Action.LINK)
-        body = asked.model_dump(mode="json", by_alias=True)
-        once = Once(who, key, {"POST": "/links", "body": body})
-        status, answer, again = desk.requests.once(once, lambda: _linked(desk, asked))
-        return replied(response, status, LinkSaid.model_validate(answer), again)
+        authorise(by.who, Action.LINK)
+        named = {"POST": "/links", "body": asked.model_dump(mode="json", by_alias=True)}
+        return by.once(desk.requests, named, lambda: _linked(desk, asked), LinkSaid)
 
     @routes.get("/trace", responses=ETAGGED)
     def get_trace(

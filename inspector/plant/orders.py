@@ -6,35 +6,22 @@ Enters: who asks and for what. Leaves: the line's words, once its own record of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
-
-from fastapi import Response
-from pydantic import BaseModel
 
 from inspector.identity import Action, Principal
 from inspector.plant.batchwords import LineSaid
 from inspector.plant.desk import Desk
-from inspector.plant.rejects import now, replied
-from inspector.plant.requests import Done, Once
+from inspector.plant.requests import Done
+from inspector.plant.times import now
 from inspector.store.cursor import newest_desk
 from inspector.store.pages import events_of
 
-S = TypeVar("S", bound=BaseModel)
 REQUEST = "request"
 """Kind of the desk's record of what the line was asked for."""
 NEWEST = 500
 """Newest commands and requests among which one is looked for whose answer nobody heard."""
-
-
-def once(
-    desk: Desk, who: Principal, key: str | None, path: str, body: Any, act: Callable[[], Done],
-    response: Response, said: type[S],
-) -> S:  # fmt: skip
-    """Do ``act``, or give again what was answered to the same request under the same ``key``."""
-    status, answer, again = desk.requests.once(Once(who, key, {"POST": path, "body": body}), act)
-    return replied(response, status, said.model_validate(answer), again)
 
 
 def obeyed(desk: Desk, who: Principal, action: Action, args: Any, status: int) -> Done:

@@ -7,7 +7,6 @@ digest the ledger holds. ``app.py`` imports it.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,18 +22,17 @@ from inspector.plant.access import (
     ETAGGED,
     PROBLEMS,
     Before,
-    Key,
     Limit,
-    Someone,
     Viewer,
+    Writer,
     cursor,
 )
 from inspector.plant.desk import Desk
 from inspector.plant.etag import matches
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import now, replied
-from inspector.plant.requests import Done, Once
+from inspector.plant.requests import Done
 from inspector.plant.selection import runs_of
+from inspector.plant.times import moment, now
 from inspector.plant.words import (
     Dispose,
     DisposeSaid,
@@ -137,14 +135,11 @@ def router(desk: Desk) -> APIRouter:
         return HeldPage(items=[held(desk, standing) for standing in found], next=cursor(more))
 
     @routes.post("/dispositions", status_code=201)
-    def post_disposition(
-        asked: Dispose, who: Someone, response: Response, key: Key = None
-    ) -> DisposeSaid:
+    def post_disposition(asked: Dispose, by: Writer) -> DisposeSaid:
         """Decide what becomes of parts: rework, scrap or release."""
-        authorise(who, Action.DISPOSE)
-        once = Once(who, key, {"POST": "/dispositions", "body": asked.model_dump(mode="json")})
-        status, answer, again = desk.requests.once(once, lambda: dispose(desk, asked))
-        return replied(response, status, DisposeSaid.model_validate(answer), again)
+        authorise(by.who, Action.DISPOSE)
+        named = {"POST": "/dispositions", "body": asked.model_dump(mode="json")}
+        return by.once(desk.requests, named, lambda: dispose(desk, asked), DisposeSaid)
 
     return routes
 
@@ -320,11 +315,6 @@ def read_image(data: Path, image: ImageRecord) -> bytes:
     if len(content) != image.size or sha256(content).hexdigest() != image.digest:
         raise altered
     return content
-
-
-def moment(utc_ns: int) -> datetime:
-    """UTC of nanoseconds since the epoch, to the microsecond."""
-    return datetime.fromtimestamp(utc_ns // 1000 / 1e6, UTC)
 
 
 def _part(desk: Desk, id: UUID) -> PartHistory:

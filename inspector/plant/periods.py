@@ -8,15 +8,15 @@ import it.
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from inspector.identity import Action, authorise
-from inspector.plant.access import PROBLEMS, Key, Someone
+from inspector.plant.access import PROBLEMS, Writer
 from inspector.plant.batchwords import LineSaid, PeriodSaid, Reconciled
 from inspector.plant.desk import Desk
-from inspector.plant.orders import obeyed, once
-from inspector.plant.parts import moment
+from inspector.plant.orders import obeyed
 from inspector.plant.requests import Done
+from inspector.plant.times import moment
 from inspector.plant.words import Why
 from inspector.store import History
 from inspector.store.periods import AT_GATE, reconcile
@@ -37,16 +37,16 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["batches"], responses=PROBLEMS)
 
     @routes.post("/periods", status_code=201)
-    def post_period(asked: Why, who: Someone, response: Response, key: Key = None) -> LineSaid:
+    def post_period(asked: Why, by: Writer) -> LineSaid:
         """Count the running batch anew from the next part on (`reset_counts`). The period before
         is closed and kept; the record of the new one is signed with the next checkpoint."""
-        authorise(who, Action.RESET_COUNTS)
+        authorise(by.who, Action.RESET_COUNTS)
         body = asked.model_dump()
 
         def act() -> Done:
-            return obeyed(desk, who, Action.RESET_COUNTS, body, 201)
+            return obeyed(desk, by.who, Action.RESET_COUNTS, body, 201)
 
-        return once(desk, who, key, "/periods", body, act, response, LineSaid)
+        return by.once(desk.requests, {"POST": "/periods", "body": body}, act, LineSaid)
 
     return routes
 

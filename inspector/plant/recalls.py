@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from inspector.identity import Action, Principal, authorise
 from inspector.part import Disposition
-from inspector.plant.access import PROBLEMS, Key, Someone, Viewer
+from inspector.plant.access import PROBLEMS, Someone, Viewer, Writer
 from inspector.plant.desk import Desk
 from inspector.plant.genealogy import run_said
 from inspector.plant.linkwords import RecallCriteria, RecallSaid, RecallState, RecallWords
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import now, replied
-from inspector.plant.requests import Done, Once
-from inspector.plant.selection import runs_of, utc_ns
+from inspector.plant.requests import Done
+from inspector.plant.selection import runs_of
+from inspector.plant.times import now, utc_ns
 from inspector.plant.words import DisposeSaid, Selection, Why
 from inspector.quality.recalling import NOTHING_STOPPED, recall
 from inspector.quality.stopping import stop_all
@@ -47,16 +47,12 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["recalls"], responses=PROBLEMS)
 
     @routes.post("/recalls", status_code=201)
-    def post_recall(
-        asked: RecallWords, who: Someone, response: Response, key: Key = None
-    ) -> RecallSaid:
+    def post_recall(asked: RecallWords, by: Writer) -> RecallSaid:
         """Find all that is affected and hold it in one step; a batch that runs is stopped. With
         `drill` it is only found and recorded."""
-        authorise(who, Action.DISPOSE)
-        body = asked.model_dump(mode="json", by_alias=True)
-        once = Once(who, key, {"POST": "/recalls", "body": body})
-        status, answer, again = desk.requests.once(once, lambda: _recalled(desk, who, asked))
-        return replied(response, status, RecallSaid.model_validate(answer), again)
+        authorise(by.who, Action.DISPOSE)
+        named = {"POST": "/recalls", "body": asked.model_dump(mode="json", by_alias=True)}
+        return by.once(desk.requests, named, lambda: _recalled(desk, by.who, asked), RecallSaid)
 
     @routes.get("/recalls/{id}")
     def get_recall(id: UUID, who: Viewer) -> RecallState:
@@ -91,13 +87,10 @@ def router(desk: Desk) -> APIRouter:
         return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
 
     @routes.post("/recalls/{id}/lift", status_code=201)
-    def post_lift(
-        id: UUID, asked: Why, who: Someone, response: Response, key: Key = None
-    ) -> DisposeSaid:
+    def post_lift(id: UUID, asked: Why, by: Writer) -> DisposeSaid:
         """Release what a recall holds: its batches go back to where they were, closed or running;
         what is scrap stays scrap, and what somebody else wants held stays held."""
-        authorise(who, Action.DISPOSE)
-        body = asked.model_dump()
+        authorise(by.who, Action.DISPOSE)
 
         def act() -> Done:
             found = _found(_record(desk, id))
@@ -114,9 +107,8 @@ def router(desk: Desk) -> APIRouter:
             kind, record = recall_record(free, asked.reason, asked.requester, lifts=True)
             return Done(kind, 201, answer.model_dump(mode="json"), record | {"recall": str(id)})
 
-        once = Once(who, key, {"POST": f"/recalls/{id}/lift", "body": body})
-        status, answer, again = desk.requests.once(once, act)
-        return replied(response, status, DisposeSaid.model_validate(answer), again)
+        named = {"POST": f"/recalls/{id}/lift", "body": asked.model_dump()}
+        return by.once(desk.requests, named, act, DisposeSaid)
 
     return routes
 

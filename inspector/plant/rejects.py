@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import TypeVar
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from inspector.identity import Action, Principal, authorise
 from inspector.part import Disposition, GateAction
-from inspector.plant.access import PROBLEMS, REPLAYED, Key, Someone, Viewer
+from inspector.plant.access import PROBLEMS, Viewer, Writer
 from inspector.plant.desk import Desk
 from inspector.plant.problems import Problem
-from inspector.plant.requests import Done, Once
+from inspector.plant.requests import Done
 from inspector.plant.selection import runs_of
+from inspector.plant.times import now
 from inspector.plant.words import (
     GateCounts,
     Reject,
@@ -40,7 +39,6 @@ AHEAD = 500
 """Part numbers beyond the newest verdict that may be rejected: those on their way."""
 SETTLED_S = 60.0
 """A part of which the gate has said nothing for this long never was refused."""
-A = TypeVar("A")
 
 
 def router(desk: Desk) -> APIRouter:
@@ -48,13 +46,12 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["rejects"], responses=PROBLEMS)
 
     @routes.post("/rejects", responses={202: {"model": RejectSaid}})
-    def post_reject(asked: Reject, who: Someone, response: Response, key: Key = None) -> RejectSaid:
+    def post_reject(asked: Reject, by: Writer) -> RejectSaid:
         """Reject parts. 202: the gate has yet to confirm; follow `/events` or
         `/rejects/{id}`. 200: all of them have passed, and are on hold."""
-        authorise(who, Action.REJECT)
-        once = Once(who, key, {"POST": "/rejects", "body": asked.model_dump(mode="json")})
-        status, answer, again = desk.requests.once(once, lambda: reject(desk, who, asked))
-        return replied(response, status, RejectSaid.model_validate(answer), again)
+        authorise(by.who, Action.REJECT)
+        named = {"POST": "/rejects", "body": asked.model_dump(mode="json")}
+        return by.once(desk.requests, named, lambda: reject(desk, by.who, asked), RejectSaid)
 
     @routes.get("/rejects/{id}")
     def get_reject(id: UUID, who: Viewer) -> RejectState:
@@ -151,20 +148,6 @@ def runs_said(runs: Iterable[AtGate]) -> list[RunSaid]:
         RunSaid(stream=one.run.stream, first=one.run.first, last=one.run.last, gate=one.gate)
         for one in runs
     ]
-
-
-def now() -> datetime:
-    """UTC, for answers."""
-    return datetime.now(UTC)
-
-
-def replied(response: Response, status: int, answer: A, again: bool) -> A:
-    """``answer`` with its status, and a mark where it was given before."""
-    response.status_code = status
-    response.headers["Cache-Control"] = "no-store"
-    if again:
-        response.headers[REPLAYED] = "true"
-    return answer
 
 
 def _status(gate: GateState) -> int:

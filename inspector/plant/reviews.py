@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from inspector.identity import USER_PATTERN, Action, authorise
 from inspector.part import Outcome, PartId, Severity
-from inspector.plant.access import ETAGGED, PROBLEMS, Before, Key, Limit, Someone, Viewer, cursor
+from inspector.plant.access import ETAGGED, PROBLEMS, Before, Limit, Viewer, Writer, cursor
 from inspector.plant.desk import Desk
-from inspector.plant.parts import BatchFilter, moment
+from inspector.plant.parts import BatchFilter
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import now, replied
-from inspector.plant.requests import Done, Once
+from inspector.plant.requests import Done
+from inspector.plant.times import moment, now
 from inspector.plant.words import Asked, Said
 from inspector.store import RecordError
 from inspector.store.reviews import KIND, Decision, Label, Opinion, Review, review_body
@@ -102,15 +102,11 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["reviews"], responses=PROBLEMS)
 
     @routes.post("/reviews", status_code=201)
-    def post_review(
-        asked: ReviewWords, who: Someone, response: Response, key: Key = None
-    ) -> ReviewSaid:
+    def post_review(asked: ReviewWords, by: Writer) -> ReviewSaid:
         """Say what a part truly is. The verdict stays; this stands beside it."""
-        authorise(who, Action.REVIEW)
-        body = asked.model_dump(mode="json")
-        once = Once(who, key, {"POST": "/reviews", "body": body})
-        status, answer, again = desk.requests.once(once, lambda: _done(desk, who.id, asked))
-        return replied(response, status, ReviewSaid.model_validate(answer), again)
+        authorise(by.who, Action.REVIEW)
+        named = {"POST": "/reviews", "body": asked.model_dump(mode="json")}
+        return by.once(desk.requests, named, lambda: _done(desk, by.who.id, asked), ReviewSaid)
 
     @routes.get("/reviews", responses=ETAGGED)
     def get_reviews(

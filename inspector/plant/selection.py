@@ -5,10 +5,9 @@ The ledger answers; the line is not asked. The plant's routes import it.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from inspector.part import PartId
 from inspector.plant.problems import Problem
+from inspector.plant.times import utc_ns
 from inspector.plant.words import Selection
 from inspector.store import History
 from inspector.store.holds import Run
@@ -72,9 +71,3 @@ def _counted(history: History, stream: str | None, first: int, last: int, ahead:
 
 def _one(stream: str, sequence: int) -> Run:
     return Run(stream, sequence, sequence)
-
-
-def utc_ns(moment: datetime) -> int:
-    """Nanoseconds since the epoch, to the microsecond."""
-    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000

@@ -28,19 +28,19 @@ from uuid import uuid4
 import anyio.to_thread
 import httpx
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from fastapi import Path as PathParameter
 from pydantic import Field
 
 from inspector.identity import Action, authorise
-from inspector.plant.access import PROBLEMS, Key, Someone, Viewer
+from inspector.plant.access import PROBLEMS, Viewer, Writer
 from inspector.plant.desk import Desk
 from inspector.plant.events import At, news, taken_up
 from inspector.plant.outbox import Message, Outbox
 from inspector.plant.problems import Problem
-from inspector.plant.rejects import now, replied
-from inspector.plant.requests import Done, Once
+from inspector.plant.requests import Done
 from inspector.plant.tasks import look
+from inspector.plant.times import now
 from inspector.plant.words import Asked, Said
 from inspector.store import StoreError
 from inspector.store.related import desk_records
@@ -329,34 +329,29 @@ def router(desk: Desk, hooks: Webhooks) -> APIRouter:
         return WebhookList(items=items)
 
     @routes.post("/webhooks", status_code=201)
-    def post_webhook(
-        asked: WebhookWords, who: Someone, response: Response, key: Key = None
-    ) -> WebhookMade:
+    def post_webhook(asked: WebhookWords, by: Writer) -> WebhookMade:
         """Subscribe to what happens from now on. The answer holds the secret that signs each
         message, this once."""
-        authorise(who, Action.CONFIGURE)
+        authorise(by.who, Action.CONFIGURE)
+        secret: str | None = None
 
         def act() -> Done:
+            nonlocal secret
             if asked.name in hooks.subscriptions:
                 raise Problem(409, "name-taken", f"there is already a webhook {asked.name!r}")
-            _keep_secret(hooks.secret_file(asked.name))
+            secret = _keep_secret(hooks.secret_file(asked.name))
             body = {"name": asked.name, "url": asked.url, "events": list(asked.events)}
             return Done(KIND, 201, {"id": str(uuid4())} | body, {"action": "subscribe"} | body)
 
-        once = Once(who, key, {"POST": "/webhooks", "body": asked.model_dump()})
-        status, answer, again = desk.requests.once(once, act)
-        said = WebhookMade.model_validate(answer)
-        if not again:
-            hooks.look_up()
-            said.secret = hooks.secret_file(asked.name).read_text()
-        return replied(response, status, said, again)
+        named = {"POST": "/webhooks", "body": asked.model_dump()}
+        said = by.once(desk.requests, named, act, WebhookMade)
+        hooks.look_up()
+        return said.model_copy(update={"secret": secret})
 
     @routes.delete("/webhooks/{name}")
-    def delete_webhook(
-        name: HookName, who: Someone, response: Response, key: Key = None
-    ) -> WebhookMade:
+    def delete_webhook(name: HookName, by: Writer) -> WebhookMade:
         """Tell it no more; what it is still owed is dropped."""
-        authorise(who, Action.CONFIGURE)
+        authorise(by.who, Action.CONFIGURE)
 
         def act() -> Done:
             found = hooks.subscriptions.get(name)
@@ -368,20 +363,20 @@ def router(desk: Desk, hooks: Webhooks) -> APIRouter:
             record = {"action": "unsubscribe", "name": name}
             return Done(KIND, 200, {"id": str(uuid4())} | body, record)
 
-        once = Once(who, key, {"DELETE": f"/webhooks/{name}"})
-        status, answer, again = desk.requests.once(once, act)
-        if not again:
-            hooks.look_up()
+        said = by.once(desk.requests, {"DELETE": f"/webhooks/{name}"}, act, WebhookMade)
+        hooks.look_up()
+        if name not in hooks.subscriptions:  # the request may come again behind another one
             hooks.outbox.forget(name)
             hooks.secret_file(name).unlink(missing_ok=True)
-        return replied(response, status, WebhookMade.model_validate(answer), again)
+        return said
 
     return routes
 
 
-def _keep_secret(file: Path) -> None:
+def _keep_secret(file: Path) -> str:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     handle = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w") as out:
         out.write(text)
+    return text
