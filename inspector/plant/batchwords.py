@@ -19,7 +19,7 @@ class BatchStart(Asked):
 
     id: Name
     product: OneLine = ""
-    """What is made; a GTIN of 14 digits lets the station resolve its GS1 Digital Links."""
+    """What is made; where it is a GTIN, the station resolves its GS1 Digital Links."""
     recipe: Name | None = None
     """The planned one, else the running one if none is given."""
     texts: dict[Name, Print] = Field({}, max_length=50)

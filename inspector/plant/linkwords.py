@@ -25,16 +25,15 @@ from inspector.plant.words import (
     Text,
 )
 from inspector.store.batches import State
+from inspector.store.epcis import check_digit_holds
 
 SSCC_DIGITS = 18
 
 
 def _checked(name: str) -> str:
-    """An SSCC's last digit is its check digit (GS1 General Specifications, 7.9.1)."""
-    if name.isdigit() and name.isascii() and len(name) == SSCC_DIGITS:
-        weighed = sum(int(digit) * (3 if i % 2 == 0 else 1) for i, digit in enumerate(name[:-1]))
-        if (10 - weighed % 10) % 10 != int(name[-1]):
-            raise ValueError(f"{name} is no SSCC: its check digit is wrong")
+    sscc = name.isdigit() and name.isascii() and len(name) == SSCC_DIGITS
+    if sscc and not check_digit_holds(name):
+        raise ValueError(f"{name} is no SSCC: its check digit is wrong")
     return name
 
 

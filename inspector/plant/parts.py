@@ -6,7 +6,6 @@ digest the ledger holds. ``app.py`` imports it.
 
 from __future__ import annotations
 
-import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,13 +48,13 @@ from inspector.plant.words import (
     TagSaid,
 )
 from inspector.store import History, ImageRecord
+from inspector.store.epcis import gtin_of
 from inspector.store.holds import KIND, Standing
 from inspector.store.pages import changes_of, parts_of
 from inspector.store.query import PartHistory
 from inspector.store.tags import Sample
 
 EARLIER = 100
-GTIN = re.compile(r"[0-9]{8}|[0-9]{12,14}")
 IMAGE_MAX = 64 << 20
 """Bytes; no picture of a camera we know comes near it."""
 BatchFilter = Annotated[str | None, Query(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
@@ -179,7 +178,7 @@ def _item(desk: Desk, gtin: str, lot: str | None, serial: str) -> PartHistory | 
 def sold_as(history: History, batch: str) -> tuple[list[str], list[str]]:
     """The GTINs and the lots that a batch's parts carry, the newest last."""
     begun = [c for c in changes_of(history, batch) if c.action == "begin"]
-    products = [c.product.zfill(14) for c in begun if GTIN.fullmatch(c.product)]
+    products = [gtin for c in begun if (gtin := gtin_of(c.product))]
     return products, [batch, *(c.texts["lot"] for c in begun if c.texts.get("lot"))]
 
 

@@ -161,9 +161,13 @@ def gtin_of(product: str) -> str | None:
     """The 14 digits of a product that is a GTIN (GS1 General Specifications, 7.9.1); else None."""
     if not (product.isascii() and product.isdigit() and len(product) in (8, 12, 13, 14)):
         return None
-    digits = product.zfill(14)
-    total = sum(int(d) * (3 if at % 2 == 0 else 1) for at, d in enumerate(digits))
-    return digits if total % 10 == 0 else None
+    return product.zfill(14) if check_digit_holds(product) else None
+
+
+def check_digit_holds(number: str) -> bool:
+    """Whether the last digit of a GTIN or SSCC, all digits, is its check digit (7.9.1)."""
+    weighed = (int(d) * (3 if at % 2 else 1) for at, d in enumerate(reversed(number)))
+    return sum(weighed) % 10 == 0
 
 
 def _report(finding: Finding) -> dict[str, Any] | None:

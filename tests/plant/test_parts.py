@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inspector.part import Batch
+from inspector.plant.parts import sold_as
+from inspector.store import LineLedger
 from inspector.store.query import History
 
 
@@ -117,6 +121,17 @@ def test_a_gs1_digital_link_resolves_to_the_record(auditor: Any) -> None:
     assert auditor("GET", "/01/04012345123456/10/OTHER/21/S70").status == 404
     assert auditor("GET", "/01/04012345123463/10/L2417A/21/S70").status == 404
     assert auditor("GET", "/01/04012345123456/10/L2417A/21/S71").status == 404
+
+
+@pytest.mark.parametrize(
+    ("product", "gtins"), [("96385074", ["00000096385074"]), ("10002345", []), ("cap-28", [])]
+)
+def test_an_article_number_is_no_gtin(tmp_path: Path, product: str, gtins: list[str]) -> None:
+    """One of eight digits was: its parts said a link that is another product's, or nobody's."""
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        line.add_batch(Batch("A", product, "bottle", {"lot": "L1"}), "begin", "mes")
+    with History(tmp_path) as history:
+        assert sold_as(history, "A") == (gtins, ["A", "L1"])
 
 
 def test_a_lost_line_is_called_lost(auditor: Any) -> None:
