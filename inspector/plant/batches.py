@@ -48,7 +48,7 @@ from inspector.plant.words import DisposeSaid, RejectSaid, Why
 from inspector.store import History
 from inspector.store.batches import DISPOSED, Plan, Refused, State, Step, after, decision
 from inspector.store.batches import KIND as LIFE
-from inspector.store.pages import batch_ids, changes_of
+from inspector.store.pages import batch_ids, beginnings_of, changes_of
 
 LOTS = 1000
 """Batches that are asked for a lot of another name than theirs."""
@@ -275,7 +275,7 @@ def _life(order: BatchOrder, step: Step) -> dict[str, Any]:
 
 def _as_last(desk: Desk, history: History, id: str) -> BatchOrder:
     """How the batch was made last, for one that goes on."""
-    begun = [change for change in changes_of(history, id) if change.action == "begin"]
+    begun = beginnings_of(history, id)
     if desk.batches.plan(id) is not None or not begun:
         return BatchOrder(id=id)
     newest = begun[-1]
@@ -319,7 +319,7 @@ def _batch(desk: Desk, history: History, id: str) -> dict[str, Any]:
     summary = history.batch(id)
     changes = changes_of(history, id)
     begun = [change for change in changes if change.action == "begin"]
-    ended = [change for change in changes if change.action == "end"]
+    ended = changes[-1] if changes and changes[-1].action == "end" else None
     beat = desk.heartbeat
     running = beat.alive and beat.body.get("batch") == id
     counts, parts = summary.counts, any(summary.counts.values()) or summary.others
@@ -340,7 +340,7 @@ def _batch(desk: Desk, history: History, id: str) -> dict[str, Any]:
         "production_day": calendar.day_of(begun[0].utc_ns) if begun else None,
         "shift": calendar.shift_of(begun[0].utc_ns) if begun else "",
         "began_at": moment(begun[0].utc_ns) if begun else None,
-        "ended_at": moment(ended[-1].utc_ns) if ended and not running else None,
+        "ended_at": moment(ended.utc_ns) if ended else None,
         "counts": Counts(
             passed=counts[Outcome.PASS],
             rejected=counts[Outcome.REJECT],

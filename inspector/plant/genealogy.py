@@ -41,7 +41,7 @@ from inspector.store import History
 from inspector.store.batches import State
 from inspector.store.genealogy import KIND, Consumed, Unit, joined
 from inspector.store.holds import Run
-from inspector.store.pages import begun_between, changes_of
+from inspector.store.pages import beginnings_of, begun_between
 from inspector.store.query import PartHistory
 from inspector.store.recalls import (
     Affected,
@@ -277,7 +277,7 @@ def _backwards(desk: Desk, history: History, serial: str | None, part: UUID | No
 
 
 def _batch(desk: Desk, history: History, id: str) -> TracedBatch:
-    begun = [change for change in changes_of(history, id) if change.action == "begin"]
+    begun = beginnings_of(history, id)
     return TracedBatch(
         id=id,
         product=begun[-1].product if begun else "",

@@ -50,7 +50,7 @@ from inspector.plant.words import (
 from inspector.store import History, ImageRecord
 from inspector.store.epcis import gtin_of
 from inspector.store.holds import KIND, Standing
-from inspector.store.pages import changes_of, parts_of
+from inspector.store.pages import beginnings_of, parts_of
 from inspector.store.query import PartHistory
 from inspector.store.tags import Sample
 
@@ -177,7 +177,7 @@ def _item(desk: Desk, gtin: str, lot: str | None, serial: str) -> PartHistory | 
 
 def sold_as(history: History, batch: str) -> tuple[list[str], list[str]]:
     """The GTINs and the lots that a batch's parts carry, the newest last."""
-    begun = [c for c in changes_of(history, batch) if c.action == "begin"]
+    begun = beginnings_of(history, batch)
     products = [gtin for c in begun if (gtin := gtin_of(c.product))]
     return products, [batch, *(c.texts["lot"] for c in begun if c.texts.get("lot"))]
 

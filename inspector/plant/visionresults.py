@@ -20,7 +20,7 @@ from inspector.plant.opcua import RESULT_STATE, VisionServer, content_of
 from inspector.plant.problems import Problem
 from inspector.plant.visionspace import Space, text_of
 from inspector.store import History
-from inspector.store.pages import changes_of
+from inspector.store.pages import beginnings_of
 
 DONE, REFUSED, NO_ANSWER, UNKNOWN, NOT_RECORDED = 0, -1, -2, -3, -4
 """What ``Error`` says: done; the line refuses; it does not answer; no such thing; disk trouble."""
@@ -104,7 +104,7 @@ class VisionResults:
 
 def _product(history: History, batch: str) -> str:
     """What a batch made, as it began last; empty where nobody said."""
-    begun = [change for change in changes_of(history, batch) if change.action == "begin"]
+    begun = beginnings_of(history, batch)
     return begun[-1].product if begun else ""
 
 

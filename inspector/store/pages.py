@@ -167,6 +167,11 @@ def changes_of(history: History, batch: str) -> tuple[BatchChange, ...]:
     return tuple([record for record in found if isinstance(record, BatchChange)])
 
 
+def beginnings_of(history: History, batch: str) -> list[BatchChange]:
+    """Each time that a batch was begun, oldest first: the newest says what it is now."""
+    return [change for change in changes_of(history, batch) if change.action == "begin"]
+
+
 def gates_of(history: History, run: Run) -> tuple[GateDecision, ...]:
     """The last thing the gate was told about each part of ``run``, as far as it was told."""
     with history._bounded(history._line) as line:

@@ -11,14 +11,16 @@ import pytest
 from obeying_line import Obeying
 
 from inspector.bus import run_dir
+from inspector.config import Calendar
 from inspector.identity import Principal, Role
 from inspector.part import Batch
-from inspector.plant.batches import begun, changed, closed
+from inspector.plant.batches import _batch, begun, changed, closed
 from inspector.plant.batchwords import BatchOrder, Changeover
 from inspector.plant.desk import Desk
 from inspector.plant.problems import Problem
 from inspector.plant.requests import Once
 from inspector.store import DeskLedger, LineLedger
+from inspector.store.batches import State
 
 WHY = {"reason": "caps were good", "requester": "QA"}
 ORDER = {
@@ -135,6 +137,20 @@ def test_what_the_line_did_though_its_answer_was_lost_is_on_record_once_it_is_as
         closed(desk, mes, "P1")
     asyncio.run(desk.heartbeat.stop())
     desk.close()
+
+
+def test_a_batch_that_goes_on_has_not_ended_though_the_line_is_lost(tmp_path: Path) -> None:
+    """It was said to have ended when it was closed the first time."""
+    with LineLedger.open(tmp_path, station="ST-01") as line:
+        for action in ("begin", "end", "begin"):
+            line.add_batch(Batch("P1", "", "bottle"), action, "mes")
+    station: Any = SimpleNamespace(data=tmp_path, calendar=Calendar())
+    desk = Desk(station, run_dir(tmp_path))
+    with desk.history() as history:
+        said = _batch(desk, history, "P1")
+    asyncio.run(desk.heartbeat.stop())
+    desk.close()
+    assert (said["state"], said["running"], said["ended_at"]) == (State.RUNNING, False, None)
 
 
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN])
