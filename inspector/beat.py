@@ -6,6 +6,7 @@ Imports nothing of ours; every process of the station may import it.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import mmap
 import os
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 _SIZE = ctypes.sizeof(ctypes.c_int64)
+BEAT_S = 0.5
 
 
 class Beat:
@@ -33,6 +35,12 @@ class Beat:
     def beat(self) -> None:
         """Say that the process's loop has come round."""
         self._instant.value = time.monotonic_ns()
+
+    async def go_on(self) -> None:
+        """Say so for as long as the event loop comes round; until cancelled."""
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_S)
 
     def age_s(self) -> float | None:
         """Seconds since the last beat; None before the first."""

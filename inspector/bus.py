@@ -73,6 +73,13 @@ def run_dir(data: Path) -> Path:
     return run
 
 
+def publish(path: Path, text: str) -> None:
+    """Write an address that is known only now, whole or not at all."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(text)
+    draft.rename(path)
+
+
 def endpoint(run: Path, name: str) -> str:
     """The ``ipc://`` address of socket ``name`` in ``run``; ``BusError`` if it is too long."""
     path = run / name

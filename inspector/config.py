@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, field_validator, model_validator
 
 from inspector.part import Mode
-from inspector.plantplan import Calendar, Packs, Plant, Rule, Webhook
+from inspector.plantplan import Calendar, Packs, Plant, Rule, Served, Webhook
 from inspector.qualityplan import Challenge, FirstArticle, Quality, Seeded
 from inspector.releaseplan import Releases
 from inspector.scadaplan import Mqtt, OpcUa, Poll, Scada, Tag
@@ -32,9 +32,9 @@ from inspector.yamlfile import (
 __all__ = [
     "Calendar", "Camera", "Challenge", "ConfigError", "Features", "FirstArticle", "Lot", "Mqtt",
     "Oidc", "OpcUa", "Output", "Packs", "Plant", "Plc", "Poll", "Problem", "Quality", "Releases",
-    "Retention", "Rule", "Samples", "Scada", "Seeded", "Settings", "Station", "StopRules", "Store",
-    "Sync", "Tag", "Travel", "Web", "Webhook", "first_problem", "load_station", "load_yaml",
-    "nearest", "read_yaml",
+    "Retention", "Rule", "Samples", "Scada", "Seeded", "Served", "Settings", "Station", "StopRules",
+    "Store", "Sync", "Tag", "Travel", "Web", "Webhook", "first_problem", "load_station",
+    "load_yaml", "nearest", "read_yaml",
 ]  # fmt: skip
 
 Features = dict[str, bool | int | float | str]
@@ -249,17 +249,10 @@ class Oidc(Settings):
     """Value of ``role_claim`` → our roles. Who has none of these values does not come in."""
 
 
-class Web(Settings):
+class Web(Served):
     """People's pages and the metrics."""
 
-    host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    """0 takes any free port."""
-    certificate: Path | None = None
-    """PEM file of a TLS certificate; without one the pages travel readable: then listen on
-    127.0.0.1 only, or behind a proxy that does TLS."""
-    private_key: Path | None = None
-    """PEM file of the certificate's key."""
     address: str = ""
     """The pages' address as people type it, such as ``https://st-01.plant.example``. Needed with
     ``oidc`` where a proxy stands before the station."""
@@ -283,12 +276,6 @@ class Web(Settings):
         for network in networks:
             ipaddress.ip_network(network)
         return networks
-
-    @model_validator(mode="after")
-    def _tls_is_complete(self) -> Web:
-        if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("TLS needs both `certificate` and `private_key`")
-        return self
 
 
 class Lot(Settings):

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
@@ -174,21 +174,33 @@ class Packs(Settings):
     """What is packed here: ``case``, ``pallet`` …"""
 
 
-class Plant(Settings):
-    """The interface for the MES: REST under ``/api/v1``."""
+class Served(Settings):
+    """What answers by HTTP."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8100, ge=0, le=65535)
+    port: int = Field(0, ge=0, le=65535)
     """0 takes any free port."""
+    certificate: Path | None = None
+    """PEM file of a TLS certificate; without one all of it travels readable, keys and passwords
+    too: then listen on 127.0.0.1 only, or behind a proxy that does TLS."""
+    private_key: Path | None = None
+    """PEM file of the certificate's key."""
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Self:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("TLS needs both `certificate` and `private_key`")
+        return self
+
+
+class Plant(Served):
+    """The interface for the MES: REST under ``/api/v1``."""
+
+    port: int = Field(8100, ge=0, le=65535)
     rate_per_s: float = Field(400.0, gt=0, le=1e6)
     """Requests per second that one API key may make over time …"""
     burst: int = Field(400, ge=1, le=1_000_000)
     """… and how many at once."""
-    certificate: Path | None = None
-    """PEM file of a TLS certificate; without one the interface speaks plain HTTP, and keys
-    travel readable: then listen on 127.0.0.1 only, behind a proxy that does TLS."""
-    private_key: Path | None = None
-    """PEM file of the certificate's key."""
     rules: tuple[Rule, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     packs: tuple[Packs, ...] = ()
@@ -201,10 +213,4 @@ class Plant(Settings):
         for kind, names in (("rules", rules), ("webhooks or packs", told)):
             if twice := next((name for name in names if names.count(name) > 1), None):
                 raise ValueError(f"two {kind} are named `{twice}`")
-        return self
-
-    @model_validator(mode="after")
-    def _tls_is_complete(self) -> Plant:
-        if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("TLS needs both `certificate` and `private_key`")
         return self

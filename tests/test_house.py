@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "identity": NOUNS,
     "bus": {*NOUNS, "identity"},
     "display": {*NOUNS, "bus"},
+    "serving": {*GROUND, "beat", "bus"},
     "pictures": NOUNS,
     "cameras": {*GROUND, "beat", "logs", "pictures"},
     "tools": GROUND,
@@ -77,8 +78,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quality": {*GROUND, "beat", "logs", "store", "bus", "display", "identity"},
     # tools, because what is new among pictures is told in a backbone's feature space
     "sync": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "tools"},
-    "web": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
-    "plant": {*GROUND, "beat", "logs", "store", "bus", "display", "identity", "quality"},
+    "web": {*GROUND, "serving", "logs", "store", "bus", "display", "identity", "quality"},
+    "plant": {*GROUND, "serving", "beat", "logs", "store", "bus", "display", "identity", "quality"},
     "virtual": {*GROUND, "logs", "pictures"},
 }
 """By room. A room that is not listed here stands above the street and may import all of it."""

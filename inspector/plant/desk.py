@@ -76,13 +76,6 @@ class Pool(Generic[T]):
                 self._idle.get_nowait().close()
 
 
-def publish(path: Path, text: str) -> None:
-    """Write an address that is known only now, whole or not at all."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text)
-    draft.rename(path)
-
-
 class Heartbeat:
     """The line's newest word about itself."""
 

@@ -18,9 +18,10 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from inspector.bus import publish
 from inspector.config import Scada, Station
 from inspector.part import Mode
-from inspector.plant.desk import Line, publish
+from inspector.plant.desk import Line
 
 log = structlog.get_logger()
 

@@ -18,13 +18,12 @@ from pathlib import Path
 import anyio.to_thread
 import structlog
 
+from inspector import logs
 from inspector.beat import Beat
-from inspector.bus import run_dir
+from inspector.bus import publish, run_dir
 from inspector.config import Scada, Station, load_station
-from inspector.logs import configure
-from inspector.logs import run as run_process
 from inspector.part import Verdict
-from inspector.plant.desk import LOOK_S, Line, publish
+from inspector.plant.desk import LOOK_S, Line
 from inspector.plant.tasks import end, for_ever
 
 log = structlog.get_logger()
@@ -35,7 +34,6 @@ SEE_OUT_S = 2.0
 
 def main(station_path: Path, run: Path | None = None) -> None:
     """Serve the station in ``station_path``; its sockets are in ``run``. Raises ``ConfigError``."""
-    configure("scada")
     station = load_station(station_path)
     run = run or run_dir(station.data)
     if station.scada is None:
@@ -65,7 +63,7 @@ async def serve(station: Station, scada: Scada, run: Path) -> None:
         for url, tags in by_server(scada):
             services.append(partial(serve_opcua_tags, station, url, tags))
     tasks = [asyncio.create_task(for_ever(service)) for service in services]
-    tasks.append(asyncio.create_task(_beat(Beat(run / "scada.beat"))))
+    tasks.append(asyncio.create_task(Beat(run / "scada.beat").go_on()))
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
@@ -108,12 +106,6 @@ async def serve_opcua(station: Station, scada: Scada, line: Line, run: Path) -> 
         methods.close()
 
 
-async def _beat(beat: Beat) -> None:
-    while True:
-        beat.beat()
-        await asyncio.sleep(0.5)
-
-
 if __name__ == "__main__":
     given = [Path(argument) for argument in sys.argv[1:]]
-    run_process("scada", lambda: main(*given))
+    logs.run("scada", lambda: main(*given))
