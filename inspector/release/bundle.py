@@ -18,7 +18,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -203,8 +203,8 @@ def read(folder: Path, called: str = "") -> Release:
     return Release(hashlib.sha256(body).hexdigest(), manifest, _signatures(folder, manifest.title))
 
 
-def _members(path: Path) -> list[tuple[str, bytes]]:
-    found = []
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """One after the other: all of them at once may not fit in memory."""
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
@@ -213,11 +213,10 @@ def _members(path: Path) -> list[tuple[str, bytes]]:
                 if not member.isreg() or not plain or member.size > FILE_MAX:
                     raise ReleaseRefused(path.name, f"`{member.name}` does not belong in one")
                 file = tar.extractfile(member)
-                found.append((member.name, file.read() if file else b""))
+                yield member.name, file.read() if file else b""
     except (OSError, tarfile.TarError, EOFError) as error:
         why = getattr(error, "strerror", None) or str(error) or "it is cut short"
         raise ReleaseRefused(path.name, f"is no release file ({why}); fetch it again") from None
-    return found
 
 
 def _compare(folder: Path, entry: Entry, title: str) -> None:

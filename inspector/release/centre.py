@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inspector.config import Station
-from inspector.release.bundle import RELEASE_MAX, ReleaseRefused
-from inspector.release.channel import Pointer, pointers
+from inspector.release.bundle import ReleaseRefused
+from inspector.release.channel import Pointer, keep, pointers
 from inspector.store import signing_key
 from inspector.sync.centre import Link
 from inspector.sync.enrol import SyncError, enrolled, shown_by
@@ -50,20 +50,11 @@ class FromCentre:
     ) -> Path:
         """The release's file, in ``folder``; ``beat`` is called as it comes. Raises
         ``ReleaseRefused``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f".{pointer.digest}.release"
-        size = 0
         try:
-            with target.open("wb") as file:
-                for piece in self._link.stream(f"/api/v1/releases/{pointer.digest}"):
-                    size += len(piece)
-                    if size > RELEASE_MAX:
-                        raise ReleaseRefused(pointer.title, "is larger than a release may be")
-                    file.write(piece)
-                    beat()
+            pieces = self._link.stream(f"/api/v1/releases/{pointer.digest}")
+            return keep(pieces, pointer, folder, beat)
         except SyncError as error:
             raise ReleaseRefused(pointer.title, str(error)) from None
-        return target
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ class Pointer:
     number: int
     signed: tuple[str, ...] = ()
     """Its signatures: the same release may come again, signed by others."""
+
+
+class _Absent(ReleaseRefused):
+    """There is nothing at this address."""
 
 
 def announce(folder: Path, channel: str, release: Release) -> None:
@@ -57,11 +61,10 @@ def newest(source: str, channel: str, key: str = "") -> list[Pointer]:
     Raises ``ReleaseRefused`` when the source cannot be reached or read.
     """
     if _is_url(source):
-        answer = _get(f"{source.rstrip('/')}/{channel}.json", key)
-        if answer is None:
-            return []
         try:
-            entries = json.loads(answer)
+            entries = json.loads(b"".join(_get(f"{source.rstrip('/')}/{channel}.json", key)))
+        except _Absent:
+            return []
         except ValueError:
             raise ReleaseRefused(channel, f"{source} does not answer with a channel") from None
     else:
@@ -96,17 +99,26 @@ def fetch(
     """The release's file, in ``folder``; ``beat`` is called as it comes. Raises
     ``ReleaseRefused``."""
     name = f"{pointer.digest}.release"
-    if not _is_url(source):
-        path = Path(source) / name
-        if not path.is_file():
-            raise ReleaseRefused(pointer.title, f"{path} is not there; put it on the channel again")
-        return path
-    content = _get(f"{source.rstrip('/')}/{name}", key, beat)
-    if content is None:
-        raise ReleaseRefused(pointer.title, f"{source} does not have it any more")
+    if _is_url(source):
+        return keep(_get(f"{source.rstrip('/')}/{name}", key), pointer, folder, beat)
+    path = Path(source) / name
+    if not path.is_file():
+        raise ReleaseRefused(pointer.title, f"{path} is not there; put it on the channel again")
+    return path
+
+
+def keep(pieces: Iterable[bytes], pointer: Pointer, folder: Path, beat: Callable[[], None]) -> Path:
+    """A release's file in ``folder``, written as it comes: it may not fit in memory."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f".{name}"
-    target.write_bytes(content)
+    target = folder / f".{pointer.digest}.release"
+    size = 0
+    with target.open("wb") as file:
+        for piece in pieces:
+            size += len(piece)
+            if size > RELEASE_MAX:
+                raise ReleaseRefused(pointer.title, "is larger than a release may be")
+            file.write(piece)
+            beat()
     return target
 
 
@@ -126,22 +138,16 @@ def _is_url(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
-def _get(url: str, key: str, beat: Callable[[], None] = lambda: None) -> bytes | None:
-    """The body at ``url``; None if there is none."""
+def _get(url: str, key: str) -> Iterator[bytes]:
+    """The body at ``url``, in pieces. Raises ``_Absent`` or ``ReleaseRefused``."""
     import httpx  # here, for a station whose releases come on a stick loads no HTTP client
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT_S) as answer:
             if answer.status_code == 404:
-                return None
+                raise _Absent(url, "is not there any more")
             answer.raise_for_status()
-            content = bytearray()
-            for piece in answer.iter_bytes():
-                content += piece
-                beat()
-                if len(content) > RELEASE_MAX:
-                    raise ReleaseRefused(url, "is larger than a release may be")
-            return bytes(content)
+            yield from answer.iter_bytes()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ReleaseRefused(url, f"cannot be fetched: {error}") from None

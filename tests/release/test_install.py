@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from inspector.part import Outcome
 from inspector.recipe import load
 from inspector.release import ReleaseRefused, install, installed, load_release, remove
 from inspector.release.bundle import SIGNERS, add, canonical, unpack
+from inspector.release.channel import Pointer, keep
 from inspector.release.trust import NotTrusted, trust
 from inspector.store import DeskLedger, History, LineLedger, StoreError
 from training.release import Example, NotMade, approve, inspect, make_key, put
@@ -130,6 +132,27 @@ def test_nothing_is_written_outside_the_release(
 
     with pytest.raises(ReleaseRefused, match="does not belong"):
         install(path, data, "erika")
+
+
+def test_a_large_release_is_never_whole_in_memory(tmp_path: Path) -> None:
+    """Neither when it comes nor when it is unpacked: a small station has less."""
+    path, size = tmp_path / "large.release", 4 << 20
+    pieces = (bytes(size) for _ in range(4))
+    pointer = Pointer("0" * 64, "large/1", 1)
+    tracemalloc.start()
+    try:
+        keep(pieces, pointer, tmp_path / "in", lambda: None)
+        with tarfile.open(path, "w") as tar:
+            for number in range(4):
+                entry = tarfile.TarInfo(f"models/m/{number}/model.onnx")
+                entry.size = size
+                tar.addfile(entry, io.BytesIO(bytes(size)))
+        tracemalloc.reset_peak()
+        with pytest.raises(ReleaseRefused, match=r"manifest\.json: No such file"):
+            unpack(path, tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < 3 * size
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar at all", bytes(2048)])
