@@ -61,10 +61,12 @@ def install(
     principal: str,
     threads: int = 2,
     providers: Sequence[str] = ("CPUExecutionProvider",),
+    pause: Callable[[float], None] = lambda spent_s: None,
 ) -> Loaded:
     """Takes a release file in, if all of it holds on this machine; recorded on the desk.
 
-    The same file again is no error. Raises ``ReleaseRefused`` (recorded too) or ``StoreError``.
+    The same file again is no error; ``pause`` is told of each part as by `check_parity`. Raises
+    ``ReleaseRefused`` (recorded too) or ``StoreError``.
     """
     refuse_stranger(data)  # before anything is kept that the desk would not record
     home = data / FOLDER
@@ -79,7 +81,7 @@ def install(
         draft.mkdir()
         release = unpack(path, draft)
         builder, approver = check_signatures(release, data)
-        loaded = _load(Installed(draft, release), threads, providers)
+        loaded = _load(Installed(draft, release), threads, providers, pause)
         folder = home / release.digest[:16]
         if not _lies_in(folder, release):
             _sync(draft)

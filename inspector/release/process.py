@@ -24,13 +24,13 @@ from inspector.bus import BusError, CommandClient, run_dir
 from inspector.config import ConfigError, Station, load_station
 from inspector.identity import Action, Principal, Role
 from inspector.part import Outcome, Verdict
-from inspector.recipe import digest_of, load, read
+from inspector.recipe import digest_of, load, name_for, read
 from inspector.release import stage
 from inspector.release.bundle import ReleaseRefused
 from inspector.release.centre import CENTRE, FromCentre
 from inspector.release.channel import Pointer, fetch, newest
 from inspector.release.installed import BASE, install, installed, load_release
-from inspector.release.offer import OfferReader
+from inspector.release.offer import Offer, OfferReader
 from inspector.release.offered import Entry, Offered, State, tell
 from inspector.release.shadow import Shadow
 from inspector.release.stage import Change
@@ -80,11 +80,12 @@ class Caretaker:
 
     def __init__(self, station: Station, run: Path, beat: Beat | None = None) -> None:
         self.station, self.plan = station, station.releases or Releases()
+        self._files = {_name_of(path): path for path in station.recipes}
         self.shadows: dict[str, Shadow] = {}
         """By recipe name."""
         self._run, self._beat = run, beat
         self._offers = OfferReader(run)
-        self._asked = self._looked = -1e9
+        self._asked = self._looked = -inf
         self._told = time.monotonic()
         self._refused: dict[str, str] = {}
         self._known: object = None
@@ -100,16 +101,7 @@ class Caretaker:
         """Judge a part in shadow if one is offered; now and then look at all else."""
         offer = self._offers.receive(200)
         if offer is not None:
-            shadow = self.shadows.get(offer.recipe)
-            if shadow is not None and shadow.wants(offer):
-                frames = self._offers.pictures(offer)
-                if frames is not None:
-                    try:
-                        shadow.look(offer, frames, self.station.data)
-                    except StoreError as error:
-                        log.warning("a disagreement is not recorded", why=str(error))
-                    if shadow.judged == FIRST_TALLY:
-                        self._told = -1e9
+            self._judge(offer)
         now = time.monotonic()
         if now - self._asked >= self.plan.poll_s and self.plan.source:
             self._asked = now
@@ -123,6 +115,20 @@ class Caretaker:
         if now - self._told >= TALLY_S:
             self._told = now
             self.tell()
+
+    def _judge(self, offer: Offer) -> None:
+        shadow = self.shadows.get(offer.recipe)
+        if shadow is None or not shadow.wants(offer):
+            return
+        frames = self._offers.pictures(offer)
+        if frames is None:
+            return
+        try:
+            shadow.look(offer, frames, self.station.data)
+        except StoreError as error:
+            log.warning("a disagreement is not recorded", why=str(error))
+        if shadow.judged == FIRST_TALLY:
+            self._told = -inf
 
     def fetch(self) -> None:
         """Install what the channel has that is newer than what is here, and tell what it has."""
@@ -157,8 +163,7 @@ class Caretaker:
             newest_of.setdefault(change.recipe, change)
         undone = {change.digest for change in stage.undone_of(past)}
         here = installed(self.station.data)
-        for path in self.station.recipes:
-            name = path.stem
+        for name in self._files:
             now = newest_of.get(name)
             if now is not None:
                 self._changes[name] = now
@@ -218,7 +223,7 @@ class Caretaker:
                 path = there.fetch(pointer, home, self._lives)
             else:
                 path = fetch(source, pointer, home, key, self._lives)
-            done = install(path, data, WHO.id, 1, self.station.providers)
+            done = install(path, data, WHO.id, 1, self.station.providers, self._pause)
         except (ReleaseRefused, StoreError, OSError) as refusal:
             if path is not None and isinstance(refusal, ReleaseRefused):
                 self._refused[pointer.digest] = str(refusal)  # what never came is asked for again
@@ -239,7 +244,7 @@ class Caretaker:
             return
         try:
             if digest == BASE:
-                path = next(p for p in self.station.recipes if p.stem == name)
+                path = self._files[name]
                 recipe, title = load(path, self.station.models, 1, self.station.providers), name
                 recipe.warm_up()
             else:
@@ -261,8 +266,7 @@ class Caretaker:
         change = self._changes.get(name)
         if change is not None:
             return change.recipe_digest
-        path = next(p for p in self.station.recipes if p.stem == name)
-        return digest_of(read(path))
+        return digest_of(read(self._files[name]))
 
     def _on_probation(self, change: Change) -> bool:
         key = change.recipe, change.position
@@ -310,6 +314,14 @@ class Caretaker:
     def _pause(self, spent_s: float) -> None:
         self._lives()
         time.sleep(min(spent_s, 0.1))
+
+
+def _name_of(path: Path) -> str:
+    """The recipe's own name, which its file need not have; the file's where somebody is at it."""
+    try:
+        return read(path).name
+    except ConfigError:
+        return name_for(path)
 
 
 def probation(history: History, change: Change, limit: int, shadow: Shadow | None) -> Probation:

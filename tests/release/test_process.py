@@ -86,6 +86,19 @@ def test_a_probation_ends_though_the_line_was_started_anew_since(
         assert caretaker._on_probation(later), "one of them is of before it"
 
 
+def test_a_recipe_is_known_by_its_name_and_not_by_its_files(centre: Centre, data: Path) -> None:
+    """No release judged beside `Coded_Line.yaml`, and one that took over had no probation."""
+    file, recipe = data.parent / "station.yaml", data.parent / "Coded_Line.yaml"
+    file.write_text(STATION.replace("coded.yaml", recipe.name))
+    recipe.write_text(centre.recipe(1).read_text())
+    release = install(centre.made(2), data, "erika").installed
+    LineLedger.open(data, station="S1").close()
+    caretaker = Caretaker(load_station(file), run_dir(data))
+    caretaker.look()
+    caretaker.close()
+    assert caretaker.shadows["coded"].digest == release.digest
+
+
 @pytest.mark.parametrize("newer", [False, True])
 def test_an_older_release_has_no_turn_though_the_champions_files_are_damaged(
     centre: Centre, caretaker: Caretaker, data: Path, newer: bool
