@@ -8,7 +8,6 @@ password (or API key) of the station.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
@@ -147,7 +146,7 @@ class VisionServer:
         await self._system_state(state)
         await self.tell("StateChangedEventType", f"{before or 'start'} → {state}")
         if state is State.READY:
-            await self.tell("ReadyEventType", "ready", JobId=space.id("Job", self.job))
+            await self.tell("ReadyEventType", "ready", JobId=space.id("JobId", self.job))
 
     async def verdict(self, verdict: Verdict) -> None:
         """A part was judged: its result is an event."""
@@ -186,13 +185,13 @@ class VisionServer:
         content = json.dumps(content_of(verdict), ensure_ascii=False)
         part = verdict.serial or str(verdict.part_id)
         fields = {
-            "ResultId": space.id("Result", str(verdict.part_id)),
-            "JobId": space.id("Job", job),
-            "PartId": space.id("Part", part),
-            "MeasId": space.id("Meas", measurement),
-            "ExternalRecipeId": space.id("RecipeIdExternalDataType", name),
+            "ResultId": space.id("ResultId", str(verdict.part_id)),
+            "JobId": space.id("JobId", job),
+            "PartId": space.id("PartId", part),
+            "MeasId": space.id("MeasId", measurement),
+            "ExternalRecipeId": space.id("RecipeIdExternal", name),
             "InternalRecipeId": self.recipe_id(name, revision, verdict.recipe_digest),
-            "ProductId": space.id("Product", product or name),
+            "ProductId": space.id("ProductId", product or name),
         }
         if not space.official:
             return fields | {"ResultContent": content}
@@ -214,15 +213,15 @@ class VisionServer:
     def recipe_id(self, name: str, revision: str = "", digest: str = "") -> Any:
         """RecipeIdInternalDataType of a recipe."""
         if not digest:
-            return self.space.id("RecipeIdInternalDataType", name)
+            return self.space.id("RecipeIdInternal", name)
         return self.space.id(
-            "RecipeIdInternalDataType", name, Version=revision, Hash=bytes.fromhex(digest),
+            "RecipeIdInternal", name, Version=revision, Hash=bytes.fromhex(digest),
             HashAlgorithm="SHA-256",
         )  # fmt: skip
 
     def configuration_id(self) -> Any:
         """ConfigurationIdDataType of the station's only configuration, its station file."""
-        return self.space.id("ConfigurationIdDataType", self.station.station)
+        return self.space.id("ConfigurationId", self.station.station)
 
     async def _keys(self, uri: str, host: str) -> None:
         for name in ("trusted", "rejected"):
@@ -348,8 +347,3 @@ def _free_port(host: str) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-async def run_in(executor: Any, work: Any, *arguments: Any) -> Any:
-    """``work`` in a thread of ``executor``."""
-    return await asyncio.get_running_loop().run_in_executor(executor, work, *arguments)

@@ -103,7 +103,6 @@ async def serve_opcua(station: Station, scada: Scada, line: Line, run: Path) -> 
                 await asyncio.sleep(LOOK_S)
     finally:
         await server.stop()
-        methods.close()
 
 
 if __name__ == "__main__":

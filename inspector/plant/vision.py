@@ -124,20 +124,15 @@ class Vision:
                 self.prepared = False
             case Method.START_SINGLE:
                 self.single = True
-            case Method.START_CONTINUOUS | Method.STOP | Method.ABORT:
+            case Method.START_CONTINUOUS:
                 self.single = False
 
-    def heard(self, facts: Facts) -> bool:
-        """The line's newest word; whether the state is another one because of it.
-
-        A person who resumes a line that a client had halted or reset has looked at it: the client's
-        word is over.
-        """
-        before = self.state
+    def heard(self, facts: Facts) -> None:
+        """The line's newest word. A person who resumes a line that a client had halted or reset has
+        looked at it: the client's word is over."""
         if facts.alive and not facts.paused and self.facts.paused:
             self.halted = self.reset = False
             self.prepared = True
         if facts.paused and not self.facts.paused:
             self.single = False
         self.facts = facts
-        return self.state is not before

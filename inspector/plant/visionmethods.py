@@ -12,9 +12,9 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
+import anyio.to_thread
 import structlog
 from asyncua import Node, ua
 
@@ -23,7 +23,7 @@ from inspector.config import ConfigError, read_yaml
 from inspector.identity import Action, Forbidden, Principal, authorise
 from inspector.part import Verdict
 from inspector.plant.desk import Line
-from inspector.plant.opcua import VisionServer, run_in
+from inspector.plant.opcua import VisionServer
 from inspector.plant.vision import PAUSES, RESUMES, Method
 from inspector.plant.visionjobs import Job
 from inspector.plant.visionpeople import CALLER
@@ -63,10 +63,7 @@ class VisionMethods:
 
     def __init__(self, server: VisionServer, line: Line) -> None:
         self._server, self._line = server, line
-        # One thread: sqlite connections stay where they were made, and a client waits its turn.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="opcua")
         self._results = VisionResults(server, line)
-        self._ledger: DeskLedger | None = None
         self._single: tuple[Principal | None, Job] | None = None
         """Who started the newest single job."""
         self.recipes: dict[str, str] = {}
@@ -120,12 +117,6 @@ class VisionMethods:
             inputs = await _inputs(await find(space.root, path))
             await space.link(path, _guarded(action, inputs, does))
 
-    def close(self) -> None:
-        """Let go of the desk's ledger."""
-        if self._ledger is not None:
-            self._thread.submit(self._ledger.close).result(5)
-        self._thread.shutdown()
-
     # The state machine.
 
     def _mover(self, method: Method) -> Callable[..., Awaitable[Answered]]:
@@ -139,13 +130,7 @@ class VisionMethods:
     def _starter(self, method: Method) -> Callable[..., Awaitable[Answered]]:
         async def start(parent: ua.NodeId, *given: ua.Variant) -> Answered:
             server = self._server
-            measurement, _, wanted, product, *_ = (
-                *(text_of(v.Value) for v in given),
-                "",
-                "",
-                "",
-                "",
-            )
+            measurement, _, wanted, product, _ = (text_of(v.Value) for v in given)
             if not server.vision.may(method):
                 return _STATE
             if product and not wanted and product != server.status.get("product"):
@@ -154,7 +139,7 @@ class VisionMethods:
                     return self._job("", UNKNOWN)
             if wanted and wanted != self._recipe_now():
                 changed = await self._change_over(wanted)
-                if changed is not DONE:
+                if changed != DONE:
                     return changed if isinstance(changed, ua.StatusCode) else self._job("", changed)
             # Before the line starts: its first part may be judged before it has answered.
             job = server.jobs.begin(measurement, time.monotonic_ns())
@@ -164,7 +149,7 @@ class VisionMethods:
                 server.jobs.undo(job)
                 return done if isinstance(done, ua.StatusCode) else self._job("", done)
             if done == DONE:
-                id = server.space.id("Job", job.id)
+                id = server.space.id("JobId", job.id)
                 await server.tell("JobStartedEventType", job.id, JobId=id)
             return self._job(job.id, done)
 
@@ -187,7 +172,7 @@ class VisionMethods:
 
     def _job(self, job: str, error: int) -> Variants:
         space = self._server.space
-        return [space.variant(space.id("Job", job), ua.VariantType.String), error_of(error)]
+        return [space.variant(space.id("JobId", job)), error_of(error)]
 
     async def _move(self, method: Method, why: str) -> int | ua.StatusCode:
         """One step of the state machine: the line obeys, the desk records, the state follows."""
@@ -254,8 +239,8 @@ class VisionMethods:
             server.vision.done(Method.PREPARE)
             done = await self._record(str(Method.PREPARE), name)
             await server.show()
-            external = server.space.id("RecipeIdExternalDataType", name)
-            product = server.space.id("Product", self.recipes.get(name, ""))
+            external = server.space.id("RecipeIdExternal", name)
+            product = server.space.id("ProductId", self.recipes.get(name, ""))
             await server.tell(
                 "RecipePreparedEventType", name, InternalId=server.recipe_id(name),
                 ExternalId=external, ProductId=product,
@@ -273,7 +258,7 @@ class VisionMethods:
 
     def _prepared(self, name: str, error: int, completed: bool) -> Variants:
         space = self._server.space
-        id = space.variant(self._server.recipe_id(name), ua.VariantType.String)
+        id = space.variant(self._server.recipe_id(name))
         if not completed:
             return [id, error_of(error)]
         return [id, ua.Variant(error == DONE, ua.VariantType.Boolean), error_of(error)]
@@ -305,7 +290,7 @@ class VisionMethods:
     async def get_configuration(self, parent: ua.NodeId, *given: ua.Variant) -> Answered:
         """The configuration with this id."""
         known = text_of(given[0].Value) == self._server.station.station
-        made = self._server.space.variant(self._configuration(), ua.VariantType.String)
+        made = self._server.space.variant(self._configuration())
         return [handle(), made, error_of(DONE if known else UNKNOWN)]
 
     async def activate_configuration(self, parent: ua.NodeId, id: ua.Variant) -> Answered:
@@ -350,7 +335,7 @@ class VisionMethods:
         if caller is None:
             return _DENIED
         try:
-            answer = await run_in(self._thread, self._line.ask, action, args, caller)
+            answer = await anyio.to_thread.run_sync(self._line.ask, action, args, caller)
         except Forbidden:
             return _DENIED
         except NoAnswer:
@@ -364,16 +349,15 @@ class VisionMethods:
         caller = CALLER.get()
         assert caller is not None
         try:
-            await run_in(self._thread, self._write, method, why, caller.id)
+            await anyio.to_thread.run_sync(self._write, method, why, caller.id)
         except StoreError as error:
             log.error("a method was not recorded", method=method, why=str(error))
             return NOT_RECORDED
         return DONE
 
     def _write(self, method: str, why: str, principal: str) -> None:
-        if self._ledger is None:
-            self._ledger = DeskLedger.open(self._line.data)
-        self._ledger.add("opcua", {"method": method, "why": why[:500]}, principal)
+        with DeskLedger.open(self._line.data) as ledger:
+            ledger.add("opcua", {"method": method, "why": why[:500]}, principal)
 
 
 async def _inputs(method: Node) -> int:

@@ -59,10 +59,7 @@ class People:
     def still(self, user: User) -> Principal | None:
         """Who this is, with the roles that hold now; None if the key or the user is no more."""
         try:
-            key = getattr(user, "key", None)
-            if key is None:  # a session of the server's own
-                return None
-            return self._users.verify_key(key) if key else self._users.find(str(user.name))
+            return self._now(user)
         except IdentityError as error:
             log.warning("an OPC UA call was refused", user=user.name, why=str(error))
             return None
@@ -70,12 +67,17 @@ class People:
     def gone(self, user: User) -> bool:
         """Whether the key or the user is no more; not where the users' file cannot be read now."""
         try:
-            key = getattr(user, "key", "")
-            return not (self._users.verify_key(key) if key else self._users.find(str(user.name)))
+            return self._now(user) is None
         except Unauthenticated:
             return True
         except IdentityError:
             return False
+
+    def _now(self, user: User) -> Principal | None:
+        key = getattr(user, "key", None)
+        if key is None:  # a session of the server's own
+            return None
+        return self._users.verify_key(key) if key else self._users.find(str(user.name))
 
 
 class Session(InternalSession):  # type: ignore[misc]

@@ -44,8 +44,8 @@ class VisionResults:
         space = self._server.space
         if found is None:
             empty = space.structure("ResultDataType") if space.official else ""
-            return [handle(), space.variant(empty, ua.VariantType.String), error_of(UNKNOWN)]
-        made = space.variant(self._result(*found), ua.VariantType.String)
+            return [handle(), space.variant(empty), error_of(UNKNOWN)]
+        made = space.variant(self._result(*found))
         return [handle(), made, error_of(DONE)]
 
     async def filtered(self, parent: ua.NodeId, *given: ua.Variant) -> Answered:
@@ -114,7 +114,7 @@ def listed(space: Space, count: int, start: int, made: list[Any], plain: list[An
         ua.Variant(start + len(made) >= count, ua.VariantType.Boolean),
         ua.Variant(len(made), ua.VariantType.UInt32),
         handle(),
-        space.variant(made if space.official else json.dumps(plain), ua.VariantType.String),
+        space.variant(made if space.official else json.dumps(plain)),
         error_of(DONE),
     ]
 

@@ -171,14 +171,8 @@ class Space:
     """Generators by the browse name of the event's type."""
 
     def id(self, kind: str, text: str, **more: Any) -> Any:
-        """An identifier: ``ua.<kind>IdDataType`` (official), or its text."""
-        if not self.official:
-            return text
-        made = getattr(ua, f"{kind}IdDataType" if kind in _BARE else kind)()
-        made.Id = text
-        for name, value in more.items():
-            setattr(made, name, value)
-        return made
+        """An identifier: ``ua.<kind>DataType`` (official), or its text."""
+        return self.structure(f"{kind}DataType", Id=text, **more) if self.official else text
 
     def structure(self, name: str, **fields: Any) -> Any:
         """The structure ``name`` of the standard with these fields."""
@@ -187,20 +181,14 @@ class Space:
             setattr(made, key, value)
         return made
 
-    def variant(self, value: Any, kind: ua.VariantType) -> ua.Variant:
-        """``value`` as an answer's element: a structure, or of the simple type ``kind``."""
-        if self.official and not isinstance(value, str | int | bool | list):
-            return ua.Variant(value, ua.VariantType.ExtensionObject)
-        if isinstance(value, list) and self.official:
-            return ua.Variant(value, ua.VariantType.ExtensionObject, is_array=True)
+    def variant(self, value: Any) -> ua.Variant:
+        """``value`` as an answer's element: structures (official), or their text."""
+        kind = ua.VariantType.ExtensionObject if self.official else ua.VariantType.String
         return ua.Variant(value, kind)
 
     async def link(self, path: str, method: Callable[..., Any]) -> None:
         """Have ``method`` answer calls of the method at ``path``."""
         self.server.link_method(await find(self.root, path), method)
-
-
-_BARE = frozenset({"Product", "Part", "Meas", "Job", "Result"})
 
 
 async def build(server: Server, uri: str, name: str, nodeset: Path | None) -> Space:

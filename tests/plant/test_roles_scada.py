@@ -121,7 +121,6 @@ async def serving(station: Station) -> AsyncIterator[VisionServer]:
         yield server
     finally:
         await server.stop()
-        methods.close()
         line.close()
         await line.heartbeat.stop()
 

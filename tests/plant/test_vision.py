@@ -66,7 +66,7 @@ def test_a_line_that_is_lost_or_stopped_is_an_error_and_back_when_it_is(state: S
     vision = at(state)
     before = vision.facts
 
-    assert vision.heard(LOST)
+    vision.heard(LOST)
     assert vision.state is State.ERROR
     vision.heard(Facts(True, before.paused, "bin_full"))
     assert vision.state is State.ERROR

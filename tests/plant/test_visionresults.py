@@ -130,7 +130,6 @@ def test_a_product_that_nobody_knows_starts_nothing(station: Station) -> None:
         assert (job.Value, error.Value) == ("", UNKNOWN)
         assert not obeying.commands and station.server.jobs.now is None
     finally:
-        methods.close()
         obeying.close()
 
 
@@ -171,7 +170,6 @@ def test_a_single_job_is_of_the_first_part_after_its_start(
 
     began = time.monotonic()
     _, error = asyncio.run(start())
-    methods.close()
     assert time.monotonic() - began < HEARD_S
     assert error.Value == DONE and asked == [Action.RESUME, Action.PAUSE]
     assert not station.server.vision.single
