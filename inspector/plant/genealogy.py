@@ -34,9 +34,9 @@ from inspector.plant.linkwords import (
 from inspector.plant.parts import part_detail, part_said
 from inspector.plant.problems import Problem
 from inspector.plant.requests import Done
-from inspector.plant.selection import runs_of
+from inspector.plant.selection import run_said, runs_of
 from inspector.plant.times import moment, now, utc_ns
-from inspector.plant.words import RunOf, Selection, Serial
+from inspector.plant.words import Selection, Serial
 from inspector.store import History
 from inspector.store.batches import State
 from inspector.store.genealogy import KIND, Consumed, Unit, joined
@@ -116,11 +116,6 @@ def unit_said(unit: Unit) -> UnitSaid:
         document=sent.document if sent else None,
         shipped_at=moment(sent.at_ns) if sent else None,
     )
-
-
-def run_said(run: Run) -> RunOf:
-    """A run in the interface's words."""
-    return RunOf(stream=run.stream, first=run.first, last=run.last)
 
 
 def _linked(desk: Desk, asked: Any) -> Done:

@@ -30,7 +30,7 @@ from inspector.plant.desk import Desk
 from inspector.plant.etag import matches
 from inspector.plant.problems import Problem
 from inspector.plant.requests import Done
-from inspector.plant.selection import runs_of
+from inspector.plant.selection import run_said, runs_of
 from inspector.plant.times import moment, now
 from inspector.plant.words import (
     Dispose,
@@ -43,7 +43,6 @@ from inspector.plant.words import (
     PartDetail,
     PartPage,
     PartSaid,
-    RunOf,
     Serial,
     TagSaid,
 )
@@ -229,7 +228,7 @@ def dispose(desk: Desk, asked: Dispose) -> Done:
         id=str(uuid4()),
         at=now(),
         disposition=Disposition(asked.disposition),
-        runs=[RunOf(stream=run.stream, first=run.first, last=run.last) for run in runs],
+        runs=[run_said(run) for run in runs],
     ).model_dump(mode="json")
     record = {
         "cause": "disposition",

@@ -17,11 +17,10 @@ from inspector.identity import Action, Principal, authorise
 from inspector.part import Disposition
 from inspector.plant.access import PROBLEMS, Someone, Viewer, Writer
 from inspector.plant.desk import Desk
-from inspector.plant.genealogy import run_said
 from inspector.plant.linkwords import RecallCriteria, RecallSaid, RecallState, RecallWords
 from inspector.plant.problems import Problem
 from inspector.plant.requests import Done
-from inspector.plant.selection import runs_of
+from inspector.plant.selection import run_said, runs_of
 from inspector.plant.times import now, utc_ns
 from inspector.plant.words import DisposeSaid, Selection, Why
 from inspector.quality.recalling import NOTHING_STOPPED, recall

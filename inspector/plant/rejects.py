@@ -9,7 +9,8 @@ back in time, it would be at large with nobody looking for it. ``app.py`` import
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter
@@ -81,18 +82,9 @@ def reject(desk: Desk, who: Principal, asked: Reject) -> Done:
     with desk.history() as history:
         runs = runs_of(history, asked, AHEAD)
         found, detail = refuse(desk, history, who, runs, asked.reason)
-    gate, said = worst(found), runs_said(found)
-    answer = RejectSaid(id=str(uuid4()), at=now(), gate=gate, runs=said, detail=detail).model_dump(
-        mode="json"
-    )
-    record = {
-        "cause": "reject",
-        "disposition": Disposition.HOLD,
-        "reason": asked.reason,
-        "requester": asked.requester,
-        "runs": [[run.stream, run.first, run.last] for run in said],
-    }
-    return Done(KIND, _status(gate), answer, record)
+    said = _said(worst(found), found, detail)
+    on_hold = {"runs": [[run.stream, run.first, run.last] for run in said.runs]}
+    return _held("reject", said, asked.reason, asked.requester, on_hold)
 
 
 def isolate(
@@ -104,25 +96,9 @@ def isolate(
     stopped = stop(desk, desk.heartbeat, who, batch, reason)
     if not known and not stopped.running:
         raise Problem(404, "unknown-batch", f"there was never a batch {batch!r}")
-    gate, paused = stopped.gate, stopped.paused
-    answer = RejectSaid(
-        id=str(uuid4()),
-        at=now(),
-        gate=gate,
-        runs=runs_said(stopped.runs),
-        batch=batch,
-        paused=paused,
-        detail=stopped.detail,
-    ).model_dump(mode="json")
-    record = {
-        "cause": cause,
-        "disposition": Disposition.HOLD,
-        "reason": reason,
-        "requester": requester,
-        "batch": batch,
-        "paused": paused,
-    }
-    return Done(KIND, _status(gate), answer, record)
+    said = _said(stopped.gate, stopped.runs, stopped.detail, batch=batch, paused=stopped.paused)
+    on_hold = {"batch": batch, "paused": stopped.paused}
+    return _held(cause, said, reason, requester, on_hold)
 
 
 def confirmed(history: History, runs: Iterable[RunSaid], old: bool) -> GateCounts:
@@ -142,13 +118,23 @@ def confirmed(history: History, runs: Iterable[RunSaid], old: bool) -> GateCount
     return GateCounts(acknowledged=acknowledged, failed=failed, pending=pending)
 
 
-def runs_said(runs: Iterable[AtGate]) -> list[RunSaid]:
-    """Parts and where they were, in the MES's words."""
-    return [
+def _said(gate: GateState, runs: Iterable[AtGate], detail: str, **more: Any) -> RejectSaid:
+    said = [
         RunSaid(stream=one.run.stream, first=one.run.first, last=one.run.last, gate=one.gate)
         for one in runs
     ]
+    return RejectSaid(id=str(uuid4()), at=now(), gate=gate, runs=said, detail=detail, **more)
 
 
-def _status(gate: GateState) -> int:
-    return 202 if gate in ("unknown", "pending") else 200
+def _held(
+    cause: str, said: RejectSaid, reason: str, requester: str, on_hold: Mapping[str, Any]
+) -> Done:
+    record = {
+        "cause": cause,
+        "disposition": Disposition.HOLD,
+        "reason": reason,
+        "requester": requester,
+        **on_hold,
+    }
+    status = 202 if said.gate in ("unknown", "pending") else 200
+    return Done(KIND, status, said.model_dump(mode="json"), record)

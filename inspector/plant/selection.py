@@ -8,7 +8,7 @@ from __future__ import annotations
 from inspector.part import PartId
 from inspector.plant.problems import Problem
 from inspector.plant.times import utc_ns
-from inspector.plant.words import Selection
+from inspector.plant.words import RunOf, Selection
 from inspector.store import History
 from inspector.store.holds import Run
 from inspector.store.pages import last_sequence, newest, streams
@@ -50,6 +50,11 @@ def runs_of(history: History, asked: Selection, ahead: int = 0) -> list[Run]:
     assert asked.sequences is not None
     numbers = asked.sequences
     return [_counted(history, numbers.stream, numbers.first, numbers.last, ahead)]
+
+
+def run_said(run: Run) -> RunOf:
+    """A run in the interface's words."""
+    return RunOf(stream=run.stream, first=run.first, last=run.last)
 
 
 def _counted(history: History, stream: str | None, first: int, last: int, ahead: int) -> Run:
