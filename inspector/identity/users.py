@@ -128,8 +128,9 @@ class Users:
         """A new API key for ``user``: 256 random bits, shown this once and stored as SHA-256."""
         authorise(principal, Action.MANAGE_USERS)
         key = "insp_" + secrets.token_urlsafe(32)
+        if not self.known(user):
+            raise IdentityError(f"there is no user {user!r}")
         with self._open() as db:
-            self._row(db, user)
             values = (_digest(key), user, note, principal.id, self._clock())
             db.execute("INSERT INTO key VALUES (?,?,?,?,?)", values)
         return key
@@ -220,12 +221,8 @@ class Users:
     def _change(self, user: str, setter: str, value: object, principal: Principal) -> None:
         authorise(principal, Action.MANAGE_USERS)
         with self._open() as db:
-            self._row(db, user)
-            db.execute(f"UPDATE user SET {setter} WHERE id = ?", (value, user))
-
-    def _row(self, db: sqlite3.Connection, user: str) -> None:
-        if db.execute("SELECT 1 FROM user WHERE id = ?", (user,)).fetchone() is None:
-            raise IdentityError(f"there is no user {user!r}")
+            if not db.execute(f"UPDATE user SET {setter} WHERE id = ?", (value, user)).rowcount:
+                raise IdentityError(f"there is no user {user!r}")
 
     def _open(self) -> AbstractContextManager[sqlite3.Connection]:
         return opened(self._file)

@@ -21,7 +21,7 @@ import structlog
 
 from inspector.bus import BusError
 from inspector.config import Mqtt, Station
-from inspector.identity import Action, IdentityError, Principal, Users
+from inspector.identity import Action, IdentityError, Users
 from inspector.plant.desk import LOOK_S, Line
 from inspector.store.records import Record
 
@@ -99,19 +99,12 @@ async def take_leave(
         await client.publish(topic, payload, qos=1, retain=retain, timeout=LEAVE_S)
 
 
-def _obeyed(station: Station, config: Mqtt) -> Principal | None:
-    """In whose name commands from the broker are given; None where none is, or no such user is."""
-    if config.obeys is None:
-        return None
-    return next((who for who in Users(station.data).all() if who.id == config.obeys), None)
-
-
 def ask(
     station: Station, config: Mqtt, line: Line, action: Action, args: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the line says to a command from the broker."""
     try:
-        who = _obeyed(station, config)
+        who = Users(station.data).find(config.obeys) if config.obeys else None
         if who is None:
             return {"error": f"the station has no user {config.obeys!r} to obey in the name of"}
         answer = line.ask(action, args, who)
