@@ -7,25 +7,17 @@ import json
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from waiting import until
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 NEEDED = pytest.mark.skipif(MOSQUITTO is None, reason="MOSQUITTO MISSING: apt install mosquitto")
 """Of tests that talk to it."""
-
-
-def until(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
-    end = time.monotonic() + limit_s
-    while not (value := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.03)
-    return value
 
 
 class Ear:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ import pytest
 from mosquitto import NEEDED, Ear, mosquitto
 from obeying_line import Obeying
 from pysparkplug import DataType, DBirth, DCmd, DData, Metric
+from waiting import until_here
 
 from inspector.bus import run_dir
 from inspector.config import Mqtt, Scada
@@ -87,14 +88,6 @@ def ear(broker: int) -> Iterator[Ear]:
     ear.close()
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 15.0) -> Any:
-    end = asyncio.get_running_loop().time() + limit_s
-    while not (value := condition()):
-        assert asyncio.get_running_loop().time() < end, "it did not happen in time"
-        await asyncio.sleep(0.03)
-    return value
-
-
 def metrics(raw: bytes) -> dict[str, Any]:
     return {metric.name: metric.value for metric in DBirth.decode(raw).metrics}
 
@@ -105,10 +98,10 @@ def test_who_leaves_in_order_says_so_on_both_sides(station: Station, ear: Ear) -
 
     async def story() -> None:
         async with station.serving():
-            await until(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"true"])
-            await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
-        await until(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"false"])
-        await until(lambda: len(ear.raw(f"{GROUP}/NDEATH/ST-01")) == 1)
+            await until_here(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"true"])
+            await until_here(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
+        await until_here(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"false"])
+        await until_here(lambda: len(ear.raw(f"{GROUP}/NDEATH/ST-01")) == 1)
 
     asyncio.run(story())
 
@@ -128,10 +121,10 @@ def test_a_device_command_is_obeyed_where_it_is_new_and_says_something(
     async def story() -> None:
         ear.say(DCMD, resume, retain=True)
         async with station.serving():
-            await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
+            await until_here(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
             for payload in (null, text, pause):
                 ear.say(DCMD, payload)
-            await until(lambda: station.commands)
+            await until_here(lambda: station.commands)
             assert station.commands == ["pause"]
         ear.say(DCMD, b"", retain=True)
 
@@ -156,9 +149,9 @@ def test_what_changes_while_a_node_is_born_is_told_after_its_birth(
 
     async def story() -> None:
         async with station.serving():
-            (raw,) = await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
+            (raw,) = await until_here(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
             assert metrics(raw)["Station/Alive"] is False
-            (told,) = await until(lambda: ear.raw(f"{GROUP}/DDATA/ST-01/vision"))
+            (told,) = await until_here(lambda: ear.raw(f"{GROUP}/DDATA/ST-01/vision"))
             changed = DData.decode(told, birth=DBirth.decode(raw)).metrics
             assert {m.name: m.value for m in changed} == {
                 "Station/Alive": True, "Station/Ready": True,
@@ -182,13 +175,13 @@ def test_whatever_a_stranger_orders_the_connection_holds(
 ) -> None:
     async def story() -> None:
         async with station.serving():
-            await until(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"true"])
-            await until(lambda: ear.raw(f"{GROUP}/NBIRTH/ST-01"))
+            await until_here(lambda: ear.raw(f"{ROOT}/online")[-1:] == [b"true"])
+            await until_here(lambda: ear.raw(f"{GROUP}/NBIRTH/ST-01"))
             ear.say(f"{ROOT}/command", payload)
-            (refused,) = await until(lambda: ear.on(f"{ROOT}/answer"))
+            (refused,) = await until_here(lambda: ear.on(f"{ROOT}/answer"))
             assert not refused["ok"] and "a command is" in refused["error"]
             ear.say(f"{ROOT}/command", json.dumps({"id": "y", "command": "pause"}))
-            await until(lambda: station.commands == ["pause"])
+            await until_here(lambda: station.commands == ["pause"])
         assert len(ear.raw(f"{GROUP}/NBIRTH/ST-01")) == 1
 
     asyncio.run(story())
@@ -204,12 +197,12 @@ def test_what_comes_after_a_back_up_was_brought_back_is_told(station: Station, e
 
     async def story() -> None:
         async with station.serving():
-            await until(lambda: (data / "mqtt.cursor").read_text() != '{"line": 5000}')
-            await until(lambda: (data / "sparkplug.cursor").read_text() != '{"line": 5000}')
+            await until_here(lambda: (data / "mqtt.cursor").read_text() != '{"line": 5000}')
+            await until_here(lambda: (data / "sparkplug.cursor").read_text() != '{"line": 5000}')
             with LineLedger.open(data, station="ST-01") as ledger:
                 ledger.add_verdict(sample_verdict(2))
-            await until(lambda: ear.on(f"{ROOT}/part"))
-            await until(lambda: ear.raw(f"{GROUP}/DDATA/ST-01/vision"))
+            await until_here(lambda: ear.on(f"{ROOT}/part"))
+            await until_here(lambda: ear.raw(f"{GROUP}/DDATA/ST-01/vision"))
         assert [part["sequence"] for part in ear.on(f"{ROOT}/part")] == [2]
 
     asyncio.run(story())
@@ -224,16 +217,16 @@ def test_a_disk_that_takes_nothing_ends_no_telling(station: Station, ear: Ear) -
         (data / name).write_text('{"line": -1}')
 
     async def parts(number: int) -> None:
-        await until(lambda: len(ear.on(f"{ROOT}/part")) == number)
+        await until_here(lambda: len(ear.on(f"{ROOT}/part")) == number)
 
     async def story() -> None:
         async with station.serving():
-            await until(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
+            await until_here(lambda: ear.raw(f"{GROUP}/DBIRTH/ST-01/vision"))
             for number in (1, 2):
                 with LineLedger.open(data, station="ST-01") as ledger:
                     ledger.add_verdict(sample_verdict(number))
                 await parts(number)
-            await until(lambda: len(ear.raw(f"{GROUP}/DDATA/ST-01/vision")) == 2)
+            await until_here(lambda: len(ear.raw(f"{GROUP}/DDATA/ST-01/vision")) == 2)
         assert len(ear.raw(f"{GROUP}/NBIRTH/ST-01")) == 1
 
     asyncio.run(story())

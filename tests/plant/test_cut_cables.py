@@ -13,15 +13,15 @@ import json
 import shutil
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from patch_cable import PatchCable
+from plant.test_webhooks import SECRET, Receiver
+from waiting import until
 
 from inspector.identity import Role
 from inspector.store import History
@@ -31,15 +31,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("openssl") is None, reason="NO OPENSSL: no foreign receiver"),
 ]
 CUTS = 6
-SECRET = "a secret of this plant alone"
-
-
-def until(condition: Callable[[], Any], seconds: float = 40.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return value
 
 
 def curl(*words: str) -> list[str]:
@@ -143,42 +134,15 @@ def test_a_listener_that_was_cut_off_goes_on_without_a_gap(mes: Any, cable: Patc
     assert heard[: len(expected)] == expected
 
 
-class Hook:
-    """A receiver that keeps each message's headers and bytes."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def asked(self) -> list[str]:
-        """Ids of the reject requests it was told of, in their order, each once."""
-        once = {headers["webhook-id"]: json.loads(body) for headers, body in self.got}
-        return [b["data"]["answer"]["id"] for b in once.values() if b["type"] == "desk.reject"]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @pytest.mark.slow
 def test_webhooks_over_a_cable_that_is_cut_arrive_all_of_them_signed_and_in_order(
     tmp_path: Path, full_plant: Any
 ) -> None:
-    hook = Hook()
+    hook = Receiver()
+
+    def told() -> list[str]:
+        return [body["data"]["answer"]["id"] for body in hook.bodies("desk.reject")]
+
     (tmp_path / "hook.secret").write_text(SECRET)
     with PatchCable(hook.port) as cable:
         target = f"{{name: mes, url: 'http://127.0.0.1:{cable.port}/in', secret: hook.secret}}"
@@ -190,15 +154,15 @@ def test_webhooks_over_a_cable_that_is_cut_arrive_all_of_them_signed_and_in_orde
             return str(mes.post("/rejects", {"sequence": {"number": number}, **why}).json["id"])
 
         asked = [ask(1)]
-        until(lambda: hook.asked() == asked)
+        until(lambda: told() == asked)
         cable.cut()
         asked += [ask(2), ask(3)]
         until(lambda: mes.get("/webhooks").json["items"][0]["error"])
         cable.mend()
         asked.append(ask(4))
-        until(lambda: len(hook.asked()) >= 4)
-    hook.close()
-    assert hook.asked() == asked
+        until(lambda: len(told()) >= 4)
+    hook.go()
+    assert told() == asked
     for headers, body in hook.got:
         said = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
         mac = subprocess.run(

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mosquitto import NEEDED, Ear, mosquitto, until
+from mosquitto import NEEDED, Ear, mosquitto
 from patch_cable import PatchCable
 from scada_line import SYSTEM, ScadaProcess
+from waiting import until
 
 from inspector.identity import Role, Users
 from inspector.store import History

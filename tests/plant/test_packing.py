@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from inspector.identity import Role
 from inspector.part import INSIDE, Finding, Outcome, Verdict
@@ -17,14 +16,6 @@ from inspector.store import LineLedger
 from inspector.store.bench import sample_verdict
 
 CASE, OTHER = "340123450000000017", "340123450000000024"
-
-
-def until(condition: Callable[[], Any], seconds: float = 40.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return value
 
 
 def case(number: int, sscc: str, *serials: str, outcome: Outcome = Outcome.PASS) -> Verdict:

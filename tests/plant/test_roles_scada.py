@@ -20,10 +20,11 @@ from asyncua.ua.uaerrors import (
     UaStatusCodeError,
 )
 from obeying_line import Obeying
-from plant.test_mqtt import GROUP, ROOT, Ear, broker, encoded, until
+from plant.test_mqtt import GROUP, ROOT, Ear, broker, encoded
 from plant.test_mqtt import pytestmark as needs_mosquitto
 from scada_line import PASSWORD, SYSTEM, client_of
 from structlog.testing import capture_logs
+from waiting import until
 
 from inspector.bus import run_dir
 from inspector.config import Station, load_station

@@ -8,7 +8,7 @@ import contextlib
 import math
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from asyncua import Node, Server, ua
+from waiting import until_here
 
 from inspector.config import Scada, Tag
 from inspector.plant import tagclient
@@ -64,14 +65,6 @@ def kept(data: Path, tag: str) -> list[tuple[float | None, Quality]]:
         return [(s.value, s.quality) for s in tags.series(tag, 0, 1 << 62)]
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 15) -> Any:
-    end = time.monotonic() + limit_s
-    while not (value := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        await asyncio.sleep(0.05)
-    return value
-
-
 @contextlib.asynccontextmanager
 async def filler(url: str, **values: Any) -> AsyncIterator[dict[str, Node]]:
     """An OPC UA server with these nodes."""
@@ -110,9 +103,9 @@ def test_a_server_that_is_away_takes_the_values_of_no_other_with_it(tmp_path: Pa
         async with filler(url, temperature=20.5) as nodes:
             here = Tag(name="a", server=url, node=nodes["temperature"].nodeid.to_string())
             async with heard(tmp_path, [Tag(name="b", server=away, node="ns=2;i=1"), here]):
-                await until(lambda: kept(tmp_path, "b"))
+                await until_here(lambda: kept(tmp_path, "b"))
                 await nodes["temperature"].write_value(21.5)
-                await until(lambda: (21.5, Quality.GOOD) in kept(tmp_path, "a"))
+                await until_here(lambda: (21.5, Quality.GOOD) in kept(tmp_path, "a"))
         assert {quality for _, quality in kept(tmp_path, "b")} == {Quality.BAD}
         assert [value for value, quality in kept(tmp_path, "a") if quality is Quality.BAD] == []
 
@@ -135,7 +128,7 @@ def test_a_broken_sensor_silences_no_other(tmp_path: Path) -> None:
             tags = [Tag(name=name, server=url, node=node.nodeid.to_string())
                     for name, node in nodes.items()]  # fmt: skip
             async with heard(tmp_path, tags):
-                await until(lambda: all(kept(tmp_path, name) for name in values))
+                await until_here(lambda: all(kept(tmp_path, name) for name in values))
 
     asyncio.run(story())
     names = ("broken", "timeless", "doubtful", "sound")
@@ -158,7 +151,7 @@ def test_a_node_that_is_not_there_is_a_bad_sample_and_two_tags_may_have_one(tmp_
             told = {"gone": "ns=2;i=999", "level": "ns=0;i=2267", "one": node, "two": node}
             tags = [Tag(name=name, server=url, node=each) for name, each in told.items()]
             async with heard(tmp_path, tags):
-                await until(lambda: all(kept(tmp_path, tag.name) for tag in tags))
+                await until_here(lambda: all(kept(tmp_path, tag.name) for tag in tags))
 
     asyncio.run(story())
     assert kept(tmp_path, "gone") == [(None, Quality.BAD)]
@@ -177,7 +170,7 @@ def test_a_value_that_rests_is_told_again(tmp_path: Path, monkeypatch: pytest.Mo
         async with filler(url, speed=600.0) as nodes:
             tag = Tag(name="speed", server=url, node=nodes["speed"].nodeid.to_string())
             async with heard(tmp_path, [tag]):
-                await until(lambda: len(kept(tmp_path, "speed")) > 2)
+                await until_here(lambda: len(kept(tmp_path, "speed")) > 2)
 
     asyncio.run(story())
     assert set(kept(tmp_path, "speed")) == {(600.0, Quality.GOOD)}
@@ -254,11 +247,11 @@ def test_a_server_is_heard_and_its_loss_is_a_bad_sample(tmp_path: Path) -> None:
         await server.start()
         listening = asyncio.create_task(serve_opcua_tags(station, url, [tag]))
         try:
-            await until(lambda: [s.value for s in samples()] == [20.5])
+            await until_here(lambda: [s.value for s in samples()] == [20.5])
             await node.write_value(21.25)
-            await until(lambda: [s.value for s in samples()] == [20.5, 21.25])
+            await until_here(lambda: [s.value for s in samples()] == [20.5, 21.25])
             await server.stop()
-            lost = await until(lambda: samples()[2:])
+            lost = await until_here(lambda: samples()[2:])
             assert lost[0].quality is Quality.BAD and lost[0].value == 21.25
             with pytest.raises(ConnectionError, match=url):
                 await listening

@@ -10,7 +10,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from waiting import until
 
 from inspector.bus import run_dir
 from inspector.config import Plant as PlantSection
@@ -95,14 +96,6 @@ def plant(tmp_path: Path, full_plant: Any, receiver: Receiver) -> Any:
     )
     torn = "{name: torn, label: torn, severity: major, count: 1, within_s: 60, act: hold}"
     return full_plant(tmp_path, f", webhooks: [{hook}], rules: [{rule}, {torn}]")
-
-
-def until(condition: Callable[[], Any], seconds: float = 25.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return value
 
 
 def smeared(number: int, mode: Mode = Mode.AUTO, label: str = "smeared") -> Verdict:
