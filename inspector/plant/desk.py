@@ -81,7 +81,6 @@ class Heartbeat:
 
     def __init__(self, run: Path) -> None:
         self._run = run
-        self._context = zmq.asyncio.Context()
         self._task: asyncio.Task[None] | None = None
         self._sent_ns = 0
         self.body: Mapping[str, Any] = {}
@@ -106,17 +105,17 @@ class Heartbeat:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._context.destroy(linger=0)
 
     async def _listen(self) -> None:
-        socket = subscriber(self._run, Topic.STATUS, self._context)
+        context = zmq.asyncio.Context()
+        socket = subscriber(self._run, Topic.STATUS, context)
         try:
             while True:
                 with contextlib.suppress(ValueError):
                     message = unpack(await socket.recv())
                     self.body, self._sent_ns = message.body, message.sent_ns
         finally:
-            socket.close()
+            context.destroy(linger=0)
 
 
 class Line:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,7 +96,6 @@ def test_a_planned_batch_that_begins_with_a_change_over_begins_as_it_was_planned
     plan = desk.batches.plan("P1")
     assert plan is not None and (plan.recipe, plan.order, plan.target) == ("juice", "4711", 1000)
     assert desk.batches.planned() == ()
-    asyncio.run(desk.heartbeat.stop())
     desk.close()
     obeying.close()
     batch = {"id": "P1", "product": ORDER["product"], "texts": ORDER["texts"]}
@@ -135,7 +133,6 @@ def test_what_the_line_did_though_its_answer_was_lost_is_on_record_once_it_is_as
     assert answer["result"] == {"parts": 9}
     with pytest.raises(Problem, match="is closed"):
         closed(desk, mes, "P1")
-    asyncio.run(desk.heartbeat.stop())
     desk.close()
 
 
@@ -148,7 +145,6 @@ def test_a_batch_that_goes_on_has_not_ended_though_the_line_is_lost(tmp_path: Pa
     desk = Desk(station, run_dir(tmp_path))
     with desk.history() as history:
         said = _batch(desk, history, "P1")
-    asyncio.run(desk.heartbeat.stop())
     desk.close()
     assert (said["state"], said["running"], said["ended_at"]) == (State.RUNNING, False, None)
 

@@ -64,7 +64,6 @@ class Station:
 
     def close(self) -> None:
         self.obeying.close()
-        asyncio.run(self.line.heartbeat.stop())
         self.line.close()
 
 
@@ -257,7 +256,6 @@ def test_a_ledger_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> N
     (tmp_path / "line.db").write_bytes(b"a disk that fails" * 300)
     with pytest.raises(StoreDamaged):
         line.recorded(None)
-    asyncio.run(line.heartbeat.stop())
     line.close()
 
 

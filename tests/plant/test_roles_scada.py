@@ -123,7 +123,6 @@ async def serving(station: Station) -> AsyncIterator[VisionServer]:
     finally:
         await server.stop()
         line.close()
-        await line.heartbeat.stop()
 
 
 async def methods_of(node: Node, path: str = "") -> AsyncIterator[tuple[str, Node, Node]]:
@@ -258,7 +257,6 @@ async def speaking(station: Station, broker: int) -> AsyncIterator[Ear]:
         await end(*tasks)
         await asyncio.to_thread(ear.close)
         line.close()
-        await line.heartbeat.stop()
 
 
 @needs_mosquitto

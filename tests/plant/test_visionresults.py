@@ -77,7 +77,6 @@ class Station:
 def station(tmp_path: Path) -> Iterator[Station]:
     station = Station(tmp_path)
     yield station
-    asyncio.run(station.line.heartbeat.stop())
     station.line.close()
 
 

@@ -173,7 +173,6 @@ def test_who_is_put_into_the_file_after_a_time_without_any_hears_nothing_of_that
         )  # fmt: skip
         desk = Desk(station, run_dir(tmp_path))
         Webhooks(desk, outbox).step()
-        asyncio.run(desk.heartbeat.stop())
         desk.close()
 
     step_with([])
@@ -209,7 +208,6 @@ def test_what_comes_after_a_back_up_was_brought_back_is_told_under_a_new_id(tmp_
         with LineLedger.open(data, station="ST-01") as line:
             line.add_verdict(smeared(2))
         hooks.step()
-        asyncio.run(desk.heartbeat.stop())
         desk.close()
         ids = [message.id for message in outbox.due(time.time())[0]]
         outbox.close()
@@ -364,7 +362,6 @@ def test_a_part_is_counted_once_though_a_rule_could_not_be_recorded(
     with LineLedger.open(tmp_path, station="ST-01") as line:
         line.add_verdict(smeared(5))
     assert watching.step() == 1
-    asyncio.run(desk.heartbeat.stop())
     desk.close()
     outbox.close()
 
