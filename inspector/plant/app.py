@@ -41,6 +41,7 @@ from inspector.plant.packing import READER as PACKING
 from inspector.plant.packing import Packing
 from inspector.plant.rules import READER as RULES
 from inspector.plant.rules import Rules
+from inspector.plant.tasks import end, for_ever
 from inspector.plant.times import now
 from inspector.plant.webhooks import Webhooks
 from inspector.plant.words import StatusSaid
@@ -63,16 +64,12 @@ def create_app(station: Station, run: Path) -> ASGIApp:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         desk.heartbeat.start()
-        at_work = [asyncio.create_task(hooks.run())]
-        if rules:
-            at_work.append(asyncio.create_task(Rules(desk, rules, outbox).run()))
-        at_work.append(asyncio.create_task(Holding(desk).run()))
-        if packs:
-            at_work.append(asyncio.create_task(Packing(desk, packs, outbox).run()))
+        works = [hooks.run, Holding(desk).run]
+        works += [Rules(desk, rules, outbox).run] if rules else []
+        works += [Packing(desk, packs, outbox).run] if packs else []
+        at_work = [asyncio.create_task(for_ever(work)) for work in works]
         yield
-        for task in at_work:
-            task.cancel()
-        await asyncio.gather(*at_work, return_exceptions=True)
+        await end(*at_work)
         await desk.heartbeat.stop()
         outbox.close()
         desk.close()

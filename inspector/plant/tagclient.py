@@ -23,7 +23,7 @@ import structlog
 from asyncua import Client, ua
 
 from inspector.config import Scada, Station, Tag
-from inspector.plant.tasks import together
+from inspector.plant.tasks import look, together
 from inspector.store import StoreError
 from inspector.store.tags import Quality, Sample, Tags
 
@@ -119,7 +119,8 @@ def by_server(scada: Scada) -> list[tuple[str, list[Tag]]]:
 async def serve_opcua_tags(station: Station, url: str, tags: Sequence[Tag]) -> None:
     """Subscribe to one server. Raises when it is lost, after a bad sample of each tag."""
     with _samples(station) as kept:
-        await together(_keep(kept), _listen(url, tags, kept))
+        keeping = look(kept.write, "process values wait for the disk", FLUSH_S)
+        await together(keeping, _listen(url, tags, kept))
 
 
 class _Kept:
@@ -131,6 +132,7 @@ class _Kept:
 
     def write(self) -> None:
         """Have them on the disk. Raises ``StoreError``; they wait on then."""
+        del self.waiting[:-WAITING_MAX]
         now = self.waiting[:WAITING_MAX]
         if now:
             self.store.add(now, PRINCIPAL)
@@ -146,17 +148,6 @@ def _samples(station: Station) -> Iterator[_Kept]:
         finally:
             with contextlib.suppress(StoreError):  # it has been said, or will be
                 kept.write()
-
-
-async def _keep(kept: _Kept) -> None:
-    while True:
-        await asyncio.sleep(FLUSH_S)
-        try:
-            await anyio.to_thread.run_sync(kept.write)
-        except StoreError as error:
-            log.error("process values wait for the disk", why=str(error))
-            del kept.waiting[:-WAITING_MAX]
-            await asyncio.sleep(ASK_S)
 
 
 async def _listen(url: str, tags: Sequence[Tag], kept: _Kept) -> None:

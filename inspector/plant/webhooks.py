@@ -39,7 +39,7 @@ from inspector.plant.events import At, news, taken_up
 from inspector.plant.outbox import Message, Outbox
 from inspector.plant.problems import Problem
 from inspector.plant.requests import Done
-from inspector.plant.tasks import look
+from inspector.plant.tasks import end, look, together
 from inspector.plant.times import now
 from inspector.plant.words import Asked, Said
 from inspector.store import StoreError
@@ -159,8 +159,10 @@ class Webhooks:
 
     async def run(self) -> None:
         """Read and deliver until cancelled."""
-        reading = look(self.step, "webhooks wait", LOOK_S)
-        at_work: dict[str, asyncio.Task[None]] = {"": asyncio.create_task(reading)}
+        await together(look(self.step, "webhooks wait", LOOK_S), self._deliver())
+
+    async def _deliver(self) -> None:
+        at_work: dict[str, asyncio.Task[None]] = {}
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
                 while True:
@@ -169,9 +171,7 @@ class Webhooks:
                             at_work[name] = asyncio.create_task(self._tell(client, name))
                     await asyncio.sleep(LOOK_S)
         finally:
-            for task in at_work.values():
-                task.cancel()
-            await asyncio.gather(*at_work.values(), return_exceptions=True)
+            await end(*at_work.values())
 
     def step(self) -> bool:
         """Put into the outbox what has happened; whether there may be more."""
