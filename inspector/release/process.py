@@ -158,9 +158,7 @@ class Caretaker:
         """Who is champion, who should judge beside it, and whether the champion must go."""
         with History(self.station.data) as history:
             past = stage.changes(history)
-        newest_of: dict[str, Change] = {}
-        for change in past:
-            newest_of.setdefault(change.recipe, change)
+        newest_of = stage.newest_of(past)
         undone = {change.digest for change in stage.undone_of(past)}
         here = installed(self.station.data)
         for name in self._files:

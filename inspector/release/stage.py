@@ -73,23 +73,17 @@ class Standing:
     """``judged, disagreed, errors, p50_ms, p99_ms`` of its newest time in shadow."""
 
 
-def changes(history: History, recipe: str | None = None, limit: int = 200) -> list[Change]:
+def changes(history: History, limit: int = 200) -> list[Change]:
     """Changes of champion, newest first."""
-    found = []
-    for position, event in events_of(history, KIND, limit=limit):
-        change = _change(position, event)
-        if recipe is None or change.recipe == recipe:
-            found.append(change)
-    return found
+    return [_change(position, event) for position, event in events_of(history, KIND, limit=limit)]
 
 
 def waits(history: History) -> dict[str, Event]:
     """By recipe, the order to put a release into service with the next batch, where it stands: it
     was not withdrawn, and none has taken over or given way since. By the order of the records: a
     clock may be set."""
-    newest: dict[str, Event] = {}
-    for _, event in events_of(history, KIND, PENDING, limit=1000):
-        newest.setdefault(str(event.body.get("recipe")), event)
+    told = events_of(history, KIND, PENDING, limit=1000)
+    newest = {str(event.body.get("recipe")): event for _, event in reversed(told)}
     return {n: e for n, e in newest.items() if e.kind == PENDING and e.body.get("digest")}
 
 
@@ -103,14 +97,10 @@ def standings(data: Path) -> list[Standing]:
             tallies = history.desk(TALLY, 200)
     except StoreError:
         return [Standing(one, Stage.INSTALLED) for one in there]
-    newest: dict[str, Change] = {}
-    for change in past:
-        newest.setdefault(change.recipe, change)
+    newest = newest_of(past)
     waiting = {name: event.body["digest"] for name, event in pending.items()}
     undone = {c.digest for c in undone_of(past)}
-    counted: dict[str, Mapping[str, Any]] = {}
-    for record in tallies:
-        counted.setdefault(str(record.body.get("digest")), record.body)
+    counted = {str(record.body.get("digest")): record.body for record in reversed(tallies)}
     found = []
     for one in there:
         now = newest.get(one.release.manifest.name)
@@ -153,6 +143,11 @@ def number_of(data: Path, digest: str, here: Sequence[Installed]) -> int:
         known = [int(body["number"]) for body in told
                  if body.get("do") == "installed" and body.get("digest") == digest]  # fmt: skip
     return known[-1] if known else 1 << 62
+
+
+def newest_of(past: list[Change]) -> dict[str, Change]:
+    """The newest change of each recipe."""
+    return {change.recipe: change for change in reversed(past)}
 
 
 def undone_of(past: list[Change]) -> list[Change]:
