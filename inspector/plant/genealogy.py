@@ -121,56 +121,62 @@ def unit_said(unit: Unit) -> UnitSaid:
 def _linked(desk: Desk, asked: Any) -> Done:
     record: dict[str, Any] = {"relation": asked.relation}
     runs: list[Run] = []
-    batches: dict[str, None] = {}
-    if isinstance(asked, ConsumedWords):
-        record |= {
-            "batch": asked.batch,
-            "material": asked.material,
-            "lot": asked.lot,
-            "supplier": asked.supplier,
-            "from": _ns(asked.from_),
-            "to": _ns(asked.to),
-        }
-    elif isinstance(asked, PackedWords):
-        _must_not_be_a_circle(desk, asked)
-        with desk.history() as history:
-            verdicts = _packed(history, asked)
-            runs = list(joined(_one(verdict) for verdict in verdicts))
-            batches = dict.fromkeys(verdict.batch for verdict in verdicts)
-            if asked.sequences is not None:
-                runs, more = _counted(history, runs, asked)
-                batches |= dict.fromkeys(more)
-        record |= {
-            "unit": asked.unit,
-            "level": asked.level,
-            "units": list(asked.units),
-            "serials": list(asked.serials),
-            "runs": [[run.stream, run.first, run.last] for run in runs],
-            "batches": list(batches),
-        }
-    elif isinstance(asked, ShippedWords):
-        record |= {
-            "units": list(asked.units),
-            "destination": asked.destination,
-            "document": asked.document,
-            "at": _ns(asked.at or now()),
-        }
-        _must_be_known(desk, asked.units)
-    else:
-        assert isinstance(asked, UnpackedWords)
-        record["unit"] = asked.unit
-        _must_be_known(desk, [asked.unit])
+    batches: list[str] = []
+    match asked:
+        case ConsumedWords():
+            record |= {
+                "batch": asked.batch,
+                "material": asked.material,
+                "lot": asked.lot,
+                "supplier": asked.supplier,
+                "from": _ns(asked.from_),
+                "to": _ns(asked.to),
+            }
+        case PackedWords():
+            _must_not_be_a_circle(desk, asked)
+            with desk.history() as history:
+                runs, batches = _contents(history, asked)
+            record |= {
+                "unit": asked.unit,
+                "level": asked.level,
+                "units": list(asked.units),
+                "serials": list(asked.serials),
+                "runs": [[run.stream, run.first, run.last] for run in runs],
+                "batches": batches,
+            }
+        case ShippedWords():
+            _must_be_known(desk, asked.units)
+            record |= {
+                "units": list(asked.units),
+                "destination": asked.destination,
+                "document": asked.document,
+                "at": _ns(asked.at or now()),
+            }
+        case UnpackedWords():
+            _must_be_known(desk, [asked.unit])
+            record["unit"] = asked.unit
     answer = LinkSaid(
         id=str(uuid4()),
         at=now(),
         relation=asked.relation,
         runs=[run_said(run) for run in runs],
-        batches=list(batches),
+        batches=batches,
     )
     return Done(KIND, 201, answer.model_dump(mode="json"), record)
 
 
-def _packed(history: History, asked: PackedWords) -> list[Verdict]:
+def _contents(history: History, asked: PackedWords) -> tuple[list[Run], list[str]]:
+    """The parts that are packed, and the batches that they are of. Raises ``Problem`` 404."""
+    verdicts = _named(history, asked)
+    runs = list(joined(_one(verdict) for verdict in verdicts))
+    batches = dict.fromkeys(verdict.batch for verdict in verdicts)
+    if asked.sequences is not None:
+        runs, more = _counted(history, runs, asked)
+        batches |= dict.fromkeys(more)
+    return runs, list(batches)
+
+
+def _named(history: History, asked: PackedWords) -> list[Verdict]:
     """The parts that are named one by one. Raises ``Problem`` 404."""
     found = []
     for serial in asked.serials:
