@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from inspector.plant.words import Asked, Held, Name, Number, Said
+from inspector.plant.words import Asked, Held, Name, Number, OneLine, Said
 from inspector.store.batches import State
 
 Print = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
-OneLine = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class BatchStart(Asked):

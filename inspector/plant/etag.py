@@ -39,8 +39,7 @@ class Etag:
             nonlocal start
             if message["type"] == "http.response.start":
                 headers = Headers(raw=message["headers"])
-                plain = headers.get("content-type", "") in ("application/json",
-                                                            "application/ld+json")  # fmt: skip
+                plain = headers.get("content-type") == "application/json"
                 if message["status"] == 200 and plain and "etag" not in headers:
                     start = message
                 else:

@@ -36,7 +36,7 @@ from inspector.plant.problems import Problem
 from inspector.plant.requests import Done
 from inspector.plant.selection import run_said, runs_of
 from inspector.plant.times import moment, now, utc_ns
-from inspector.plant.words import Selection, Serial
+from inspector.plant.words import Selection, Serial, Word
 from inspector.store import History
 from inspector.store.batches import State
 from inspector.store.genealogy import KIND, Consumed, Unit, joined
@@ -55,7 +55,7 @@ from inspector.store.spans import events_near, parts_in
 
 UNITS_SAID = 1000
 EARLIER = 20
-Word = Annotated[str | None, Query(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Asked = Annotated[Word | None, Query()]
 
 
 def router(desk: Desk) -> APIRouter:
@@ -73,10 +73,10 @@ def router(desk: Desk) -> APIRouter:
     @routes.get("/trace", responses=ETAGGED)
     def get_trace(
         who: Viewer,
-        lot: Word = None,
-        material: Word = None,
-        batch: Word = None,
-        unit: Word = None,
+        lot: Asked = None,
+        material: Asked = None,
+        batch: Asked = None,
+        unit: Asked = None,
         serial: Annotated[Serial | None, Query()] = None,
         part: UUID | None = None,
     ) -> TraceSaid:

@@ -14,6 +14,7 @@ from inspector.plant.times import Moment
 from inspector.plant.words import (
     Asked,
     Name,
+    OneLine,
     PartDetail,
     PartSaid,
     RunOf,
@@ -23,6 +24,7 @@ from inspector.plant.words import (
     Serial,
     Span,
     Text,
+    Word,
 )
 from inspector.store.batches import State
 from inspector.store.epcis import check_digit_holds
@@ -43,8 +45,6 @@ UnitName = Annotated[
     AfterValidator(_checked),
 ]
 """An SSCC of 18 digits, whose check digit is checked, or the plant's own name."""
-Word = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Maybe = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class ConsumedWords(Asked):
@@ -55,7 +55,7 @@ class ConsumedWords(Asked):
     material: Word
     """What it is: an article number, such as ``cap-28``."""
     lot: Word
-    supplier: Maybe = ""
+    supplier: OneLine = ""
     from_: Moment | None = Field(None, alias="from")
     """From the batch's beginning if none is given."""
     to: Moment | None = None
@@ -73,7 +73,7 @@ class PackedWords(Asked):
 
     relation: Literal["packed"]
     unit: UnitName
-    level: Maybe = "case"
+    level: OneLine = "case"
     serials: Annotated[list[Serial], Field(max_length=1000)] = Field([])
     parts: Annotated[list[UUID], Field(max_length=1000)] = Field([])
     sequences: Sequences | None = None
@@ -100,7 +100,7 @@ class ShippedWords(Asked):
     units: list[UnitName] = Field(min_length=1, max_length=1000)
     destination: Word
     """A GLN, or the customer's name."""
-    document: Maybe = ""
+    document: OneLine = ""
     """The delivery note."""
     at: Moment | None = None
     """Now if none is given."""
@@ -179,7 +179,7 @@ class TraceSaid(Said):
 
 class LotWords(Asked):
     lot: Word
-    material: Maybe = ""
+    material: OneLine = ""
     """Of any material if none is given."""
 
 
@@ -195,7 +195,7 @@ class RecallCriteria(Asked):
     sequences: Sequences | None = None
     units: Annotated[list[UnitName], Field(max_length=1000)] = Field([])
     """All parts within."""
-    defect: Maybe = ""
+    defect: OneLine = ""
     """A label: the parts on which it was found, of ``batches`` where some are named (which are
     then not recalled whole)."""
 

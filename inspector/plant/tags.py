@@ -18,17 +18,15 @@ from inspector.plant.desk import Desk
 from inspector.plant.parts import tag_said
 from inspector.plant.problems import Problem
 from inspector.plant.times import Moment, now, utc_ns
-from inspector.plant.words import Asked, Said, TagSaid
+from inspector.plant.words import Asked, Said, TagSaid, Word
 from inspector.store import RecordError
 from inspector.store.tags import Quality, Sample
-
-TagName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class SampleWords(Asked):
     """One value of one tag."""
 
-    tag: TagName
+    tag: Word
     value: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """None where the source had none; a switch is 0 or 1."""
     unit: Annotated[str, Field(pattern=r"^[!-~]{1,32}$")] = "1"
@@ -77,7 +75,7 @@ def router(desk: Desk) -> APIRouter:
     @routes.get("/tags/series", responses=ETAGGED)
     def get_series(
         who: Viewer,
-        tag: Annotated[TagName, Query()],
+        tag: Annotated[Word, Query()],
         begin: Annotated[Moment, Query(alias="from")],
         end: Annotated[Moment, Query(alias="to")],
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,

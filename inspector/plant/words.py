@@ -38,7 +38,8 @@ def _is_counted(value: Any) -> Any:
 
 Number = Annotated[int, Field(ge=1, le=U32), BeforeValidator(_is_counted)]
 """A part's number in its stream."""
-Stream = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Word = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+OneLine = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Serial = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
 
 
@@ -58,7 +59,7 @@ class Sequence(Asked):
     """One part by its number."""
 
     number: Number
-    stream: Stream | None = None
+    stream: Word | None = None
     """The stream it was counted in; the running one if none is given."""
 
 
@@ -67,7 +68,7 @@ class Sequences(Asked):
 
     first: Number
     last: Number
-    stream: Stream | None = None
+    stream: Word | None = None
     """The stream they were counted in; the running one if none is given."""
 
     @model_validator(mode="after")
