@@ -74,7 +74,8 @@ def test_a_foreign_client_drives_it_and_hears_results_after_a_cut(
             client.stdout.close()
             client.stderr and client.stderr.close()
         assert client.returncode == 0, "".join(said)[-2000:]
-        told = json.loads(out.strip().splitlines()[-1])
+        # its library writes there too, behind its last word where the machine is slow
+        told = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
         assert told["states"] == ["ContinuousExecution", "Ready", "ContinuousExecution"]
         assert (told["stopped"], told["started"]) == (0, 0)
         assert told["reconnected"] >= 1 and cable.carried >= 2, told
