@@ -47,7 +47,7 @@ async def serve(station: Station, scada: Scada, run: Path) -> None:
     line.heartbeat.start()
     services: list[Callable[[], Awaitable[None]]] = []
     if scada.opcua is not None:
-        services.append(lambda: serve_opcua(station, scada, line, run))
+        services.append(partial(serve_opcua, station, scada, line, run))
     if scada.mqtt is not None:
         from inspector.plant.mqtt import dialects
 
@@ -55,7 +55,7 @@ async def serve(station: Station, scada: Scada, run: Path) -> None:
     if scada.poll is not None:
         from inspector.plant.poll import serve_poll
 
-        services.append(lambda: serve_poll(station, scada, line, run))
+        services.append(partial(serve_poll, station, scada, line, run))
     if any(tag.node for tag in scada.tags):
         from inspector.plant.tagclient import by_server, serve_opcua_tags
 

@@ -7,6 +7,7 @@ sync's link and ``channel``; ``process`` imports this.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from inspector.config import Station
@@ -32,9 +33,10 @@ class FromCentre:
                     CENTRE,
                     "the station has none yet; run `inspector enrol`, and name it under `sync`",
                 )
-            centre = type(centre)(sync.hub, centre.key)
-            key = signing_key(station.data)
-            self._link = Link(centre, station.station, key, ca=sync.ca, shown=shown_by(sync))
+            self._link = Link(
+                replace(centre, hub=sync.hub), station.station, signing_key(station.data),
+                ca=sync.ca, shown=shown_by(sync),
+            )  # fmt: skip
         except SyncError as error:
             raise ReleaseRefused(CENTRE, str(error)) from None
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from inspector.part import Batch, Finding, Pixels
 from inspector.recipe import Judgement, Recipe
-from inspector.release.bundle import ReleaseRefused
+from inspector.release.bundle import PARITY, ReleaseRefused
 
 SCORE_TOLERANCE, BOX_TOLERANCE_PX = 0.06, 4.0
 """Int8 kernels of other processors round differently; a verdict may not differ at all."""
@@ -63,7 +63,7 @@ def check_parity(
     ``pause`` is told how long each part took, so that a running line can have its processor back.
     Raises ``ReleaseRefused`` at the first part that is judged otherwise.
     """
-    parts: Sequence[Mapping[str, Any]] = json.loads((folder / "parity/parts.json").read_bytes())
+    parts: Sequence[Mapping[str, Any]] = json.loads((folder / PARITY).read_bytes())
     if not parts:
         raise ReleaseRefused(title, "has an empty parity set, so nothing says that it works here")
     spent = []
