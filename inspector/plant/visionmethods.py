@@ -165,9 +165,13 @@ class VisionMethods:
         self._server.vision.single = False
         token = CALLER.set(starter)
         try:
-            await self._ask(Action.PAUSE, {"reason": "OPC UA single job done"})
+            asked = await self._ask(Action.PAUSE, {"reason": "OPC UA single job done"})
         finally:
             CALLER.reset(token)
+        if asked != DONE:
+            log.error(
+                "the line was not stopped behind its single job", job=job.id, error=str(asked)
+            )
         await self._heard_of(paused=True)
 
     def _job(self, job: str, error: int) -> Variants:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from asyncua import ua
 from obeying_line import Obeying
+from structlog.testing import capture_logs
 
 from inspector.bus import run_dir
 from inspector.identity import Action, Principal, Role
@@ -172,6 +173,22 @@ def test_a_single_job_is_of_the_first_part_after_its_start(
     assert time.monotonic() - began < HEARD_S
     assert error.Value == DONE and asked == [Action.RESUME, Action.PAUSE]
     assert not station.server.vision.single
+
+
+def test_a_single_job_that_stops_nothing_is_said(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line ran on, and nobody was told: whoever had started it had his answer already."""
+    methods = VisionMethods(station.server, station.line)
+    methods._single = (
+        Principal("olga", frozenset({Role.OPERATOR})),
+        station.server.jobs.begin("", 0),
+    )
+    station.server.vision.single = True
+    monkeypatch.setattr(station.server, "heard", nothing)
+    with capture_logs() as logs:
+        asyncio.run(methods.judged(station.new))  # there is no line here
+    assert [one["event"] for one in logs] == ["the line was not stopped behind its single job"]
 
 
 async def nothing(*_: Any, **__: Any) -> None:
