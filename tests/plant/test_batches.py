@@ -147,13 +147,3 @@ def test_a_batch_that_goes_on_has_not_ended_though_the_line_is_lost(tmp_path: Pa
         said = _batch(desk, history, "P1")
     desk.close()
     assert (said["state"], said["running"], said["ended_at"]) == (State.RUNNING, False, None)
-
-
-@pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN])
-def test_who_may_not_is_refused_at_each_step(plant: Any, role: Role) -> None:
-    client = plant.client(plant.key(f"no-{role}", role))
-    for path, body in (
-        ("/batches", ORDER), ("/batches/B/start", None), ("/batches/B/close", None),
-        ("/batches/B/hold", WHY), ("/batches/B/release", WHY), ("/batches/B/reject", WHY),
-    ):  # fmt: skip
-        assert client.post(path, body).status == 403, path

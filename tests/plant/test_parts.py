@@ -115,12 +115,18 @@ def test_batches_the_newest_first(auditor: Any) -> None:
     assert rest["next"] is None
 
 
-def test_a_gs1_digital_link_resolves_to_the_record(auditor: Any) -> None:
-    said = auditor("GET", "/01/04012345123456/10/L2417A/21/S70")
-    assert said.status == 200 and said.json["sequence"] == 70
-    assert auditor("GET", "/01/04012345123456/10/OTHER/21/S70").status == 404
-    assert auditor("GET", "/01/04012345123463/10/L2417A/21/S70").status == 404
-    assert auditor("GET", "/01/04012345123456/10/L2417A/21/S71").status == 404
+def test_an_item_and_a_lot_resolve_by_their_gs1_names(plant: Any, auditor: Any) -> None:
+    item = auditor("GET", "/01/04012345123456/10/L2417A/21/S70")
+    assert item.status == 200 and item.json["sequence"] == 70
+    assert auditor("GET", "/01/04012345123456/21/S70").json["id"] == item.json["id"]
+    assert auditor("GET", "/01/04012345123456/10/L2417A").json["id"] == "A"
+    for gtin, rest in (
+        ("04012345123456", "10/OTHER/21/S70"), ("04012345123463", "10/L2417A/21/S70"),
+        ("04012345123456", "10/L2417A/21/S71"), ("04012345123456", "10/never"),
+        ("04012345123456", "21/never"),
+    ):  # fmt: skip
+        assert auditor("GET", f"/01/{gtin}/{rest}").status == 404, rest
+    assert plant.client("")("GET", "/01/04012345123456/21/S70").status == 401
 
 
 @pytest.mark.parametrize(

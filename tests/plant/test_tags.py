@@ -46,14 +46,3 @@ def test_what_is_no_value_and_who_may_not_are_refused(plant: Any, mes: Any, audi
         assert mes.post("/tags", wrong).status == 422
     assert mes.post("/tags", b'{"samples": [{"tag": "t", "value": 1e999}]}').status == 422
     assert mes.get("/tags?at=0001-01-01T00:00:00Z").status == 422
-
-
-def test_an_item_and_a_lot_resolve_by_their_gs1_names(plant: Any, mes: Any) -> None:
-    item = mes("GET", "/01/04012345123456/10/L2417A/21/S70")
-    assert item.status == 200 and item.json["serial"] == "S70"
-    assert mes("GET", "/01/04012345123456/21/S70").json["id"] == item.json["id"]
-    assert mes("GET", "/01/04012345123456/10/L2417A").json["id"] == "A"
-    for path in ("/01/04012345123456/10/other/21/S70", "/01/00000000000000/21/S70",
-                 "/01/04012345123456/10/never", "/01/04012345123456/21/never"):  # fmt: skip
-        assert mes("GET", path).status == 404
-    assert plant.client("")("GET", "/01/04012345123456/21/S70").status == 401
