@@ -205,30 +205,11 @@ class Rules:
     def _act(self, principal: Principal, fired: Fired) -> Done:
         rule, last = fired.rule, fired.parts[-1]
         did: dict[str, str] = {}
-        late = self._utc_ns() - last.times.utc_ns > FRESH_NS
-        record: dict[str, Any] = {}
-        if late and (rule.output or rule.act != "none"):
+        if self._utc_ns() - last.times.utc_ns <= FRESH_NS:
+            did = self._switched(principal, fired)
+        elif rule.output or rule.act != "none":
             did["late"] = "these parts are long gone: nothing was switched or stopped"
-        elif not late:
-            if rule.output is not None:
-                args = {"output": rule.output, "seconds": rule.output_s, "reason": fired.why}
-                did["output"] = self._ask(Action.SET_OUTPUT, args, principal, str(rule.output))
-            if rule.act == "pause":
-                did["pause"] = self._ask(Action.PAUSE, {"reason": fired.why}, principal, "paused")
-        if rule.act == "hold" and not late:
-            held = isolate(self._desk, principal, last.batch, fired.why, rule.name, RULE)
-            did["hold"] = held.answer.get("detail") or "the batch is on hold, the line is paused"
-            self._desk.requests.once(
-                Once(principal, None, {"rule": rule.name, "hold": last.batch}), lambda: held
-            )
-        if rule.maintenance:
-            record["maintenance"] = {
-                "order": str(uuid4()),
-                "text": rule.maintenance,
-                "station": self._desk.station.station,
-                "line": self._desk.station.line,
-            }
-        record |= {
+        record: dict[str, Any] = {
             "rule": rule.name,
             "why": fired.why,
             "label": rule.label,
@@ -236,7 +217,29 @@ class Rules:
             "parts": [_part(verdict) for verdict in fired.parts],
             "did": did,
         }
+        if rule.maintenance:
+            record["maintenance"] = {
+                "order": str(uuid4()),
+                "text": rule.maintenance,
+                "station": self._desk.station.station,
+                "line": self._desk.station.line,
+            }
         return Done(RULE, 201, {"id": str(uuid4())}, record)
+
+    def _switched(self, principal: Principal, fired: Fired) -> dict[str, str]:
+        """What was switched and stopped, and how it went."""
+        rule, batch, did = fired.rule, fired.parts[-1].batch, {}
+        if rule.output is not None:
+            args = {"output": rule.output, "seconds": rule.output_s, "reason": fired.why}
+            did["output"] = self._ask(Action.SET_OUTPUT, args, principal, str(rule.output))
+        if rule.act == "pause":
+            did["pause"] = self._ask(Action.PAUSE, {"reason": fired.why}, principal, "paused")
+        if rule.act == "hold":
+            held = isolate(self._desk, principal, batch, fired.why, rule.name, RULE)
+            did["hold"] = held.answer.get("detail") or "the batch is on hold, the line is paused"
+            asked = Once(principal, None, {"rule": rule.name, "hold": batch})
+            self._desk.requests.once(asked, lambda: held)
+        return did
 
     def _ask(self, action: Action, args: Any, principal: Principal, done: str) -> str:
         try:
