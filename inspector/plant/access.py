@@ -117,7 +117,7 @@ Key = Annotated[
 ]
 
 
-def _write(who: Someone, response: Response, key: Key = None) -> Write:
+async def _write(who: Someone, response: Response, key: Key = None) -> Write:
     return Write(who, key, response)
 
 
