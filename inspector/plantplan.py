@@ -70,17 +70,14 @@ class Calendar(Settings):
         """The shift of a moment; empty where none is configured."""
         if not self.shifts:
             return ""
-        starts = sorted((time.fromisoformat(at), name) for name, at in self.shifts.items())
         now = self._local(utc_ns).time()
-        begun = [name for at, name in starts if at <= now]
-        return begun[-1] if begun else starts[-1][1]
+        begun = [name for at, name in self._starts if at <= now]
+        return begun[-1] if begun else self._starts[-1][1]
 
     def day_began(self, utc_ns: int) -> int:
         """When the production day of a moment began, UTC ns: up to 25 hours ago, where clocks are
         put back."""
-        at = time.fromisoformat(self.day_starts)
-        begin = datetime.combine(self.day_of(utc_ns), at, self._zone)
-        return int(begin.timestamp()) * 1_000_000_000
+        return self._at(self.day_of(utc_ns), time.fromisoformat(self.day_starts))
 
     def shift_began(self, utc_ns: int) -> int:
         """When the shift of a moment began, UTC ns, be it the day before; where none is configured,
@@ -91,22 +88,28 @@ class Calendar(Settings):
 
     def stretches(self, shift: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         """When ``shift`` ran between two moments, UTC ns, oldest first; never, where it is none."""
-        found = []
-        starts = sorted((time.fromisoformat(at), name) for name, at in self.shifts.items())
+        found, starts = [], self._starts
         day = self._local(from_ns).date() - timedelta(days=1)
         while starts and day <= self._local(to_ns).date():
-            begins = [datetime.combine(day, at, self._zone) for at, _ in starts]
-            begins.append(datetime.combine(day + timedelta(days=1), starts[0][0], self._zone))
-            for i, (_, name) in enumerate(starts):
-                begin, end = (int(b.timestamp()) * 1_000_000_000 for b in begins[i : i + 2])
+            begins = [self._at(day, at) for at, _ in starts]
+            begins.append(self._at(day + timedelta(days=1), starts[0][0]))
+            for begin, end, (_, name) in zip(begins, begins[1:], starts, strict=False):
                 if name == shift and begin < to_ns and end > from_ns:
                     found.append((max(begin, from_ns), min(end, to_ns)))
             day += timedelta(days=1)
         return found
 
+    def _at(self, day: date, at: time) -> int:
+        """A time of day, UTC ns."""
+        return int(datetime.combine(day, at, self._zone).timestamp()) * 1_000_000_000
+
     def _local(self, utc_ns: int) -> datetime:
         moment = datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC)
         return moment.astimezone(self._zone)
+
+    @property
+    def _starts(self) -> list[tuple[time, str]]:
+        return sorted((time.fromisoformat(at), name) for name, at in self.shifts.items())
 
     @property
     def _zone(self) -> ZoneInfo | None:
