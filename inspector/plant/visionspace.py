@@ -128,23 +128,17 @@ OWN: Mapping[str, Mapping[str, tuple[Arguments, Arguments]]] = {
 }  # fmt: skip
 """Without the official file: each object, its methods, and their inputs and outputs. Structures
 of the standard are texts here: an identifier is its ``Id``, a result or a list is JSON."""
-EVENTS: Mapping[str, tuple[str, ...]] = {
-    "ResultReadyEventType": (
+EVENTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "ResultReadyEventType": (1024, (
         "ResultId", "JobId", "PartId", "MeasId", "InternalRecipeId", "ExternalRecipeId",
         "ProductId", "ResultContent",
-    ),
-    "RecipePreparedEventType": ("InternalId", "ExternalId", "ProductId"),
-    "JobStartedEventType": ("JobId",),
-    "ReadyEventType": ("JobId",),
-    "StateChangedEventType": (),
+    )),
+    "RecipePreparedEventType": (1022, ("InternalId", "ExternalId", "ProductId")),
+    "JobStartedEventType": (1013, ("JobId",)),
+    "ReadyEventType": (1023, ("JobId",)),
+    "StateChangedEventType": (1018, ()),
 }  # fmt: skip
-_OFFICIAL_EVENTS = {
-    "ResultReadyEventType": 1024,
-    "RecipePreparedEventType": 1022,
-    "JobStartedEventType": 1013,
-    "ReadyEventType": 1023,
-    "StateChangedEventType": 1018,
-}
+"""Each event's number in the official namespace, and its fields without the official file."""
 _SHARED = {
     "RecipeIdExternalDataType": 3002,
     "RecipeIdInternalDataType": 3013,
@@ -294,10 +288,11 @@ def _argument(name: str, kind: str) -> ua.Argument:
 
 async def _generator(space: Space, name: str) -> Any:
     server = space.server
+    number, texts = EVENTS[name]
     if space.official:
         ns = await server.get_namespace_index(MACHINE_VISION)
-        kind: Any = server.get_node(ua.NodeId(_OFFICIAL_EVENTS[name], ns))
+        kind: Any = server.get_node(ua.NodeId(number, ns))
     else:
-        fields = [(each, ua.VariantType.String) for each in EVENTS[name]]
+        fields = [(each, ua.VariantType.String) for each in texts]
         kind = await server.create_custom_event_type(space.index, name, properties=fields)
     return await server.get_event_generator(kind, space.root)
