@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
+import structlog
 from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inspector.identity import Principal, Unauthenticated, Users
+from inspector.identity import IdentityError, Principal, Unauthenticated, Users
 from inspector.plant.problems import Problem
+
+log = structlog.get_logger()
 
 BODY_MAX = 64 << 10
 """Bytes of a request; the largest sensible one has some hundred."""
@@ -124,6 +127,10 @@ class Door:
                 f"{error}; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
                 headers={"WWW-Authenticate": "Bearer"},
             ) from None
+        except (IdentityError, OSError) as error:
+            log.error("nobody is known: the users cannot be read", why=str(error))
+            what = "the station's users cannot be read; its log says why"
+            raise Problem(503, "no-users", what, headers={"Retry-After": "5"}) from None
 
     def _spend(self, buckets: Buckets, who: str) -> None:
         if wait := buckets.wait_s(who):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import http.client
 import re
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,8 +22,8 @@ from ruamel.yaml import YAML
 
 from inspector.config import Calendar, ConfigError, load_station
 from inspector.config import Plant as PlantPlan
-from inspector.identity import Role
-from inspector.plant.door import Buckets
+from inspector.identity import Role, Users
+from inspector.plant.door import Buckets, Door, Keys
 from inspector.processes import table
 
 
@@ -54,6 +56,28 @@ def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
     assert buckets.wait_s("a") > 0.0
     now[0] = 100.0
     assert [buckets.wait_s("a") for _ in range(6)].count(0.0) == 5
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_bytes(b"none" * 999)])
+def test_users_that_cannot_be_read_are_a_problem(
+    tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    """As while a back-up is brought back: the MES read a word of the server's own, and the log
+    filled with tracebacks."""
+    keys = Keys(tmp_path, Users(tmp_path))
+    spoil(tmp_path / "users.db")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(Door(nobody, keys, 10.0, 10))
+        async with httpx.AsyncClient(transport=transport, base_url="http://station") as mes:
+            return await mes.get("/api/v1/status", headers={"X-API-Key": "insp_x"})
+
+    async def nobody(*_: Any) -> None:
+        raise AssertionError("somebody came in")
+
+    reply = asyncio.run(ask())
+    assert (reply.status_code, reply.json()["type"][-8:]) == (503, "no-users")
+    assert reply.headers["retry-after"] == "5"
 
 
 def test_one_key_that_asks_too_often_waits_and_the_others_do_not(start: Any) -> None:
