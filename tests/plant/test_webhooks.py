@@ -294,31 +294,25 @@ def test_three_smeared_dates_fire_their_rule_once(plant: Any, receiver: Receiver
     assert verify(plant.data).ok
 
 
-def test_a_rule_may_hold_the_batch(plant: Any, receiver: Receiver) -> None:
+def test_a_rule_may_hold_the_batch_but_for_what_happened_long_ago(
+    plant: Any, receiver: Receiver
+) -> None:
+    """That is recorded, and switches and stops nothing."""
     mes = plant.client(plant.key("mes", Role.MACHINE))
     outbox = Outbox(plant.data)
     until(lambda: outbox.place("rules") and outbox.place("webhooks"))
     outbox.close()
+    torn = replace(smeared(181, label="torn"), batch="B")
+    before = replace(torn.times, utc_ns=torn.times.utc_ns - 60 * 10**9)
     with LineLedger.open(plant.data, station="BOT-L3-01") as line:
-        line.add_verdict(replace(smeared(181, label="torn"), batch="B"))
-    (fired,) = until(lambda: receiver.bodies("rule.fired"))
-    assert fired["data"]["rule"] == "torn" and "was not paused" in fired["data"]["did"]["hold"]
+        line.add_verdict(replace(torn, times=before))
+        line.add_verdict(replace(smeared(182, label="torn"), batch="B"))
+    until(lambda: len(receiver.bodies("rule.fired")) == 2)
+    late, fired = (body["data"] for body in receiver.bodies("rule.fired"))
+    assert set(late["did"]) == {"late"}
+    assert fired["rule"] == "torn" and "was not paused" in fired["did"]["hold"]
     said = mes.get("/batches/B").json
     assert said["state"] == "on_hold" and said["disposition"]["principal"] == "rule-torn"
-
-
-def test_what_happened_long_ago_is_recorded_and_switches_nothing(
-    plant: Any, receiver: Receiver
-) -> None:
-    outbox = Outbox(plant.data)
-    until(lambda: outbox.place("rules") and outbox.place("webhooks"))
-    outbox.close()
-    old = smeared(181, label="torn")
-    old = replace(old, batch="B", times=replace(old.times, utc_ns=old.times.utc_ns - 60 * 10**9))
-    with LineLedger.open(plant.data, station="BOT-L3-01") as line:
-        line.add_verdict(old)
-    (fired,) = until(lambda: receiver.bodies("rule.fired"))
-    assert set(fired["data"]["did"]) == {"late"}
 
 
 RULE = Rule(name="r", label="smear*", count=3, within_parts=50)
