@@ -8,12 +8,12 @@ parts of a mode lie, and only there records are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import Any
 
 from inspector.part import Mode, Outcome
-from inspector.store.records import MODE_NUMBER, OUTCOME_NUMBER, Kind
+from inspector.store.records import MODE_NUMBER, OUTCOME_NUMBER, Kind, Lookup
 from inspector.store.skim import number
 
 PRODUCTION = frozenset({Mode.AUTO, Mode.BYPASS})
@@ -41,16 +41,16 @@ class Aside:
     """Those of one ledger, as far as it is now; the caller bounds the time."""
 
     def __init__(
-        self, line: Connection, value: Callable[[int], tuple[Any, ...]], since: int = 0,
+        self, line: Connection, definition: Lookup, since: int = 0,
         batch: str | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
-            value: what the definition at a position stands for.
+            definition: gives the definition at a position.
             since: only spans from this position on will be asked for …
             batch: … and this batch alone.
         """
-        self._line, self._value = line, value
+        self._line, self._definition = line, definition
         self._tallied: list[tuple[str, int, int, int, int, int]] = line.execute(
             "SELECT batch, mode, outcome, parts, first, last FROM tally"
             f" WHERE mode IN {_ASIDE} AND last >= ? AND batch = coalesce(?, batch)",
@@ -66,7 +66,7 @@ class Aside:
                 continue
             rows = self._line.execute(f"{_FAULTY} AND outcome = ?)", (low, high, outcome))
             for position, head in rows:
-                if self._value(number(head, 3)[0])[2] in _ASIDE:
+                if self._context(head)[2] in _ASIDE:
                     found[position] = outcome
         return sorted(found.items())
 
@@ -81,7 +81,7 @@ class Aside:
         ).fetchall()
         for low, high in others:
             heads = self._line.execute(f"{_FAULTY})", (low, high))
-            found.update(at for at, head in heads if self._value(number(head, 3)[0])[3] != batch)
+            found.update(at for at, head in heads if self._context(head)[3] != batch)
         return sorted(found)
 
     def passed(self, span: Span) -> int:
@@ -104,10 +104,11 @@ class Aside:
         return count
 
     def _is_pass_of(self, head: bytes, batch: str, mode: int) -> bool:
-        context, at = number(head, 3)
-        _, at = number(head, at)
-        known = self._value(context)
-        return head[at] == _PASS and (known[2], known[3]) == (mode, batch)
+        outcome = head[number(head, number(head, 3)[1])[1]]
+        return outcome == _PASS and self._context(head)[2:4] == (mode, batch)
+
+    def _context(self, head: bytes) -> tuple[Any, ...]:
+        return self._definition(number(head, 3)[0]).value
 
 
 def among(line: Connection, query: str, values: Sequence[Any], positions: Sequence[int]) -> int:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from inspector.store import schema
-from inspector.store.deskindex import desk_record
 from inspector.store.errors import RecordError
+from inspector.store.layout import desk_record
 from inspector.store.query import History
 from inspector.store.readable import readable
 from inspector.store.records import BatchChange, Event
@@ -146,14 +146,14 @@ class _Line:
 
     def deeds(self, before: int) -> Iterator[Deed]:
         while self._history is not None:
-            with self._history._bounded(self._history._line) as line:
+            with self._history.line() as line:
                 rows = line.execute(
                     "SELECT position FROM event WHERE position < ?1 UNION ALL"
                     " SELECT position FROM batch WHERE position < ?1"
                     " ORDER BY position DESC LIMIT ?2",
                     (before, PORTION),
                 ).fetchall()
-                records = [(at, self._history._record(line, at)) for (at,) in rows]
+                records = [(at, self._history.record(at)) for (at,) in rows]
             for before, record in records:
                 if isinstance(record, Event):
                     yield Deed(

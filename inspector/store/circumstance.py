@@ -20,13 +20,13 @@ from inspector.store.records import BatchChange
 def batch_of(history: History, part: PartHistory) -> Batch:
     """The batch of a part with what was to be made and printed then."""
     id = part.verdict.batch
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         before = line.execute(
             "SELECT position FROM batch WHERE id = ? AND position < ?"
             " ORDER BY position DESC LIMIT 1",
             (id, part.position),
         ).fetchone()
-        found = history._record(line, before[0]) if before else None
+        found = history.record(before[0]) if before else None
     if not isinstance(found, BatchChange):
         return Batch(id)
     return Batch(id, found.product, found.recipe, found.texts)

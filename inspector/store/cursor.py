@@ -10,13 +10,24 @@ from collections.abc import Iterator
 from sqlite3 import Connection
 
 from inspector.store import layout, schema
-from inspector.store.deskindex import desk_record
 from inspector.store.errors import StoreError
 from inspector.store.export import PartOf, parts_of
+from inspector.store.layout import desk_record
 from inspector.store.query import History
-from inspector.store.records import BatchChange, Definition, DeskRecord, Event, Record
+from inspector.store.records import (
+    BatchChange,
+    Definition,
+    DeskRecord,
+    Event,
+    Kind,
+    Lookup,
+    Record,
+)
 from inspector.store.related import batch_range, reading
+from inspector.store.skim import number
 
+AHEAD = 20_000
+"""Positions within which a batch that begins, or goes on, has a part."""
 PORTION = 1000
 """Of the desk's records that are read in one go."""
 
@@ -27,13 +38,13 @@ def records_after(
     """Up to ``limit`` records behind position ``after`` with their positions, oldest first, and
     the position up to which the ledger was read. Definitions are left out: they say nothing by
     themselves."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         rows = line.execute(
             "SELECT position, body FROM record WHERE position > ? ORDER BY position LIMIT ?",
             (after, limit),
         ).fetchall()
         found = [
-            (position, layout.decode_record(body, history._definition)) for position, body in rows
+            (position, layout.decode_record(body, history.definition)) for position, body in rows
         ]
     upto = rows[-1][0] if rows else after
     return [(at, record) for at, record in found if not isinstance(record, Definition)], upto
@@ -41,10 +52,10 @@ def records_after(
 
 def batch_began(history: History) -> int:
     """Position of the newest beginning of a batch; 0 if there is none."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         newest = "SELECT position FROM batch ORDER BY position DESC LIMIT 100"
         for (position,) in line.execute(newest).fetchall():
-            record = history._record(line, position)
+            record = history.record(position)
             if isinstance(record, BatchChange) and record.action == "begin":
                 return int(position)
     return 0
@@ -80,14 +91,14 @@ def desk_since(history: History, kind: str, since: int = 0) -> list[tuple[int, D
 
 def ever_gated(history: History) -> bool:
     """Whether any part's word to a gate is on record: a station that only watches has none."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         return line.execute("SELECT 1 FROM gate LIMIT 1").fetchone() is not None
 
 
 def batch_span(history: History, batch: str) -> tuple[int, int] | None:
     """Position of the first record of a batch, its beginning or a part, and of the last one; None
     if it has neither."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         first, last = line.execute(
             "SELECT min(first), max(last) FROM (SELECT first, last FROM tally WHERE batch = ?1"
             " UNION ALL SELECT position, position FROM batch WHERE id = ?1)",
@@ -99,11 +110,13 @@ def batch_span(history: History, batch: str) -> tuple[int, int] | None:
 def batch_stretches(history: History, batch: str) -> list[tuple[int, int]]:
     """The same of each stretch in which it was made (`stretches_of`); none if it has neither."""
     span = batch_span(history, batch)
-    with history._bounded(history._line) as line:
-        return [] if span is None else stretches_of(line, batch, span)
+    with history.line() as line:
+        return [] if span is None else stretches_of(line, history.definition, batch, span)
 
 
-def stretches_of(line: Connection, batch: str, span: tuple[int, int]) -> list[tuple[int, int]]:
+def stretches_of(
+    line: Connection, definition: Lookup, batch: str, span: tuple[int, int]
+) -> list[tuple[int, int]]:
     """First and last position of each stretch of ``span`` in which a batch was made: several where
     it went on after another one. What was under way when that one's first part came is with it."""
     found, since = [], span[0]
@@ -116,20 +129,35 @@ def stretches_of(line: Connection, batch: str, span: tuple[int, int]) -> list[tu
                 since = position
             left = None
         elif left is None:
-            came = line.execute("SELECT min(first) FROM tally WHERE batch = ?", (id,)).fetchone()[0]
-            left = None if came is None else max(position, came - 1)
+            came = first_part(line, definition, id, position, span[1])
+            left = None if came is None else came - 1
     return [*found, (since, span[1])]
+
+
+def first_part(
+    line: Connection, definition: Lookup, batch: str, begin: int, end: int
+) -> int | None:
+    """Position of the first verdict of a batch from ``begin`` to ``end``; None where it has none
+    within `AHEAD`."""
+    for at, head in line.execute(
+        f"SELECT position, substr(body, 1, 24) FROM record WHERE position BETWEEN ? AND ?"
+        f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}' ORDER BY position",
+        (begin, min(end, begin + AHEAD)),
+    ):
+        if definition(number(head, 3)[0]).value[3] == batch:
+            return int(at)
+    return None
 
 
 def events_within(history: History, kind: str, span: tuple[int, int]) -> list[Event]:
     """The line's events of a kind between two positions, both included, oldest first."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         rows = line.execute(
             "SELECT position FROM event WHERE position BETWEEN ? AND ? AND kind = ?"
             " ORDER BY position",
             (*span, kind),
         ).fetchall()
-        found = [history._record(line, position) for (position,) in rows]
+        found = [history.record(position) for (position,) in rows]
     return [record for record in found if isinstance(record, Event)]
 
 

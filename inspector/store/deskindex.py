@@ -19,7 +19,7 @@ from typing import Self
 from inspector.store import layout, schema
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.files import refuse_stranger
-from inspector.store.records import Definition, DeskRecord
+from inspector.store.records import DeskRecord
 from inspector.store.stretch import onwards
 
 Apply = Callable[[sqlite3.Connection, int, DeskRecord], None]
@@ -109,7 +109,7 @@ class DeskIndex:
             )
         if not row:
             raise RecordError(f"the desk has no record {position}")
-        return desk_record(row[0])
+        return layout.desk_record(row[0])
 
     def close(self) -> None:
         """Lets go of both files."""
@@ -186,7 +186,7 @@ class DeskIndex:
             ).fetchall()
             for position, _, body in rows:
                 try:
-                    taken = self._projection.take(index, position, desk_record(body))
+                    taken = self._projection.take(index, position, layout.desk_record(body))
                 except RecordError:
                     taken = False
                 self.skipped += not taken
@@ -198,15 +198,3 @@ class DeskIndex:
             if index.in_transaction:
                 index.execute("ROLLBACK")
         return bool(upto >= newest[0]) or not rows
-
-
-def desk_record(body: bytes) -> DeskRecord:
-    """The desk's record that these bytes stand for; raises ``RecordError`` if they are none."""
-    record = layout.decode_record(body, _no_definition)
-    if not isinstance(record, DeskRecord):
-        raise RecordError("this is no record of the desk")
-    return record
-
-
-def _no_definition(position: int) -> Definition:
-    raise RecordError(f"a record of the desk refers to record {position}; none does")

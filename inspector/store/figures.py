@@ -11,19 +11,18 @@ faulty parts are ranges of positions: a week of parts costs as much as an hour o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from sqlite3 import Connection
-from typing import Any
 
 from inspector.part import Mode, Outcome, Verdict
 from inspector.store.aside import DEFECT_AMONG, PRODUCTION, Aside, Span, among
-from inspector.store.cursor import stretches_of
+from inspector.store.cursor import first_part, stretches_of
 from inspector.store.query import History
-from inspector.store.records import OUTCOMES, Kind
+from inspector.store.records import OUTCOMES, Kind, Lookup
 from inspector.store.rows import part_prefix
-from inspector.store.skim import number, verdict_ms
+from inspector.store.skim import verdict_ms
 
 SAMPLE = 400
 """Parts whose findings are looked at; each costs some 30 µs."""
@@ -33,10 +32,6 @@ NEAR = 1000
 LOOKED, STRAY_NS = 16, 60_000_000_000
 """So many faulty parts of a slice are asked whether they triggered in it, and how far they may be
 beside it: further ones are of another time, in which the clock was wrong."""
-AHEAD = 20_000
-"""Positions within which a batch that goes on has a part."""
-Value = Callable[[int], tuple[Any, ...]]
-"""What the definition at a position stands for."""
 _REJECT, _ERROR, _UNSEEN = (
     OUTCOMES.index(outcome) for outcome in (Outcome.REJECT, Outcome.ERROR, Outcome.NOT_INSPECTED)
 )
@@ -112,12 +107,12 @@ def period(
     Raises ``QueryTimeout``.
     """
     total = sum(end - begin for begin, end in stretches)
-    with history._bounded(history._line) as line:
-        value, within = _value(history), None
+    with history.line() as line:
+        within = None
         if batches is not None:
-            within = [span for b in batches for span in _batch_spans(line, value, b)]
+            within = [span for b in batches for span in _batch_spans(line, history.definition, b)]
         shapes = _shapes(history, line, view) if view else None
-        aside = Aside(line, value, _since(line, stretches))
+        aside = Aside(line, history.definition, _since(line, stretches))
         made = []
         for begin, end in stretches:
             count = max(1, round(slices * (end - begin) / total)) if total else 1
@@ -203,10 +198,6 @@ def _clusters(line: Connection, begin: int, end: int) -> list[Span]:
     return spans
 
 
-def _value(history: History) -> Value:
-    return lambda position: history._definition(position).value
-
-
 def _since(line: Connection, stretches: Sequence[tuple[int, int]]) -> int:
     """About the first position of what triggered in ``stretches``."""
     begin = min((_prefix(begin) for begin, _ in stretches), default=0)
@@ -228,34 +219,24 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
-def _batch_spans(line: Connection, value: Value, batch: str) -> list[Span]:
+def _batch_spans(line: Connection, definition: Lookup, batch: str) -> list[Span]:
     first, last = line.execute(
         "SELECT min(first), max(last) FROM tally WHERE batch = ?", (batch,)
     ).fetchone()
     if first is None:
         return []
-    begun, *on = stretches_of(line, batch, (first, last))
-    return [begun, *((_came(line, value, batch, span), span[1]) for span in on)]
-
-
-def _came(line: Connection, value: Value, batch: str, span: Span) -> int:
-    """Where the batch's own parts begin in ``span``: it was begun while others were under way, or
-    for a part far ahead."""
-    begin, end = span[0], min(span[1], span[0] + AHEAD)
-    for at, head in line.execute(
-        f"SELECT position, substr(body, 1, 24) FROM record WHERE position BETWEEN ? AND ?"
-        f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}' ORDER BY position",
-        (begin, end),
-    ):
-        if value(number(head, 3)[0])[3] == batch:
-            return int(at)
-    return begin
+    begun, *on = stretches_of(line, definition, batch, (first, last))
+    # It went on while others were under way, or for a part far ahead.
+    return [
+        begun,
+        *((first_part(line, definition, batch, *span) or span[0], span[1]) for span in on),
+    ]
 
 
 def _shapes(history: History, line: Connection, view: str) -> list[int]:
     """The kinds of defect that a camera has seen."""
     found = line.execute("SELECT DISTINCT shape FROM defect").fetchall()
-    return [s for (s,) in found if not view or str(history._definition(s).value[4]) == view]
+    return [s for (s,) in found if not view or str(history.definition(s).value[4]) == view]
 
 
 def _seen(line: Connection, shapes: Sequence[int], span: Span, apart: Sequence[int]) -> int:
@@ -283,11 +264,11 @@ def pareto(
         view: only what was seen by this camera.
     """
     counts: Counter[str] = Counter()
-    with history._bounded(history._line) as line:
-        aside = Aside(line, _value(history), min((first for first, _ in spans), default=0))
+    with history.line() as line:
+        aside = Aside(line, history.definition, min((first for first, _ in spans), default=0))
         apart = [at for span in spans for at, _ in aside.faulty(span)]
         for shape in _shapes(history, line, view):
-            label = str(history._definition(shape).value[2])
+            label = str(history.definition(shape).value[2])
             for span in spans:
                 (count,) = line.execute(
                     "SELECT count(*) FROM defect WHERE shape = ? AND position BETWEEN ? AND ?",
@@ -302,7 +283,7 @@ def faulty(history: History, spans: Sequence[Span], limit: int = FAULTY_MAX) -> 
     """The newest parts in ``spans`` of positions that were produced and are no good, newest
     first."""
     positions: list[int] = []
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         for span in reversed(spans):
             rows = line.execute(
                 "SELECT position FROM faulty WHERE position BETWEEN ? AND ? AND outcome IN (?, ?)"
@@ -317,7 +298,7 @@ def sample(history: History, found: Period, count: int = SAMPLE) -> tuple[Verdic
     """Production parts of the period, evenly spread over them, at most ``count``, oldest first."""
     spans = found.spans
     total = sum(last - first + 1 for first, last in spans)
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         positions = set()
         for first, last in spans:
             size = last - first + 1
@@ -358,7 +339,7 @@ def latencies_ms(verdicts: Sequence[Verdict]) -> list[float]:
 
 
 def _verdicts(history: History, positions: Sequence[int]) -> tuple[Verdict, ...]:
-    records = [history._record(history._line, position) for position in positions]
+    records = [history.record(position) for position in positions]
     return tuple([record for record in records if isinstance(record, Verdict)])
 
 

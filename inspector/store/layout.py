@@ -234,6 +234,26 @@ def decode_record(body: bytes, lookup: Lookup) -> Record:
     return record_of(fields_of(body), lookup)
 
 
+def definition(body: bytes) -> Definition:
+    """The definition that these bytes are. Raises ``RecordError`` if they are none."""
+    record = decode_record(body, _nothing)
+    if not isinstance(record, Definition):
+        raise RecordError("is referred to, and defines nothing")
+    return record
+
+
+def desk_record(body: bytes) -> DeskRecord:
+    """The desk's record that these bytes are. Raises ``RecordError`` if they are none."""
+    record = decode_record(body, _nothing)
+    if not isinstance(record, DeskRecord):
+        raise RecordError("is no record of the desk")
+    return record
+
+
+def _nothing(position: int) -> Definition:
+    raise RecordError(f"refers to record {position}; neither a definition nor the desk does")
+
+
 def record_of(fields: list[Any], lookup: Lookup) -> Record:
     """The noun that the plain array of a record (`fields_of`) stands for.
 

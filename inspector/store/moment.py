@@ -13,9 +13,9 @@ from pathlib import Path
 
 from inspector.store import schema
 from inspector.store.checkpoint import COPY_FILE, Signed, append_copy, read_body, read_copies
-from inspector.store.deskindex import desk_record
 from inspector.store.errors import RecordError, StoreError
 from inspector.store.files import copy_file
+from inspector.store.layout import desk_record
 from inspector.store.tags import FILE as TAGS_FILE
 from inspector.store.tags import KIND as SEAL
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from inspector.part import GateAction, GateDecision, Outcome, Verdict
 from inspector.store import layout, schema
-from inspector.store.deskindex import desk_record
 from inspector.store.holds import Run
-from inspector.store.query import History, PartHistory
+from inspector.store.layout import desk_record
+from inspector.store.query import BATCH_SPAN, History, PartHistory
 from inspector.store.records import (
     OUTCOME_NUMBER,
     BatchChange,
@@ -21,6 +21,7 @@ from inspector.store.records import (
     Kind,
     Record,
 )
+from inspector.store.related import reading
 from inspector.store.stretch import onwards
 
 PORTION = 500
@@ -43,13 +44,9 @@ def parts_of(
         The parts, and where the next page begins; None when there is no more.
     """
     low, high = 0, 1 << 62
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         if batch is not None:
-            low, high = line.execute(
-                "SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM tally"
-                " WHERE batch = ?",
-                (batch,),
-            ).fetchone()
+            low, high = line.execute(BATCH_SPAN, (batch,)).fetchone()
         faulty = outcome in (Outcome.REJECT, Outcome.ERROR)
         table = "faulty" if faulty else "record"
         kind = f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
@@ -66,11 +63,11 @@ def parts_of(
                 return tuple(found[:limit]), None
             at = -onwards(-at, -rows[-1][0])
             for (position,) in rows:
-                verdict = history._record(line, position)
+                verdict = history.record(position)
                 assert isinstance(verdict, Verdict)
                 wanted = outcome is None or verdict.outcome is outcome
                 if wanted and (batch is None or verdict.batch == batch):
-                    found.append(history._part(line, position))
+                    found.append(history.part_at(position))
                     if len(found) > limit:
                         break
     return tuple(found[:limit]), found[limit - 1].position
@@ -78,42 +75,39 @@ def parts_of(
 
 def streams(history: History) -> tuple[str, ...]:
     """Every stream of parts, oldest first."""
-    with history._bounded(history._line) as line:
-        rows = line.execute(
-            "SELECT position FROM definition WHERE what = 0 ORDER BY position"
-        ).fetchall()
-    return tuple([str(history._definition(position).value[0]) for (position,) in rows])
+    with history.line():
+        return tuple(history.streams())
 
 
 def stations(history: History) -> tuple[str, ...]:
     """The names under which the station has judged, as its newest contexts have them, sorted: one,
     and more where it was renamed or took the place of another."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         rows = line.execute(
             "SELECT position FROM definition WHERE what = ? ORDER BY position DESC LIMIT ?",
             (Defined.CONTEXT.value, CONTEXTS),
         ).fetchall()
-        return tuple(sorted({str(history._definition(position).value[1]) for (position,) in rows}))
+        return tuple(sorted({str(history.definition(position).value[1]) for (position,) in rows}))
 
 
 def last_sequence(history: History, stream: str) -> int:
     """The highest part number with a verdict in ``stream``; 0 if there is none."""
-    with history._bounded(history._line) as line:
-        position = next((p for p, name in _streams_at(history) if name == stream), None)
-        row = line.execute(
-            "SELECT max(sequence) FROM verdict WHERE stream = ?", (position,)
-        ).fetchone()
-    return row[0] or 0
+    with history.line() as line:
+        highest = [
+            line.execute("SELECT max(sequence) FROM verdict WHERE stream = ?", (at,)).fetchone()[0]
+            for at in history.streams().get(stream, ())
+        ]
+    return max((number for number in highest if number is not None), default=0)
 
 
 def newest(history: History) -> Verdict | None:
     """The verdict that was recorded last."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         row = line.execute(
             f"SELECT position FROM record WHERE substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
             " ORDER BY position DESC LIMIT 1"
         ).fetchone()
-        record = history._record(line, row[0]) if row else None
+        record = history.record(row[0]) if row else None
     return record if isinstance(record, Verdict) else None
 
 
@@ -121,7 +115,7 @@ def batch_ids(
     history: History, *, before: int | None = None, limit: int = 50
 ) -> tuple[tuple[str, int], ...]:
     """``(id, position at which it began)`` of batches, the newest beginning first."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         return tuple(
             line.execute(
                 "SELECT id, min(position) AS began FROM (SELECT batch AS id, first AS position"
@@ -134,7 +128,7 @@ def batch_ids(
 
 def batch_known(history: History, batch: str) -> bool:
     """Whether a batch of this name ever began or had a part."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         return (
             line.execute(
                 "SELECT 1 FROM tally WHERE batch = ?1 UNION ALL"
@@ -147,23 +141,23 @@ def batch_known(history: History, batch: str) -> bool:
 
 def begun_between(history: History, first: int, last: int) -> tuple[str, ...]:
     """The batches that began between two positions, both included, oldest first."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         rows = line.execute(
             "SELECT position FROM batch WHERE position BETWEEN ? AND ? ORDER BY position",
             (first, last),
         ).fetchall()
-        found = [history._record(line, position) for (position,) in rows]
+        found = [history.record(position) for (position,) in rows]
     began = [r.id for r in found if isinstance(r, BatchChange) and r.action == "begin"]
     return tuple(dict.fromkeys(began))
 
 
 def changes_of(history: History, batch: str) -> tuple[BatchChange, ...]:
     """The beginnings and ends of one batch, oldest first."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         rows = line.execute(
             "SELECT position FROM batch WHERE id = ? ORDER BY position", (batch,)
         ).fetchall()
-        found = [history._record(line, position) for (position,) in rows]
+        found = [history.record(position) for (position,) in rows]
     return tuple([record for record in found if isinstance(record, BatchChange)])
 
 
@@ -174,20 +168,17 @@ def beginnings_of(history: History, batch: str) -> list[BatchChange]:
 
 def gates_of(history: History, run: Run) -> tuple[GateDecision, ...]:
     """The last thing the gate was told about each part of ``run``, as far as it was told."""
-    with history._bounded(history._line) as line:
-        stream = next((p for p, name in _streams_at(history) if name == run.stream), None)
-        rows = line.execute(
-            "SELECT max(position) FROM gate WHERE stream = ? AND sequence BETWEEN ? AND ?"
-            " GROUP BY sequence ORDER BY sequence",
-            (stream, run.first, run.last),
-        ).fetchall()
-        found = [history._record(line, position) for (position,) in rows]
+    with history.line() as line:
+        found = [
+            history.record(position)
+            for stream in history.streams().get(run.stream, ())
+            for (position,) in line.execute(
+                "SELECT max(position) FROM gate WHERE stream = ? AND sequence BETWEEN ? AND ?"
+                " GROUP BY sequence ORDER BY sequence",
+                (stream, run.first, run.last),
+            ).fetchall()
+        ]
     return tuple([record for record in found if isinstance(record, GateDecision)])
-
-
-def _streams_at(history: History) -> list[tuple[int, str]]:
-    rows = history._line.execute("SELECT position FROM definition WHERE what = 0").fetchall()
-    return [(position, str(history._definition(position).value[0])) for (position,) in rows]
 
 
 def tail(
@@ -201,7 +192,7 @@ def tail(
     """
     kinds = ", ".join(f"x'{k:02x}'" for k in (Kind.VERDICT, Kind.GATE, Kind.EVENT, Kind.BATCH))
     found: list[tuple[int, Record]] = []
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         end = line.execute("SELECT coalesce(max(position), -1) FROM main.record").fetchone()[0]
         upto = min(end, after + 20 * limit)
         rows = line.execute(
@@ -210,7 +201,7 @@ def tail(
             (after, upto),
         ).fetchall()
         for position, body in rows:
-            record = layout.decode_record(body, history._definition)
+            record = layout.decode_record(body, history.definition)
             if _is_news(record) or (passes and isinstance(record, Verdict)):
                 found.append((position, record))
                 if len(found) == limit:
@@ -221,12 +212,12 @@ def tail(
 def events_of(history: History, *kinds: str, limit: int = 100) -> list[tuple[int, Event]]:
     """The line's newest events of these kinds, newest first, with their positions."""
     wanted = ", ".join("?" * len(kinds))
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         rows = line.execute(
             f"SELECT position FROM event WHERE kind IN ({wanted}) ORDER BY position DESC LIMIT ?",
             (*kinds, limit),
         ).fetchall()
-        found = [(position, history._record(line, position)) for (position,) in rows]
+        found = [(position, history.record(position)) for (position,) in rows]
     return [(position, record) for position, record in found if isinstance(record, Event)]
 
 
@@ -237,15 +228,12 @@ def desk_tail(
     path = history.data_dir / schema.DESK_FILE
     if not path.exists():
         return []
-    desk = schema.open_reader(path)
-    try:
+    with reading(path) as desk:
         where, order = ("position > ?", "") if after is not None else ("position >= ?", " DESC")
         rows = desk.execute(
             f"SELECT position, body FROM record WHERE {where} ORDER BY position{order} LIMIT ?",
             (-1 if after is None else after, limit),
         ).fetchall()
-    finally:
-        desk.close()
     return [(position, desk_record(body)) for position, body in rows]
 
 

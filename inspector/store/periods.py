@@ -22,6 +22,7 @@ from itertools import zip_longest
 from typing import Any
 
 from inspector.part import Outcome
+from inspector.store.cursor import batch_span, events_within
 from inspector.store.query import History
 from inspector.store.records import Event
 
@@ -176,32 +177,18 @@ def _whole(value: Any) -> int | None:
 
 def _events_of(history: History, batch: str) -> list[tuple[Event, Event | None]]:
     """The batch's ``period`` events, each with the one that follows it, oldest first."""
-    with history._bounded(history._line) as line:
-        began = line.execute(
-            "SELECT min(position) FROM (SELECT position FROM batch WHERE id = ?1"
-            " UNION ALL SELECT first FROM tally WHERE batch = ?1)",
-            (batch,),
-        ).fetchone()[0]
-        if began is None:
-            return []
-        after = line.execute(
-            "SELECT max(position) FROM (SELECT position FROM batch WHERE id = ?1"
-            " UNION ALL SELECT last FROM tally WHERE batch = ?1)",
-            (batch,),
-        ).fetchone()[0]
-        # The station's very first batch begins in the ledger after the line has started.
+    span = batch_span(history, batch)
+    if span is None:
+        return []
+    with history.line() as line:
+        # One that was short may begin at the gate after others began at the eye.
         rows = line.execute(
-            "SELECT position FROM event WHERE kind = ? AND position BETWEEN ? AND ?"
-            " ORDER BY position",
-            (KIND, began, after),
-        ).fetchall()
-        # … and one that was short may begin at the gate after others began at the eye.
-        rows += line.execute(
             "SELECT position FROM event WHERE kind = ? AND position > ? ORDER BY position LIMIT ?",
-            (KIND, after, LATE),
+            (KIND, span[1], LATE),
         ).fetchall()
-        found = [history._record(line, position) for (position,) in rows]
-    events = [record for record in found if isinstance(record, Event)]
+        late = [history.record(position) for (position,) in rows]
+    events = events_within(history, KIND, span)
+    events += [record for record in late if isinstance(record, Event)]
     return [
         (event, following)
         for event, following in zip_longest(events, events[1:])

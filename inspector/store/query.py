@@ -20,12 +20,13 @@ from inspector.part import GateDecision, Mode, Outcome, PartId, Verdict
 from inspector.store import layout, schema
 from inspector.store.aside import DEFECT_AMONG, Aside, among
 from inspector.store.cbor import plain
-from inspector.store.errors import QueryTimeout, RecordError, StoreDamaged
+from inspector.store.errors import QueryTimeout, StoreDamaged
 from inspector.store.records import (
     MODE_NUMBER,
     MODES,
     OUTCOMES,
     BatchChange,
+    Defined,
     Definition,
     DeskRecord,
     Event,
@@ -33,9 +34,11 @@ from inspector.store.records import (
     Kind,
     Record,
 )
+from inspector.store.related import body_at
 from inspector.store.rows import part_prefix
 
-_BATCH_SPAN = "SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM tally WHERE batch = ?"
+BATCH_SPAN = "SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM tally WHERE batch = ?"
+"""Position of the first part of a batch and of the last; 0 and -1 if it has none."""
 _COUNT_DEFECT = "SELECT count(*) FROM defect WHERE shape = ? AND position BETWEEN ? AND ?"
 # From shape to shape, without looking at what lies between: few shapes stand before many parts.
 _DEFECT_SHAPES = (
@@ -84,7 +87,8 @@ class History:
         self.data_dir = Path(data_dir)
         self._bound_s = bound_s
         self._line = schema.open_reader(self.data_dir / schema.LINE_FILE, busy_s=bound_s)
-        self._definition = lru_cache(4096)(self._read_definition)
+        self.definition = lru_cache(4096)(self._read_definition)
+        """Gives the definition at a position."""
         self._stream_positions: dict[str, list[int]] = {}
         self._streams_upto = -1
 
@@ -100,7 +104,7 @@ class History:
 
     def size(self) -> int:
         """Records in the line's ledger."""
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             newest = line.execute("SELECT max(position) FROM main.record").fetchone()[0]
         return 0 if newest is None else newest + 1
 
@@ -111,20 +115,20 @@ class History:
         if batch is not None:
             query += " AND batch = ?"
             values.append(batch)
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             rows = line.execute(f"{query} GROUP BY outcome", values).fetchall()
         return dict.fromkeys(Outcome, 0) | {OUTCOMES[outcome]: parts for outcome, parts in rows}
 
     def gated(self) -> tuple[int, int]:
         """``(parts the gate was told about, those of them that it never acknowledged)``."""
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             told = "SELECT count(*) FROM (SELECT DISTINCT stream, sequence FROM gate)"
             unheard = "SELECT count(*) FROM unacknowledged"
             return line.execute(told).fetchone()[0], line.execute(unheard).fetchone()[0]
 
     def batches(self, limit: int = 100) -> tuple[BatchSummary, ...]:
         """The batches that had parts last, newest first."""
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             ids = line.execute(
                 "SELECT batch FROM tally GROUP BY batch ORDER BY max(last) DESC LIMIT ?", (limit,)
             ).fetchall()
@@ -132,7 +136,7 @@ class History:
 
     def batch(self, id: str) -> BatchSummary:
         """One batch; all counts are 0 where it had no part."""
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             return self._summary(line, id)
 
     def batch_changes(self, limit: int = 100) -> tuple[BatchChange, ...]:
@@ -151,46 +155,46 @@ class History:
         """
         table = "faulty" if faulty else "record"
         kind = "" if faulty else f" AND substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             rows = line.execute(
                 f"SELECT position FROM {table} WHERE position < ?{kind}"
                 " ORDER BY position DESC LIMIT ?",
                 (1 << 62 if before is None else before, count),
             ).fetchall()
-            return self._parts(line, rows)
+            return self._parts(rows)
 
     def part(self, part_id: PartId) -> PartHistory | None:
         """The part with this id."""
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             rows = line.execute(
                 "SELECT position FROM part WHERE prefix = ? ORDER BY position",
                 (part_prefix(part_id.bytes),),
             ).fetchall()
-            for found in self._parts(line, rows):
+            for found in self._parts(rows):
                 if found.verdict.part_id == part_id:
                     return found
         return None
 
     def by_sequence(self, stream: str, sequence: int) -> PartHistory | None:
         """The part with this number in this stream."""
-        with self._bounded(self._line) as line:
-            for at in self._streams(line).get(stream, ()):
+        with self.line() as line:
+            for at in self.streams().get(stream, ()):
                 rows = line.execute(
                     "SELECT position FROM verdict WHERE stream = ? AND sequence = ?",
                     (at, sequence),
                 ).fetchall()
                 if rows:
-                    return self._parts(line, rows)[0]
+                    return self._parts(rows)[0]
         return None
 
     def by_serial(self, serial: str, limit: int = 100) -> tuple[PartHistory, ...]:
         """Every part that carried this serial, newest first: two are a finding in themselves."""
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             rows = line.execute(
                 "SELECT position FROM serial WHERE serial = ? ORDER BY position DESC LIMIT ?",
                 (plain(serial), limit),
             ).fetchall()
-            return self._parts(line, rows)
+            return self._parts(rows)
 
     def defects(self, batch: str | None = None) -> dict[str, int]:
         """How many faulty parts had each label among what was wrong, most frequent first: of a
@@ -198,12 +202,12 @@ class History:
 
         A part that has a label in two views, or from two tools, counts twice.
         """
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             low, high = 0, 1 << 62
             apart: list[int] = []
             if batch is not None:
-                low, high = line.execute(_BATCH_SPAN, (batch,)).fetchone()
-                aside = Aside(line, lambda position: self._definition(position).value, low)
+                low, high = line.execute(BATCH_SPAN, (batch,)).fetchone()
+                aside = Aside(line, self.definition, low)
                 apart = aside.besides(batch, (low, high))
             rows = [
                 (
@@ -215,7 +219,7 @@ class History:
             ]
         found: dict[str, int] = {}
         for shape, parts in rows:
-            label = str(self._definition(shape).value[2])
+            label = str(self.definition(shape).value[2])
             if parts:
                 found[label] = found.get(label, 0) + parts
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
@@ -235,15 +239,15 @@ class History:
             before: only those recorded before this position, to page on.
         """
         found: list[PartHistory] = []
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             low, high = 0, 1 << 62
             if batch is not None:
-                low, high = line.execute(_BATCH_SPAN, (batch,)).fetchone()
+                low, high = line.execute(BATCH_SPAN, (batch,)).fetchone()
             at = high + 1 if before is None else min(before, high + 1)
             shapes = [
                 shape
                 for (shape,) in line.execute(_DEFECT_SHAPES).fetchall()
-                if self._definition(shape).value[2] == label
+                if self.definition(shape).value[2] == label
             ]
             while len(found) < limit:
                 newest = {
@@ -257,7 +261,7 @@ class History:
                 }
                 # each shape's newest ``limit`` together hold the newest ``limit`` of all
                 portion = sorted(newest, reverse=True)[:limit]
-                for part in self._parts(line, [(position,) for position in portion]):
+                for part in self._parts([(position,) for position in portion]):
                     if batch is None or part.verdict.batch == batch:
                         found.append(part)
                 if len(portion) < limit:
@@ -287,8 +291,71 @@ class History:
                 ).fetchall()
         finally:
             connection.close()
-        records = [layout.decode_record(body, self._definition) for (body,) in rows]
-        return tuple([record for record in records if isinstance(record, DeskRecord)])
+        return tuple([layout.desk_record(body) for (body,) in rows])
+
+    # For rooms of the store that ask in words of their own: what is read, is within `line`.
+
+    @contextmanager
+    def line(self) -> Iterator[sqlite3.Connection]:
+        """The line's ledger, for questions that take no longer than ``bound_s``.
+
+        Raises:
+            QueryTimeout: they do.
+            StoreDamaged: it cannot be read.
+        """
+        with self._bounded(self._line) as line:
+            yield line
+
+    def streams(self) -> dict[str, list[int]]:
+        """The positions of each stream's definition, oldest first; what was read once is not read
+        again."""
+        for position, what in self._line.execute(
+            "SELECT position, what FROM definition WHERE position > ? ORDER BY position",
+            (self._streams_upto,),
+        ).fetchall():
+            self._streams_upto = position
+            if what == Defined.STREAM:
+                name = str(self.definition(position).value[0])
+                self._stream_positions.setdefault(name, []).append(position)
+        return self._stream_positions
+
+    def part_at(self, position: int) -> PartHistory:
+        """The part whose verdict stands at a position."""
+        body = self.body(position)
+        verdict = layout.decode_record(body, self.definition)
+        if not isinstance(verdict, Verdict):
+            raise StoreDamaged(f"record {position} is no verdict; run: inspector verify")
+        stream = self.definition(layout.fields_of(body)[2]).value[0]
+        gates = self._line.execute(
+            "SELECT position FROM gate WHERE stream = ? AND sequence = ? ORDER BY position",
+            (stream, verdict.sequence),
+        ).fetchall()
+        images = self._line.execute(
+            "SELECT position FROM image WHERE prefix = ? ORDER BY position",
+            (part_prefix(verdict.part_id.bytes),),
+        ).fetchall()
+        heard = [self.record(at) for (at,) in gates]
+        kept = [self.record(at) for (at,) in images]
+        return PartHistory(
+            position,
+            verdict,
+            tuple([one for one in heard if isinstance(one, GateDecision)]),
+            tuple(
+                [
+                    one
+                    for one in kept
+                    if isinstance(one, ImageRecord) and one.part_id == verdict.part_id
+                ]
+            ),
+        )
+
+    def record(self, position: int) -> Record:
+        """The record at a position."""
+        return layout.decode_record(self.body(position), self.definition)
+
+    def body(self, position: int) -> bytes:
+        """Its bytes. Raises ``StoreDamaged`` if there are none."""
+        return body_at(self._line, position)
 
     # Inside.
 
@@ -324,76 +391,14 @@ class History:
         return BatchSummary(batch, counts, others, first, last)
 
     def _newest(self, query: str, values: Sequence[Any], limit: int) -> list[Record]:
-        with self._bounded(self._line) as line:
+        with self.line() as line:
             rows = line.execute(
                 f"{query} ORDER BY position DESC LIMIT ?", (*values, limit)
             ).fetchall()
-            return [self._record(line, position) for (position,) in rows]
+            return [self.record(position) for (position,) in rows]
 
-    def _parts(
-        self, line: sqlite3.Connection, rows: Sequence[tuple[int]]
-    ) -> tuple[PartHistory, ...]:
-        return tuple([self._part(line, position) for (position,) in rows])
-
-    def _part(self, line: sqlite3.Connection, position: int) -> PartHistory:
-        body = self._body(line, position)
-        verdict = layout.decode_record(body, self._definition)
-        if not isinstance(verdict, Verdict):
-            raise StoreDamaged(f"record {position} is no verdict; run: inspector verify")
-        stream = self._definition_stream(layout.fields_of(body)[2])
-        gates = line.execute(
-            "SELECT position FROM gate WHERE stream = ? AND sequence = ? ORDER BY position",
-            (stream, verdict.sequence),
-        ).fetchall()
-        images = line.execute(
-            "SELECT position FROM image WHERE prefix = ? ORDER BY position",
-            (part_prefix(verdict.part_id.bytes),),
-        ).fetchall()
-        heard = [self._record(line, at) for (at,) in gates]
-        kept = [self._record(line, at) for (at,) in images]
-        return PartHistory(
-            position,
-            verdict,
-            tuple([record for record in heard if isinstance(record, GateDecision)]),
-            tuple(
-                [
-                    record
-                    for record in kept
-                    if isinstance(record, ImageRecord) and record.part_id == verdict.part_id
-                ]
-            ),
-        )
-
-    def _streams(self, line: sqlite3.Connection) -> dict[str, list[int]]:
-        """The positions of each stream's definition; what was read once is not read again."""
-        for position, what in line.execute(
-            "SELECT position, what FROM definition WHERE position > ? ORDER BY position",
-            (self._streams_upto,),
-        ).fetchall():
-            self._streams_upto = position
-            if what == 0:
-                name = str(self._definition(position).value[0])
-                self._stream_positions.setdefault(name, []).append(position)
-        return self._stream_positions
-
-    def _definition_stream(self, context: int) -> int:
-        return int(self._definition(context).value[0])
-
-    def _record(self, line: sqlite3.Connection, position: int) -> Record:
-        return layout.decode_record(self._body(line, position), self._definition)
-
-    def _body(self, line: sqlite3.Connection, position: int) -> bytes:
-        row = line.execute("SELECT body FROM record WHERE position = ?", (position,)).fetchone()
-        if row is None or not isinstance(row[0], bytes):
-            raise StoreDamaged(f"record {position} is not here; run: inspector verify")
-        return row[0]
+    def _parts(self, rows: Sequence[tuple[int]]) -> tuple[PartHistory, ...]:
+        return tuple([self.part_at(position) for (position,) in rows])
 
     def _read_definition(self, position: int) -> Definition:
-        record = layout.decode_record(self._body(self._line, position), _no_definition)
-        if not isinstance(record, Definition):
-            raise RecordError(f"record {position} defines nothing")
-        return record
-
-
-def _no_definition(position: int) -> Definition:
-    raise RecordError(f"a definition refers to record {position}; none does")
+        return layout.definition(self.body(position))

@@ -16,7 +16,7 @@ from typing import Any
 
 from inspector.part import Verdict
 from inspector.store import layout, schema
-from inspector.store.errors import RecordError, StoreDamaged
+from inspector.store.errors import StoreDamaged
 from inspector.store.records import Defined, Definition, DeskRecord, Kind, Lookup
 from inspector.store.rows import part_prefix
 from inspector.store.stretch import onwards, read_records
@@ -71,10 +71,7 @@ def lookup_in(body_of: Callable[[int], bytes]) -> Lookup:
     def lookup(position: int) -> Definition:
         found = known.get(position)
         if found is None:
-            record = layout.decode_record(body_of(position), _no_definition)
-            if not isinstance(record, Definition):
-                raise RecordError(f"refers to record {position}, which defines nothing")
-            found = known[position] = record
+            found = known[position] = layout.definition(body_of(position))
         return found
 
     return lookup
@@ -197,8 +194,8 @@ def desk_records(data_dir: Path, kind: str | None) -> Iterator[DeskRecord]:
             (after, kind, kind),
         ).fetchall():
             for _, body in rows:
-                record = layout.decode_record(body, _no_definition)
-                if isinstance(record, DeskRecord) and isinstance(record.body, dict):
+                record = layout.desk_record(body)
+                if isinstance(record.body, dict):
                     yield record
             after = onwards(after, rows[-1][0])
 
@@ -217,7 +214,3 @@ def texts_in(value: Any) -> Iterator[str]:
 
 def _column(line: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[int]:
     return [int(position) for (position,) in line.execute(query, values)]
-
-
-def _no_definition(position: int) -> Definition:
-    raise RecordError(f"a definition refers to record {position}; none does")

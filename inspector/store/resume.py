@@ -29,7 +29,8 @@ from inspector.store.checkpoint import (
 )
 from inspector.store.errors import RecordError, StoreDamaged, StoreInUse
 from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash, tree_of
-from inspector.store.records import Defined, Definition
+from inspector.store.records import Defined
+from inspector.store.related import body_at, lookup_in
 from inspector.store.rows import mark_of
 
 REMEMBERED = 2048
@@ -177,16 +178,11 @@ def _definitions(connection: sqlite3.Connection, state: State) -> None:
         (REMEMBERED,),
     )
     for position, body in rows:
-        definition = layout.decode_record(body, _no_definition)
-        assert isinstance(definition, Definition)
+        definition = layout.definition(body)
         if definition.what is Defined.STREAM:
             state.streams.setdefault(definition.value[0], position)
         else:
             known[definition.what][definition.value] = position
-
-
-def _no_definition(position: int) -> Definition:
-    raise RecordError(f"a definition refers to record {position}; none does")
 
 
 class Past:
@@ -250,19 +246,9 @@ class Past:
             " JOIN record USING (position) ORDER BY position",
             (limit,),
         ).fetchall()
-        decisions = [layout.decode_record(body, self._definition) for (body,) in rows]
+        lookup = lookup_in(lambda at: body_at(self._connection, at))
+        decisions = [layout.decode_record(body, lookup) for (body,) in rows]
         return tuple([d for d in decisions if isinstance(d, GateDecision)])
-
-    def _definition(self, position: int) -> Definition:
-        row = self._connection.execute(
-            "SELECT body FROM record WHERE position = ?", (position,)
-        ).fetchone()
-        if row is None:
-            raise RecordError(f"refers to record {position}, which is not here")
-        definition = layout.decode_record(row[0], _no_definition)
-        if not isinstance(definition, Definition):
-            raise RecordError(f"refers to record {position}, which defines nothing")
-        return definition
 
 
 def _append(gaps: list[range], gap: range) -> None:

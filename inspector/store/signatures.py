@@ -25,8 +25,9 @@ from typing import Any, Protocol, Self, TypeVar
 from inspector.store import schema
 from inspector.store.cbor import encode
 from inspector.store.desk import DeskLedger
-from inspector.store.deskindex import DeskIndex, Projection, desk_record
+from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.errors import RecordError
+from inspector.store.layout import desk_record
 from inspector.store.records import DeskRecord
 from inspector.store.related import body_at, reading
 

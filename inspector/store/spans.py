@@ -58,7 +58,7 @@ def runs_spanning(
 def runs_of_batch(history: History, batch: str, from_ns: int, to_ns: int) -> list[Run]:
     """The parts of ``batch`` alone in such a span: where others were made before it went on, each
     part is looked at."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         mixed = line.execute(
             "SELECT 1 FROM batch WHERE id <> ?1 AND position BETWEEN"
             " (SELECT min(position) FROM batch WHERE id = ?1)"
@@ -79,7 +79,7 @@ def runs_between(history: History, from_ns: int, to_ns: int) -> list[Run]:
         TooMany: more than ``SPAN_MAX`` parts.
     """
     low, high = _ms(from_ns, to_ns)
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         (count,) = line.execute(
             "SELECT count(*) FROM (SELECT 1 FROM part WHERE prefix >= ? AND prefix < ? LIMIT ?)",
             (_prefix(low), _prefix(high), SPAN_MAX + 1),
@@ -124,7 +124,7 @@ def _sums(
     that agree in both have the same parts."""
     sums = (0, 0)
     while first <= last:
-        with history._bounded(history._line) as line:
+        with history.line() as line:
             count, positions, newest = line.execute(query, (*of, first, last, PORTION)).fetchone()
         sums = _plus(sums, (count, positions or 0))
         if count < PORTION:
@@ -142,19 +142,19 @@ def _one_by_one(history: History, first: int, last: int, batch: str | None) -> l
     clock was set back in a stream its numbers do not grow with time."""
     found: list[Run] = []
     ends = (0, 1 << 62) if batch is None else batch_span(history, batch) or (0, -1)
-    with history._bounded(history._line) as line:
-        names = {at: name for name, ats in history._streams(line).items() for at in ats}
+    with history.line() as line:
+        names = {at: name for name, ats in history.streams().items() for at in ats}
     after = (first, -1)
     while True:
-        with history._bounded(history._line) as line:
+        with history.line() as line:
             rows = line.execute(
                 "SELECT prefix, position FROM part WHERE (prefix, position) > (?, ?)"
                 " AND prefix <= ? AND position BETWEEN ? AND ? ORDER BY prefix, position LIMIT ?",
                 (*after, last, *ends, LOOKED),
             ).fetchall()
             for _, position in rows:
-                context, number, *_ = verdict_keys(history._body(line, position))
-                stream, *_, made = history._definition(context).value[:4]
+                context, number, *_ = verdict_keys(history.body(position))
+                stream, *_, made = history.definition(context).value[:4]
                 if batch is None or made == batch:
                     found.append(Run(names[stream], number, number))
         if not rows:
@@ -177,8 +177,8 @@ class Told:
 def told_in(history: History, run: Run) -> Told:
     """How many numbers of ``run`` have a verdict, and of how many the gate was told."""
     verdicts = gated = unheard = 0
-    with history._bounded(history._line) as line:
-        for at in history._streams(line).get(run.stream, ()):
+    with history.line() as line:
+        for at in history.streams().get(run.stream, ()):
             within = (at, run.first, run.last)
             counted = [
                 line.execute(
@@ -202,7 +202,7 @@ def parts_in(history: History, batch: str) -> int:
 def events_near(history: History, position: int, count: int = 10) -> tuple[Event, ...]:
     """What was recorded of the machine before and after a part: ``count`` events each, oldest
     first."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         before = line.execute(
             "SELECT position FROM event WHERE position < ? ORDER BY position DESC LIMIT ?",
             (position, count),
@@ -211,15 +211,15 @@ def events_near(history: History, position: int, count: int = 10) -> tuple[Event
             "SELECT position FROM event WHERE position > ? ORDER BY position LIMIT ?",
             (position, count),
         ).fetchall()
-        found = [history._record(line, at) for (at,) in [*before[::-1], *after]]
+        found = [history.record(at) for (at,) in [*before[::-1], *after]]
     return tuple([record for record in found if isinstance(record, Event)])
 
 
 def _streams(history: History) -> list[tuple[int, str, int, int]]:
     """Each stream's position, name, and lowest and highest number that has a verdict."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         found = []
-        for name, positions in history._streams(line).items():
+        for name, positions in history.streams().items():
             for position in positions:
                 ends = line.execute(
                     "SELECT (SELECT min(sequence) FROM verdict WHERE stream = ?1),"
@@ -258,7 +258,7 @@ def _first_at(history: History, stream: int, first: int, last: int, ms: int) -> 
 
 def _triggered(history: History, stream: int, number: int, last: int) -> tuple[int, int] | None:
     """The first part from ``number`` on that has a verdict: its number, and its time in ms."""
-    with history._bounded(history._line) as line:
+    with history.line() as line:
         row = line.execute(
             "SELECT sequence, position FROM verdict WHERE stream = ? AND sequence BETWEEN ? AND ?"
             " ORDER BY sequence LIMIT 1",
@@ -266,7 +266,7 @@ def _triggered(history: History, stream: int, number: int, last: int) -> tuple[i
         ).fetchone()
         if row is None:
             return None
-        return int(row[0]), verdict_ms(history._body(line, row[1]))
+        return int(row[0]), verdict_ms(history.body(row[1]))
 
 
 def _of_batch(history: History, run: Run, batch: str) -> Run | None:
@@ -283,12 +283,12 @@ def _of_batch(history: History, run: Run, batch: str) -> Run | None:
 
 
 def _batch_at(history: History, stream: str, number: int) -> str | None:
-    with history._bounded(history._line) as line:
-        for at in history._streams(line).get(stream, ()):
+    with history.line() as line:
+        for at in history.streams().get(stream, ()):
             row = line.execute(
                 "SELECT position FROM verdict WHERE stream = ? AND sequence = ?", (at, number)
             ).fetchone()
             if row is not None:
-                record = history._record(line, row[0])
+                record = history.record(row[0])
                 return record.batch if isinstance(record, Verdict) else None
     return None

@@ -41,7 +41,7 @@ class Tail:
         Parts in mode ``auto`` are `Judged`. A definition is None, and so is a gate's decision
         unless ``gates()`` says, once what stands before it was taken in, that it is waited for.
         """
-        with self._history._bounded(self._history._line) as line:
+        with self._history.line() as line:
             rows = line.execute(_AFTER, (position, limit)).fetchall()
         for at, body in rows:
             kind = body[1] if len(body) > 1 else -1
@@ -54,7 +54,7 @@ class Tail:
 
     def newest_event(self) -> int:
         """Position of the newest event of the line: a command, a setting; -1 if there is none."""
-        with self._history._bounded(self._history._line) as line:
+        with self._history.line() as line:
             newest = line.execute("SELECT max(position) FROM event").fetchone()[0]
         return -1 if newest is None else int(newest)
 
@@ -73,7 +73,7 @@ class Tail:
             return self._whole(body)  # which refuses it in words
 
     def _whole(self, body: bytes) -> Record:
-        return layout.decode_record(body, self._history._definition)
+        return layout.decode_record(body, self._history.definition)
 
     def _job(self, position: int) -> Job:
         stream, _, mode, batch, recipe = self._defined(position, Defined.CONTEXT)[:5]
@@ -87,7 +87,7 @@ class Tail:
         return self._sorts[position]
 
     def _defined(self, position: int, what: Defined) -> tuple[Any, ...]:
-        definition = self._history._definition(position)
+        definition = self._history.definition(position)
         if definition.what is not what:
             raise RecordError(f"record {position} is no {what.name.lower()}")
         return definition.value

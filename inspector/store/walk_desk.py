@@ -17,7 +17,7 @@ from inspector.store.deskindex import Projection
 from inspector.store.errors import RecordError
 from inspector.store.indexes import MEND, Indexes, Row, RowsOf, tables_of
 from inspector.store.merkle import Tree, leaf_hash
-from inspector.store.records import Definition, DeskRecord, Kind, LineHead
+from inspector.store.records import LineHead
 from inspector.store.report import Report, Told, untold
 from inspector.store.rows import Rows, mark_of
 from inspector.store.stretch import read_records
@@ -163,16 +163,12 @@ class DeskWalk:
 
     def _record(self, line: sqlite3.Connection, position: int, mark: int, body: bytes) -> bool:
         try:
-            fields = layout.fields_of(body)
-            if fields[0] != Kind.DESK:
-                raise RecordError("is no desk record")
-            record = layout.record_of(fields, _no_definition)
+            record = layout.desk_record(body)
         except RecordError as error:
             self._report.add(self.where, str(error))
             self._understood = False
             return False
-        self._rows.add("event", position, fields[2])
-        assert isinstance(record, DeskRecord)
+        self._rows.add("event", position, record.kind)
         for walk in self._walks:
             walk.record(position, mark, record)
         return self._saw(line, record.line)
@@ -198,7 +194,3 @@ class DeskWalk:
                 )
                 return False
         return True
-
-
-def _no_definition(position: int) -> Definition:
-    raise RecordError(f"refers to record {position}; desk records define nothing")

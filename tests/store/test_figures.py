@@ -105,6 +105,23 @@ def test_a_batch_that_went_on_after_another_one_has_its_own_parts_once(
             assert (found.parts, found.rejected) == (parts, rejected)
 
 
+def test_what_is_under_way_when_a_rival_batch_comes_again_is_still_its_own(
+    ledger: LineLedger, tmp_path: Path
+) -> None:
+    """The rival was taken to be there from its beginning on, because it had had parts before."""
+    begins = {1: "A", 31: "B", 61: "A", 91: "B", 121: "A"}
+    for number in range(1, 151):
+        if number in begins:
+            ledger.add_batch(Batch(begins[number]), "begin", "line")
+        of = begins[max(n for n in begins if n <= max(1, number - 3))]  # three are under way
+        outcome = Outcome.REJECT if number == 92 else Outcome.PASS
+        ledger.add_verdict(part(number, outcome=outcome, batch=of))
+    ledger.commit()
+    with History(tmp_path) as history:
+        found = {b: period(history, [(0, 1 << 62)], 1, [b]) for b in "AB"}
+    assert {b: (p.parts, p.rejected) for b, p in found.items()} == {"A": (90, 1), "B": (60, 0)}
+
+
 def test_parts_of_a_clock_that_was_hours_ahead_bring_no_others_into_their_hour(
     ledger: LineLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,9 +162,10 @@ def test_what_was_no_production_is_in_no_figure(ledger: LineLedger, tmp_path: Pa
         within = [(found.spans[0][0], found.spans[0][1] - 20)]  # ends among the second challenge
         assert pareto(history, found.spans) == pareto(history, within) == (("real", 2),)
         assert [v.sequence for v in faulty(history, found.spans)] == [50, 15]
-        aside = Aside(history._line, lambda position: history._definition(position).value)
         fifth = history.by_sequence("plc-1", 5)
-        assert fifth is not None and aside.passed((0, fifth.position)) == 4
+        with history.line() as line:
+            aside = Aside(line, history.definition)
+            assert fifth is not None and aside.passed((0, fifth.position)) == 4
 
 
 def test_stretches_with_gaps_hold_what_lies_in_them_alone(

@@ -129,7 +129,7 @@ def test_a_question_is_bounded_in_time(store: Path) -> None:
     with History(store, bound_s=0.05) as history:
         with (
             pytest.raises(QueryTimeout, match="ask for less"),
-            history._bounded(history._line) as c,
+            history.line() as c,
         ):
             c.execute(
                 "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"

@@ -165,8 +165,8 @@ def test_a_dashboard_reads_no_more_than_it_shows(
         found = period(history, [(ends[0] - 10**9, ends[1] + 10**9)], 48)
         drawn = next(looks)
         assert drawn < 200
-        with history._bounded(history._line) as line:
-            aside = Aside(line, lambda position: history._definition(position).value)
+        with history.line() as line:
+            aside = Aside(line, history.definition)
             assert len(aside.besides("L1", (0, 1 << 40))) == (PARTS - PER_BATCH) // 50
         assert next(looks) < drawn + 8
     assert (found.parts, found.rejected) == (PARTS, PARTS // 50)
