@@ -24,14 +24,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from inspector.store.deskindex import DeskIndex, Projection
-from inspector.store.holds import U32, Run
+from inspector.store.holds import Run, overlapping, runs_of
 from inspector.store.records import DeskRecord
 
 KIND = "link"
 """The kind of these desk records."""
-VERSION = 1
-SPAN = 10_000
-"""Longer runs are split, so that an overlap is found within so many numbers."""
+VERSION = 2
 PORTION = 500
 """Names that one query asks for."""
 DEPTH = 16
@@ -44,7 +42,7 @@ CREATE INDEX consumed_batch ON consumed (batch);
 CREATE TABLE unit (id TEXT PRIMARY KEY, level TEXT, parent TEXT, position INTEGER) WITHOUT ROWID;
 CREATE INDEX unit_parent ON unit (parent);
 CREATE TABLE content (stream TEXT, first INTEGER, last INTEGER, unit TEXT,
-  PRIMARY KEY (stream, first, last)) WITHOUT ROWID;
+  PRIMARY KEY (stream, first)) WITHOUT ROWID;
 CREATE INDEX content_unit ON content (unit);
 CREATE TABLE made (batch TEXT, unit TEXT, PRIMARY KEY (batch, unit)) WITHOUT ROWID;
 CREATE INDEX made_unit ON made (unit);
@@ -127,22 +125,15 @@ class Genealogy:
         found: dict[str, None] = {}
         with self.index.current() as index:
             for run in runs:
-                rows = index.execute(
-                    "SELECT DISTINCT unit FROM content WHERE stream = ? AND first BETWEEN ? AND ?"
-                    " AND last >= ?",
-                    (run.stream, run.first - SPAN, run.last, run.first),
-                ).fetchall()
+                rows = overlapping(index, "unit", "content", run)
                 found |= dict.fromkeys(id for (id,) in rows)
             return _with_parents(index, list(found))
 
     def holder(self, stream: str, sequence: int) -> tuple[Unit, ...]:
         """The units around a part, the innermost first."""
         with self.index.current() as index:
-            row = index.execute(
-                "SELECT unit FROM content WHERE stream = ? AND first BETWEEN ? AND ? AND last >= ?",
-                (stream, sequence - SPAN, sequence, sequence),
-            ).fetchone()
-            return () if row is None else _with_parents(index, [row[0]])
+            rows = overlapping(index, "unit", "content", Run(stream, sequence, sequence))
+            return _with_parents(index, [unit for (unit,) in rows])
 
     def inside(self, id: str) -> tuple[tuple[Unit, ...], tuple[Run, ...]]:
         """All units within a unit, however deep, and the parts in them; it comes first itself."""
@@ -311,36 +302,23 @@ def _pack(index: sqlite3.Connection, position: int, record: DeskRecord) -> None:
             " parent = excluded.parent",
             (str(child), unit, position),
         )
-    for stream, first, last in body.get("runs", ()):
-        first, last = int(first), int(last)
-        if not 0 <= first <= last <= U32:
-            raise ValueError("a run goes from a part number to a higher one")
-        _put(index, str(stream), first, last, unit)
+    for run in runs_of(body):
+        _put(index, run, unit)
     index.executemany(
         "INSERT OR IGNORE INTO made VALUES (?, ?)",
         [(str(batch), unit) for batch in body.get("batches", ())],
     )
 
 
-def _put(index: sqlite3.Connection, stream: str, first: int, last: int, unit: str) -> None:
+def _put(index: sqlite3.Connection, run: Run, unit: str) -> None:
     """The parts are in ``unit`` now, and nowhere else; what sticks out stays where it was."""
-    rows = index.execute(
-        "SELECT first, last, unit FROM content WHERE stream = ? AND first BETWEEN ? AND ?"
-        " AND last >= ?",
-        (stream, first - SPAN, last, first),
-    ).fetchall()
-    for low, high, was in rows:
-        index.execute(
-            "DELETE FROM content WHERE stream = ? AND first = ? AND last = ?", (stream, low, high)
-        )
-        rest = [(low, first - 1), (last + 1, high)]
-        index.executemany(
-            "INSERT INTO content VALUES (?, ?, ?, ?)",
-            [(stream, a, b, was) for a, b in rest if a <= b],
-        )
+    pieces = [(run.first, run.last, unit)]
+    for first, last, was in overlapping(index, "first, last, unit", "content", run):
+        index.execute("DELETE FROM content WHERE stream = ? AND first = ?", (run.stream, first))
+        pieces += [(first, run.first - 1, was), (run.last + 1, last, was)]
     index.executemany(
         "INSERT INTO content VALUES (?, ?, ?, ?)",
-        [(stream, a, min(a + SPAN - 1, last), unit) for a in range(first, last + 1, SPAN)],
+        [(run.stream, *piece) for piece in pieces if piece[0] <= piece[1]],
     )
 
 

@@ -14,11 +14,11 @@ that is held for itself.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from inspector.part import Disposition
 from inspector.store.deskindex import DeskIndex, Projection
@@ -164,6 +164,14 @@ def still_held(
     return parts, [batch for batch in batches if whole.get(batch) in stops]
 
 
+def runs_of(body: Mapping[str, Any]) -> list[Run]:
+    """The ``runs`` of a record's body. Raises ValueError or TypeError where they are none."""
+    runs = [Run(str(s), int(first), int(last)) for s, first, last in body.get("runs", ())]
+    if any(not 0 <= run.first <= run.last <= U32 for run in runs):
+        raise ValueError("a run goes from a part number to a higher one")
+    return runs
+
+
 def _stops(standing: Standing) -> bool:
     return standing.disposition is not Disposition.RELEASE
 
@@ -177,9 +185,7 @@ def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None
     if record.kind != KIND:
         return
     disposition = Disposition(record.body["disposition"])
-    runs = [Run(str(s), int(first), int(last)) for s, first, last in record.body.get("runs", ())]
-    if any(not 0 <= run.first <= run.last <= U32 for run in runs):
-        raise ValueError("a run goes from a part number to a higher one")
+    runs = runs_of(record.body)
     for run in runs:
         _cover(index, run, disposition, position)
     batches = list(record.body.get("batches", ()))
@@ -194,14 +200,19 @@ def _apply(index: sqlite3.Connection, position: int, record: DeskRecord) -> None
         )
 
 
-def _overlapping(index: sqlite3.Connection, run: Run) -> list[tuple[str, int, int, str, int]]:
-    # Runs never overlap each other, so at most one that begins before this one reaches into it.
+def overlapping(index: sqlite3.Connection, columns: str, table: str, run: Run) -> list[Any]:
+    """The rows of a table of runs that share a part with ``run``, in order. Its runs never overlap
+    each other, so at most one that begins before this one reaches into it."""
     return index.execute(
-        "SELECT stream, first, last, disposition, position FROM part WHERE stream = :s"
-        " AND first >= coalesce((SELECT max(first) FROM part WHERE stream = :s AND first <= :f), 0)"
+        f"SELECT {columns} FROM {table} WHERE stream = :s AND first >= coalesce("
+        f"(SELECT max(first) FROM {table} WHERE stream = :s AND first <= :f), 0)"
         " AND first <= :l AND last >= :f ORDER BY first",
         {"s": run.stream, "f": run.first, "l": run.last},
     ).fetchall()
+
+
+def _overlapping(index: sqlite3.Connection, run: Run) -> list[tuple[str, int, int, str, int]]:
+    return overlapping(index, "stream, first, last, disposition, position", "part", run)
 
 
 def _cover(index: sqlite3.Connection, run: Run, disposition: Disposition, position: int) -> None:
