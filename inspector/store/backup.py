@@ -5,9 +5,10 @@ every image they name and of everything else in ``<data>`` (keys, users, recipes
 back. The command line and sync's process import this; the line never waits for it.
 
 Layout of the folder: ``ledger-<time>/`` is one moment (a whole data folder but for its images),
-``images/`` is shared by all moments, since an image never changes; ``backup.json`` names the newest
-whole moment and the digest of each of its files. A back-up that is cut short leaves the one
-before as it was. The folder holds the station's private key: it is made with mode 0700.
+``images/`` is shared by all moments, since an image never changes, and loses those that retention
+let go on the station; ``backup.json`` names the newest whole moment and the digest of each of its
+files. A back-up that is cut short leaves the one before as it was. The folder holds the station's
+private key: it is made with mode 0700.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -34,12 +35,13 @@ from inspector.store.files import (
     refuse_half,
     write_whole,
 )
+from inspector.store.images import image_files
 from inspector.store.keys import PUBLIC_NAME, public_key, sync_folder
 from inspector.store.moment import copy_database, copy_ledgers, is_database
 from inspector.store.records import Kind
 from inspector.store.regain import Regained
 from inspector.store.report import Report, Told, untold
-from inspector.store.retention import retention_lock
+from inspector.store.retention import retention_lock, unlink_image
 from inspector.store.tags import FILE as TAGS_FILE
 from inspector.store.tombstone import Graves
 from inspector.store.verify import verify
@@ -155,11 +157,9 @@ def restore(
                 raise StoreDamaged(f"{moment / name}: was changed since it was backed up")
             copied += copy_file(moment / name, data_dir / name)
         (data_dir / "keys").chmod(0o700)
-        images = 0
-        for relative, _ in _named_images(data_dir, folder, told):
-            if (folder / relative).is_file():
-                copied += copy_file(folder / relative, data_dir / relative)
-                images += 1
+        wanted = _pictures(data_dir, folder).live
+        images, size = _copy_pictures(folder, data_dir, wanted, told)
+        copied += size
     except OSError as error:
         raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
     more = regained().as_dict() if regained is not None else {}
@@ -215,23 +215,20 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
                 copy_database(data_dir / name, moment / name)
             else:
                 copy_file(data_dir / name, moment / name)
-        new, copied = _new_images(data_dir, folder, moment, told)
+        (folder / "images").mkdir(mode=0o700, exist_ok=True)
+        pictures = _pictures(moment, data_dir)
+        new, copied = _copy_pictures(data_dir, folder, pictures.live, told)
         (moment / "images").symlink_to("../images")
         report = verify(moment, told=told)
-        spoiled = {p.where for p in report.problems if p.where.startswith("images/")}
-        if spoiled:
-            copied += _mend_images(data_dir, folder, moment, spoiled)
-        report = _sound(moment, verify(moment) if spoiled else report, even_damaged)
-        for leftover in (*moment.rglob("*-shm"), *moment.rglob("*-wal")):
-            leftover.unlink()
+        bad = pictures.live.keys() & {p.where for p in report.problems}
+        again = [name for name in bad if (data_dir / name).is_file()]
+        if again:  # they went bad on the back-up's disk
+            copied += sum(copy_file(data_dir / name, folder / name) for name in again)
+            report = verify(moment)
+        _sound(moment, report, even_damaged)
         (moment / "images").unlink()
-        files = {}
-        for path in sorted(path for path in moment.rglob("*") if path.is_file()):
-            if path.name.endswith(_ENDINGS):
-                continue
-            digest, size = digest_of_file(path)
-            files[path.relative_to(moment).as_posix()] = {"sha256": digest, "size": size}
-            copied += size
+        files = _listed(moment)
+        copied += sum(entry["size"] for entry in files.values())
     except BaseException:
         shutil.rmtree(moment, ignore_errors=True)
         raise
@@ -250,6 +247,9 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
     for old in folder.glob("ledger-*"):
         if old != moment and old.name != good:
             shutil.rmtree(old, ignore_errors=True)
+    if report.ok:
+        for name in pictures.buried.intersection(image_files(folder)):
+            unlink_image(folder, name)
     return Backup(
         str(folder),
         taken,
@@ -260,6 +260,18 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
         copied,
         _notes(report),
     )
+
+
+def _listed(moment: Path) -> dict[str, dict[str, Any]]:
+    """Digest and size of each file of a moment; those that reading a database made go."""
+    files = {}
+    for path in sorted(path for path in moment.rglob("*") if path.is_file()):
+        if path.name.endswith(_ENDINGS):
+            path.unlink()
+            continue
+        digest, size = digest_of_file(path)
+        files[path.relative_to(moment).as_posix()] = {"sha256": digest, "size": size}
+    return files
 
 
 def _others(data_dir: Path) -> Iterator[str]:
@@ -275,57 +287,53 @@ def _others(data_dir: Path) -> Iterator[str]:
                 yield path.relative_to(data_dir).as_posix()
 
 
-def _new_images(data_dir: Path, folder: Path, moment: Path, told: Told) -> tuple[int, int]:
-    graves = Graves(moment, public_key(moment / "keys" / PUBLIC_NAME)).read()
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """Those that a ledger names, by path; one that leads out of the archive is none."""
+
+    live: dict[str, int]
+    """Bytes of each that is still to be there."""
+    buried: set[str]
+    """Those that retention let go."""
+
+
+def _pictures(data_dir: Path, found_in: Path) -> _Pictures:
+    """Where the ledger can no longer say which there are, all that are in ``found_in`` live."""
+    root = (data_dir / "images").resolve()
+    live: dict[str, int] = {}
+    buried: set[str] = set()
+    try:
+        graves = Graves(data_dir, public_key(data_dir / "keys" / PUBLIC_NAME)).read()
+        with closing(schema.open_reader(data_dir / schema.LINE_FILE)) as line:
+            for position, body in line.execute(
+                "SELECT position, body FROM image JOIN record USING (position)"
+            ):
+                kind, _, _, _, digest, path, size = layout.fields_of(body)
+                if kind != Kind.IMAGE or not (data_dir / path).resolve().is_relative_to(root):
+                    continue
+                if graves.get(position) == digest:
+                    buried.add(path)
+                else:
+                    live[path] = size
+    except (sqlite3.DatabaseError, StoreDamaged, RecordError, ValueError, TypeError):
+        # `verify` says so
+        for file in sorted((found_in / "images").rglob("*.jpg")):
+            live.setdefault(file.relative_to(found_in).as_posix(), file.stat().st_size)
+    return _Pictures(live, buried - live.keys())
+
+
+def _copy_pictures(
+    source: Path, target: Path, wanted: Mapping[str, int], told: Told
+) -> tuple[int, int]:
+    """Those that are not there yet with their size; gives how many were copied, and their bytes."""
     new, copied = 0, 0
-    (folder / "images").mkdir(mode=0o700, exist_ok=True)
-    for relative, entry in _named_images(moment, data_dir, told):
-        position, digest, size = entry
-        there = folder / relative
-        if there.is_file() and there.stat().st_size == size:
-            continue
-        if graves.get(position) != digest and (data_dir / relative).is_file():
-            copied += copy_file(data_dir / relative, there)
+    for number, (path, size) in enumerate(wanted.items(), 1):
+        told("pictures", number, len(wanted))
+        there = target / path
+        if (source / path).is_file() and not (there.is_file() and there.stat().st_size == size):
+            copied += copy_file(source / path, there)
             new += 1
     return new, copied
-
-
-def _mend_images(data_dir: Path, folder: Path, moment: Path, spoiled: set[str]) -> int:
-    """A picture that went bad on the back-up's disk is copied again, or goes where retention let it
-    go on the station; gives the bytes copied."""
-    graves = Graves(moment, public_key(moment / "keys" / PUBLIC_NAME)).read()
-    copied = 0
-    for relative, (position, digest, _) in _named_images(moment, data_dir, untold):
-        if relative in spoiled and (data_dir / relative).is_file():
-            copied += copy_file(data_dir / relative, folder / relative)
-        elif relative in spoiled and graves.get(position) == digest:
-            (folder / relative).unlink(missing_ok=True)
-    return copied
-
-
-def _named_images(
-    data_dir: Path, pictures: Path, told: Told
-) -> Iterator[tuple[str, tuple[int, bytes, int]]]:
-    """Path, and (position, SHA-256, size) of each image record; paths that lead out are left.
-    Where the ledger can no longer say which there are, all that are in ``pictures``."""
-    root = (data_dir / "images").resolve()
-    seen: set[str] = set()
-    try:
-        with closing(schema.open_reader(data_dir / schema.LINE_FILE)) as line:
-            (count,) = line.execute("SELECT count(*) FROM image").fetchone()
-            rows = line.execute("SELECT position, body FROM image JOIN record USING (position)")
-            for number, (position, body) in enumerate(rows, 1):
-                told("pictures", number, count)
-                fields = layout.fields_of(body)
-                path = fields[5]
-                inside = (data_dir / path).resolve().is_relative_to(root)
-                if fields[0] == Kind.IMAGE and inside and path not in seen:
-                    seen.add(path)
-                    yield path, (position, fields[4], fields[6])
-    except (sqlite3.DatabaseError, RecordError, IndexError, TypeError):  # `verify` says so
-        for file in sorted((pictures / "images").rglob("*.jpg")):
-            if (path := file.relative_to(pictures).as_posix()) not in seen:
-                yield path, (-1, b"", file.stat().st_size)
 
 
 def _sound(data_dir: Path, report: Report, even_damaged: bool) -> Report:

@@ -17,6 +17,7 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -262,6 +263,13 @@ def image_folder(utc_ns: int, batch: str) -> Path:
     if len(plain) > 120:
         plain = f"{plain[:80]}%{sha256(batch.encode('utf-8', 'backslashreplace')).hexdigest()[:32]}"
     return Path("images", f"{day:%Y}", f"{day:%m}", f"{day:%d}", plain or "%")
+
+
+def image_files(data_dir: Path) -> Iterator[str]:
+    """Paths relative to ``data_dir`` of all files in its archive, whoever's they are."""
+    for folder, _, names in os.walk(data_dir / "images"):
+        where = Path(folder).relative_to(data_dir).as_posix()
+        yield from (f"{where}/{name}" for name in names)
 
 
 def free_bytes(folder: Path) -> int:

@@ -7,13 +7,13 @@ what the ledger knows, so where a file seems to be nobody's, every record is ask
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Collection
 from pathlib import Path
 
 from inspector.store import layout
 from inspector.store.errors import RecordError
+from inspector.store.images import image_files
 from inspector.store.records import Kind
 from inspector.store.stretch import read_records
 
@@ -23,12 +23,8 @@ def orphans(
 ) -> list[str]:
     """Paths relative to ``<data>`` of the files that were written before ``before_ns`` (UTC) and
     are none of ``known`` nor of any image record's: a younger one's record may be on its way."""
-    found: set[str] = set()
-    for folder, _, names in os.walk(data_dir / "images"):
-        where = Path(folder).relative_to(data_dir).as_posix()
-        unknown = [name for name in names if f"{where}/{name}" not in known]
-        old = [name for name in unknown if _written_before(Path(folder, name), before_ns)]
-        found.update(f"{where}/{name}" for name in old)
+    unknown = (path for path in image_files(data_dir) if path not in known)
+    found = {path for path in unknown if _written_before(data_dir / path, before_ns)}
     for _, _, body in read_records(line, 0, 1 << 62) if found else ():
         try:
             if body[1] == Kind.IMAGE:

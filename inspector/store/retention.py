@@ -21,7 +21,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.files import refuse_stranger
 from inspector.store.holds import Holds
+from inspector.store.images import image_files
 from inspector.store.keys import signing_key
 from inspector.store.legal import legal_holds
 from inspector.store.orphans import orphans
@@ -104,17 +105,7 @@ class Retained:
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {
-            "files": self.files,
-            "bytes": self.bytes,
-            "by_rule": dict(sorted(self.by_rule.items())),
-            "kept_files": self.kept_files,
-            "kept_bytes": self.kept_bytes,
-            "waiting": self.waiting,
-            "finished": self.finished,
-            "orphans": self.orphans,
-            "notes": list(self.notes),
-        }
+        return asdict(self) | {"by_rule": dict(sorted(self.by_rule.items()))}
 
 
 def retain(
@@ -148,7 +139,8 @@ def retain(
         with reading(data_dir / schema.LINE_FILE) as line:
             now = _now(line, time.time_ns() if utc_ns is None else utc_ns, done)
             live, buried = _images(data_dir, line, graves, now[1])
-            known = {*(image.path for image in live), *buried}
+            known = {image.path for image in live} | buried
+            left = sorted(buried.intersection(image_files(data_dir)))
             held = any(hold.scope == "everything" for hold in legal_holds(data_dir).standing)
             if now[1] and not held:
                 lost = orphans(data_dir, line, known, now[0] - 2 * DAY_NS)
@@ -159,13 +151,11 @@ def retain(
             done.by_rule[f"{image.kept.name.lower()} {why}"] += 1
         done.kept_files = len(live) - len(chosen)
         done.kept_bytes = sum(image.size for image in live) - done.bytes
+        done.finished, done.orphans = len(left), len(lost)
         if not dry_run:
             _bury(data_dir, chosen, signer, principal)
-            done.finished = sum(_unlink(data_dir, path) for path in buried)
-            done.orphans = sum(_unlink(data_dir, path) for path in lost)
-        else:
-            done.finished = sum((data_dir / path).exists() for path in buried)
-            done.orphans = len(lost)
+            for path in (*left, *lost):
+                unlink_image(data_dir, path)
     return done
 
 
@@ -192,7 +182,7 @@ def retention_lock(data_dir: Path, *, shared: bool) -> Iterator[None]:
 
 def _images(
     data_dir: Path, line: sqlite3.Connection, graves: dict[int, bytes], synced: bool
-) -> tuple[list[ImageFile], list[str]]:
+) -> tuple[list[ImageFile], set[str]]:
     """Files that some record still claims, and files that none does."""
     class_of = _Classes(data_dir, line, synced)
     acknowledged, owed = _acknowledged(data_dir), _owed(data_dir)
@@ -215,7 +205,7 @@ def _images(
             file.acknowledged &= position < acknowledged and digest.hex() not in owed
             file.positions.append(position)
         after = onwards(after, rows[-1][:2])
-    return list(live.values()), sorted(buried - live.keys())
+    return list(live.values()), buried - live.keys()
 
 
 class _Classes:
@@ -345,14 +335,15 @@ def _bury(
                 named = [(at, image.digest) for image in portion for at in image.positions]
                 desk.add(KIND, tombstone(named, kept.name.lower(), why, key), principal)
                 for image in portion:
-                    _unlink(data_dir, image.path)
+                    unlink_image(data_dir, image.path)
 
 
-def _unlink(data_dir: Path, relative: str) -> bool:
+def unlink_image(data_dir: Path, relative: str) -> None:
+    """Lets an image go, if it is still there, and the folders that are empty then."""
     root = (data_dir / "images").resolve()
     path = (data_dir / relative).resolve()
     if not path.is_relative_to(root):
-        return False
+        return
     try:
         path.unlink()
         for folder in path.parents:
@@ -360,10 +351,9 @@ def _unlink(data_dir: Path, relative: str) -> bool:
                 break
             folder.rmdir()
     except FileNotFoundError:
-        return False
+        return
     except OSError as error:  # it has its tombstone; the next run tries again
         raise StoreError(f"{path}: {error.strerror}; run it again") from error
-    return True
 
 
 def _now(line: sqlite3.Connection, utc_ns: int, done: Retained) -> tuple[int, bool]:

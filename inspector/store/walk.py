@@ -72,6 +72,7 @@ class LineWalk:
 
     def run(self) -> None:
         """Records in their order, each stretch under its checkpoint; then the unsigned tail."""
+        self._graves.read()
         connection = schema.open_reader(self._data_dir / schema.LINE_FILE)
         connection.text_factory = bytearray  # text where a record's bytes should be shows
         try:
@@ -225,6 +226,9 @@ class LineWalk:
             raise RecordError(f"refers to record {position!r:.20}, which defines nothing") from None
 
     def _image(self, position: int, image: ImageRecord) -> None:
+        if self._graves.known(position, image.digest):
+            self._report.images_deleted += 1
+            return
         root = (self._data_dir / "images").resolve()
         try:
             path = (self._data_dir / image.path).resolve()
@@ -236,7 +240,7 @@ class LineWalk:
             with path.open("rb") as file:
                 content = file.read(image.size + 1)
         except FileNotFoundError:
-            if self._graves.has(position, image.digest):
+            if self._graves.has(position, image.digest):  # it went during this walk
                 self._report.images_deleted += 1
             else:
                 self._report.add(image.path, f"is gone; {self.where} recorded it")

@@ -182,11 +182,23 @@ def _let_all_go(data: Path) -> None:
     assert retain(data, late, "user:7", utc_ns=newest + 2 * DAY_NS).files > 0
 
 
-def test_what_retention_let_go_is_no_gap(data: Path, tmp_path: Path) -> None:
-    _let_all_go(data)
+def test_what_retention_let_go_is_no_gap_and_goes_from_the_back_up_too(
+    data: Path, tmp_path: Path
+) -> None:
+    """It stayed there for ever, and all of it came back with a restore, however small the disk."""
     back_up(data, tmp_path / "copy")
-    restore(tmp_path / "copy", tmp_path / "new", "user:9")
-    assert verify(tmp_path / "new").images_deleted > 0
+    (kept, *_) = sorted((data / "images").rglob("*.jpg"))
+    _let_all_go(data)
+    there = tmp_path / "copy" / kept.relative_to(data)
+    left = there.read_bytes()
+    done = back_up(data, tmp_path / "copy")
+    assert (done.images, done.new_images) == (0, 0)
+    assert not list((tmp_path / "copy/images").rglob("*.jpg"))
+    there.parent.mkdir(parents=True)
+    there.write_bytes(left)  # as an earlier version left it
+    back = restore(tmp_path / "copy", tmp_path / "new", "user:9")
+    assert back.new_images == 0
+    assert verify(tmp_path / "new").images_deleted == 11
 
 
 def test_a_back_up_that_fails_leaves_the_one_before(data: Path, tmp_path: Path) -> None:
@@ -252,7 +264,7 @@ def test_a_picture_that_went_bad_on_the_back_ups_disk_is_copied_again(
     # … or goes, where the station has none any more: no back-up was whole again
     _let_all_go(data)
     picture.write_bytes(bytes(picture.stat().st_size))
-    assert back_up(data, tmp_path / "copy").images == 10
+    assert back_up(data, tmp_path / "copy").images == 0
 
 
 def test_where_a_restore_was_interrupted_no_line_begins(
