@@ -17,13 +17,7 @@ from typing import Any, Self
 
 from inspector.store import layout, schema
 from inspector.store.checkpoint import read_body
-from inspector.store.errors import (
-    RecordError,
-    StoreDamaged,
-    StoreError,
-    StoreFull,
-    StoreStalled,
-)
+from inspector.store.errors import RecordError, StoreDamaged, StoreError, StoreStalled
 from inspector.store.files import refuse_stranger
 from inspector.store.merkle import EMPTY_ROOT, Tree, leaf_hash, tree_of
 from inspector.store.records import DeskRecord, LineHead
@@ -170,18 +164,13 @@ class DeskLedger:
                 self._connection.execute("ROLLBACK")
         if isinstance(error, ValueError):
             return StoreDamaged(f"{self._path}: {error}; run: inspector verify {self.data_dir}")
-        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return StoreStalled(f"{self._path}: locked by another process for {self._busy_s:g} s")
-        with suppress(sqlite3.Error):
-            self._connection.close()
-        with suppress(sqlite3.Error):
-            self._connection = self._connected()
-        if name == "SQLITE_FULL" or schema.is_full(self._path):
-            return StoreFull(f"{self._path}: no space left on the disk ({name})")
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return StoreDamaged(f"{self._path}: {error} ({name}); run: inspector verify")
-        return StoreError(f"{self._path}: {error} ({name})")
+        refusal = schema.refusal(self._path, error)
+        if not isinstance(refusal, StoreStalled):  # nobody knows what the kernel kept of it
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            with suppress(sqlite3.Error):
+                self._connection = self._connected()
+        return refusal
 
     def _line_head(self) -> LineHead:
         try:

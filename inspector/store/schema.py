@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from inspector.store.errors import NoLedger, StoreDamaged, StoreError
+from inspector.store.errors import NoLedger, StoreDamaged, StoreError, StoreFull, StoreStalled
 
 LINE_FILE = "line.db"
 DESK_FILE = "desk.db"
@@ -91,6 +91,18 @@ def is_full(path: Path) -> bool:
         return max(sizes, default=0) + (64 << 10) > limit
     except OSError:
         return False
+
+
+def refusal(path: Path, error: Exception) -> StoreError:
+    """What a failed write to a ledger file comes to, in words."""
+    name = getattr(error, "sqlite_errorname", "") or type(error).__name__
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreStalled(f"{path}: another process holds its write lock ({name})")
+    if name == "SQLITE_FULL" or is_full(path):
+        return StoreFull(f"{path}: no space left on the disk ({name})")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT")):
+        return StoreDamaged(f"{path}: {error} ({name}); run: inspector verify")
+    return StoreError(f"{path}: {error} ({name})")
 
 
 def create(path: Path, script: str) -> None:

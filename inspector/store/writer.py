@@ -185,23 +185,13 @@ class Writer:
         self._broken = False
 
     def _failed(self, error: Exception) -> StoreError:
-        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        failed = self._why(name, error)
+        failed = schema.refusal(self._path, error)
         self._broken = self._broken or not isinstance(failed, StoreStalled)
         self.trouble, self.full = str(failed), isinstance(failed, StoreFull)
         return failed
-
-    def _why(self, name: str, error: Exception) -> StoreError:
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return StoreStalled(f"{self._path}: another process holds its write lock ({name})")
-        if name == "SQLITE_FULL" or schema.is_full(self._path):
-            return StoreFull(f"{self._path}: no space left on the disk ({name})")
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT")):
-            return StoreDamaged(f"{self._path}: {error} ({name}); run: inspector verify")
-        return StoreError(f"{self._path}: {error} ({name})")
 
     def _is_due(self, size: int) -> bool:
         new = size - self._signed_size

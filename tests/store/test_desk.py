@@ -71,7 +71,7 @@ def test_a_desk_that_is_locked_out_says_so(tmp_path: Path) -> None:
     with DeskLedger.open(tmp_path, busy_s=0.1) as desk:
         other = sqlite3.connect(tmp_path / "desk.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreStalled, match="locked by another process"):
+        with pytest.raises(StoreStalled, match="another process holds"):
             desk.add("note", {}, "user:7")
         other.execute("ROLLBACK")
         other.close()
