@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,9 @@ def trail(
     """
     line_at, desk_at = before or (_UPTO, _UPTO)
     found: list[Deed] = []
-    with _sources(Path(data_dir)) as (line, desk):
-        sources = [line.deeds(line_at), desk.deeds(desk_at)]
+    data = Path(data_dir)
+    with ExitStack() as opened:
+        sources = [_of_line(data, opened, line_at), _of_desk(data, opened, desk_at)]
         heads = [next(source, None) for source in sources]
         older = [0, 0]
         for _ in range(LOOKED_MAX):
@@ -131,84 +132,57 @@ def kinds(data_dir: Path | str) -> tuple[str, ...]:
     for name in (schema.LINE_FILE, schema.DESK_FILE):
         path = Path(data_dir) / name
         if path.is_file():
-            connection = schema.open_reader(path)
-            try:
+            with closing(schema.open_reader(path)) as connection:
                 rows = connection.execute("SELECT DISTINCT kind FROM event").fetchall()
-            finally:
-                connection.close()
             found |= {kind for (kind,) in rows}
     return tuple(sorted(found))
 
 
-class _Line:
-    def __init__(self, history: History | None) -> None:
-        self._history = history
-
-    def deeds(self, before: int) -> Iterator[Deed]:
-        while self._history is not None:
-            with self._history.line() as line:
-                rows = line.execute(
-                    "SELECT position FROM event WHERE position < ?1 UNION ALL"
-                    " SELECT position FROM batch WHERE position < ?1"
-                    " ORDER BY position DESC LIMIT ?2",
-                    (before, PORTION),
-                ).fetchall()
-                records = [(at, self._history.record(at)) for (at,) in rows]
-            for before, record in records:
-                if isinstance(record, Event):
-                    yield Deed(
-                        LINE, before, record.utc_ns, record.principal, record.kind, record.body
-                    )
-                elif isinstance(record, BatchChange):
-                    body = {"action": record.action, "batch": record.id, "product": record.product,
-                            "recipe": record.recipe}  # fmt: skip
-                    yield Deed(LINE, before, record.utc_ns, record.principal, "batch", body)
-            if len(rows) < PORTION:
-                return
-
-
-class _Desk:
-    def __init__(self, connection: sqlite3.Connection | None) -> None:
-        self._connection = connection
-
-    def deeds(self, before: int) -> Iterator[Deed]:
-        while self._connection is not None:
-            rows = self._connection.execute(
-                "SELECT position, body FROM record WHERE position < ? ORDER BY position DESC"
-                " LIMIT ?",
+def _of_line(data: Path, opened: ExitStack, before: int) -> Iterator[Deed]:
+    """The line's deeds, newest first; none where no line ever ran."""
+    if not (data / schema.LINE_FILE).is_file():
+        return
+    history = opened.enter_context(History(data))
+    more = True
+    while more:
+        with history.line() as line:
+            rows = line.execute(
+                "SELECT position FROM event WHERE position < ?1 UNION ALL"
+                " SELECT position FROM batch WHERE position < ?1"
+                " ORDER BY position DESC LIMIT ?2",
                 (before, PORTION),
             ).fetchall()
-            for before, body in rows:
-                try:
-                    record = desk_record(body)
-                except RecordError:
-                    continue  # `inspector verify` names it
+            records = [(at, history.record(at)) for (at,) in rows]
+        for before, record in records:
+            if isinstance(record, Event):
+                what, body = record.kind, record.body
+            elif isinstance(record, BatchChange):
+                what = "batch"
+                body = {"action": record.action, "batch": record.id, "product": record.product,
+                        "recipe": record.recipe}  # fmt: skip
+            else:
+                continue
+            yield Deed(LINE, before, record.utc_ns, record.principal, what, body)
+        more = len(rows) == PORTION
+
+
+def _of_desk(data: Path, opened: ExitStack, before: int) -> Iterator[Deed]:
+    """The desk's deeds, newest first."""
+    if not (data / schema.DESK_FILE).is_file():
+        return
+    desk = opened.enter_context(closing(schema.open_reader(data / schema.DESK_FILE)))
+    more = True
+    while more:
+        rows = desk.execute(
+            "SELECT position, body FROM record WHERE position < ? ORDER BY position DESC LIMIT ?",
+            (before, PORTION),
+        ).fetchall()
+        for before, body in rows:
+            with suppress(RecordError):  # `inspector verify` names it
+                record = desk_record(body)
                 plain = readable(record)["body"]
                 yield Deed(DESK, before, record.utc_ns, record.principal, record.kind, plain)
-            if len(rows) < PORTION:
-                return
-
-
-class _sources:
-    """Both ledgers, as far as they are there, until the block ends."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._history: History | None = None
-        self._desk: sqlite3.Connection | None = None
-
-    def __enter__(self) -> tuple[_Line, _Desk]:
-        if (self._data / schema.LINE_FILE).is_file():
-            self._history = History(self._data)
-        if (self._data / schema.DESK_FILE).is_file():
-            self._desk = schema.open_reader(self._data / schema.DESK_FILE)
-        return _Line(self._history), _Desk(self._desk)
-
-    def __exit__(self, *error: object) -> None:
-        if self._history is not None:
-            self._history.close()
-        if self._desk is not None:
-            self._desk.close()
+        more = len(rows) == PORTION
 
 
 def _fits(deed: Deed, asked: Asked) -> bool:
