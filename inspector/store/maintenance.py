@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from inspector.store.records import Defined, Kind
 from inspector.store.report import Told, untold
 from inspector.store.resume import lock_line
 from inspector.store.rows import Rows, index_rows, write_rows
-from inspector.store.stretch import onwards, read_records
+from inspector.store.stretch import read_records
 
 _SLICE = 10_000
 
@@ -115,14 +115,21 @@ def _rebuild_desk(path: Path) -> None:
         for statement in schema.DESK_INDEXES.split(";"):
             connection.execute(statement)
         for position, _, body in read_records(connection, 0, 1 << 62):
-            try:
+            with _named(path, position):
                 fields = layout.fields_of(body)
-            except (StoreError, TypeError) as error:
-                raise StoreDamaged(
-                    f"{path}: record {position}: {error}; its indexes were left as they were"
-                ) from error
             connection.execute("INSERT INTO event VALUES (?, ?)", (position, fields[2]))
         connection.execute("COMMIT")
+
+
+@contextmanager
+def _named(path: Path, position: int) -> Iterator[None]:
+    """Raises ``StoreDamaged`` with the record's place for whatever its bytes lead to."""
+    try:
+        yield
+    except (StoreError, LookupError, TypeError) as error:
+        raise StoreDamaged(
+            f"{path}: record {position}: {error}; its indexes were left as they were"
+        ) from error
 
 
 def _remake(data_dir: Path, projection: Projection) -> None:
@@ -139,26 +146,17 @@ def _refill(connection: sqlite3.Connection, path: Path, told: Told) -> int:
     (newest,) = connection.execute("SELECT max(position) FROM main.record").fetchone()
     contexts: dict[int, tuple[object, ...]] = {}
     good: set[int] = set()
-    after, count = -1, 0
-    while stored := connection.execute(
-        "SELECT position, body FROM record WHERE position > ? ORDER BY position LIMIT ?",
-        (after, _SLICE),
-    ).fetchall():
-        rows = Rows()
-        for position, body in stored:
-            try:
-                fields = layout.fields_of(body)
-                if fields[0] == Kind.DEFINITION and fields[2] == Defined.CONTEXT:
-                    contexts[position] = tuple(fields[3])
-                elif fields[0] == Kind.DEFINITION and fields[2] == Defined.SHAPE and fields[3][3]:
-                    good.add(position)
-                index_rows(rows, position, fields, contexts.__getitem__, good.__contains__)
-            except (StoreError, KeyError, IndexError, TypeError) as error:
-                raise StoreDamaged(
-                    f"{path}: record {position}: {error}; its indexes were left as they were"
-                ) from error
-        write_rows(connection, rows, (), records=False)
-        count += len(stored)
-        after = onwards(after, stored[-1][0])
-        told("records", after, newest)
+    count, rows = 0, Rows()
+    for count, (position, _, body) in enumerate(read_records(connection, 0, 1 << 62), 1):
+        with _named(path, position):
+            fields = layout.fields_of(body)
+            if fields[0] == Kind.DEFINITION and fields[2] == Defined.CONTEXT:
+                contexts[position] = tuple(fields[3])
+            elif fields[0] == Kind.DEFINITION and fields[2] == Defined.SHAPE and fields[3][3]:
+                good.add(position)
+            index_rows(rows, position, fields, contexts.__getitem__, good.__contains__)
+        if count % _SLICE == 0 or position == newest:
+            write_rows(connection, rows, (), records=False)
+            rows = Rows()
+            told("records", position, newest)
     return count
