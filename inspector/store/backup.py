@@ -33,10 +33,11 @@ from inspector.store.files import (
     copy_file,
     digest_of_file,
     refuse_half,
+    sync_folder,
     write_whole,
 )
 from inspector.store.images import image_files
-from inspector.store.keys import PUBLIC_NAME, public_key, sync_folder
+from inspector.store.keys import PUBLIC_NAME, public_key
 from inspector.store.moment import copy_database, copy_ledgers, is_database
 from inspector.store.records import Kind
 from inspector.store.regain import Regained

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from inspector.store import schema
 from inspector.store.errors import StoreError
-from inspector.store.keys import sync_folder
 
 HALF_RESTORED = "restore.unfinished"
 """Lies in a data folder until all of a back-up is there and was verified."""
@@ -76,6 +75,15 @@ def fresh_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
         raise StoreError(f"{path}: {error.strerror or error}") from error
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable: fsync of a file alone does not (see fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def digest_of_file(path: Path) -> tuple[str, int]:

@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 
 from inspector.part import Mode, Outcome, PartId, Pictures, Pixels, Verdict
-from inspector.store.keys import sync_folder
+from inspector.store.files import sync_folder
 from inspector.store.records import ImageRecord
 
 SPARE_BUFFERS = 8

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from inspector.store.errors import StoreDamaged, StoreError
+from inspector.store.files import sync_folder, write_whole
 
 PUBLIC_NAME = "station.pub"
 
@@ -116,19 +117,4 @@ def _publish(path: Path, key: Ed25519PublicKey) -> None:
                 f"{path}: belongs to another key than {path.stem}.key beside it; restore the pair"
             )
         return
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable: fsync of a file alone does not (see fsync(2))."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_whole(path, pem)

@@ -23,8 +23,7 @@ from inspector.store import schema
 from inspector.store.checkpoint import Checkpoint, read_body
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
-from inspector.store.files import digest_of_file, refuse_stranger
-from inspector.store.keys import sync_folder
+from inspector.store.files import digest_of_file, refuse_stranger, sync_folder
 from inspector.store.merkle import Tree, leaf_hash
 from inspector.store.resume import lock_line
 from inspector.store.rows import mark_of

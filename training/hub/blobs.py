@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-from inspector.store.keys import sync_folder
+from inspector.store.files import sync_folder
 
 DIGEST = re.compile("[0-9a-f]{64}")
 PIECE = 256 << 10
