@@ -83,7 +83,7 @@ class Holding:
                 continue
             if one.position <= self._seen:
                 break
-            record = holds.index.record(one.position)
+            record = holds.record(one.position)
             if record.utc_ns < since_ns:
                 break
             if has_passed(record.body, run):

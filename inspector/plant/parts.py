@@ -280,7 +280,7 @@ def held(desk: Desk, standing: Standing | None) -> Any:
     """A decision in the interface's words; None stays None."""
     if standing is None:
         return None
-    record = desk.holds.index.record(standing.position)
+    record = desk.holds.record(standing.position)
     run = standing.run
     answer = record.body.get("answer")
     return Held(

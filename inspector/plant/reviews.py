@@ -178,7 +178,7 @@ def _label(words: LabelWords) -> Label:
 
 
 def _said(desk: Desk, review: Review) -> ReviewSaid:
-    record = desk.reviews.index.record(review.position)
+    record = desk.reviews.record(review.position)
     answer = record.body.get("answer")
     opinion = review.opinion
     return ReviewSaid(

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from inspector.part import Disposition
 from inspector.store.deskindex import DeskIndex, Projection
@@ -167,12 +167,12 @@ def decision(
     }
 
 
-class Batches:
+class Batches(DeskIndex):
     """The plans of a station, and the lives of its batches. Safe to share between threads."""
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), PROJECTION)
+        super().__init__(Path(data_dir), PROJECTION)
 
     def life(self, history: History, holds: Holds, id: str) -> Life:
         """Where batch ``id`` is in its life."""
@@ -205,14 +205,14 @@ class Batches:
 
     def newest(self, id: str) -> DeskRecord | None:
         """The desk's newest record of batch ``id``: that it was planned, started or closed."""
-        with self.index.current() as index:
+        with self.current() as index:
             row = index.execute("SELECT position FROM lot WHERE id = ?", (id,)).fetchone()
-        return None if row is None else self.index.record(row[0])
+        return None if row is None else self.record(row[0])
 
     def planned(self, *, before: int | None = None, limit: int = 50) -> tuple[tuple[str, int], ...]:
         """``(id, position at the desk)`` of what is planned and has not been started through
         the desk, the newest plan first."""
-        with self.index.current() as index:
+        with self.current() as index:
             return tuple(
                 index.execute(
                     "SELECT id, position FROM lot WHERE action = 'plan' AND position < ?"
@@ -221,23 +221,13 @@ class Batches:
                 ).fetchall()
             )
 
-    def close(self) -> None:
-        """Lets go of the files."""
-        self.index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def _action(self, id: str) -> str | None:
-        with self.index.current() as index:
+        with self.current() as index:
             row = index.execute("SELECT action FROM lot WHERE id = ?", (id,)).fetchone()
         return None if row is None else str(row[0])
 
     def _released(self, holds: Holds, position: int) -> bool:
-        return holds.index.record(position).body.get("state") == State.RELEASED
+        return holds.record(position).body.get("state") == State.RELEASED
 
 
 def plan_of(body: Mapping[str, Any]) -> Plan:

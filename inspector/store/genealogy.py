@@ -21,7 +21,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from inspector.store.deskindex import DeskIndex, Projection
 from inspector.store.holds import Run, overlapping, runs_of
@@ -89,12 +89,12 @@ class Unit:
     """Its own last shipment, or that of what holds it."""
 
 
-class Genealogy:
+class Genealogy(DeskIndex):
     """The links of a station. Safe to share between threads."""
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), PROJECTION)
+        super().__init__(Path(data_dir), PROJECTION)
 
     def materials_of(self, batch: str) -> tuple[Consumed, ...]:
         """What went into a batch, in the order it was told."""
@@ -108,13 +108,13 @@ class Genealogy:
 
     def unit(self, id: str) -> Unit | None:
         """A unit by its name."""
-        with self.index.current() as index:
+        with self.current() as index:
             return _unit(index, id)
 
     def units_of_batch(self, batch: str) -> tuple[Unit, ...]:
         """The units that hold parts of a batch, and the units around them; all of them, for a
         recall misses none: of a million parts in boxes of six there are 170,000."""
-        with self.index.current() as index:
+        with self.current() as index:
             rows = index.execute(
                 "SELECT unit FROM made WHERE batch = ? ORDER BY unit", (batch,)
             ).fetchall()
@@ -123,7 +123,7 @@ class Genealogy:
     def units_of_runs(self, runs: Iterable[Run]) -> tuple[Unit, ...]:
         """The units that hold parts of ``runs``, and the units around them."""
         found: dict[str, None] = {}
-        with self.index.current() as index:
+        with self.current() as index:
             for run in runs:
                 rows = overlapping(index, "unit", "content", run)
                 found |= dict.fromkeys(id for (id,) in rows)
@@ -131,13 +131,13 @@ class Genealogy:
 
     def holder(self, stream: str, sequence: int) -> tuple[Unit, ...]:
         """The units around a part, the innermost first."""
-        with self.index.current() as index:
+        with self.current() as index:
             rows = overlapping(index, "unit", "content", Run(stream, sequence, sequence))
             return _with_parents(index, [unit for (unit,) in rows])
 
     def inside(self, id: str) -> tuple[tuple[Unit, ...], tuple[Run, ...]]:
         """All units within a unit, however deep, and the parts in them; it comes first itself."""
-        with self.index.current() as index:
+        with self.current() as index:
             ids = [
                 found
                 for (found,) in index.execute(
@@ -160,7 +160,7 @@ class Genealogy:
     def contents(self, batch: str) -> tuple[tuple[Run, str], ...]:
         """The runs of parts in the units that hold parts of a batch, in order, each with its
         unit; parts of other batches in those units are among them."""
-        with self.index.current() as index:
+        with self.current() as index:
             rows = index.execute(
                 "SELECT stream, first, last, unit FROM content WHERE unit IN"
                 " (SELECT unit FROM made WHERE batch = ?) ORDER BY stream, first",
@@ -170,28 +170,18 @@ class Genealogy:
 
     def packed_ns(self, id: str) -> int:
         """When the unit was last named by a link, UTC ns; 0 if it never was."""
-        with self.index.current() as index:
+        with self.current() as index:
             row = index.execute("SELECT position FROM unit WHERE id = ?", (id,)).fetchone()
-        return 0 if row is None else self.index.record(row[0]).utc_ns
+        return 0 if row is None else self.record(row[0]).utc_ns
 
     def batches_in(self, id: str) -> tuple[str, ...]:
         """The batches of the parts that were packed into a unit itself."""
-        with self.index.current() as index:
+        with self.current() as index:
             rows = index.execute("SELECT batch FROM made WHERE unit = ? ORDER BY batch", (id,))
             return tuple([batch for (batch,) in rows])
 
-    def close(self) -> None:
-        """Lets go of the files."""
-        self.index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def _consumed(self, where: str, values: tuple[str, ...]) -> tuple[Consumed, ...]:
-        with self.index.current() as index:
+        with self.current() as index:
             rows = index.execute(
                 "SELECT batch, material, lot, supplier, from_ns, to_ns, position FROM consumed"
                 f" WHERE {where} ORDER BY position",

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from inspector.part import Disposition
 from inspector.store.deskindex import DeskIndex, Projection
@@ -59,17 +59,17 @@ class Standing:
     """… which is this one."""
 
 
-class Holds:
+class Holds(DeskIndex):
     """The dispositions of a station. Safe to share between threads."""
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), PROJECTION)
+        super().__init__(Path(data_dir), PROJECTION)
 
     def of_part(self, stream: str, sequence: int, batch: str = "") -> Standing | None:
         """What holds for a part: its own disposition, or the hold of its batch where that is
         stricter; None if nobody ever decided anything."""
-        with self.index.current() as index:
+        with self.current() as index:
             row = index.execute(
                 "SELECT stream, first, last, disposition, position FROM part"
                 " WHERE stream = ? AND first <= ? ORDER BY first DESC LIMIT 1",
@@ -83,7 +83,7 @@ class Holds:
 
     def of_batch(self, batch: str) -> Standing | None:
         """What was decided last about a whole batch."""
-        with self.index.current() as index:
+        with self.current() as index:
             row = index.execute(
                 "SELECT disposition, position FROM batch WHERE id = ?", (batch,)
             ).fetchone()
@@ -91,12 +91,12 @@ class Holds:
 
     def scrapped(self, run: Run) -> bool:
         """Whether a part of ``run`` is scrapped."""
-        with self.index.current() as index:
+        with self.current() as index:
             return any(row[3] == Disposition.SCRAP for row in _overlapping(index, run))
 
     def held_in(self, run: Run) -> bool:
         """Whether a part of ``run`` is on hold."""
-        with self.index.current() as index:
+        with self.current() as index:
             return any(row[3] == Disposition.HOLD for row in _overlapping(index, run))
 
     def standing(
@@ -109,7 +109,7 @@ class Holds:
             before: only decisions recorded at the desk before this position, to page on; the
                 answer ends between two records, so it may be longer than ``limit``.
         """
-        with self.index.current() as index:
+        with self.current() as index:
             last = index.execute(
                 "SELECT min(position) FROM (SELECT position FROM"
                 " (SELECT position FROM part WHERE disposition = :d AND position < :b UNION ALL"
@@ -132,16 +132,6 @@ class Holds:
         found = [_standing(row) for row in parts]
         found += [Standing(Disposition(d), position, None, id) for d, position, id in batches]
         return tuple(sorted(found, key=lambda s: (-s.position, s.batch, s.run or Run("", 0, 0))))
-
-    def close(self) -> None:
-        """Lets go of the files."""
-        self.index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def still_held(

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from inspector.part import Box, Outcome, PartId, Severity
@@ -157,12 +157,12 @@ def add_review(desk: DeskLedger, history: History, opinion: Opinion, principal: 
     return desk.add(KIND, review_body(opinion, part), principal)
 
 
-class Reviews:
+class Reviews(DeskIndex):
     """The reviews of a station. Safe to share between threads."""
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), PROJECTION)
+        super().__init__(Path(data_dir), PROJECTION)
 
     def find(
         self,
@@ -185,7 +185,7 @@ class Reviews:
         }  # fmt: skip
         given = {name: value for name, value in wanted.items() if value is not None}
         where = "".join(f" AND {name} = ?" for name in given)
-        with self.index.current() as index:
+        with self.current() as index:
             rows = index.execute(
                 f"SELECT position FROM review WHERE position < ?{where}"
                 " ORDER BY position DESC LIMIT ?",
@@ -212,7 +212,7 @@ class Reviews:
         Args:
             not_by: leave out those that this reviewer asked for, who must not answer them.
         """
-        with self.index.current() as index:
+        with self.current() as index:
             rows = index.execute(
                 "SELECT position FROM asked JOIN review USING (position)"
                 " WHERE position < ? AND asked.reviewer IS NOT ? AND batch = coalesce(?, batch)"
@@ -223,7 +223,7 @@ class Reviews:
 
     def pending_in(self, batch: str) -> int:
         """How many such requests are of a batch's parts."""
-        with self.index.current() as index:
+        with self.current() as index:
             (count,) = index.execute(
                 "SELECT count(*) FROM asked JOIN review USING (position) WHERE batch = ?", (batch,)
             ).fetchone()
@@ -232,7 +232,7 @@ class Reviews:
     def agreement(self, first: str, second: str) -> Agreement:
         """How two reviewers agree, by each one's newest judgement of each part that both judged;
         a request for a second opinion is none."""
-        with self.index.current() as index:
+        with self.current() as index:
             pairs = index.execute(
                 "SELECT a.outcome, b.outcome, count(*) FROM opinion a JOIN opinion b"
                 " ON b.reviewer = ? AND b.part = a.part WHERE a.reviewer = ?"
@@ -241,18 +241,8 @@ class Reviews:
             ).fetchall()
         return agreement_of({(mine, yours): parts for mine, yours, parts in pairs})
 
-    def close(self) -> None:
-        """Lets go of the files."""
-        self.index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def _review(self, position: int) -> Review:
-        return review_of(position, self.index.record(position))
+        return review_of(position, self.record(position))
 
 
 def agreement_of(pairs: Mapping[tuple[str, str], int]) -> Agreement:

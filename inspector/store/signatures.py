@@ -20,7 +20,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from inspector.store import schema
 from inspector.store.cbor import encode
@@ -187,16 +187,16 @@ def given(data_dir: Path | str, position: int) -> Signature | None:
         return None
 
 
-class Signatures:
+class Signatures(DeskIndex):
     """The signatures of a station. Safe to share between threads."""
 
     def __init__(self, data_dir: Path | str) -> None:
         """Raises ``StoreError`` if the disk does not let us."""
-        self.index = DeskIndex(Path(data_dir), PROJECTION)
+        super().__init__(Path(data_dir), PROJECTION)
 
     def of(self, kind: str, subject: str) -> tuple[Signature, ...]:
         """Those under a subject, oldest first. Whether each fits it as it is now, `fits` says."""
-        with self.index.current() as index:
+        with self.current() as index:
             rows = index.execute(
                 "SELECT position FROM signature WHERE kind = ? AND subject = ? ORDER BY position",
                 (kind, subject),
@@ -209,20 +209,10 @@ class Signatures:
 
     def at(self, position: int) -> Signature:
         """The signature at this position of the desk. Raises ``RecordError`` if it is none."""
-        record = self.index.record(position)
+        record = self.record(position)
         if record.kind != KIND:
             raise RecordError(f"the desk's record {position} is no signature")
         return _signature(position, record)
-
-    def close(self) -> None:
-        """Lets go of the files."""
-        self.index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _signature(position: int, record: DeskRecord) -> Signature:

@@ -283,7 +283,7 @@ def test_a_case_is_packed_and_found_without_a_look_at_its_neighbours(place: Plac
         for n in range(1000)
     ]  # fmt: skip
     looks = count()  # each after 1,000 steps of SQLite
-    with place.genealogy.index.current() as index:
+    with place.genealogy.current() as index:
         index.set_progress_handler(lambda: next(looks) * 0, 1000)
     place.desk.add_all(boxes)
     assert place.genealogy.holder("plc-9", 19_999)[0].id == "c999"
@@ -362,7 +362,7 @@ def test_lifting_a_recall_releases_none_that_somebody_else_wants_held(place: Pla
 def test_a_recall_of_a_batch_in_very_many_boxes_names_each(tmp_path: Path) -> None:
     with Genealogy(tmp_path) as genealogy:
         boxes = [f"box-{number}" for number in range(20_007)]
-        with genealogy.index.current() as index:
+        with genealogy.current() as index:
             index.execute("BEGIN")
             index.executemany("INSERT INTO unit VALUES (?, 'box', '', 0)", [(b,) for b in boxes])
             index.executemany("INSERT INTO made VALUES ('A', ?)", [(b,) for b in boxes])

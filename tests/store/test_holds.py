@@ -84,7 +84,7 @@ def test_the_index_is_made_again_when_it_or_the_desk_is_another(tmp_path: Path) 
     decide(tmp_path, HOLD, ("t", 4, 3))
     with Holds(tmp_path) as holds:
         assert [s.run for s in holds.standing()] == [Run("t", 3, 4)]
-        assert holds.index.skipped == 2
+        assert holds.skipped == 2
 
 
 @pytest.mark.parametrize("spoiled", ["DELETE FROM upto", "UPDATE upto SET position = NULL"])

@@ -84,7 +84,7 @@ def test_a_second_opinion_waits_for_somebody_else(place: Place) -> None:
 
 def test_an_old_batchs_open_request_is_counted_whatever_others_ask(place: Place) -> None:
     place.say("anna", 3, Decision.SECOND_OPINION, PASS)
-    body = place.reviews.index.record(0).body | {"batch": "other"}
+    body = place.reviews.record(0).body | {"batch": "other"}
     others = [("review", body | {"part": str(new_part_id())}, "anna") for _ in range(600)]
     place.desk.add_all(others)
 
