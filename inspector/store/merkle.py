@@ -90,23 +90,6 @@ def _split(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The audit path of one leaf, from the leaf up (RFC 6962, 2.1.1)."""
-    if not 0 <= index < len(leaves):
-        raise ValueError(f"no leaf {index} in a tree of {len(leaves)}")
-    path: list[bytes] = []
-    low, high = 0, len(leaves)
-    while high - low > 1:
-        middle = low + _split(high - low)
-        if index < middle:
-            path.append(root_of(leaves[middle:high]))
-            high = middle
-        else:
-            path.append(root_of(leaves[low:middle]))
-            low = middle
-    return path[::-1]
-
-
 def proves_inclusion(
     leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 ) -> bool:
@@ -127,21 +110,6 @@ def proves_inclusion(
         at >>= 1
         last >>= 1
     return last == 0 and node == root
-
-
-def in_order(leaves: Iterable[bytes]) -> RootBetween:
-    """The roots of stretches that are asked for from left to right, without a gap."""
-    coming = iter(leaves)
-
-    def root_between(low: int, high: int) -> bytes:
-        tree = Tree()
-        for leaf in coming:
-            tree.append(leaf)
-            if tree.size == high - low:
-                return tree.root()
-        raise ValueError(f"{high - low - tree.size} leaves are missing")
-
-    return root_between
 
 
 def inclusion_proofs(
