@@ -102,8 +102,8 @@ def _read(
         (state.tree.size,),
     )
     for position, mark, body in rows:
-        leaf = leaf_hash(body)
-        if position != state.tree.size or mark != mark_of(leaf):
+        leaf = leaf_hash(body) if isinstance(body, bytes) else b""
+        if position != state.tree.size or mark != mark_of(leaf) or not leaf:
             raise StoreDamaged(f"{path}: record {state.tree.size} is not what was stored; {advice}")
         state.tree.append(leaf)
         marks.append(leaf[:MARK_BYTES])
@@ -153,7 +153,7 @@ def _edge(connection: sqlite3.Connection, path: Path, checkpoint: Checkpoint) ->
         "SELECT body FROM record WHERE position < ? ORDER BY position", (size,)
     )
     for (body,) in rows:
-        tree.append(leaf_hash(body))
+        tree.append(leaf_hash(body if isinstance(body, bytes) else b""))
     if tree.size != size or tree.root() != checkpoint.line_root:
         raise StoreDamaged(
             f"{path}: the records are not those that checkpoint {checkpoint.number} signed;"

@@ -140,8 +140,16 @@ def test_a_spoiled_edge_is_not_gone_on_from(tmp_path: Path) -> None:
             desk.add("note", {}, "user:7")
         with closing(sqlite3.connect(tmp_path / "desk.db")) as connection, connection:
             connection.execute("UPDATE head SET edge = NULL, root = zeroblob(32)")
-        with pytest.raises(StoreDamaged, match="not those that its head was made of"):
+        refused = pytest.raises(StoreDamaged, match="not those that its head was made of")
+        with refused:
             desk.add("note", {}, "user:7")
+        with closing(sqlite3.connect(tmp_path / "desk.db")) as connection:
+            (first,) = connection.execute("SELECT body FROM record LIMIT 1").fetchone()
+            for body in ("text", first):
+                connection.execute("UPDATE record SET body = ? WHERE position = 0", (body,))
+                connection.commit()
+                with refused:
+                    desk.add("note", {}, "user:7")
     with LineLedger.open(tmp_path, station="s1") as ledger:
         ledger.add_verdict(sample_verdict(1))
     (problem,) = verify(tmp_path).problems

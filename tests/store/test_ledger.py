@@ -279,15 +279,17 @@ def test_a_ledger_whose_tail_was_cut_is_not_continued(filled: Path) -> None:
         "DELETE FROM checkpoint WHERE number = (SELECT max(number) FROM checkpoint)",
         "DELETE FROM record WHERE position = (SELECT max(position) FROM record)",
         "INSERT INTO record VALUES (100000, 0, x'00')",
+        "INSERT INTO record SELECT max(position) + 1, 0, 'text' FROM record",
+        "UPDATE record SET body = 'text' WHERE position = 0; UPDATE edge SET edge = x'00'",
     ],
 )
 def test_a_ledger_that_contradicts_its_signature_is_not_continued(
     filled: Path, damage: str
 ) -> None:
     with closing(sqlite3.connect(filled / "line.db")) as connection, connection:
-        connection.execute(damage)
+        connection.executescript(damage)
     connection.close()
-    with pytest.raises(StoreDamaged):
+    with pytest.raises(StoreDamaged, match=r"line\.db"):
         LineLedger.open(filled, station="s1")
 
 
