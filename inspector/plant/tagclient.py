@@ -54,7 +54,7 @@ class MqttTags:
             if tag.topic:
                 self._by_topic.setdefault(tag.topic, []).append(tag)
         self._tags = Tags(station.data) if self._by_topic else None
-        self._last: dict[str, float | None] = {}
+        self._last: dict[str, Last] = {}
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -68,8 +68,9 @@ class MqttTags:
         samples = []
         for tag in self._by_topic.get(str(message.topic), ()):
             value = value_of(bytes(message.payload), tag.field)
-            self._last[tag.name] = value
-            samples.append(_now(tag, value, Quality.BAD if value is None else told))
+            quality = Quality.BAD if value is None else told
+            if _is_news(tag, value, quality, self._last.get(tag.name)):
+                samples.append(self._now(tag, value, quality))
         await self._add(samples)
 
     async def lost(self) -> None:
@@ -79,7 +80,13 @@ class MqttTags:
         known = await anyio.to_thread.run_sync(_bad, self._tags)
         lost = [tag for tags in self._by_topic.values() for tag in tags
                 if tag.name in self._last or tag.name not in known]  # fmt: skip
-        await self._add([_now(tag, self._last.get(tag.name), Quality.BAD) for tag in lost])
+        last = [self._last.get(tag.name, (None,))[0] for tag in lost]
+        bad = [self._now(tag, value, Quality.BAD) for tag, value in zip(lost, last, strict=True)]
+        await self._add(bad)
+
+    def _now(self, tag: Tag, value: float | None, quality: Quality) -> Sample:
+        self._last[tag.name] = value, quality, time.monotonic()
+        return Sample(tag.name, value, tag.unit, time.time_ns(), quality)
 
     async def _add(self, samples: list[Sample]) -> None:
         if self._tags is None or not samples:
@@ -95,8 +102,15 @@ class MqttTags:
             self._tags.close()
 
 
-def _now(tag: Tag, value: float | None, quality: Quality) -> Sample:
-    return Sample(tag.name, value, tag.unit, time.time_ns(), quality)
+Last = tuple[float | None, Quality, float]
+"""What was kept last of a tag, and when on the monotonic clock."""
+
+
+def _is_news(tag: Tag, value: float | None, quality: Quality, last: Last | None) -> bool:
+    """Whether a value is kept beside the last one: for those that follow, it moved too little."""
+    if last is None or value is None or last[0] is None or quality is not last[1]:
+        return True
+    return abs(value - last[0]) >= tag.change or time.monotonic() - last[2] > REPEAT_S
 
 
 def value_of(payload: bytes, field: str) -> float | None:
@@ -151,7 +165,7 @@ def _samples(station: Station) -> Iterator[_Kept]:
 
 
 async def _listen(url: str, tags: Sequence[Tag], kept: _Kept) -> None:
-    last: dict[str, tuple[float | None, Quality, float]] = {}
+    last: dict[str, Last] = {}
     by_node: dict[ua.NodeId, list[Tag]] = {}
 
     def tell(tag: Tag, value: float | None, quality: Quality, utc_ns: int) -> None:
@@ -168,6 +182,8 @@ async def _listen(url: str, tags: Sequence[Tag], kept: _Kept) -> None:
             number = _number(value)
             for tag in by_node[node.nodeid]:
                 quality = _quality(told.StatusCode, number)
+                if not _is_news(tag, number, quality, last.get(tag.name)):
+                    continue
                 tell(tag, number, quality, source_ns(told.SourceTimestamp, time.time_ns()))
 
     try:

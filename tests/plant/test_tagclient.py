@@ -223,6 +223,41 @@ def test_what_the_broker_had_kept_is_uncertain_and_a_lost_broker_is_bad(tmp_path
     ]  # fmt: skip
 
 
+def test_of_a_value_that_trembles_one_is_kept_in_ten_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sensor's noise filled the disk: five samples a second are 9 GB a year."""
+    tag = Tag(name="oven", unit="Cel", topic="oven", change=0.5)
+    section = Scada.model_validate({"mqtt": {"plain": True}, "tags": [tag]})
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(tagclient, "time", SimpleNamespace(
+        monotonic=lambda: clock.now, time_ns=time.time_ns))  # fmt: skip
+    station: Any = SimpleNamespace(data=tmp_path)
+    tags = MqttTags(station, section)
+
+    async def heard(*values: float) -> None:
+        for value in values:
+            clock.now += 1.0
+            payload = str(value).encode()
+            await tags.heard(
+                SimpleNamespace(topic="oven", payload=payload, retain=False)  # type: ignore[arg-type]
+            )
+
+    async def story() -> None:
+        await heard(180.0, 180.4, 179.7, 180.5, 180.1)
+        clock.now += 600.0
+        await heard(180.2, 180.3)
+        await tags.lost()
+        await heard(180.2, 180.4)
+
+    asyncio.run(story())
+    tags.close()
+    assert kept(tmp_path, "oven") == [
+        (180.0, Quality.GOOD), (180.5, Quality.GOOD), (180.2, Quality.GOOD), (180.2, Quality.BAD),
+        (180.2, Quality.GOOD),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("tag", [{"unit": "°C"}, {"topic": "line3/+/torque"}, {"topic": "a/#"}])
 def test_a_tag_that_could_never_be_kept_is_refused_with_its_file(tag: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="pattern"):
