@@ -20,7 +20,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,18 @@ class Backup:
     bytes: int
     """Copied this time."""
     notes: tuple[str, ...]
+    """What is wrong with it, and what cannot be known."""
     regained: dict[str, int] = field(default_factory=dict)
     """What was taken back from the centre (`Regained.as_dict`); empty where nobody was asked."""
+
+    @classmethod
+    def of(cls, folder: Path, taken: str, report: Report, new_images: int, copied: int) -> Backup:
+        """Of what was copied and then verified."""
+        notes = (*map(str, report.problems), *report.unknown)
+        return cls(
+            str(folder), taken, report.records, report.verdicts, report.images, new_images, copied,
+            notes,
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -147,46 +157,35 @@ def restore(
     manifest = _manifest(folder)
     if manifest is None:
         raise StoreError(f"{folder}: there is no whole back-up here ({MANIFEST} is missing)")
-    moment = folder / manifest["moment"]
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(data_dir / HALF_RESTORED, b"")
-        copied = 0
-        for name, entry in manifest["files"].items():
-            digest, size = digest_of_file(moment / name)
-            if (digest, size) != (entry["sha256"], entry["size"]):
-                raise StoreDamaged(f"{moment / name}: was changed since it was backed up")
-            copied += copy_file(moment / name, data_dir / name)
-        (data_dir / "keys").chmod(0o700)
+        size = _bring_back(folder / manifest["moment"], manifest["files"], data_dir)
         wanted = _pictures(data_dir, folder).live
-        images, size = _copy_pictures(folder, data_dir, wanted, told)
-        copied += size
+        images, copied = _copy_pictures(folder, data_dir, wanted, told)
     except OSError as error:
         raise StoreError(f"{error.filename or folder}: {error.strerror or error}") from error
     more = regained().as_dict() if regained is not None else {}
     report = _sound(data_dir, verify(data_dir, told=told), even_damaged)
     with DeskLedger.open(data_dir) as desk:
-        body: dict[str, Any] = {
-            "taken": manifest["taken"],
-            "records": report.records,
-            "images": report.images,
-        }
-        if more:
-            body["regained"] = more
+        body = {"taken": manifest["taken"], "records": report.records, "images": report.images}
+        body |= {"regained": more} if more else {}
         desk.add(RESTORED, body, principal)
     os.sync()  # all of it, with the names of its folders, before it is said to be whole
     (data_dir / HALF_RESTORED).unlink()
-    return Backup(
-        str(data_dir),
-        manifest["taken"],
-        report.records,
-        report.verdicts,
-        report.images,
-        images,
-        copied,
-        _notes(report),
-        more,
-    )
+    done = Backup.of(data_dir, manifest["taken"], report, images, size + copied)
+    return replace(done, regained=more)
+
+
+def _bring_back(moment: Path, files: Mapping[str, Mapping[str, Any]], data_dir: Path) -> int:
+    """The moment's files, if they are those that were backed up; gives the bytes copied."""
+    copied = 0
+    for name, entry in files.items():
+        if digest_of_file(moment / name) != (entry["sha256"], entry["size"]):
+            raise StoreDamaged(f"{moment / name}: was changed since it was backed up")
+        copied += copy_file(moment / name, data_dir / name)
+    (data_dir / "keys").chmod(0o700)
+    return copied
 
 
 @contextmanager
@@ -210,12 +209,7 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
     moment = folder / f"ledger-{taken.translate(str.maketrans('', '', '-:.'))}"
     moment.mkdir(mode=0o700)
     try:
-        copy_ledgers(data_dir, moment)
-        for name in _others(data_dir):
-            if is_database(data_dir / name):
-                copy_database(data_dir / name, moment / name)
-            else:
-                copy_file(data_dir / name, moment / name)
+        _copy_moment(data_dir, moment)
         (folder / "images").mkdir(mode=0o700, exist_ok=True)
         pictures = _pictures(moment, data_dir)
         new, copied = _copy_pictures(data_dir, folder, pictures.live, told)
@@ -251,16 +245,17 @@ def _back_up(data_dir: Path, folder: Path, even_damaged: bool, told: Told) -> Ba
     if report.ok:
         for name in pictures.buried.intersection(image_files(folder)):
             unlink_image(folder, name)
-    return Backup(
-        str(folder),
-        taken,
-        report.records,
-        report.verdicts,
-        report.images,
-        new,
-        copied,
-        _notes(report),
-    )
+    return Backup.of(folder, taken, report, new, copied)
+
+
+def _copy_moment(data_dir: Path, moment: Path) -> None:
+    """All of the station but its images, as it is at one moment."""
+    copy_ledgers(data_dir, moment)
+    for name in _others(data_dir):
+        if is_database(data_dir / name):
+            copy_database(data_dir / name, moment / name)
+        else:
+            copy_file(data_dir / name, moment / name)
 
 
 def _listed(moment: Path) -> dict[str, dict[str, Any]]:
@@ -344,10 +339,6 @@ def _sound(data_dir: Path, report: Report, even_damaged: bool) -> Report:
             " station's data, or keep it as it is with --even-damaged"
         )
     return report
-
-
-def _notes(report: Report) -> tuple[str, ...]:
-    return (*map(str, report.problems), *report.unknown)
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ from inspector.store.records import (
     Kind,
     Record,
 )
-from inspector.store.related import body_at
+from inspector.store.related import body_at, reading
 from inspector.store.rows import part_prefix
 
 BATCH_SPAN = "SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM tally WHERE batch = ?"
@@ -281,16 +281,12 @@ class History:
         if not path.exists():
             return ()
         where, values = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
-        connection = schema.open_reader(path, busy_s=self._bound_s)
-        try:
-            with self._bounded(connection) as desk:
-                rows = desk.execute(
-                    "SELECT body FROM record WHERE position IN (SELECT position FROM event"
-                    f"{where} ORDER BY position DESC LIMIT ?) ORDER BY position DESC",
-                    (*values, limit),
-                ).fetchall()
-        finally:
-            connection.close()
+        with reading(path) as desk, self._bounded(desk):
+            rows = desk.execute(
+                "SELECT body FROM record WHERE position IN (SELECT position FROM event"
+                f"{where} ORDER BY position DESC LIMIT ?) ORDER BY position DESC",
+                (*values, limit),
+            ).fetchall()
         return tuple([layout.desk_record(body) for (body,) in rows])
 
     # For rooms of the store that ask in words of their own: what is read, is within `line`.
@@ -303,8 +299,8 @@ class History:
             QueryTimeout: they do.
             StoreDamaged: it cannot be read.
         """
-        with self._bounded(self._line) as line:
-            yield line
+        with self._bounded(self._line):
+            yield self._line
 
     def streams(self) -> dict[str, list[int]]:
         """The positions of each stream's definition, oldest first; what was read once is not read
@@ -360,11 +356,11 @@ class History:
     # Inside.
 
     @contextmanager
-    def _bounded(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    def _bounded(self, connection: sqlite3.Connection) -> Iterator[None]:
         end = time.monotonic() + self._bound_s
         connection.set_progress_handler(lambda: time.monotonic() > end, 2000)
         try:
-            yield connection
+            yield
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
                 raise QueryTimeout(
