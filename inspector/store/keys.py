@@ -65,14 +65,27 @@ def public_key(path: Path) -> Ed25519PublicKey:
         StoreDamaged: the file is absent or no Ed25519 public key.
     """
     try:
-        key = load_pem_public_key(path.read_bytes())
+        return key_in(path.read_bytes())
     except OSError as error:
         raise StoreDamaged(f"{path}: {error.strerror}: no key to check signatures with") from error
+    except ValueError as error:
+        raise StoreDamaged(f"{path}: {error}") from error
+
+
+def key_in(pem: bytes) -> Ed25519PublicKey:
+    """The public key in PEM. Raises ``ValueError`` if there is none, or one of another kind."""
+    try:
+        key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise StoreDamaged(f"{path}: not a PEM public key") from error
+        raise ValueError("not a PEM public key") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise StoreDamaged(f"{path}: not an Ed25519 key")
+        raise ValueError("not an Ed25519 key")
     return key
+
+
+def pem_of(key: Ed25519PublicKey) -> bytes:
+    """The way back."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def key_id(key: Ed25519PublicKey) -> bytes:
@@ -110,7 +123,7 @@ def _make(path: Path) -> None:
 
 
 def _publish(path: Path, key: Ed25519PublicKey) -> None:
-    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    pem = pem_of(key)
     if path.exists() and (there := path.read_bytes()):  # empty: the power went as it was written
         if there != pem:
             raise StoreDamaged(

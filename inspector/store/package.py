@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from inspector.part import Verdict
 from inspector.store import layout, schema
@@ -29,7 +28,7 @@ from inspector.store.checkpoint import Checkpoint
 from inspector.store.desk import DeskLedger
 from inspector.store.errors import RecordError, StoreDamaged, StoreError
 from inspector.store.files import fresh_file
-from inspector.store.keys import key_id, signing_key
+from inspector.store.keys import key_id, pem_of, signing_key
 from inspector.store.merkle import subset_proof
 from inspector.store.proof import checkpoint_words, newest_checkpoint
 from inspector.store.readable import iso_utc, readable
@@ -137,7 +136,7 @@ def _pack(
     desk, desk_nodes = _desk(data_dir, checkpoint, batch, verdicts)
     images, missing = _images(data_dir, records.values())
     files = {
-        PUBLIC: _public(key),
+        PUBLIC: pem_of(key.public_key()),
         CHECKPOINT: _json(checkpoint_words(signed, checkpoint)),
         RECORDS: _lines(bodies, records, desk, lookup),
         PROOF: _json({"line": _hex(line_nodes), "desk": _hex(desk_nodes)}),
@@ -278,10 +277,6 @@ def _write(
             add(MANIFEST, body)
             add(SIGNATURE, key.sign(body).hex().encode())
         return sha256(fresh.read_bytes()).hexdigest()
-
-
-def _public(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _json(value: Any) -> bytes:

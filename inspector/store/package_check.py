@@ -18,14 +18,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from inspector.part import Verdict
 from inspector.store.checkpoint import Checkpoint
 from inspector.store.errors import ProofRefused
-from inspector.store.keys import is_signed
+from inspector.store.keys import is_signed, key_in
 from inspector.store.merkle import leaf_hash, proves_subset
 from inspector.store.package import (
     CHECKPOINT,
@@ -98,10 +96,7 @@ def check_package(path: Path, key: Ed25519PublicKey | None = None) -> PackageRep
     """
     notes = []
     with _opened(path) as archive:
-        names = archive.namelist()
-        if len(set(names)) != len(names):
-            raise ProofRefused(f"{path}: a file is in it twice")
-        enclosed = _public(_read(archive, PUBLIC, 4096))
+        enclosed = _public(archive)
         if key is None:
             key = enclosed
             notes.append(
@@ -112,15 +107,7 @@ def check_package(path: Path, key: Ed25519PublicKey | None = None) -> PackageRep
             raise ProofRefused(f"{PUBLIC}: is not the key that is given")
         manifest = _manifest(archive, key)
         listed = manifest["files"]
-        strange = set(names) - set(listed) - {MANIFEST, SIGNATURE}
-        if strange or not set(listed) >= OURS or len(names) != len(listed) + 2:
-            gone = (set(listed) | OURS) - set(names)
-            which = min(strange) if strange else min(gone, default=MANIFEST)
-            raise ProofRefused(f"{which}: is not in the manifest, or not in the package")
-        contents = {name: _listed(archive, name, listed[name]) for name in sorted(OURS)}
-        for name in listed:
-            if name not in OURS:
-                _listed(archive, name, listed[name])
+        contents = _contents(archive, listed)
     checkpoint = check_checkpoint(parse_object(contents[CHECKPOINT], CHECKPOINT), key)
     line, desk, words = _records(contents[RECORDS])
     _proven(checkpoint, line, desk, parse_object(contents[PROOF], PROOF))
@@ -190,14 +177,11 @@ def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     return content
 
 
-def _public(pem: bytes) -> Ed25519PublicKey:
+def _public(archive: zipfile.ZipFile) -> Ed25519PublicKey:
     try:
-        key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ProofRefused(f"{PUBLIC}: is no public key") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise ProofRefused(f"{PUBLIC}: is no Ed25519 key")
-    return key
+        return key_in(_read(archive, PUBLIC, 4096))
+    except ValueError as error:
+        raise ProofRefused(f"{PUBLIC}: {error}") from error
 
 
 def _manifest(archive: zipfile.ZipFile, key: Ed25519PublicKey) -> dict[str, Any]:
@@ -212,6 +196,21 @@ def _manifest(archive: zipfile.ZipFile, key: Ed25519PublicKey) -> dict[str, Any]
     if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
         raise ProofRefused(f"{MANIFEST}: no package that this software reads ({FORMAT}, {VERSION})")
     return manifest
+
+
+def _contents(archive: zipfile.ZipFile, listed: dict[str, Any]) -> dict[str, bytes]:
+    """Each of `OURS`, once every file of the package was found to be as it is listed."""
+    names = archive.namelist()
+    if len(set(names)) != len(names):
+        raise ProofRefused(f"{archive.filename}: a file is in it twice")
+    strange = set(names) - set(listed) - {MANIFEST, SIGNATURE}
+    if strange or not set(listed) >= OURS or len(names) != len(listed) + 2:
+        gone = (set(listed) | OURS) - set(names)
+        which = min(strange) if strange else min(gone, default=MANIFEST)
+        raise ProofRefused(f"{which}: is not in the manifest, or not in the package")
+    for name in sorted(set(listed) - OURS):
+        _listed(archive, name, listed[name])
+    return {name: _listed(archive, name, listed[name]) for name in sorted(OURS)}
 
 
 def _listed(archive: zipfile.ZipFile, name: str, entry: dict[str, Any]) -> bytes:

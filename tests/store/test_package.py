@@ -243,7 +243,7 @@ def test_a_key_of_an_unknown_kind_is_refused(store: Path, packed: Path, tmp_path
         key[35] ^= 1
         files["station.pub"] = bytes(key)
 
-    with pytest.raises(ProofRefused, match=r"station\.pub: is no public key"):
+    with pytest.raises(ProofRefused, match=r"station\.pub: not a PEM public key"):
         check_package(_changed(packed, tmp_path / "f.zip", change), public_key(_key(store)))
 
 
