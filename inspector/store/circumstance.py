@@ -20,16 +20,12 @@ from inspector.store.records import BatchChange
 def batch_of(history: History, part: PartHistory) -> Batch:
     """The batch of a part with what was to be made and printed then."""
     id = part.verdict.batch
-    with history.line() as line:
-        before = line.execute(
-            "SELECT position FROM batch WHERE id = ? AND position < ?"
-            " ORDER BY position DESC LIMIT 1",
-            (id, part.position),
-        ).fetchone()
-        found = history.record(before[0]) if before else None
-    if not isinstance(found, BatchChange):
-        return Batch(id)
-    return Batch(id, found.product, found.recipe, found.texts)
+    before = (
+        "SELECT position FROM batch WHERE id = ? AND position < ? ORDER BY position DESC LIMIT 1"
+    )
+    for _, begun in history.found(BatchChange, before, id, part.position):
+        return Batch(id, begun.product, begun.recipe, begun.texts)
+    return Batch(id)
 
 
 def zone_of(history: History) -> tzinfo | None:

@@ -52,13 +52,9 @@ def records_after(
 
 def batch_began(history: History) -> int:
     """Position of the newest beginning of a batch; 0 if there is none."""
-    with history.line() as line:
-        newest = "SELECT position FROM batch ORDER BY position DESC LIMIT 100"
-        for (position,) in line.execute(newest).fetchall():
-            record = history.record(position)
-            if isinstance(record, BatchChange) and record.action == "begin":
-                return int(position)
-    return 0
+    newest = "SELECT position FROM batch ORDER BY position DESC LIMIT 100"
+    found = history.found(BatchChange, newest)
+    return next((position for position, change in found if change.action == "begin"), 0)
 
 
 def newest_desk(
@@ -151,14 +147,10 @@ def first_part(
 
 def events_within(history: History, kind: str, span: tuple[int, int]) -> list[Event]:
     """The line's events of a kind between two positions, both included, oldest first."""
-    with history.line() as line:
-        rows = line.execute(
-            "SELECT position FROM event WHERE position BETWEEN ? AND ? AND kind = ?"
-            " ORDER BY position",
-            (*span, kind),
-        ).fetchall()
-        found = [history.record(position) for (position,) in rows]
-    return [record for record in found if isinstance(record, Event)]
+    within = (
+        "SELECT position FROM event WHERE position BETWEEN ? AND ? AND kind = ? ORDER BY position"
+    )
+    return [event for _, event in history.found(Event, within, *span, kind)]
 
 
 def parts_of_batch(history: History, batch: str) -> Iterator[PartOf]:

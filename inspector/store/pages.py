@@ -102,13 +102,12 @@ def last_sequence(history: History, stream: str) -> int:
 
 def newest(history: History) -> Verdict | None:
     """The verdict that was recorded last."""
-    with history.line() as line:
-        row = line.execute(
-            f"SELECT position FROM record WHERE substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
-            " ORDER BY position DESC LIMIT 1"
-        ).fetchone()
-        record = history.record(row[0]) if row else None
-    return record if isinstance(record, Verdict) else None
+    found = history.found(
+        Verdict,
+        f"SELECT position FROM record WHERE substr(body, 2, 1) = x'{Kind.VERDICT:02x}'"
+        " ORDER BY position DESC LIMIT 1",
+    )
+    return found[0][1] if found else None
 
 
 def batch_ids(
@@ -141,24 +140,15 @@ def batch_known(history: History, batch: str) -> bool:
 
 def begun_between(history: History, first: int, last: int) -> tuple[str, ...]:
     """The batches that began between two positions, both included, oldest first."""
-    with history.line() as line:
-        rows = line.execute(
-            "SELECT position FROM batch WHERE position BETWEEN ? AND ? ORDER BY position",
-            (first, last),
-        ).fetchall()
-        found = [history.record(position) for (position,) in rows]
-    began = [r.id for r in found if isinstance(r, BatchChange) and r.action == "begin"]
-    return tuple(dict.fromkeys(began))
+    within = "SELECT position FROM batch WHERE position BETWEEN ? AND ? ORDER BY position"
+    found = history.found(BatchChange, within, first, last)
+    return tuple(dict.fromkeys(change.id for _, change in found if change.action == "begin"))
 
 
 def changes_of(history: History, batch: str) -> tuple[BatchChange, ...]:
     """The beginnings and ends of one batch, oldest first."""
-    with history.line() as line:
-        rows = line.execute(
-            "SELECT position FROM batch WHERE id = ? ORDER BY position", (batch,)
-        ).fetchall()
-        found = [history.record(position) for (position,) in rows]
-    return tuple([record for record in found if isinstance(record, BatchChange)])
+    of_batch = "SELECT position FROM batch WHERE id = ? ORDER BY position"
+    return tuple([change for _, change in history.found(BatchChange, of_batch, batch)])
 
 
 def beginnings_of(history: History, batch: str) -> list[BatchChange]:
@@ -168,17 +158,14 @@ def beginnings_of(history: History, batch: str) -> list[BatchChange]:
 
 def gates_of(history: History, run: Run) -> tuple[GateDecision, ...]:
     """The last thing the gate was told about each part of ``run``, as far as it was told."""
-    with history.line() as line:
-        found = [
-            history.record(position)
-            for stream in history.streams().get(run.stream, ())
-            for (position,) in line.execute(
-                "SELECT max(position) FROM gate WHERE stream = ? AND sequence BETWEEN ? AND ?"
-                " GROUP BY sequence ORDER BY sequence",
-                (stream, run.first, run.last),
-            ).fetchall()
-        ]
-    return tuple([record for record in found if isinstance(record, GateDecision)])
+    last = (
+        "SELECT max(position) FROM gate WHERE stream = ? AND sequence BETWEEN ? AND ?"
+        " GROUP BY sequence ORDER BY sequence"
+    )
+    with history.line():
+        streams = history.streams().get(run.stream, ())
+    found = [history.found(GateDecision, last, at, run.first, run.last) for at in streams]
+    return tuple([gate for of_stream in found for _, gate in of_stream])
 
 
 def tail(
@@ -212,13 +199,8 @@ def tail(
 def events_of(history: History, *kinds: str, limit: int = 100) -> list[tuple[int, Event]]:
     """The line's newest events of these kinds, newest first, with their positions."""
     wanted = ", ".join("?" * len(kinds))
-    with history.line() as line:
-        rows = line.execute(
-            f"SELECT position FROM event WHERE kind IN ({wanted}) ORDER BY position DESC LIMIT ?",
-            (*kinds, limit),
-        ).fetchall()
-        found = [(position, history.record(position)) for (position,) in rows]
-    return [(position, record) for position, record in found if isinstance(record, Event)]
+    newest = f"SELECT position FROM event WHERE kind IN ({wanted}) ORDER BY position DESC LIMIT ?"
+    return history.found(Event, newest, *kinds, limit)
 
 
 def desk_tail(

@@ -180,15 +180,10 @@ def _events_of(history: History, batch: str) -> list[tuple[Event, Event | None]]
     span = batch_span(history, batch)
     if span is None:
         return []
-    with history.line() as line:
-        # One that was short may begin at the gate after others began at the eye.
-        rows = line.execute(
-            "SELECT position FROM event WHERE kind = ? AND position > ? ORDER BY position LIMIT ?",
-            (KIND, span[1], LATE),
-        ).fetchall()
-        late = [history.record(position) for (position,) in rows]
     events = events_within(history, KIND, span)
-    events += [record for record in late if isinstance(record, Event)]
+    # One that was short may begin at the gate after others began at the eye.
+    late = "SELECT position FROM event WHERE kind = ? AND position > ? ORDER BY position LIMIT ?"
+    events += [event for _, event in history.found(Event, late, KIND, span[1], LATE)]
     return [
         (event, following)
         for event, following in zip_longest(events, events[1:])

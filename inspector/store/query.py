@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from inspector.part import GateDecision, Mode, Outcome, PartId, Verdict
 from inspector.store import layout, schema
@@ -40,12 +40,16 @@ from inspector.store.rows import part_prefix
 BATCH_SPAN = "SELECT coalesce(min(first), 0), coalesce(max(last), -1) FROM tally WHERE batch = ?"
 """Position of the first part of a batch and of the last; 0 and -1 if it has none."""
 _COUNT_DEFECT = "SELECT count(*) FROM defect WHERE shape = ? AND position BETWEEN ? AND ?"
+_GATES = "SELECT position FROM gate WHERE stream = ? AND sequence = ? ORDER BY position"
+_IMAGES = "SELECT position FROM image WHERE prefix = ? ORDER BY position"
 # From shape to shape, without looking at what lies between: few shapes stand before many parts.
 _DEFECT_SHAPES = (
     "WITH RECURSIVE s(shape) AS (SELECT min(shape) FROM defect UNION ALL"
     " SELECT (SELECT min(d.shape) FROM defect d WHERE d.shape > s.shape) FROM s"
     " WHERE s.shape IS NOT NULL) SELECT shape FROM s WHERE shape IS NOT NULL"
 )
+
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +145,8 @@ class History:
 
     def batch_changes(self, limit: int = 100) -> tuple[BatchChange, ...]:
         """The newest beginnings and ends of batches, newest first."""
-        found = self._newest("SELECT position FROM batch", (), limit)
-        return tuple([record for record in found if isinstance(record, BatchChange)])
+        newest = "SELECT position FROM batch ORDER BY position DESC LIMIT ?"
+        return tuple([change for _, change in self.found(BatchChange, newest, limit)])
 
     def last(
         self, count: int = 1, *, faulty: bool = False, before: int | None = None
@@ -271,9 +275,9 @@ class History:
 
     def events(self, kind: str | None = None, limit: int = 100) -> tuple[Event, ...]:
         """The line's newest events, newest first."""
-        where, values = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
-        found = self._newest(f"SELECT position FROM event{where}", values, limit)
-        return tuple([record for record in found if isinstance(record, Event)])
+        newest = "SELECT position FROM event WHERE kind = coalesce(?, kind)"
+        found = self.found(Event, f"{newest} ORDER BY position DESC LIMIT ?", kind, limit)
+        return tuple([event for _, event in found])
 
     def desk(self, kind: str | None = None, limit: int = 100) -> tuple[DeskRecord, ...]:
         """The desk's newest records, newest first."""
@@ -302,6 +306,11 @@ class History:
         with self._bounded(self._line):
             yield self._line
 
+    def found(self, of: type[R], query: str, *values: Any) -> list[tuple[int, R]]:
+        """The records of a kind at the positions that a query of the indexes gives, with these."""
+        with self.line():
+            return self._found(of, query, *values)
+
     def streams(self) -> dict[str, list[int]]:
         """The positions of each stream's definition, oldest first; what was read once is not read
         again."""
@@ -322,27 +331,13 @@ class History:
         if not isinstance(verdict, Verdict):
             raise StoreDamaged(f"record {position} is no verdict; run: inspector verify")
         stream = self.definition(layout.fields_of(body)[2]).value[0]
-        gates = self._line.execute(
-            "SELECT position FROM gate WHERE stream = ? AND sequence = ? ORDER BY position",
-            (stream, verdict.sequence),
-        ).fetchall()
-        images = self._line.execute(
-            "SELECT position FROM image WHERE prefix = ? ORDER BY position",
-            (part_prefix(verdict.part_id.bytes),),
-        ).fetchall()
-        heard = [self.record(at) for (at,) in gates]
-        kept = [self.record(at) for (at,) in images]
+        gates = self._found(GateDecision, _GATES, stream, verdict.sequence)
+        images = self._found(ImageRecord, _IMAGES, part_prefix(verdict.part_id.bytes))
         return PartHistory(
             position,
             verdict,
-            tuple([one for one in heard if isinstance(one, GateDecision)]),
-            tuple(
-                [
-                    one
-                    for one in kept
-                    if isinstance(one, ImageRecord) and one.part_id == verdict.part_id
-                ]
-            ),
+            tuple([gate for _, gate in gates]),
+            tuple([image for _, image in images if image.part_id == verdict.part_id]),
         )
 
     def record(self, position: int) -> Record:
@@ -386,12 +381,10 @@ class History:
             first, last = min(first, first_utc), max(last, last_utc)
         return BatchSummary(batch, counts, others, first, last)
 
-    def _newest(self, query: str, values: Sequence[Any], limit: int) -> list[Record]:
-        with self.line() as line:
-            rows = line.execute(
-                f"{query} ORDER BY position DESC LIMIT ?", (*values, limit)
-            ).fetchall()
-            return [self.record(position) for (position,) in rows]
+    def _found(self, of: type[R], query: str, *values: Any) -> list[tuple[int, R]]:
+        rows = self._line.execute(query, values).fetchall()
+        records = [(position, self.record(position)) for (position,) in rows]
+        return [(position, record) for position, record in records if isinstance(record, of)]
 
     def _parts(self, rows: Sequence[tuple[int]]) -> tuple[PartHistory, ...]:
         return tuple([self.part_at(position) for (position,) in rows])

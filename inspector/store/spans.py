@@ -202,17 +202,11 @@ def parts_in(history: History, batch: str) -> int:
 def events_near(history: History, position: int, count: int = 10) -> tuple[Event, ...]:
     """What was recorded of the machine before and after a part: ``count`` events each, oldest
     first."""
-    with history.line() as line:
-        before = line.execute(
-            "SELECT position FROM event WHERE position < ? ORDER BY position DESC LIMIT ?",
-            (position, count),
-        ).fetchall()
-        after = line.execute(
-            "SELECT position FROM event WHERE position > ? ORDER BY position LIMIT ?",
-            (position, count),
-        ).fetchall()
-        found = [history.record(at) for (at,) in [*before[::-1], *after]]
-    return tuple([record for record in found if isinstance(record, Event)])
+    before = "SELECT position FROM event WHERE position < ? ORDER BY position DESC LIMIT ?"
+    after = "SELECT position FROM event WHERE position > ? ORDER BY position LIMIT ?"
+    found = history.found(Event, before, position, count)[::-1]
+    found += history.found(Event, after, position, count)
+    return tuple([event for _, event in found])
 
 
 def _streams(history: History) -> list[tuple[int, str, int, int]]:
