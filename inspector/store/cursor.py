@@ -1,7 +1,7 @@
-"""The line's ledger read from a place on, record by record, for whoever follows it.
+"""What lies where in the ledger: where a batch was made, what happened there, what the desk said.
 
-Enters: a `History` and a position. Leaves: every record behind it, in order, a portion at a time.
-`quality` follows the line with it; every room may import this.
+Enters: a `History`, and a batch, a kind or a place. Leaves: positions, records. Every room may
+import this; `tail` follows the line for as long as it grows.
 """
 
 from __future__ import annotations

@@ -63,9 +63,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def _kill(data: Path, copy: Path, what: str, seed: int, slowest_s: float) -> int:
-    """How many of eight children were killed before they were done."""
+    """How many of four children were killed before they were done."""
     chance = random.Random(seed)
-    instants = [f"{chance.uniform(0, slowest_s):.4f}" for _ in range(8)]
+    instants = [f"{chance.uniform(0, slowest_s):.4f}" for _ in range(4)]
     done = subprocess.run(
         [sys.executable, "-c", KILLER, str(data), str(copy), what, *instants],
         capture_output=True,
