@@ -124,7 +124,7 @@ def _make(path: Path) -> None:
 
 def _publish(path: Path, key: Ed25519PublicKey) -> None:
     pem = pem_of(key)
-    if path.exists() and (there := path.read_bytes()):  # empty: the power went as it was written
+    if path.is_file() and (there := path.read_bytes()):  # empty: the power went as it was written
         if there != pem:
             raise StoreDamaged(
                 f"{path}: belongs to another key than {path.stem}.key beside it; restore the pair"

@@ -73,3 +73,12 @@ def test_a_public_key_that_a_power_cut_left_empty_is_written_again(tmp_path: Pat
     public.write_bytes(b"")
     signing_key(tmp_path)
     assert public_key(public) == key.public_key()
+
+
+def test_a_public_key_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    signing_key(tmp_path)
+    public = tmp_path / "keys" / "station.pub"
+    public.unlink()
+    public.mkdir()
+    with pytest.raises(StoreError, match=r"station\.pub: is no file that can be written"):
+        signing_key(tmp_path)
