@@ -1,9 +1,8 @@
 """Control charts: subgroups go in, points with their centre and limits come out.
 
-Shewhart charts for attributes (p, u) and measures (X̄-R), EWMA and tabular CUSUM, after Montgomery,
-"Introduction to Statistical Quality Control", 6th edition, and the NIST/SEMATECH e-Handbook,
-section 6.3. ``rules.py`` says which points are signals. Pure arithmetic: imports nothing of ours;
-anyone may import it.
+Shewhart charts for attributes (p, u) and measures (X̄-R), after Montgomery, "Introduction to
+Statistical Quality Control", 6th edition. ``rules.py`` says which points are signals. Pure
+arithmetic: imports nothing of ours; anyone may import it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Chart:
     that the rules hold for subgroups of any size."""
 
     kind: str
-    """``p``, ``u``, ``xbar``, ``range``, ``ewma``, ``cusum``."""
+    """``p``, ``u``, ``xbar``, ``range``."""
     points: Floats
     centre: float
     lower: Floats
@@ -124,68 +123,6 @@ def range_sigma(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     count, size = x.shape
     sigma = float(np.ptp(x, axis=1).mean()) / D2[size]
     return sigma, count * (D2[size] / D3_SIGMA[size]) ** 2 / 2
-
-
-def ewma(
-    values: Sequence[float], mean: float, sigma: float, weight: float = 0.2, width: float = 2.86,
-    start: float | None = None, steady: bool = False,
-) -> Chart:  # fmt: skip
-    """Exponentially weighted moving average of single values.
-
-    Args:
-        weight: λ of the newest value; ``width``: L of the limits. 0.2 and 2.86 alarm falsely once
-            in 370 values, and find a shift of one σ after 10 (`rules.ewma_run_length`).
-        start: where it begins; the mean if None.
-        steady: limits for ever, instead of those that widen at the beginning.
-    """
-    x = np.asarray(values, np.float64)
-    z = np.empty(len(x))
-    at = mean if start is None else start
-    for i, value in enumerate(x):
-        at = weight * value + (1 - weight) * at
-        z[i] = at
-    age = np.full(len(x), np.inf) if steady else 2.0 * np.arange(1, len(x) + 1)
-    spread = sigma * np.sqrt(weight / (2 - weight) * (1 - (1 - weight) ** age))
-    off = width * spread
-    scale = np.where(spread > 0, spread, 1.0)
-    return Chart("ewma", z, mean, mean - off, mean + off, (z - mean) / scale)
-
-
-@dataclass(frozen=True, slots=True)
-class Cusum:
-    """A tabular CUSUM: how far the values have gone up and down beyond the allowance."""
-
-    above: Floats
-    below: Floats
-    limit: float
-
-    @property
-    def outside(self) -> list[int]:
-        """Which points are beyond the limit."""
-        return [
-            int(i) for i in np.flatnonzero((self.above > self.limit) | (self.below > self.limit))
-        ]
-
-    def began(self, at: int) -> int:
-        """The first value after which the sum that is large at ``at`` left 0: when it began."""
-        sums = self.above if self.above[at] >= self.below[at] else self.below
-        zero = np.flatnonzero(sums[: at + 1] == 0)
-        return int(zero[-1]) + 1 if len(zero) else 0
-
-
-def cusum(
-    values: Sequence[float], mean: float, sigma: float, allowance: float = 0.5, limit: float = 5.0
-) -> Cusum:
-    """k (``allowance``) and h (``limit``) in standard deviations: 0.5 and 5 find a shift of one σ
-    after 10 values, and alarm falsely once in 470."""
-    k = allowance * sigma
-    up = down = 0.0
-    above, below = np.empty(len(values)), np.empty(len(values))
-    for i, value in enumerate(values):
-        up = max(0.0, up + value - mean - k)
-        down = max(0.0, down + mean - k - value)
-        above[i], below[i] = up, down
-    return Cusum(above, below, limit * sigma)
 
 
 RARE = 5.0

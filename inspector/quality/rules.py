@@ -37,10 +37,7 @@ class Rule:
 BEYOND = Rule("1 beyond 3σ", 1, 1, 3.0)
 TWO_OF_THREE = Rule("2 of 3 beyond 2σ", 2, 3, 2.0)
 FOUR_OF_FIVE = Rule("4 of 5 beyond 1σ", 4, 5, 1.0)
-EIGHT_ON_A_SIDE = Rule("8 on a side", 8, 8, 0.0)
 NINE_ON_A_SIDE = Rule("9 on a side", 9, 9, 0.0)
-WESTERN_ELECTRIC = (BEYOND, TWO_OF_THREE, FOUR_OF_FIVE, EIGHT_ON_A_SIDE)
-"""Western Electric, "Statistical Quality Control Handbook" (1956), zone tests 1 to 4."""
 SELECTED = (BEYOND, NINE_ON_A_SIDE, TWO_OF_THREE, FOUR_OF_FIVE)
 """Tests 1, 2, 5 and 6 of Nelson, Journal of Quality Technology 16 (1984)."""
 

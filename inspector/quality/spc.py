@@ -2,7 +2,7 @@
 
 Enters: parts in the order of the ledger. Leaves: p-charts (all faults, and each label), a
 u-chart of defects per part, X̄-R charts of what is measured, and *alarms*, each with its evidence.
-No I/O: ``process.py`` feeds it live, ``history.py`` feeds it a batch of the ledger.
+No I/O: ``follow.py`` feeds it live, ``batch_facts.py`` a batch of the ledger.
 
 A rational subgroup holds parts that were made one after the other, so that what varies inside it is
 chance and what varies between subgroups is the process: a fixed number of consecutive judged parts

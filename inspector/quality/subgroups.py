@@ -26,8 +26,9 @@ class Group:
 
 @dataclass(slots=True)
 class Sums:
-    """A tabular CUSUM (`charts.cusum`) of a measure's subgroup means as far as it has come, so that
-    the next mean costs one addition. It begins behind phase one, and anew behind each alarm."""
+    """A tabular CUSUM (Montgomery, 9.1) of a measure's subgroup means as far as it has come, so
+    that the next mean costs one addition. It begins behind phase one, and anew behind each alarm.
+    """
 
     above: float = 0.0
     below: float = 0.0

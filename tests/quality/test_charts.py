@@ -11,26 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.quality.charts import (
-    cusum,
-    ewma,
-    false_alarms,
-    p_chart,
-    u_chart,
-    xbar_r,
-    xbar_r_limits,
-)
+from inspector.quality.charts import false_alarms, p_chart, u_chart, xbar_r, xbar_r_limits
+from inspector.quality.subgroups import Sums
 
 JUICE = [
     12, 15, 8, 10, 4, 7, 16, 9, 14, 10, 5, 6, 17, 12, 22,
     8, 10, 5, 13, 11, 20, 18, 24, 15, 9, 12, 7, 13, 9, 6,
 ]  # fmt: skip
 """Montgomery, example 7.1, and NIST 6.3.3.2: cans that leak, of 50."""
-EWMA = [
-    52.0, 47.0, 53.0, 49.3, 50.1, 47.0, 51.0, 50.1, 51.2, 50.5,
-    49.6, 47.6, 49.9, 51.3, 47.8, 51.2, 52.6, 52.4, 53.6, 52.1,
-]  # fmt: skip
-"""NIST 6.3.2.4."""
 CUSUM = [
     324.925, 324.675, 324.725, 324.350, 325.350, 325.225, 324.125, 324.525, 325.225, 324.600,
     324.625, 325.150, 328.325, 327.250, 327.825, 328.500, 326.675, 327.775, 326.875, 328.350,
@@ -77,32 +65,17 @@ def test_subgroups_give_their_means_and_ranges() -> None:
         xbar_r_limits(0, 1, 11)
 
 
-def test_nists_ewma_chart() -> None:
-    chart = ewma(EWMA, 50.0, 2.0539, weight=0.3, width=3.0, steady=True)
-    expected = [
-        50.60, 49.52, 50.56, 50.18, 50.16, 49.21, 49.75, 49.85, 50.26, 50.33,
-        50.11, 49.36, 49.52, 50.05, 49.38, 49.92, 50.73, 51.23, 51.94, 51.99,
-    ]  # fmt: skip
-    assert chart.points == pytest.approx(expected, abs=6e-3)
-    assert chart.upper[0] == pytest.approx(52.5884, abs=1e-3)
-    assert chart.lower[0] == pytest.approx(47.4115, abs=1e-3)
-    assert chart.outside == []
-
-
-def test_the_ewma_limits_widen_at_the_beginning() -> None:
-    chart = ewma(EWMA, 50.0, 2.0539, weight=0.3, width=3.0)
-    assert chart.upper[0] == pytest.approx(50 + 3 * 0.3 * 2.0539)
-    assert (np.diff(chart.upper) > 0).all() and chart.upper[-1] < 52.5885
-
-
 def test_nists_cusum() -> None:
-    # its k and h are in units of the data: 0.3175 and 4.1959, which is σ = 0.635 and h = 6.608 σ
-    sums = cusum(CUSUM, 325.0, 0.635, allowance=0.5, limit=4.1959 / 0.635)
-    assert sums.above[12:] == pytest.approx(
+    # its k and h are in units of the data: 0.3175 and 4.1959, of a σ of 0.635
+    sums, above = Sums(), []
+    for at, value in enumerate(CUSUM):
+        sums.add((value - 325.0) / 0.635, at, allowance=0.5)
+        above.append(0.635 * sums.above)
+    assert above[12:] == pytest.approx(
         [3.01, 4.94, 7.45, 10.63, 11.99, 14.44, 16.00, 19.04], abs=0.012
     )
-    assert sums.outside == list(range(13, 20))
-    assert sums.began(19) == 12
+    assert [at for at, total in enumerate(above) if total > 4.1959] == list(range(13, 20))
+    assert sums.began == 12
 
 
 def test_false_alarms_of_attribute_charts_are_those_of_their_own_distributions() -> None:

@@ -12,11 +12,9 @@ import pytest
 from inspector.quality.charts import D2, range_cdf, xbar_r
 from inspector.quality.rules import (
     BEYOND,
-    EIGHT_ON_A_SIDE,
     FOUR_OF_FIVE,
     SELECTED,
     TWO_OF_THREE,
-    WESTERN_ELECTRIC,
     Rule,
     cusum_run_length,
     ewma_run_length,
@@ -24,6 +22,10 @@ from inspector.quality.rules import (
     run_length,
     signals,
 )
+
+EIGHT_ON_A_SIDE = Rule("8 on a side", 8, 8, 0.0)
+WESTERN_ELECTRIC = (BEYOND, TWO_OF_THREE, FOUR_OF_FIVE, EIGHT_ON_A_SIDE)
+"""Western Electric, "Statistical Quality Control Handbook" (1956), zone tests 1 to 4."""
 
 
 @pytest.mark.parametrize(
