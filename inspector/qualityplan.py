@@ -40,9 +40,9 @@ class Challenge(Settings):
     seeded: list[Seeded] = Field(min_length=1, max_length=20)
     """In the order in which they are fed."""
     every_parts: int = Field(0, ge=0)
-    """Due after so many parts of a batch; 0 is never …"""
+    """Due after so many parts since the last one; 0 is never …"""
     every_minutes: float = Field(0.0, ge=0)
-    """… or after so long; 0 is never."""
+    """… or so long after the first of these parts; 0 is never."""
     at_batch_end: bool = True
     grace_minutes: float = Field(10.0, gt=0)
     """A challenge that is overdue for so long counts as one that failed."""

@@ -98,7 +98,7 @@ class Challenges:
         self.parts = 0
         """Parts that might go through since the last good challenge."""
         self.since_ns = 0
-        """When that was, or when the batch began."""
+        """When the first of these was made: before it there was nothing to answer for."""
         self.due_ns = 0
         """Since when one is due; 0: none is."""
         self.why = ""
@@ -132,6 +132,14 @@ class Challenges:
         """One went well, as part of a first article or by itself."""
         self._after.clear()
         self.parts, self.since_ns, self.due_ns, self.why = 0, utc_ns, 0, ""
+
+    def clock_set(self, by_ns: int) -> None:
+        """UTC was set, by so much: no more time has gone by than before."""
+        self.since_ns += by_ns
+        if self.due_ns:
+            self.due_ns += by_ns
+        if self.window is not None:
+            self.window.opened_ns += by_ns
 
     def record(self, record: Record | Judged) -> Result | None:
         """The next record of the line's ledger; the challenge that it ends."""
@@ -237,8 +245,6 @@ class Challenges:
     def _batch(self, change: BatchChange) -> None:
         if change.action == "begin":
             self.batch = change.id
-            if not self.parts:
-                self.since_ns = change.utc_ns
         elif self._plan.at_batch_end and self.parts:
             self._due(change.utc_ns, f"batch {change.id} ended")
 
@@ -250,7 +256,7 @@ class Challenges:
             window.parts_behind += 1
         else:
             _widen(self._after, stream, number, number)
-        if not self.parts and not self.since_ns:
+        if not self.parts:
             self.since_ns = part.utc_ns
         self.parts += 1
         if self._plan.every_parts and self.parts >= self._plan.every_parts and not self.due_ns:

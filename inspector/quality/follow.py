@@ -18,12 +18,7 @@ from inspector.display import AlarmCode
 from inspector.part import Disposition, GateDecision, Mode, Verdict
 from inspector.quality import challenge, drift, first_article, health, spc
 from inspector.quality.before import newest_result, newest_tested, ran_out, reference
-from inspector.quality.challenge import (
-    INCONCLUSIVE,
-    STOPPED,
-    Challenges,
-    Result,
-)
+from inspector.quality.challenge import INCONCLUSIVE, STOPPED, Challenges, Result
 from inspector.quality.drift import Drift
 from inspector.quality.first_article import Article, Look
 from inspector.quality.health import Health
@@ -178,6 +173,11 @@ class Follower:
             was_due = self.challenges.due_ns
             entries += self._challenged(self.challenges.record(record), was_due)
         return self._new(entries) if entries else entries
+
+    def clock_set(self, by_ns: int) -> None:
+        """UTC was set, by so much, since this was told last."""
+        if self.challenges is not None:
+            self.challenges.clock_set(by_ns)
 
     def at(self, utc_ns: int) -> list[Entry]:
         """It is ``utc_ns``, and all records were read."""

@@ -60,7 +60,10 @@ PICTURE_S = 2.0
 AWAITED_S = 0.25
 """… and at most this long for nothing. Without it the line encoded for us until the next round, 12
 pictures for one: 0.2 ms of each part at 50/s, 0.8 at 1280x1024."""
+TELL_S = 0.5
+"""How long the line may take to answer; …"""
 RETRY_S = 5.0
+"""… and after how long it is asked again to stop, where it refused."""
 STATE_S = 0.5
 """How often the state of a first article or a challenge is written, if it is another …"""
 CHARTS_S = 30.0
@@ -82,10 +85,13 @@ def main(path: Path, run: Path | None = None) -> None:
     # What has been imported stays: no collection need walk through it again.
     gc.collect()
     gc.freeze()
+    ahead_ns = time.time_ns() - time.monotonic_ns()
     try:
         while not ending.is_set():
             beat.beat()
-            if not watching.turn(time.time_ns()):
+            utc_ns, before_ns = time.time_ns(), ahead_ns
+            ahead_ns = utc_ns - time.monotonic_ns()
+            if not watching.turn(utc_ns, ahead_ns - before_ns):
                 watching.rest(ending)
     finally:
         watching.close()
@@ -114,12 +120,14 @@ class Watching:
         self._sheets = Sheets(self._data)
         self._owed: list[tuple[Action, dict[str, Any]]] = []
 
-    def turn(self, utc_ns: int) -> bool:
-        """One round; whether there is more to read at once."""
+    def turn(self, utc_ns: int, set_ns: int = 0) -> bool:
+        """One round; whether there is more to read at once. ``set_ns``: by how much UTC was set
+        since the last one."""
         if self._follower is None and not self._begin():
             return False
         follower, tail = self._follower, self._tail
         assert follower is not None and tail is not None
+        follower.clock_set(set_ns)
         read = 0
         for position, record in tail.after(self._at, PORTION, lambda: follower.hears_gates):
             self._at, read = position, read + 1
@@ -271,7 +279,7 @@ class Watching:
         while self._owed and time.monotonic() >= self._due["tell"]:
             action, args = self._owed[0]
             try:
-                answer = self._client.send(action, args, ME, 0.5)
+                answer = self._client.send(action, args, ME, TELL_S)
             except NoAnswer:
                 return
             if not answer.ok:

@@ -288,6 +288,30 @@ def test_it_is_due_after_so_many_minutes_of_production() -> None:
     assert watch.due_ns == began + 30 * MINUTE
 
 
+def test_no_minute_counts_in_which_nothing_was_made_since_the_last_one() -> None:
+    """A line that stood over night after a good challenge stopped for a missed one, and held the
+    first part of the morning."""
+    watch = challenges(every_parts=0, every_minutes=30)
+    watch.good(START - 600 * MINUTE)
+    produce(watch, 1, 2)
+    assert watch.at(START + MINUTE) is None and not watch.due_ns
+    assert watch.at(START + 31 * MINUTE) is None and watch.why == "30 minutes are over"
+
+
+def test_a_clock_that_is_set_forward_misses_no_challenge() -> None:
+    """A machine without a battery for its clock begins in 1970, and its time server comes later."""
+    watch = challenges(every_parts=0, every_minutes=30, grace_minutes=10)
+    produce(watch, 1, 2)
+    later = 1000 * MINUTE
+    watch.clock_set(later)
+    assert watch.at(later + START + MINUTE) is None and not watch.due_ns
+    assert watch.at(later + START + 31 * MINUTE) is None and watch.due_ns
+    watch.clock_set(later)
+    assert watch.at(2 * later + START + 32 * MINUTE) is None, "due, and within its grace"
+    missed = watch.at(2 * later + START + 41 * MINUTE)
+    assert missed is not None and missed.result == "missed"
+
+
 def test_a_clock_that_is_set_back_puts_no_challenge_off() -> None:
     watch = challenges(every_parts=0, every_minutes=30, grace_minutes=10)
     produce(watch, 1, 2)

@@ -32,6 +32,13 @@ PLAN = Quality.model_validate({
 })  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is there to answer or to show a part: that need not be waited for."""
+    monkeypatch.setattr(process, "TELL_S", 0.02)
+    monkeypatch.setattr(process, "AWAITED_S", 0.0)
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[LineLedger]:
     with LineLedger.open(tmp_path, station="ST-01") as ledger:
@@ -174,6 +181,17 @@ def test_a_challenge_whose_parts_never_came_is_recorded_once_however_often_it_is
     with History(tmp_path) as history:
         (_, only), *more = newest_desk(history, "challenge")
     assert only.body["result"] == "inconclusive" and not more
+
+
+def test_a_window_outlives_a_clock_that_is_set_forward(
+    watching: Watching, ledger: LineLedger, tmp_path: Path
+) -> None:
+    ask(ledger, 6)
+    now = time.time_ns()
+    watching.turn(now)
+    watching.turn(now + 3600 * 10**9, 3600 * 10**9)
+    with History(tmp_path) as history:
+        assert not newest_desk(history, "challenge")
 
 
 def test_a_line_that_was_not_told_of_a_failed_challenge_is_told_after_a_restart(
@@ -328,7 +346,7 @@ def test_it_listens_for_one_picture_and_no_longer(
     watching = Watching(station, PLAN, run_dir(tmp_path))
     try:
         watching.turn(time.time_ns())
-        assert screen.shown, "one round brought it"
+        assert watching._pictures is None, "one round brought it"
         until = time.monotonic() + 30
         while screen.listened_to():
             assert time.monotonic() < until, "the line still encodes pictures for nobody"
