@@ -71,10 +71,12 @@ class Press:
             )  # fmt: skip
             try:
                 _, said = await asyncio.wait_for(process.communicate(), LIMIT_S)
-            except (TimeoutError, asyncio.CancelledError):
-                process.kill()
-                await process.wait()
+            except TimeoutError:
                 raise TooLong(f"not made within {LIMIT_S:g} s") from None
+            finally:
+                if process.returncode is None:  # too long, or nobody waits for it any more
+                    process.kill()
+                    await process.wait()
             if process.returncode:
                 raise QualityError(said.decode("utf-8", "replace").strip()[-300:])
             return await asyncio.to_thread(out.read_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import re
 import sqlite3
@@ -107,6 +108,22 @@ def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(
     assert "in subgroups of 400" in said and station.line in said
     assert "Capability" in said and re.search(r"neck/height +\d+ +1[12]\.\d{4} +0\.0[78]\d", said)
     assert re.search(r"1\.\d\d \(1\.\d\d–1\.\d\d\)", said), "of the bottle's tolerance"
+
+
+def test_who_leaves_before_the_report_is_made_is_told_no_other_reason(made: Any) -> None:
+    """A cancelled request was answered that it had taken too long."""
+    station = load_station(STATION).model_copy(update={"data": made.data})
+
+    async def leave() -> int:
+        press = Press(station)
+        asked = asyncio.create_task(press.report("B-1", "en"))
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        return press._making
+
+    assert asyncio.run(leave()) == 0
 
 
 def test_a_chinese_report_says_in_chinese_what_the_record_says(tmp_path: Path) -> None:
