@@ -43,9 +43,9 @@ def report(
     )  # fmt: skip
 
 
-def sheet(data: str, id: str, out: str, language: str = "en") -> None:
-    """The sheet of first article ``id``."""
-    print_sheet(Path(data), id, Path(out), language, sayer(language))
+def sheet(data: str, id: str, out: str, language: str, *recipes: str) -> None:
+    """The sheet of first article ``id``; the recipes are files with their words."""
+    print_sheet(Path(data), id, Path(out), language, sayer(language, map(Path, recipes)))
 
 
 def main() -> None:

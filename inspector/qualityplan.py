@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from inspector.yamlfile import Settings
@@ -51,6 +53,8 @@ class Challenge(Settings):
 class Quality(Settings):
     """Quality that looks ahead: first article, challenge tests, control charts, drift, health."""
 
+    language: Literal["en", "zh"] = "en"
+    """Of the sheets that are printed by themselves."""
     line_clearance: bool = False
     """A signed line clearance is needed before a new batch may pass anything."""
     first_article: FirstArticle | None = None

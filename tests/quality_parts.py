@@ -1,6 +1,12 @@
-"""One part's verdict as quality's tests need it."""
+"""What quality's tests need: one part's verdict, and what a printed page says."""
 
 from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from shutil import which
+
+import pytest
 
 from inspector.part import Finding, Mode, Outcome, Severity, Times, Verdict, new_part_id
 
@@ -39,3 +45,11 @@ def part(
         new_part_id(), "ST-01", stream, number, outcome, mode, batch, times, "bottle@3", "5f" * 32,
         ("a1" * 32,), "inspector 0.1.0", reasons, tuple(findings), None,
     )  # fmt: skip
+
+
+def words_of(pdf: Path) -> str:
+    """All that is written on it."""
+    if which("pdftotext") is None:
+        pytest.skip("pdftotext is not installed (poppler-utils)")
+    out = subprocess.run(["pdftotext", "-layout", pdf, "-"], capture_output=True, check=True)
+    return out.stdout.decode()

@@ -35,7 +35,7 @@ from inspector.quality import first_article, health, signing
 from inspector.quality.errors import QualityError
 from inspector.quality.follow import SHOW, Follower
 from inspector.quality.looks import archived, looks_of
-from inspector.quality.sheets import Sheets
+from inspector.quality.sheets import Sheets, printing
 from inspector.store import DeskLedger, History, NoLedger, StoreError
 from inspector.store.tags import FILE as TAGS
 from inspector.store.tags import Tags
@@ -117,7 +117,7 @@ class Watching:
         self._peeks = plan.challenge is not None or plan.first_article is not None
         self._shown: dict[str, str] = {}
         self._awaits: str | None = None
-        self._sheets = Sheets(self._data)
+        self._sheets = Sheets(self._data, printing(station, plan))
         self._owed: list[tuple[Action, dict[str, Any]]] = []
 
     def turn(self, utc_ns: int, set_ns: int = 0) -> bool:

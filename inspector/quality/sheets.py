@@ -7,30 +7,34 @@ of one first article only the newest state is printed, and never two sheets at o
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from inspector.config import Quality, Station
+
+Print = Callable[[str, Path], Sequence[str]]
+"""The command that prints the sheet of an id into a file."""
+
+
+def printing(station: Station, plan: Quality) -> Print:
+    """With `inspector.printed`, in the plan's language and the recipes' own words."""
+    recipes = [str(path) for path in station.recipes]
+
+    def command(id: str, out: Path) -> Sequence[str]:
+        words = [str(station.data), id, str(out), plan.language, *recipes]
+        return [sys.executable, "-m", "inspector.printed", "sheet", *words]
+
+    return command
+
 
 class Sheets:
     """The sheets that are to be printed."""
 
-    def __init__(self, data: Path, command: Callable[[str, Path], Sequence[str]] | None = None):
-        """``command`` prints the sheet of an id into a file: ``inspector.printed``, by default."""
+    def __init__(self, data: Path, command: Print) -> None:
         self._folder = data / "sheets"
-        self._command = command or (
-            lambda id, out: (
-                sys.executable,
-                "-m",
-                "inspector.printed",
-                "sheet",
-                str(data),
-                id,
-                str(out),
-            )
-        )
+        self._command = command
         self._wanted: dict[str, None] = {}
         self._running: subprocess.Popen[bytes] | None = None
 
@@ -46,7 +50,5 @@ class Sheets:
         del self._wanted[id]
         self._folder.mkdir(exist_ok=True)
         self._running = subprocess.Popen(
-            self._command(id, self._folder / f"first-article-{id}.pdf"),
-            stdin=subprocess.DEVNULL,
-            preexec_fn=lambda: os.nice(10),
+            self._command(id, self._folder / f"first-article-{id}.pdf"), stdin=subprocess.DEVNULL
         )

@@ -7,17 +7,16 @@ import asyncio
 import json
 import re
 import sqlite3
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from shutil import copytree, which
+from shutil import copytree
 from typing import Any
 from unicodedata import combining
 
 import numpy as np
 import pytest
-from quality_parts import part
+from quality_parts import part, words_of
 from reportlab.pdfbase import pdfmetrics
 from typer.testing import CliRunner
 
@@ -37,13 +36,6 @@ from inspector.store.figures import period
 STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
 LIMITS = {"can": {"neck/height": (1.0, 2.0)}, "bottle": {"neck/height": (11.6, 12.4)}}
 """Two recipes measure under one name."""
-
-
-def words_of(pdf: Path) -> str:
-    if which("pdftotext") is None:
-        pytest.skip("pdftotext is not installed (poppler-utils)")
-    out = subprocess.run(["pdftotext", "-layout", pdf, "-"], capture_output=True, check=True)
-    return out.stdout.decode()
 
 
 def test_its_counts_are_those_of_the_ledger(made) -> None:  # type: ignore[no-untyped-def]
