@@ -9,7 +9,6 @@ import platform
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from inspector import recipe as recipes
 from inspector.cameras import pixels
 from inspector.cameras.formats import BY_NAME
 from inspector.part import Batch, Outcome
+from inspector.quality.agreement import wilson
 from inspector.trial import CONFIGS
 from inspector.virtual import batch as batches
 from inspector.virtual import bottle
@@ -83,24 +83,13 @@ def bench_quality(
 
 
 def _row(what: str, severity: str, parts: int, wrong: int) -> dict[str, Any]:
-    low, high = wilson(wrong, parts)
+    share = wilson(wrong, parts)
     return {
         "what": what,
         "severity": severity,
         "parts": parts,
         "wrong": wrong,
-        "rate": round(wrong / parts, 5) if parts else 0.0,
-        "low": round(low, 5),
-        "high": round(high, 5),
+        "rate": round(share.value, 5),
+        "low": round(share.low, 5),
+        "high": round(share.high, 5),
     }
-
-
-def wilson(hits: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (E. B. Wilson, JASA 22, 1927), by default 95 %."""
-    if total == 0:
-        return 0.0, 1.0
-    share = hits / total
-    centre = share + z * z / (2 * total)
-    spread = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

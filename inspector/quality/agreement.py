@@ -123,7 +123,9 @@ def fleiss(ratings: Sequence[Sequence[str]], confidence: float = 0.95) -> Interv
 
 
 def wilson(hits: int, n: int, confidence: float = 0.95) -> Interval:
-    """A share with Wilson's score interval."""
+    """A share with Wilson's score interval; of nothing all that is known is that it is one."""
+    if not n:
+        return Interval(0.0, 0.0, 1.0)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     p = hits / n
     centre, scale = (p + z * z / (2 * n)), 1 + z * z / n

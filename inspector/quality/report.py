@@ -221,19 +221,13 @@ def _articles(facts: Facts, w: Any) -> Iterator[Flowable]:
         note = paper.text(w["more_failed"].format(f"{left:,}"), NOTE)
         yield from paper.section(w["articles"], note)
     for sheet, signed in (facts.articles[i] for i in kept):
-        rows = [
-            [step_name(str(s["name"]), w), paper.coloured(*state_words(str(s["state"]), w)),
-             w.say(str(s["detail"]))] for s in sheet["steps"]
-        ]  # fmt: skip
         who = ", ".join(w["signed_by"].format(s.name) for s in signed) or w["unsigned"]
-        said = (
+        told = (
             f"{w['attempt']} {sheet['attempt']}: {w['passed'] if sheet['passed'] else w['failed']}"
             f" · {w['station_time'].format(sheet['station_s'])} · {who}"
         )
-        table = paper.table((w["step"], w["result"], w["seen"]), rows, (3, 1.2, 6))
-        yield from paper.section(
-            w["articles"], paper.coloured(said, GOOD if signed else BAD, BODY), table
-        )
+        said = paper.coloured(told, GOOD if signed else BAD, BODY)
+        yield from paper.section(w["articles"], said, steps_of(sheet, w))
 
 
 def _challenges(facts: Facts, w: Any) -> list[Flowable]:
@@ -312,7 +306,16 @@ def moment(utc_ns: int) -> str:
     return datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def step_name(name: str, w: Any) -> str:
+def steps_of(sheet: Mapping[str, Any], w: Any) -> Table:
+    """The list of a first article, as it was worked through."""
+    rows: list[list[object]] = [
+        [_step_name(str(s["name"]), w), paper.coloured(*_state_words(str(s["state"]), w)),
+         w.say(str(s["detail"]))] for s in sheet["steps"]
+    ]  # fmt: skip
+    return paper.table((w["step"], w["result"], w["seen"]), rows, (3, 1.2, 6))
+
+
+def _step_name(name: str, w: Any) -> str:
     """A step of the first article in words."""
     kind, _, seeded = name.partition(": ")
     if kind == "seeded":
@@ -320,7 +323,7 @@ def step_name(name: str, w: Any) -> str:
     return str(w.get(kind, kind))
 
 
-def state_words(state: str, w: Any) -> tuple[str, Any]:
+def _state_words(state: str, w: Any) -> tuple[str, Any]:
     """A step's state in words, and its colour."""
     return {
         "ok": (f"✓ {w['ok']}", GOOD), "failed": (f"× {w['failed']}", BAD),

@@ -13,7 +13,7 @@ from reportlab.platypus import Flowable, Spacer
 from inspector.quality import paper
 from inspector.quality.errors import QualityError
 from inspector.quality.paper import BAD, BODY, GOOD, INK, NOTE
-from inspector.quality.report import moment, state_words, step_name
+from inspector.quality.report import moment, steps_of
 from inspector.quality.report_words import Say, Words
 from inspector.quality.signing import article, article_subject
 from inspector.store.files import fresh_file
@@ -49,13 +49,7 @@ def print_sheet(data: Path, id: str, out: Path, language: str = "en", say: Say =
         ]),
         Spacer(1, 10),
     ]  # fmt: skip
-    rows: list[list[object]] = [
-        [step_name(str(s["name"]), w), paper.coloured(*state_words(str(s["state"]), w)),
-         w.say(str(s["detail"]))] for s in sheet["steps"]
-    ]  # fmt: skip
-    story += paper.section(
-        w["articles"], paper.table((w["step"], w["result"], w["seen"]), rows, (3, 1.2, 6))
-    )
+    story += paper.section(w["articles"], steps_of(sheet, w))
     parts: list[list[object]] = [
         [p["number"], w.get(p["outcome"], p["outcome"]), p["part"]] for p in sheet["parts"]
     ]

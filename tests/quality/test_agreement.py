@@ -82,6 +82,7 @@ def test_any_study_stays_within_its_bounds(ratings: list[list[str]]) -> None:
 def test_wilsons_interval() -> None:
     found = wilson(0, 50)
     assert found.low == 0 and found.high == pytest.approx(0.0713, abs=1e-4)
+    assert (wilson(0, 0).low, wilson(0, 0).high) == (0, 1)
 
 
 def test_studies_that_are_not_whole_are_refused() -> None:
