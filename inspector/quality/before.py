@@ -9,13 +9,33 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inspector.part import GateAction, Outcome
-from inspector.quality import challenge, first_article
+from inspector.quality import challenge, drift, first_article, spc
 from inspector.quality.first_article import Look, reference_of
 from inspector.quality.signing import article_subject
 from inspector.store import History
 from inspector.store.cursor import desk_since, newest_desk
+from inspector.store.holds import KIND as DISPOSITION
 from inspector.store.records import DeskRecord
 from inspector.store.signatures import Signatures
+
+Said = tuple[str, int, str]
+"""What names a record that came of the line's: its kind, the position of what made it, and, as a
+line that stands has an inconclusive challenge and a missed one at one position, its result."""
+
+
+def said_of(kind: str, position: int, body: Mapping[str, Any]) -> Said:
+    """The name of a record with this body."""
+    return kind, position, str(body.get("result", ""))
+
+
+def said_since(history: History, since: int) -> frozenset[Said]:
+    """What was recorded when the line's record at ``since`` was there, and some of before."""
+    kinds = (first_article.KIND, challenge.KIND, spc.KIND, drift.KIND, DISPOSITION)
+    return frozenset(
+        said_of(kind, record.body["position"], record.body)
+        for kind in kinds for _, record in desk_since(history, kind, since)
+        if isinstance(record.body.get("position"), int)
+    )  # fmt: skip
 
 
 def newest_result(history: History) -> Mapping[str, Any] | None:

@@ -17,7 +17,15 @@ from inspector.config import Quality, Station
 from inspector.display import AlarmCode
 from inspector.part import Disposition, GateDecision, Mode, Verdict
 from inspector.quality import challenge, drift, first_article, health, spc
-from inspector.quality.before import newest_result, newest_tested, ran_out, reference
+from inspector.quality.before import (
+    Said,
+    newest_result,
+    newest_tested,
+    ran_out,
+    reference,
+    said_of,
+    said_since,
+)
 from inspector.quality.challenge import INCONCLUSIVE, STOPPED, Challenges, Result
 from inspector.quality.drift import Drift
 from inspector.quality.first_article import Article, Look
@@ -27,19 +35,17 @@ from inspector.quality.signing import Awaited
 from inspector.quality.spc import BatchCharts
 from inspector.quality.tolerances import limits_of, tolerances
 from inspector.store import BatchChange, Event, History, ImageRecord
-from inspector.store.cursor import batch_began, desk_since, newest_desk
+from inspector.store.cursor import batch_began, desk_since
 from inspector.store.holds import KIND as DISPOSITION
 from inspector.store.judged import Judged, judged
 from inspector.store.records import Record
 
 Entry = tuple[str, dict[str, Any]]
-Said = tuple[str, int, str]
 SHOW = "show"
 BACK_MAX = 3_000_000
 """Records that are read again at a start, at most: a shift at 25 parts/s."""
 PICTURE_NS = 15_000_000_000
 """A golden part's picture that has not come after so long will not."""
-NOTHING_AWAITED = Awaited("", (), "", "")
 REFERENCE_LOOKS = 30
 """Pictures that make the reference of focus and light where no first article was signed."""
 
@@ -61,7 +67,6 @@ class Follower:
         """
         Args:
             reference: focus and light at the last signed first article of a recipe's name.
-            said: kind, position and, of challenges, result of what was recorded before.
             challenged_upto: what the newest challenge's result already answers for.
             passed: ids of first articles that await nothing but their signature.
             look: what an archived picture looks like; None if it cannot be read.
@@ -72,14 +77,16 @@ class Follower:
         self._limits = tolerances(station.recipes)
         self._position = -1
         self.challenges = Challenges(plan.challenge, station.gated) if plan.challenge else None
-        self.awaited = NOTHING_AWAITED
+        self.awaited = Awaited.of({})
         """What the line waits for, by its newest setting."""
         self.article: Article | None = None
         self._recorded = ""
         self._counted = ""
         """The first article that counted as a challenge."""
-        self._drifted, self._drifting = "", False
-        """The recipe of the newest drift on record; whether any feature drifts now."""
+        self._drifting = False
+        """Whether the line shows that a feature drifts."""
+        self._drift_upto = -1
+        """What the drift that was remembered has seen already."""
         self._ran_out: frozenset[tuple[str, int]] = frozenset()
         self._owes_stop = False
         """Whether a challenge failed before a restart, and the line was perhaps never told."""
@@ -96,39 +103,46 @@ class Follower:
         cls, station: Station, plan: Quality, history: History,
         look: Callable[[ImageRecord], Look | None] = lambda image: None,
         tags_at: Callable[[int], Mapping[str, float]] = lambda utc_ns: {},
+        memory: Mapping[str, Any] | None = None,
     ) -> tuple[Self, int]:  # fmt: skip
-        """A follower of ``history``'s line, and the position behind which it must read."""
+        """A follower of ``history``'s line, and the position behind which it must read.
+        ``memory``: what `memory` gave the last time."""
         done = newest_result(history)
         upto = int(done["position"]) if done else -1
         end = history.size() - 1
         began = batch_began(history) - 1
         # the setting that says what is awaited stands right behind the batch's beginning
         start = min(began, upto) if done and plan.challenge else began
+        if memory is not None and memory["layout"] == drift.LAYOUT and memory["position"] <= end:
+            start = min(start, memory["position"])
+        else:
+            memory = None  # of another version, or of a ledger that a back-up has replaced
         after = max(-1, start, end - BACK_MAX)
-        kinds = (first_article.KIND, challenge.KIND, spc.KIND, drift.KIND, DISPOSITION)
-        known = {kind: desk_since(history, kind, after + 1) for kind in kinds}
-        said = frozenset(
-            _key(kind, record.body, int(record.body["position"]))
-            for kind, records in known.items() for _, record in records
-            if isinstance(record.body.get("position"), int)
-        )  # fmt: skip
-        sheets = known[first_article.KIND]
+        sheets = desk_since(history, first_article.KIND, after + 1)
         passed = frozenset(str(r.body["id"]) for _, r in sheets if r.body.get("passed"))
         tested = newest_tested(history, sheets, station.gated)
         if tested and int(tested["position"]) > upto:
             done, upto = tested, int(tested["position"])
         follower = cls(
-            station, plan, partial(reference, history), said, upto, passed, look, tags_at
-        )
+            station, plan, partial(reference, history), said_since(history, after + 1), upto,
+            passed, look, tags_at,
+        )  # fmt: skip
         if follower.challenges is not None and done:
             follower.challenges.resume(done)
             follower._owes_stop = bool(follower.challenges.unstopped)
-        for _, warned in newest_desk(history, drift.KIND, 1):
-            follower._drifted = str(warned.body.get("recipe", ""))
+        if memory is not None:
+            follower.drift = Drift.recalled(memory, limits_of(follower._limits, memory["recipe"]))
+            follower._drift_upto = memory["position"]
         follower._ran_out = ran_out(history)
         for event in history.events("setting", 1):
             follower.awaited = Awaited.of(event.body)
         return follower, after
+
+    def memory(self) -> dict[str, Any] | None:
+        """What no ledger holds in so little: what good parts were like when their recipe began."""
+        if self.drift is None:
+            return None
+        return self.drift.memory() | {"position": max(self._position, self._drift_upto)}
 
     @property
     def hears_gates(self) -> bool:
@@ -162,7 +176,7 @@ class Follower:
             self._setting(record)
         elif isinstance(record, BatchChange) and record.action == "begin":
             self.charts = None
-            entries.append(_show(AlarmCode.OUT_OF_CONTROL, on=False))
+            entries.append(_show(AlarmCode.OUT_OF_CONTROL))
         elif isinstance(record, Verdict) and record.mode is Mode.SETUP:
             entries += self._tried(record)
         elif isinstance(record, ImageRecord):
@@ -228,7 +242,7 @@ class Follower:
             entries.append((health.ORDER, body))
             entries.append(_show(AlarmCode.MAINTENANCE, f"{order.indicator}: {body['advice']}"))
         if not any(i.ordered for i in self.health.indicators.values()):
-            entries.append(_show(AlarmCode.MAINTENANCE, on=False))
+            entries.append(_show(AlarmCode.MAINTENANCE))
         warm = {n: i.value for n, i in self.health.indicators.items() if n.startswith("temp")}
         self.moves.told(warm)
         return entries
@@ -240,7 +254,7 @@ class Follower:
             "first_article": None if article is None else {
                 "id": article.id, "batch": article.batch, "attempt": article.attempt,
                 "passed": article.passed or article.id in self._passed,
- "failed": article.failed, "recorded": self._recorded,
+                "failed": article.failed, "recorded": self._recorded,
                 "steps": [{"name": s.name, "state": str(s.state), "detail": s.detail}
                           for s in article.steps()],
             },
@@ -287,18 +301,15 @@ class Follower:
     def _produced(self, part: Judged) -> list[Entry]:
         """A part in production."""
         entries: list[Entry] = []
-        job, charts = part.job, self.charts
+        job, charts, new = part.job, self.charts, self._position > self._drift_upto
         if charts is None or (charts.batch, charts.recipe) != (job.batch, job.recipe):
             limits = limits_of(self._limits, job.recipe)
             charts = self.charts = BatchCharts(self._plan, job.batch, job.recipe, limits)
-            if self.drift is None or self.drift.recipe != job.recipe:
-                # what drifted before a restart goes on doing so: it has no baseline any more
-                if self.drift is not None or self._drifted != job.recipe:
-                    entries.append(_show(AlarmCode.DRIFT, on=False))
+            if new and (self.drift is None or self.drift.recipe != job.recipe):
                 self.drift, self._drifting = Drift(job.recipe, limits), False
+                entries.append(_show(AlarmCode.DRIFT))
                 self._looks.clear()
                 self.moves.clear()
-        assert self.drift is not None
         self.moves.part(part)
         groups = charts.closed
         alarms = charts.part(part)
@@ -311,7 +322,7 @@ class Follower:
                 f"; moves with {moves['tag']}" if moves else ""
             )
             entries.append(_show(AlarmCode.OUT_OF_CONTROL, detail))
-        return entries + self._drifts(self.drift.part(part))
+        return entries + self._drifts(self.drift.part(part) if new and self.drift else [])
 
     def _image(self, image: ImageRecord) -> list[Entry]:
         """A golden part's picture is in the archive."""
@@ -344,7 +355,7 @@ class Follower:
             return []
         self._counted = article.id
         self.challenges.good(max(v.times.utc_ns for v in article.golden))
-        return [_show(AlarmCode.CHALLENGE_DUE, on=False)]
+        return [_show(AlarmCode.CHALLENGE_DUE)]
 
     def _challenged(self, result: Result | None, was_due: int) -> list[Entry]:
         assert self.challenges is not None
@@ -363,38 +374,27 @@ class Follower:
                 return [held]
             entries.append(held)
             entries.append(_show(AlarmCode.CHALLENGE_FAILED, result.why, stop=True))
-        if result.result != INCONCLUSIVE:
-            entries.append(_show(AlarmCode.CHALLENGE_DUE, on=False))
-        else:
-            entries.append(_show(AlarmCode.CHALLENGE_DUE, f"repeat it: {result.why}"))
-        return entries
+        again = f"repeat it: {result.why}" if result.result == INCONCLUSIVE else ""
+        return [*entries, _show(AlarmCode.CHALLENGE_DUE, again)]
 
     def _drifts(self, warnings: list[drift.Warning]) -> list[Entry]:
-        entries: list[Entry] = []
+        entries: list[Entry] = [(drift.KIND, warning.body) for warning in warnings]
         drifting = self.drift is not None and self.drift.drifting > 0
-        if self._drifting and not drifting:
-            entries.append(_show(AlarmCode.DRIFT, on=False))
+        if warnings or drifting != self._drifting:
+            entries.append(_show(AlarmCode.DRIFT, self.drift.farthest() if self.drift else ""))
         self._drifting = drifting
-        for warning in warnings:
-            entries.append((drift.KIND, warning.body))
-            detail = f"{warning.feature}: {warning.body['sigmas']:+.1f} σ"
-            entries.append(_show(AlarmCode.DRIFT, detail))
         return entries
 
     def _new(self, entries: list[Entry]) -> list[Entry]:
         """Those that were not said before, each with its position. A condition that they brought
         about is shown again, whoever has been started anew; the line stops for one once."""
-        old = any(_key(kind, body, self._position) in self._said for kind, body in entries)
+        old = any(said_of(kind, self._position, body) in self._said for kind, body in entries)
         return [
             (kind, body if kind == SHOW else body | {"position": self._position})
             for kind, body in entries if not old or (kind == SHOW and not body["stop"])
         ]  # fmt: skip
 
 
-def _key(kind: str, body: Mapping[str, Any], position: int) -> Said:
-    # A line that stands has an inconclusive challenge and a missed one at one position.
-    return kind, position, str(body.get("result", ""))
-
-
-def _show(code: AlarmCode, detail: str = "", *, on: bool = True, stop: bool = False) -> Entry:
-    return SHOW, {"code": str(code), "detail": detail, "on": on, "stop": stop}
+def _show(code: AlarmCode, detail: str = "", *, stop: bool = False) -> Entry:
+    """A condition; without ``detail`` that it is over."""
+    return SHOW, {"code": str(code), "detail": detail, "on": bool(detail), "stop": stop}

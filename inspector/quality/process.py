@@ -68,6 +68,10 @@ STATE_S = 0.5
 """How often the state of a first article or a challenge is written, if it is another …"""
 CHARTS_S = 30.0
 """… and how often the charts' is, where nothing was recorded meanwhile: 50 kB, 5 ms."""
+MEMORY_S = 300.0
+"""How often what good parts were like is kept; what came behind it the ledger has."""
+MEMORY = "drift.json"
+"""In the data folder."""
 COUNTED = "parts_since"
 """Of the challenge's state: it counts with every part, and is written with the charts."""
 ME = Principal("quality", frozenset({Role.SYSTEM}))
@@ -112,7 +116,7 @@ class Watching:
         self._follower: Follower | None = None
         self._asked: dict[str, Any] = {}
         self._charts: dict[str, Any] = {}
-        due = ("figures", "health", "picture", "release", "state", "charts", "tell")
+        due = ("figures", "health", "picture", "release", "state", "charts", "tell", "memory")
         self._due = dict.fromkeys(due, 0.0)
         self._peeks = plan.challenge is not None or plan.first_article is not None
         self._shown: dict[str, str] = {}
@@ -141,6 +145,9 @@ class Watching:
             self._tell()
         self._sheets.turn()
         self._show()
+        if time.monotonic() >= self._due["memory"]:
+            self._due["memory"] = time.monotonic() + MEMORY_S
+            self._remember()
         return read == PORTION
 
     def rest(self, ending: Ending) -> None:
@@ -159,6 +166,7 @@ class Watching:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._remember()
         self._client.close()
         for held in (self._status, self._pictures, self._history, self._tags):
             if held is not None:
@@ -173,11 +181,23 @@ class Watching:
         self._tail = Tail(self._history)
         self._follower, self._at = Follower.resume(
             self._station, self._plan, self._history,
-            lambda image: archived(self._data, image), self._tags_at,
+            lambda image: archived(self._data, image), self._tags_at, self._remembered(),
         )  # fmt: skip
         # Orders that stand are said again only where the equipment is still ill.
         log.info("following the line", after=self._at)
         return True
+
+    def _remember(self) -> None:
+        memory = self._follower.memory() if self._follower is not None else None
+        if memory is not None:
+            with contextlib.suppress(OSError):  # a full disk keeps what it had
+                _replace(self._data / MEMORY, json.dumps(memory))
+
+    def _remembered(self) -> Mapping[str, Any] | None:
+        with contextlib.suppress(OSError, ValueError):
+            memory: dict[str, Any] = json.loads((self._data / MEMORY).read_text())
+            return memory
+        return None
 
     def _tags_at(self, utc_ns: int) -> Mapping[str, float]:
         """The process tags at a moment, those that can be believed; none where nobody tells any."""
@@ -304,9 +324,14 @@ class Watching:
             if self._charts == before:
                 return
         self._asked = asked
-        new = self._run / "quality.json.new"
-        new.write_text(json.dumps(self._charts | asked, default=str))
-        new.replace(self._run / "quality.json")
+        _replace(self._run / "quality.json", json.dumps(self._charts | asked, default=str))
+
+
+def _replace(path: Path, text: str) -> None:
+    """In one step, for who reads it meanwhile."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def _steps(asked: Mapping[str, Any]) -> dict[str, Any]:

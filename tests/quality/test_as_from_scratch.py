@@ -20,7 +20,16 @@ from inspector.config import Quality, load_station
 from inspector.part import Outcome
 from inspector.quality import spc
 from inspector.quality.charts import Chart
-from inspector.quality.drift import PORTION, PSI, REFERENCE, WEIGHT, WIDTH, Drift, stability_index
+from inspector.quality.drift import (
+    PORTION,
+    PSI,
+    REFERENCE,
+    WEIGHT,
+    WIDTH,
+    Drift,
+    deciles_of,
+    stability_index,
+)
 from inspector.quality.follow import Follower
 from inspector.quality.moves import Moves
 from inspector.quality.rules import SELECTED, Signal, signals
@@ -176,7 +185,7 @@ def test_drift_warns_where_both_witnesses_of_all_values_do(seed: int) -> None:
             at = WEIGHT * portion + (1 - WEIGHT) * at
         beyond = abs(at - mean) > WIDTH * spread * np.sqrt(WEIGHT / (2 - WEIGHT))
         newest = values[max(REFERENCE, number // PORTION - 8) * PORTION : number]
-        index = stability_index(reference, newest)
+        index = stability_index(deciles_of(reference), newest)
         assert drift.features["gloss"].at == pytest.approx(at)
         if warned:
             warned = beyond or index >= PSI / 2

@@ -12,7 +12,7 @@ from quality_parts import part
 
 from inspector.config import Quality
 from inspector.part import Outcome
-from inspector.quality.drift import PORTION, REFERENCE, Drift, stability_index
+from inspector.quality.drift import PORTION, REFERENCE, Drift, deciles_of, stability_index
 from inspector.quality.health import LOOKS, Health
 from inspector.quality.spc import ALL, BatchCharts
 
@@ -68,10 +68,10 @@ def test_rejects_and_set_up_parts_say_nothing_about_drift() -> None:
 
 def test_the_stability_index_is_small_for_the_same_and_large_for_another() -> None:
     rng = np.random.default_rng(3)
-    reference = list(rng.normal(0, 1, 500))
+    reference = deciles_of(rng.normal(0, 1, 500))
     assert stability_index(reference, list(rng.normal(0, 1, 200))) < 0.12
     assert stability_index(reference, list(rng.normal(1, 1, 200))) > 0.5
-    assert stability_index([1.0] * 500, [1.0] * 200) < 0.01
+    assert stability_index(deciles_of([1.0] * 500), [1.0] * 200) < 0.01
 
 
 # -- control charts of a batch --------------------------------------------------------------------

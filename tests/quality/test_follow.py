@@ -5,6 +5,7 @@ That it does so beside a running line is shown in ``tests/trial/test_quality_on_
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -234,19 +235,38 @@ def test_a_drift_that_is_over_is_not_shown_any_longer(station: Station) -> None:
     assert shown == [False, True, False], "one recipe begins, a score sinks, it is back"
 
 
-@pytest.mark.parametrize(("recipe", "told"), [("bottle@3", []), ("can@1", [False])])
-def test_a_drift_from_before_a_restart_stands_until_another_recipe_runs(
-    recipe: str, told: list[bool], made: Any, station: Station, tmp_path: Path
+def test_a_drift_goes_on_where_it_was_when_the_process_is_started_anew(
+    station: Station, tmp_path: Path
 ) -> None:
-    from shutil import copytree
-
-    data = copytree(made.data, tmp_path / "data")
-    with DeskLedger.open(data) as desk:
-        desk.add("drift", {"recipe": recipe, "position": 1}, "quality")
-    with History(data) as history:
-        follower, _ = Follower.resume(station.model_copy(update={"data": data}), PLAN, history)
-    entries = follower.record(10, part(1))
-    assert [b["on"] for k, b in entries if k == SHOW and b["code"] == "drift"] == told
+    """Each start took the parts of the batch that ran for what good parts are like: a station that
+    is switched off every evening never saw what wanders for days."""
+    station = station.model_copy(update={"data": tmp_path})
+    rng = np.random.default_rng(9)
+    whole, said, memory = Follower(station, PLAN), list[int](), None
+    with LineLedger.open(tmp_path, station="ST-01") as ledger, DeskLedger.open(tmp_path):
+        for day, level in enumerate((0.97, 0.97, 0.96, 0.90)):
+            batch = f"B-{day}"
+            ledger.add_batch(Batch(batch, "", "bottle", {}), "begin", "line")
+            for number in range(day * 600 + 1, day * 600 + 601):
+                score = float(level + rng.normal(0, 0.005))
+                ledger.add_verdict(part(number, score=score, batch=batch))
+            ledger.commit()
+            with History(tmp_path) as history:
+                follower, after = Follower.resume(station, PLAN, history, memory=memory)
+                for at, record in records_after(history, after, 1000)[0]:
+                    said += [at for kind, _ in follower.record(at, record) if kind == "drift"]
+                for at, record in records_after(history, whole._position, 1000)[0]:
+                    whole.record(at, record)
+            memory = json.loads(json.dumps(follower.memory()))
+        assert whole.drift and memory == json.loads(json.dumps(whole.memory()))
+        assert len(said) == 1 and memory["features"]["score of lot/text"]["warned"]
+        with History(tmp_path) as history:
+            follower, _ = Follower.resume(station, PLAN, history, memory=memory)
+            (_, shown), *_ = follower.record(0, part(1))
+            assert shown["code"] == "drift" and shown["on"], "the line may be a new one too"
+            other = memory | {"position": history.size()}
+            follower, _ = Follower.resume(station, PLAN, history, memory=other)
+            assert follower.drift is None, "the ledger came from a back-up"
 
 
 def test_a_light_that_dims_is_told_while_parts_still_pass(station: Station) -> None:

@@ -302,6 +302,20 @@ def test_the_state_is_written_when_it_is_another(
     assert json.loads(file.read_text())["drift"]
 
 
+def test_what_good_parts_are_like_is_kept_over_a_restart(
+    watching: Watching, ledger: LineLedger, tmp_path: Path
+) -> None:
+    produce(ledger, 1, 60)
+    watching.turn(time.time_ns())
+    watching.close()
+    ledger.add_batch(Batch("B-2", "", "bottle", {}), "begin", "line")
+    produce(ledger, 61, 80)
+    again = anew(tmp_path)
+    assert again._follower is not None and again._follower.drift is not None
+    assert len(again._follower.drift.features["score of lot/text"].means) == 3
+    again.close()
+
+
 class Screen:
     """A line that shows every part to whoever listens, on a thread of its own."""
 
