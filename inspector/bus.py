@@ -329,6 +329,18 @@ class CommandClient:
         raise NoAnswer("the line has not answered in time")
 
 
+def give(
+    run: Path, command: Action, args: Mapping[str, Any], principal: Principal, timeout: float = 2.0
+) -> Answer:
+    """One command to the line of ``run``, as `CommandClient.send` gives it, for whoever has no
+    other."""
+    client = CommandClient(run)
+    try:
+        return client.send(command, args, principal, timeout)
+    finally:
+        client.close()
+
+
 def _ms_left(deadline_ns: int) -> int:
     return max(0, -(-(deadline_ns - time.monotonic_ns()) // 1_000_000))
 

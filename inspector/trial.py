@@ -21,7 +21,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from inspector.bus import Answer, CommandClient, run_dir
+from inspector.bus import Answer, give, run_dir
 from inspector.config import load_station
 from inspector.identity import Action, Principal
 from inspector.part import Outcome
@@ -163,11 +163,7 @@ class Trial:
 
     def tell(self, action: Action, principal: Principal, **arguments: Any) -> Answer:
         """Give the line a command. Raises ``NoAnswer``."""
-        client = CommandClient(run_dir(self.data))
-        try:
-            return client.send(action, arguments, principal, 10.0)
-        finally:
-            client.close()
+        return give(run_dir(self.data), action, arguments, principal, 10.0)
 
     def log(self) -> str:
         """What the station's processes have said."""

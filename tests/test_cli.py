@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 import pytest
@@ -17,7 +20,7 @@ from typer.testing import CliRunner
 
 from inspector import cli, doctor
 from inspector.cli import people
-from inspector.cli.words import pair, print_pairs, print_rows, say
+from inspector.cli.words import pair, print_pairs, print_rows, say, show
 from inspector.config import Web
 from inspector.identity import IdentityError, Unauthenticated, Users
 from inspector.store import StoreError
@@ -38,9 +41,23 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 ALL = list(commands(typer.main.get_command(cli.app)))
 
 
-def inspector(*words: str) -> subprocess.CompletedProcess[str]:
+def started(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, for one that changes the process that it is in."""
     command = [sys.executable, "-m", "inspector", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def inspector(*words: str) -> subprocess.CompletedProcess[str]:
+    """The same here, which takes a twentieth of the time."""
+    out, err = io.StringIO(), io.StringIO()
+    status: object = 0
+    with patch("sys.argv", ["inspector", *words]), redirect_stdout(out), redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code or 0
+    assert isinstance(status, int)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
@@ -53,11 +70,10 @@ def test_a_command_has_help_with_an_example_that_names_it(words: tuple[str, ...]
 
 def test_a_terminal_that_does_not_know_every_character_shows_the_others() -> None:
     command = [sys.executable, "-m", "inspector", "agreement", "--help"]
-    for encoding in ("ascii", "iso8859-1"):
-        env = os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "100"}
-        done = subprocess.run(command, capture_output=True, env=env, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        assert b"between runs" in done.stdout
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "COLUMNS": "100"}
+    done = subprocess.run(command, capture_output=True, env=env, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"between runs" in done.stdout
 
 
 def test_a_station_file_is_checked_for_a_machine() -> None:
@@ -70,7 +86,7 @@ def test_a_mistake_in_a_station_file_is_named_without_a_traceback(tmp_path: Path
     path = tmp_path / "station.yaml"
     text = (ROOT / "station_configs/bottle-line.yaml").read_text()
     path.write_text(text.replace("trigger: hardware", "trigger: hardwar"))
-    result = inspector("run", str(path))
+    result = started("run", str(path))
     assert result.returncode == 2
     assert "did you mean `hardware`?" in result.stderr
     assert "Traceback" not in result.stderr
@@ -125,7 +141,6 @@ def test_what_a_station_file_names_is_looked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("run", "nowhere.yaml"),
         ("verify", "nowhere"),
         ("inspect", "nowhere.yaml", "nothing.png"),
         ("cameras", "--producer", "nowhere.cti"),
@@ -140,8 +155,7 @@ def test_what_a_station_file_names_is_looked_for(tmp_path: Path) -> None:
 def test_what_is_not_there_is_answered_in_words(words: tuple[str, ...]) -> None:
     result = inspector(*words)
     said = result.stdout + result.stderr
-    assert result.returncode != 0
-    assert "Traceback" not in said
+    assert result.returncode == 2
     assert "internal error" not in said
     assert said.strip()
 
@@ -178,7 +192,7 @@ def test_what_the_system_refuses_names_the_file_and_no_number(tmp_path: Path) ->
     path.write_text(text.replace("data: ../data/first-camera", "data: /dev/null"))
     path.write_text(path.read_text().replace("recipes: [", f"recipes: [{ROOT}/station_configs/"))
     path.write_text(path.read_text().replace("models: ../models", f"models: {ROOT / 'models'}"))
-    result = inspector("run", str(path))
+    result = started("run", str(path))
     assert result.returncode == 2
     assert result.stderr.strip() == "/dev/null/run: Not a directory"
 
@@ -187,12 +201,13 @@ def test_what_the_system_refuses_names_the_file_and_no_number(tmp_path: Path) ->
     "words",
     [
         ("film", "make", "--images", ".", "--out", "none.film", "--size", "0x48"),
+        ("film", "make", "--images", ".", "--out", "none.film", "--size", "99999x99999"),
         ("bench", "line", "--size", "0x0"),
         ("bench", "line", "--size", "641x480"),
     ],
     ids=lambda words: " ".join(words[:2]),
 )
-def test_a_picture_without_size_is_no_size(words: tuple[str, ...]) -> None:
+def test_a_size_that_no_picture_has_is_refused(words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli.app, words)
     assert result.exit_code == 2
     assert words[-1] in result.output
@@ -263,6 +278,15 @@ def test_what_a_plant_wrote_is_shown_as_it_stands(capsys: pytest.CaptureFixture[
     say(PLANTS_OWN)
     print_rows(PLANTS_OWN, [])
     assert capsys.readouterr().err.count(PLANTS_OWN) == 2
+
+
+def test_what_is_said_to_a_machine_survives_every_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On one without Chinese each letter of a label was a question mark."""
+    show("", {"label": "缺瓶盖"}, as_json=True)
+    said = capsys.readouterr().out
+    assert said.isascii() and json.loads(said) == {"label": "缺瓶盖"}
 
 
 def test_a_table_on_a_narrow_terminal_is_folded_and_never_cut(

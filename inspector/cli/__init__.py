@@ -15,9 +15,7 @@ import typer
 
 from inspector.cli import (
     bench,
-    bench_pages,
     genealogy,
-    heat,
     ledger,
     measuring,
     people,
@@ -40,7 +38,6 @@ app = typer.Typer(
 )
 app.add_typer(station.app)
 vision.recipe.add_typer(recipes.app)
-vision.recipe.add_typer(heat.app)
 app.add_typer(vision.app)
 app.add_typer(people.app)
 app.add_typer(ledger.app)
@@ -48,7 +45,6 @@ app.add_typer(sync.app)
 app.add_typer(quality.app)
 app.add_typer(genealogy.app)
 app.add_typer(measuring.app)
-bench.app.add_typer(bench_pages.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(teach.app, name="teach")
 app.add_typer(releases.app, name="release")

@@ -10,7 +10,16 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from inspector.cli.words import MODELS, Json, Models, console, print_pairs, print_rows
+from inspector.cli.words import (
+    MODELS,
+    Json,
+    Models,
+    console,
+    print_pairs,
+    print_rows,
+    show,
+    size_of,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Figures, measured on this machine.")
 
@@ -35,17 +44,14 @@ def bench_line(
     """
     from inspector.bench_line import bench_line as measure
 
-    width, _, height = size.partition("x")
-    sides = [int(side) for side in (width, height) if side.isdigit()]
-    if len(sides) < 2 or any(side < 2 or side % 2 for side in sides):
-        raise typer.BadParameter(f"{size!r} is no size such as 1280x1024", param_hint="--size")
+    sides = size_of(size, step=2)
     with Progress(console=console) as progress:
         task = progress.add_task("", total=1.0)
         report = measure(
             rate=rate,
             seconds=seconds,
             recipe=recipe,
-            size=(int(width), int(height)),
+            size=sides,
             throughput=throughput,
             models=models,
             progress=lambda what, done: progress.update(task, description=what, completed=done),
@@ -81,7 +87,7 @@ def bench_store(
 
     with tempfile.TemporaryDirectory(dir=directory, prefix="inspector-bench-") as folder:
         report = measure(Path(folder), count)
-    print(json.dumps(report)) if as_json else print_pairs("Store", report)
+    show("Store", report, as_json)
 
 
 def _growth(size: int, directory: Path | None, as_json: bool) -> None:
@@ -90,7 +96,7 @@ def _growth(size: int, directory: Path | None, as_json: bool) -> None:
     sizes = [10**power for power in range(5, 9) if 10**power < size] + [size]
     with tempfile.TemporaryDirectory(dir=directory, prefix="inspector-bench-") as folder:
         for row in bench_growth(Path(folder), sizes):
-            print(json.dumps(row), flush=True) if as_json else print_pairs("Store", row)
+            show("Store", row, as_json)
 
 
 @app.command("models")
@@ -133,4 +139,34 @@ def bench_quality(
             models=models,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    print(json.dumps(report)) if as_json else print_rows("Quality", report["rows"])
+    show("Quality", report if as_json else report["rows"], as_json)
+
+
+@app.command("pages")
+def bench_pages(
+    rate: Annotated[float, typer.Option(min=1, help="Parts per second.")] = 25.0,
+    clients: Annotated[int, typer.Option(min=1, max=50, help="Live pages open.")] = 5,
+    seconds: Annotated[
+        float, typer.Option(min=5, help="Of each phase; 7200 is the two-hour run.")
+    ] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Measure the line with nobody looking and with live pages open: latency, CPU, memory.
+
+    Example: inspector bench pages --clients 5 --seconds 60 --json
+    """
+    from inspector.bench_pages import bench_pages as measure
+
+    with (
+        tempfile.TemporaryDirectory(prefix="inspector-bench-") as folder,
+        Progress(console=console) as progress,
+    ):
+        task = progress.add_task("", total=1.0)
+        report = measure(
+            rate=rate,
+            clients=clients,
+            seconds=seconds,
+            folder=Path(folder),
+            progress=lambda what, done: progress.update(task, description=what, completed=done),
+        )
+    show("Pages", report, as_json)

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from inspector.cli.ledger import Data, os_user
-from inspector.cli.words import Json, print_pairs, print_rows, say
+from inspector.cli.words import Data, Json, os_user, print_pairs, print_rows, say, show
 
 app = typer.Typer()
 
@@ -153,7 +152,7 @@ def recall(
         "units": len(units),
         "destinations": sorted({one.shipped.destination for one in units if one.shipped}),
     }
-    print(json.dumps(said)) if as_json else print_pairs("Drill" if drill else "Recalled", said)
+    show("Drill" if drill else "Recalled", said, as_json)
     if out is not None:  # the recall stands and has been told, whatever this disk says
         write_whole(out, table.encode())
         say(f"{out}: batches, runs and units")

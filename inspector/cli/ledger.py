@@ -12,14 +12,13 @@ from uuid import UUID
 
 import typer
 
-from inspector.cli.words import Json, bars, console, print_pairs, print_rows, say
+from inspector.cli.words import Data, Json, bars, console, os_user, say, show
 
 if TYPE_CHECKING:
     from inspector.part import PartId
 
 app = typer.Typer()
 
-Data = Annotated[Path, typer.Argument(help="The station's data folder.", metavar="DATA")]
 Out = Annotated[Path, typer.Option(help="The file to write.")]
 
 
@@ -95,11 +94,10 @@ def verify(
                     data, key=public, held=kept, projections=[PROJECTION], told=told
                 )
     except store.ProofRefused as error:
-        print(json.dumps({"ok": False, "first_bad": str(error)})) if as_json else print(
-            f"REFUSED {error}"
-        )
+        refused = {"ok": False, "first_bad": str(error)}
+        print(json.dumps(refused) if as_json else f"REFUSED {error}")
         raise typer.Exit(1) from None
-    print(json.dumps(found.as_dict())) if as_json else print(found)
+    print(json.dumps(found.as_dict()) if as_json else found)
     raise typer.Exit(0 if found.as_dict()["ok"] else 1)
 
 
@@ -143,10 +141,7 @@ def package(
 
     with console.status("packing and proving records"):
         packed = pack_batch(data, batch, out, who or os_user())
-    if as_json:
-        print(json.dumps(asdict(packed)))
-    else:
-        print_pairs(str(out), asdict(packed))
+    show(str(out), asdict(packed), as_json)
 
 
 @app.command()
@@ -194,7 +189,7 @@ def retain(
     with console.status("looking through pictures"):
         done = let_go(data, rules, who or os_user(), dry_run=dry_run).as_dict()
     title = "Would delete" if dry_run else "Deleted"
-    print(json.dumps(done)) if as_json else print_pairs(title, done)
+    show(title, done, as_json)
 
 
 @app.command()
@@ -220,7 +215,7 @@ def archive(
             done = put_away(data, who or os_user(), keep).as_dict()
     finally:
         os.close(alone)
-    print(json.dumps(done)) if as_json else print_pairs("Archived", done)
+    show("Archived", done, as_json)
 
 
 @app.command("legal-hold")
@@ -256,7 +251,7 @@ def legal_hold(
             told = f"no part of {scope} {name!r} is in this ledger: the hold stands for what comes"
             say(f"{told}; look whether the name is right", style="yellow")
     rows = [asdict(hold) for hold in legal_holds(data).standing]
-    print(json.dumps(rows)) if as_json else print_rows("Legal holds", rows)
+    show("Legal holds", rows, as_json)
 
 
 EvenDamaged = Annotated[
@@ -279,7 +274,7 @@ def backup(
 
     with bars(as_json) as told:
         done = back_up(data, directory, even_damaged=even_damaged, told=told).as_dict()
-    print(json.dumps(done)) if as_json else print_pairs("Backed up", done)
+    show("Backed up", done, as_json)
 
 
 @app.command()
@@ -320,7 +315,7 @@ def restore(
             "the station has a centre, which may have later records: if so, restore once more with"
             " --station, before the station runs"
         )
-    print(json.dumps(done)) if as_json else print_pairs("Restored", done)
+    show("Restored", done, as_json)
 
 
 def needs_ledger(data: Path) -> None:
@@ -333,10 +328,12 @@ def needs_ledger(data: Path) -> None:
 
 
 def _may_read(data: Path) -> None:
-    """Raises ``StoreError`` where this account may not read what is to be verified: that is no
-    sign of a cut tail."""
+    """Raises ``StoreError`` where there is nothing to verify, or this account may not read it: that
+    is no sign of a cut tail."""
     from inspector.store import StoreError
 
+    if not data.is_dir():
+        raise StoreError(f"{data}: no such folder; nothing was verified")
     for file in (data / "line.db", data / "desk.db"):
         if file.is_file() and not os.access(file, os.R_OK):
             raise StoreError(f"{file}: this account may not read it; nothing was verified")
@@ -365,8 +362,3 @@ def _has_parts(data: Path, scope: str, name: str) -> bool:
             return scope != "batch" or bool(sum(batch.counts.values()) + batch.others)
     except StoreError:
         return True
-
-
-def os_user() -> str:
-    """Whoever may write the data folder acts in the name of the machine's account."""
-    return f"os-user-{os.getuid()}"

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from inspector.cli.words import MODELS, Json, Models, Threads, console, print_pairs, print_rows, say
+from inspector.cli.words import (
+    MODELS,
+    Json,
+    Models,
+    Threads,
+    console,
+    print_pairs,
+    print_rows,
+    say,
+    show,
+)
 
 app = typer.Typer()
 
@@ -91,10 +101,7 @@ def calibrate(
         "rms_px": round(camera.rms_px, 4),
         "distortion": [round(k, 6) for k in camera.distortion],
     }
-    if as_json:
-        print(json.dumps(report))
-    else:
-        print_pairs("Calibration", report)
+    show("Calibration", report, as_json)
 
 
 @app.command()
@@ -176,7 +183,7 @@ def gauge(
         ],
     }
     if as_json:
-        print(json.dumps(report, ensure_ascii=False))
+        print(json.dumps(report))
         return
     print_rows("Analysis of variance", report.pop("anova"))
     shares = report.pop("percent_of_variation")

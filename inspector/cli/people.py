@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from inspector.cli.words import Json, StationFile, pair, print_pairs, print_rows, say
+from inspector.cli.words import Json, StationFile, os_user, pair, say, show
 
 app = typer.Typer()
 user = typer.Typer(no_args_is_help=True, help="The people and machines of a station.")
@@ -45,7 +46,7 @@ def user_add(
         raise IdentityError(f"{error}; roles are {', '.join(sorted(set(Role)))}") from None
     users = Users(load_station(station).data)
     owner = _owner()
-    secret = None if key else _password(name, confirm=True)
+    secret = None if key else secret_of(name, confirm=True)
     code = secret_of(name, "pin", confirm=True) if pin else None
     users.add_user(name, roles, pin=code, password=secret, principal=owner)
     if key:
@@ -65,7 +66,7 @@ def user_list(station: StationFile, as_json: Json = False) -> None:
 
     users = Users(load_station(station).data).all()
     rows = [{"user": u.id, "roles": sorted(u.roles)} for u in users]
-    print(json.dumps(rows)) if as_json else print_rows("Users", rows)
+    show("Users", rows, as_json)
 
 
 @user.command("password")
@@ -82,7 +83,7 @@ def user_password(
 
     plan = load_station(station)
     users = Users(plan.data)
-    users.set_password(name, _password(name, confirm=True), principal=_owner())
+    users.set_password(name, secret_of(name, confirm=True), principal=_owner())
     Sessions(plan.data, users, plan.web or Web()).end_all(name)
     say(f"{name}: a new password")
 
@@ -123,24 +124,27 @@ def tell(
 
     Example: inspector tell station.yaml change_over recipe=juice-line --as anna
     """
-    from inspector.bus import BusError, CommandClient, run_dir
-    from inspector.config import load_station
-    from inspector.identity import Action, Users
+    from inspector.bus import BusError
+    from inspector.identity import Action
 
     if command not in set(Action):
         raise BusError(f"no command {command!r}; there are {', '.join(sorted(set(Action)))}")
-    data = load_station(station).data
-    principal = Users(data).verify_password(who, _password(who))
     given = {name: _value(name, text) for name, text in map(pair, arguments or ())}
-    client = CommandClient(run_dir(data))
-    try:
-        answer = client.send(Action(command), given, principal)
-    finally:
-        client.close()
-    if as_json:
-        print(json.dumps({"ok": answer.ok, **answer.body}, ensure_ascii=False))
-    elif answer.ok:
-        print_pairs(command, answer.body)
+    order(command, station, who, Action(command), given, as_json)
+
+
+def order(
+    title: str, station: Path, who: str, action: Any, args: Mapping[str, Any], as_json: bool,
+    timeout_s: float = 2.0,
+) -> None:  # fmt: skip
+    """Give the running line a command in the name of ``who``, and show its answer."""
+    from inspector.bus import give, run_dir
+    from inspector.config import load_station
+
+    data = load_station(station).data
+    answer = give(run_dir(data), action, args, signed_in(data, who), timeout_s)
+    if as_json or answer.ok:
+        show(title, ({"ok": answer.ok} if as_json else {}) | dict(answer.body), as_json)
     else:
         say(answer.error, style="red")
     raise typer.Exit(0 if answer.ok else 1)
@@ -150,25 +154,16 @@ def _owner() -> Any:
     """Whoever may write the station's data folder."""
     from inspector.identity import Principal, Role
 
-    return Principal(f"os-user-{os.getuid()}", frozenset({Role.ADMIN}))
+    return Principal(os_user(), frozenset({Role.ADMIN}))
 
 
-def _password(name: str, confirm: bool = False) -> str:
-    known = os.environ.get(PASSWORD)
-    if known is not None:
-        return known
-    prompt = f"Password of {name}"
-    return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
-
-
-def secret_of(name: str, by: str, confirm: bool = False) -> str:
+def secret_of(name: str, by: str = "password", confirm: bool = False) -> str:
     """The ``pin`` or ``password`` of ``name``: from the environment, else asked for."""
-    if by == "password":
-        return _password(name, confirm)
-    known = os.environ.get(PIN)
+    variable, called = (PIN, "PIN") if by == "pin" else (PASSWORD, "Password")
+    known = os.environ.get(variable)
     if known is not None:
         return known
-    prompt = f"PIN of {name}"
+    prompt = f"{called} of {name}"
     return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
@@ -185,13 +180,13 @@ def signed_in(data: Path, name: str) -> Any:
     """The principal ``name``; asks for the password."""
     from inspector.identity import Users
 
-    return Users(data).verify_password(name, _password(name))
+    return Users(data).verify_password(name, secret_of(name))
 
 
 def approver(data: Path, name: str) -> Any:
     """The principal ``name``, who may approve recipes; asks for the password."""
-    from inspector.identity import Action, Users, authorise
+    from inspector.identity import Action, authorise
 
-    principal = Users(data).verify_password(name, _password(name))
+    principal = signed_in(data, name)
     authorise(principal, Action.APPROVE_RECIPE)
     return principal

@@ -8,8 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from inspector.cli.people import As, secret_of
-from inspector.cli.words import MODELS, Json, Models, StationFile, Threads, print_pairs, print_rows
+from inspector.cli.people import As, secret_of, signed_in
+from inspector.cli.words import (
+    MODELS,
+    Data,
+    Json,
+    Models,
+    StationFile,
+    Threads,
+    day_of,
+    pair,
+    print_rows,
+    show,
+)
 
 app = typer.Typer()
 article = typer.Typer(no_args_is_help=True, help="The first article of a change-over.")
@@ -17,7 +28,6 @@ challenge = typer.Typer(no_args_is_help=True, help="Challenge tests with seeded 
 app.add_typer(article, name="first-article")
 app.add_typer(challenge, name="challenge")
 
-Data = Annotated[Path, typer.Argument(help="The station's data folder.", metavar="DATA")]
 BatchId = Annotated[str, typer.Argument(help="The batch's id.", metavar="BATCH")]
 Language = Annotated[str, typer.Option(help="en or zh.")]
 Pin = Annotated[bool, typer.Option("--pin", help="Sign with the PIN instead of the password.")]
@@ -36,7 +46,7 @@ def article_show(station: StationFile, as_json: Json = False) -> None:
 
     found = state(run_dir(load_station(station).data)).get("first_article")
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(found))
     elif found is None:
         print("no first article is awaited")
     else:
@@ -75,12 +85,15 @@ def article_print(
     from inspector.bus import run_dir
     from inspector.config import load_station
     from inspector.printed import sayer
+    from inspector.quality.errors import QualityError
     from inspector.quality.sheet import print_sheet
     from inspector.quality.signing import awaited
 
     loaded = load_station(station)
-    shown, say = id or awaited(run_dir(loaded.data)).id, sayer(language, loaded.recipes)
-    print_sheet(loaded.data, shown, out, language, say)
+    id = id or awaited(run_dir(loaded.data)).id
+    if not id:
+        raise QualityError("no first article is awaited; name one that was: --id ID")
+    print_sheet(loaded.data, id, out, language, sayer(language, loaded.recipes))
     print(out)
 
 
@@ -105,7 +118,7 @@ def clear_line(
 
     if not checked:
         rows = [{"look whether": check} for check in CHECKS]
-        print(json.dumps(rows)) if as_json else print_rows("Line clearance", rows)
+        show("Line clearance", rows, as_json)
         raise typer.Exit(1)
     data = load_station(station).data
     by = "pin" if pin else "password"
@@ -123,14 +136,12 @@ def challenge_start(station: StationFile, who: As, as_json: Json = False) -> Non
     """
     from inspector.bus import run_dir
     from inspector.config import load_station
-    from inspector.identity import Users
     from inspector.quality.signing import ask_challenge
 
     loaded = load_station(station)
-    principal = Users(loaded.data).verify_password(who, secret_of(who, "password"))
     plan = loaded.quality.challenge if loaded.quality else None
-    answer = ask_challenge(run_dir(loaded.data), plan, principal)
-    print(json.dumps(answer)) if as_json else print_pairs("Challenge", answer)
+    answer = ask_challenge(run_dir(loaded.data), plan, signed_in(loaded.data, who))
+    show("Challenge", answer, as_json)
 
 
 @challenge.command("show")
@@ -154,7 +165,7 @@ def challenge_show(station: StationFile, as_json: Json = False) -> None:
              "batch": r.body["batch"]} for r in history.desk(KIND, 10)
         ]  # fmt: skip
     if as_json:
-        print(json.dumps({"now": now, "last": last}, ensure_ascii=False))
+        print(json.dumps({"now": now, "last": last}))
     else:
         print(f"due: {now.get('due') or 'no'}")
         print_rows("Challenge tests", last)
@@ -178,7 +189,7 @@ def spc(
     facts = gather(data, batch, plan or Quality(), limits, check=False)
     charts = facts.charts.state() if facts.charts else {}
     if as_json:
-        print(json.dumps(charts, ensure_ascii=False))
+        print(json.dumps(charts))
         return
     print_rows(f"Control charts of {batch}", [
         {"chart": name, "points": len(c["points"]), "centre": c["centre"],
@@ -220,7 +231,7 @@ def report(
         "passed": facts.counts["pass"], "rejected": facts.counts["reject"],  # type: ignore[index]
         "root": facts.root, "verified": None if facts.verified is None else not facts.verified,
     }  # fmt: skip
-    print(json.dumps(said)) if as_json else print_pairs("Report", said)
+    show("Report", said, as_json)
     raise typer.Exit(1 if facts.verified else 0)
 
 
@@ -248,14 +259,11 @@ def agree(
     Example: inspector agreement station_configs/recipes/bottle-line.yaml study --text lot=L2417A
     """
     from inspector.agreement import study
-    from inspector.cli.words import day_of, pair
 
     day = day_of(today) if today else None
     result = study(recipe, folder, dict(map(pair, text or ())), models, threads, day)
-    if as_json:
-        print(json.dumps(result, ensure_ascii=False))
-    else:
-        print_pairs("Agreement", result)
+    show("Agreement", result, as_json)
+    if not as_json:
         print_rows("Flipping parts", result["flipping"])
     raise typer.Exit(0 if result["verdict"] != "unacceptable" else 1)
 
@@ -273,4 +281,4 @@ def _plan(station: Path | None) -> tuple[Any, Any]:
 def _say_signed(given: Any, as_json: bool) -> None:
     names = ("name", "meaning", "kind", "subject", "sha256", "position")
     said = {name: getattr(given, name) for name in names}
-    print(json.dumps(said)) if as_json else print_pairs("Signed", said)
+    show("Signed", said, as_json)

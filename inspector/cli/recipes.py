@@ -1,5 +1,5 @@
 """Commands about a recipe that is being changed: given a tool, judged on the newest parts, put into
-service."""
+service; and about what it saw of a part."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.progress import Progress
@@ -19,9 +20,9 @@ from inspector.cli.words import (
     Threads,
     box,
     console,
-    print_pairs,
     print_rows,
     say,
+    show,
 )
 
 app = typer.Typer()
@@ -78,7 +79,7 @@ def recipe_retry(
             flipped += flips
             progress.update(task, completed=done)
             if as_json and flips:
-                print(json.dumps({"flip": row_of(one)}, ensure_ascii=False))
+                print(json.dumps({"flip": row_of(one)}))
             elif flips:
                 row = row_of(one)
                 said = f"{row['was']} → {row['now']}  #{row['number']} {row['batch']}  "
@@ -87,7 +88,7 @@ def recipe_retry(
                 counts = summary_of(was, now, flipped)
                 print(json.dumps({"done": done, "of": count, **counts}), flush=True)
     counts = summary_of(was, now, flipped)
-    print(json.dumps({"summary": counts})) if as_json else print_pairs("Judged again", counts)
+    show("Judged again", {"summary": counts} if as_json else counts, as_json)
 
 
 @app.command("adopt")
@@ -110,7 +111,10 @@ def recipe_adopt(
     from inspector.draft import adopt
 
     path = adopt(recipe, origin, data, models, signed)
-    print(json.dumps({"kept": str(path)})) if as_json else say(f"approved: {path}")
+    if as_json:
+        print(json.dumps({"kept": str(path)}))
+    else:
+        say(f"approved: {path}")
 
 
 @app.command("unsaid")
@@ -123,7 +127,7 @@ def recipe_unsaid(recipe: RecipeFile, as_json: Json = False) -> None:
 
     found = unsaid(recipe)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(found))
         return
     rows = [
         {"tool": step["name"], "setting": one["name"], "default": one["value"], "help": one["help"]}
@@ -142,7 +146,7 @@ def recipe_kinds(models: Models = MODELS, as_json: Json = False) -> None:
     from inspector.newstep import kinds
 
     found = kinds(models)
-    print(json.dumps(found)) if as_json else print_rows("Kinds", found)
+    show("Kinds", found, as_json)
 
 
 @app.command("step")
@@ -183,4 +187,50 @@ def recipe_step(
         pixels = turned_back(pixels, follow, text or beside, beside, shelf)
     asked = Asked(name, view, box(roi), pixels, shelf, beside.parent, model, follow)
     step = new_step(kind, asked)
-    print(json.dumps(step, ensure_ascii=False)) if as_json else print_pairs(name, step)
+    show(name, step, as_json)
+
+
+@app.command("heat")
+def recipe_heat(
+    part: Annotated[UUID, typer.Argument(help="The part's id.")],
+    recipe: Annotated[
+        Path, typer.Option(help="The recipe as it stands; the revision that judged is looked for.")
+    ],
+    data: Annotated[Path, typer.Option(help="Folder of the station's data.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures with their maps.")] = Path(),
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Make a kept part's heat maps again: where its `anomaly` steps see it unlike good parts.
+
+    Writes a picture for each; with --json prints the cells' scores instead.
+
+    Example: inspector recipe heat 0198c2f4-6d0a-7b52-9c1e-2f6a7d1b3c4d --recipe r.yaml --data data
+    """
+    from inspector.heat import heats_of, over, plain, recipe_of
+    from inspector.measuring import write_png
+    from inspector.part import PartId
+    from inspector.pictures import read_image
+    from inspector.store import History
+
+    with History(data) as history:
+        found = history.part(PartId(part))
+    if found is None:
+        raise typer.BadParameter(f"no part has the id {part}")
+    heats = heats_of(data, found, recipe_of(data, found, recipe, models))
+    if as_json:
+        print(json.dumps({"heats": [plain(heat) for heat in heats]}))
+        return
+    paths = {image.view: data / image.path for image in found.images}
+    steps = Counter[str]()
+    for heat in heats:
+        pixels, why = read_image(paths[heat.view])
+        if pixels is None:
+            raise typer.BadParameter(why)
+        steps[heat.step] += 1
+        which = f"-{steps[heat.step]}" if steps[heat.step] > 1 else ""
+        path = out / f"heat-{found.verdict.sequence}-{heat.step}{which}.png"
+        write_png(path, over(pixels, heat))
+        say(str(path))
+    if not heats:
+        say("no `anomaly` step of the recipe looks at this part's kept pictures")

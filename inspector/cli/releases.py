@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from inspector.cli.people import As, signed_in
-from inspector.cli.words import Json, StationFile, console, print_pairs, print_rows, say
+from inspector.cli.people import order as line_order
+from inspector.cli.words import Json, StationFile, console, print_rows, say, show
 
 app = typer.Typer(no_args_is_help=True, help="Releases: signed models and recipes.")
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
@@ -40,7 +41,7 @@ def list_(station: StationFile, as_json: Json = False) -> None:
                 **({"tally": dict(tally)} if as_json else {}),
             }
         )
-    print(json.dumps(rows)) if as_json else print_rows("Releases", rows)
+    show("Releases", rows, as_json)
 
 
 @app.command()
@@ -116,7 +117,7 @@ def install_(
         "p50_ms": done.parity.p50_ms,
         "p99_ms": done.parity.p99_ms,
     }
-    print(json.dumps(facts)) if as_json else print_pairs("Installed", facts)
+    show("Installed", facts, as_json)
 
 
 @app.command()
@@ -173,21 +174,6 @@ def remove_(station: StationFile, who: As) -> None:
 
 
 def _order(station: Path, who: str, order: dict[str, Any], as_json: bool) -> None:
-    from inspector.bus import CommandClient, run_dir
-    from inspector.config import load_station
     from inspector.identity import Action
 
-    data = load_station(station).data
-    principal = signed_in(data, who)
-    client = CommandClient(run_dir(data))
-    try:
-        answer = client.send(Action.INSTALL_RELEASE, order, principal, 30.0)
-    finally:
-        client.close()
-    if as_json:
-        print(json.dumps({"ok": answer.ok, **answer.body}, ensure_ascii=False))
-    elif answer.ok:
-        print_pairs("Release", answer.body)
-    else:
-        say(answer.error, style="red")
-    raise typer.Exit(0 if answer.ok else 1)
+    line_order("Release", station, who, Action.INSTALL_RELEASE, order, as_json, 30.0)

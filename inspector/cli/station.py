@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from inspector.cli.words import Json, StationFile, print_pairs, print_rows
+from inspector.cli.words import Json, StationFile, show
 
 app = typer.Typer()
 config = typer.Typer(no_args_is_help=True, help="Station files.")
@@ -44,10 +44,7 @@ def demo(
     from inspector import demo as room
 
     report = room.demo(parts=parts, rate=rate, seed=seed, page=page and not as_json, quiet=as_json)
-    if as_json:
-        print(json.dumps(report))
-    else:
-        print_pairs("Demo", report)
+    show("Demo", report, as_json)
     balanced = report["triggers"] == report["verdicts"] == report["gate_decisions"]
     raise typer.Exit(0 if balanced else 1)
 
@@ -61,7 +58,7 @@ def doctor(as_json: Json = False) -> None:
     from inspector.doctor import examine
 
     rows = examine()
-    print(json.dumps(rows)) if as_json else print_rows("Doctor", rows)
+    show("Doctor", rows, as_json)
     raise typer.Exit(0 if all(row["ok"] or not row["needed"] for row in rows) else 1)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
 
-from inspector.cli.words import Json, StationFile, console, print_pairs, say
+from inspector.cli.words import Json, StationFile, console, say, show
 
 app = typer.Typer()
 sync = typer.Typer(no_args_is_help=True, help="What the station owes its centre.")
@@ -64,7 +63,7 @@ def status(station: StationFile, as_json: Json = False) -> None:
     from inspector.sync.status import status_of
 
     found = status_of(load_station(station))
-    print(json.dumps(found, ensure_ascii=False)) if as_json else print_pairs("Sync", found)
+    show("Sync", found, as_json)
     raise typer.Exit(0 if found["ok"] else 1)
 
 
@@ -104,5 +103,5 @@ def now(station: StationFile, as_json: Json = False) -> None:
             rounds.close()
             link.close()
     total |= {"ok": not done.troubles, "troubles": done.troubles}
-    print(json.dumps(total, ensure_ascii=False)) if as_json else print_pairs("Sent", total)
+    show("Sent", total, as_json)
     raise typer.Exit(0 if total["ok"] else 1)

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from inspector.cli.words import MODELS, Json, Models, Threads, box, console, print_pairs, say
+from inspector.cli.words import MODELS, Json, Models, Threads, box, console, say, show
 
 if TYPE_CHECKING:
     from inspector.teach import Progress as Told
@@ -120,10 +120,7 @@ def teach_anomaly(
             f"again; without it the limit is {stands['limit_without']:g}, and less passes.",
             style="yellow",
         )
-    if as_json:
-        print(json.dumps(report, ensure_ascii=False))
-    else:
-        print_pairs(str(out), report)
+    show(str(out), report, as_json)
 
 
 @app.command("parts")
@@ -188,7 +185,7 @@ def teach_parts(
     with _said() if as_json else _bar() as told:
         result = teach_parts(data, asked, out, models, threads, told)
     report = result["report"]
-    print(json.dumps({"result": result})) if as_json else print_pairs(str(out), report)
+    show(str(out), {"result": result} if as_json else report, as_json)
 
 
 @contextmanager

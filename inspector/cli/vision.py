@@ -21,9 +21,9 @@ from inspector.cli.words import (
     console,
     day_of,
     pair,
-    print_pairs,
-    print_rows,
     say,
+    show,
+    size_of,
 )
 
 app = typer.Typer()
@@ -59,7 +59,7 @@ def inspect(
     ):
         rejected += result["outcome"] != "pass"
         if as_json:
-            print(json.dumps(result, ensure_ascii=False), flush=True)
+            print(json.dumps(result), flush=True)
         else:
             why = "; ".join(result["reasons"])
             print(f"{result['outcome']:7} {result['ms']:7.1f} ms  {result['image']}  {why}")
@@ -91,10 +91,7 @@ def cameras(
 
     producers = producer or ["path", "virtual"]
     rows = node_map(producers, features) if features else list_devices(producers)
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False))
-    else:
-        print_rows("Features" if features else "Cameras", rows)
+    show("Features" if features else "Cameras", rows, as_json)
     if not rows:
         for why in missing(producers):
             say(why, style="yellow")
@@ -115,7 +112,7 @@ def film_make(
     """
     from inspector.virtual.film import make_film
 
-    shape = _size(size) if size else None
+    shape = size_of(size) if size else None
     made = make_film(images, out, pixel_format=pixel_format, size=shape)
     say(f"{out}: {len(made.frames)} frames of {made.width}×{made.height}")
 
@@ -185,7 +182,7 @@ def recipe_check(
         "views": list(loaded.views),
         "models": list(loaded.model_digests),
     }
-    print(json.dumps(facts)) if as_json else print_pairs("Recipe", facts)
+    show("Recipe", facts, as_json)
 
 
 @recipe.command("approve")
@@ -206,10 +203,3 @@ def recipe_approve(
     who = approver(loaded.data, principal)
     approved = approve(recipe, who, signing_key(loaded.data), loaded.data, loaded.models)
     say(f"approved: {approved}")
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, sep, height = text.lower().partition("x")
-    if not (sep and width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT, such as 640x480")
-    return int(width), int(height)

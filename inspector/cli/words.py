@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -15,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Data = Annotated[Path, typer.Argument(help="The station's data folder.", metavar="DATA")]
 StationFile = Annotated[Path, typer.Argument(help="The station's YAML file.", metavar="STATION")]
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE")]
 Models = Annotated[Path, typer.Option(help="Folder of the models.")]
@@ -23,6 +26,9 @@ Threads = Annotated[int, typer.Option(min=1, max=64, help="Threads of each model
 SHIPPED = Path(__file__).parent.parent.parent / "models"
 MODELS = SHIPPED if SHIPPED.is_dir() else Path("models")
 """The models that came with this checkout, else ``./models``."""
+
+SIDE_MAX = 16_384
+"""Pixels; no camera that is sold has more on a side."""
 
 console = Console(stderr=True)
 
@@ -67,10 +73,31 @@ def box(text: str) -> tuple[int, int, int, int]:
     return x1, y1, x2, y2
 
 
+def size_of(text: str, step: int = 1) -> tuple[int, int]:
+    """``WIDTHxHEIGHT``, each a multiple of ``step``."""
+    sides = [int(side) if side.isdecimal() else 0 for side in text.lower().split("x")]
+    if len(sides) != 2 or any(not 0 < side <= SIDE_MAX or side % step for side in sides):
+        even = " (even numbers)" if step == 2 else ""
+        what = f"is not WIDTHxHEIGHT{even} of up to {SIDE_MAX} pixels, such as 640x480"
+        raise typer.BadParameter(f"{text!r} {what}")
+    return sides[0], sides[1]
+
+
 def say(text: str, style: str = "") -> None:
     """One sentence for a person. It is shown as it stands: what is in square brackets may be a
     folder, a batch or a unit, and is no style."""
     console.print(Text(text), style=style, highlight=False, soft_wrap=True)
+
+
+def show(title: str, found: Any, as_json: bool) -> None:
+    """A result: JSON for a machine, in ASCII whatever the terminal knows; for a person a table of
+    pairs, or of rows."""
+    if as_json:
+        print(json.dumps(found), flush=True)
+    elif isinstance(found, Mapping):
+        print_pairs(title, found)
+    else:
+        print_rows(title, found)
 
 
 def print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
@@ -103,3 +130,8 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def os_user() -> str:
+    """Whoever may write the data folder acts in the name of the machine's account."""
+    return f"os-user-{os.getuid()}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from inspector.bus import CommandClient
+from inspector.bus import give
 from inspector.config import Challenge
 from inspector.display import DisplayReader, Topic
 from inspector.identity import Action, Principal, Users, authorise
@@ -154,13 +154,8 @@ def release(data: Path, run: Path, wanted: Awaited, principal: Principal) -> boo
             if not found:
                 return False
             positions.append(found[-1].position)
-    client = CommandClient(run)
-    try:
-        answer = client.send(
-            Action.RELEASE_LINE, {"id": wanted.id, "signatures": positions}, principal
-        )
-    finally:
-        client.close()
+    args = {"id": wanted.id, "signatures": positions}
+    answer = give(run, Action.RELEASE_LINE, args, principal)
     if not answer.ok:
         raise QualityError(f"the line is not released: {answer.error}")
     return True
@@ -175,11 +170,7 @@ def ask_challenge(run: Path, plan: Challenge | None, principal: Principal) -> Ma
     """
     if plan is None:
         raise QualityError("the station file has no `quality.challenge`: no seeded defects to feed")
-    client = CommandClient(run)
-    try:
-        answer = client.send(Action.CHALLENGE, {"parts": len(plan.seeded)}, principal)
-    finally:
-        client.close()
+    answer = give(run, Action.CHALLENGE, {"parts": len(plan.seeded)}, principal)
     if not answer.ok:
         raise QualityError(answer.error)
     return answer.body

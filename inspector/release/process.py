@@ -20,7 +20,7 @@ import structlog
 
 from inspector import logs
 from inspector.beat import Beat, Ending
-from inspector.bus import BusError, CommandClient, run_dir
+from inspector.bus import BusError, give, run_dir
 from inspector.config import ConfigError, Station, load_station
 from inspector.identity import Action, Principal, Role
 from inspector.part import Outcome, Verdict
@@ -293,17 +293,14 @@ class Caretaker:
         """Give the line the order, once; to go back, until it is obeyed."""
         if time.monotonic() < self._ordered.get((f"{do} {name}", once), -inf):
             return
-        client = CommandClient(self._run)
         try:
-            answer = client.send(Action.INSTALL_RELEASE, {"do": do, **args}, WHO, 30.0)
+            answer = give(self._run, Action.INSTALL_RELEASE, {"do": do, **args}, WHO, 30.0)
             log.warning("ordered", do=do, recipe=name, ok=answer.ok, why=args.get("why"),
                         error=answer.error)  # fmt: skip
             again = do == "rollback" and not answer.ok
             self._ordered[f"{do} {name}", once] = time.monotonic() + RETRY_S if again else inf
         except BusError as error:
             log.error("the line does not answer", why=str(error))
-        finally:
-            client.close()
 
     def _lives(self) -> None:
         if self._beat is not None:

@@ -19,7 +19,7 @@ import structlog
 
 from inspector import __version__
 from inspector.beat import Beat, Ending
-from inspector.bus import BusError, CommandClient, run_dir
+from inspector.bus import BusError, give, run_dir
 from inspector.config import ConfigError, Station, Sync, load_station, read_yaml
 from inspector.display import AlarmCode
 from inspector.identity import Action, Principal, Role
@@ -239,16 +239,8 @@ class _Told:
         if detail == self._shown:
             return
         try:
-            client = CommandClient(self._run)
-            try:
-                answer = client.send(
-                    Action.ANNOUNCE,
-                    {"code": AlarmCode.CENTRE, "on": bool(detail), "detail": detail[:200]},
-                    SYSTEM,
-                )
-            finally:
-                client.close()
-            if answer.ok:
+            args = {"code": AlarmCode.CENTRE, "on": bool(detail), "detail": detail[:200]}
+            if give(self._run, Action.ANNOUNCE, args, SYSTEM).ok:
                 self._shown = detail
         except (BusError, OSError) as error:  # no line now: it is told with the next round
             log.warning("the line was not told", why=str(error))
