@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
@@ -154,6 +154,7 @@ class Site:
         ca: Path | None = None,
         utc_ns: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
+        zone: tzinfo | None = None,
         **plan: Any,
     ) -> Rounds:
         """The station's sync, as its process makes it."""
@@ -177,6 +178,7 @@ class Site:
             announce=self.announced.append,
             utc_ns=utc_ns,
             monotonic=monotonic,
+            zone=zone,
         )
         self._open += [rounds, link]
         return rounds

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -166,6 +167,7 @@ def open_rounds(
         chooser=chooser,
         announce=announce,
         report=lambda: {"software": __version__, "site": station.site, "line": station.line},
+        zone=ZoneInfo(station.calendar.timezone),
     )
     return rounds, link
 

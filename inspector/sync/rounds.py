@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,9 @@ class Rounds:
         report: Callable[[], dict[str, Any]] = dict,
         utc_ns: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
+        zone: tzinfo | None = None,
     ) -> None:
+        """``zone``: of the clock that the plan's hours are read from; the machine's by default."""
         self._data_dir = data_dir
         self._station = station
         self._plan = plan
@@ -105,6 +107,7 @@ class Rounds:
         self._report = report
         self._utc_ns = utc_ns
         self._monotonic = monotonic
+        self._zone = zone
         self._memory = memory or Memory(data_dir)
         self._tails = {name: Tail(data_dir, name) for name in LEDGERS}
         self.outbox = Outbox(data_dir)
@@ -344,7 +347,7 @@ class Rounds:
         done.pictures_waiting = len(self.outbox)
 
     def _pictures_may_travel(self) -> bool:
-        now = datetime.fromtimestamp(self._utc_ns() / 1e9).time()
+        now = datetime.fromtimestamp(self._utc_ns() / 1e9, self._zone).time()
         return self._plan.pictures_may_travel(now)
 
     # What others may know.

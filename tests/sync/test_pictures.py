@@ -9,6 +9,7 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from centre_and_stations import Served, Site, alarms_at, count, wish
@@ -303,15 +304,17 @@ def test_no_picture_travels_outside_its_hours(centre: Served, site: Site) -> Non
 def test_pictures_stop_when_their_hours_end(
     centre: Served, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many are left: a backlog that began at night does not go on by day."""
+    """However many are left: a backlog that began at night does not go on by day. And by the
+    plant's clock: `inspector sync now` took the hours of the shell that it was typed in."""
     site.enrol(centre)
     site.inspect(100, pictures=True)
     now = [later()]
     _after_each_portion(monkeypatch, lambda: now.append(now[-1] + LATER))
-    day = [datetime.fromtimestamp(now[0] / 1e9 + hours * 3600) for hours in (-1, 1)]
+    zone = ZoneInfo("Asia/Shanghai")
+    day = [datetime.fromtimestamp(now[0] / 1e9 + hours * 3600, zone) for hours in (-1, 1)]
     window = "-".join(f"{instant:%H:%M}" for instant in day)
     done = site.rounds(
-        centre.url, utc_ns=lambda: now[-1], hours=[window], samples={"per_hour": 80}
+        centre.url, utc_ns=lambda: now[-1], zone=zone, hours=[window], samples={"per_hour": 80}
     ).round()
     assert done.pictures == pictures.PORTION and done.pictures_waiting == 50 and not done.owes
 
