@@ -74,7 +74,6 @@ def batch_report(
 def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowable]:
     # as on every page: what could not be judged was rejected, and is no good part
     judged = facts.counts.total() - facts.counts[Outcome.NOT_INSPECTED]
-    total = facts.counts.total()
     share = f"{100 * facts.counts[Outcome.PASS] / judged:.2f} %" if judged else "–"
     yield from paper.heading(w["batch_report"], facts.batch, [
         (w["product"], facts.product), (w["recipe"], ", ".join(facts.recipes)),
@@ -85,6 +84,7 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
         (w["ended"], moment(facts.ended_ns) if facts.closed else w["running"]),
         (w["software"], ", ".join(facts.software)),
         (w["digest"], ", ".join(d[:16] for d in facts.digests)),
+        (w["models"], ", ".join(d[:16] for d in facts.models)),
         (w["made"], moment(int(datetime.now(UTC).timestamp() * 1e9))),
     ])  # fmt: skip
     stands = (
@@ -92,7 +92,7 @@ def _story(facts: Facts, w: Any, data: Path, history: History) -> Iterator[Flowa
     )
     held = facts.standing not in (None, Disposition.RELEASE)
     yield paper.tiles([
-        (w["inspected"], f"{total:,}", INK), (w["yield"], share, DEEP),
+        (w["inspected"], f"{judged:,}", INK), (w["yield"], share, DEEP),
         (w["rejected"], f"{facts.counts[Outcome.REJECT]:,}", INK),
         (w["errors"], f"{facts.counts[Outcome.ERROR]:,}",
          WARN if facts.counts[Outcome.ERROR] else INK),

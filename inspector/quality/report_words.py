@@ -18,7 +18,7 @@ LANGUAGES = ("en", "zh")
 
 _EN = {
     "batch_report": "Batch report", "article": "First article inspection", "page": "Page {0}",
-    "product": "Product", "recipe": "Recipe", "station": "Station", "line": "Line", "site": "Site",
+    "product": "Product", "recipe": "Recipe", "station": "Station", "line": "Line",
     "began": "Began", "ended": "Ended", "running": "still running", "expected": "Expected print",
     "digest": "Recipe digest", "models": "Models", "software": "Software", "made": "Report made",
     "parts": "parts", "inspected": "Inspected", "yield": "Yield", "rejected": "Rejected",
@@ -78,7 +78,7 @@ _EN = {
 }  # fmt: skip
 _ZH = {
     "batch_report": "批次报告", "article": "首件检验", "page": "第 {0} 页",
-    "product": "产品", "recipe": "配方", "station": "检测站", "line": "产线", "site": "工厂",
+    "product": "产品", "recipe": "配方", "station": "检测站", "line": "产线",
     "began": "开始", "ended": "结束", "running": "生产中", "expected": "应印内容",
     "digest": "配方摘要", "models": "模型", "software": "软件", "made": "报告生成于",
     "parts": "件", "inspected": "检测数", "yield": "合格率", "rejected": "剔除", "errors": "未判定",

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from inspector import printed
 from inspector.cli import app
 from inspector.config import Quality, load_station
-from inspector.part import Batch, GateAction, GateDecision, Outcome, new_part_id
+from inspector.part import Batch, GateAction, GateDecision, Mode, Outcome, new_part_id
 from inspector.quality import first_article, paper, report, sheet
 from inspector.quality.batch_facts import gather, made_when, outline
 from inspector.quality.errors import QualityError
@@ -222,6 +222,19 @@ def test_nothing_that_failed_is_left_out_for_want_of_room(tmp_path: Path) -> Non
     assert re.search(r"otto +failed +no cap", said) and "and 21 more" in said
     assert "Attempt 3: passed" in said and "Attempt 300: failed" in said
     assert said.count("golden part 1") == 5 and "295 earlier attempts" in said
+
+
+def test_what_went_by_unjudged_was_not_inspected(tmp_path: Path) -> None:
+    """A by-pass of two parts in ten stood in its report as ten that were inspected."""
+    with LineLedger.open(tmp_path, station="ST-01") as ledger:
+        for number in range(1, 11):
+            by = {"outcome": Outcome.NOT_INSPECTED, "mode": Mode.BYPASS} if number > 8 else {}
+            ledger.add_verdict(part(number, **by))
+        ledger.commit()
+    batch_report(tmp_path, "B-1", out := tmp_path / "r.pdf", "en", check=False)
+    said = words_of(out)
+    assert re.search(r"^ *8 +100\.00 %", said, re.MULTILINE)
+    assert re.search(r"By-pass, not inspected +2\b", said) and "a1" * 8 in said
 
 
 @pytest.mark.parametrize("gated", [True, False])
