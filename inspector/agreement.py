@@ -10,15 +10,12 @@ pictures of one part must come from feeding it again, not from copying a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
-
-from inspector.cli.words import console
 from inspector.part import Batch, Outcome, Pixels
 from inspector.pictures import DEPTHS, bits_of, is_picture, read_image
 from inspector.quality.agreement import Agreement, agreement
@@ -35,8 +32,10 @@ def study(
     models: Path,
     threads: int = 2,
     today: date | None = None,
+    told: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
-    """Judge every picture of ``folder`` and compare; dates as on ``today``.
+    """Judge every picture of ``folder`` and compare; dates as on ``today``. ``told``: how many
+    parts are done, of how many.
 
     Raises:
         QualityError: the folder is no study; the text says what is missing.
@@ -51,7 +50,8 @@ def study(
     files = (file for _, _, runs in parts for run in runs for file in run.values())
     bits = recipe.file.bits or bits_of(files) or DEPTHS[-1]
     ratings, truths = [], []
-    for name, truth, runs in track(parts, "judging", console=console, transient=True):
+    for number, (name, truth, runs) in enumerate(parts):
+        told(number, len(parts))
         judged = []
         for run in runs:
             outcome = recipe.judge(_frames(recipe, run, bits, name), batch, day).outcome

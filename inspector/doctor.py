@@ -63,15 +63,11 @@ def _producer() -> Iterator[Finding]:
 def _gentl_path() -> Iterator[Finding]:
     folders = [f for f in os.environ.get("GENICAM_GENTL64_PATH", "").split(os.pathsep) if f]
     found = [str(p) for folder in folders for p in sorted(Path(folder).glob("*.cti"))]
+    mend = "install your camera maker's GenTL producer, or name it in the station file"
     yield Finding(
-        "GenTL producers of cameras",
-        bool(found),
-        False,
-        ", ".join(found) or "none on GENICAM_GENTL64_PATH",
-        ""
-        if found
-        else "install your camera maker's GenTL producer, or name it in the station file",
-    )
+        "GenTL producers of cameras", bool(found), False,
+        ", ".join(found) or "none on GENICAM_GENTL64_PATH", "" if found else mend,
+    )  # fmt: skip
 
 
 def _clock() -> Iterator[Finding]:
@@ -84,9 +80,8 @@ def _clock() -> Iterator[Finding]:
 
 def _disk() -> Iterator[Finding]:
     free = shutil.disk_usage(Path.cwd()).free // 2**20
-    yield Finding(
-        "free disk here", free > 2048, False, f"{free} MiB", "" if free > 2048 else "2 GiB+"
-    )
+    mend = "" if free > 2048 else "2 GiB or more: pictures and the ledger grow"
+    yield Finding("free disk here", not mend, False, f"{free} MiB", mend)
 
 
 def _shared_memory() -> Iterator[Finding]:
@@ -98,9 +93,8 @@ def _shared_memory() -> Iterator[Finding]:
 
 def _cores() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0))
-    yield Finding(
-        "processor cores", cores >= 2, False, str(cores), "" if cores >= 2 else "2 or more"
-    )
+    mend = "" if cores >= 2 else "2 or more: models and the line share them"
+    yield Finding("processor cores", not mend, False, str(cores), mend)
 
 
 _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

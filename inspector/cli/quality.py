@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from inspector.cli.words import (
     Models,
     StationFile,
     Threads,
+    bars,
     day_of,
     pair,
     print_rows,
@@ -261,7 +263,11 @@ def agree(
     from inspector.agreement import study
 
     day = day_of(today) if today else None
-    result = study(recipe, folder, dict(map(pair, text or ())), models, threads, day)
+    with bars(as_json) as told:
+        result = study(
+            recipe, folder, dict(map(pair, text or ())), models, threads, day,
+            partial(told, "judging"),
+        )  # fmt: skip
     show("Agreement", result, as_json)
     if not as_json:
         print_rows("Flipping parts", result["flipping"])

@@ -1,8 +1,7 @@
 """What the line shows: each part's picture, overlay and verdict in one message, and its heartbeat.
 
 `status` has what the heartbeat says, `channel` the messages and both their ends, `reduced` how
-large pictures are made small. Imports the nouns
-and the bus; the line, plant and web import it.
+large pictures are made small. Imports the nouns and the bus; the line, plant and web import it.
 """
 
 from inspector.display.channel import (

@@ -23,7 +23,7 @@ class State(StrEnum):
 
 
 class AlarmCode(StrEnum):
-    """What can be wrong. ``web/words.py`` says in every language what happened and what to do."""
+    """What can be wrong; the pages say in every language what happened and what to do."""
 
     CAMERA_LOST = "camera_lost"
     CAMERA_FRAMES = "camera_frames"
