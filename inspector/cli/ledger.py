@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -251,6 +252,9 @@ def legal_hold(
             told = f"no part of {scope} {name!r} is in this ledger: the hold stands for what comes"
             say(f"{told}; look whether the name is right", style="yellow")
     rows = [asdict(hold) for hold in legal_holds(data).standing]
+    if not as_json:
+        for row in rows:
+            row["since"] = f"{datetime.fromtimestamp(row.pop('utc_ns') // 10**9, UTC):%F %T} UTC"
     show("Legal holds", rows, as_json)
 
 

@@ -205,7 +205,8 @@ def recipe_heat(
 
     Writes a picture for each; with --json prints the cells' scores instead.
 
-    Example: inspector recipe heat 0198c2f4-6d0a-7b52-9c1e-2f6a7d1b3c4d --recipe r.yaml --data data
+    Example: inspector recipe heat 0198c2f4-6d0a-7b52-9c1e-2f6a7d1b3c4d
+    --recipe my-product.yaml --data data
     """
     from inspector.heat import heats_of, over, plain, recipe_of
     from inspector.measuring import write_png
