@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from inspector import recipe as recipes
 from inspector.cameras import pixels
 from inspector.cameras.formats import BY_NAME
 from inspector.part import Batch, Outcome, Pixels
 from inspector.quality.agreement import wilson
-from inspector.recipe import Judgement, Recipe
+from inspector.recipe import Judgement, Recipe, load
 from inspector.trial import CONFIGS
 from inspector.virtual import batch as batches
 from inspector.virtual import bottle
@@ -37,7 +36,7 @@ def bench_quality(
     Rows ``{what, severity, parts, wrong, rate, low, high}`` with Wilson's 95 % interval; ``wrong``
     counts escapes, for good parts false rejects. Half of the parts are defective.
     """
-    judge = recipes.load(CONFIGS / "recipes" / "bottle-line.yaml", models=models, threads=1)
+    judge = load(CONFIGS / "recipes" / "bottle-line.yaml", models=models, threads=1)
     judge.warm_up()
     parts, wrong = Counter[str](), Counter[str]()
     missed: list[dict[str, Any]] = []

@@ -68,14 +68,13 @@ def bench_line(
     runs in it; ``threads`` says where it goes. ``latency_ms`` runs from the trigger to the decision
     that the PLC acknowledged, by the world's clock. ``ort_ratio`` see `_throughput`.
     """
+    path = CONFIGS / "recipes" / f"{recipe}.yaml"
+    views = recipes.read(path).views
     with tempfile.TemporaryDirectory(prefix="inspector-bench-") as name:
         folder = Path(name)
         progress("rendering", 0.0)
-        films = render_set("bottle-line", 11, 100, folder / "films", workers=_cores())
-        path = CONFIGS / "recipes" / f"{recipe}.yaml"
-        if size != (640, 480):
-            films, path = _scaled(films, path, size, folder / "scaled")
-        views = recipes.read(path).views
+        drawn = render_set("bottle-line", 11, 100, folder / "films", workers=_cores())
+        films, path = _sized(drawn, path, size, folder / "scaled")
         progress("bare models", 0.0)
         loaded = recipes.load(path, models=models, threads=2)
         report: dict[str, Any] = {
@@ -91,10 +90,8 @@ def bench_line(
         )  # fmt: skip
         report |= _steady(plan, seconds, progress)
         if throughput:
-            films = render_set("bottle-line", 11, 100, folder / "plain", workers=_cores())
             path = CONFIGS / "recipes" / "bench-detect.yaml"
-            if size != (640, 480):
-                films, path = _scaled(films, path, size, folder / "plain-scaled")
+            films, path = _sized(drawn, path, size, folder / "alone")
             report |= _throughput(folder, films, path, models, progress)
     return report
 
@@ -329,6 +326,11 @@ def _frames(films: FilmSet, views: tuple[str, ...]) -> list[dict[str, Pixels]]:
     """The films' pictures as the line's tools get them."""
     opened = {view: films.film(view, verify=False) for view in views}
     return [{v: f.picture(i) for v, f in opened.items()} for i in range(min(50, films.count))]
+
+
+def _sized(films: FilmSet, path: Path, size: tuple[int, int], folder: Path) -> tuple[FilmSet, Path]:
+    """Films and recipe as they are where pictures have that size, else `_scaled`."""
+    return (films, path) if size == (640, 480) else _scaled(films, path, size, folder)
 
 
 def _scaled(
