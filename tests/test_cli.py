@@ -60,6 +60,21 @@ def inspector(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
+@pytest.fixture
+def first_camera(tmp_path: Path) -> Path:
+    """The station file of that name, with its data and photos beside it."""
+    path = tmp_path / "station.yaml"
+    text = (ROOT / "station_configs/first-camera.yaml").read_text()
+    for here, there in (
+        ("../data/first-camera", "data"), ("../photos", "photos"),
+        ("../models", f"{ROOT}/models"), ("recipes: [", f"recipes: [{ROOT}/station_configs/"),
+    ):  # fmt: skip
+        text = text.replace(here, there)
+    path.write_text(text)
+    (tmp_path / "photos").mkdir()
+    return path
+
+
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_a_command_has_help_with_an_example_that_names_it(words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli.app, [*words, "--help"])
@@ -86,23 +101,20 @@ def test_a_mistake_in_a_station_file_is_named_without_a_traceback(tmp_path: Path
     path = tmp_path / "station.yaml"
     text = (ROOT / "station_configs/bottle-line.yaml").read_text()
     path.write_text(text.replace("trigger: hardware", "trigger: hardwar"))
-    result = started("run", str(path))
+    result = inspector("config", "check", str(path))
     assert result.returncode == 2
     assert "did you mean `hardware`?" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_stations_recipes_are_checked_with_it(tmp_path: Path) -> None:
-    path, recipe = tmp_path / "station.yaml", tmp_path / "caps.yaml"
-    text = (ROOT / "station_configs/first-camera.yaml").read_text()
-    text = text.replace("models: ../models", f"models: {ROOT / 'models'}")
-    (tmp_path / "photos").mkdir()
-    text = text.replace("../photos", "photos")
-    path.write_text(text.replace("recipes/bottle-cap.yaml", recipe.name))
+def test_a_stations_recipes_are_checked_with_it(first_camera: Path) -> None:
+    path, recipe = first_camera, first_camera.with_name("caps.yaml")
+    shipped = ROOT / "station_configs/recipes/bottle-cap.yaml"
+    path.write_text(path.read_text().replace(str(shipped), recipe.name))
     result = inspector("config", "check", str(path))
     assert result.returncode == 2
     assert f"{recipe}: no such file" in result.stderr
-    caps = (ROOT / "station_configs/recipes/bottle-cap.yaml").read_text()
+    caps = shipped.read_text()
     recipe.write_text(caps.replace("Cap", "Capp"))
     (problem,) = json.loads(inspector("config", "check", str(path), "--json").stdout)["problems"]
     assert problem["file"] == str(recipe)
@@ -111,15 +123,13 @@ def test_a_stations_recipes_are_checked_with_it(tmp_path: Path) -> None:
     assert inspector("config", "check", str(path)).stdout.strip().endswith("ok")
 
 
-def test_what_a_station_file_names_is_looked_for(tmp_path: Path) -> None:
+def test_what_a_station_file_names_is_looked_for(first_camera: Path) -> None:
     """It was told that all was well, and the line or its pages could not run."""
-    path = tmp_path / "station.yaml"
-    text = (ROOT / "station_configs/first-camera.yaml").read_text()
-    text = text.replace("models: ../models", f"models: {ROOT / 'models'}")
-    text = text.replace("recipes: [", f"recipes: [{ROOT}/station_configs/")
-    (tmp_path / "cert.pem").touch()
+    path, folder = first_camera, first_camera.parent
+    (folder / "photos").rmdir()
+    (folder / "cert.pem").touch()
     path.write_text(
-        text.replace("../photos", "photos")
+        path.read_text()
         + "web: {certificate: cert.pem, private_key: cert.key}\n"
         + "output: {path: gpio}\n"
         + "providers: [CPUExecutionProvider, CUDAExecutionProvidr]\n"
@@ -135,7 +145,7 @@ def test_what_a_station_file_names_is_looked_for(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     for problem in problems:
         assert problem["field"].rpartition(".")[2].strip("1") in lines[problem["line"] - 1]
-        assert str(tmp_path) in problem["message"] or "onnxruntime" in problem["message"]
+        assert str(folder) in problem["message"] or "onnxruntime" in problem["message"]
 
 
 @pytest.mark.parametrize(
@@ -186,13 +196,10 @@ def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
     assert f"{tmp_path}: no image in it" in result.stderr
 
 
-def test_what_the_system_refuses_names_the_file_and_no_number(tmp_path: Path) -> None:
-    text = (ROOT / "station_configs/first-camera.yaml").read_text()
-    path = tmp_path / "station.yaml"
-    path.write_text(text.replace("data: ../data/first-camera", "data: /dev/null"))
-    path.write_text(path.read_text().replace("recipes: [", f"recipes: [{ROOT}/station_configs/"))
-    path.write_text(path.read_text().replace("models: ../models", f"models: {ROOT / 'models'}"))
-    result = started("run", str(path))
+def test_what_the_system_refuses_names_the_file_and_no_number(first_camera: Path) -> None:
+    text = first_camera.read_text()
+    first_camera.write_text(text.replace("data: data", "data: /dev/null"))
+    result = started("run", str(first_camera))
     assert result.returncode == 2
     assert result.stderr.strip() == "/dev/null/run: Not a directory"
 
@@ -352,27 +359,15 @@ def test_limits_that_lie_close_are_told_apart(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_user_with_a_pin_is_made_where_nobody_can_be_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first_camera: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "station.yaml"
-    text = (ROOT / "station_configs/first-camera.yaml").read_text()
-    path.write_text(text.replace("../data/first-camera", "data"))
     monkeypatch.setenv("INSPECTOR_PIN", "4711")
     monkeypatch.setenv("INSPECTOR_PASSWORD", "a long password")
     asked = CliRunner().invoke(
-        cli.app, ["user", "add", str(path), "otto", "--role", "operator", "--pin"]
+        cli.app, ["user", "add", str(first_camera), "otto", "--role", "operator", "--pin"]
     )
     assert asked.exit_code == 0 and asked.stdout == ""
-    assert Users(tmp_path / "data").verify_pin("otto", "4711").id == "otto"
-
-
-@pytest.fixture
-def first_camera(tmp_path: Path) -> Path:
-    """A station file with its data beside it."""
-    path = tmp_path / "station.yaml"
-    text = (ROOT / "station_configs/first-camera.yaml").read_text()
-    path.write_text(text.replace("../data/first-camera", "data"))
-    return path
+    assert Users(first_camera.parent / "data").verify_pin("otto", "4711").id == "otto"
 
 
 def test_a_new_password_shuts_out_who_knows_the_old_one(

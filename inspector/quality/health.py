@@ -116,6 +116,16 @@ class Indicator:
             rests = self.settles_at(trend[1]) < self.limit
         return None if rests else max(0.0, (self.limit - self.value) / trend[0] * 3600)
 
+    def told(self) -> dict[str, Any]:
+        """Where it is and where it heads, for pages and records."""
+        trend, meets = self.trend(), self.meets_limit_in_s()
+        return {
+            "value": self.value, "limit": self.limit, "unit": self.unit,
+            "trend_per_h": trend[0] if trend else None,
+            "trend_error": trend[1] if trend else None,
+            "limit_in_h": meets / 3600 if meets is not None else None,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -197,17 +207,7 @@ class Health:
 
     def state(self) -> dict[str, Any]:
         """Each indicator, for pages and for the hourly record."""
-        found = {}
-        for name, indicator in sorted(self.indicators.items()):
-            trend, meets = indicator.trend(), indicator.meets_limit_in_s()
-            found[name] = {
-                "value": indicator.value, "limit": indicator.limit, "unit": indicator.unit,
-                "trend_per_h": trend[0] if trend else None,
-                "trend_error": trend[1] if trend else None,
-                "limit_in_h": meets / 3600 if meets is not None else None,
-                "order": indicator.ordered,
-            }  # fmt: skip
-        return found
+        return {n: i.told() | {"order": i.ordered} for n, i in sorted(self.indicators.items())}
 
     def _sample(
         self, name: str, at_s: float, value: float, limit: float, normal: float, unit: str
@@ -229,15 +229,10 @@ class Health:
             elif known.value <= known.back:
                 state = "" if meets is None or meets > STANDS * AHEAD_S else state
             if state and state != known.ordered:
-                trend = known.trend()
                 equipment, _, view = name.partition(" ")
                 found.append(Order(name, {
                     "indicator": equipment, "equipment": view or equipment, "when": state,
-                    "value": known.value, "limit": known.limit, "unit": known.unit,
-                    "trend_per_h": trend[0] if trend else None,
-                    "trend_error": trend[1] if trend else None,
-                    "limit_in_h": meets / 3600 if meets is not None else None,
-                    "advice": ADVICE[equipment],
+                    **known.told(), "advice": ADVICE[equipment],
                 }))  # fmt: skip
             known.ordered = state
         return found

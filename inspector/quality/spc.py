@@ -13,6 +13,7 @@ selected rules speak. Only production is charted; parts that could not be judged
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -257,21 +258,19 @@ class BatchCharts:
         if total <= h:
             return []
         points = tuple(range(-min(NEWEST, here + 1 - min(since[2], here), len(self.groups)), 0))
-        body = {
-            "chart": f"{kind} cusum", "name": name, "rule": DOUBLED, "above": True,
-            "batch": self.batch, "recipe": self.recipe, "centre": chart.centre, "limits": [0.0, h],
+        return [self._alarm(f"{kind} cusum", name, DOUBLED, {
+            "above": True, "centre": chart.centre, "limits": [0.0, h],
             "points": [float(p) for p in chart.points[-len(points):]],
             "since": {"stream": since[0], "number": since[1]}, "false_alarms": 1 / length,
             "evidence": self._evidence(points),
-        }  # fmt: skip
-        return [Alarm(f"{kind} cusum", name, DOUBLED, body)]
+        })]  # fmt: skip
 
     def _measure(self, part: Judged) -> list[Alarm]:
         alarms: list[Alarm] = []
         place = (part.job.stream, part.sequence)
         every = self.plan.measured_every
         for sort, _, value in part.findings:
-            if value is None or value != value:
+            if value is None or not math.isfinite(value):
                 continue
             known = self.measures.get(sort.name)
             if known is None:
@@ -331,16 +330,14 @@ class BatchCharts:
             before, self._said[key] = self._said.get(key, -2), count
             if count - before <= 1:
                 continue
-            body = {
-                "chart": kind, "name": name, "rule": signal.rule, "above": signal.above,
-                "batch": self.batch, "recipe": self.recipe, "centre": chart.centre,
+            found.append(self._alarm(kind, name, signal.rule, {
+                "above": signal.above, "centre": chart.centre,
                 "limits": [float(chart.lower[-1]), float(chart.upper[-1])],
                 "points": [float(chart.points[i - shown]) for i in signal.points],
                 "false_alarms": self.false_alarms().get(name, 0.0) if chart.rare
                 else 1 / run_length(SELECTED, cdf=cdf),
                 "evidence": evidence(tuple(i - shown for i in signal.points)),
-            }  # fmt: skip
-            found.append(Alarm(kind, name, signal.rule, body))
+            }))  # fmt: skip
         return found
 
     def _cusum(self, name: str, xbar: Chart, known: Measured, evidence: Any) -> list[Alarm]:
@@ -353,15 +350,17 @@ class BatchCharts:
         above, began = sums.above > LIMIT, max(0, sums.began - known.forgotten)
         sums.anew(known.count)
         points = tuple(range(began, len(known.groups)))[-NEWEST:]
-        body = {
-            "chart": "cusum", "name": name, "rule": CUSUM, "batch": self.batch,
-            "above": above, "recipe": self.recipe,
-            "centre": xbar.centre, "limits": [-LIMIT, LIMIT],
+        return [self._alarm("cusum", name, CUSUM, {
+            "above": above, "centre": xbar.centre, "limits": [-LIMIT, LIMIT],
             "points": [float(p) for p in xbar.points[-len(points):]],
             "since": {"stream": known.where[began][0], "number": known.where[began][1]},
             "false_alarms": 1 / cusum_run_length(), "evidence": evidence(points),
-        }  # fmt: skip
-        return [Alarm("cusum", name, CUSUM, body)]
+        })]  # fmt: skip
+
+    def _alarm(self, chart: str, name: str, rule: str, evidence: Mapping[str, Any]) -> Alarm:
+        named = {"chart": chart, "name": name, "rule": rule}
+        body = named | {"batch": self.batch, "recipe": self.recipe} | dict(evidence)
+        return Alarm(chart, name, rule, body)
 
     def _evidence(self, points: tuple[int, ...]) -> dict[str, Any]:
         groups = [self.groups[i] for i in points]

@@ -41,10 +41,5 @@ def _limits(recipe: Mapping[str, Any]) -> Iterator[tuple[str, tuple[float | None
             if isinstance(value, Mapping) and "name" in value:
                 low, high = value.get("at_least"), value.get("at_most")
                 if low is not None or high is not None:
-                    yield (
-                        f"{step.get('name')}/{value['name']}",
-                        (
-                            None if low is None else float(low),
-                            None if high is None else float(high),
-                        ),
-                    )
+                    low, high = (None if end is None else float(end) for end in (low, high))
+                    yield f"{step.get('name')}/{value['name']}", (low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -158,6 +159,12 @@ def test_a_part_with_two_findings_of_one_name_is_one_of_its_subgroup() -> None:
     assert {second[1] - first[1] for first, second in pairwise(known.where)} == {25}
     assert all(sorted(group) == [12.0, 12.1, 12.2, 12.3, 12.4] for group in known.groups)
     assert len(known.groups) == 8
+
+
+def test_a_measure_beyond_all_numbers_is_in_no_chart() -> None:
+    charts = BatchCharts(Quality(), "B-1", "bottle@3", LIMITS)
+    charts.part(part(1, value=math.inf))
+    assert not charts.measures
 
 
 def test_a_rare_fault_that_becomes_twice_as_frequent_is_summed_up() -> None:

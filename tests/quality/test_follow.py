@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -197,8 +198,6 @@ def test_what_was_said_before_a_restart_is_not_said_again(made: Any, station: St
             if not records:
                 return found
 
-    from shutil import copytree
-
     data = copytree(made.data, tmp_path / "data")
     station = station.model_copy(update={"data": data})
     plan = Quality(subgroup=100)
@@ -288,8 +287,6 @@ def test_a_light_that_dims_is_told_while_parts_still_pass(station: Station) -> N
 def test_what_a_recipe_looked_like_is_known_however_long_ago_it_was_made(
     made: Any, station: Station, tmp_path: Path
 ) -> None:
-    from shutil import copytree
-
     data = copytree(made.data, tmp_path / "data")
     sheet = {"id": "a1", "recipe": "bottle@3", "passed": True, "batch": "B-1",
              "looks": {"side": {"sharpness": 7.0, "light": 120.0},
