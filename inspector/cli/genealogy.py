@@ -107,17 +107,11 @@ def recall(
 
     Example: inspector recall data --lot CL-77 --reason "caps leak" --out affected.csv
     """
+    from inspector.quality.recalling import recall as made_of
     from inspector.store import DeskLedger, History
     from inspector.store.files import write_whole
     from inspector.store.genealogy import Genealogy
-    from inspector.store.recalls import (
-        Criteria,
-        MaterialLot,
-        affected,
-        as_csv,
-        recall_record,
-        units_affected,
-    )
+    from inspector.store.recalls import Criteria, MaterialLot, affected, as_csv, units_affected
 
     _material_has(lot, material)
     if bool(begin) != bool(end):
@@ -139,18 +133,25 @@ def recall(
         units = units_affected(genealogy, meant)
         if not meant.batches and not meant.runs:
             raise typer.BadParameter("no part answers to these criteria")
+        asked = {
+            "lots": lot, "material": material, "batches": batch, "units": unit, "serials": serial,
+            "from": begin, "to": end, "defect": defect,
+        }  # fmt: skip
+        given = {name: value for name, value in asked.items() if value}
+        who = who or os_user()
+        made = made_of(meant, units, given, reason, who, drill=drill)
         with DeskLedger.open(data) as desk:
-            kind, body = recall_record(meant, reason, "", drill=drill)
-            position = desk.add(kind, body, who or os_user())
+            position = desk.add(made.kind, made.body, who)
         table = "" if out is None else "".join(as_csv(meant, units, history))
     said = {
+        "id": made.answer["id"],
         "position": position,
         "held": not drill,
-        "batches": list(meant.batches),
-        "runs": [[run.stream, run.first, run.last] for run in meant.runs],
-        "parts": meant.parts,
-        "units": len(units),
-        "destinations": sorted({one.shipped.destination for one in units if one.shipped}),
+        "batches": made.record["batches"],
+        "runs": made.record["runs"],
+        "parts": made.record["parts"],
+        "units": made.answer["units_total"],
+        "destinations": made.answer["destinations"],
     }
     show("Drill" if drill else "Recalled", said, as_json)
     if out is not None:  # the recall stands and has been told, whatever this disk says

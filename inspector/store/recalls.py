@@ -182,7 +182,8 @@ def _cause(record: DeskRecord) -> object:
 
 
 def _id(record: DeskRecord) -> object:
-    """Of the recall that this record is; None of one from the command line, and of others."""
+    """Of the recall that this record is; None of others, and of one that the command line made
+    before it gave them any."""
     answer = record.body.get("answer")
     return answer.get("id") if _cause(record) == RECALL and isinstance(answer, dict) else None
 

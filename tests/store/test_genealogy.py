@@ -20,6 +20,7 @@ from inspector.part import Batch, new_part_id
 from inspector.store import DeskLedger, History, LineLedger, StoreError, recalls
 from inspector.store.bench import sample_verdict
 from inspector.store.genealogy import Genealogy, joined
+from inspector.store.holds import KIND as HOLDS
 from inspector.store.holds import Holds, Run
 from inspector.store.recalls import (
     Affected,
@@ -31,6 +32,7 @@ from inspector.store.recalls import (
     as_csv,
     units_affected,
 )
+from inspector.store.related import desk_records
 from inspector.store.spans import events_near, runs_spanning
 
 T0 = 1_800_000_000_000_000_000
@@ -323,7 +325,10 @@ def test_the_command_line_traces_and_recalls(place: Place, tmp_path: Path) -> No
     assert "case-1" in table.read_text()
     with Holds(place.data) as holds:
         assert holds.of_batch("A") is None
-        run("recall", "--lot", "CL-77", "--serial", "B401", "--reason", "caps leak")
+        made = run("recall", "--lot", "CL-77", "--serial", "B401", "--reason", "caps leak")
+        (record,) = desk_records(place.data, HOLDS)
+        assert record.body["answer"]["id"] == made["id"], "by which the MES finds and lifts it"
+        assert record.body["criteria"] == {"lots": ["CL-77"], "serials": ["B401"]}
         standing = holds.of_batch("A")
         assert standing is not None and standing.disposition == "hold"
         assert holds.of_part("plc-1", 401, "B") is not None
