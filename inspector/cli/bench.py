@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from inspector.cli.words import (
     MODELS,
     Json,
     Models,
+    bars,
     console,
     print_pairs,
     print_rows,
@@ -131,14 +133,9 @@ def bench_quality(
     """
     from inspector.bench import bench_quality as measure
 
-    with Progress(console=console) as progress:
-        task = progress.add_task("judging", total=None)
-        report = measure(
-            defective=defective,
-            seed=seed,
-            models=models,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with bars(as_json) as told:
+        judging = partial(told, "judging")
+        report = measure(defective=defective, seed=seed, models=models, progress=judging)
     show("Quality", report if as_json else report["rows"], as_json)
 
 

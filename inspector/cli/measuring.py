@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from inspector.cli.words import (
     MODELS,
     Json,
     Models,
     Threads,
-    console,
+    bars,
     print_pairs,
     print_rows,
     say,
@@ -79,13 +79,9 @@ def calibrate(
         write_png(draw, board_picture(board))
         say(f"{draw}: print it at 10 px per mm (254 dpi) and measure a square")
         return
-    with Progress(console=console) as progress:
-        task = progress.add_task("looking for the board", total=None)
-
-        def told(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        made = calibrate_folder(images or [], board, plane, told)
+    with bars(as_json) as told:
+        looking = partial(told, "looking for the board")
+        made = calibrate_folder(images or [], board, plane, looking)
     digest = save_calibration(made.calibration, out)
     if residuals is not None:
         write_png(residuals, draw_residuals(made))
@@ -133,16 +129,12 @@ def gauge(
     from inspector.measuring import MeasuringError, read_values, repeated
     from inspector.quality.gauge import gauge_study
 
-    with Progress(console=console) as progress:
-        if recipe is None:
-            named = read_values(values)
-        else:
-            task = progress.add_task("measuring", total=None)
-
-            def told(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
-
-            named = repeated(values, recipe, measure, models, threads, told)
+    if recipe is None:
+        named = read_values(values)
+    else:
+        with bars(as_json) as told:
+            measuring = partial(told, "measuring")
+            named = repeated(values, recipe, measure, models, threads, measuring)
     try:
         study = gauge_study(named.values, tolerance)
     except ValueError as error:

@@ -10,15 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
-from inspector.cli.words import MODELS, Json, Models, Threads, box, console, say, show
+from inspector.cli.words import MODELS, Json, Models, Threads, bars, box, say, show
 
 if TYPE_CHECKING:
     from inspector.teach import Progress as Told
@@ -94,7 +87,7 @@ def teach_anomaly(
     place = box(roi) if roi else None
     files = [*picture_files(good), *(picture_files(defect) if defect else [])]
     bits = bits_of(files)
-    with _bar() as told:
+    with bars(as_json) as told:
         report = teach(
             read_pictures(good, MOST_GOOD, bits),
             read_pictures(defect, MOST_GOOD, bits) if defect else [],
@@ -182,7 +175,7 @@ def teach_parts(
         recipe, view, last, box(roi) if roi else None, product, frozenset(without or ()),
         false_reject, leader, run, epochs,
     )  # fmt: skip
-    with _said() if as_json else _bar() as told:
+    with _said() if as_json else bars(quiet=False) as told:
         result = teach_parts(data, asked, out, models, threads, told)
     report = result["report"]
     show(str(out), {"result": result} if as_json else report, as_json)
@@ -201,23 +194,3 @@ def _said() -> Iterator[Told]:
             due = time.monotonic() + SAID_EVERY_S
 
     yield told
-
-
-@contextmanager
-def _bar() -> Iterator[Told]:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    tasks = {}
-    with bar:
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield told

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from inspector.cli.people import approver
 from inspector.cli.words import (
@@ -18,7 +18,7 @@ from inspector.cli.words import (
     Models,
     RecipeFile,
     Threads,
-    console,
+    bars,
     day_of,
     pair,
     say,
@@ -139,8 +139,7 @@ def film_render(
     """
     from inspector.virtual.filmset import render_set
 
-    with Progress(console=console) as progress:
-        task = progress.add_task("rendering", total=count)
+    with bars(quiet=False) as told:
         render_set(
             product,
             seed=seed,
@@ -151,7 +150,7 @@ def film_render(
             novelty=novelty,
             novelty_rate=novelty_rate,
             workers=len(os.sched_getaffinity(0)),
-            progress=lambda done, _: progress.update(task, completed=done),
+            progress=partial(told, "rendering"),
         )
 
 

@@ -68,7 +68,7 @@ def test_the_command_teaches_and_inspect_gives_each_images_score(
     status, said, bar = inspector(
         "teach", "anomaly", "--good", str(good), "--out", str(out), "--json"
     )
-    assert status == 0 and "looking at good parts" in bar
+    assert (status, bar) == (0, ""), "no bar where no person looks"
     report = json.loads(said)
     low, high = report["false_reject"]["interval95"]
     assert report["good"] == 8 and 0 <= low <= report["false_reject"]["value"] <= high <= 1
