@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from inspector.cli.words import Data, Json, os_user, print_pairs, print_rows, say, show
+from inspector.cli.words import Data, Json, Who, os_user, print_pairs, print_rows, say, show
 
 app = typer.Typer()
 
@@ -99,7 +99,7 @@ def recall(
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
     drill: Annotated[bool, typer.Option("--drill", help="Find everything, hold nothing.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write what is affected as CSV.")] = None,
-    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Hold everything that is affected in one step, and say where it went. A line that runs is

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import typer
 
-from inspector.cli.words import Data, Json, bars, console, os_user, say, show
+from inspector.cli.words import Data, Json, Who, bars, console, os_user, say, show
 
 if TYPE_CHECKING:
     from inspector.part import PartId
@@ -131,7 +131,7 @@ def package(
     data: Data,
     batch: Annotated[str, typer.Option(help="The batch's id.")],
     out: Out,
-    who: Annotated[str, typer.Option("--as", help="Who exports it; the ledger records it.")] = "",
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Write all that the ledger holds of a batch as one signed file that proves itself.
@@ -174,7 +174,7 @@ def retain(
         Path | None, typer.Option(help="The station file whose store.retention are the rules.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Delete the images that the rules let go, signed tombstone first; never a record.
@@ -197,7 +197,7 @@ def retain(
 def archive(
     data: Data,
     keep: Annotated[int, typer.Option(min=1000, help="Records that stay in line.db.")] = 1_000_000,
-    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Move old records of a stopped station into a file of their own, where they go on answering.
@@ -228,7 +228,7 @@ def legal_hold(
     serial: Annotated[str, typer.Option(help="… or this serial's …")] = "",
     everything: Annotated[bool, typer.Option("--everything", help="… or all of them.")] = False,
     lift: Annotated[bool, typer.Option("--lift", help="Lift the hold instead.")] = False,
-    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Keep evidence whatever the rules say, until it is lifted; with no option, list what is held.
@@ -290,7 +290,7 @@ def restore(
         typer.Option(help="The station's file: take back from its centre what came later."),
     ] = None,
     even_damaged: EvenDamaged = False,
-    who: Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")] = "",
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Make a station's data folder from its back-up, verify it, and record that it was restored.

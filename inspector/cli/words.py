@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
+Who = Annotated[str, typer.Option("--as", help="In whose name; the ledger records it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Data = Annotated[Path, typer.Argument(help="The station's data folder.", metavar="DATA")]
 StationFile = Annotated[Path, typer.Argument(help="The station's YAML file.", metavar="STATION")]
