@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from inspector.cli.words import Json, StationFile, console, say, show
 
@@ -75,7 +74,6 @@ def now(station: StationFile, as_json: Json = False) -> None:
     """
     from inspector.bus import run_dir
     from inspector.config import load_station
-    from inspector.store import StoreError
     from inspector.sync.enrol import SyncError
     from inspector.sync.pace import Pace
     from inspector.sync.process import open_rounds, sole
@@ -87,18 +85,14 @@ def now(station: StationFile, as_json: Json = False) -> None:
         rounds, link = open_rounds(loaded, loaded.sync, Pace(), lambda detail: None)
         total: dict[str, Any] = {"line": 0, "desk": 0, "pictures": 0}
         try:
-            with Progress(console=console) as progress:
-                task = progress.add_task("records left", total=None)
+            with console.status("sending what is owed"):
                 while True:
                     done = rounds.round()
                     for name in ("line", "desk"):
                         total[name] += done.sent[name]
                     total["pictures"] += done.pictures
-                    progress.update(task, completed=total["line"] + total["desk"])
                     if done.troubles or not done.owes:
                         break
-        except StoreError as error:
-            raise SyncError(str(error)) from error
         finally:
             rounds.close()
             link.close()
