@@ -220,6 +220,7 @@ def test_a_stop_that_the_line_refuses_is_asked_for_again(
 ) -> None:
     clock = [1e6]
     monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(process, "TELL_S", 30.0)
     server, asked = CommandServer(run_dir(tmp_path)), list[bool]()
     ending = threading.Event()
 
