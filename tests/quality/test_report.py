@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import json
 import re
 import sqlite3
@@ -11,7 +10,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
-from typing import Any
 from unicodedata import combining
 
 import numpy as np
@@ -22,18 +20,16 @@ from typer.testing import CliRunner
 
 from inspector import printed
 from inspector.cli import app
-from inspector.config import Quality, load_station
+from inspector.config import Quality
 from inspector.part import Batch, GateAction, GateDecision, Mode, Outcome, new_part_id
 from inspector.quality import first_article, paper, report, sheet
 from inspector.quality.batch_facts import gather, made_when, outline
 from inspector.quality.errors import QualityError
-from inspector.quality.printing import Press
 from inspector.quality.report import batch_report
 from inspector.quality.report_words import LANGUAGES, WORDS
 from inspector.store import DeskLedger, History, LineLedger, StoreError
 from inspector.store.figures import period
 
-STATION = Path(__file__).parent.parent.parent / "station_configs" / "bottle-line.yaml"
 LIMITS = {"can": {"neck/height": (1.0, 2.0)}, "bottle": {"neck/height": (11.6, 12.4)}}
 """Two recipes measure under one name."""
 
@@ -77,45 +73,6 @@ def test_one_pdf_says_it_all(made, language: str, tmp_path: Path) -> None:  # ty
     assert "missing cap" in said and "Mineral water" in said
     assert (w["verified"] in said) == (language == "en")
     assert out.stat().st_size < 1_000_000
-
-
-def test_a_station_s_own_report_has_its_subgroups_and_its_tolerances(
-    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As the MES and the pages have it made."""
-    for name, limits in (("can", (1, 2)), ("bottle", (11.6, 12.4)), ("jar", (3, 4))):
-        measure = {"name": "height", "at_least": limits[0], "at_most": limits[1]}
-        tool = {"name": "neck", "kind": "measure", "params": {"measures": [measure]}}
-        (tmp_path / f"{name}.yaml").write_text(json.dumps({"name": name, "tools": [tool]}))
-    station = load_station(STATION).model_copy(update={
-        "data": made.data, "quality": Quality(subgroup=400),
-        "recipes": [tmp_path / f"{name}.yaml" for name in ("can", "bottle", "jar")],
-    })  # fmt: skip
-    out = tmp_path / "report.pdf"
-    asked = ["printed", "report", *Press(station).words("B-1", out, "en", False)]
-    monkeypatch.setattr("sys.argv", asked)
-    monkeypatch.setattr("os.nice", lambda steps: 0)
-    printed.main()
-    said = words_of(out)
-    assert "in subgroups of 400" in said and station.line in said
-    assert "Capability" in said and re.search(r"neck/height +\d+ +1[12]\.\d{4} +0\.0[78]\d", said)
-    assert re.search(r"1\.\d\d \(1\.\d\d–1\.\d\d\)", said), "of the bottle's tolerance"
-
-
-def test_who_leaves_before_the_report_is_made_is_told_no_other_reason(made: Any) -> None:
-    """A cancelled request was answered that it had taken too long."""
-    station = load_station(STATION).model_copy(update={"data": made.data})
-
-    async def leave() -> int:
-        press = Press(station)
-        asked = asyncio.create_task(press.report("B-1", "en"))
-        await asyncio.sleep(0.05)
-        asked.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asked
-        return press._making
-
-    assert asyncio.run(leave()) == 0
 
 
 def test_a_chinese_report_says_in_chinese_what_the_record_says(tmp_path: Path) -> None:
