@@ -262,6 +262,10 @@ class Web(Served):
     touchscreens: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks from which a PIN is accepted; from all others, and from what a proxy hands on with
     ``X-Forwarded-For`` or the like, it takes a password or ``oidc``."""
+    proxies: tuple[str, ...] = ()
+    """Networks of the proxies before the station, which write into ``X-Forwarded-For`` whose a
+    request is. Where none is named, all people behind one have one address, and its few tries to
+    sign in."""
     pin_idle_s: float = Field(180.0, gt=0, le=3600)
     """A person who signed in with a PIN is signed out after so long without a touch …"""
     idle_s: float = Field(1800.0, gt=0, le=86_400)
@@ -270,7 +274,7 @@ class Web(Served):
     """… or, however busy, after this."""
     oidc: Oidc | None = None
 
-    @field_validator("touchscreens")
+    @field_validator("touchscreens", "proxies")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         for network in networks:

@@ -37,11 +37,10 @@ async def serve(app: ASGIApp, name: str, plan: Served, run: Path, **more: Any) -
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
             timeout_graceful_shutdown=1,
             ssl_certfile=plan.certificate,
             ssl_keyfile=plan.private_key,
-            **more,
+            **{"proxy_headers": False} | more,
         )
     )
     publish(run / f"{name}.url", url)

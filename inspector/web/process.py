@@ -5,7 +5,9 @@ are served until SIGTERM. Started by ``inspector/processes.py``; imports nothing
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from inspector import logs
@@ -31,9 +33,22 @@ def main(station_path: Path, run: Path | None = None) -> None:
 async def serve_pages(station: Station, web: Web, run: Path, file: Path) -> None:
     """Serve until cancelled or told to end by a signal."""
     app = create_app(station, run, file)
-    # Deflating JPEGs costs four times the CPU and gains nothing.
-    sockets = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "ws_max_size": 4096}
-    await serve(app, "web", web, run, **sockets)
+    await serve(
+        app, "web", web, run,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,  # deflating JPEGs costs four times the CPU and gains nothing
+        ws_max_size=4096,
+        proxy_headers=bool(web.proxies),
+        forwarded_allow_ips=[*_both_ways(web.proxies)],
+    )  # fmt: skip
+
+
+def _both_ways(networks: Iterable[str]) -> Iterator[str]:
+    """Networks as a socket for IPv4 names them, and one for both internets."""
+    for network in map(ipaddress.ip_network, networks):
+        yield str(network)
+        if network.version == 4:
+            yield f"::ffff:{network.network_address}/{96 + network.prefixlen}"
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ batch: {id: L2417A}
 calendar: {shifts: {day: "06:00", night: "18:00"}}
 web:
   port: %d
+  proxies: [127.0.0.0/8]
   oidc:
     issuer: %s
     client_id: station

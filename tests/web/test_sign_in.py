@@ -19,6 +19,7 @@ from inspector.store import History
 from inspector.web import door
 from inspector.web.login import TRIES, TRIES_S, Attempts, at_touchscreen
 from inspector.web.login import _inside as inside
+from inspector.web.process import _both_ways
 from inspector.web.sessions import How, Sessions
 
 PIN = {"user": "anna", "secret": "2580", "by": "pin"}
@@ -214,6 +215,24 @@ def test_an_address_that_guesses_has_to_wait() -> None:
     attempts.spend("10.0.0.8")
     now[0] = TRIES_S + 1
     attempts.spend("10.0.0.9")
+
+
+def test_behind_a_proxy_that_is_named_each_person_has_tries_of_their_own(web: Any) -> None:
+    """Who guessed at one desk kept the whole plant out."""
+    with web.client() as client:
+
+        def tried(address: str) -> int:
+            marks = {"x-forwarded-for": f"10.66.6.6, {address}"}  # only what our own proxy adds
+            return client.post("/login", json=PIN, headers=marks).status_code
+
+        assert [tried("10.0.0.9") for _ in range(TRIES + 1)] == [401] * TRIES + [429]
+        assert tried("10.0.0.8") == 401
+
+
+def test_a_proxy_is_known_on_a_socket_for_both_internets() -> None:
+    assert list(_both_ways(["10.0.0.0/8", "fd00::/8"])) == [
+        "10.0.0.0/8", "::ffff:10.0.0.0/104", "fd00::/8",
+    ]  # fmt: skip
 
 
 def test_pins_are_for_the_touchscreen_by_default() -> None:
