@@ -30,7 +30,7 @@ WORST: tuple[GateState, ...] = ("unknown", "pending", "passed", "none")
 
 
 class Heard(Protocol):
-    """The line's newest heartbeat."""
+    """The line's heartbeat, the newest at each look."""
 
     @property
     def alive(self) -> bool: ...

@@ -21,7 +21,7 @@ from inspector.config import Station
 from inspector.web import access, heat, history, live, login, operator, pictures, steps
 from inspector.web.desk import Desk
 from inspector.web.door import DESK, Door
-from inspector.web.feed import FRESH_S, Feed
+from inspector.web.feed import Feed
 from inspector.web.news import News
 from inspector.web.sessions import Sessions
 from inspector.web.templates_of import HERE, TEMPLATES
@@ -68,7 +68,7 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
     )
 
     feed = Feed(run)
-    desk = Desk(station, run, lambda: feed.age_s < FRESH_S, file)
+    desk = Desk(station, run, lambda: feed.alive, file)
     sessions = Sessions(station.data, desk.users, station.web)
     news = News(desk, feed, run)
 

@@ -100,20 +100,24 @@ class Feed:
         self._rejects: deque[bytes] = deque(maxlen=KEPT)
         self._tasks: list[asyncio.Task[None]] = []
         self._passes: asyncio.Task[None] | None = None
-        self._status: Mapping[str, Any] = {}
+        self._body: Mapping[str, Any] = {}
         self._sent_ns = 0
         self._desk: bytes | None = None
-        self.malformed = 0
 
     @property
-    def status(self) -> Mapping[str, Any]:
-        """The last heartbeat's body; empty before the first."""
-        return self._status
+    def body(self) -> Mapping[str, Any]:
+        """What the last heartbeat said; empty before the first."""
+        return self._body
 
     @property
-    def age_s(self) -> float:
-        """How old the last heartbeat is."""
-        return (time.monotonic_ns() - self._sent_ns) / 1e9 if self._sent_ns else float("inf")
+    def alive(self) -> bool:
+        """Whether the last heartbeat is fresh."""
+        return bool(self._sent_ns) and time.monotonic_ns() - self._sent_ns < FRESH_S * 1e9
+
+    @property
+    def now(self) -> Mapping[str, Any]:
+        """What the line says now; empty where it is lost."""
+        return self._body if self.alive else {}
 
     @property
     def pages(self) -> int:
@@ -168,11 +172,10 @@ class Feed:
 
     def _take(self, topic: Topic, message: bytes) -> None:
         if len(message) < HEADER.size:
-            self.malformed += 1
             return
         if topic is Topic.STATUS:
             status = unpack(message)
-            self._status, self._sent_ns = status.body, status.sent_ns
+            self._body, self._sent_ns = status.body, status.sent_ns
         elif topic is Topic.REJECT:
             self._rejects.append(message)
         for page in self._pages:

@@ -61,7 +61,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
         now = ui.html("", sanitize=False).style("display: contents")
 
         def look() -> None:
-            drawn = drawing(shown, feed.status if desk.alive() else {})
+            drawn = drawing(shown, feed.now)
             if now.content != drawn:
                 now.content = drawn
 

@@ -62,10 +62,10 @@ def router(desk: Desk, feed: Feed) -> APIRouter:
 
     @routes.get("/healthz")
     async def healthz() -> JSONResponse:
-        alive = feed.age_s < FRESH_S
+        alive = feed.alive
         body = {
             "line": "alive" if alive else "lost",
-            "ready": bool(alive and feed.status.get("ready")),
+            "ready": bool(feed.now.get("ready")),
             "station": station.station,
             "version": __version__,
         }

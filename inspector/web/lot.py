@@ -10,9 +10,7 @@ one by one, so that a batch of a million opens like one of a hundred. `app` make
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 import anyio.to_thread
@@ -35,7 +33,7 @@ from inspector.store.spans import MARGIN_NS
 from inspector.web import lot_decide, lot_panels, lot_recall, lot_trace
 from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
-from inspector.web.feed import FRESH_S, Feed
+from inspector.web.feed import Feed
 from inspector.web.frame import Shown, page
 from inspector.web.lot_panels import Lot
 from inspector.web.lot_recall import Wanted
@@ -47,14 +45,6 @@ PARTS_IN_SLICE = 40
 """So many make a point of the control chart, if there are parts enough for `SLICES` of them."""
 SLICES = 48
 Id = Annotated[str, Query(min_length=1, max_length=64)]
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """The line's newest heartbeat."""
-
-    alive: bool
-    body: Mapping[str, Any]
 
 
 def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
@@ -79,11 +69,10 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
             ui.label(said).classes("empty")
             return
         hit = await anyio.to_thread.run_sync(lot_recall.search, desk, id, wanted)
-        beat = Beat(feed.age_s < FRESH_S, feed.status)
         _head(shown, found)
         put(lot_panels.tiles(shown, found))
         checks = lot_decide.checks_of(shown, found.facts, found.second, found.held)
-        lot_decide.show(shown, id, found.life, found.facts, checks, beat)
+        lot_decide.show(shown, id, found.life, found.facts, checks, feed)
         with ui.element("div").classes("board"):
             lot_panels.figures(shown, found)
             lot_panels.evidence(shown, found)
@@ -91,7 +80,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
         lot_trace.show(shown, found, graph, trace)
         lots = [(f"{m}\t{n}", f"{n} · {m}") for m, n in
                 dict.fromkeys((use.material, use.lot) for use in found.materials)]  # fmt: skip
-        lot_recall.show(shown, id, wanted, hit, lots, list(found.facts.labels), beat)
+        lot_recall.show(shown, id, wanted, hit, lots, list(found.facts.labels), feed)
 
     @routes.get("/report.pdf")
     async def report(id: Id, who: Annotated[Session, May(Action.EXPORT)], zh: bool = False

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from inspector.web.feed import FRESH_S, Feed
+from inspector.web.feed import Feed
 
 _FIGURE = re.compile(r"([a-z_][a-z0-9_]*)(?:\{(.*)\})?")
 _OF_CAMERA = {"camera_temperature_c": "camera_temperature_celsius"}
@@ -45,11 +45,11 @@ class _Line(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Every figure of the last heartbeat; of a lost line only that it is lost."""
-        fresh = self._feed.age_s < FRESH_S
-        yield GaugeMetricFamily("inspector_line_up", "The line's heartbeat is fresh", float(fresh))
+        now = self._feed.now
+        yield GaugeMetricFamily("inspector_line_up", "The line's heartbeat is fresh", bool(now))
         yield GaugeMetricFamily("inspector_pages", "Open live pages", self._feed.pages)
-        if fresh:
-            yield from _of_status(self._feed.status)
+        if now:
+            yield from _of_status(now)
 
 
 def exposition(feed: Feed) -> bytes:

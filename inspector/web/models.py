@@ -67,7 +67,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
         known: list[Any] = []
 
         async def look() -> None:
-            status = feed.status if desk.alive() else {}
+            status = feed.now
             lost.text = "" if status else shown.word("gate.lost")
             running = str(status.get("recipe") or (known[0] if known else ""))
             back = await anyio.to_thread.run_sync(_way_back, shown, running.partition("@")[0])

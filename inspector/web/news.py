@@ -79,7 +79,7 @@ class News:
             self.called(record.principal, str(record.body.get("reason", "")))
 
     def _look(self) -> dict[str, Any]:
-        status = self._feed.status
+        status = self._feed.body
         id = str(status.get("batch", ""))
         target, order = self._target(id)
         quality = quality_state(self._run)

@@ -105,7 +105,7 @@ def router(desk: Desk, feed: Feed, news: News) -> APIRouter:
     def bypass(
         asked: Bypass, request: Request, who: Annotated[Session, May(Action.BYPASS)]
     ) -> dict[str, Any]:
-        now = feed.status
+        now = feed.body
         content = {
             "reason": asked.reason, "minutes": asked.minutes, "batch": str(now.get("batch", "")),
             "recipe": str(now.get("recipe", "")),

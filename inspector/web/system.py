@@ -51,7 +51,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
         now = ui.html("", sanitize=False).style("display: contents")
 
         def look() -> None:
-            drawn = _state(shown, feed.status if desk.alive() else {})
+            drawn = _state(shown, feed.now)
             if now.content != drawn:
                 now.content = drawn
 

@@ -79,6 +79,7 @@ def main() -> None:
     options.add_argument("--alarm", type=AlarmCode)
     options.add_argument("--stopped", action="store_true")
     options.add_argument("--mode", type=Mode, default=Mode.AUTO)
+    options.add_argument("--batch", default="L2417A")
     given = options.parse_args()
     files = sorted(given.images.glob("*.jpg")) if given.images else []
     display = Display(given.run)
@@ -120,7 +121,7 @@ def main() -> None:
                     ready=True,
                     running=not given.stopped,
                     mode=given.mode,
-                    batch="L2417A",
+                    batch=given.batch,
                     product="Shower gel 250 ml",
                     recipe="bottle-line@4",
                     counts=counts,

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,6 +142,24 @@ def test_a_decision_takes_a_reason_and_a_signature(made: Any, lot: Any) -> None:
     assert state(made) is State.RELEASED
     assert lot.locator("[name=step-release]").is_disabled()
     assert "released already" in lot.locator(".lot-ways").inner_text()
+
+
+def test_a_hold_is_of_what_the_line_makes_when_it_is_signed(
+    made: Any, lot: Any, line: Callable[..., Any]
+) -> None:
+    """A page that was opened while the batch ran paused whatever ran hours later."""
+    with made.client() as client:
+        running = line("--rate", "0", "--batch", LOT)
+        until(lambda: client.get("/healthz").status_code == 200)
+        open_lot(made, lot)
+        running.kill()
+        until(lambda: client.get("/healthz").status_code == 503)
+
+    lot.locator("input[name=reason]").fill("caps look dull")
+    lot.locator("[name=step-hold]").click()
+    sign(lot)
+
+    lot.locator(".life[data-life=on_hold]").wait_for()
 
 
 def test_who_is_not_quality_reads_and_decides_nothing(made: Any, page: Any) -> None:
