@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from web import line_on_show
 from web.provider import SECRET, Provider
 
 from inspector.bus import run_dir
@@ -19,7 +22,9 @@ from inspector.config import Web as Rules
 from inspector.identity import Principal, Role, Users
 from inspector.web.sessions import How, Sessions
 
-LINE = Path(__file__).parent / "line_on_show.py"
+APART = multiprocessing.get_context("forkserver")
+APART.set_forkserver_preload(["cv2", "inspector.display", "inspector.line.counters", "pytest"])
+"""A line is the copy of a process that has loaded what it needs: half a second for each."""
 MODELS = Path(__file__).parents[2] / "models"
 STATION = (
     f"models: {MODELS}\n"
@@ -124,18 +129,19 @@ def web(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterato
 
 
 @pytest.fixture
-def line(web: Web) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def line(web: Web) -> Iterator[Callable[..., BaseProcess]]:
     """Starts a line that shows itself to ``web``; the options are those of ``line_on_show.py``."""
-    lines: list[subprocess.Popen[bytes]] = []
+    lines: list[BaseProcess] = []
 
-    def start(*options: str, run: Path = web.run) -> subprocess.Popen[bytes]:
-        lines.append(subprocess.Popen([sys.executable, str(LINE), str(run), *options]))
+    def start(*options: str) -> BaseProcess:
+        lines.append(APART.Process(target=line_on_show.main, args=([str(web.run), *options],)))
+        lines[-1].start()
         return lines[-1]
 
     yield start
     for process in lines:
         process.kill()
-        process.wait()
+        process.join()
 
 
 @pytest.fixture(scope="session")

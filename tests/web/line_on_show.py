@@ -1,9 +1,9 @@
 """A line as the pages see it: publishes parts and heartbeats through the real ``Display``.
 
-``python line_on_show.py RUN [--rate R] …``. Each picture carries its part number as a row
-of 16 black or white blocks, the lowest bit first, so that a test can read from the screen which
-part's picture it looks at. SIGUSR1 makes the next part a reject. Rejects'
-pictures have one more white block at the lower right.
+``main([RUN, "--rate", R, …])`` in a process of its own. Each picture carries its part number
+as a row of 16 black or white blocks, the lowest bit first, so that a test can read from the screen
+which part's picture it looks at. SIGUSR1 makes the next part a reject. Rejects' pictures have one
+more white block at the lower right.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -69,7 +70,7 @@ def verdict(part: int, rejected: bool, picture: Path | None) -> Verdict:
     )
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> None:
     options = argparse.ArgumentParser()
     options.add_argument("run", type=Path)
     options.add_argument("--rate", type=float, default=20.0, help="parts/s; 0 is none")
@@ -80,7 +81,7 @@ def main() -> None:
     options.add_argument("--stopped", action="store_true")
     options.add_argument("--mode", type=Mode, default=Mode.AUTO)
     options.add_argument("--batch", default="L2417A")
-    given = options.parse_args()
+    given = options.parse_args(words)
     files = sorted(given.images.glob("*.jpg")) if given.images else []
     display = Display(given.run)
     wished: list[int] = []
@@ -151,7 +152,3 @@ def main() -> None:
                 )
             )
         time.sleep(max(0.0, min(due, next_beat, now + 0.05) - time.monotonic()))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from subprocess import Popen
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
 
-Line = Callable[..., "Popen[bytes]"]
+Line = Callable[..., BaseProcess]
 
 # Reads the part number that the picture on the screen carries, and the verdict beside it, in one
 # task of the page, so that nothing can change in between.
@@ -93,7 +94,7 @@ def test_a_verdict_never_stands_over_another_parts_picture(web: Any, line: Line,
     page.evaluate(f"window.look = {LOOK}; window.looks = []")
     page.evaluate("setInterval(() => window.looks.push(window.look()), 20)")
     wait(page, "new Set(window.looks.map((look) => look.picture.part)).size >= 3")
-    process.send_signal(signal.SIGUSR1)
+    os.kill(process.pid, signal.SIGUSR1)
     wait(page, "window.looks.some((look) => look.verdict.outcome === 'reject')")
     wait(page, "window.looks.some((look) => look.caption.outcome === 'reject')")
     looks = [look for look in page.evaluate("window.looks") if look["caption"]["part"]]
@@ -111,8 +112,8 @@ def test_a_verdict_never_stands_over_another_parts_picture(web: Any, line: Line,
 def test_a_slow_lines_field_says_each_parts_verdict_beside_its_picture(
     web: Any, line: Line, page: Any
 ) -> None:
-    line("--rate", "1.5", "--reject-every", "2")
     page.goto(web.url)
+    line("--rate", "1.5", "--reject-every", "2")
     page.evaluate(f"window.look = {LOOK}; window.looks = []")
     page.evaluate("setInterval(() => window.looks.push(window.look()), 20)")
     wait(page, "new Set(window.looks.map((look) => look.verdict.outcome)).has('reject')")
@@ -144,7 +145,7 @@ def test_a_fast_line_looks_steady_and_a_reject_is_held_for_two_seconds(
     process = line("--rate", "25")
     open_live(page, web.url)
     page.evaluate(NOTE_VERDICTS)
-    process.send_signal(signal.SIGUSR1)
+    os.kill(process.pid, signal.SIGUSR1)
     wait(page, "window.changes.length >= 2")
     (began, first), (ended, then) = page.evaluate("window.changes")
     assert (first, then) == ("reject", "running")
@@ -175,9 +176,9 @@ def test_a_line_that_hangs_is_a_lost_line(web: Any, line: Line, page: Any) -> No
     process = line("--rate", "20")
     open_live(page, web.url)
     page.evaluate(NOTE_LINK)
-    process.send_signal(signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGSTOP)
     is_blank_within_a_second(page, time.time())
-    process.send_signal(signal.SIGCONT)
+    os.kill(process.pid, signal.SIGCONT)
     page.wait_for_selector("#verdict[data-outcome=running]")
 
 
@@ -267,9 +268,8 @@ def test_the_language_switches_whole_and_is_remembered(web: Any, line: Line, pag
     assert page.locator("#word").inner_text() == "GOOD"
 
 
-def test_the_theme_switches(web: Any, line: Line, page: Any) -> None:
-    line("--rate", "20")
-    open_live(page, web.url)
+def test_the_theme_switches(web: Any, page: Any) -> None:
+    page.goto(web.url)
     ground = "getComputedStyle(document.documentElement).backgroundColor"
     assert page.evaluate(ground) == "rgb(11, 13, 16)"
     page.locator("#theme").click()
@@ -324,9 +324,8 @@ def test_everything_fits_the_screen(
         assert sizes["foot"]["bottom"] <= height
 
 
-def test_the_operators_page_runs_no_script_but_our_own(web: Any, line: Line, page: Any) -> None:
-    line("--rate", "20")
-    open_live(page, web.url)
+def test_the_operators_page_runs_no_script_but_our_own(web: Any, page: Any) -> None:
+    page.goto(web.url)
     scripts = page.evaluate("""() => [...new Set([
       ...performance.getEntriesByType("resource").map((entry) => entry.name),
       ...[...document.scripts].map((script) => script.src)])]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from subprocess import Popen
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +26,7 @@ ORDER = {
 
 
 @pytest.fixture
-def screen(web: Any, page: Any, line: Callable[..., Popen[bytes]]) -> Iterator[Callable[..., Any]]:
+def screen(web: Any, page: Any, line: Callable[..., BaseProcess]) -> Iterator[Callable[..., Any]]:
     """The page of somebody who may start batches, with this order planned; what it tells the
     station is answered with yes, and goes no further."""
     line("--rate", "20")

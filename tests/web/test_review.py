@@ -240,14 +240,6 @@ def test_a_second_opinion_is_another_persons(web: Any, review: Any) -> None:
     review.locator(".cell").first.wait_for()
 
 
-def test_only_what_is_seen_is_in_the_page(review: Any) -> None:
-    gallery = review.locator(".gallery")
-    assert review.locator(".cell").count() < 80
-    gallery.evaluate("node => { node.scrollTop = node.scrollHeight; }")
-    until(lambda: review.locator(".cell").count() > 0)
-    assert review.locator(".cell").count() < 80
-
-
 @pytest.fixture
 def many(web: Any, shift: None) -> Iterator[None]:
     """Ten thousand rejects; afterwards it is as it was."""

@@ -52,14 +52,6 @@ def test_signing_in_and_out_and_a_wrong_secret_are_on_record(web: Any) -> None:
     assert newest == [("qin", "sign_out"), ("qin", "sign_in"), ("unknown", "sign_in_refused")]
 
 
-def test_a_session_survives_a_restart_of_the_pages(web: Any) -> None:
-    with web.client(Role.QA, name="mei") as client:
-        assert client.get("/session").json()["user"] == "mei"
-        web.kill()
-        web.start()
-        assert client.get("/session").json()["user"] == "mei"
-
-
 def test_another_sites_page_cannot_act_in_a_persons_name(web: Any) -> None:
     with web.client(Role.OPERATOR) as client:
         evil = {"origin": "http://evil.example"}

@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from subprocess import Popen
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from inspector.display import Display, Topic, unpack
 from inspector.line.counters import STAGES
 from inspector.part import Outcome
 
-Line = Callable[..., "Popen[bytes]"]
+Line = Callable[..., BaseProcess]
 
 
 def get(url: str) -> tuple[int, Any, str]:
