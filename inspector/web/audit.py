@@ -6,26 +6,31 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
 import anyio.to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 from nicegui import ui
 
 from inspector.identity import Action
-from inspector.store.audit import DESK, Asked, Deed, Page, kinds, trail
+from inspector.store.audit import DESK as OF_DESK
+from inspector.store.audit import Asked, Deed, Page, kinds, trail
 from inspector.store.export import harmless
 from inspector.store.readable import iso_utc
 from inspector.web import days
 from inspector.web.access import May
+from inspector.web.controls import button, choice, field, put, search_form, table, way
 from inspector.web.desk import Desk
-from inspector.web.frame import Shown, button, icon, page, table
+from inspector.web.door import DESK
+from inspector.web.frame import Shown, page
 from inspector.web.moments import moment_of
 from inspector.web.sessions import Session, Sessions
 
@@ -35,20 +40,40 @@ _DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b")
 """Digests and ids, of which people compare the beginning; the file has them whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for, as the address says it."""
+
+    who: str = ""
+    what: str = ""
+    text: str = ""
+    since: str = ""
+    """A day, as is ``until``."""
+    until: str = ""
+    all: bool = False
+    """Also what no person did."""
+
+    def asked(self) -> Asked:
+        """The same in the store's words."""
+        return Asked(
+            who=self.who.strip(),
+            what=self.what,
+            text=self.text,
+            from_ns=moment_of(self.since) or 0,
+            to_ns=moment_of(self.until, 1) or Asked().to_ns,
+            people=not self.all,
+        )
+
+
 def build(desk: Desk, sessions: Sessions) -> APIRouter:
-    """The page ``/desk/audit`` and the file ``/audit.csv``; the same query means the same in both:
-    ``who``, ``what``, ``text``, ``since``, ``until`` (days), ``all``: also what no person did."""
+    """The page ``/desk/audit`` and the file ``/audit.csv``; a `Query` means the same in both."""
 
     @page(desk, sessions, PATH, word="nav.audit", icon="audit", action=Action.READ_AUDIT)
-    async def audit(
-        shown: Shown, who: str = "", what: str = "", text: str = "", since: str = "",
-        until: str = "", all: bool = False,
-    ) -> None:  # fmt: skip
-        asked = _asked(who, what, text, since, until, not all)
+    async def audit(shown: Shown, query: Annotated[Query, Depends()]) -> None:
+        asked = query.asked()
         known = await anyio.to_thread.run_sync(kinds, desk.data)
         found = await anyio.to_thread.run_sync(lambda: trail(desk.data, asked, limit=ROWS))
-        query = {"who": who, "what": what, "text": text, "since": since, "until": until}
-        _search(shown, query, all, known)
+        _search(shown, query, known)
         rows = ui.element("div").classes("rows")
         more = ui.element("div").classes("more")
 
@@ -79,18 +104,13 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     def export(
         session: Annotated[Session, May(Action.READ_AUDIT)],
         allowed: Annotated[Session, May(Action.EXPORT)],
-        who: str = "", what: str = "", text: str = "", since: str = "", until: str = "",
-        all: bool = False,
-    ) -> StreamingResponse:  # fmt: skip
-        asked = _asked(who, what, text, since, until, not all)
-        body = {
-            "what": "audit", "who": who, "kind": what, "text": text, "since": since,
-            "until": until, "all": all,
-        }  # fmt: skip
+        query: Annotated[Query, Depends()],
+    ) -> StreamingResponse:
+        body = asdict(query) | {"what": "audit", "kind": query.what}
         desk.record("export", body, session.principal)
         name = f"audit-{desk.station.station}-{datetime.now().astimezone():%Y%m%d-%H%M}.csv"
         return StreamingResponse(
-            _csv(desk, asked),
+            _csv(desk, query.asked()),
             media_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
@@ -98,53 +118,26 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     return routes
 
 
-def _asked(who: str, what: str, text: str, since: str, until: str, people: bool) -> Asked:
-    return Asked(
-        who=who.strip(),
-        what=what,
-        text=text,
-        from_ns=moment_of(since) or 0,
-        to_ns=moment_of(until, 1) or Asked().to_ns,
-        people=people,
-    )
+def _search(shown: Shown, query: Query, known: tuple[str, ...]) -> None:
+    def typed(word: str, name: str) -> str:
+        value = html.escape(getattr(query, name))
+        return field(shown.word(word), f'<input type="search" name="{name}" value="{value}">')
 
-
-def _search(shown: Shown, query: dict[str, str], all: bool, known: tuple[str, ...]) -> None:
-    """A plain form: what is looked for stands in the address, so that it can be sent on."""
-    with ui.element("form").classes("search").props(f'method="get" action="/desk{PATH}"'):
-        _field(shown, "audit.who", "who", query["who"])
-        with ui.element("label").classes("field"):
-            ui.html(f"<span>{shown.word('audit.what')}</span>", sanitize=False)
-            with ui.element("select").props('name="what"'):
-                for kind in ("", *known):
-                    chosen = " selected" if kind == query["what"] else ""
-                    option = ui.element("option").props(f'value="{kind}"{chosen}')
-                    with option:
-                        ui.html(_did(shown, kind) if kind else "–", tag="span", sanitize=True)
-        _field(shown, "audit.text", "text", query["text"])
-        for word, name in (("audit.from", "since"), ("audit.to", "until")):
-            days.put(shown, shown.word(word), name, query[name])
-        with ui.element("label").classes("field check"):
-            box = ui.element("input")
-            box._props |= {"type": "checkbox", "name": "all", "value": "1"}
-            if all:
-                box._props["checked"] = True
-            ui.html(f"<span>{shown.word('audit.all')}</span>", sanitize=False)
-        with ui.element("button").classes("button main").props('type="submit"'):
-            icon("search")
-            ui.html(f"<span>{shown.word('search')}</span>", sanitize=False)
-        if shown.may(Action.EXPORT):
-            link = "/audit.csv?" + urlencode(query | {"all": str(all).lower()})
-            with ui.element("a").classes("button").props(f'href="{link}" download'):
-                icon("export")
-                ui.html(f"<span>{shown.word('export')}</span>", sanitize=False)
-
-
-def _field(shown: Shown, word: str, name: str, value: str, kind: str = "search") -> None:
-    with ui.element("label").classes("field"):
-        ui.html(f"<span>{shown.word(word)}</span>", sanitize=False)
-        field = ui.element("input")
-        field._props |= {"type": kind, "name": name, "value": value}
+    fields = [
+        typed("audit.who", "who"),
+        choice(shown.word("audit.what"), "what", query.what,
+               [("", "–"), *((kind, _did(shown, kind)) for kind in known)]),
+        typed("audit.text", "text"),
+        days.field(shown, shown.word("audit.from"), "since", query.since),
+        days.field(shown, shown.word("audit.to"), "until", query.until),
+        '<label class="field check"><input type="checkbox" name="all" value="1"'
+        f"{' checked' if query.all else ''}><span>{shown.word('audit.all')}</span></label>",
+    ]  # fmt: skip
+    ways = []
+    if shown.may(Action.EXPORT):
+        file = f"/audit.csv?{urlencode(asdict(query))}"
+        ways.append(way(shown.word("export"), "export", file, "download"))
+    put(search_form(f"{DESK}{PATH}", fields, shown.word("search"), ways))
 
 
 def _table(shown: Shown, deeds: tuple[Deed, ...]) -> None:
@@ -160,7 +153,7 @@ def _table(shown: Shown, deeds: tuple[Deed, ...]) -> None:
                 deed.principal,
                 _did(shown, deed.what),
                 _DIGEST.sub(r"\1…", deed.text),
-                shown.word("audit.desk" if deed.ledger == DESK else "audit.line", deed.position),
+                shown.word("audit.desk" if deed.ledger == OF_DESK else "audit.line", deed.position),
             )
             for deed in deeds
         ],

@@ -25,10 +25,11 @@ from inspector.identity import Action
 from inspector.store.files import write_whole
 from inspector.web import yamltext
 from inspector.web.access import May, Refused
+from inspector.web.controls import button, card, table
 from inspector.web.desk import Desk
 from inspector.web.drafts import read
 from inspector.web.errand import answer_of
-from inspector.web.frame import Shown, button, page, table
+from inspector.web.frame import Shown, leave_to, page
 from inspector.web.sessions import Session, Sessions
 from inspector.web.words import WORDS
 from inspector.web.words_cameras import EN
@@ -55,17 +56,9 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     async def cameras(shown: Shown, camera: str = "") -> None:
         names = [one.name for one in desk.station.cameras]
         name = camera if camera in names else names[0]
-        ui.add_head_html('<link rel="stylesheet" href="/static/cameras.css">')
         words = {key: WORDS[shown.language][key] for key in EN}
-        given = json.dumps({"name": name, "names": names, "words": words}, ensure_ascii=False)
-        said = given.replace("<", "\\u003c")
-        ui.add_body_html(
-            f'<script type="application/json" id="cameras-given">{said}</script>'
-            '<script type="module" src="/static/cameras.js"></script>'
-        )
-        ui.html('<div id="cameras" class="cameras"></div>', sanitize=False).classes("rows")
-        with ui.element("section").classes("card found"):
-            ui.html(f"<h2>{shown.word('cameras.found')}</h2>", sanitize=False)
+        leave_to("cameras", {"name": name, "names": names, "words": words})
+        with card(shown.word("cameras.found"), "found"):
             rows = ui.element("div").classes("rows")
 
             async def discover() -> None:

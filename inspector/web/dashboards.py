@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
+from typing import Annotated
 from urllib.parse import urlencode
 
 import anyio.to_thread
+import cv2
+from fastapi import Depends
 from nicegui import ui
 
 from inspector.identity import Action
@@ -31,11 +34,12 @@ from inspector.store.figures import (
 )
 from inspector.store.query import History
 from inspector.web import charts, days, panels
+from inspector.web.controls import choice, put, search_form, way
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
-from inspector.web.frame import Shown, icon, page
+from inspector.web.frame import Shown, page
 from inspector.web.moments import moment_of
-from inspector.web.panels import legend, none, panel, put
+from inspector.web.panels import legend, none, panel
 from inspector.web.pictures import address
 from inspector.web.sessions import Sessions
 
@@ -91,35 +95,24 @@ class Board:
     latencies: list[float]
 
 
+Draw = Callable[[Shown, Board], str]
+
+
 def build(desk: Desk, sessions: Sessions) -> None:
     """The pages ``/desk/dashboards`` and ``/desk/wall``."""
 
     @page(desk, sessions, PATH, word="nav.dashboards", icon="dashboard", action=Action.VIEW)
-    async def dashboards(
-        shown: Shown, period: str = "shift", since: str = "", until: str = "", product: str = "",
-        shift: str = "", batch: str = "", view: str = "",
-    ) -> None:  # fmt: skip
-        asked = Asked(period, since, until, product, shift, batch, view)
+    async def dashboards(shown: Shown, asked: Annotated[Asked, Depends()]) -> None:
         _style()
         known, board = await anyio.to_thread.run_sync(lambda: _read(desk, asked))
         _filters(shown, asked, known)
-        if board is None or not board.found.parts:
-            ui.html(f'<p class="empty">{shown.word(_why_none(asked))}</p>', sanitize=False)
-            return
-        put(_tiles(shown, board))
-        with ui.element("div").classes("board"):
-            for draw in PANELS:
-                put(draw(shown, board))
+        _draw(shown, asked, board, PANELS)
 
     @page(
         desk, sessions, WALL, word="nav.wall", icon="fit", action=Action.VIEW,
         under=f"{DESK}{PATH}",
     )  # fmt: skip
-    async def wall(
-        shown: Shown, period: str = "shift", since: str = "", until: str = "", product: str = "",
-        shift: str = "", batch: str = "", view: str = "",
-    ) -> None:  # fmt: skip
-        asked = Asked(period, since, until, product, shift, batch, view)
+    async def wall(shown: Shown, asked: Annotated[Asked, Depends()]) -> None:
         _style()
         turns = cycle(PANELS)
         screen = ui.element("div").classes("wall rows")
@@ -127,16 +120,11 @@ def build(desk: Desk, sessions: Sessions) -> None:
         async def turn() -> None:
             shown.who(Action.VIEW)
             _, board = await anyio.to_thread.run_sync(lambda: _read(desk, asked))
-            draw = next(turns)
+            panel = next(turns)
             screen.clear()
             with screen:
-                if board is None or not board.found.parts:
-                    ui.html(f'<p class="empty">{shown.word(_why_none(asked))}</p>', sanitize=False)
-                    return
-                put(_tiles(shown, board))
-                with ui.element("div").classes("board"):
-                    put(draw(shown, board))
-                ui.label(shown.word("board.as_of", shown.moment(time.time_ns())))
+                if _draw(shown, asked, board, [panel]):
+                    ui.label(shown.word("board.as_of", shown.moment(time.time_ns())))
 
         await turn()
         ui.timer(TURN_S, turn, immediate=False)
@@ -160,10 +148,18 @@ def span_of(desk: Desk, asked: Asked, now_ns: int) -> tuple[int, int]:
     return now_ns - hour, now_ns
 
 
-def _why_none(asked: Asked) -> str:
-    """Why there is no board, a word of the catalogue."""
-    days = asked.period == FROM and moment_of(asked.since) is None
-    return "board.since.needed" if days else "board.none"
+def _draw(shown: Shown, asked: Asked, board: Board | None, draws: Sequence[Draw]) -> bool:
+    """The figures and some of the panels; whether there were any parts."""
+    if board is None or not board.found.parts:
+        needed = asked.period == FROM and moment_of(asked.since) is None
+        why = shown.word("board.since.needed" if needed else "board.none")
+        ui.html(f'<p class="empty">{why}</p>', sanitize=False)
+        return False
+    put(_tiles(shown, board))
+    with ui.element("div").classes("board"):
+        for draw in draws:
+            put(draw(shown, board))
+    return True
 
 
 def _read(desk: Desk, asked: Asked) -> tuple[Known, Board | None]:
@@ -218,8 +214,6 @@ def _board(desk: Desk, history: History, asked: Asked, made: Mapping[str, str]) 
 
 def _picture(desk: Desk, history: History, found: Period, view: str) -> tuple[str, tuple[int, int]]:
     """The newest kept picture of a view in the period, and its size in pixels."""
-    import cv2
-
     newest = found.spans[-1][1] if found.spans else -1
     for part in history.last(200, faulty=True, before=newest + 1):
         if not any(first <= part.position <= last for first, last in found.spans):
@@ -233,59 +227,34 @@ def _picture(desk: Desk, history: History, found: Period, view: str) -> tuple[st
 
 
 def _filters(shown: Shown, asked: Asked, known: Known) -> None:
-    """A plain form: the view stands in the address, so that it can be sent to a colleague."""
     station = shown.desk.station
     if asked.period != FROM:
         asked = replace(asked, since="", until="")
-    with ui.element("form").classes("search").props(f'method="get" action="{DESK}{PATH}"'):
-        _choice(
-            shown.word("board.period"), "period", asked.period,
-            [(name, shown.word(f"board.period.{name}")) for name in PERIODS], f'data-days="{FROM}"',
-        )  # fmt: skip
-        for name, value in (("since", asked.since), ("until", asked.until)):
-            days.put(shown, shown.word(f"board.{name}"), name, value)
-        for name, value, options in (
-            ("shift", asked.shift, list(station.calendar.shifts)),
-            ("product", asked.product, list(known.products)),
-            ("batch", asked.batch, list(known.batches)),
-            ("view", asked.view, [camera.name for camera in station.cameras]),
-        ):
-            if not options and not value:
-                continue
-            said = [(one, one) for one in ([] if value in ("", *options) else [value]) + options]
-            every = ("", shown.word(f"board.{name}.all"))
-            _choice(shown.word(f"board.{name}"), name, value, [every, *said])
-        with ui.element("button").classes("button main").props('type="submit"'):
-            icon("search")
-            ui.html(f"<span>{shown.word('board.show')}</span>", sanitize=False)
-        chosen = {name: value for name, value in asdict(asked).items() if value}
-        _way(shown, "fit", "nav.wall", f"{DESK}{WALL}?{urlencode(chosen)}")
-        if asked.batch:
-            _way(shown, "batches", "lot.all", f"{DESK}/batch?{urlencode({'id': asked.batch})}")
-
-
-def _way(shown: Shown, sign: str, word: str, address: str) -> None:
-    """A button that leads to another page."""
-    with ui.element("a").classes("button") as way:
-        icon(sign)
-        ui.html(f"<span>{shown.word(word)}</span>", sanitize=False)
-    way._props["href"] = address
-
-
-def _choice(
-    word: str, name: str, value: str, options: list[tuple[str, str]], more: str = ""
-) -> None:
-    drawn = "".join(
-        f'<option value="{html.escape(key)}"{" selected" if key == value else ""}>'
-        f"{html.escape(said)}</option>"
-        for key, said in options
-    )
-    with ui.element("label").classes("field"):
-        ui.html(f"<span>{html.escape(word)}</span>", sanitize=False)
-        ui.html(
-            f'<select name="{name}" aria-label="{html.escape(word)}" {more}>{drawn}</select>',
-            sanitize=False,
-        )
+    periods = [(name, shown.word(f"board.period.{name}")) for name in PERIODS]
+    fields = [
+        choice(shown.word("board.period"), "period", asked.period, periods, f'data-days="{FROM}"'),
+        *(
+            days.field(shown, shown.word(f"board.{name}"), name, value)
+            for name, value in (("since", asked.since), ("until", asked.until))
+        ),
+    ]
+    for name, value, options in (
+        ("shift", asked.shift, list(station.calendar.shifts)),
+        ("product", asked.product, list(known.products)),
+        ("batch", asked.batch, list(known.batches)),
+        ("view", asked.view, [camera.name for camera in station.cameras]),
+    ):
+        if not options and not value:
+            continue
+        said = [(one, one) for one in ([] if value in ("", *options) else [value]) + options]
+        every = ("", shown.word(f"board.{name}.all"))
+        fields.append(choice(shown.word(f"board.{name}"), name, value, [every, *said]))
+    chosen = {name: value for name, value in asdict(asked).items() if value}
+    ways = [way(shown.word("nav.wall"), "fit", f"{DESK}{WALL}?{urlencode(chosen)}")]
+    if asked.batch:
+        batch = f"{DESK}/batch?{urlencode({'id': asked.batch})}"
+        ways.append(way(shown.word("lot.all"), "batches", batch))
+    put(search_form(f"{DESK}{PATH}", fields, shown.word("board.show"), ways))
 
 
 def _tiles(shown: Shown, board: Board) -> str:
@@ -334,7 +303,7 @@ def _latency(shown: Shown, board: Board) -> str:
     return panel(title, drawn, "narrow")
 
 
-PANELS: tuple[Callable[[Shown, Board], str], ...] = (
+PANELS: tuple[Draw, ...] = (
     lambda shown, board: panels.over_time(shown, board.found),
     lambda shown, board: panels.pareto(shown, board.pareto),
     lambda shown, board: panels.control(shown, board.found),

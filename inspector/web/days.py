@@ -12,6 +12,7 @@ import json
 
 from nicegui import ui
 
+from inspector.web.controls import sign
 from inspector.web.frame import Shown
 
 _SCRIPT = '<script type="module" src="/static/day.js"></script>'
@@ -33,10 +34,5 @@ def field(shown: Shown, label: str, name: str, value: str, *, clock: bool = Fals
         f'<input type="text" name="{name}" value="{html.escape(value.replace("T", " "))}"'
         f' data-day="{"clock" if clock else "day"}" data-says="{says}" placeholder="{form}"'
         f' maxlength="16" autocomplete="off" spellcheck="false" aria-haspopup="dialog">'
-        '<svg class="icon" aria-hidden="true"><use href="#i-calendar"/></svg></label>'
+        f"{sign('calendar')}</label>"
     )
-
-
-def put(shown: Shown, label: str, name: str, value: str) -> None:
-    """A field for a day, here on the page."""
-    ui.html(field(shown, label, name, value), sanitize=False).classes("bare")

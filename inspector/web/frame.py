@@ -7,13 +7,11 @@ framed and guarded; a row in the navigation for those who may see it. A NiceGUI 
 
 from __future__ import annotations
 
-import html
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from fastapi import Request
@@ -29,7 +27,7 @@ from inspector.web.door import DESK
 from inspector.web.login import theme_of
 from inspector.web.said import label, said, words_of
 from inspector.web.sessions import Sessions
-from inspector.web.templates_of import ICONS, TEMPLATES
+from inspector.web.templates_of import ICONS, TEMPLATES, brought
 from inspector.web.words import LANGUAGES, WORDS, language_of
 
 
@@ -140,7 +138,7 @@ def page(
     """
 
     def framed(build: Build) -> Build:
-        signature = inspect.signature(build)
+        signature = inspect.signature(build, eval_str=True)
         _, *rest = signature.parameters.values()
 
         async def around(request: Request, **given: Any) -> None:
@@ -162,6 +160,15 @@ def page(
         return build
 
     return framed
+
+
+def leave_to(name: str, given: Mapping[str, Any], look: str = "") -> None:
+    """Leave the page to ``static/NAME.js``: what it is ``given``, its sheet, and its place."""
+    ui.add_head_html(f'<link rel="stylesheet" href="/static/{name}.css">')
+    ui.add_body_html(
+        brought(f"{name}-given", given) + f'<script type="module" src="/static/{name}.js"></script>'
+    )
+    ui.html(f'<div id="{name}" class="{look or name}"></div>', sanitize=False).classes("rows")
 
 
 def masthead(
@@ -217,69 +224,6 @@ def _tell(shown: Shown, main: ui.element, error: Exception) -> None:
     with main:
         said = ui.label(shown.why(error)).classes("note bad told").props('role="alert"')
     said.move(main, 0)
-
-
-def icon(name: str) -> ui.html:
-    """A sign of ``icons.svg``; it says nothing to a screen reader, so a word stands beside it."""
-    return ui.html(f'<svg class="icon" aria-hidden="true"><use href="#i-{name}"/></svg>',
-                   sanitize=False)  # fmt: skip
-
-
-def button(text: str, sign: str = "", on_click: Callable[..., Any] | None = None) -> ui.element:
-    """A button of ours: large enough for a glove, with a sign before its word."""
-    made = ui.element("button").classes("button").props('type="button"')
-    with made:
-        if sign:
-            icon(sign)
-        ui.html(f"<span>{html.escape(text)}</span>", sanitize=False)
-    if on_click is not None:
-        pressed(made, on_click)
-    return made
-
-
-def pressed(made: ui.element, on_click: Callable[[], Any]) -> None:
-    """Do it when ``made`` is clicked, and not once more for the second click of a double one, nor
-    while it is done: a glove touches twice."""
-    busy = False
-
-    async def once() -> None:
-        nonlocal busy
-        if busy:
-            return
-        busy = True
-        try:
-            result = on_click()
-            if inspect.isawaitable(result):
-                await result
-        finally:
-            busy = False
-
-    made.on("click", once, js_handler="(event) => event.detail > 1 || emit()")
-
-
-def table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    caption: str,
-    looks: Mapping[int, str] = MappingProxyType({}),
-) -> ui.html:
-    """A table of texts. ``looks`` is the class of a column by its index: ``number``, ``moment``,
-    ``phrase``, ``strong``."""
-
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        return "".join(
-            f'<{tag} class="{looks.get(i, "")}">{html.escape(text)}</{tag}>'
-            for i, text in enumerate(texts)
-        )
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    made = ui.html(
-        f'<table class="table"><caption class="away">{html.escape(caption)}</caption>'
-        f"<thead><tr>{cells('th', columns)}</tr></thead><tbody>{body}</tbody></table>",
-        sanitize=False,
-    ).classes("scroll")
-    made._props |= {"tabindex": "0", "role": "region", "aria-label": caption}
-    return made
 
 
 def roles_of(principal: Principal, word: Callable[[str], str]) -> str:

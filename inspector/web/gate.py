@@ -16,9 +16,10 @@ from nicegui import ui
 from inspector.bus import BusError
 from inspector.identity import Action, IdentityError
 from inspector.registers import Signal
+from inspector.web.controls import button, card, follow, sign
 from inspector.web.desk import Desk
 from inspector.web.feed import Feed
-from inspector.web.frame import Shown, button, page
+from inspector.web.frame import Shown, page
 from inspector.web.sessions import Sessions
 from inspector.web.words import WORDS
 
@@ -41,8 +42,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
     @page(desk, sessions, PATH, word="nav.gate", icon="gate", action=Action.SET_OUTPUT)
     async def gate(shown: Shown) -> None:
         ui.add_head_html('<link rel="stylesheet" href="/static/engineer.css">')
-        with ui.element("section").classes("card group"):
-            ui.html(f"<h2>{shown.word('gate.pulse')}</h2>", sanitize=False)
+        with card(shown.word("gate.pulse")):
             ui.label(shown.word("gate.pulse.more"))
             said = ui.label("").classes("note").props('role="status"')
 
@@ -58,15 +58,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
                 said.text = shown.word("gate.pulse.done") if answer.ok else shown.why(answer.error)
 
             button(shown.word("gate.pulse.do"), "gate", pulse)
-        now = ui.html("", sanitize=False).style("display: contents")
-
-        def look() -> None:
-            drawn = drawing(shown, feed.now)
-            if now.content != drawn:
-                now.content = drawn
-
-        look()
-        ui.timer(LOOK_S, look)
+        follow(lambda: drawing(shown, feed.now), LOOK_S)
 
 
 def drawing(shown: Shown, status: Mapping[str, Any]) -> str:
@@ -86,7 +78,7 @@ def drawing(shown: Shown, status: Mapping[str, Any]) -> str:
         if key in figures
     )
     health = "".join(
-        f'<li data-state="{h["state"]}">{_sign(h["state"])}<b>{html.escape(called(shown, h))}</b>'
+        f'<li data-state="{h["state"]}">{sign(h["state"])}<b>{html.escape(called(shown, h))}</b>'
         f"<span>{shown.word('state.' + h['state'])}</span>"
         f"<span>{html.escape(shown.why(h['detail']))}</span></li>"
         for h in status.get("health") or ()
@@ -113,11 +105,7 @@ def _signal(shown: Shown, name: str, on: bool) -> str:
     good = on == GOOD[name]
     state = "ok" if good else "warning"
     return (
-        f'<li data-state="{state}" data-signal="{name}">{_sign(state)}'
+        f'<li data-state="{state}" data-signal="{name}">{sign(state)}'
         f"<b>{shown.word(f'gate.signal.{name}')}</b>"
         f"<span>{shown.word('gate.on' if on else 'gate.off')}</span><span></span></li>"
     )
-
-
-def _sign(state: str) -> str:
-    return f'<svg class="icon" aria-hidden="true"><use href="#i-{html.escape(state)}"/></svg>'

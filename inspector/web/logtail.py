@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from nicegui import ui
 
 from inspector import logs
+from inspector.web.controls import card, choice, put, sign
 from inspector.web.frame import Shown
 
 LOOK_S = 1.0
@@ -115,41 +115,25 @@ def panel(shown: Shown, path: str, process: str, level: str) -> None:
         ui.navigate.history.replace(f"{path}?process={chosen['process']}&level={chosen['level']}")
         look()
 
-    with ui.element("section").classes("card group log"):
-        ui.html(f"<h2>{shown.word('log')}</h2>", sanitize=False)
-        with ui.element("div").classes("ways"):
-            everybody = {"": shown.word("log.everybody")} | {n: n for n in tail.processes()}
-            _select(shown, "log.process", everybody, chosen["process"],
-                    lambda value: choose("process", value))  # fmt: skip
-            levels = {name: shown.word(f"log.from.{name}") for name in LEVELS}
-            _select(shown, "log.level", levels, chosen["level"],
-                    lambda value: choose("level", value))  # fmt: skip
-        rows = ui.html("", sanitize=False).classes("scroll")
-        rows._props |= {"tabindex": "0", "role": "region", "aria-label": shown.word("log")}
+    def select(name: str, options: Iterable[tuple[str, str]]) -> None:
+        put(choice(shown.word(f"log.{name}"), name, chosen[name], options)).on(
+            "change",
+            lambda event: choose(name, str(event.args)),
+            js_handler="(event) => emit(event.target.value)",
+        )
 
     def look() -> None:
-        drawn = _table(shown, tail.newest(chosen["process"], chosen["level"]))
-        if rows.content != drawn:
-            rows.content = drawn
+        rows.set_content(_table(shown, tail.newest(chosen["process"], chosen["level"])))
 
+    with card(shown.word("log"), "group log"):
+        with ui.element("div").classes("ways"):
+            processes = ((name, name) for name in tail.processes())
+            select("process", [("", shown.word("log.everybody")), *processes])
+            select("level", [(name, shown.word(f"log.from.{name}")) for name in LEVELS])
+        rows = ui.html("", sanitize=False).classes("scroll")
+        rows._props |= {"tabindex": "0", "role": "region", "aria-label": shown.word("log")}
     look()
     ui.timer(LOOK_S, look)
-
-
-def _select(shown: Shown, word: str, options: dict[str, str], value: str, chosen: Any) -> None:
-    """A field of ours, as the pages' scripts make it."""
-    with ui.element("label").classes("field"):
-        ui.html(html.escape(shown.word(word)), sanitize=False, tag="span")
-        made = ui.element("select").props(f'name="{word.rpartition(".")[2]}"')
-        with made:
-            for key, text in options.items():
-                option = ui.element("option")
-                option._props |= {"value": key} | ({"selected": True} if key == value else {})
-                with option:
-                    ui.html(html.escape(text), sanitize=False, tag="span")
-    made.on("change", lambda event: chosen(str(event.args)), js_handler=(
-        "(event) => emit(event.target.value)"
-    ))  # fmt: skip
 
 
 def _table(shown: Shown, lines: list[Line]) -> str:
@@ -164,8 +148,7 @@ def _table(shown: Shown, lines: list[Line]) -> str:
 
 
 def _row(shown: Shown, line: Line) -> str:
-    sign = SIGNS.get(line.level, "")
-    icon = f'<svg class="icon" aria-hidden="true"><use href="#i-{sign}"/></svg>' if sign else ""
+    icon = sign(SIGNS[line.level]) if line.level in SIGNS else ""
     more = " ".join(f"{key}={value}" for key, value in line.more)
     trace = f"<pre>{html.escape(line.exception)}</pre>" if line.exception else ""
     return (

@@ -14,7 +14,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 import anyio.to_thread
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import Response, StreamingResponse
 from nicegui import ui
 
@@ -32,12 +32,13 @@ from inspector.store.reviews import Reviews
 from inspector.store.spans import MARGIN_NS
 from inspector.web import lot_decide, lot_panels, lot_recall, lot_trace
 from inspector.web.access import May, Refused
+from inspector.web.controls import choice, put, search_form, sign, way
 from inspector.web.desk import Desk
+from inspector.web.door import DESK
 from inspector.web.feed import Feed
 from inspector.web.frame import Shown, page
 from inspector.web.lot_panels import Lot
 from inspector.web.lot_recall import Wanted
-from inspector.web.panels import put
 from inspector.web.sessions import Session, Sessions
 
 PATH = "/batch"
@@ -55,12 +56,10 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
     @page(desk, sessions, PATH, word="nav.lot", icon="batches", action=Action.VIEW,
           under="/batches")  # fmt: skip
     async def batch(
-        shown: Shown, id: str = "", trace: str = "", by: str = "", lot: str = "", defect: str = "",
-        since: str = "", until: str = "",
-    ) -> None:  # fmt: skip
+        shown: Shown, wanted: Annotated[Wanted, Depends()], id: str = "", trace: str = ""
+    ) -> None:
         for sheet in ("charts", "lot"):
             ui.add_head_html(f'<link rel="stylesheet" href="/static/{sheet}.css">')
-        wanted = Wanted(by if by in lot_recall.WAYS else "", lot, defect, since, until)
         known, found = await anyio.to_thread.run_sync(_read, desk, id)
         id = found.id if found else id
         _chooser(shown, known, id)
@@ -98,10 +97,8 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
 
     @routes.get("/recall.csv")
     def recall(
-        id: Id, who: Annotated[Session, May(Action.EXPORT)], by: str = "", lot: str = "",
-        defect: str = "", since: str = "", until: str = "",
-    ) -> StreamingResponse:  # fmt: skip
-        wanted = Wanted(by, lot, defect, since, until)
+        id: Id, who: Annotated[Session, May(Action.EXPORT)], wanted: Annotated[Wanted, Depends()]
+    ) -> StreamingResponse:
         hit = lot_recall.search(desk, id, wanted)
         if hit is None or hit.found is None:
             raise Refused(hit.why if hit else "say what is recalled")
@@ -157,42 +154,33 @@ def _read(desk: Desk, id: str) -> tuple[list[str], Lot | None]:
 
 def _chooser(shown: Shown, known: list[str], id: str) -> None:
     listed = known if id in ("", *known) else [id, *known]
-    drawn = "".join(
-        f'<option value="{html.escape(b)}"{" selected" if b == id else ""}>'
-        f"{html.escape(b)}</option>"
-        for b in listed
-    )
-    word = shown.word("lot.which")
+    batches = choice(shown.word("lot.which"), "id", id, [(one, one) for one in listed])
     put(
-        '<form class="search" method="get" action="/desk/batch">'
-        f'<label class="field"><span>{word}</span><select name="id" aria-label="{word}">{drawn}'
-        '</select></label><button class="button" type="submit">'
-        '<svg class="icon" aria-hidden="true">'
-        f'<use href="#i-search"/></svg><span>{shown.word("board.show")}</span></button>'
-        f"{_ways_on(shown, id)}</form>"
+        search_form(
+            f"{DESK}{PATH}", [batches], shown.word("board.show"), _ways_on(shown, id), look=""
+        )
     )
 
 
-def _ways_on(shown: Shown, id: str) -> str:
+def _ways_on(shown: Shown, id: str) -> list[str]:
     """What else there is of this batch, on other pages and on paper."""
     asked = {"id": id, "zh": str(shown.language == "zh").lower()}
     ways = [
         (f"/desk/review?{urlencode({'batch': id})}", "review", "lot.review", Action.REVIEW, ""),
         (f"/desk/dashboards?{urlencode({'period': 'week', 'batch': id})}", "dashboard",
          "lot.board", Action.VIEW, ""),
-        (f"/lot/report.pdf?{urlencode(asked)}", "export", "lot.pdf", Action.EXPORT, " download"),
+        (f"/lot/report.pdf?{urlencode(asked)}", "export", "lot.pdf", Action.EXPORT, "download"),
     ]  # fmt: skip
-    return "".join(
-        f'<a class="button" href="{html.escape(to)}"{more}><svg class="icon" aria-hidden="true">'
-        f'<use href="#i-{sign}"/></svg><span>{shown.word(word)}</span></a>'
-        for to, sign, word, action, more in ways
+    return [
+        way(shown.word(word), name, to, more)
+        for to, name, word, action, more in ways
         if id and shown.may(action)
-    )
+    ]
 
 
 def _head(shown: Shown, lot: Lot) -> None:
     facts, state = lot.facts, lot.life.state or State.CLOSED
-    sign = {"released": "ok", "running": "running", "on_hold": "hold", "rejected": "reject"}.get(
+    name = {"released": "ok", "running": "running", "on_hold": "hold", "rejected": "reject"}.get(
         state, "clock"
     )
     about = [
@@ -209,8 +197,7 @@ def _head(shown: Shown, lot: Lot) -> None:
     )
     put(
         f'<section class="lot-head"><div><span class="life" data-life="{state}">'
-        f'<svg class="icon" aria-hidden="true"><use href="#i-{sign}"/></svg>'
-        f"{shown.word(f'life.{state}')}</span></div>"
+        f"{sign(name)}{shown.word(f'life.{state}')}</span></div>"
         f"<p><b>{html.escape(lot.id)}</b> {shown.word(f'lot.state.{state}')}</p>"
         f'<dl class="about">{rows}</dl></section>'
     )

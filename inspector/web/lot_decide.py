@@ -7,6 +7,7 @@ as for the MES. Only ``lot`` imports this.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,8 @@ from inspector.store import StoreError
 from inspector.store.batches import Batches, Life, Refused, State, Step, after, decision
 from inspector.store.signatures import Signature, Subject
 from inspector.web import signing
-from inspector.web.frame import Shown, button, icon, pressed
+from inspector.web.controls import button, pressed, put, sign
+from inspector.web.frame import Shown
 from inspector.web.lot_recall import reason_field
 
 STEPS = {
@@ -50,11 +52,13 @@ def show(
     with ui.element("section").classes("card lot-decide").props('id="decide"'):
         with ui.element("div"):
             ui.html(f"<h2>{shown.word('lot.before')}</h2>", sanitize=False)
-            with ui.element("ul").classes("lot-checks"):
-                for check in checks:
-                    with ui.element("li").classes(check.look):
-                        icon({"good": "ok", "bad": "warning"}.get(check.look, "absent"))
-                        ui.label(check.said)
+            signs = {"good": "ok", "bad": "warning", "open": "absent"}
+            rows = "".join(
+                f'<li class="{check.look}">{sign(signs[check.look])}'
+                f"<span>{html.escape(check.said)}</span></li>"
+                for check in checks
+            )
+            put(f'<ul class="lot-checks">{rows}</ul>')
         with ui.element("div"):
             ui.html(f"<h2>{shown.word('lot.decide')}</h2>", sanitize=False)
             may = shown.may(Action.DISPOSE)
@@ -101,12 +105,11 @@ def _way(
     shown: Shown, id: str, life: Life, facts: Facts, step: Step, reason: Callable[[], str],
     note: ui.label, beat: Heard, may: bool,
 ) -> None:  # fmt: skip
-    sign, _ = STEPS[step]
     refused = _refused(shown, id, life, step)
     resumes = step is Step.RELEASE and life.state is State.ON_HOLD and not life.ended
     then = shown.word("lot.then.resume" if resumes else f"lot.then.{step}")
     with ui.element("div").classes("lot-way"):
-        made = button(shown.word(f"lot.{step}"), sign)
+        made = button(shown.word(f"lot.{step}"), STEPS[step][0])
         made._props["name"] = f"step-{step}"
         if step is Step.RELEASE and not refused:
             made.classes("main")

@@ -20,8 +20,8 @@ from inspector.store.figures import Period
 from inspector.store.genealogy import Consumed, Unit
 from inspector.store.reviews import Review
 from inspector.web import panels
-from inspector.web.frame import Shown, table
-from inspector.web.panels import put
+from inspector.web.controls import put, table
+from inspector.web.frame import Shown
 
 ROWS = 50
 """Rows of a table; what is more is counted."""

@@ -34,10 +34,10 @@ from inspector.store.recalls import (
 )
 from inspector.store.signatures import Signature, Subject
 from inspector.web import days, panels, signing
+from inspector.web.controls import button, card, choice, pressed, put, search_form, table, way
 from inspector.web.desk import Desk
-from inspector.web.frame import Shown, button, icon, pressed, table
+from inspector.web.frame import Shown
 from inspector.web.moments import moment_of
-from inspector.web.panels import put
 
 WAYS = ("batch", "lot", "defect", "time")
 UNITS_SHOWN = 200
@@ -104,8 +104,8 @@ def show(
     defects: list[str], beat: Heard,
 ) -> None:  # fmt: skip
     """The panel: criteria, what is affected, what can be done."""
-    with ui.element("section").classes("card lot-recall").props('id="recall"'):
-        ui.html(f"<h2>{shown.word('recall')}</h2>", sanitize=False)
+    with card(shown.word("recall"), "lot-recall") as section:
+        section.props('id="recall"')
         ui.label(shown.word("recall.more"))
         with ui.element("nav").classes("lot-tabs"):
             for way in WAYS:
@@ -133,10 +133,10 @@ def _form(
     fields = [f'<input type="hidden" name="{n}" value="{html.escape(v)}">'
               for n, v in (("id", batch), ("by", by))]  # fmt: skip
     if by == "lot":
-        fields.append(_select(shown, "lot", lots, wanted.lot))
+        fields.append(choice(shown.word("recall.lot.which"), "lot", wanted.lot, lots))
     if by == "defect":
-        fields.append(_select(shown, "defect", [(d, shown.said(d)) for d in defects],
-                              wanted.defect))  # fmt: skip
+        named = [(defect, shown.said(defect)) for defect in defects]
+        fields.append(choice(shown.word("recall.defect.which"), "defect", wanted.defect, named))
     if by == "time":
         fields += [
             days.field(shown, shown.word(word), name, value, clock=True)
@@ -144,24 +144,7 @@ def _form(
                 ("recall.from", "since", wanted.since), ("recall.to", "until", wanted.until),
             )
         ]  # fmt: skip
-    put(
-        f'<form class="search" method="get" action="/desk/batch#recall">{"".join(fields)}'
-        '<button class="button main" type="submit"><svg class="icon" aria-hidden="true">'
-        f'<use href="#i-search"/></svg><span>{shown.word("recall.find")}</span></button></form>'
-    )
-
-
-def _select(shown: Shown, name: str, options: list[tuple[str, str]], value: str) -> str:
-    drawn = "".join(
-        f'<option value="{html.escape(key)}"{" selected" if key == value else ""}>'
-        f"{html.escape(said)}</option>"
-        for key, said in options
-    )
-    word = shown.word(f"recall.{name}.which")
-    return (
-        f'<label class="field"><span>{word}</span><select name="{name}" aria-label="{word}">'
-        f"{drawn}</select></label>"
-    )
+    put(search_form("/desk/batch#recall", fields, shown.word("recall.find")))
 
 
 def _found(shown: Shown, hit: Hit) -> None:
@@ -220,11 +203,8 @@ def _acts(shown: Shown, batch: str, wanted: Wanted, hit: Hit, beat: Heard) -> No
             drill = button(shown.word("recall.drill"), "checks")
             hold = button(shown.word("recall.hold"), "hold").classes("danger")
         if shown.may(Action.EXPORT):
-            link = f"/lot/recall.csv?{urlencode({'id': batch} | asdict(wanted))}"
-            with ui.element("a").classes("button").props("download") as export:
-                icon("export")
-                ui.html(f"<span>{shown.word('export')}</span>", sanitize=False)
-            export._props["href"] = link
+            file = f"/lot/recall.csv?{urlencode({'id': batch} | asdict(wanted))}"
+            put(way(shown.word("export"), "export", file, "download"))
     note = ui.label("").classes("note").props('role="alert"')
     if not decides:
         return

@@ -14,9 +14,9 @@ from nicegui import ui
 
 from inspector.store.genealogy import Genealogy
 from inspector.web import lineage, panels
-from inspector.web.frame import Shown, table
+from inspector.web.controls import put, table
+from inspector.web.frame import Shown
 from inspector.web.lot_panels import Lot
-from inspector.web.panels import put
 
 MEMBERS = 200
 """Units of a node that are listed."""

@@ -26,10 +26,11 @@ from inspector.store.pages import events_of
 from inspector.store.signatures import Subject
 from inspector.web import signing
 from inspector.web.access import May, Refused
+from inspector.web.controls import button, card, table
 from inspector.web.desk import Desk
 from inspector.web.errand import answer_of
 from inspector.web.feed import Feed
-from inspector.web.frame import Shown, button, page, table
+from inspector.web.frame import Shown, page
 from inspector.web.sessions import Session, Sessions
 
 PATH = "/models"
@@ -59,8 +60,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
     @page(desk, sessions, PATH, word="nav.models", icon="model", action=Action.INSTALL_RELEASE)
     async def models(shown: Shown) -> None:
         ui.add_head_html('<link rel="stylesheet" href="/static/engineer.css">')
-        with ui.element("section").classes("card group"):
-            ui.html(f"<h2>{shown.word('models.runs')}</h2>", sanitize=False)
+        with card(shown.word("models.runs")):
             lost = ui.label("").classes("note bad")
             now = ui.element("div").classes("group")
             wrong = ui.label("").classes("note bad").props('role="alert"')
@@ -90,14 +90,12 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
 
         ui.timer(0.05, fill, once=True)  # a page that is not sent within 3 s is given up
         otherwise = await anyio.to_thread.run_sync(_otherwise, desk)
-        with ui.element("section").classes("card group"):
-            ui.html(f"<h2>{shown.word('models.otherwise')}</h2>", sanitize=False)
+        with card(shown.word("models.otherwise")):
             if otherwise:
                 ui.html(_parts(shown, otherwise), sanitize=False)
             else:
                 ui.label(shown.word("models.otherwise.none")).classes("soft")
-        with ui.element("section").classes("card group"):
-            ui.html(f"<h2>{shown.word('models.past')}</h2>", sanitize=False)
+        with card(shown.word("models.past")):
             past = await anyio.to_thread.run_sync(_past, shown)
             if past:
                 table(
@@ -130,8 +128,7 @@ def _runs(
 
 def _card(shown: Shown, word: str) -> ui.element:
     """A card whose rows come when their command has answered."""
-    with ui.element("section").classes("card group"):
-        ui.html(f"<h2>{shown.word(word)}</h2>", sanitize=False)
+    with card(shown.word(word)):
         rows = ui.element("div").classes("rows")
         with rows:
             ui.label(shown.word("models.looking")).classes("soft")

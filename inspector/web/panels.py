@@ -9,8 +9,6 @@ import html
 from collections.abc import Sequence
 from datetime import datetime
 
-from nicegui import ui
-
 from inspector.quality.charts import p_chart
 from inspector.quality.rules import signals
 from inspector.store.figures import Period, Slice
@@ -133,8 +131,3 @@ def legend(shown: Shown, entries: tuple[tuple[str, str], ...]) -> str:
 def none(shown: Shown, word: str) -> str:
     """Why a panel is empty."""
     return f'<p class="none">{shown.word(word)}</p>'
-
-
-def put(drawn: str) -> None:
-    """Put finished HTML on the page as if it stood there itself."""
-    ui.html(drawn, sanitize=False).style("display: contents")

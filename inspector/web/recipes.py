@@ -9,7 +9,6 @@ is added is made from a good part's kept picture, so that it is right for it fro
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -28,7 +27,7 @@ from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
 from inspector.web.drafts import Name
 from inspector.web.errand import Errand, answer_of
-from inspector.web.frame import Shown, page
+from inspector.web.frame import Shown, leave_to, page
 from inspector.web.pictures import pictures_of
 from inspector.web.said import label, script, words_of
 from inspector.web.sessions import Session, Sessions
@@ -132,22 +131,13 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     async def recipes(shown: Shown, recipe: str = "", against: str = "") -> None:
         known = await anyio.to_thread.run_sync(drafts.names_of, station)
         name = recipe if recipe in known else next(iter(known), "")
-        ui.add_head_html('<link rel="stylesheet" href="/static/recipes.css">')
         if not name:
             ui.html(f'<p class="empty">{shown.word("recipes.none")}</p>', sanitize=False)
             return
         words = {key: WORDS[shown.language][key] for key in EN}
         ui.add_body_html(script(station.recipes))
-        given = {
-            "name": name, "names": list(known), "words": words,
-            "edit": shown.may(Action.EDIT_RECIPE),
-        }  # fmt: skip
-        said = json.dumps(given, ensure_ascii=False).replace("<", "\\u003c")
-        ui.add_body_html(
-            f'<script type="application/json" id="recipes-given">{said}</script>'
-            '<script type="module" src="/static/recipes.js"></script>'
-        )
-        ui.html('<div id="recipes" class="recipes"></div>', sanitize=False).classes("rows")
+        edit = shown.may(Action.EDIT_RECIPE)
+        leave_to("recipes", {"name": name, "names": list(known), "words": words, "edit": edit})
         await revisions.panel(shown, PATH, name, known[name], against)
 
     @routes.get("/{name}")

@@ -31,7 +31,7 @@ from inspector.store.reviews import KIND, Decision, Label, Opinion, Review, Revi
 from inspector.web import days
 from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
-from inspector.web.frame import Shown, page
+from inspector.web.frame import Shown, leave_to, page
 from inspector.web.moments import moment_of
 from inspector.web.pictures import address
 from inspector.web.said import script
@@ -81,7 +81,6 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
     @page(desk, sessions, PATH, word="nav.review", icon="review", action=Action.REVIEW)
     async def review(shown: Shown) -> None:
-        ui.add_head_html('<link rel="stylesheet" href="/static/review.css">')
         words = {key: WORDS[shown.language][key] for key in EN}
         ui.add_body_html(script(desk.station.recipes))
         given = {
@@ -89,12 +88,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
             "days": days.words(shown),
             "cameras": [camera.name for camera in desk.station.cameras],
         }
-        catalogue = json.dumps(given).replace("<", "\\u003c")
-        ui.add_body_html(
-            f'<script type="application/json" id="review-words">{catalogue}</script>'
-            '<script type="module" src="/static/review.js"></script>'
-        )
-        ui.html('<div id="review" class="review"></div>', sanitize=False).classes("rows")
+        leave_to("review", given)
 
     @routes.get("/parts")
     def parts(

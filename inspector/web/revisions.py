@@ -20,9 +20,10 @@ from inspector.store import recipes as kept
 from inspector.store.signatures import Signature
 from inspector.web import drafts, recipetext, signing
 from inspector.web.access import Refused
+from inspector.web.controls import button, card, put
 from inspector.web.desk import Desk
 from inspector.web.errand import answer_of
-from inspector.web.frame import Shown, button
+from inspector.web.frame import Shown
 
 
 async def panel(shown: Shown, path: str, name: str, origin: Path, against: str) -> None:
@@ -83,8 +84,7 @@ async def panel(shown: Shown, path: str, name: str, origin: Path, against: str) 
         drafts.write(draft, older)
         leave()
 
-    with ui.element("section").classes("versions card"):
-        ui.html(f"<h2>{shown.word('recipes.versions')}</h2>", sanitize=False)
+    with card(shown.word("recipes.versions"), "versions"):
         wrong = ui.label("").classes("note bad").props('role="alert"')
         with ui.element("ul").classes("revisions"):
             if is_draft:
@@ -106,12 +106,11 @@ async def panel(shown: Shown, path: str, name: str, origin: Path, against: str) 
                         else shown.word("recipes.never_approved"),
                     )
                     if not now:
-                        with (
-                            ui.element("a")
-                            .classes("button")
-                            .props(f'href="/desk{path}?recipe={name}&against={one.digest}"')
-                        ):
-                            ui.label(shown.word("recipes.compare"))
+                        to = f"{path}?recipe={name}&against={one.digest}"
+                        put(
+                            f'<a class="button" href="/desk{html.escape(to)}">'
+                            f"{shown.word('recipes.compare')}</a>"
+                        )
                     if not now and shown.may(Action.EDIT_RECIPE):
                         button(shown.word("recipes.take"), "back",
                                lambda one=one: take(one))  # fmt: skip

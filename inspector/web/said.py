@@ -9,7 +9,6 @@ does the same with the same rows in the browser; the page brings them along by `
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 from inspector.config import ConfigError, read_yaml
 from inspector.display import AlarmCode
 from inspector.web import words_raised, words_reasons, words_refusals
+from inspector.web.templates_of import brought
 from inspector.web.words import WORDS
 
 DEPTH = 6
@@ -148,8 +148,7 @@ def given(recipes: Iterable[Path]) -> dict[str, Any]:
 
 def script(recipes: Iterable[Path]) -> str:
     """The element by which a page brings them along."""
-    text = json.dumps(given(recipes), ensure_ascii=False).replace("<", "\\u003c")
-    return f'<script type="application/json" id="said">{text}</script>'
+    return brought("said", given(recipes))
 
 
 def _filled(text: str, parts: Sequence[str]) -> str:

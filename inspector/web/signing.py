@@ -18,8 +18,9 @@ from pydantic import BaseModel, Field
 from inspector.identity import Action, IdentityError, Unauthenticated, authorise
 from inspector.store import StoreError
 from inspector.store.signatures import Signature, Subject, sign
+from inspector.web.controls import button
 from inspector.web.desk import Desk
-from inspector.web.frame import Shown, button
+from inspector.web.frame import Shown
 from inspector.web.login import at_touchscreen
 
 

@@ -25,10 +25,11 @@ from inspector.identity import Action, IdentityError, Principal, Role
 from inspector.store import StoreError
 from inspector.web import logtail
 from inspector.web.access import Refused
+from inspector.web.controls import button, card, follow, sign, table
 from inspector.web.desk import Desk
 from inspector.web.errand import Errand
 from inspector.web.feed import Feed
-from inspector.web.frame import Shown, button, page, roles_of, table
+from inspector.web.frame import Shown, page, roles_of
 from inspector.web.gate import called
 from inspector.web.sessions import Sessions
 
@@ -48,15 +49,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> None:
     @page(desk, sessions, PATH, word="nav.system", icon="system", action=Action.CONFIGURE)
     async def system(shown: Shown, process: str = "", level: str = "info") -> None:
         ui.add_head_html('<link rel="stylesheet" href="/static/engineer.css">')
-        now = ui.html("", sanitize=False).style("display: contents")
-
-        def look() -> None:
-            drawn = _state(shown, feed.now)
-            if now.content != drawn:
-                now.content = drawn
-
-        look()
-        ui.timer(LOOK_S, look)
+        follow(lambda: _state(shown, feed.now), LOOK_S)
         logtail.panel(shown, f"/desk{PATH}", process, level)
         if shown.may(Action.MANAGE_USERS):
             _people(shown)
@@ -99,8 +92,7 @@ def _state(shown: Shown, status: Mapping[str, Any]) -> str:
 
 def _row(shown: Shown, state: str, name: str, said: str, more: str) -> str:
     return (
-        f'<li data-state="{html.escape(state)}"><svg class="icon" aria-hidden="true">'
-        f'<use href="#i-{html.escape(state)}"/></svg><b>{html.escape(name)}</b>'
+        f'<li data-state="{html.escape(state)}">{sign(state)}<b>{html.escape(name)}</b>'
         f"<span>{html.escape(said)}</span><span>{html.escape(more)}</span></li>"
     )
 
@@ -120,8 +112,7 @@ def beats(run: Path) -> Iterator[tuple[str, float | None]]:
 
 def _people(shown: Shown) -> None:
     users = shown.desk.users
-    with ui.element("section").classes("card group people-block"):
-        ui.html(f"<h2>{shown.word('system.people')}</h2>", sanitize=False)
+    with card(shown.word("system.people"), "group people-block"):
         known = ui.element("div").classes("rows")
         wrong = ui.label("").classes("note bad").props('role="alert"')
         with ui.element("div").classes("search"):
@@ -177,6 +168,7 @@ def _people(shown: Shown) -> None:
         shown.sessions.end_all(user)
 
     def show() -> None:
+        me = shown.who(Action.MANAGE_USERS)
         known.clear()
         with known:
             for user in users.all():
@@ -186,7 +178,7 @@ def _people(shown: Shown) -> None:
                         f"<span>{html.escape(roles_of(user, shown.word))}</span></span>",
                         sanitize=False,
                     )
-                    if user.id != shown.who(Action.MANAGE_USERS).id:
+                    if user.id != me.id:
                         button(
                             shown.word("system.disable"), "close",
                             lambda id=user.id: do("disabled", id, lambda who: _disable(id, who)),
@@ -223,8 +215,7 @@ def ends(path: Path) -> datetime | None:
 
 def _certificates(shown: Shown) -> None:
     desk = shown.desk
-    with ui.element("section").classes("card group"):
-        ui.html(f"<h2>{shown.word('system.certificates')}</h2>", sanitize=False)
+    with card(shown.word("system.certificates")):
         rows = ui.element("div").classes("rows")
 
     def let_in(path: Path) -> None:
@@ -270,8 +261,7 @@ def _certificate(shown: Shown, name: str, path: Path) -> list[str]:
 
 
 def _backup(shown: Shown) -> None:
-    with ui.element("section").classes("card group"):
-        ui.html(f"<h2>{shown.word('system.backup')}</h2>", sanitize=False)
+    with card(shown.word("system.backup")):
         ui.label(shown.word("system.backup.more")).classes("soft")
         folder = ui.input(shown.word("system.backup.folder")).props("outlined")
         said = ui.label("").classes("note").props('role="status"')

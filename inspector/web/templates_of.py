@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from fastapi.templating import Jinja2Templates
 
@@ -14,3 +16,9 @@ TEMPLATES = PAGES.env
 TEMPLATES.globals["version"] = __version__
 ICONS = (HERE / "templates" / "icons.svg").read_text()
 """Every sign and icon of every page, as symbols of one hidden SVG: ``<use href="#i-NAME"/>``."""
+
+
+def brought(id: str, value: Any) -> str:
+    """The element by which a page brings ``value`` along for its scripts."""
+    text = json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{id}">{text}</script>'

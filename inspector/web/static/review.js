@@ -7,7 +7,7 @@ import { drawn } from "./heat.js";
 import { Loupe } from "./loupe.js";
 import { inWords, labelled, unit } from "./said.js";
 
-const given = JSON.parse(byId("review-words").textContent);
+const given = JSON.parse(byId("review-given").textContent);
 const words = Object.values(given.words)[0];
 const AGAIN_MS = 1000; // how often a picture that is on its way is asked for
 const KINDS = ["reject", "error", "near", "override", "second"];
