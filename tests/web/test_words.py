@@ -15,6 +15,7 @@ from inspector.quality.report_words import WORDS as PAPER
 from inspector.web.said import ROWS
 from inspector.web.words import LANGUAGES, WORDS, preferred
 from inspector.web.words_settings import HELP
+from training.hub.words import WORDS as CENTRE
 
 WEB = Path(__file__).parents[2] / "inspector" / "web"
 
@@ -53,13 +54,14 @@ TERMS = {
     "golden picture|golden one": "标准图像", "sign-off": "签核", r"\bjam": "卡堵",
     r"\bsigned (by|$)": "签名", "gate decisions": "剔除装置指令", "symbol contrast": "符号反差",
     "modulation": "调制比", "unused correction": "未使用的纠错", r"\bms\b": "ms",
+    "review": "复判",
 }  # fmt: skip
 """Of codes as in GB/T 14258 and GB/T 23704, of line clearance as in GMP."""
 
 
-def test_a_term_is_one_word_on_pages_and_on_paper() -> None:
+def test_a_term_is_one_word_on_pages_on_paper_and_at_the_centre() -> None:
     said = [*ROWS["zh"], *HELP]
-    for words in (WORDS, PAPER):
+    for words in (WORDS, PAPER, CENTRE):
         said += [(words["en"][key], text) for key, text in words["zh"].items()]
     for english, chinese in TERMS.items():
         found = [(en, zh) for en, zh in said if re.search(english, en.lower())]

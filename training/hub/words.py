@@ -169,7 +169,7 @@ _ZH = {
     "picture_asked": "已通知工站，下一轮同步时送达。",
     "picture_gone": "工站已不再保存此图像；已按其保留规则删除。",
     "no_pictures": "工站未保存此工件的图像。",
-    "reviews": "复核",
+    "reviews": "复判",
     "decision": "决定",
     "who": "人员",
     "proof": "证明",
