@@ -274,6 +274,11 @@ class Web(Served):
     """… or, however busy, after this."""
     oidc: Oidc | None = None
 
+    @property
+    def secure(self) -> bool:
+        """Whether people reach the pages by TLS."""
+        return self.certificate is not None or self.address.startswith("https:")
+
     @field_validator("touchscreens", "proxies")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:

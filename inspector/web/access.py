@@ -14,15 +14,18 @@ from urllib.parse import quote
 import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from inspector.bus import NoAnswer
 from inspector.identity import Action, Forbidden, IdentityError, LockedOut, Unauthenticated
 from inspector.identity import authorise as _authorise
+from inspector.quality.errors import QualityError
 from inspector.store import StoreError
+from inspector.store.batches import Refused as BatchRefused
 from inspector.web.said import said
 from inspector.web.sessions import Session
-from inspector.web.words import WORDS, language_of
+from inspector.web.templates_of import PAGES
+from inspector.web.words import language_of
 
 log = structlog.get_logger()
 
@@ -68,6 +71,8 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (RequestValidationError, 422, "not_understood"),
     (UnicodeEncodeError, 422, "not_understood"),
     (Refused, 409, "refused"),
+    (QualityError, 409, "refused"),
+    (BatchRefused, 409, "refused"),
     (NoAnswer, 503, "no_line"),
     (StoreError, 503, "store"),
     (OSError, 503, "store"),
@@ -89,7 +94,7 @@ def answer(request: Request, error: Exception) -> Response:
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(path, safe='')}", 303)
     if page:
-        return HTMLResponse(_page(request, code, why), status)
+        return PAGES.TemplateResponse(request, "refused.html", {"code": code, "why": why}, status)
     headers = {"Retry-After": str(max(1, round(error.seconds)))} if isinstance(
         error, LockedOut
     ) else {}  # fmt: skip
@@ -118,13 +123,3 @@ def _sentence(error: Exception) -> str:
 def told(request: Request, why: str) -> str:
     """Why something was refused, in the language of who asked."""
     return said(language_of(request), why, {})
-
-
-def _page(request: Request, code: str, why: str) -> str:
-    from inspector.web.templates_of import TEMPLATES
-
-    language = language_of(request)
-    words = WORDS[language]
-    return TEMPLATES.get_template("refused.html").render(
-        language=language, words=words, code=code, why=why
-    )

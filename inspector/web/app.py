@@ -17,15 +17,14 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from inspector.config import Station
+from inspector.config import Station, Web
 from inspector.web import access, heat, history, live, login, operator, pictures, steps
 from inspector.web.desk import Desk
 from inspector.web.door import DESK, Door
 from inspector.web.feed import Feed
 from inspector.web.news import News
 from inspector.web.sessions import Sessions
-from inspector.web.templates_of import HERE, TEMPLATES
-from inspector.web.words import LANGUAGES, WORDS
+from inspector.web.templates_of import HERE
 
 
 def create_app(station: Station, run: Path, file: Path | None = None) -> ASGIApp:
@@ -33,22 +32,12 @@ def create_app(station: Station, run: Path, file: Path | None = None) -> ASGIApp
 
     Raises ``StoreError`` where the data folder cannot be used.
     """
-    return Door(
-        *guarded(station, run, file),
-        secure=secure(station),
-        live_open=station.web is None or station.web.open,
-    )
-
-
-def secure(station: Station) -> bool:
-    """Whether people reach the pages by TLS."""
-    web = station.web
-    return web is not None and (web.certificate is not None or web.address.startswith("https:"))
+    web = station.web or Web()
+    return Door(*guarded(station, run, file), secure=web.secure, live_open=web.open)
 
 
 def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[FastAPI, Sessions]:
     """The application behind the door, and the door's sessions."""
-    assert station.web is not None
     # NiceGUI writes what it is asked to keep beside its caller unless told otherwise.
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(run / "nicegui"))
     import nicegui
@@ -69,7 +58,7 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
 
     feed = Feed(run)
     desk = Desk(station, run, lambda: feed.alive, file)
-    sessions = Sessions(station.data, desk.users, station.web)
+    sessions = Sessions(station.data, desk.users, desk.web)
     news = News(desk, feed, run)
 
     @contextlib.asynccontextmanager
@@ -85,7 +74,6 @@ def guarded(station: Station, run: Path, file: Path | None = None) -> tuple[Fast
 
     # FastAPI's own documentation pages load scripts from elsewhere.
     app = FastAPI(title="inspector", openapi_url=None, lifespan=lifespan)
-    TEMPLATES.globals |= {"catalogue": WORDS, "languages": LANGUAGES}
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     for one in (app, nicegui.app):
         access.install(one)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -105,7 +104,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
                 "before": {key: before.get(key) for key in given.features},
             }  # fmt: skip
             desk.record(KIND, body, who.principal)  # what cannot be recorded is not done
-            write_whole(_file(desk), text)
+            write_whole(desk.file, text)
             return {"set": dict(_set_in(desk, name))}
 
     return routes
@@ -146,15 +145,9 @@ def _features(desk: Desk, config: Camera) -> tuple[list[dict[str, Any]], bool]:
     return rows, False
 
 
-def _file(desk: Desk) -> Path:
-    if desk.file is None:
-        raise Refused("the pages do not know the station's file; start them by `inspector run`")
-    return desk.file
-
-
 def _set_in(desk: Desk, name: str) -> dict[str, Any]:
     """What the station file sets on a camera now; the process may run by an older one."""
-    return dict((_set_up(read(_file(desk)), name)[1] or {}).get("features") or {})
+    return dict((_set_up(read(desk.file), name)[1] or {}).get("features") or {})
 
 
 def _set_up(text: str, name: str) -> tuple[CommentedMap, CommentedMap | None]:
@@ -169,7 +162,7 @@ def _set_up(text: str, name: str) -> tuple[CommentedMap, CommentedMap | None]:
 
 def _changed(desk: Desk, name: str, given: Given) -> bytes:
     """The station file with its new features. Raises ``Refused`` with what its own check says."""
-    file = _file(desk)
+    file = desk.file
     text = read(file)
     found, camera = _set_up(text, name)
     if camera is None:

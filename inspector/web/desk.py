@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from inspector.bus import Answer, CommandClient
-from inspector.config import Station
+from inspector.config import Station, Web
 from inspector.identity import Action, Principal, Users, authorise
 from inspector.store import DeskLedger, History
 from inspector.store.holds import Holds
+from inspector.web.access import Refused
+from inspector.web.said import words_of
 
 COMMAND_S = 3.0
 """How long the line may take to obey and record."""
@@ -38,13 +40,25 @@ class Desk:
         self.alive = alive
         self.station = station
         self.run = run
-        self.file = file
+        self.web = station.web or Web()
+        self._file = file
         self.data = station.data
         self.users = Users(station.data)
         self.holds = Holds(station.data)
         self._client = CommandClient(run)
         self._ledger = DeskLedger.open(station.data)
         self._writing = threading.Lock()
+
+    @property
+    def file(self) -> Path:
+        """The station's file. Raises ``Refused`` where nobody has said which it is."""
+        if self._file is None:
+            raise Refused("the pages do not know the station's file; start them by `inspector run`")
+        return self._file
+
+    def words(self, language: str) -> Mapping[str, str]:
+        """What the recipes' authors have named, in ``language``."""
+        return words_of(self.station.recipes).get(language, {})
 
     @contextmanager
     def history(self) -> Iterator[History]:

@@ -24,11 +24,10 @@ from inspector.store import StoreError
 from inspector.web.access import NotSignedIn, Refused, session_of
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
-from inspector.web.login import theme_of
-from inspector.web.said import label, said, words_of
+from inspector.web.said import label, said
 from inspector.web.sessions import Sessions
-from inspector.web.templates_of import ICONS, TEMPLATES, brought
-from inspector.web.words import LANGUAGES, WORDS, language_of
+from inspector.web.templates_of import ICONS, TEMPLATES, brought, theme_of
+from inspector.web.words import WORDS, language_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +83,11 @@ class Shown:
 
     def said(self, text: str) -> str:
         """A label, reason or refusal of the record, in the page's language."""
-        return label(self.language, text, self._own())
-
-    def _own(self) -> Mapping[str, str]:
-        """What the recipes' authors have named, in the page's language."""
-        return words_of(self.desk.station.recipes).get(self.language, {})
+        return label(self.language, text, self.desk.words(self.language))
 
     def why(self, error: object) -> str:
         """Why something was refused, in the page's language; what it names stays as it is."""
-        return said(self.language, str(error), self._own())
+        return said(self.language, str(error), self.desk.words(self.language))
 
     def who(self, action: Action) -> Principal:
         """Who acts on this page now; ask before every action, for the page may be hours old.
@@ -179,7 +174,6 @@ def masthead(
     return TEMPLATES.get_template("masthead.html").render(
         station=desk.station,
         language=language,
-        languages=LANGUAGES,
         words=WORDS[language],
         user=principal.id if principal else "",
         entries=entries(principal),

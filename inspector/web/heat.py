@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 
-from inspector.config import ConfigError, read_yaml
 from inspector.identity import Action
-from inspector.part import PartId
-from inspector.web.access import May, Refused
+from inspector.web.access import May
 from inspector.web.desk import Desk
+from inspector.web.drafts import origin_of
 from inspector.web.errand import answer_of
+from inspector.web.pictures import part_of
 from inspector.web.sessions import Session
 
-KIND = "anomaly"
-"""The kind of step that has a map."""
 KEPT = 64
 """Maps of that many parts are kept; each is some 50 kB."""
 
@@ -48,25 +45,14 @@ class Heats:
     def _made(self, id: UUID) -> list[dict[str, Any]]:
         desk = self._desk
         with desk.history() as history:
-            part = history.part(PartId(id))
-        if part is None:
-            raise HTTPException(404)
-        origin = self._origin(part.verdict.recipe.rpartition("@")[0])
+            part = part_of(history, id)
+        origin = origin_of(desk, part.verdict.recipe.rpartition("@")[0])
         answer = answer_of(
             ["recipe", "heat", str(id), "--recipe", str(origin), "--data", str(desk.data),
              "--models", str(desk.station.models), "--json"]
         )  # fmt: skip
         found: list[dict[str, Any]] = answer.get("heats", [])
         return found
-
-    def _origin(self, name: str) -> Path:
-        for path in self._desk.station.recipes:
-            try:
-                if read_yaml(path).get("name") == name:
-                    return path
-            except (ConfigError, AttributeError):
-                continue
-        raise Refused(f"the station has no recipe {name} any more")
 
 
 def router(desk: Desk) -> APIRouter:

@@ -21,9 +21,8 @@ from inspector.store.query import History, PartHistory
 from inspector.web.access import May
 from inspector.web.desk import Desk
 from inspector.web.frame import Entry, add_entry, entries
-from inspector.web.login import theme_of
 from inspector.web.pictures import address
-from inspector.web.said import given, label, words_of
+from inspector.web.said import given, label
 from inspector.web.sessions import Session
 from inspector.web.templates_of import PAGES
 from inspector.web.words import WORDS, language_of
@@ -41,12 +40,9 @@ def router(desk: Desk) -> APIRouter:
 
     def shown(request: Request, who: Session, page: str, **more: Any) -> Response:
         language = language_of(request)
-        own = words_of(desk.station.recipes).get(language, {})
+        own = desk.words(language)
         context = {
             "station": desk.station,
-            "language": language,
-            "theme": theme_of(request),
-            "words": WORDS[language],
             "user": who.principal.id,
             "entries": entries(who.principal),
             "here": "/batches",

@@ -18,35 +18,28 @@ from inspector.web.access import session_of
 from inspector.web.desk import Desk
 from inspector.web.feed import FRESH_S, Feed, Page
 from inspector.web.frame import entries
-from inspector.web.login import theme_of
 from inspector.web.metrics import exposition
 from inspector.web.said import given
 from inspector.web.sessions import Session
 from inspector.web.templates_of import PAGES
-from inspector.web.words import WORDS, language_of
 
 
 def router(desk: Desk, feed: Feed) -> APIRouter:
     """``/``, ``/ws/live``, ``/healthz``, ``/metrics``."""
     routes = APIRouter()
     station = desk.station
-    assert station.web is not None
-    is_open = station.web.open
+    is_open = desk.web.open
 
     @routes.get("/", response_class=HTMLResponse)
     def live(request: Request) -> Response:
         session: Session | None = request.state.session
         if session is not None or not is_open:
             session = session_of(request, Action.VIEW)
-        language = language_of(request)
         return PAGES.TemplateResponse(
             request,
             "live.html",
             {
                 "station": station,
-                "language": language,
-                "theme": theme_of(request),
-                "words": WORDS[language],
                 "settings": {
                     "freshMs": int(FRESH_S * 1000),
                     "views": [camera.name for camera in station.cameras],

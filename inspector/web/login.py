@@ -34,7 +34,7 @@ from inspector.web.door import cookie_name
 from inspector.web.oidc import FLIGHT_S, Provider
 from inspector.web.sessions import How, Session, Sessions
 from inspector.web.templates_of import PAGES
-from inspector.web.words import LANGUAGES, WORDS, language_of
+from inspector.web.words import WORDS
 
 TRIES = 10
 """Sign-ins that one address may try …"""
@@ -82,10 +82,8 @@ class SignIn(BaseModel):
 def router(desk: Desk, sessions: Sessions) -> APIRouter:
     """``/login``, ``/logout``, ``/session``."""
     routes = APIRouter()
-    web = desk.station.web
-    assert web is not None
-    secure = web.certificate is not None or web.address.startswith("https:")
-    cookie = cookie_name(secure)
+    web = desk.web
+    cookie = cookie_name(web.secure)
     provider = Provider(web.oidc) if web.oidc else None
     attempts, checking = Attempts(), asyncio.Semaphore(AT_ONCE)
 
@@ -97,7 +95,7 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
             await anyio.to_thread.run_sync(sessions.end, old)
         token = await anyio.to_thread.run_sync(sessions.begin, principal, how, _address(request))
         answer.set_cookie(
-            cookie, token, httponly=True, secure=secure, samesite="lax", path="/",
+            cookie, token, httponly=True, secure=web.secure, samesite="lax", path="/",
             max_age=int(web.longest_s),
         )  # fmt: skip
         return answer
@@ -128,18 +126,13 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
 
     @routes.get("/login", response_class=HTMLResponse)
     def page(request: Request, next: str = "/", why: str = "") -> Response:
-        language = language_of(request)
         return PAGES.TemplateResponse(
             request,
             "login.html",
             {
                 "station": desk.station,
-                "language": language,
-                "languages": LANGUAGES,
-                "words": WORDS[language],
-                "theme": theme_of(request),
                 "next": _inside(next),
-                "why": why if f"sign_in.{why}" in WORDS[language] else "",
+                "why": why if f"sign_in.{why}" in WORDS["en"] else "",
                 "said": said(request, None),
             },
         )
@@ -147,8 +140,7 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
     @routes.post("/login")
     async def sign_in(request: Request, asked: SignIn) -> Response:
         attempts.spend(_address(request))
-        if asked.by == "pin" and not at_touchscreen(web, request):
-            raise Unauthenticated("a PIN is taken at the touchscreen only; use the password")
+        take(web, request, asked.by)
         check = desk.users.verify_pin if asked.by == "pin" else desk.users.verify_password
         try:
             async with checking:
@@ -169,7 +161,7 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
             await anyio.to_thread.run_sync(desk.record, "sign_out", {}, session.principal)
             await anyio.to_thread.run_sync(sessions.end, session.token)
         answer = JSONResponse({"user": None})
-        answer.delete_cookie(cookie, path="/", secure=secure, httponly=True, samesite="lax")
+        answer.delete_cookie(cookie, path="/", secure=web.secure, httponly=True, samesite="lax")
         return answer
 
     @routes.get("/session")
@@ -194,7 +186,7 @@ def router(desk: Desk, sessions: Sessions) -> APIRouter:
             return RedirectResponse("/login?why=no_provider", 303)
         answer = RedirectResponse(url, 303)
         answer.set_cookie(
-            FLIGHT, state, max_age=int(FLIGHT_S), httponly=True, secure=secure, samesite="lax",
+            FLIGHT, state, max_age=int(FLIGHT_S), httponly=True, secure=web.secure, samesite="lax",
             path="/login/oidc",
         )  # fmt: skip
         return answer
@@ -234,10 +226,10 @@ def at_touchscreen(web: Web, request: Request) -> bool:
     return any(address in ipaddress.ip_network(network) for network in web.touchscreens)
 
 
-def theme_of(request: Request) -> str:
-    """``light``, ``dark``, or empty: as the device prefers."""
-    theme = request.cookies.get("theme", "")
-    return theme if theme in ("light", "dark") else ""
+def take(web: Web, request: Request, by: str) -> None:
+    """Raises ``Unauthenticated`` for a PIN from elsewhere than a touchscreen."""
+    if by == "pin" and not at_touchscreen(web, request):
+        raise Unauthenticated("a PIN is taken at the touchscreen only; use the password")
 
 
 def _inside(path: str) -> str:

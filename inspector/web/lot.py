@@ -20,7 +20,6 @@ from nicegui import ui
 
 from inspector.identity import Action
 from inspector.quality.batch_facts import made_when, outline
-from inspector.quality.errors import QualityError
 from inspector.quality.printing import Press, file_name
 from inspector.store import NoLedger
 from inspector.store.batches import Batches, Plan, State
@@ -86,10 +85,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
                      ) -> Response:  # fmt: skip
         if not await anyio.to_thread.run_sync(_has_parts, desk, id):
             raise HTTPException(404)
-        try:
-            content = await press.report(id, "zh" if zh else "en")
-        except QualityError as error:
-            raise Refused(str(error)) from None
+        content = await press.report(id, "zh" if zh else "en")
         body = {"what": "report", "batch": id}
         await anyio.to_thread.run_sync(desk.record, "export", body, who.principal)
         headers = {"Content-Disposition": f'attachment; filename="{file_name(id)}"'}

@@ -152,7 +152,7 @@ async def _fill(shown: Shown, rows: ui.element, ask: Any, show: Any) -> None:
 
 
 def _told(desk: Desk) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = answer_of(["release", "offered", _file(desk), "--json"])
+    found: dict[str, Any] | None = answer_of(["release", "offered", str(desk.file), "--json"])
     return found
 
 
@@ -253,14 +253,8 @@ async def _order(shown: Shown, wrong: ui.label, order: dict[str, str], title: st
     ui.navigate.to(PATH)
 
 
-def _file(desk: Desk) -> str:
-    if desk.file is None:
-        raise Refused("the pages do not know the station's file; start them by `inspector run`")
-    return str(desk.file)
-
-
 def _releases(desk: Desk) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = answer_of(["release", "list", _file(desk), "--json"])
+    rows: list[dict[str, Any]] = answer_of(["release", "list", str(desk.file), "--json"])
     parity: dict[str, dict[str, Any]] = {}
     try:
         with desk.history() as history:

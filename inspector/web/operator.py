@@ -15,7 +15,6 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, StringConstraints
 
 from inspector.bus import NoAnswer
-from inspector.config import ConfigError, read_yaml
 from inspector.display import AlarmCode
 from inspector.identity import Action
 from inspector.part import Disposition, Mode
@@ -26,6 +25,7 @@ from inspector.store.holds import KIND as DISPOSITION
 from inspector.store.signatures import Subject
 from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
+from inspector.web.drafts import names_of
 from inspector.web.feed import Feed
 from inspector.web.news import HELP, News
 from inspector.web.pictures import newest_of
@@ -158,7 +158,7 @@ def router(desk: Desk, feed: Feed, news: News) -> APIRouter:
     @routes.get("/recipes")
     def recipes(who: Annotated[Session, May(Action.VIEW)]) -> dict[str, Any]:
         """Those that are loaded, each with its newest picture."""
-        return {"recipes": [_recipe(desk, name) for name in _recipes(desk)]}
+        return {"recipes": [_recipe(desk, name) for name in names_of(desk.station)]}
 
     @routes.post("/batches/start")
     def start(asked: Batch, who: Annotated[Session, May(Action.START_BATCH)]) -> dict[str, Any]:
@@ -197,15 +197,12 @@ def _told(desk: Desk, action: Action, args: Mapping[str, Any], who: Session) -> 
 
 
 def _begun(desk: Desk, asked: Batch, who: Session, action: Action) -> dict[str, Any]:
-    try:
-        with History(desk.data) as history, Batches(desk.data) as batches:
-            life = batches.life(history, desk.holds, asked.id)
-            known = batches.plan(asked.id) or Plan()
-            runs = life.state is lives.State.RUNNING and not life.ended
-            if not (runs and action is Action.CHANGE_OVER):
-                after(asked.id, life, Step.START)
-    except lives.Refused as error:
-        raise Refused(str(error)) from None
+    with History(desk.data) as history, Batches(desk.data) as batches:
+        life = batches.life(history, desk.holds, asked.id)
+        known = batches.plan(asked.id) or Plan()
+        runs = life.state is lives.State.RUNNING and not life.ended
+        if not (runs and action is Action.CHANGE_OVER):
+            after(asked.id, life, Step.START)
     batch = {"id": asked.id, "product": asked.product, "texts": asked.texts}
     args: dict[str, Any] = (
         {"recipe": asked.recipe, "batch": batch}
@@ -238,16 +235,6 @@ def _order(id: str, plan: Plan) -> dict[str, Any]:
         "id": id, "order": plan.order, "product": plan.product, "recipe": plan.recipe,
         "texts": dict(plan.texts), "target": plan.target,
     }  # fmt: skip
-
-
-def _recipes(desk: Desk) -> list[str]:
-    names = []
-    for path in desk.station.recipes:
-        try:
-            names.append(str(read_yaml(path)["name"]))
-        except (ConfigError, KeyError, TypeError):
-            continue  # the line says what is wrong with it
-    return names
 
 
 def _recipe(desk: Desk, name: str) -> dict[str, Any]:

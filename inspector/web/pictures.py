@@ -1,16 +1,17 @@
-"""Pictures of the archive for pages: a digest or a recipe enters, a JPEG or its address leaves.
+"""Pictures of the archive for pages: a part or a recipe enters, a JPEG or its address leaves.
 
-`app` mounts it. A picture's name is its SHA-256, so a browser may keep it for ever.
+`app` mounts it.
 """
 
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
+from uuid import UUID
 
 from fastapi import APIRouter, HTTPException
-from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
 from inspector.identity import Action
@@ -22,6 +23,8 @@ from inspector.web.access import May
 from inspector.web.desk import Desk
 from inspector.web.sessions import Session
 
+KEPT = {"Cache-Control": "private, max-age=86400"}
+"""A picture never changes, but a browser keeps it no longer than the station might."""
 LOOKED = 400
 """Parts of a batch in which a picture is looked for."""
 SEARCHED, SHOWN = 600, 24
@@ -36,27 +39,30 @@ def router(desk: Desk) -> APIRouter:
 
     @routes.get("/picture/{part_id}/{view}")
     def picture(
-        part_id: Annotated[str, PathParameter(pattern=r"^[0-9a-f-]{32,36}$")],
-        view: str,
-        who: Annotated[Session, May(Action.VIEW)],
+        part_id: UUID, view: str, who: Annotated[Session, May(Action.VIEW)]
     ) -> FileResponse:
-        from uuid import UUID
-
-        try:
-            id = PartId(UUID(part_id))
-        except ValueError:
-            raise HTTPException(404) from None
-        with desk.history() as history:
-            part = history.part(id)
-        image = next((i for i in part.images if i.view == view), None) if part else None
-        path = desk.data / image.path if image else None
-        if path is None or not path.is_file() or not path.is_relative_to(desk.data):
-            raise HTTPException(404)
-        return FileResponse(
-            path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"}
-        )
+        return FileResponse(file_of(desk, part_id, view), media_type="image/jpeg", headers=KEPT)
 
     return routes
+
+
+def part_of(history: History, id: UUID) -> PartHistory:
+    """The part of this id; for a route, which answers 404 where there is none."""
+    part = history.part(PartId(id))
+    if part is None:
+        raise HTTPException(404)
+    return part
+
+
+def file_of(desk: Desk, id: UUID, view: str) -> Path:
+    """Where the picture of a part's view lies; for a route, which answers 404 where none does."""
+    with desk.history() as history:
+        images = part_of(history, id).images
+    image = next((i for i in images if i.view == view), None)
+    path = desk.data / image.path if image else None
+    if path is None or not path.is_file() or not path.is_relative_to(desk.data):
+        raise HTTPException(404)
+    return path
 
 
 def address(part: PartHistory, view: str = "") -> str | None:

@@ -29,7 +29,7 @@ from inspector.web.drafts import Name
 from inspector.web.errand import Errand, answer_of
 from inspector.web.frame import Shown, leave_to, page
 from inspector.web.pictures import pictures_of
-from inspector.web.said import label, script, words_of
+from inspector.web.said import label, script
 from inspector.web.sessions import Session, Sessions
 from inspector.web.words import WORDS, language_of
 from inspector.web.words_recipes import EN
@@ -229,7 +229,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 def _titles(desk: Desk, request: Request, text: str) -> Callable[[list[str | int]], str]:
     """What a setting of a recipe's ``text`` is called, by its place, in the page's language."""
     language = language_of(request)
-    own = words_of(desk.station.recipes).get(language, {})
+    own = desk.words(language)
     tools = recipetext.document(text)["tools"]
 
     def title(place: list[str | int]) -> str:

@@ -15,13 +15,14 @@ from fastapi import Request
 from nicegui import ui
 from pydantic import BaseModel, Field
 
-from inspector.identity import Action, IdentityError, Unauthenticated, authorise
+from inspector.identity import Action, IdentityError, authorise
 from inspector.store import StoreError
 from inspector.store.signatures import Signature, Subject, sign
 from inspector.web.controls import button
 from inspector.web.desk import Desk
 from inspector.web.frame import Shown
-from inspector.web.login import at_touchscreen
+from inspector.web.login import at_touchscreen, take
+from inspector.web.words import WORDS
 
 
 class Given(BaseModel):
@@ -40,9 +41,7 @@ def put(
 
     Raises ``IdentityError`` for who may not ``action`` or has the secret wrong, ``StoreError``.
     """
-    assert desk.station.web is not None
-    if given.by == "pin" and not at_touchscreen(desk.station.web, request):
-        raise Unauthenticated("a PIN is taken at the touchscreen only; use the password")
+    take(desk.web, request, given.by)
     return sign(
         desk.data,
         desk.users,
@@ -65,9 +64,8 @@ async def ask(
         meaning: key of the catalogue; its English word is what the record says.
         what: what is signed, in the page's language, as the person reads it.
     """
-    desk, web = shown.desk, shown.desk.station.web
-    assert web is not None
-    pins = desk.users.with_pin() if at_touchscreen(web, shown.request) else []
+    desk = shown.desk
+    pins = desk.users.with_pin() if at_touchscreen(desk.web, shown.request) else []
     with (
         ui.dialog().props("transition-duration=0") as dialog,
         ui.element("form").classes("card sign"),
@@ -102,7 +100,7 @@ async def ask(
             return
         busy, signature = True, None
         by: Literal["pin", "password"] = "pin" if user.value in pins else "password"
-        english = _english(meaning)
+        english = WORDS["en"][meaning]
         try:
             given = Given(user=user.value or "", secret=secret.value or "", by=by)
             signature = await anyio.to_thread.run_sync(
@@ -124,9 +122,3 @@ async def ask(
     if not dialog.is_deleted:  # the page may have been closed meanwhile
         dialog.delete()
     return found
-
-
-def _english(key: str) -> str:
-    from inspector.web.words import WORDS
-
-    return WORDS["en"][key]

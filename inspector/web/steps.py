@@ -13,12 +13,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from inspector.identity import Action, Unauthenticated
+from inspector.identity import Action
 from inspector.quality import signing
-from inspector.quality.errors import QualityError
-from inspector.web.access import May, Refused
+from inspector.web.access import May
 from inspector.web.desk import Desk
-from inspector.web.login import at_touchscreen
+from inspector.web.login import take
 from inspector.web.sessions import Session
 from inspector.web.signing import Given
 
@@ -40,47 +39,32 @@ def router(desk: Desk, run: Path) -> APIRouter:
     """``/steps/…``."""
     routes = APIRouter()
 
-    def by(request: Request, given: Given) -> Given:
-        web = desk.station.web
-        assert web is not None
-        if given.by == "pin" and not at_touchscreen(web, request):
-            raise Unauthenticated("a PIN is taken at the touchscreen only; use the password")
-        return given
-
     @routes.post("/steps/clearance")
     def clearance(
         asked: Clear, request: Request, who: Annotated[Session, May(Action.RELEASE_LINE)]
     ) -> dict[str, Any]:
-        given = by(request, asked.signature)
+        given = asked.signature
+        take(desk.web, request, given.by)
         checked = [signing.CHECKS[i] for i in asked.checked if 0 <= i < len(signing.CHECKS)]
-        try:
-            signature = signing.sign_clearance(
-                desk.data, run, given.user, given.secret, checked, by=given.by, remark=given.remark
-            )
-        except QualityError as error:
-            raise Refused(str(error)) from None
+        signature = signing.sign_clearance(
+            desk.data, run, given.user, given.secret, checked, by=given.by, remark=given.remark
+        )
         return {"signature": signature.position, "name": signature.name}
 
     @routes.post("/steps/article")
     def article(
         asked: Signed, request: Request, who: Annotated[Session, May(Action.RELEASE_LINE)]
     ) -> dict[str, Any]:
-        given = by(request, asked.signature)
-        try:
-            signature = signing.sign_article(
-                desk.data, run, given.user, given.secret, by=given.by, remark=given.remark
-            )
-        except QualityError as error:
-            raise Refused(str(error)) from None
+        given = asked.signature
+        take(desk.web, request, given.by)
+        signature = signing.sign_article(
+            desk.data, run, given.user, given.secret, by=given.by, remark=given.remark
+        )
         return {"signature": signature.position, "name": signature.name}
 
     @routes.post("/steps/challenge")
     def challenge(who: Annotated[Session, May(Action.CHALLENGE)]) -> dict[str, Any]:
         plan = desk.station.quality
-        try:
-            body = signing.ask_challenge(run, plan.challenge if plan else None, who.principal)
-        except QualityError as error:
-            raise Refused(str(error)) from None
-        return dict(body)
+        return dict(signing.ask_challenge(run, plan.challenge if plan else None, who.principal))
 
     return routes

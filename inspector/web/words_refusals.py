@@ -82,7 +82,6 @@ PEOPLE = (
     ("the station file has no `quality.challenge`: no seeded defects to feed",
      "站点文件中没有 `quality.challenge`：没有可投入的缺陷样件"),
     ("it was not done within {0#} s; try again", "{0} 秒内未完成；请重试"),
-    ("the station has no recipe {0} any more", "本站已没有配方 {0}"),
 )  # fmt: skip
 """Who may not, who is not who they say, and a line that is away."""
 

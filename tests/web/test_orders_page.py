@@ -123,7 +123,7 @@ def test_a_batch_that_goes_on_with_another_recipe_keeps_its_order_and_target(
 def test_a_target_that_is_changed_while_its_batch_runs_is_told(tmp_path: Path) -> None:
     station = SimpleNamespace(quality=None)
     desk: Any = SimpleNamespace(data=tmp_path, station=station)
-    feed: Any = SimpleNamespace(status={"batch": "L77"})
+    feed: Any = SimpleNamespace(body={"batch": "L77"})
     news = News(desk, feed, tmp_path)
     told = []
     with DeskLedger.open(tmp_path) as ledger:
