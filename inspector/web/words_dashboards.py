@@ -44,7 +44,6 @@ EN = {
     "board.no_picture": "No picture of this camera is kept",
     "board.good": "In order",
     "board.bad": "Not in order",
-    "board.share": "{0} of {1}",
     "board.as_of": "As of {0}",
 }
 ZH = {
@@ -88,6 +87,5 @@ ZH = {
     "board.no_picture": "没有保存该相机的图像",
     "board.good": "合格",
     "board.bad": "不合格",
-    "board.share": "{1} 中的 {0}",
     "board.as_of": "截至 {0}",
 }

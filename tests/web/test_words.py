@@ -12,6 +12,8 @@ import pytest
 from inspector.display import AlarmCode, State
 from inspector.part import Mode, Outcome
 from inspector.quality.report_words import WORDS as PAPER
+from inspector.store.batches import State as Life
+from inspector.store.reviews import Decision
 from inspector.web.said import ROWS
 from inspector.web.words import LANGUAGES, WORDS, preferred
 from inspector.web.words_settings import HELP
@@ -72,7 +74,10 @@ def test_everything_the_line_can_say_has_words() -> None:
     keys = set(WORDS["en"])
     assert {f"alarm.{code}" for code in AlarmCode} | {f"mend.{code}" for code in AlarmCode} <= keys
     assert {f"mode.{mode}" for mode in Mode} | {f"state.{state}" for state in State} <= keys
-    assert {str(outcome) for outcome in Outcome} <= keys
+    assert {str(outcome) for outcome in Outcome} | {f"life.{life}" for life in Life} <= keys
+    # a second opinion that was asked for stood on the batch's page as `lot.second_opinion`
+    for said in ("lot", "review.said"):
+        assert {f"{said}.{decision}" for decision in Decision} <= keys
 
 
 def test_the_pages_use_only_words_of_the_catalogue() -> None:
