@@ -36,8 +36,13 @@ ROWS: Mapping[str, Sequence[tuple[str, str]]] = {
 """By language; the code's own, English, needs none."""
 
 _PLACE = re.compile(r"\{(\d)(#?)\}")
+_LEADS = re.compile(r"[^{}]+(: \{0\}|\{0\}: \{1\})")
 QUOTED = {"zh": "“\\1”"}
 """How a language puts a text between quotation marks; the others as English does."""
+BETWEEN = {"zh": "；"}
+"""What stands between sentences; in English ``; ``."""
+SENTENCES = re.compile(r"; (?![^()]*\))(?=(?:[^`]*`[^`]*`)*[^`]*$)")
+"""Between two of them: within brackets and backticks there is none."""
 _CODE = re.compile(r"`([^`]*)`")
 Words = Mapping[str, str]
 
@@ -57,9 +62,16 @@ class Row:
 
 @cache
 def rows(language: str) -> tuple[Row, ...]:
-    """The sentences of a language, those that say most first."""
+    """The sentences of a language: those of several first, then those that only lead to another
+    one, then those that say most."""
     known = sorted(
-        ROWS.get(language, ()), key=lambda row: len(_PLACE.sub("", row[0])), reverse=True
+        ROWS.get(language, ()),
+        key=lambda row: (
+            "; " in row[0],
+            bool(_LEADS.fullmatch(row[0])),
+            len(_PLACE.sub("", row[0])),
+        ),
+        reverse=True,
     )
     made = [_row(english, text) for english, text in known if _PLACE.search(english)]
     joints = words_reasons.JOINTS if language in ROWS else ()
@@ -87,7 +99,13 @@ def _said(language: str, text: str, words: Words, depth: int) -> str:
     known = words.get(text) or words.get(plain) or exact(language).get(plain)
     if known or not depth:
         return known or text
+    each = SENTENCES.split(text)
     for row in rows(language):
+        if len(each) > 1 and "; " not in row.pattern:  # each by itself, if all of them are known
+            told = [_said(language, one, words, depth - 1) for one in each]
+            if all(one != other for one, other in zip(told, each, strict=True)):
+                return BETWEEN[language].join(told)
+            each = []
         found = re.fullmatch(row.pattern, text, re.DOTALL)
         if found is None:
             continue

@@ -271,6 +271,24 @@ def test_what_is_wrong_is_said_with_its_file_or_camera(text: str, spoken: str) -
     assert said("zh", text, {}) == spoken
 
 
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("3 pieces where exactly 4 must be; 3.20 mm² of cap, at least 4 must be",
+         "3 个，应正好 4 个；瓶盖 3.20 mm²，应至少 4"),
+        ("8 to 200 parts teach, not 3; lot `a; b` was never taught",
+         "示教需要 8 至 200 件，而不是 3 件；批号字符 “a; b” 未示教"),
+        ("challenge test: cap width: +3.1 σ; DataMatrix: modulation 0.20, at least 0.4 must be",
+         "挑战测试：瓶盖宽度：偏移 +3.1 σ；DataMatrix：调制比 0.20，应至少 0.4"),
+        ("view side: part is turned by 12.0 deg, at most 5 deg is allowed",
+         "视图 side：工件旋转 12.0°，最多允许 5°"),
+    ],
+)  # fmt: skip
+def test_of_several_sentences_each_is_said_by_itself(text: str, spoken: str) -> None:
+    """A place of the first took in the second, and its words stood at the end of both."""
+    assert said("zh", text, OWN) == spoken
+
+
 def test_places_of_a_row_are_those_of_its_sentence() -> None:
     for rows in said_room.ROWS.values():
         for english, text in (*rows, *words_reasons.JOINTS):
@@ -358,6 +376,7 @@ def test_a_browser_says_the_same(page: Any, web: Any) -> None:
         "lot reads `a: b`, must be `c`",
         "cap_missing",
         "x · late by 3 ms",
+        "3 pieces where exactly 4 must be; lot `a; b` was never taught",
     ]
     given = said_room.given([]) | {"words": {"zh": OWN}}
     page.goto(f"{web.url}login")

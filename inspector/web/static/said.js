@@ -4,6 +4,7 @@
 import { byId, language } from "./frame.js";
 
 const DEPTH = 6;
+const SENTENCES = /; (?![^()]*\))(?=(?:[^`]*`[^`]*`)*[^`]*$)/;
 const KEPT = 1000; // Sentences remembered: a page says the same ones ten times a second.
 const given = JSON.parse(byId("said")?.textContent ?? "{}");
 const ready = new Map();
@@ -22,7 +23,13 @@ function look(text, depth) {
   const words = given.words?.[language] ?? {};
   const known = words[text] || words[plain] || given.exact?.[language]?.[plain];
   if (known || !depth) return known || text;
+  let each = text.split(SENTENCES);
   for (const row of rows()) {
+    if (each.length > 1 && !row.pattern.source.includes("; ")) { // each by itself, if all are known
+      const told = each.map((one) => look(one, depth - 1));
+      if (told.every((one, index) => one !== each[index])) return told.join("；");
+      each = [];
+    }
     const found = row.pattern.exec(text);
     if (!found) continue;
     const before = found.slice(1);
