@@ -54,9 +54,13 @@ class Deed:
     @property
     def text(self) -> str:
         """The details in one line, as people read them."""
+        return ", ".join(f"{name} {text}" for name, text in self.told)
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """The details that say something, by name: first what was done, then to what."""
         named = sorted(self.details.items(), key=lambda detail: detail[0] not in _FIRST)
-        told = ((name, _short(value)) for name, value in named)
-        return ", ".join(f"{name} {text}" for name, text in told if text.strip())
+        return [(name, text) for name, value in named if (text := _short(value)).strip()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from inspector.web.door import DESK
 from inspector.web.frame import Shown, page
 from inspector.web.moments import moment_of
 from inspector.web.sessions import Session, Sessions
+from inspector.web.words_deeds import CHOSEN, NAMES_ZH
 
 PATH = "/audit"
 ROWS = 100
@@ -152,13 +153,24 @@ def _table(shown: Shown, deeds: tuple[Deed, ...]) -> None:
                 shown.moment(deed.utc_ns),
                 deed.principal,
                 _did(shown, deed.what),
-                _DIGEST.sub(r"\1…", deed.text),
+                _DIGEST.sub(r"\1…", _details(shown, deed)),
                 shown.word("audit.desk" if deed.ledger == OF_DESK else "audit.line", deed.position),
             )
             for deed in deeds
         ],
         shown.word("audit"),
         {0: "moment", 1: "strong", 2: "phrase", 4: "number"},
+    )
+
+
+def _details(shown: Shown, deed: Deed) -> str:
+    """The details in the page's language: their names, and what is one of a few words; what people
+    and machines have named or written stays as it is."""
+    if shown.language != "zh":
+        return deed.text
+    return "，".join(
+        f"{NAMES_ZH.get(name, name)} {shown.said(text) if name in CHOSEN else text}"
+        for name, text in deed.told
     )
 
 

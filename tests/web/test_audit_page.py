@@ -85,6 +85,8 @@ def test_a_chinese_deed_beside_a_long_text_stands_in_one_line(deeds: Any, audito
     auditor.goto(f"{deeds.url}desk/audit?who=olga")
     deed = auditor.locator("tbody td.phrase")
     assert deed.inner_text() == "工件处置"
+    details = auditor.locator("tbody tr").inner_text()
+    assert "原因 loose cap loose" in details and "处置 扣留" in details
     lines = "td => { const r = document.createRange(); r.selectNodeContents(td);"
     assert deed.evaluate(lines + " return r.getClientRects().length; }") == 1
 
