@@ -25,6 +25,7 @@ from ruamel.yaml import YAML
 from inspector import store
 from inspector.identity import Principal, Role
 from inspector.part import GateAction, Outcome, Verdict
+from inspector.registers import PLC_BLOCK, PLC_REGISTERS, PlcStatus
 from inspector.store.query import History, PartHistory
 from inspector.trial import Plan, Trial, wait_for
 from inspector.virtual.film import write_film
@@ -276,13 +277,14 @@ class Watch:
         if not trial.plan.parts:
             trial.act("feed", count=parts)
         self.until(lambda: trial.now()["state"] == "done", "the last part did not leave", seconds)
-        triggers = trial.now()["triggers"]
+        last = PlcStatus.unpack(asked(trial.port, 3, PLC_BLOCK, PLC_REGISTERS)[2:]).part_counter
 
         def recorded() -> bool:
-            ledger = trial.ledger()
-            return ledger["gate_decisions"] >= triggers
+            with History(trial.data, bound_s=30.0) as history:
+                (newest,) = history.last(1)
+            return newest.verdict.sequence == last and bool(newest.gates)
 
-        wait_for(recorded, 20.0)
+        self.until(recorded, "the last part is not on record", 20.0)
         trial.stop_station()
         trial.stop()
 
@@ -296,18 +298,19 @@ def watch() -> Callable[[Trial], Watch]:
     return Watch
 
 
+def asked(port: int, function: int, address: int, count: int) -> bytes:
+    """What a PLC answers: the PDU, to a client that shares no line of code with the station."""
+    with socket.create_connection(("127.0.0.1", port), 5.0) as line:
+        line.sendall(struct.pack(">HHHBBHH", 7, 0, 6, 1, function, address, count))
+        answer = b""
+        while len(answer) < 6 or len(answer) < 6 + int.from_bytes(answer[4:6], "big"):
+            more = line.recv(512)
+            assert more, "closed"
+            answer += more
+    return answer[7:]
+
+
 @pytest.fixture(scope="session")
 def ask() -> Callable[..., bytes]:
-    """A Modbus client that shares no line of code with the station; gives the answer's PDU."""
-
-    def asked(port: int, function: int, address: int, count: int) -> bytes:
-        with socket.create_connection(("127.0.0.1", port), 5.0) as line:
-            line.sendall(struct.pack(">HHHBBHH", 7, 0, 6, 1, function, address, count))
-            answer = b""
-            while len(answer) < 6 or len(answer) < 6 + int.from_bytes(answer[4:6], "big"):
-                more = line.recv(512)
-                assert more, "closed"
-                answer += more
-        return answer[7:]
-
+    """``asked``, for tests."""
     return asked
