@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ static int sync_with(long call, int fd) {
 int fdatasync(int fd) { return sync_with(SYS_fdatasync, fd); }
 int fsync(int fd) { return sync_with(SYS_fsync, fd); }
 """
-RATE, TRAVEL_S = 20.0, 1.0
+RATE, TRAVEL_S = 20.0, 0.5
 ZONE = int(RATE * TRAVEL_S)
 ROOM_MB = 400
 
@@ -105,7 +104,7 @@ def squeezed(
         ballast = trial.plan.folder / "ballast"
         with ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, 2 * ROOM_MB << 20)
-        time.sleep(2.0)  # the line asks for its free space once a second
+        seen.until(lambda: not trial.now()["station_ready"], "the line does not ask for its room")
         through("nearly full")
         ballast.unlink()
         seen.passes()

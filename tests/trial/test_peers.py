@@ -144,7 +144,8 @@ def linked(
     """Every trouble on the cable for a while, and again and again a whole one."""
     cable = BadCable()
     facts: dict[str, Any] = {"permits": {}}
-    trial = Trial(plan(coded, station={"plc.port": cable.port, "plc.timeout_ms": 200}))
+    station = {"plc.port": cable.port, "plc.timeout_ms": 200}
+    trial = Trial(plan(coded, travel_s=0.5, station=station))
     try:
         trial.start_world()
         cable.connect(trial.port)
@@ -164,10 +165,10 @@ def linked(
             cable.mode = ""
             seen.passes(2)
         trial.act("cut", ms=700)
-        seen.go_on(20)
+        seen.go_on(12)
         seen.passes(2)
         trial.act("slow", ms=1500)
-        seen.go_on(30)
+        seen.go_on(20)  # more than stood between eye and gate
         before = trial.now()["gate_passed"]
         seen.go_on(20)
         facts["passed while dead slow"] = trial.now()["gate_passed"] - before

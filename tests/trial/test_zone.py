@@ -23,8 +23,8 @@ ACTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("encoder_jump", {"mm": 70}),
     ("bounce", {"mm": 12}),
     ("touch", {}),
-    ("remove", {"mm": 500}),
-    ("insert", {"mm": 520, "film": 3}),
+    ("remove", {"mm": 250}),
+    ("insert", {"mm": 270, "film": 3}),
     ("flap_stuck", {"ms": 100}),
     ("restart_plc", {}),
 )
@@ -45,14 +45,13 @@ def troubled(
     """One act after the other, each as soon as parts pass again."""
     losses: dict[str, int] = {}
     by_flap = dict.fromkeys(WRONG, 0)
-    with running(plan(coded)) as trial:
+    with running(plan(coded, travel_s=0.5)) as trial:
         seen = watch(trial)
         for act, arguments in ACTS:
             seen.passes(2)
             then = trial.now()
             trial.act(act, **arguments)
-            # What hands did is found out at the gate's eye.
-            seen.go_on(26 if act in ("remove", "insert") else 10)
+            seen.go_on(10)  # what hands did is found out by then, at the gate's eye
             now = trial.now()
             losses[act] = sum(now["zone_losses"].values()) - sum(then["zone_losses"].values())
             if act == "flap_stuck":
