@@ -12,7 +12,7 @@ import pytest
 from inspector.part import GateAction
 from inspector.trial import Plan, Trial, running
 
-PARTS = 240
+PARTS = 140
 RATE, PITCH_MM = 20.0, 22.0
 MACHINE = {
     "item_mm": 15.0,
@@ -24,16 +24,16 @@ MACHINE = {
 }
 PROGRAM = {"scan_ms": 2.0, "pitch_min_mm": 18.0, "longest_mm": 18.0}
 SCHEDULE = (
-    {"at_part": 30, "do": "speed", "mm_s": 220},
-    {"at_part": 50, "do": "speed", "mm_s": 440},
-    {"at_part": 70, "do": "stop", "ms": 300},
-    {"at_part": 95, "do": "jog", "mm": 5, "ms": 50},
-    {"at_part": 110, "do": "jog", "mm": 33, "ms": 0},
-    {"at_part": 130, "do": "reverse", "mm": 3, "ms": 50},
-    {"at_part": 150, "do": "reverse", "mm": 3, "ms": 0},
-    {"at_part": 170, "do": "stop", "ms": 100},
+    {"at_part": 20, "do": "speed", "mm_s": 220},
+    {"at_part": 30, "do": "speed", "mm_s": 440},
+    {"at_part": 40, "do": "stop", "ms": 300},
+    {"at_part": 52, "do": "jog", "mm": 5, "ms": 50},
+    {"at_part": 62, "do": "jog", "mm": 33, "ms": 0},
+    {"at_part": 74, "do": "reverse", "mm": 3, "ms": 50},
+    {"at_part": 84, "do": "reverse", "mm": 3, "ms": 0},
+    {"at_part": 94, "do": "stop", "ms": 100},
 )
-LOST_PART = 190
+LOST_PART = 105
 """Here the belt runs back so far that nobody knows any more what stands where."""
 
 

@@ -105,7 +105,7 @@ def day(
         challenge = load_station(trial.station_file).quality
         assert challenge is not None and isinstance(challenge.challenge, Challenge)
         for name, ahead in (("good", 3), ("bad", 2)):
-            feed(ahead)
+            feed(ahead, leave=False)
             facts[f"{name} asked"] = ask_challenge(run, challenge.challenge, OTTO)
             feed(1, leave=name == "good")  # a failed one stops the belt at once
 
