@@ -7,8 +7,13 @@ at. Stands above the street; the command line imports this.
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -38,6 +43,26 @@ def unsaid(recipe: Path) -> list[dict[str, Any]]:
     ]
 
 
+@cache
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """What the code tells of each field of ``model``, below the field. Read when somebody asks:
+    pydantic would read it for every model of every process, a fifth of the line's start."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        if not issubclass(kind, BaseModel) or kind is BaseModel:
+            continue
+        (text,) = ast.parse(dedent(inspect.getsource(kind))).body
+        assert isinstance(text, ast.ClassDef)
+        for pair in pairwise(text.body):
+            match pair:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=field)),
+                    ast.Expr(value=ast.Constant(value=str(said))),
+                ):
+                    found[field] = " ".join(said.replace("``", "").split())
+    return found
+
+
 def _settings(model: Any, place: Place) -> Iterator[dict[str, Any]]:
     if not isinstance(model, BaseModel):
         return
@@ -50,12 +75,11 @@ def _settings(model: Any, place: Place) -> Iterator[dict[str, Any]]:
             for index, item in enumerate(value):
                 yield from _settings(item, [*where, index])
         elif not written:
-            yield from _numbers(field, value, where)
+            yield from _numbers(field, value, where, meanings(type(model)).get(key, ""))
 
 
-def _numbers(field: FieldInfo, value: Any, where: Place) -> Iterator[dict[str, Any]]:
+def _numbers(field: FieldInfo, value: Any, where: Place, said: str) -> Iterator[dict[str, Any]]:
     """The setting, or each number of it; nothing for what is a text or a choice."""
-    said = " ".join((field.description or "").replace("``", "").split())
     name = " ".join(str(part) for part in where if part != "params")
     if type(value) in NUMBERS or (value is None and {int, float} & set(get_args(field.annotation))):
         yield {"name": name, "place": where, "value": value, "help": said, "whole": []}

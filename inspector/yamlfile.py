@@ -23,9 +23,7 @@ class Settings(BaseModel):
     """A frozen model that refuses names it does not know: a typo is an error, not a default. A
     limit that is no number would hold whatever is compared with it, so it is refused too."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class ReleaseRefused(Exception):
 
 
 class _Fixed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Entry(_Fixed):

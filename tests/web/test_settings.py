@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from inspector.recipe import RecipeFile
-from inspector.unsaid import unsaid
+from inspector.unsaid import meanings, unsaid
 from inspector.web.recipetext import document, steps_of
 from inspector.web.said import label, words_of
 from inspector.web.settings import help_of, title
@@ -28,10 +28,10 @@ def types_in(annotation: Any) -> Iterator[type]:
         yield from types_in(inner)
 
 
-def settings_of_all_tools() -> dict[tuple[str, str], FieldInfo]:
+def settings_of_all_tools() -> dict[tuple[type[BaseModel], str], FieldInfo]:
     """By model and key, wherever below a tool's ``params`` they stand; of areas the page says what
     it says of all of them."""
-    found: dict[tuple[str, str], FieldInfo] = {}
+    found: dict[tuple[type[BaseModel], str], FieldInfo] = {}
     waiting = [
         inner
         for step in types_in(RecipeFile.model_fields["tools"].annotation)
@@ -44,8 +44,8 @@ def settings_of_all_tools() -> dict[tuple[str, str], FieldInfo]:
         for key, field in model.model_fields.items():
             if key == "roi":
                 continue
-            new = (f"{model.__module__}.{model.__name__}", key) not in found
-            found[f"{model.__module__}.{model.__name__}", key] = field
+            new = (model, key) not in found
+            found[model, key] = field
             inner = [t for t in types_in(field.annotation) if issubclass(t, BaseModel)]
             waiting += inner if new else []
     return found
@@ -77,11 +77,9 @@ def test_every_key_of_a_setting_has_a_chinese_name() -> None:
 
 
 def test_every_meaning_is_told_in_chinese() -> None:
-    said = {
-        " ".join((field.description or "").replace("``", "").split())
-        for field in ALL.values()
-        if tuned(field)
-    } - {""}
+    said = {meanings(model).get(key, "") for (model, key), field in ALL.items() if tuned(field)} - {
+        ""
+    }
 
     assert said - set(dict(HELP)) == set()
     assert set(dict(HELP)) - said == set(), "no tool says so any more"
