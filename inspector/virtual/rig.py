@@ -138,6 +138,7 @@ class Rig:
         self._films = self._order()
         self._next_lead = machine.infeed_mm + 60.0
         self._on = dict.fromkeys(SIGNALS, False)
+        self._newest: dict[str, Act] = {}
         self._bin = 0
         self._pictures: deque[Act] = deque()
         self._touch_next = False
@@ -201,15 +202,14 @@ class Rig:
             self._on[act.do] = act.on
             if act.do == "jam":
                 self._drive(now_ns)
-            self._undo_later(act, now_ns)
+            self._end_later(act, now_ns)
             return
         match act.do:
             case "start":
                 self.start(now_ns)
             case "stop":
                 self.want_run = False
-                if act.ms:
-                    self.after(now_ns + round(act.ms * MS), self.start)
+                self._end_later(act, now_ns)
             case "speed":
                 self.speed_mm_s = act.mm_s
                 if self._motor and now_ns >= self._busy_until_ns:
@@ -223,7 +223,7 @@ class Rig:
                 self._bin = 0
             case "encoder_lost":
                 self.belt.encoder_fault(lost=act.on)
-                self._undo_later(act, now_ns)
+                self._end_later(act, now_ns)
             case "encoder_jump":
                 self.belt.encoder_fault(jump_counts=round(act.mm / self.machine.mm_per_count))
             case "slip":
@@ -253,10 +253,13 @@ class Rig:
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _undo_later(self, act: Act, now_ns: int) -> None:
+    def _end_later(self, act: Act, now_ns: int) -> None:
+        """Ends ``act`` when its time is up, unless the same has been ordered again by then."""
+        self._newest[act.do] = act
         if act.on and act.ms:
-            undo = act.model_copy(update={"on": False, "ms": 0.0})
-            self.after(now_ns + round(act.ms * MS), lambda t: self.do(undo, t))
+            end = {"do": "start"} if act.do == "stop" else {"on": False, "ms": 0.0}
+            undo, at_ns = act.model_copy(update=end), now_ns + round(act.ms * MS)
+            self.after(at_ns, lambda t: self._newest[act.do] is act and self.do(undo, t))  # type: ignore[func-returns-value]
 
     def _order(self) -> Iterator[int]:
         films = list(range(len(self.judge.truth)))
@@ -275,12 +278,9 @@ class Rig:
 
     def _insert(self, x_mm: float, film: int) -> None:
         """Puts a part, or as much of one as there is room for, between those on the belt."""
-        behind = max((x for i in self.belt.items.values() if (x := self.belt.x(i)) <= x_mm),
-                     default=-1e9)  # fmt: skip
-        before = min(
-            (x - i.length_mm for i in self.belt.items.values() if (x := self.belt.x(i)) > x_mm),
-            default=1e9,
-        )
+        parts = [(self.belt.x(item), item.length_mm) for item in self.belt.items.values()]
+        behind = max((x for x, _ in parts if x <= x_mm), default=-1e9)
+        before = min((x - length for x, length in parts if x > x_mm), default=1e9)
         length = min(self.machine.item_mm, before - behind)
         if length > 2.0:
             self.belt.place(min(max(x_mm, behind + length), before), film, length)

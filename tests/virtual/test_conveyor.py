@@ -345,6 +345,20 @@ def test_a_flap_that_sticks_is_seen_by_the_judge_and_by_the_confirmation() -> No
     assert line.status.signals & Signal.CONFIRMATION_FAULT
 
 
+@pytest.mark.parametrize("later", [{"ms": 300}, {"ms": 0}, {"on": False}])
+def test_a_signal_that_is_given_again_lasts_as_the_last_one_says(later: dict[str, Any]) -> None:
+    """It ended when the first one's time was up."""
+    line = Line([GOOD], 100)
+    line.do("air_low", ms=100)
+    line.play(0.05)
+    line.do("air_low", **later)
+
+    line.play(0.2)
+    assert bool(line.status.signals & Signal.AIR_OK) is (later == {"on": False})
+    line.play(0.2)
+    assert bool(line.status.signals & Signal.AIR_OK) is (later != {"ms": 0})
+
+
 def test_a_full_bin_low_air_and_a_dark_light_are_signalled() -> None:
     line = Line([BAD], 60, bin_size=5)
     line.do("air_low")
