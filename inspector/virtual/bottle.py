@@ -52,29 +52,11 @@ from inspector.virtual.product import (
 from inspector.virtual.truth import Notes
 
 __all__ = [
-    "BOTTLE_LINE",
-    "CAP_COLOURS",
-    "CONFLICTS",
-    "DATE_ROI",
-    "DEFECTS",
-    "JUICE_LINE",
-    "LOT_ROI",
-    "NOVELTIES",
-    "PRODUCTS",
-    "REFERENCE_PATCH",
-    "TEXTURES_HELD_OUT",
-    "TEXTURES_TRAIN",
-    "PartSpec",
-    "Product",
-    "RenderedPart",
-    "Setup",
-    "draw_date",
-    "draw_defects",
-    "draw_lot",
-    "draw_setup",
-    "render_line",
-    "render_part",
-]
+    "BOTTLE_LINE", "CAP_COLOURS", "CONFLICTS", "DATE_ROI", "DEFECTS", "JUICE_LINE", "LOT_ROI",
+    "NOVELTIES", "PRODUCTS", "REFERENCE_PATCH", "TEXTURES_HELD_OUT", "TEXTURES_TRAIN", "PartSpec",
+    "Product", "RenderedPart", "Setup", "draw_date", "draw_defects", "draw_lot", "draw_setup",
+    "render_line", "render_part",
+]  # fmt: skip
 
 Floats = NDArray[Any]
 """float32; OpenCV's stubs do not say so."""

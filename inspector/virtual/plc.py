@@ -115,14 +115,12 @@ class Plc:
         self._commanded = 0
         self._confirmed = 0
         self._orders.begin(run)
-        self._gate_part = 0
-        self._gate_passed = False
+        self._gate_part, self._gate_passed = 0, False
         self._register: deque[Tracked] = deque()
         self._triggers: deque[Trigger] = deque(maxlen=TRIGGERS)
         self._due: deque[int] = deque()
         self._gate_shadow: int | None = None
-        sensors = ("infeed", "eye", "gate", "confirmation")
-        self._last: dict[str, tuple[int, float] | None] = dict.fromkeys(sensors)
+        self._last: dict[str, tuple[int, float]] = {}
         self._lose("power-up")
 
     # -- fast inputs ------------------------------------------------------------------------
@@ -134,7 +132,7 @@ class Plc:
             if newest and self._mm(encoder, newest.encoder) > self.program.longest_mm:
                 newest.bad = True
             return None
-        before = self._last["eye"]
+        before = self._last.get("eye")
         if not self._is_new("eye", encoder):
             return None
         self._parts = self._parts + 1 & U32
@@ -242,7 +240,7 @@ class Plc:
 
     def _is_new(self, sensor: str, encoder: int) -> bool:
         """Debounce by belt: an edge behind the furthest point, or too near the last, is old."""
-        last = self._last[sensor]
+        last = self._last.get(sensor)
         near = self.program.debounce_mm
         # A dead encoder cannot debounce; the drive's odometer keeps the counter true.
         stuck = last is not None and encoder == last[0] and self._driven - last[1] >= near
@@ -270,9 +268,8 @@ class Plc:
         way = abs(self._driven - start)
         if abs(lead) > self.program.slack_mm + self.program.slip_fraction * way:
             jumped = abs(moved - driven) > 2 * self.program.slack_mm
-            self._encoder_fault(
-                now_ns, "encoder jump" if jumped else "slip" if moved else "encoder dead"
-            )
+            cause = "encoder jump" if jumped else "slip" if moved else "encoder dead"
+            self._encoder_fault(now_ns, cause)
         elif way > 200.0:
             self._checked = self._driven, 0.0
         else:
@@ -297,7 +294,7 @@ class Plc:
         self._history.clear()
         self._history.append((now_ns, self._encoder))
         self._furthest = self._encoder
-        self._last = dict.fromkeys(self._last)
+        self._last.clear()
 
     def _lose(self, cause: str) -> None:
         """Nothing between eye and gate is known any more, until the belt has carried it out."""
@@ -315,14 +312,12 @@ class Plc:
 
     def _speed(self) -> float:
         """The highest speed in mm/s that the belt may have within the next cycles."""
+        mean = 0.0
+        if len(self._history) > 1:
+            (t0, e0), (t1, e1) = self._history[0], self._history[-1]
+            mean = max(0.0, self._mm(e1, e0) / max(1e-3, (t1 - t0) / 1e9))
         # The mean lags by half of its eight cycles, and the belt may go on ramping up.
-        return self._mean() + self.machine.accel_mm_s2 * 8 * self.program.scan_ms / 1e3
-
-    def _mean(self) -> float:
-        if len(self._history) < 2:
-            return 0.0
-        (t0, e0), (t1, e1) = self._history[0], self._history[-1]
-        return max(0.0, self._mm(e1, e0) / max(1e-3, (t1 - t0) / 1e9))
+        return mean + self.machine.accel_mm_s2 * 8 * self.program.scan_ms / 1e3
 
     def _steer(self, now_ns: int) -> bool:
         """Latches what each part's gate will be and says whether it is open now."""
