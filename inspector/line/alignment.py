@@ -2,7 +2,7 @@
 
 Enters: one camera's shots, the triggers' times by part number. Leaves: the *offset* between the
 two counts, and whether one exposure fits one trigger. Imports ``line/tracking.py`` (the clock map);
-``line/matching.py`` imports it.
+``line/plcmatching.py`` imports it.
 
 A camera counts trigger edges from when it was opened, the PLC counts parts from when it started.
 The difference, the offset, is one constant per camera. It is found by host time: a frame is
@@ -11,10 +11,6 @@ tell when that was, it must have come by then. Then every single part is checked
 devices' own clocks, which no load on this machine can disturb: trigger and exposure must lie apart
 by what they always lie apart. After a pause in which these may have drifted, host time decides
 once more.
-
-Without a PLC the eye's exposures are the triggers. Then another camera's offset is found by count,
-from the first picture after the belt has rested, and checked in the same way, by when both were
-exposed.
 """
 
 from __future__ import annotations
@@ -78,29 +74,15 @@ class Triggers:
 class Alignment:
     """One camera's edges against the part numbers. Not for several threads."""
 
-    def __init__(
-        self,
-        pitch_ns: int,
-        window_ns: int,
-        early_ns: int = EARLY_NS,
-        drift: float = DRIFT,
-        asked: bool = False,
-    ) -> None:
+    def __init__(self, pitch_ns: int, window_ns: int, asked: bool = False) -> None:
         """``pitch_ns``: least time between two parts. ``window_ns``: no frame is later than this
-        after its trigger; ``early_ns``: nor earlier than this before it. ``drift``: of the
-        camera's clock against the authority's; 0 where one clock tells both. ``asked``: it exposes
-        when this machine asks, and what is asked for half a pitch too late is not the part's."""
+        after its trigger. ``asked``: the camera exposes when this machine asks, and what is asked
+        for half a pitch too late is not the part's."""
         self._pitch_ns = pitch_ns
-        self._steady_ns = pitch_ns / 3 / drift if drift else -NEVER
+        self._steady_ns = pitch_ns / 3 / DRIFT
         """So long the two clocks stay together well enough for the check."""
         self._window_ns = window_ns
-        self._early_ns = early_ns
-        self.rest_ns = 2 * window_ns
-        """Parts that are so far apart cannot be taken for one another by their frames' times."""
-        self._asked = asked
-        self._counted = drift > 0
-        """Somebody counts the parts: those whose triggers are neighbours are neighbours."""
-        self._late_ns = pitch_ns // 2 if asked or not self._counted else window_ns
+        self._late_ns = pitch_ns // 2 if asked else window_ns
         self._lag_ns = self._fitted = 0
         """From an exposure to its trigger, by the two clocks; and how many frames have fitted."""
         self._fitted_ns = 0
@@ -115,13 +97,6 @@ class Alignment:
         self._timed_anew = True
         """No frame has fitted since."""
         self._edge = self._device_ns = -1
-        self._at_ns = self._before_ns = self._came_ns = NEVER
-        """When the last two frames were exposed, by our clock, or it was told that one had come to
-        nothing; and when the last was that came."""
-        self.skipped_ns: int | None = None
-        """When the one before the last was, if one between them never came."""
-        self.counted_ns = NEVER
-        """When the frame was exposed that the offset was counted from."""
         self._shots: deque[_Shot] = deque(maxlen=RECENT)
         self._all = 0
         self.doubt()
@@ -144,17 +119,11 @@ class Alignment:
             self._timed_anew = set_back
         elif device_ns - self._device_ns > self._steady_ns:
             self._shots.clear()
-        self.skipped_ns = self._came_ns if 0 <= self._edge < edge - 1 else None
         self._edge, self._device_ns = edge, device_ns
-        self._before_ns, self._at_ns, self._came_ns = self._at_ns, host_ns, host_ns
         self._host.read(device_ns, host_ns)
         self._shots.append(_Shot(edge, device_ns, host_ns - device_ns))
         self._all += 1
         return steady
-
-    def spoiled(self, at_ns: int) -> None:
-        """A picture came to nothing: the next one is not the first after a rest."""
-        self._at_ns = max(self._at_ns, at_ns)
 
     def find(self, triggers: Triggers) -> None:
         """Look for the offset; again, if it is there and `unsure`."""
@@ -184,65 +153,15 @@ class Alignment:
             if len(near) == 1:
                 self._take(near[0], shots[-1], triggers)
 
-    def after_rest(self, triggers: Triggers, heard_ns: int, whole: bool = True) -> int | None:
-        """The part that the newest frame shows, if both it and a trigger are the first after a rest
-        of the belt. While parts go by, a frame may be any of theirs: at an even pitch all of them
-        fit. The eye and this camera are heard since ``heard_ns``; ``whole``: the trigger is known
-        of all that the eye saw. A camera that is asked needs no rest: it shows the part that it
-        was asked for."""
-        at_ns = self._at_ns
-        if self._asked:
-            ago = ((n, at_ns - ns) for n, ns in triggers.ns.items())
-            return next((n for n, ns in ago if 0 <= ns < self._pitch_ns), None)
-        if at_ns < max(heard_ns, self._before_ns) + self.rest_ns:
-            return None
-        near, firsts, newest, newest_ns = [], [], 0, NEVER
-        for number, ns in triggers.ns.items():
-            if abs(at_ns - ns) <= self._window_ns:
-                near.append(number)
-                if ns >= max(heard_ns, newest_ns) + self.rest_ns:
-                    firsts.append(number)
-            newest, newest_ns = number, ns
-        if not near and at_ns >= newest_ns + self._window_ns:
-            return newest + 1 if whole else None  # this camera sees the parts before the eye
-        return firsts[0] if firsts and firsts == near[:1] else None
-
-    def forget(self, number: int, triggers: Triggers) -> None:
-        """What was known of how its frames follow their triggers is wrong, as the newest one shows
-        ``number``. Of a camera that is asked, only where it came sooner: a late one was asked for
-        late, and is nobody's."""
-        soon_ns = self._at_ns + self._lag_ns + self._pitch_ns // 2
-        if not self._asked or soon_ns < triggers.ns[number]:
-            self._fitted = 0
-
-    @property
-    def fitted(self) -> bool:
-        """Whether frames have told by how much they follow their trigger."""
-        return self._fitted > 0
-
-    def count(self, number: int, edge: int, at_ns: int, triggers: Triggers) -> None:
-        """Take the offset from one frame, exposed at ``at_ns``: it is that of ``number``, unless
-        frames before it have told by how much they follow their trigger."""
-        if self._fitted and triggers.ns:
-            trigger_ns, newest = at_ns + self._lag_ns, next(reversed(triggers.ns))
-            if trigger_ns > triggers.ns[newest] + self._pitch_ns // 2:
-                number = newest + 1
-            else:
-                number = min(triggers.ns, key=lambda n: abs(triggers.ns[n] - trigger_ns))
-        self.offset, self.counted_ns = number - edge, at_ns
-
     def confirms(self, number: int, device_ns: int, triggers: Triggers) -> bool | None:
         """Whether an exposure at ``device_ns`` fits the trigger of ``number``; None: not yet
         known, because the next trigger may have come nearer to it and not have been told."""
         if number not in triggers.ns:
             return False
-        here_ns = self._host.here(device_ns) if self._counted else device_ns
-        if here_ns - triggers.ns[number] < -self._early_ns:
+        if self._host.here(device_ns) - triggers.ns[number] < -EARLY_NS:
             return False
         if not self._fitted:
             self._lag_ns = triggers.own_ns[number] - device_ns
-            if not self._counted and abs(self._lag_ns) > self._window_ns:
-                return False
         own_ns, told_ns = triggers.own_ns, triggers.told_own_ns
         trigger_ns = own_ns[number]
         if self._rested(device_ns):
@@ -253,7 +172,7 @@ class Alignment:
         late_ns = device_ns + self._lag_ns - trigger_ns
         before, after = own_ns.get(number - 1), own_ns.get(number + 1)
         if late_ns < 0:
-            gap_ns = self._pitch_ns if before is None or not self._counted else trigger_ns - before
+            gap_ns = self._pitch_ns if before is None else trigger_ns - before
             fits = -late_ns < gap_ns // 2
         elif after is not None:
             fits = late_ns < min(self._late_ns, (after - trigger_ns) // 2)

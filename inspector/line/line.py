@@ -27,6 +27,7 @@ from inspector.line.clock import UtcClock
 from inspector.line.connected import Connected
 from inspector.line.counters import Counters, Reconciler
 from inspector.line.eye import Eye
+from inspector.line.eyematching import EyeMatching
 from inspector.line.gate import Gate, Link, Seen, Told
 from inspector.line.inputs import Inputs
 from inspector.line.judges import Judges
@@ -35,6 +36,7 @@ from inspector.line.modes import PERMITS, Modes
 from inspector.line.output import OutputGate
 from inspector.line.outputs import Outputs
 from inspector.line.periods import Periods
+from inspector.line.plcmatching import PlcMatching
 from inspector.line.timekeeper import KIND as TIMES
 from inspector.line.timekeeper import Timekeeper
 from inspector.line.tolerated import Tolerated
@@ -94,14 +96,12 @@ class Line:
         self.eye = Eye(station.cameras[0], travel, gated=station.output is not None)
         self._timeout_ns = {c.name: c.frame_timeout_ms * 1_000_000 for c in station.cameras}
         self._asked = [c.name for c in station.cameras if c.trigger == "software"]
-        self.matching = Matching(
-            self._timeout_ns,
-            round(travel.pitch_min_mm / travel.speed_mm_s * 1e9),
-            self.new_part,
-            lambda number: self.plan.at(number).views,
-            by_time=station.plc is not None,
-            timed=None if station.plc is not None else self.eye.timed(station.cameras),
-            asked=self._asked,
+        pitch_ns = round(travel.pitch_min_mm / travel.speed_mm_s * 1e9)
+        parts = self._timeout_ns, pitch_ns, self.new_part, lambda number: self.plan.at(number).views
+        self.matching: Matching = (
+            PlcMatching(*parts, self._asked)
+            if station.plc is not None
+            else EyeMatching(*parts, self.eye.timed(station.cameras), self._asked)
         )
         self.connected = Connected(ledger, self.inputs, self.matching, self.alarms, self.counters)
         self.tolerated = Tolerated(ledger, self.matching.parts)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from inspector.config import Travel
-from inspector.line.matching import Matching
+from inspector.line.plcmatching import PlcMatching
 from inspector.line.tracking import Zone
 from inspector.part import Frame, Part
 from inspector.registers import (
@@ -57,7 +57,7 @@ class Simulation:
         self.edges = 0
         travel = Travel(gate_mm=GATE, speed_mm_s=SPEED, pitch_min_mm=18, lead_ms=30)
         self.zone = Zone(travel)
-        self.matching = Matching(
+        self.matching = PlcMatching(
             dict.fromkeys(VIEWS, TIMEOUT_NS), round(18 / SPEED * 1e9),
             lambda number: Part("s", number, 0, 0), lambda number: tuple(VIEWS),
         )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspector.line.matching import Matching
+from inspector.line.plcmatching import PlcMatching
 from inspector.part import Frame, Part
 
 MS = 1_000_000
@@ -33,7 +33,7 @@ class Line:
     """Parts at given instants, a PLC that is polled, cameras with transport delays."""
 
     def __init__(self, views: tuple[str, ...] = ("side",), counter: int = 0, pitch_ms: int = 20):
-        self.matching = Matching(
+        self.matching = PlcMatching(
             dict.fromkeys(views, 200 * MS),
             pitch_ms * MS,
             lambda number: Part("s", number, 0, 0),
@@ -135,7 +135,7 @@ def test_a_picture_that_was_asked_for_too_late_is_no_parts(late: dict[int, float
     """A busy machine asks for it when the part has gone on, for several parts at once, and each
     picture shows what stands there then."""
     windows = {"side": 300 * MS}
-    matching = Matching(
+    matching = PlcMatching(
         windows, 40 * MS, lambda n: Part("s", n, 0, 0), lambda n: ("side",), asked=windows
     )
     matching.open(0, 0)
