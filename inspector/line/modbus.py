@@ -19,9 +19,8 @@ import time
 _MBAP = struct.Struct(">HHHB")
 _READ_WRITE = struct.Struct(">HHHBBHHHHB")
 _READ = struct.Struct(">HHHBBHH")
-_WRITE = struct.Struct(">HHHBBHHB")
 
-READ, WRITE, READ_WRITE = 3, 16, 23
+READ, READ_WRITE = 3, 23
 MAX_PDU = 253
 EXCEPTIONS = {
     1: "illegal function",
@@ -63,11 +62,6 @@ class Master:
         self._answer = b""
         self._asked = 0
 
-    @property
-    def connected(self) -> bool:
-        """Whether the last exchange left the connection open."""
-        return self._socket is not None
-
     def fileno(self) -> int:
         """Of the connection, readable when ``answer`` may have something; -1 without one."""
         return -1 if self._socket is None else self._socket.fileno()
@@ -78,25 +72,9 @@ class Master:
         self._complete(wait=True)
         return self._registers(READ, count)
 
-    def write(self, address: int, registers: bytes) -> None:
-        """Write holding registers from ``address`` (FC16)."""
-        count, size = len(registers) // 2, len(registers)
-        head = _WRITE.pack(
-            self._next(), 0, 7 + size, self._unit, WRITE, address, count, size
-        )  # fmt: skip
-        self._send(head + registers)
-        self._complete(wait=True)
-        if self._pdu(WRITE)[1:] != head[8:12]:
-            raise self._lost("the slave confirmed another write")
-
-    def exchange(self, read_at: int, count: int, write_at: int, registers: bytes) -> bytes:
-        """Write ``registers`` at ``write_at``, then read ``count`` from ``read_at`` (FC23)."""
-        self.ask(read_at, count, write_at, registers)
-        self._complete(wait=True)
-        return self._registers(READ_WRITE, count)
-
     def ask(self, read_at: int, count: int, write_at: int, registers: bytes) -> None:
-        """Send what ``exchange`` sends, and go on: ``answer`` has what comes back."""
+        """Have ``registers`` written at ``write_at``, then ``count`` read from ``read_at`` (FC23):
+        ``answer`` has what comes back."""
         size = len(registers)
         head = _READ_WRITE.pack(
             self._next(), 0, 11 + size, self._unit, READ_WRITE,
@@ -156,13 +134,7 @@ class Master:
         return True
 
     def _registers(self, function: int, count: int) -> bytes:
-        pdu = self._pdu(function)
-        if len(pdu) != 2 + 2 * count or pdu[1] != 2 * count:
-            raise self._lost(f"{len(pdu)} bytes where {2 + 2 * count} were asked for")
-        return pdu[2:]
-
-    def _pdu(self, function: int) -> bytes:
-        """The answer's PDU, function code first."""
+        """What the answer to ``function`` holds, ``2 * count`` bytes."""
         answer = self._answer
         transaction, protocol, length, unit = _MBAP.unpack_from(answer)
         if (
@@ -177,7 +149,9 @@ class Master:
             raise SlaveRefused(function, answer[8])
         if answer[7] != function:
             raise self._lost(f"answer to function {answer[7]} instead of {function}")
-        return answer[7:]
+        if len(answer) != 9 + 2 * count or answer[8] != 2 * count:
+            raise self._lost(f"{len(answer) - 7} bytes where {2 + 2 * count} were asked for")
+        return answer[9:]
 
     def _connect(self) -> None:
         try:

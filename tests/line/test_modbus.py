@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -47,23 +48,25 @@ def registers(request: bytes, *values: int) -> bytes:
     return request[:4] + struct.pack(">HB", len(body) + 1, request[6]) + body
 
 
+def exchange(master: Master, read_at: int, block: bytes) -> bytes:
+    """As the gate has it: the answer is taken when it is there."""
+    master.ask(read_at, PLC_REGISTERS, STATION_BLOCK, block)
+    while True:
+        select.select([master], [], [])
+        if (answer := master.answer()) is not None:
+            return answer
+
+
 def test_one_transaction_writes_the_station_block_and_reads_the_plc_block(plc) -> None:
     master = Master("127.0.0.1", plc.port, 1, 1.0)
     plc.trigger(1234, 99)
 
     block = pack_station(7, StationBit.READY, 2, [bytes(12)] * 16, 0xBEEF)
-    raw = master.exchange(PLC_BLOCK, PLC_REGISTERS, STATION_BLOCK, block)
+    raw = exchange(master, PLC_BLOCK, block)
 
     assert len(block) == 2 * STATION_REGISTERS
     assert PlcStatus.unpack(raw) == plc.status
     assert (plc.heartbeats, plc.bits, plc.mode, plc.run_seen) == ([7], StationBit.READY, 2, 0xBEEF)
-    master.close()
-
-
-def test_reads_and_writes_by_fc3_and_fc16(plc) -> None:
-    master = Master("127.0.0.1", plc.port, 1, 1.0)
-    master.write(100, bytes.fromhex("123456789abc"))
-    assert master.read(100, 3) == bytes.fromhex("123456789abc")
     master.close()
 
 
@@ -74,7 +77,7 @@ def test_an_exception_of_the_slave_is_told_and_the_connection_stands(plc) -> Non
     plc.busy = True
     with pytest.raises(SlaveRefused, match="busy"):
         master.read(0, 1)
-    assert master.connected
+    assert master.fileno() >= 0
     master.close()
 
 
@@ -86,7 +89,7 @@ def test_a_slow_slave_is_given_up_after_the_limit_and_the_link_opened_anew(plc) 
     with pytest.raises(LinkLost, match="no answer in 100 ms"):
         master.read(0, 1)
     assert 0.09 < time.monotonic() - began < 0.3
-    assert not master.connected
+    assert master.fileno() < 0
     plc.delay_s = 0.0
     assert len(master.read(0, 1)) == 2
     master.close()
@@ -133,7 +136,7 @@ def test_a_wrong_answer_is_never_taken(answer: Callable[[bytes], bytes]) -> None
     master = Master("127.0.0.1", slave(lambda r: [answer(r)]), 1, 0.2)
     with pytest.raises(LinkLost):
         master.read(0, 1)
-    assert not master.connected
+    assert master.fileno() < 0
 
 
 @pytest.mark.slow
@@ -172,7 +175,7 @@ def test_costs_a_fraction_of_pymodbus_client(capsys) -> None:
         return time.thread_time() - began  # s per 1000 = ms each
 
     master = Master("127.0.0.1", ports[0], 1, 1.0)
-    ours = cost(lambda: master.exchange(0, PLC_REGISTERS, STATION_BLOCK, block))
+    ours = cost(lambda: exchange(master, 0, block))
     master.close()
     client = ModbusTcpClient("127.0.0.1", port=ports[0])
     client.connect()
