@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -77,37 +77,25 @@ class Process:
 def table(station: Station) -> tuple[Process, ...]:
     """Every process of a station, in starting order; they are stopped in the reverse order."""
     output = station.output.path if station.output is not None else None
-    return (
+    # (whether it must run, the process)
+    rows: list[tuple[object, Process]] = [
+        # ten seconds, because a vendor's producer may search its network that long for a camera
         *(
-            # ten seconds, because a vendor's producer may search its network that long for a camera
-            Process(f"camera-{camera.name}", "inspector.cameras.process", (camera.name,), 10.0)
-            for camera in station.cameras
+            (True, Process(f"camera-{c.name}", "inspector.cameras.process", (c.name,), 10.0))
+            for c in station.cameras
         ),
-        Process("line", "inspector.line.process", beat_limit_s=5.0, lets_fall=output),
-        *(
-            (Process("plant", "inspector.plant.process", beat_limit_s=10.0),)
-            if station.plant
-            else ()
-        ),
-        *(
-            # a release that is being proven here judges its parity set between two beats
-            (Process("releases", "inspector.release.process", beat_limit_s=60.0),)
-            if station.releases
-            else ()
-        ),
-        *((Process("scada", "inspector.plant.scada", beat_limit_s=10.0),) if station.scada else ()),
-        *(
-            # a request to the centre may take half a minute and is asked twice at the most
-            (Process("sync", "inspector.sync.process", beat_limit_s=90.0),) if station.sync else ()
-        ),
-        *(
-            # it may read a night's ledger again, in portions, and wait for the line's answers
-            (Process("quality", "inspector.quality.process", beat_limit_s=30.0),)
-            if station.quality
-            else ()
-        ),
-        *((Process("web", "inspector.web.process", beat_limit_s=10.0),) if station.web else ()),
-    )
+        (True, Process("line", "inspector.line.process", beat_limit_s=5.0, lets_fall=output)),
+        (station.plant, Process("plant", "inspector.plant.process", beat_limit_s=10.0)),
+        # a release that is being proven here judges its parity set between two beats
+        (station.releases, Process("releases", "inspector.release.process", beat_limit_s=60.0)),
+        (station.scada, Process("scada", "inspector.plant.scada", beat_limit_s=10.0)),
+        # a request to the centre may take half a minute and is asked twice at the most
+        (station.sync, Process("sync", "inspector.sync.process", beat_limit_s=90.0)),
+        # it may read a night's ledger again, in portions, and wait for the line's answers
+        (station.quality, Process("quality", "inspector.quality.process", beat_limit_s=30.0)),
+        (station.web, Process("web", "inspector.web.process", beat_limit_s=10.0)),
+    ]
+    return tuple(process for runs, process in rows if runs)
 
 
 @dataclass(slots=True)
@@ -120,7 +108,7 @@ class _Child:
     started: float = 0.0
     due: float = 0.0
     failures: int = 0
-    restarts: int = field(default=0)
+    restarts: int = 0
 
 
 def run(path: Path) -> int:
