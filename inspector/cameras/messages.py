@@ -47,9 +47,6 @@ class EventKind(StrEnum):
     """Every few seconds: ``detail`` holds counters since the connection, and the temperature."""
 
 
-ALARMS = frozenset(EventKind) - {EventKind.CONNECTED, EventKind.SIGNALS, EventKind.STATISTICS}
-
-
 @dataclass(frozen=True, slots=True)
 class CameraEvent:
     """One thing that happened to one camera."""
@@ -61,11 +58,6 @@ class CameraEvent:
     detail: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able. For an event about one part: ``frame_id`` and ``edge``."""
     host_ns: int = field(default_factory=time.monotonic_ns)
-
-    @property
-    def alarm(self) -> bool:
-        """Whether a person should know."""
-        return self.kind in ALARMS
 
 
 class Descriptor(NamedTuple):

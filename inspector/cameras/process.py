@@ -140,19 +140,14 @@ def drain(
     software = config.trigger == "software"
     while software and outbox.asked_to_trigger(0):
         pass  # while it was away: those parts have gone by, and from now on it is there
-    outbox.event(
-        CameraEvent(
-            config.name,
-            EventKind.CONNECTED,
-            f"{ring.slots} slots of {ring.slot_bytes} bytes",
-            {
-                "device": dict(identity.device),
-                "set": [dict(s) for s in identity.settings],
-                "node_map": dict(identity.node_map),
-            },
-        )
-    )
-    _tell_features(Path(outbox.endpoint).parent, config.name, source.identity.features)
+    detail = {
+        "device": dict(identity.device),
+        "set": [dict(s) for s in identity.settings],
+        "node_map": dict(identity.node_map),
+    }
+    how = f"{ring.slots} slots of {ring.slot_bytes} bytes"
+    outbox.event(CameraEvent(config.name, EventKind.CONNECTED, how, detail))
+    _tell_features(Path(outbox.endpoint).parent, config.name, identity.features)
     # no two exposures of a sensor are equal; a folder may well hold an image twice
     watch_for_freeze = config.source == "genicam" and config.trigger != "free"
     idle_ms = SIGNALS_MS if config.signals else GRAB_MS
@@ -192,23 +187,12 @@ def drain(
             else:
                 slot, generation = ring.write(shot.data)
                 source.give_back()
-                outbox.frame(
-                    Descriptor(
-                        ring.id,
-                        outbox.camera,
-                        slot,
-                        generation,
-                        shot.frame_id,
-                        shot.edge,
-                        shot.device_ns,
-                        shot.exposed_ns,
-                        now_ns,
-                        shot.width,
-                        shot.height,
-                        shot.pixel_format,
-                        shot.data.size,
-                    )
-                )
+                descriptor = Descriptor(
+                    ring.id, outbox.camera, slot, generation, shot.frame_id, shot.edge,
+                    shot.device_ns, shot.exposed_ns, now_ns, shot.width, shot.height,
+                    shot.pixel_format, shot.data.size,
+                )  # fmt: skip
+                outbox.frame(descriptor)
             _tell_gaps(config.name, source.counters, told, outbox)
             if config.signals and now_ns - signals_ns >= SIGNALS_MS * 1_000_000:
                 signals_ns, before, signals = now_ns, signals, source.signals()
@@ -219,8 +203,8 @@ def drain(
                 statistics = source.statistics()
                 if now_ns - told_ns >= STATISTICS_S * 1e9:
                     told_ns = now_ns
-                    detail = dict(statistics) | {"undelivered": outbox.undelivered}
-                    outbox.event(CameraEvent(config.name, EventKind.STATISTICS, "", detail))
+                    counted = dict(statistics) | {"undelivered": outbox.undelivered}
+                    outbox.event(CameraEvent(config.name, EventKind.STATISTICS, "", counted))
     finally:
         gc.enable()
         gc.unfreeze()
@@ -265,13 +249,11 @@ def _told(view: str, bad: Bad) -> CameraEvent:
 
 
 def _tell_gaps(view: str, now: Counters, told: Counters, outbox: Outbox) -> None:
-    if now.lost_frames != told.lost_frames:
-        count = now.lost_frames - told.lost_frames
+    if count := now.lost_frames - told.lost_frames:
         told.lost_frames = now.lost_frames
         message = f"{count} pictures were exposed and never came"
         outbox.event(CameraEvent(view, EventKind.LOST_FRAMES, message, {"count": count}))
-    if now.missed_triggers != told.missed_triggers:
-        count = now.missed_triggers - told.missed_triggers
+    if count := now.missed_triggers - told.missed_triggers:
         told.missed_triggers = now.missed_triggers
         message = f"{count} triggers exposed nothing"
         outbox.event(CameraEvent(view, EventKind.MISSED_TRIGGERS, message, {"count": count}))

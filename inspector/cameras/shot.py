@@ -22,37 +22,23 @@ class CameraRefused(Exception):
     """The station file asks for what is not there or not possible; ``str()`` says what would be."""
 
 
+@dataclass(slots=True, eq=False)
 class Shot:
     """One picture, borrowed from the camera until ``Source.give_back`` (I6)."""
 
-    __slots__ = (
-        "data", "device_ns", "edge", "exposed_ns", "frame_id", "height", "pixel_format", "width",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        data: NDArray[np.uint8],
-        width: int,
-        height: int,
-        pixel_format: int,
-        frame_id: int,
-        edge: int,
-        device_ns: int,
-        exposed_ns: int = 0,
-    ) -> None:
-        self.data = data
-        """Flat bytes in ``pixel_format``, without padding."""
-        self.width = width
-        self.height = height
-        self.pixel_format = pixel_format
-        """PFNC code."""
-        self.frame_id = frame_id
-        self.edge = edge
-        """Edges of the trigger line so far, -1 where they are not counted."""
-        self.device_ns = device_ns
-        """Exposure start on the camera's clock, …"""
-        self.exposed_ns = exposed_ns
-        """… and on the host's monotonic one; 0 where that is not known."""
+    data: NDArray[np.uint8]
+    """Flat bytes in ``pixel_format``, without padding."""
+    width: int
+    height: int
+    pixel_format: int
+    """PFNC code."""
+    frame_id: int
+    edge: int
+    """Edges of the trigger line so far, -1 where they are not counted."""
+    device_ns: int
+    """Exposure start on the camera's clock, …"""
+    exposed_ns: int = 0
+    """… and on the host's monotonic one; 0 where that is not known."""
 
 
 @dataclass(slots=True)
