@@ -7,7 +7,8 @@ a challenge, has not been counted and is not known. While the first one is still
 the code is on two items, and the second is a reject. Imports store and part; ``line.py`` calls it.
 
 The ledger is asked in a thread of its own while the part is on its way: the line waits `WAIT_S` at
-most for the answer, and a disk that is slower costs a count, never a decision.
+most for the answer, and for no other until it has come. A disk that is slower costs a count, never
+a decision.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Serials:
         self._data_dir = data_dir
         self._asked: dict[PartId, Future[bool]] = {}
         self._queue: queue.SimpleQueue[tuple[str, Future[bool]] | None] = queue.SimpleQueue()
+        self._late: Future[bool] | None = None
+        """The answer that was waited for in vain."""
         self._recent: OrderedDict[str, Carried] = OrderedDict()
         self._thread: threading.Thread | None = None
 
@@ -76,9 +79,11 @@ class Serials:
         future = self._asked.pop(part, None)
         if future is None:
             return False
+        stalls = self._late is not None and not self._late.done()
         try:
-            return future.result(WAIT_S)
+            return future.result(0 if stalls else WAIT_S)
         except Exception:  # not in time, or not to be found out: it costs a count, and is recorded
+            self._late = self._late if stalls else future
             return None
 
     def recent(self, serial: str) -> Carried | None:

@@ -144,17 +144,23 @@ def test_a_damaged_code_is_found_again_and_ends_no_search(place: Place) -> None:
 def test_a_disk_that_does_not_answer_costs_a_count_and_no_decision(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = Part(STREAM, 101, 0, 0)
+    """Each part with a code held the line up, and at 200 a second nothing else was done."""
     monkeypatch.setattr(place.line.serials, "_thread", object())  # nobody works on the queue
-    place.line.serials.ask(part.id, "S7")
-    candidate = Candidate(part, triggered=True)
-    candidate.judgement = Judged("S7")
+    monkeypatch.setattr(refeed, "WAIT_S", 0.5)
     began = time.monotonic()
-    assert refeed.judged(place.line, candidate) == (Outcome.PASS, ())
-    assert time.monotonic() - began < 1.0 and part.mode is Mode.AUTO
+    for number in range(1, 11):
+        part = Part(STREAM, 200 + number, 0, 0)
+        place.line.serials.ask(part.id, f"S{number}")
+        candidate = Candidate(part, triggered=True)
+        candidate.judgement = Judged(f"S{number}")
+        assert refeed.judged(place.line, candidate) == (Outcome.PASS, ())
+        assert part.mode is Mode.AUTO
+    assert time.monotonic() - began < 2.5, "the first is waited for, and no other"
     place.ledger.commit()
     with History(place.ledger.data_dir) as history:
-        assert history.events("refeed_unknown")[0].body["serial"] == "S7"
+        assert {e.body["serial"] for e in history.events("refeed_unknown")} == {
+            f"S{number}" for number in range(1, 11)
+        }
     monkeypatch.setattr(place.line.serials, "_thread", None)
 
 
