@@ -1,7 +1,7 @@
 """Whether a batch may begin, go on or end, as the desk has decided: its life is enforced here too.
 
-Enters: a command that takes a step in a batch's life. Leaves: the same command with the reason why
-it is refused, or with none. Imports bus and store; ``turns.py`` and ``process.py`` ask it.
+Enters: a step in a batch's life. Leaves: the reason why it is refused, or none. Imports store;
+``turns.py`` and ``process.py`` ask it.
 
 The MES's interface looks at the same table before it gives a command, and answers with a status of
 its own. Pages, SCADA and scripts give theirs on the bus as they are, so the line looks itself. It
@@ -11,75 +11,44 @@ disk.
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
-from collections import deque
-from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from inspector.bus import Command
 from inspector.store import History
 from inspector.store.batches import Batches, Refused, State, Step, after
 from inspector.store.holds import Holds
 
 BOUND_S = 2.0
 """How long the ledger may take to answer; by then whoever asked has given up."""
-TOO_LATE = "the answer of the desk came too late; ask again"
 
 
 class Lives:
-    """Asks about one batch after the other. `ask` and `finished` are the loop's; the thread is its
-    own, and begins with the first question."""
+    """Asks in a thread of its own, which begins with the first question."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self._queue: queue.SimpleQueue[tuple[Command, str, Step] | None] = queue.SimpleQueue()
-        self._answers: deque[tuple[Command, str]] = deque()
-        self._thread: threading.Thread | None = None
-        self._asked = 0
+        self._pool = ThreadPoolExecutor(1, "lives")
+        self._held = ExitStack()
+        self._desk: Desk | None = None
+        """The thread's."""
 
-    @property
-    def asking(self) -> bool:
-        """Whether a command waits for its answer."""
-        return self._asked > 0
-
-    def ask(self, command: Command, batch: str, step: Step) -> None:
-        """Begin to find out whether ``command`` may take ``step`` with ``batch``."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="lives", daemon=True)
-            self._thread.start()
-        self._asked += 1
-        self._queue.put((command, batch, step))
-
-    def finished(self) -> Iterator[tuple[Command, str]]:
-        """Commands whose answer is there, each with why it is refused; empty where it is not."""
-        while self._answers:
-            command, why = self._answers.popleft()
-            self._asked -= 1
-            if not why and time.monotonic_ns() > command.expiry_ns:
-                why = TOO_LATE
-            yield command, why
+    def ask(self, batch: str, step: Step) -> Future[str]:
+        """Why ``batch`` may not take ``step``; empty if it may."""
+        return self._pool.submit(self._refusal, batch, step)
 
     def close(self) -> None:
-        """End the thread."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(BOUND_S)
+        """End the thread, as soon as it has its answer."""
+        self._pool.submit(self._held.close)
+        self._pool.shutdown(wait=False)
 
-    def _work(self) -> None:
-        with ExitStack() as held:
-            desk: Desk | None = None
-            while (asked := self._queue.get()) is not None:
-                command, batch, step = asked
-                try:
-                    if desk is None:
-                        desk = held.enter_context(Desk(self._data_dir))
-                    why = desk.refusal(batch, step)
-                except Exception as error:  # what breaks here must not hold up all that follow
-                    why = f"whether batch {batch!r} may {step} cannot be read: {error}"
-                self._answers.append((command, why))
+    def _refusal(self, batch: str, step: Step) -> str:
+        try:
+            if self._desk is None:
+                self._desk = self._held.enter_context(Desk(self._data_dir))
+            return self._desk.refusal(batch, step)
+        except Exception as error:  # what breaks here must not hold up all that follow
+            return f"whether batch {batch!r} may {step} cannot be read: {error}"
 
 
 class Desk:

@@ -30,7 +30,7 @@ from concurrent.futures import Future
 
 from inspector.bus import Command
 from inspector.identity import Action
-from inspector.line.lives import TOO_LATE, Lives
+from inspector.line.lives import Lives
 from inspector.store.batches import Step
 
 ORDERED = frozenset({
@@ -38,6 +38,7 @@ ORDERED = frozenset({
     Action.INSTALL_RELEASE,
 })  # fmt: skip
 """Commands about what is made."""
+TOO_LATE = "the answer of the desk came too late; ask again"
 
 
 class Turns:
@@ -47,12 +48,14 @@ class Turns:
         """``running`` tells the batch that is made, or will be."""
         self._lives, self._running = lives, running
         self._row: deque[Command] = deque()
+        self._asked: Future[str] | None = None
+        """The desk's answer about the first of the row."""
         self._written: Future[int] | None = None
 
     @property
     def waiting(self) -> bool:
         """Whether a command waits for its turn, or for the desk."""
-        return bool(self._row) or self._lives.asking
+        return bool(self._row)
 
     def add(self, command: Command) -> None:
         """``command`` comes last."""
@@ -65,20 +68,20 @@ class Turns:
     def due(self) -> Iterator[tuple[Command, str]]:
         """Commands whose turn has come, each with why it is refused; empty where it is not. Obey
         each before you take the next: what the desk is asked about that one depends on it."""
-        while True:
-            yield from self._lives.finished()
-            if self._lives.asking or not self._row:
-                return
-            command = self._row[0]
+        while self._row:
+            command, why = self._row[0], ""
             late = time.monotonic_ns() > command.expiry_ns
-            asked = step(command, self._running())
-            if asked and not late and self._written is not None and not self._written.done():
-                return
+            if self._asked is None and not late and (asked := step(command, self._running())):
+                if self._written is not None and not self._written.done():
+                    return
+                self._asked = self._lives.ask(*asked)
+                return  # what comes meanwhile and waits for no turn is obeyed before it
+            if self._asked is not None:
+                if not self._asked.done():
+                    return
+                why, self._asked = self._asked.result(), None
             self._row.popleft()
-            if asked is not None and not late:
-                self._lives.ask(command, *asked)
-            else:
-                yield command, TOO_LATE if late else ""
+            yield command, why or (TOO_LATE if late else "")
 
 
 def step(command: Command, running: str) -> tuple[str, Step] | None:

@@ -146,8 +146,7 @@ def test_the_desk_is_asked_about_a_batch_once_what_was_done_before_is_on_the_dis
         desk.commands.take()
     desk.hear(Action.START_BATCH, QUALITY, id="B-1", recipe="grey")
     desk.hear(Action.RESUME, QUALITY)
-    while desk.commands._lives.asking:
-        desk.commands.take()
+    desk.commands.take()
     monkeypatch.undo()
     desk.line.ledger.commit()
     for written in slow:

@@ -11,6 +11,7 @@ import pytest
 from inspector.bus import Command
 from inspector.identity import Action, Principal, Role
 from inspector.line.lives import Desk, Lives
+from inspector.line.turns import Turns
 from inspector.part import Batch
 from inspector.store import DeskLedger, LineLedger
 from inspector.store.batches import Step
@@ -48,16 +49,25 @@ def place(tmp_path: Path) -> Iterator[Place]:
     place.line.close()
 
 
-def command(action: Action = Action.START_BATCH, expiry_ns: int = FAR_NS) -> Command:
-    return Command("1", action, {}, OTTO, time.monotonic_ns() + expiry_ns, b"")
+@pytest.fixture
+def turns(place: Place) -> Iterator[Turns]:
+    lives = Lives(place.data)
+    yield Turns(lives, lambda: "A")
+    lives.close()
 
 
-def answer(lives: Lives) -> tuple[Command, str]:
+def command(action: Action, batch: str = "A", expiry_ns: int = FAR_NS) -> Command:
+    return Command("1", action, {"id": batch}, OTTO, time.monotonic_ns() + expiry_ns, b"")
+
+
+def answers(turns: Turns, count: int) -> list[tuple[Action, str]]:
+    given: list[tuple[Action, str]] = []
     until = time.monotonic() + 30
-    while not (found := list(lives.finished())):
+    while len(given) < count:
+        given += [(command.command, why) for command, why in turns.due()]
         assert time.monotonic() < until, "the desk does not answer"
         time.sleep(0.002)
-    return found[0]
+    return given
 
 
 def test_what_is_decided_for_good_never_begins_again(place: Place) -> None:
@@ -100,34 +110,22 @@ def test_a_station_file_cannot_begin_what_is_stopped(
         assert desk.ended("A")
 
 
-def test_the_line_asks_in_a_thread_and_gets_its_answers_in_order(place: Place) -> None:
-    lives = Lives(place.data)
-    first, second = command(), command(Action.RESUME)
-    lives.ask(first, "A", Step.START)
-    lives.ask(second, "A", Step.GO_ON)
-    assert lives.asking
-    given: list[tuple[Command, str]] = []
-    until = time.monotonic() + 30
-    while len(given) < 2:
-        given += lives.finished()
-        assert time.monotonic() < until
-        time.sleep(0.002)
-    assert [(c.command, bool(why)) for c, why in given] == [
-        (Action.START_BATCH, True), (Action.RESUME, False)
-    ]  # fmt: skip
-    assert not lives.asking
-    lives.close()
+def test_the_line_asks_in_a_thread_and_gets_its_answers_in_order(turns: Turns) -> None:
+    turns.add(command(Action.START_BATCH))
+    turns.add(command(Action.RESUME))
+    assert not list(turns.due()) and turns.waiting
+    (first, refused), (second, obeyed) = answers(turns, 2)
+    assert (first, second) == (Action.START_BATCH, Action.RESUME)
+    assert refused and not obeyed and not turns.waiting
 
 
-def test_who_has_given_up_is_not_obeyed(place: Place) -> None:
-    lives = Lives(place.data)
-    lives.ask(command(expiry_ns=-1), "B", Step.START)
-    assert "too late" in answer(lives)[1]
-    lives.close()
+def test_who_has_given_up_is_not_obeyed(turns: Turns) -> None:
+    turns.add(command(Action.START_BATCH, "B", expiry_ns=-1))
+    turns.add(command(Action.START_BATCH, "B", expiry_ns=100_000))
+    assert all("too late" in why for _, why in answers(turns, 2))
 
 
-def test_a_desk_that_cannot_be_read_lets_nothing_begin(place: Place, tmp_path: Path) -> None:
+def test_a_desk_that_cannot_be_read_lets_nothing_begin(tmp_path: Path) -> None:
     lives = Lives(tmp_path / "nowhere")
-    lives.ask(command(), "B", Step.START)
-    assert "cannot be read" in answer(lives)[1]
+    assert "cannot be read" in lives.ask("B", Step.START).result(30)
     lives.close()
