@@ -2,7 +2,7 @@
 
 Enters: parts whose pictures are all there, each with what judges it. Leaves: the same parts, judged
 or failed, in the order in which they became so. Imports the line's own modules;
-``line.py`` calls it.
+``judging.py`` calls it.
 
 Two judges of one thread each get more parts through two cores than one judge of two threads: a
 model of a few milliseconds splits badly (bottle-line-int8, 256x480, on two cores: 2 x 236 against
@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from inspector.line.changeover import Judgement
 from inspector.line.matching import Candidate
 
+LATE = "late"
+"""How the reasons of a part begin that was not judged in time."""
 WAITING = 1
 """Parts that may wait for a judge, so that none is idle while the loop does something else."""
 
@@ -54,6 +56,8 @@ class Judges:
         self._since_ns: dict[int, int] = {}
         self.under_way = 0
         """Parts that have been given and not been taken back."""
+        self.takes_ns = 0
+        """How long a judgement takes, as the newest ones did."""
         self._threads = [
             threading.Thread(target=self._judge, args=(n,), name="judge", daemon=True)
             for n in range(count)
@@ -88,9 +92,15 @@ class Judges:
             os.eventfd_read(self._event)
         taken = []
         while self._done:
-            taken.append(self._done.popleft())
+            judged = self._done.popleft()
+            self.takes_ns += (judged.ended_ns - judged.began_ns - self.takes_ns) // 8
+            taken.append(judged)
         self.under_way -= len(taken)
         return taken
+
+    def passed_over(self) -> None:
+        """A part was not given, as a judgement takes too long: or one such would shut all out."""
+        self.takes_ns -= self.takes_ns // 8
 
     def since_ns(self, now_ns: int) -> int:
         """When the part began that has been with its judge for the longest; ``now_ns`` if none

@@ -2,17 +2,15 @@
 
 Enters: frames and camera events, the gate's events, jobs and modes from commands. Leaves: verdicts
 in the ledger, decisions at the gate, pictures in the archive and on the display. ``process.py``
-turns the loop; ``commands.py`` obeys people; ``report.py`` tells how it goes. Imports the line's
-own modules, cameras, store, display, registers, config and part.
+turns the loop; ``judging.py`` has the parts judged; ``commands.py`` obeys people; ``report.py``
+tells how it goes. Imports the line's own modules, cameras, store, display, registers, config and
+part.
 """
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
 from uuid import uuid4
 
 import structlog
@@ -22,7 +20,7 @@ from inspector.config import Station
 from inspector.display import AlarmCode, Display
 from inspector.line import refeed, runs
 from inspector.line.alarms import TRACKING, Alarms, Stop
-from inspector.line.changeover import Job, Judgement, Plan
+from inspector.line.changeover import Job, Plan
 from inspector.line.clock import UtcClock
 from inspector.line.connected import Connected
 from inspector.line.counters import Counters, Reconciler
@@ -30,7 +28,7 @@ from inspector.line.eye import Eye
 from inspector.line.eyematching import EyeMatching
 from inspector.line.gate import Gate, Link, Seen, Told
 from inspector.line.inputs import Inputs
-from inspector.line.judges import Judges
+from inspector.line.judges import LATE, Judges
 from inspector.line.matching import Candidate, Matching
 from inspector.line.modes import PERMITS, Modes
 from inspector.line.output import OutputGate
@@ -42,7 +40,7 @@ from inspector.line.timekeeper import Timekeeper
 from inspector.line.tolerated import Tolerated
 from inspector.line.tracking import Zone
 from inspector.line.verdicts import Verdicts
-from inspector.part import Frame, Mode, Outcome, Part, Severity
+from inspector.part import Frame, Mode, Outcome, Part
 from inspector.registers import GateReason, PlcStatus, StationBit
 from inspector.release.offer import Offers
 from inspector.store import ImageArchive, LineLedger, StoreError
@@ -53,8 +51,6 @@ UNCLAIMED_NS = 2_000_000_000
 """A frame whose part the authority has not counted after this long belongs to none."""
 LOOK_NS = 20_000_000
 """A part that waits is looked at this often: its deadline moves with the belt."""
-LATE = "late"
-"""How the reasons of a part begin that was not judged in time."""
 
 
 class Line:
@@ -118,8 +114,8 @@ class Line:
         """From where to where its part counter fell back within that run: no part may pass."""
         self.linked = self.alarmed = False
         self.shown: tuple[bool, bool, bool, bool, Mode, StationBit] | None = None
-        self.last_part_ns = self.looked_ns = self._judge_ns = 0
-        self._hurries = False
+        self.last_part_ns = self.looked_ns = 0
+        self.hurries = False
         """A part waits for its trigger to be told."""
         if station.plc is None:
             runs.open_stream(self, f"frames-{uuid4().hex[:8]}", 0)
@@ -221,82 +217,6 @@ class Line:
         mode = self.plan.mode(number, self.modes.now.mode)
         return Part(self.stream, number, 0, 0, mode, self.plan.at(number).batch.id)
 
-    def give_to_judges(self) -> None:
-        """Have the oldest parts judged whose pictures are all there."""
-        while self.judges.free and not self.fell:
-            if (candidate := self.matching.complete()) is None:
-                return
-            part, now_ns = candidate.part, time.monotonic_ns()
-            if part.mode is Mode.BYPASS:
-                candidate.given = True  # to nobody
-                continue
-            planned = self.plan.at(part.sequence)
-            if planned.recipe.limits and self.judges.under_way:
-                return  # what the part before it uses up of the batch's limits must be known
-            if not candidate.triggered:
-                # The trigger is not in the last block; it will be there before the verdict.
-                self._hurries = True
-            elif now_ns + self._judge_ns > part.deadline_ns:
-                candidate.doubt = f"{LATE}: no time to judge it"
-                self._judge_ns -= self._judge_ns // 8  # or one long judgement shuts all out
-                continue
-            # A line that is behind lets the oldest go: to judge what is overwritten meanwhile
-            # would cost the next ones their time, and with it all.
-            if not all(self.receiver.lasts(f, self.judges.count) for f in part.frames.values()):
-                candidate.doubt = "a picture was overwritten before it was judged"
-                self.archive.make_way()
-                continue
-            candidate.spent = self.tolerated.so_far(part) if planned.recipe.limits else None
-            judge = functools.partial(
-                self._judge, planned, part.frames, self.clock.today(time.time_ns()),
-                self.clock.synced(now_ns), candidate.spent,
-            )  # fmt: skip
-            self.judges.give(candidate, judge)
-
-    def _judge(
-        self,
-        planned: Job,
-        frames: Mapping[str, Frame],
-        today: date,
-        synced: bool,
-        so_far: Mapping[Severity, int] | None,
-    ) -> Judgement:
-        """In a judge's thread, which has the pixels in its caches then."""
-        recipe, pictures = planned.recipe, {}
-        for view, area in zip(planned.views, recipe.areas, strict=True):
-            pixels = self.receiver.pixels(frames[view], area)
-            if pixels is not None:
-                pictures[view] = pixels
-        return recipe.judge(pictures, planned.batch, today, synced, so_far)
-
-    def take_judged(self) -> None:
-        """All that the judges have said. A part that was concluded meanwhile stays as it is."""
-        for judged in self.judges.take():
-            candidate, part = judged.candidate, judged.candidate.part
-            spent = judged.ended_ns - judged.began_ns
-            self._judge_ns += (spent - self._judge_ns) // 8
-            self.counters.stages["judge"].add(spent)
-            newest = max(frame.host_ns for frame in part.frames.values())
-            self.counters.stages["wait"].add(max(0, judged.began_ns - newest))
-            if self.matching.parts.get(part.sequence) is not candidate:
-                continue
-            if isinstance(judged.judgement, Exception):
-                error, title = judged.judgement, self.plan.at(part.sequence).title
-                candidate.doubt = f"the recipe failed: {type(error).__name__}: {error}"
-                known = {(alarm.code, alarm.detail) for alarm in self.alarms.standing()}
-                if (AlarmCode.RECIPE, candidate.doubt) not in known:  # not for every part
-                    log.error("recipe failed", recipe=title, exc_info=error)
-                self.alarms.happened(AlarmCode.RECIPE, candidate.doubt)
-                continue
-            candidate.judgement = judged.judgement
-            if judged.judgement.serial is not None:
-                self.serials.ask(part.id, judged.judgement.serial)
-            if not all(self.receiver.still_valid(frame) for frame in part.frames.values()):
-                candidate.doubt = "a picture was overwritten while it was judged"
-                self.archive.make_way()
-            elif not candidate.certain:
-                self._hurries = True
-
     def decide(self) -> None:
         """Conclude every part that can be concluded now."""
         now_ns = time.monotonic_ns()
@@ -334,8 +254,8 @@ class Line:
         before waiting: they need the interpreter's lock, or the processor that this one runs on."""
         self.judges.wake()
         self.verdicts.record()
-        if self._hurries:
-            self._hurries = False
+        if self.hurries:
+            self.hurries = False
             self.gate.hurry()
 
     def _overdue(self, candidate: Candidate, now_ns: int) -> str:

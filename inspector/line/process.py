@@ -27,7 +27,7 @@ from inspector.cameras.messages import frames_endpoint
 from inspector.cameras.receiver import FrameReceiver
 from inspector.config import Station, load_station
 from inspector.display import HEARTBEAT_S, AlarmCode, Display, Topic
-from inspector.line import driver, setting
+from inspector.line import driver, judging, setting
 from inspector.line.champions import Champions, restore, waiting
 from inspector.line.changeover import Job, Recipe, job
 from inspector.line.commands import Commands, refused
@@ -111,8 +111,8 @@ def main(path: Path, run: Path | None = None) -> None:
                 # Its descriptor tells of news only: what was left must be asked for.
                 more = bool(int(server.socket.get(zmq.EVENTS)) & zmq.POLLIN)
             if judged in called:
-                line.take_judged()
-            line.give_to_judges()
+                judging.take(line)
+            judging.give(line)
             line.decide()
             if show(line):
                 beat.beat()

@@ -30,7 +30,7 @@ from inspector.cameras.outbox import Outbox
 from inspector.cameras.ring import RingWriter
 from inspector.config import load_station
 from inspector.display import AlarmCode
-from inspector.line import runs
+from inspector.line import judging, runs
 from inspector.line.gate import Told
 from inspector.line.line import LOOK_NS, Line
 from inspector.line.matching import Candidate
@@ -148,8 +148,8 @@ def turn(line: Line, until: Callable[[], object], limit_s: float = 30.0) -> None
     while not until():
         assert time.monotonic() < end, "it did not happen in time"
         line.take_frames()
-        line.take_judged()
-        line.give_to_judges()
+        judging.take(line)
+        judging.give(line)
         line.decide()
         line.hand_over()
 
@@ -209,7 +209,7 @@ def test_one_long_judgement_does_not_shut_out_all_that_come_after_it(
     error; if nothing but a judgement could mend the belief, none would ever be judged again."""
     recipe.may.set()
     line.eye._travel_ns = 1_000_000_000
-    line._judge_ns = 3_000_000_000  # as one that took 24 s leaves it
+    line.judges.takes_ns = 3_000_000_000  # as one that took 24 s leaves it
     while camera.count < 20:
         camera.shoot()
         turn(line, lambda: line.counters.verdicts == camera.count)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from inspector.config import load_yaml
-from inspector.line.line import LATE
+from inspector.line.judges import LATE
 from inspector.part import Disposition
 from inspector.recipe import RecipeFile, digest_of
 from inspector.registers import GateReason
@@ -43,9 +43,9 @@ SOURCES = [
     *sorted((INSPECTOR / "tools").glob("*.py")),
     INSPECTOR / "recipe.py",
     *(INSPECTOR / "line" / f"{name}.py" for name in (
-        "alarms", "atgate", "commands", "eye", "inputs", "line", "matching", "modbus", "modes",
-        "owed", "periods",
-        "plcgate", "refeed", "releasing", "restart", "runs", "tracking", "watch",
+        "alarms", "atgate", "commands", "eye", "eyematching", "inputs", "judging", "line",
+        "matching", "modbus", "modes", "owed", "periods", "plcgate", "plcmatching", "refeed",
+        "releasing", "restart", "runs", "tracking", "watch",
     )),
     *(INSPECTOR / "cameras" / f"{name}.py" for name in (
         "devices", "features", "genicam", "inputs",
