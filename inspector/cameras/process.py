@@ -31,7 +31,7 @@ from inspector.cameras.messages import (
 from inspector.cameras.outbox import Outbox
 from inspector.cameras.producers import ProducerError
 from inspector.cameras.ring import RingWriter, slots_for
-from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Source
+from inspector.cameras.shot import Bad, CameraLost, CameraRefused, Counters, Identity, Source
 from inspector.config import Camera, Station, load_station
 
 log = structlog.get_logger()
@@ -136,18 +136,10 @@ def drain(
     beat: Beat | None = None,
 ) -> None:
     """The hot loop: one picture after the other, from the camera to the line."""
-    identity = source.identity
     software = config.trigger == "software"
     while software and outbox.asked_to_trigger(0):
         pass  # while it was away: those parts have gone by, and from now on it is there
-    detail = {
-        "device": dict(identity.device),
-        "set": [dict(s) for s in identity.settings],
-        "node_map": dict(identity.node_map),
-    }
-    how = f"{ring.slots} slots of {ring.slot_bytes} bytes"
-    outbox.event(CameraEvent(config.name, EventKind.CONNECTED, how, detail))
-    _tell_features(Path(outbox.endpoint).parent, config.name, identity.features)
+    _tell_connected(config.name, source.identity, ring, outbox)
     # no two exposures of a sensor are equal; a folder may well hold an image twice
     watch_for_freeze = config.source == "genicam" and config.trigger != "free"
     idle_ms = SIGNALS_MS if config.signals else GRAB_MS
@@ -231,6 +223,17 @@ def pause(
             beat.beat()
         outbox.flush()
         time.sleep(0.02)
+
+
+def _tell_connected(view: str, identity: Identity, ring: RingWriter, outbox: Outbox) -> None:
+    detail = {
+        "device": dict(identity.device),
+        "set": [dict(s) for s in identity.settings],
+        "node_map": dict(identity.node_map),
+    }
+    how = f"{ring.slots} slots of {ring.slot_bytes} bytes"
+    outbox.event(CameraEvent(view, EventKind.CONNECTED, how, detail))
+    _tell_features(Path(outbox.endpoint).parent, view, identity.features)
 
 
 def _tell_features(run: Path, view: str, features: Sequence[Mapping[str, Any]]) -> None:

@@ -18,14 +18,12 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from inspector.line.atgate import SETTLE_NS, AtGate
-from inspector.line.gate import Told
+from inspector.line.gate import REMEMBERED, Told
 from inspector.registers import U32, Action, PlcStatus, Signal
 
 KIND = "period"
 IN_LANE = 6
 """Rejected parts that may stand between the gate and the sensor that confirms them."""
-REMEMBERED = 4096
-"""Refused parts that have not come to the gate yet."""
 
 
 class Record(Protocol):

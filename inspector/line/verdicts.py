@@ -28,7 +28,7 @@ from inspector.line.alarms import Alarms, Stop
 from inspector.line.changeover import Job
 from inspector.line.clock import UtcClock
 from inspector.line.counters import Counters
-from inspector.line.gate import NEVER_NS, Gate, Told
+from inspector.line.gate import NEVER_NS, REMEMBERED, Gate, Told
 from inspector.line.matching import Candidate
 from inspector.line.modes import PERMITS
 from inspector.line.owed import Owed
@@ -51,7 +51,6 @@ from inspector.store import ImageArchive, LineLedger, RecordError, StoreError, S
 log = structlog.get_logger()
 
 SOFTWARE = f"inspector {__version__}"
-REMEMBERED = 4096
 COUNTS = 4
 """Decisions about parts of so many counts of the PLC may still be told."""
 LIGHT_FAULT = "light_fault"
