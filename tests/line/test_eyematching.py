@@ -222,6 +222,14 @@ def test_a_camera_that_missed_the_very_first_part_is_found_out_after_the_next_re
     assert {*range(13, 61)} <= {*line.good}
 
 
+def test_pictures_of_parts_that_the_eye_does_not_see_are_told() -> None:
+    """An eye that is turned away counts nothing, and its silence is no alarm of itself."""
+    line = Line(after_ms=15.0)
+    line.play(EVEN, unseen=range(31, 61))
+    assert line.good == list(range(1, 31)) and not line.errors
+    assert "code: a frame without a trigger" in line.matching.doubts
+
+
 def test_a_camera_that_does_not_tell_when_it_exposed_goes_by_count() -> None:
     line = Line(told=False)
     line.play(EVEN)
