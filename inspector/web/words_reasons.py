@@ -222,6 +222,7 @@ LINE = (
     ("{0#} parts are not on record", "{0} 件没有记录"),
     ("{0#} parts went by unobserved", "{0} 件未经观察通过"),
     ("a frame without a trigger", "有图像而无触发"),
+    ("{0}: a frame without a trigger", "{0}：有图像而无触发"),
     ("the last records did not reach the disk", "最后的记录未写入磁盘"),
     ("the camera was opened anew before its picture was checked", "相机在图像核对之前重新打开"),
     ("the camera counts anew", "相机重新计数"),

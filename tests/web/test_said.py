@@ -143,6 +143,7 @@ WHOLE = (
     "taught contrast", "lot `A`: faint: 40% of the taught contrast",
     "DataMatrix (01) 0401 has a wrong check digit", "DataMatrix is empty",
     "DataMatrix `99` is no application identifier", "side: only part of the picture came",
+    "side: a frame without a trigger",
     "side: 12.5, becomes the reference",
     "side: 120, +4 from the sign-off; code: 97% of the sign-off",
     "print: L1 (not read as such: date; the recipe checked it)",
