@@ -15,7 +15,7 @@ the part arrives, so nothing is a difference before it has settled.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from inspector.line.gate import Told
@@ -201,7 +201,7 @@ class AtGate:
                 self._known.appendleft((old[-1][0], name, n))
 
 
-def _sum(entries: Sequence[tuple[int, str, int]] | deque[tuple[int, str, int]]) -> Differences:
+def _sum(entries: Iterable[tuple[int, str, int]]) -> Differences:
     counted = dict.fromkeys(NAMES, 0)
     for _, name, n in entries:
         counted[name] += n

@@ -71,22 +71,10 @@ def _health(line: Line) -> tuple[Health, ...]:
 
 
 def _figures(line: Line) -> dict[str, float]:
-    images, plc = line.archive.counts, line.zone.status
-    signals = int(line.inputs.worse(plc.signals)) if plc else 0
-    gate = {
-        "gate_infeed_total": plc.infeed,
-        "gate_triggers_total": plc.part_counter,
-        "gate_rejects_commanded_total": plc.rejects_commanded,
-        "gate_rejects_confirmed_total": plc.rejects_confirmed,
-    } | {
-        f"gate_{name}": n for name, n in asdict(line.periods.at_gate.now).items()
-    } | {
-        f'plc_signal{{name="{str(signal.name).lower()}"}}': float(bool(signals & int(signal)))
-        for signal in Signal
-    } if plc else {}  # fmt: skip
+    images = line.archive.counts
     return (
         line.counters.figures()
-        | gate
+        | _gate_figures(line)
         | {
             "orphan_frames_total": line.matching.orphans,
             "parts_in_progress": len(line.matching.parts),
@@ -106,3 +94,22 @@ def _figures(line: Line) -> dict[str, float]:
             "model_cpu_seconds_total": onnx.spent.ns / 1e9,
         }
     )
+
+
+def _gate_figures(line: Line) -> dict[str, float]:
+    """What the PLC has counted and says; empty without one."""
+    plc = line.zone.status
+    if plc is None:
+        return {}
+    signals = int(line.inputs.worse(plc.signals))
+    return {
+        "gate_infeed_total": plc.infeed,
+        "gate_triggers_total": plc.part_counter,
+        "gate_rejects_commanded_total": plc.rejects_commanded,
+        "gate_rejects_confirmed_total": plc.rejects_confirmed,
+        **{f"gate_{name}": n for name, n in asdict(line.periods.at_gate.now).items()},
+        **{
+            f'plc_signal{{name="{str(signal.name).lower()}"}}': float(bool(signals & int(signal)))
+            for signal in Signal
+        },
+    }
