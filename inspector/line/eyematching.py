@@ -23,6 +23,10 @@ from inspector.line.alignment import EARLY_NS, NEVER, PROOFS
 from inspector.line.matching import Matching, edge_of
 from inspector.part import Frame, Part
 
+SURE = 4 * PROOFS
+"""As many frames as count. With a wrong lag one in three fits by chance where parts come as they
+like: five in a row that do not are enough to give it up."""
+
 
 @dataclass(slots=True)
 class _Camera:
@@ -46,7 +50,7 @@ class _Camera:
     lag_ns: int | None = None
     """From a part's trigger to its exposure …"""
     fits: int = 0
-    """… and how many frames have fitted that."""
+    """… and how many frames have fitted that, less `PROOFS` for each that has not."""
     offset: int | None = None
     """From its count to the part's number, where it goes by that."""
     unknown: bool = False
@@ -89,8 +93,9 @@ class EyeMatching(Matching):
         camera = self._cameras[view]
         camera.blind_ns = now_ns if there else -NEVER
         camera.edge = camera.offset = None
-        if camera.fits < PROOFS:  # what is proven is still so
+        if camera.fits < PROOFS:
             camera.forget()
+        camera.fits = 0  # what was proven is still so, unless it hangs elsewhere now
         for tied in self._cameras.values() if camera is self._eye else (camera,):
             if tied.timed or tied is camera:
                 tied.first = tied.offset = None
@@ -208,14 +213,16 @@ class EyeMatching(Matching):
             # The first frame may have been a late one: go with the early ones quickly, with the
             # late ones slowly, so that no single frame leads us astray.
             camera.lag_ns = lag_ns + late_ns // (2 if late_ns < 0 else 16)
-            camera.fits += 1
+            camera.fits = min(SURE, camera.fits + 1)
             return number
         if camera.asked:
             return 0
         if self._triggers.told_ns < due_ns + half_ns:
             return None
-        if camera.fits < PROOFS and self._eye.blind_ns < due_ns:  # else the eye has lost the part
-            camera.forget()
+        if self._eye.blind_ns < due_ns:  # else the eye has lost the part
+            camera.fits -= PROOFS
+            if camera.fits < 0:
+                camera.forget()
         return 0
 
     def _is_nobodys(self, camera: _Camera, frame: Frame) -> None:

@@ -32,6 +32,8 @@ class Line:
         for view in views:
             self.matching.camera_reset(view, 0)
         self.after_ms = after_ms
+        self.moved = (0, 0.0)
+        """From which part on the second camera hangs elsewhere, by so many ms."""
         self.told = told
         self.counted = 0
         self.good: list[int] = []
@@ -51,7 +53,9 @@ class Line:
             if number not in unseen:
                 shots.append((ms, "side", number))
             if number not in missed:
-                shots.append((ms + self.after_ms, "code", number))
+                first, moved_ms = self.moved
+                moved_ms = moved_ms if first and number >= first else 0.0
+                shots.append((ms + self.after_ms + moved_ms, "code", number))
         counts = {"side": 0, "code": 0}
         arrivals = []
         chance = random.Random(3)
@@ -220,6 +224,20 @@ def test_a_camera_that_missed_the_very_first_part_is_found_out_after_the_next_re
     line.play([1000.0 + 700 * (n // 6) + 40 * (n % 6) for n in range(60)], missed={1})
     assert not {*line.wrong} & {*range(7, 61)}
     assert {*range(13, 61)} <= {*line.good}
+
+
+@pytest.mark.parametrize("opened", [True, False], ids=["opened anew", "pushed aside"])
+def test_a_camera_that_hangs_elsewhere_is_found_out_after_a_few_pictures(opened: bool) -> None:
+    """I2: how it followed the eye was taken for proven, and where parts came as they liked one in
+    three fitted by chance, and passed by another one's picture, until the belt rested."""
+    wrong = 0
+    for seed in range(6):
+        line, instants = Line(after_ms=15.0), uneven(120, seed)
+        line.moved = (61, 23.0 + 7 * seed)
+        line.play(instants, opened_ms=instants[60] - 5.0 if opened else 0.0)
+        assert {*range(1, 61)} <= {*line.good}
+        wrong += len(line.wrong)
+    assert wrong <= (6 if opened else 24), "of 360"
 
 
 def test_pictures_of_parts_that_the_eye_does_not_see_are_told() -> None:
