@@ -28,9 +28,8 @@ from inspector.web.controls import button, card, table
 from inspector.web.desk import Desk
 from inspector.web.drafts import read
 from inspector.web.errand import answer_of
-from inspector.web.frame import Shown, leave_to, page
+from inspector.web.frame import Shown, lives, page
 from inspector.web.sessions import Session, Sessions
-from inspector.web.words import WORDS
 from inspector.web.words_cameras import EN
 
 PATH = "/cameras"
@@ -55,8 +54,7 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     async def cameras(shown: Shown, camera: str = "") -> None:
         names = [one.name for one in desk.station.cameras]
         name = camera if camera in names else names[0]
-        words = {key: WORDS[shown.language][key] for key in EN}
-        leave_to("cameras", {"name": name, "names": names, "words": words})
+        lives(shown, "cameras", EN, {"name": name, "names": names})
         with card(shown.word("cameras.found"), "found"):
             rows = ui.element("div").classes("rows")
 

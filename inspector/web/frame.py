@@ -8,7 +8,7 @@ framed and guarded; a row in the navigation for those who may see it. A NiceGUI 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ from inspector.store import StoreError
 from inspector.web.access import NotSignedIn, Refused, session_of
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
-from inspector.web.said import label, said
+from inspector.web.said import label, said, script
 from inspector.web.sessions import Sessions
 from inspector.web.templates_of import ICONS, TEMPLATES, brought, theme_of
 from inspector.web.words import WORDS, language_of
@@ -157,13 +157,23 @@ def page(
     return framed
 
 
-def leave_to(name: str, given: Mapping[str, Any], look: str = "") -> None:
-    """Leave the page to ``static/NAME.js``: what it is ``given``, its sheet, and its place."""
-    ui.add_head_html(f'<link rel="stylesheet" href="/static/{name}.css">')
+def lives(
+    shown: Shown, name: str, words: Iterable[str], given: Mapping[str, Any], like: str = ""
+) -> None:
+    """A page that lives in the browser: the place of ``static/NAME.js``, with its ``NAME.css``, the
+    ``words`` that it says and what else it is ``given``. It looks ``like`` another page too."""
+    failed = [key for key in WORDS["en"] if key.startswith("failed.")]
+    told = {key: WORDS[shown.language][key] for key in (*words, *failed, "sign_in.locked")}
+    looks = [one for one in (like, name) if one]
+    for look in looks:
+        ui.add_head_html(f'<link rel="stylesheet" href="/static/{look}.css">')
     ui.add_body_html(
-        brought(f"{name}-given", given) + f'<script type="module" src="/static/{name}.js"></script>'
+        script(shown.desk.station.recipes)
+        + brought("given", {**given, "page": name, "words": told})
+        + f'<script type="module" src="/static/{name}.js"></script>'
     )
-    ui.html(f'<div id="{name}" class="{look or name}"></div>', sanitize=False).classes("rows")
+    place = f'<div id="{name}" class="{" ".join(looks)}"></div>'
+    ui.html(place, sanitize=False).classes("rows")
 
 
 def masthead(

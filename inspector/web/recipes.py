@@ -27,11 +27,11 @@ from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
 from inspector.web.drafts import Name
 from inspector.web.errand import Errand, answer_of
-from inspector.web.frame import Shown, leave_to, page
+from inspector.web.frame import Shown, lives, page
 from inspector.web.pictures import pictures_of
-from inspector.web.said import label, script
+from inspector.web.said import label
 from inspector.web.sessions import Session, Sessions
-from inspector.web.words import WORDS, language_of
+from inspector.web.words import language_of
 from inspector.web.words_recipes import EN
 
 PATH = "/recipes"
@@ -134,10 +134,8 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
         if not name:
             ui.html(f'<p class="empty">{shown.word("recipes.none")}</p>', sanitize=False)
             return
-        words = {key: WORDS[shown.language][key] for key in EN}
-        ui.add_body_html(script(station.recipes))
         edit = shown.may(Action.EDIT_RECIPE)
-        leave_to("recipes", {"name": name, "names": list(known), "words": words, "edit": edit})
+        lives(shown, "recipes", EN, {"name": name, "names": list(known), "edit": edit})
         await revisions.panel(shown, PATH, name, known[name], against)
 
     @routes.get("/{name}")

@@ -17,7 +17,6 @@ from uuid import UUID
 import cv2
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
-from nicegui import ui
 from pydantic import BaseModel, Field
 
 from inspector.config import Station
@@ -30,12 +29,10 @@ from inspector.store.reviews import KIND, Decision, Label, Opinion, Review, Revi
 from inspector.web import days
 from inspector.web.access import May, Refused
 from inspector.web.desk import Desk
-from inspector.web.frame import Shown, leave_to, page
+from inspector.web.frame import Shown, lives, page
 from inspector.web.moments import moment_of
 from inspector.web.pictures import KEPT, address, file_of, part_of
-from inspector.web.said import script
 from inspector.web.sessions import Session, Sessions
-from inspector.web.words import WORDS
 from inspector.web.words_review import EN
 
 PATH = "/review"
@@ -79,14 +76,8 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
 
     @page(desk, sessions, PATH, word="nav.review", icon="review", action=Action.REVIEW)
     async def review(shown: Shown) -> None:
-        words = {key: WORDS[shown.language][key] for key in EN}
-        ui.add_body_html(script(desk.station.recipes))
-        given = {
-            "words": {shown.language: words},
-            "days": days.words(shown),
-            "cameras": [camera.name for camera in desk.station.cameras],
-        }
-        leave_to("review", given)
+        cameras = [camera.name for camera in desk.station.cameras]
+        lives(shown, "review", EN, {"days": days.words(shown), "cameras": cameras})
 
     @routes.get("/parts")
     def parts(

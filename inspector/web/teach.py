@@ -34,10 +34,9 @@ from inspector.web.access import May, Refused, told
 from inspector.web.desk import Desk
 from inspector.web.drafts import Name
 from inspector.web.errand import Errand
-from inspector.web.frame import Shown, leave_to, page
+from inspector.web.frame import Shown, lives, page
 from inspector.web.pictures import pictures_of
 from inspector.web.sessions import Session, Sessions
-from inspector.web.words import WORDS
 from inspector.web.words_teach import EN
 
 PATH = "/teach"
@@ -120,13 +119,11 @@ def build(desk: Desk, sessions: Sessions) -> APIRouter:
     @page(desk, sessions, PATH, word="nav.teach", icon="teach", action=Action.EDIT_RECIPE)
     async def teach(shown: Shown, recipe: str = "") -> None:
         known = list(await anyio.to_thread.run_sync(drafts.names_of, desk.station))
-        ui.add_head_html('<link rel="stylesheet" href="/static/recipes.css">')
         if not known:
             ui.html(f'<p class="empty">{shown.word("recipes.none")}</p>', sanitize=False)
             return
-        words = {key: WORDS[shown.language][key] for key in EN}
         name = recipe if recipe in known else known[0]
-        leave_to("teach", {"name": name, "names": known, "words": words}, "recipes teach")
+        lives(shown, "teach", EN, {"name": name, "names": known}, like="recipes")
 
     @routes.get("/{name}")
     def one(name: Name, who: Annotated[Session, May(Action.EDIT_RECIPE)]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 // What the operator does: one button each, one dialog each. Nothing happens without a person.
 
-import { act, ask, byId, does, icon, leave, make, number, person, put, word } from "./frame.js";
-import { because, asPerson, button, note, open, said, signIn, signature } from "./dialog.js";
+import { act, ask, button, byId, does, icon, leave, make, number, person, put, read, word } from "./frame.js";
+import { asPerson, note, open, said, sends, signIn, signature } from "./dialog.js";
+import { because } from "./said.js";
 import { desk, runs, status, watch } from "./status.js";
 import { checks } from "./checks.js";
 
@@ -31,11 +32,12 @@ function field(name, text, properties = {}) {
   return { input, box: make("label", { className: "field" }, make("span", {}, text), input) };
 }
 
-async function read(path, line) {
-  const answer = await fetch(path).catch(() => null);
-  if (answer?.ok) return answer.json();
-  said(line, because({ code: answer ? "no_line" : "no_station" }), "fault");
-  return {};
+// What the station answers; where it does not, `line` says why.
+function asked(path, line) {
+  return read(path).catch((failed) => {
+    said(line, because(failed), "fault");
+    return {};
+  });
 }
 
 // What is printed on the parts: all that the order says, its lot and date as they stand in the fields.
@@ -88,12 +90,9 @@ async function startBatch() {
     sheet.close();
     endBatch();
   });
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    send.click();
-  };
+  sends(form, send);
   const sheet = open(word("do.start"), [make("h3", {}, word("batch.planned")), planned, form, line], [end, send], "wide");
-  const [known, plans] = await Promise.all([read("/recipes", line), read("/orders", line)]);
+  const [known, plans] = await Promise.all([asked("/recipes", line), asked("/orders", line)]);
   recipe.append(...(known.recipes ?? []).map((one) => make("option", { value: one.name }, one.name)));
   planned.append(...orderTiles(plans.orders ?? [], fill));
 }
@@ -132,7 +131,7 @@ async function change(code = "") {
   const look = async () => {
     const wanted = scan.input.value.trim();
     if (!wanted) return;
-    const { orders } = await read(`/orders?code=${encodeURIComponent(wanted)}`, line);
+    const { orders } = await asked(`/orders?code=${encodeURIComponent(wanted)}`, line);
     const [found] = orders ?? [];
     if (found) ready(found);
     else if (orders) said(line, word("change.unknown", wanted), "warning");
@@ -149,7 +148,7 @@ async function change(code = "") {
   const sheet = open(word("do.change"), [make("p", {}, word("change.scan")), form, line, pictures], [], "wide");
   scan.input.focus();
   if (code) look();
-  const { recipes } = await read("/recipes", line);
+  const { recipes } = await asked("/recipes", line);
   const running = status?.recipe.split("@")[0];
   pictures.append(
     ...(recipes ?? []).map((one) => {
@@ -186,10 +185,7 @@ function sure(order) {
       if (status?.needs?.length) checks();
     }, line);
   });
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    send.click();
-  };
+  sends(form, send);
   const sheet = open(word("change.to", order.recipe), [form, line], [send]);
 }
 
@@ -236,10 +232,7 @@ async function bypass() {
       }
     }, line);
   });
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    send.click();
-  };
+  sends(form, send);
   const sheet = open(word("mode.bypass"), [form, line], [send]);
 }
 

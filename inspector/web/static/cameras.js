@@ -1,10 +1,12 @@
 // A camera as the line shows it, and what it can be set to. The picture is reduced to 960 pixels:
 // focus and exposure are compared with themselves, not between cameras.
 
-import { Failed, act, byId, icon, make, number } from "./frame.js";
+import { clean, token } from "./canvas.js";
+import { choice, placed, say } from "./desk.js";
+import { act, button, given, icon, make, number, read } from "./frame.js";
 import { watch } from "./livefeed.js";
+import { because } from "./said.js";
 
-const given = JSON.parse(byId("cameras-given").textContent);
 const MEASURE_MS = 200; // A person turns a lens no faster.
 const WHITE = 250;
 const BLACK = 5;
@@ -17,16 +19,6 @@ let rows = [];
 let saved = {};
 const chosen = new Map();
 
-function say(key, ...values) {
-  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), given.words[`cameras.${key}`] ?? key);
-}
-
-function button(name, key, action, kind = "") {
-  const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, say(key)));
-  made.addEventListener("click", action);
-  return made;
-}
-
 const picture = make("canvas", { className: "picture", role: "img", ariaLabel: say("live") });
 const waiting = make("p", { className: "empty" }, say("waiting"));
 const histogram = make("canvas", { className: "histogram", role: "img", ariaLabel: say("histogram") });
@@ -37,7 +29,7 @@ const shares = Object.fromEntries(["white", "black", "mean"].map((key) => [key, 
 const exposure = make("p", { className: "note", role: "status" });
 const list = make("tbody", {});
 const filter = make("input", { type: "search", placeholder: say("filter"), ariaLabel: say("filter") });
-const save = button("ok", "save", () => keep(), "main");
+const save = button(say("save"), "ok", "main", () => keep());
 const count = make("span", { className: "soft" });
 const note = make("p", { className: "note", role: "status" });
 
@@ -94,29 +86,18 @@ function measure({ data, width, height }) {
 }
 
 function bars(levels) {
-  const ratio = devicePixelRatio || 1;
-  histogram.width = Math.round(histogram.clientWidth * ratio);
-  histogram.height = Math.round(histogram.clientHeight * ratio);
-  const pen = histogram.getContext("2d");
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
+  const { pen, width, height } = clean(histogram);
+  const [plain, end] = [token("--accent"), token("--warn")];
   const high = Math.sqrt(Math.max(...levels)); // By its root, so that small peaks are seen too.
-  const wide = histogram.width / 256;
+  const wide = width / 256;
   for (const [level, many] of levels.entries()) {
-    pen.fillStyle = colour(level >= WHITE || level <= BLACK ? "--warn" : "--accent");
-    const tall = (Math.sqrt(many) / high) * histogram.height;
-    pen.fillRect(level * wide, histogram.height - tall, Math.max(1, wide), tall);
+    pen.fillStyle = level >= WHITE || level <= BLACK ? end : plain;
+    const tall = (Math.sqrt(many) / high) * height;
+    pen.fillRect(level * wide, height - tall, Math.max(1, wide), tall);
   }
 }
 
 // --- features ---
-
-async function read(path) {
-  const answer = await fetch(path);
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Failed(answer.status, said.code ?? "", said.error ?? String(answer.status));
-  return said;
-}
 
 function range(row) {
   if (row.entries.length) return row.entries.join(", ");
@@ -177,14 +158,13 @@ async function keep() {
     note.textContent = say("saved");
     fill();
   } catch (failed) {
-    note.textContent = failed.message || String(failed.status);
+    note.textContent = because(failed);
   }
   told();
 }
 
 async function begin(root) {
-  const select = make("select", { name: "camera", ariaLabel: say("camera") }, ...given.names.map((name) => make("option", { value: name, selected: name === given.name }, name)));
-  select.addEventListener("change", () => location.assign(`/desk/cameras?camera=${select.value}`));
+  const cameras = choice("camera", say("camera"), given.names.map((name) => [name, name]), given.name, (name) => location.assign(`/desk/cameras?camera=${name}`));
   picture.hidden = true;
   filter.addEventListener("input", fill);
   const state = make("p", { className: "soft" });
@@ -192,9 +172,9 @@ async function begin(root) {
     make("div", { className: "sight" },
       make("div", { className: "stage" }, picture, waiting),
       make("section", { className: "card aids" },
-        make("label", { className: "field" }, make("span", {}, say("camera")), select),
+        cameras,
         make("h2", {}, say("focus")), focus, meter, bestLine,
-        button("change", "focus.reset", () => {
+        button(say("focus.reset"), "change", "", () => {
           best = 0;
         }),
         make("h2", {}, say("histogram")), histogram,
@@ -214,14 +194,8 @@ async function begin(root) {
     state.textContent = rows.length ? (answer.in_use ? say("in_use") : "") : say("no_features");
     fill();
   } catch (failed) {
-    state.textContent = failed.message;
+    state.textContent = because(failed);
   }
 }
 
-// NiceGUI puts its own part of the page in place after this module has run.
-const placed = setInterval(() => {
-  const root = byId("cameras");
-  if (!root) return;
-  clearInterval(placed);
-  begin(root);
-}, 30);
+placed(begin);

@@ -1,7 +1,7 @@
 // Checks in guided steps: line clearance, first article, challenge. What the line awaits comes first.
 
-import { act, icon, make, on, put, word } from "./frame.js";
-import { asPerson, button, note, open, said, signature } from "./dialog.js";
+import { act, button, icon, make, on, put, word } from "./frame.js";
+import { asPerson, note, open, said, sends, signature } from "./dialog.js";
 import { inWords } from "./said.js";
 import { desk, status, watch } from "./status.js";
 
@@ -57,10 +57,7 @@ function clearance() {
       }
     }, line);
   });
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    send.click();
-  };
+  sends(form, send);
   const sheet = open(`${word("checks.clearance")} · ${status?.batch ?? ""}`, [make("p", {}, word("clearance.more")), form, line], [send]);
 }
 
@@ -82,10 +79,7 @@ function article() {
       }
     }, line),
   );
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    send.click();
-  };
+  sends(form, send);
   const sheet = open(`${word("checks.article")} · ${status?.batch ?? ""}`, [make("p", {}, word("article.more")), state, list, form, line], [send], "wide");
   // The list may be longer than the screen, and nothing in it takes the focus: keys scroll it so.
   sheet.body.tabIndex = 0;

@@ -2,7 +2,7 @@
 
 import { act, ask, icon, make, may, person, put, word } from "./frame.js";
 import { keypad, tiles } from "./keypad.js";
-import { inWords } from "./said.js";
+import { because } from "./said.js";
 
 // A dialog with a heading, its content and its buttons; `close()` takes it away.
 export function open(heading, content, buttons = [], kind = "") {
@@ -24,6 +24,14 @@ export function open(heading, content, buttons = [], kind = "") {
   return { dialog, close: () => dialog.close(), body: dialog.querySelector(".content") };
 }
 
+// Enter in a form does what its button does.
+export function sends(form, button) {
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    button.click();
+  };
+}
+
 // A line for what became of it; screen readers say it.
 export function note() {
   return make("p", { className: "note", role: "status" });
@@ -32,14 +40,6 @@ export function note() {
 export function said(line, text, state = "ok") {
   line.className = `note ${state === "fault" ? "bad" : ""}`;
   line.replaceChildren(icon(state), make("span", {}, text));
-}
-
-// Why something failed, in the page's language where the page knows it.
-export function because(failed) {
-  if (["no_station", "no_line", "wrong_secret"].includes(failed.code)) return word(`failed.${failed.code}`);
-  if (failed.code === "locked_out") return word("sign_in.locked", failed.message.match(/\d+/)?.[0] ?? "30");
-  if (failed.code === "forbidden") return word("failed.forbidden", person.user ?? "–");
-  return inWords(failed.message) || failed.code || word("failed.no_station");
 }
 
 // Have somebody who may do `action` sign in if need be, then do `what`; `line` says what failed.
@@ -124,20 +124,4 @@ export function signature(meaning) {
     secret.value = "";
   };
   return { box, given, wipe };
-}
-
-// A button; while it does something, which `how` may return, a second touch of a glove does nothing.
-export function button(text, sign, kind, how) {
-  const made = make("button", { type: "button", className: `button ${kind}` }, icon(sign), make("span", {}, text));
-  let busy = false;
-  made.onclick = async () => {
-    if (busy) return;
-    busy = true;
-    try {
-      await how();
-    } finally {
-      busy = false;
-    }
-  };
-  return made;
 }

@@ -1,14 +1,16 @@
 // The frame of every page: words, language, theme, clock, menu, and who is signed in.
 //
-// Pages import from it: `word`, `number`, `moment`, `act` (a request in the person's name) and
-// `person`. A page that holds the catalogue switches its language in place, another one is loaded
+// Pages import from it: `word`, `number`, `moment`, `read` and `act` (a request in the person's name)
+// and `person`. A page that holds the catalogue switches its language in place, another one is loaded
 // again. Choices are cookies, so that the next page comes from the server as it was chosen.
 
+// What the server gives a page of its own script, see `frame.lives`: its words, and what it is about.
+export const given = JSON.parse(byId("given")?.textContent ?? "{}");
 const catalogue = JSON.parse(byId("catalogue")?.textContent ?? "null");
 const TOUCH_MS = 10000; // How often at most the server is told that somebody is there.
 const LOOK_MS = 3000; // How often the page asks whether its person is signed in still.
 
-export const languages = catalogue?.languages ?? { en: "English", zh: "中文" };
+const languages = catalogue?.languages ?? { en: "English", zh: "中文" };
 export let language = document.documentElement.lang.slice(0, 2) === "zh" ? "zh" : "en";
 export let person = { user: null };
 
@@ -23,13 +25,16 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
+function words() {
+  return catalogue?.words[language] ?? given.words ?? {};
+}
+
 export function word(key, ...values) {
-  const text = catalogue?.words[language][key] ?? key;
-  return values.reduce((sum, value, index) => sum.replace(`{${index}}`, () => value), text);
+  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), words()[key] ?? key);
 }
 
 export function known(key) {
-  return key in (catalogue?.words[language] ?? {});
+  return key in words();
 }
 
 export function put(id, text) {
@@ -103,6 +108,23 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
+// A button. A second touch does nothing while it does what `how` may return, nor where it is of one
+// double click: a glove touches twice, and the second would be of what has come since.
+export function button(text, sign, kind, how) {
+  const made = make("button", { type: "button", className: `button ${kind}` }, icon(sign), make("span", {}, text));
+  let busy = false;
+  made.onclick = async ({ detail }) => {
+    if (busy || detail > 1) return;
+    busy = true;
+    try {
+      await how();
+    } finally {
+      busy = false;
+    }
+  };
+  return made;
+}
+
 export function on(what, listener) {
   listeners[what].push(listener);
 }
@@ -121,22 +143,24 @@ export class Failed extends Error {
   }
 }
 
+// What the station answers at `path`. Throws `Failed`.
+export function read(path) {
+  return answered(path, {});
+}
+
 // Send `body` to `path`; what the station answers. Throws `Failed`.
-export async function act(path, body = {}) {
-  let answer;
-  try {
-    answer = await fetch(path, {
-      method: "POST",
-      headers: { "content-type": "application/json", "x-csrf-token": person.csrf ?? "" },
-      body: JSON.stringify(body),
-    });
-  } catch {
-    throw new Failed(0, "no_station", "");
-  }
-  const said = await answer.json().catch(() => ({}));
-  if (answer.ok) return said;
-  if (said.code === "sign_in" || said.code === "old_page") await ask();
-  throw new Failed(answer.status, said.code ?? "", said.error ?? "");
+export function act(path, body = {}) {
+  const headers = { "content-type": "application/json", "x-csrf-token": person.csrf ?? "" };
+  return answered(path, { method: "POST", headers, body: JSON.stringify(body) });
+}
+
+async function answered(path, how) {
+  const answer = await fetch(path, how).catch(() => null);
+  if (!answer) throw new Failed(0, "no_station", "");
+  const said = await answer.json().catch(() => undefined);
+  if (answer.ok && said !== undefined) return said;
+  if (said?.code === "sign_in" || said?.code === "old_page") await ask();
+  throw new Failed(answer.status, said?.code ?? "", said?.error ?? "");
 }
 
 export async function ask(path = "/session", method = "GET") {
@@ -186,7 +210,7 @@ export async function leave() {
 
 // --- language, theme, clock, menu ---
 
-export function speak() {
+function speak() {
   document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
   for (const node of document.querySelectorAll("[data-word]")) put(node, word(node.dataset.word));
   for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", word(node.dataset.label));

@@ -2,7 +2,7 @@
 // good parts are is clear; towards the threshold it turns amber, from it on red and denser, so that
 // the step is told by density too.
 
-import { token } from "./sight.js";
+import { token } from "./canvas.js";
 
 function rgb(name) {
   const text = token(name);

@@ -1,6 +1,7 @@
 // Who you are, at the touchscreen: tiles with names, and a pad for the PIN.
 
 import { icon, make, word } from "./frame.js";
+import { because } from "./said.js";
 
 // The pad for a PIN; `done` gets the digits, and may be async. `Failed` is said below the dots.
 export function keypad(done) {
@@ -24,7 +25,7 @@ export function keypad(done) {
     try {
       await done(pin);
     } catch (failed) {
-      note.textContent = why(failed);
+      note.textContent = because(failed);
     }
     pin = "";
     busy = false;
@@ -48,12 +49,6 @@ export function keypad(done) {
   };
   draw();
   return pad;
-}
-
-export function why(failed) {
-  if (failed.code === "locked_out") return word("sign_in.locked", failed.message.match(/\d+/)?.[0] ?? "30");
-  if (failed.code === "wrong_secret") return word("sign_in.wrong");
-  return word("sign_in.failed", failed.message || "–");
 }
 
 export function tiles(people, choose) {

@@ -4,10 +4,9 @@
 // one go, so that a verdict never stands over another part's picture. On a slow line the large
 // field shows each part's verdict. Above two parts a second it shows how the line runs, which is
 // steady, and holds each reject for two seconds with its own picture; the pictures go on beside it.
-// A message, little-endian: 2 bytes topic, u8 version, u8 pictures, u32 bytes of JSON, u64 part, i64
-// monotonic ns; JSON; JPEGs.
 
 import { byId, known, number, on, put, word } from "./frame.js";
+import { listen, picture, unpack } from "./livefeed.js";
 import { draw, drawNear } from "./picture.js";
 import { inWords } from "./said.js";
 import { remember, seen } from "./strip.js";
@@ -23,7 +22,6 @@ const RECONNECT_MS = 400;
 const SILENT_MS = 3000;
 const FAST = 2.0; // Parts per second above which no eye follows single parts …
 const SLOW = 1.6; // … until the line is this slow again.
-const HEADER = 24;
 
 let socket = null;
 let opened = 0; // When the page began to wait for a heartbeat.
@@ -44,10 +42,8 @@ let decoding = Promise.resolve();
 // --- the wire ---
 
 function connect() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const mine = new WebSocket(`${scheme}://${location.host}/ws/live`);
+  const mine = listen();
   socket = mine;
-  mine.binaryType = "arraybuffer";
   heard = performance.now();
   offset = null; // A restarted machine's clock starts again from zero.
   mine.onmessage = (event) => {
@@ -67,16 +63,13 @@ function retry() {
 function take(data, from) {
   const now = performance.now();
   heard = now;
-  const view = new DataView(data);
-  if (view.getUint8(2) !== 1) return;
-  const topic = String.fromCharCode(view.getUint8(0), view.getUint8(1));
-  const end = HEADER + view.getUint32(4, true);
-  const body = JSON.parse(new TextDecoder().decode(new Uint8Array(data, HEADER, end - HEADER)));
-  if (topic === "ST") heartbeat(body, Number(view.getBigInt64(16, true)) / 1e6, now);
-  else if (topic === "DK") showDesk(body);
+  const message = unpack(data);
+  if (!message) return;
+  if (message.topic === "ST") heartbeat(message.body, message.sentMs, now);
+  else if (message.topic === "DK") showDesk(message.body);
   else {
-    const part = { ...body, number: Number(view.getBigUint64(8, true)), pictures: [], at: now };
-    decoding = decoding.then(() => decode(part, topic, data, end, from)).catch(console.error);
+    const part = { ...message.body, number: message.part, pictures: [], at: now };
+    decoding = decoding.then(() => decode(part, message.topic, data, message.start, from)).catch(console.error);
   }
 }
 
@@ -84,8 +77,7 @@ function take(data, from) {
 async function decode(part, topic, data, start, from) {
   try {
     for (const view of part.views) {
-      const jpeg = new Blob([new Uint8Array(data, start, view.bytes)], { type: "image/jpeg" });
-      part.pictures.push(await createImageBitmap(jpeg));
+      part.pictures.push(await picture(data, start, view.bytes));
       start += view.bytes;
     }
     arrive(part, topic);

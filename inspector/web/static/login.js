@@ -1,7 +1,8 @@
 // Sign-in: people by their tiles and a keypad at the touchscreen, by name and password elsewhere.
 
 import { act, byId, icon, make, on, take, word } from "./frame.js";
-import { keypad, tiles, why } from "./keypad.js";
+import { keypad, tiles } from "./keypad.js";
+import { because } from "./said.js";
 
 const { next, said } = JSON.parse(byId("settings").textContent);
 
@@ -60,7 +61,7 @@ function form() {
     try {
       await enter(user.value, secret.value, "password");
     } catch (failed) {
-      note.textContent = why(failed);
+      note.textContent = because(failed);
       secret.value = "";
       secret.focus();
     }

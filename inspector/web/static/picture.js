@@ -1,5 +1,6 @@
 // A part's pictures with its findings drawn over them: a part and a canvas enter.
 
+import { clean, token } from "./canvas.js";
 import { labelled } from "./said.js";
 
 // The view with the worst finding; where all is well, or pictures follow each other too fast to
@@ -35,15 +36,7 @@ function closeUp(part, index, thumb) {
 
 // All views of `part` on `canvas`, or nothing if there is no part.
 export function draw(canvas, part, order = [], steady = false) {
-  const ratio = devicePixelRatio || 1;
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-  }
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  const { pen, width, height } = clean(canvas);
   canvas.dataset.part = part?.number ?? "";
   if (!part?.pictures.length) return;
   const main = mainView(part, order, steady);
@@ -68,15 +61,11 @@ export function draw(canvas, part, order = [], steady = false) {
 
 // The worst finding of `part`, near; nothing if there is no part. A `still` canvas keeps its size.
 export function drawNear(canvas, part, order = [], still = false) {
-  if (!still) {
-    const ratio = devicePixelRatio || 1;
-    canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
-    canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
-  }
+  const near = still ? { pen: canvas.getContext("2d"), width: canvas.width, height: canvas.height } : clean(canvas);
   canvas.dataset.part = part?.number ?? "";
   if (!part?.pictures.length) return;
   const main = mainView(part, order, false);
-  place(canvas.getContext("2d"), part, main, closeUp(part, main, canvas), 2, false);
+  place(near.pen, part, main, closeUp(part, main, near), 2, false);
 }
 
 function place(pen, part, index, box, line, labelled) {
@@ -106,10 +95,6 @@ function place(pen, part, index, box, line, labelled) {
 function onScreen([x1, y1, x2, y2], box) {
   const scale = box.scale;
   return { x: box.x + x1 * scale, y: box.y + y1 * scale, w: (x2 - x1) * scale, h: (y2 - y1) * scale };
-}
-
-function token(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name);
 }
 
 // A defect: solid and thick; what is as it should be: thin and dashed.

@@ -1,12 +1,12 @@
 // The recipe editor: tools on the left, a kept or the live picture with their areas, numbers on the
 // right, and below what the change does to the newest parts.
 
-import { Failed, act, byId, icon, make, number, on } from "./frame.js";
+import { choice, field as fieldOf, placed, say, tick } from "./desk.js";
+import { act, button, given, icon, known as knows, make, number, on, read } from "./frame.js";
 import { Areas, LIVE, corners } from "./roi.js";
-import { inWords, labelled } from "./said.js";
+import { because, inWords, labelled } from "./said.js";
 import { begun, form } from "./toolform.js";
 
-const given = JSON.parse(byId("recipes-given").textContent);
 const SETTLE_MS = 700; // After the last change, before parts are judged again.
 const LOOK_MS = 500;
 
@@ -22,23 +22,6 @@ let adding = null; // the tool that is being made
 let settling = 0;
 let turn = 0;
 
-function say(key, ...values) {
-  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), given.words[`recipes.${key}`] ?? key);
-}
-
-function button(name, key, action, kind = "") {
-  const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, say(key)));
-  made.addEventListener("click", action);
-  return made;
-}
-
-function choice(key, options, value, chosen_) {
-  const select = make("select", { name: key, ariaLabel: say(key) });
-  for (const [option, text] of options) select.append(make("option", { value: option, selected: option === value }, text));
-  select.addEventListener("change", () => chosen_(select.value));
-  return make("label", { className: "field" }, make("span", {}, say(key)), select);
-}
-
 const note = make("p", { className: "note", role: "status" });
 const tools = make("ol", { className: "tools" });
 const canvas = make("canvas", { className: "areas", role: "img" });
@@ -51,14 +34,16 @@ const empty = make("p", { className: "empty" }, say("no_picture"));
 const numbers = make("div", { className: "numbers" });
 const bar = make("div", { className: "bar" });
 const outcome = make("section", { className: "outcome card" });
-const save = button("ok", "save", () => keep(), "main");
-const undo = button("back", "undo", () => {
+const save = button(say("save"), "ok", "main", () => keep());
+const undo = button(say("undo"), "back", "", () => {
   changes.clear();
   changed();
 });
-const more = button("start", "add", () => add());
+const more = button(say("add"), "start", "", () => add());
 const last = make("input", { type: "number", min: 1, max: 10000, value: 500, name: "last" });
-const again = button("change", "retry", () => retry());
+const again = button(say("retry"), "change", "", () => {
+  retry(); // a newer wish takes the place of one that is still tried
+});
 
 function value(place, was) {
   return changes.has(place) ? changes.get(place) : was;
@@ -83,14 +68,11 @@ function wish() {
   }) };
 }
 
-async function read(path) {
-  const answer = await fetch(path);
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Failed(answer.status, said.code ?? "", said.error ?? String(answer.status));
-  return said;
-}
-
 // --- what is shown ---
+
+function kindOf(kind) {
+  return knows(`recipes.kind.${kind}`) ? say(`kind.${kind}`) : kind;
+}
 
 function areasOf(step) {
   const whole = [{ name: labelled(step.name), title: say("roi"), place: JSON.stringify(step.place), box: step.roi }];
@@ -100,7 +82,7 @@ function areasOf(step) {
 function show() {
   const step = known.steps[chosen];
   tools.replaceChildren(...known.steps.map((one, index) => {
-    const made = make("button", { className: "button", type: "button" }, make("b", {}, labelled(one.name)), make("span", {}, [given.words[`recipes.kind.${one.kind}`] ?? one.kind, known.views > 1 ? one.view : ""].filter(Boolean).join(" · ")));
+    const made = make("button", { className: "button", type: "button" }, make("b", {}, labelled(one.name)), make("span", {}, [kindOf(one.kind), known.views > 1 ? one.view : ""].filter(Boolean).join(" · ")));
     made.setAttribute("aria-pressed", String(!adding && index === chosen));
     made.addEventListener("click", () => choose(index));
     return make("li", {}, made);
@@ -141,7 +123,7 @@ function fields(step) {
   for (const one of tuned) rows.push(tune(one));
   if (!tuned.length) rows.push(make("p", { className: "soft" }, say("no_numbers")));
   if (given.edit) rows.push(...rest(step));
-  if (given.edit) rows.push(button("delete", "remove", () => remove(step)));
+  if (given.edit) rows.push(button(say("remove"), "delete", "", () => remove(step)));
   numbers.replaceChildren(...rows);
 }
 
@@ -160,7 +142,7 @@ function place(step, area) {
     }));
   }
   if (given.edit && !step.follow && (!box || area.place !== field)) {
-    const draw = button("edit", box ? "roi" : "draw", () => {
+    const draw = button(say(box ? "roi" : "draw"), "edit", "", () => {
       field = area.place;
       fields(step);
       show();
@@ -178,7 +160,7 @@ function tune(one) {
     ? make("input", { type: "checkbox", checked: now, disabled: !given.edit })
     : make("input", { type: "number", step: "any", value: now ?? "", placeholder: now === null ? "–" : "", disabled: !given.edit });
   input.name = one.name;
-  const label = make("label", { className: yes ? "field check" : "field" }, ...(yes ? [input] : []), make("span", {}, one.title), ...(yes ? [] : [input]));
+  const label = yes ? tick(one.title, input) : fieldOf(one.title, input);
   const mark = () => {
     label.dataset.changed = changes.has(place);
   };
@@ -198,11 +180,11 @@ function tune(one) {
 // What the text leaves unsaid is asked for when somebody wants to see it.
 function rest(step) {
   if (!known.unsaid) {
-    return [button("recipe", "unsaid", async () => {
+    return [button(say("unsaid"), "recipe", "", async () => {
       try {
         known.unsaid = await read(`/recipes/${given.name}/unsaid`);
       } catch (failed) {
-        note.textContent = failed.message;
+        note.textContent = because(failed);
         return;
       }
       for (const one of known.unsaid) unsaid.set(JSON.stringify(one.place), one);
@@ -232,13 +214,13 @@ function choose(index) {
 function head() {
   const pictures = [...known.parts.map((one, index) => [String(index), `#${one.number} · ${say(one.outcome)}`]), [LIVE, say("live")]];
   bar.replaceChildren(
-    choice("recipe", given.names.map((name) => [name, name]), given.name, (name) => location.assign(`/desk/recipes?recipe=${name}`)),
-    choice("picture", known.parts.length ? pictures : [["", say("no_picture")], ...pictures], String(part), (index) => {
+    choice("recipe", say("recipe"), given.names.map((name) => [name, name]), given.name, (name) => location.assign(`/desk/recipes?recipe=${name}`)),
+    choice("picture", say("picture"), known.parts.length ? pictures : [["", say("no_picture")], ...pictures], String(part), (index) => {
       part = index === LIVE ? LIVE : Number(index);
       flip = null;
       show();
     }),
-    make("label", { className: "field short" }, make("span", {}, say("last")), last), again, undo, save);
+    fieldOf(say("last"), last, "short"), again, undo, save);
 }
 
 // --- tools that come and go ---
@@ -250,7 +232,7 @@ async function add() {
   try {
     adding.kinds = adding.kinds ?? (await read(`/recipes/${given.name}/kinds`));
   } catch (failed) {
-    note.textContent = failed.message;
+    note.textContent = because(failed);
     adding = null;
   }
   show();
@@ -267,7 +249,7 @@ function describe() {
   const held = numbers.contains(document.activeElement) ? document.activeElement.name : null;
   if (held !== null && numbers.dataset.step === sign) return;
   numbers.dataset.step = sign;
-  numbers.replaceChildren(...form(adding, { say, recipe: given.name, add: put, cancel, changed: show }));
+  numbers.replaceChildren(...form(adding, { recipe: given.name, add: put, cancel, changed: show }));
   if (held) numbers.querySelector(`[name="${held}"]`)?.focus();
 }
 
@@ -290,7 +272,7 @@ async function rewrite(what, more_, tool) {
     await act(`/recipes/${given.name}/${what}`, { ...wish(), ...more_ });
     location.assign(`/desk/recipes?recipe=${given.name}&tool=${tool}`);
   } catch (failed) {
-    note.textContent = failed.message || String(failed.status);
+    note.textContent = because(failed);
   }
 }
 
@@ -311,7 +293,7 @@ async function retry() {
       now = await read(`/recipes/${given.name}/retry?turn=${now.turn}`);
     }
   } catch (failed) {
-    if (mine === turn) tell({ error: failed.message || String(failed.status) });
+    if (mine === turn) tell({ error: because(failed) });
   }
 }
 
@@ -366,7 +348,7 @@ async function keep() {
     await act(`/recipes/${given.name}/draft`, wish());
     location.assign(`/desk/recipes?recipe=${given.name}`);
   } catch (failed) {
-    note.textContent = failed.message || String(failed.status);
+    note.textContent = because(failed);
     save.disabled = false;
   }
 }
@@ -375,7 +357,7 @@ async function begin(root) {
   try {
     known = await read(`/recipes/${given.name}`);
   } catch (failed) {
-    root.replaceChildren(make("p", { className: "empty" }, failed.message));
+    root.replaceChildren(make("p", { className: "empty" }, because(failed)));
     return;
   }
   known.views = new Set(known.steps.map((one) => one.view)).size;
@@ -388,11 +370,5 @@ async function begin(root) {
   if (tool !== null && known.draft) retry();
 }
 
-// NiceGUI puts its own part of the page in place after this module has run.
-const waiting = setInterval(() => {
-  const root = byId("recipes");
-  if (!root) return;
-  clearInterval(waiting);
-  begin(root);
-}, 30);
+placed(begin);
 on("person", () => known && show());

@@ -1,20 +1,15 @@
 // The review page: a gallery on the left, one part on the right, and what a person says of it.
 
 import { dayField } from "./day.js";
-import { Failed, act, byId, figure, icon, make, moment, number, on, put } from "./frame.js";
+import { field, placed, say, tick } from "./desk.js";
+import { act, button, figure, given, icon, make, moment, number, on, put, read } from "./frame.js";
 import { Gallery } from "./gallery.js";
 import { drawn } from "./heat.js";
 import { Loupe } from "./loupe.js";
-import { inWords, labelled, unit } from "./said.js";
+import { because, inWords, labelled, unit } from "./said.js";
 
-const given = JSON.parse(byId("review-given").textContent);
-const words = Object.values(given.words)[0];
 const AGAIN_MS = 1000; // how often a picture that is on its way is asked for
 const KINDS = ["reject", "error", "near", "override", "second"];
-
-function say(key, ...values) {
-  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), words[`review.${key}`] ?? key);
-}
 
 const address = new URL(location.href);
 const asked = Object.fromEntries(["kind", "batch", "label", "view", "station", "since", "until", "below"].map((name) => [name, address.searchParams.get(name) ?? ""]));
@@ -45,27 +40,29 @@ const defect = make("select", { ariaLabel: say("label") });
 const reason = make("input", { type: "text", maxLength: 500 });
 const sample = make("input", { type: "checkbox" });
 const heading = make("h2", {}, say("choose"));
-const confirm = button("ok", "confirm", () => decide("confirm"), "main");
-const override = button("change", "override", () => decide("override"));
+const confirm = button(say("confirm"), "ok", "main", says("confirm"));
+const override = button(say("override"), "change", "", says("override"));
 const views = make("div", { className: "views" });
 
-// Of a double click the second does nothing: it would be of the next part, which nobody has seen.
-function button(name, key, action, kind = "") {
-  const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, say(key)));
-  made.addEventListener("click", ({ detail }) => detail > 1 || action());
-  return made;
+// No button waits for the answer: the next part can be judged before it.
+function says(way) {
+  return () => {
+    decide(way);
+  };
 }
 
 // A sign alone: its name is read to who cannot see it, and shown to who points at it.
 function sign(name, key, action) {
-  const made = button(name, key, action, "sign");
+  const made = button(say(key), name, "sign", action);
   made.title = say(key);
   made.ariaLabel = say(key);
   return made;
 }
 
 const overlay = sign("overlay", "overlay", () => toggle());
-const warm = sign("heat", "heat", () => heat(!loupe.heat));
+const warm = sign("heat", "heat", () => {
+  heat(!loupe.heat); // while it is made it can be put off
+});
 const box = sign("box", "draw", () => take("box"));
 const polygon = sign("polygon", "shape", () => take("polygon"));
 const erase = sign("delete", "clear", () => loupe.erase());
@@ -91,7 +88,7 @@ async function heat(wanted) {
     loupe.heats = mine.heats.filter((one) => one.view === name).map(drawn);
     note.textContent = loupe.heats.length ? "" : say("heat.none");
   } catch (failed) {
-    if (part === mine) note.textContent = failed.message;
+    if (part === mine) note.textContent = because(failed);
   }
   loupe.draw();
 }
@@ -135,15 +132,6 @@ function filter(name, field) {
   return make("label", { className: day ? "field day" : "field" }, make("span", {}, say(name)), field, day ? icon("calendar") : null);
 }
 
-async function read(path) {
-  const answer = await fetch(path);
-  if (!answer.ok) {
-    const { error } = await answer.json().catch(() => ({}));
-    throw new Failed(answer.status, "", inWords(error ?? String(answer.status)));
-  }
-  return answer.json();
-}
-
 function restart() {
   turn += 1;
   next = null;
@@ -168,7 +156,7 @@ async function more() {
     if (gallery.at < 0 && found.parts.length) gallery.choose(0);
   } catch (failed) {
     if (mine !== turn) return;
-    note.textContent = failed.message;
+    note.textContent = because(failed);
     next = undefined;
   } finally {
     if (mine === turn) asking = false;
@@ -182,7 +170,7 @@ async function open(id) {
   try {
     found = await read(`/review/part/${id}`);
   } catch (failed) {
-    note.textContent = failed.message;
+    note.textContent = because(failed);
     return;
   }
   if (!chosen(found) || part?.id === id) return;
@@ -300,7 +288,7 @@ async function decide(way) {
     if (way === "confirm" && chosen(mine)) gallery.choose(gallery.at + 1);
   } catch (failed) {
     const which = part === mine ? "" : `#${mine.number}: `;
-    note.textContent = which + (inWords(failed.message) || String(failed.status));
+    note.textContent = which + because(failed);
   } finally {
     mine.sent = false;
   }
@@ -333,11 +321,11 @@ async function compare(who, line) {
     const found = await read(`/review/agreement?other=${encodeURIComponent(who)}`);
     line.textContent = say("kappa", found.parts, found.agreed, number(found.kappa, 2));
   } catch (failed) {
-    line.textContent = failed.message;
+    line.textContent = because(failed);
   }
 }
 
-async function begin() {
+async function begin(root) {
   const known = await read("/review/labels").catch(() => ({ labels: [], batches: [], stations: [] }));
   labels = known.labels;
   for (const [index, label] of labels.entries()) {
@@ -354,24 +342,24 @@ async function begin() {
     filter("below", make("input", { name: "below", type: "number", min: 0, max: 1, step: 0.01, value: asked.below })));
   const other = make("input", { type: "text", maxLength: 64, ariaLabel: say("agreement") });
   const kappa = make("output", {});
-  const agreement = make("div", { className: "agreement" }, make("label", { className: "field" }, make("span", {}, say("agreement")), other),
-    button("checks", "agreement.show", () => compare(other.value.trim(), kappa)), kappa);
+  const agreement = make("div", { className: "agreement" }, field(say("agreement"), other),
+    button(say("agreement.show"), "checks", "", () => compare(other.value.trim(), kappa)), kappa);
   detail.append(
     make("header", {}, heading, make("div", { className: "views" }, views, overlay, warm, sign("fit", "fit", () => loupe.fit()), box, polygon, erase)),
     make("div", { className: "pane" }, canvas, without),
     make("div", { className: "says" },
-      make("label", { className: "field" }, make("span", {}, say("label")), defect),
-      make("label", { className: "field grow" }, make("span", {}, say("reason")), reason),
-      make("label", { className: "field check" }, sample, make("span", {}, say("sample")))),
+      field(say("label"), defect),
+      field(say("reason"), reason, "grow"),
+      tick(say("sample"), sample)),
     make("div", { className: "bar" },
       confirm, override,
-      button("edit", "relabel", () => decide("relabel")), button("person", "second", () => decide("second_opinion"))),
+      button(say("relabel"), "edit", "", says("relabel")), button(say("second"), "person", "", says("second_opinion"))),
     note,
     make("p", { className: "keys" }, say("keys")),
     side,
     make("section", {}, make("h3", {}, say("findings")), findings),
     make("section", {}, make("h3", {}, say("history")), said, agreement));
-  byId("review").replaceChildren(filters, make("div", { className: "desk-review" }, make("div", { className: "pile" }, count, gallery.root), detail));
+  root.replaceChildren(filters, make("div", { className: "desk-review" }, make("div", { className: "pile" }, count, gallery.root), detail));
   document.addEventListener("keydown", key);
   document.addEventListener("pointerdown", (event) => {
     pointed = event.target.closest("button");
@@ -380,10 +368,5 @@ async function begin() {
   restart();
 }
 
-// NiceGUI puts its own part of the page in place after this module has run.
-const waiting = setInterval(() => {
-  if (!byId("review")) return;
-  clearInterval(waiting);
-  begin();
-}, 30);
+placed(begin);
 on("person", () => tools());

@@ -1,9 +1,10 @@
 // Areas on a picture, drawn and moved: a picture and named boxes enter, the box that was changed
 // leaves. Boxes are whole pixels of the picture, right and bottom outside, as a recipe has them.
 
+import { token } from "./canvas.js";
 import { make } from "./frame.js";
 import { watch } from "./livefeed.js";
-import { Sight, token } from "./sight.js";
+import { Sight } from "./sight.js";
 
 const GRIP = 14; // CSS pixels around a corner or an edge that take hold of it
 const HANDLE = 5;

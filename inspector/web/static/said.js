@@ -1,7 +1,7 @@
 // What the record says in English, in the page's language: the twin of `inspector/web/said.py`, with
 // the rows that the page has brought along.
 
-import { byId, language } from "./frame.js";
+import { byId, language, person, word } from "./frame.js";
 
 const DEPTH = 6;
 const SENTENCES = /; (?![^()]*\))(?=(?:[^`]*`[^`]*`)*[^`]*$)/;
@@ -59,4 +59,12 @@ export function labelled(text) {
 // UCUM as people write it.
 export function unit(code) {
   return given.units?.[language]?.[code] ?? code ?? "";
+}
+
+// Why something failed, in the page's language where the page knows it.
+export function because(failed) {
+  if (["no_station", "no_line", "wrong_secret"].includes(failed.code)) return word(`failed.${failed.code}`);
+  if (failed.code === "locked_out") return word("sign_in.locked", failed.message.match(/\d+/)?.[0] ?? "30");
+  if (failed.code === "forbidden") return word("failed.forbidden", person.user ?? "–");
+  return inWords(failed.message) || failed.code || word("failed.no_station");
 }

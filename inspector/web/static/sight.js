@@ -4,6 +4,8 @@
 // A live picture comes smaller than the frame it shows, so its size is said beside it: boxes and
 // points always count in pixels of the whole frame.
 
+import { clean, token } from "./canvas.js";
+
 const STEP = 1.25;
 const MOST = 24;
 
@@ -98,17 +100,8 @@ export class Sight {
   }
 
   draw() {
-    const { canvas } = this;
-    const ratio = devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const pen = canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    canvas.dataset.shown = this.image ? this.wanted : "";
+    const { pen, width, height } = clean(this.canvas);
+    this.canvas.dataset.shown = this.image ? this.wanted : "";
     if (!this.image) return;
     const { scale } = this;
     pen.translate(width / 2 + this.x * scale, height / 2 + this.y * scale);
@@ -136,8 +129,4 @@ export class Sight {
       pen.stroke();
     }
   }
-}
-
-export function token(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }

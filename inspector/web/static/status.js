@@ -1,7 +1,7 @@
 // Facts, figures, alarms and the station's state: a heartbeat enters, and what the desk says.
 
-import { act, byId, icon, known, language, make, number, on, put, since, word } from "./frame.js";
-import { asPerson, button, open } from "./dialog.js";
+import { act, button, byId, icon, known, language, make, number, on, put, since, word } from "./frame.js";
+import { asPerson, open } from "./dialog.js";
 import { inWords, labelled } from "./said.js";
 
 const DASH = "–";
@@ -147,11 +147,11 @@ function alarms() {
   byId("alarm-acknowledge").hidden = first.acknowledged;
 }
 
-export function acknowledge(code, line = null) {
-  return asPerson("acknowledge_alarm", () => act("/line/acknowledge", code ? { code } : {}), line);
+function acknowledge(code) {
+  return asPerson("acknowledge_alarm", () => act("/line/acknowledge", code ? { code } : {}));
 }
 
-export function alarmsDialog() {
+function alarmsDialog() {
   const list = make("ul", { className: "alarms" });
   const fill = () => {
     const rows = sorted().map((alarm) => {

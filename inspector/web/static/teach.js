@@ -1,10 +1,11 @@
 // Teaching from the last good parts: which parts and where on them, how far it is, and what came
 // out: every part's score, heat maps of those most unlike the others, a draft.
 
-import { Failed, act, byId, icon, make, number } from "./frame.js";
+import { choice, field, placed, say, tick } from "./desk.js";
+import { act, button, given, icon, make, number, read } from "./frame.js";
 import { Areas, LIVE, corners } from "./roi.js";
+import { because } from "./said.js";
 
-const given = JSON.parse(byId("teach-given").textContent);
 const LOOK_MS = 400;
 const LIMIT = 0.5;
 const BINS = 40;
@@ -19,25 +20,9 @@ let tool = "";
 let heat = true;
 let out = new Set(); // parts that are no good ones, by id
 
-function say(key, ...values) {
-  return values.reduce((text, value, index) => text.replace(`{${index}}`, () => value), given.words[`teach.${key}`] ?? key);
-}
-
-function button(name, text, action, kind = "") {
-  const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, text));
-  made.addEventListener("click", action);
-  return made;
-}
-
-function choice(key, options, value, chosen) {
-  const select = make("select", { name: key }, ...options.map(([option, text]) => make("option", { value: option, selected: option === value }, text)));
-  select.addEventListener("change", () => chosen(select.value));
-  return make("label", { className: "field" }, make("span", {}, say(key)), select);
-}
-
 function input(key, value, more) {
   const made = make("input", { type: "number", name: key, value, ...more });
-  return [make("label", { className: "field short" }, make("span", {}, say(key)), made), made];
+  return [field(say(key), made, "short"), made];
 }
 
 const note = make("p", { className: "note bad", role: "alert" });
@@ -52,21 +37,14 @@ const progress = make("div", { className: "progress", role: "status" });
 const outcome = make("section", { className: "outcome card" });
 const [lastField, last] = input("last", 50, { min: 8, max: 200, step: 1 });
 const thorough = make("input", { type: "checkbox", name: "thorough" });
-const thoroughField = make("label", { className: "field check" }, thorough, make("span", {}, say("thorough")));
+const thoroughField = tick(say("thorough"), thorough);
 const [shareField, share] = input("share", 1, { min: 0.1, max: 20, step: 0.1 });
 const product = make("select", { name: "product" });
-const teach = button("teach", say("begin"), () => begin(), "main");
-const stop = button("close", say("stop"), () => act(`/teach/${given.name}/stop`).catch(tell));
+const teach = button(say("begin"), "teach", "main", () => begin());
+const stop = button(say("stop"), "close", "", () => act(`/teach/${given.name}/stop`).catch(tell));
 
 function tell(failed) {
-  note.textContent = failed.message || String(failed.status);
-}
-
-async function read(path) {
-  const answer = await fetch(path);
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Failed(answer.status, said.code ?? "", said.error ?? String(answer.status));
-  return said;
+  note.textContent = because(failed);
 }
 
 // --- what is asked for ---
@@ -83,7 +61,7 @@ function show() {
   empty.hidden = !canvas.hidden;
   canvas.setAttribute("aria-label", leader ? say("golden", lead) : `${say("picture")} ${part === LIVE ? say("live") : looked ? `#${looked.number}` : ""}`);
   if (place.contains(document.activeElement)) return;
-  const whole = button("fit", say("whole"), () => {
+  const whole = button(say("whole"), "fit", "", () => {
     roi = null;
     show();
   });
@@ -100,16 +78,16 @@ function head() {
   const pictures = [...known.parts.map((one, index) => [String(index), `#${one.number} · ${say(one.outcome)}`]), [LIVE, say("live")]];
   product.replaceChildren(make("option", { value: "" }, say("every")), ...known.products.map((one) => make("option", { value: one }, one)));
   return make("div", { className: "bar" },
-    choice("recipe", given.names.map((name) => [name, name]), given.name, (name) => location.assign(`/desk/teach?recipe=${name}`)),
-    known.views.length > 1 ? choice("view", known.views.map((name) => [name, name]), view, (name) => {
+    choice("recipe", say("recipe"), given.names.map((name) => [name, name]), given.name, (name) => location.assign(`/desk/teach?recipe=${name}`)),
+    known.views.length > 1 ? choice("view", say("view"), known.views.map((name) => [name, name]), view, (name) => {
       view = name;
       show();
     }) : null,
-    choice("picture", known.parts.length ? pictures : [["", say("none")], ...pictures], String(part), (index) => {
+    choice("picture", say("picture"), known.parts.length ? pictures : [["", say("none")], ...pictures], String(part), (index) => {
       part = index === LIVE ? LIVE : Number(index);
       show();
     }),
-    make("label", { className: "field" }, make("span", {}, say("product")), product),
+    field(say("product"), product),
     lastField, shareField, teach);
 }
 
@@ -145,7 +123,7 @@ function leaders() {
     more.textContent = say(lead ? "follow.more" : "follow.still");
   };
   explain();
-  const chosen = choice("follow", options, lead, (name) => {
+  const chosen = choice("follow", say("follow"), options, lead, (name) => {
     [lead, roi] = [name, null];
     view = known.leaders.find((one) => one.name === name)?.view ?? view;
     explain();
@@ -197,9 +175,9 @@ function judge() {
     make("div", { className: "counts" },
       make("h2", {}, say("taught", number(good))),
       make("dl", { className: "facts" }, ...facts.map(([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, value)))),
-      make("label", { className: "field" }, make("span", {}, say("tool")), name),
+      field(say("tool"), name),
       make("datalist", { id: "taught" }, ...known.taught.map((one) => make("option", { value: one.name }))),
-      button("ok", say("keep"), () => keep(name), "main"),
+      button(say("keep"), "ok", "main", () => keep(name)),
       make("p", { className: "soft" }, say("keep.more"))),
     make("div", {}, make("h2", {}, say("scores")), histogram(), gallery()));
 }
@@ -239,12 +217,12 @@ function histogram() {
 }
 
 function gallery() {
-  const toggle = button("heat", say("heat"), () => {
+  const toggle = button(say("heat"), "heat", "", () => {
     heat = !heat;
     judge();
   });
   toggle.setAttribute("aria-pressed", String(heat));
-  const again = button("teach", say("again", number(out.size)), () => begin());
+  const again = button(say("again", number(out.size)), "teach", "", () => begin());
   const cells = result.parts.slice(0, result.shown).map(cell);
   return make("div", {},
     make("header", {}, make("h2", {}, say("unlike")), toggle, out.size ? again : null),
@@ -256,7 +234,7 @@ function cell(one, index) {
   const bad = one.score >= LIMIT;
   const source = (layer) => `/teach/${given.name}/picture/${index}.${layer}?${result.bank.slice(0, 12)}`;
   const said = say("part", number(one.number), number(one.score, 2));
-  const leave = button("close", say("leave"), () => {
+  const leave = button(say("leave"), "close", "", () => {
     if (!out.delete(one.id)) out.add(one.id);
     judge();
   });
@@ -286,7 +264,7 @@ async function start(root) {
   try {
     known = await read(`/teach/${given.name}`);
   } catch (failed) {
-    root.replaceChildren(make("p", { className: "empty" }, failed.message));
+    root.replaceChildren(make("p", { className: "empty" }, because(failed)));
     return;
   }
   result = known.result;
@@ -311,10 +289,4 @@ async function start(root) {
   if (known.now.running) alone(follow);
 }
 
-// NiceGUI puts its own part of the page in place after this module has run.
-const waiting = setInterval(() => {
-  const root = byId("teach");
-  if (!root) return;
-  clearInterval(waiting);
-  start(root);
-}, 30);
+placed(start);

@@ -1,7 +1,8 @@
 // The form of a tool that is added to a recipe: its kind, its name, its model and where it looks.
 // The station makes the tool from a good part's picture, so that it fits from the beginning.
 
-import { icon, make } from "./frame.js";
+import { choice, field, say } from "./desk.js";
+import { button, icon, make } from "./frame.js";
 import { corners } from "./roi.js";
 
 const TAUGHT = "anomaly";
@@ -33,13 +34,13 @@ function take(adding, kind) {
   for (let number = 2; taken.includes(adding.tool); number += 1) adding.tool = `${kind}-${number}`;
 }
 
-export function form(adding, { say, recipe, add, cancel, changed }) {
+export function form(adding, { recipe, add, cancel, changed }) {
   const title = make("h2", {}, say("add"));
-  const close = button("close", say("cancel"), cancel);
+  const close = button(say("cancel"), "close", "", cancel);
   if (!adding.kinds) return [title, make("p", { className: "soft", role: "status" }, say("looking")), close];
   const able = adding.kinds.filter((one) => one.models.length || !one.needs_model);
   const options = [...able.map((one) => one.kind), TAUGHT];
-  const rows = [title, select("kind", say("kind"), options.map((kind) => [kind, say(`kind.${kind}`)]), adding.kind, (kind) => {
+  const rows = [title, choice("kind", say("kind"), options.map((kind) => [kind, say(`kind.${kind}`)]), adding.kind, (kind) => {
     take(adding, kind);
     changed();
   })];
@@ -55,10 +56,10 @@ export function form(adding, { say, recipe, add, cancel, changed }) {
     adding.named = true;
     changed();
   });
-  rows.push(make("label", { className: "field" }, make("span", {}, say("name")), name));
+  rows.push(field(say("name"), name));
   const { models } = adding.kinds.find((one) => one.kind === adding.kind);
   if (models.length) {
-    rows.push(select("model", say("model"), models.map((ref) => [ref, ref]), adding.model, (ref) => {
+    rows.push(choice("model", say("model"), models.map((ref) => [ref, ref]), adding.model, (ref) => {
       adding.model = ref;
     }));
   }
@@ -67,7 +68,7 @@ export function form(adding, { say, recipe, add, cancel, changed }) {
   if (LEADERS.includes(adding.kind)) adding.follow = "";
   else if (leaders.length) {
     const ways = [["", say("follow.none")], ...leaders.map((one) => [one.name, one.name])];
-    rows.push(select("follow", say("follow"), ways, adding.follow, (name_) => {
+    rows.push(choice("follow", say("follow"), ways, adding.follow, (name_) => {
       adding.follow = name_;
       changed();
     }));
@@ -78,19 +79,7 @@ export function form(adding, { say, recipe, add, cancel, changed }) {
     changed();
   })));
   // A name that is none is told; the tool is not made by the one before it.
-  const done = button("ok", say("add.do"), () => name.reportValidity() && add(), "main");
+  const done = button(say("add.do"), "ok", "main", () => name.reportValidity() && add());
   rows.push(make("p", { className: "soft" }, say("from_part")), done, close);
   return rows;
-}
-
-function button(name, text, action, kind = "") {
-  const made = make("button", { className: `button ${kind}`, type: "button" }, icon(name), make("span", {}, text));
-  made.addEventListener("click", action);
-  return made;
-}
-
-function select(name, text, options, value, chosen) {
-  const made = make("select", { name }, ...options.map(([key, label]) => make("option", { value: key, selected: key === value }, label)));
-  made.addEventListener("change", () => chosen(made.value));
-  return make("label", { className: "field" }, make("span", {}, text), made);
 }
