@@ -101,6 +101,24 @@ def test_a_line_that_grows_slow_shows_no_part_of_long_ago(page: Any, line: Line)
     assert page.evaluate("window.seen") == ["4"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "word", "pace"), [(Mode.SETUP, "SET-UP", FAST), (Mode.CLEANING, "CLEANING", SLOW)]
+)
+def test_no_green_field_stands_where_the_gate_rejects_every_part(
+    page: Any, line: Line, mode: Mode, word: str, pace: float
+) -> None:
+    """It said GOOD, running well, while a line that awaits its first article threw all away."""
+    field = page.locator("#verdict")
+    line.beat(parts_per_s=pace, mode=mode)
+    line.make(1)
+    line.until(lambda: field.get_attribute("data-outcome") == mode)
+    assert field.locator("#word").inner_text() == word
+    assert "rejected" in field.locator("#why").inner_text()
+
+    line.make(2, True)
+    line.until(lambda: field.get_attribute("data-outcome") == "reject")
+
+
 def test_a_measure_that_is_no_number_does_not_keep_a_part_shut(page: Any, line: Line) -> None:
     """JSON has no NaN: it travels as null."""
     bad = verdict(1, True, None).findings[0]

@@ -22,6 +22,7 @@ const RECONNECT_MS = 400;
 const SILENT_MS = 3000;
 const FAST = 2.0; // Parts per second above which no eye follows single parts …
 const SLOW = 1.6; // … until the line is this slow again.
+const DIVERTS = { setup: "recipe", cleaning: "waiting" }; // Modes in which every part is rejected, and their signs.
 
 let socket = null;
 let opened = 0; // When the page began to wait for a heartbeat.
@@ -212,7 +213,13 @@ function link() {
   return fresh || status || now - opened > 1500 ? "lost" : "connecting";
 }
 
+// What the field says. Where the mode has the gate divert every part, no green one hides it.
 function state(now) {
+  const found = lineState(now);
+  return ["pass", "running"].includes(found) && status.mode in DIVERTS ? status.mode : found;
+}
+
+function lineState(now) {
   if (!status) return "connecting";
   // Whatever a paused line says of a part, the gate diverts it: no verdict may hide that.
   if (status.paused) return "paused";
@@ -249,12 +256,13 @@ function render() {
   verdict.dataset.outcome = what;
   verdict.dataset.part = judged?.number ?? "";
   verdict.toggleAttribute("data-near", Boolean(fast && judged?.pictures.length));
-  const sign = `#i-${what === "connecting" ? "waiting" : what}`;
+  const sign = `#i-${what === "connecting" ? "waiting" : DIVERTS[what] ?? what}`;
   if (byId("sign").getAttribute("href") !== sign) byId("sign").setAttribute("href", sign);
-  const name = what === "connecting" ? "" : word(what);
+  const key = what in DIVERTS ? `mode.${what}` : what;
+  const name = what === "connecting" ? "" : word(key).toUpperCase();
   put("word", name);
   byId("word").toggleAttribute("data-long", name.length > 8);
-  const more = known(`${what}.more`) ? word(`${what}.more`) : "";
+  const more = known(`${key}.more`) ? word(`${key}.more`) : "";
   put("why", name ? [...new Set(judged?.reasons ?? [])].map(inWords).join(" · ") || more : "");
   put("which", name ? which(judged, what) : "");
   if (now_link === "live") showStatus(status);
