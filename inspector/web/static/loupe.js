@@ -19,6 +19,7 @@ export class Loupe {
       down: (point) => this.down(point),
       move: (point) => this.move(point),
       up: () => this.up(),
+      drop: () => this.drop(),
     });
     canvas.addEventListener("wheel", (event) => this.sight.near(event), { passive: false });
     canvas.addEventListener("dblclick", () => this.close());
@@ -64,6 +65,13 @@ export class Loupe {
     const box = this.sight.box(this.open.box);
     this.open = null;
     if (box[2] - box[0] >= LEAST && box[3] - box[1] >= LEAST) this.keep({ box });
+    this.draw();
+  }
+
+  drop() {
+    this.held = null;
+    if (this.open?.box || this.open?.polygon.length === 1) this.open = null;
+    else this.open?.polygon.pop();
     this.draw();
   }
 

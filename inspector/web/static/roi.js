@@ -24,6 +24,7 @@ export class Areas {
       down: (point) => this.down(point),
       move: (point) => this.move(point),
       up: () => this.up(),
+      drop: () => this.drop(),
     });
   }
 
@@ -68,7 +69,7 @@ export class Areas {
     const sides = this.sides(point);
     const start = sides ? [...this.chosen.box] : [point[0], point[1], point[0], point[1]];
     if (!sides && this.chosen.box) return; // a drawn area is moved, not lost to a stray touch
-    this.held = { point, start, sides: sides ?? [false, false, true, true] };
+    this.held = { point, start, sides: sides ?? [false, false, true, true], was: this.chosen.box };
   }
 
   move([x, y]) {
@@ -93,6 +94,12 @@ export class Areas {
     if (!box) return;
     if (box[2] - box[0] < LEAST || box[3] - box[1] < LEAST) this.changed(null);
     else this.changed(box);
+  }
+
+  drop() {
+    if (this.held && this.chosen) this.chosen.box = this.held.was;
+    this.held = null;
+    this.draw();
   }
 
   over(pen) {

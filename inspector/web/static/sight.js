@@ -10,8 +10,8 @@ const STEP = 1.25;
 const MOST = 24;
 
 export class Sight {
-  // `over(pen)` draws on the picture, in its pixels; `pointer` has `down`, `move` and `up`, each
-  // told the point.
+  // `over(pen)` draws on the picture, in its pixels; `pointer` has `down` and `move`, told the point,
+  // `up`, and `drop`: what one finger has begun was none of it, for a second one has come.
   constructor(canvas, over, pointer) {
     this.canvas = canvas;
     this.over = over;
@@ -19,13 +19,32 @@ export class Sight {
     this.width = this.height = 0; // of the whole frame
     this.wanted = "";
     this.whole();
+    this.fingers = new Map(); // of a mouse too, where each is
+    this.pinched = false; // until all of them are lifted
     canvas.addEventListener("pointerdown", (event) => {
       if (!this.image) return;
       canvas.setPointerCapture(event.pointerId);
-      pointer.down(this.at(event));
+      this.fingers.set(event.pointerId, event);
+      const [first, drawn] = [this.fingers.size === 1, !this.pinched];
+      this.pinched = !first;
+      if (first) pointer.down(this.at(event));
+      else if (drawn) pointer.drop();
     });
-    canvas.addEventListener("pointermove", (event) => this.image && event.buttons && pointer.move(this.at(event)));
-    canvas.addEventListener("pointerup", () => pointer.up());
+    canvas.addEventListener("pointermove", (event) => {
+      if (!this.image || !this.fingers.has(event.pointerId)) return;
+      const before = this.span();
+      this.fingers.set(event.pointerId, event);
+      const after = this.span();
+      if (this.fingers.size === 2) this.closer(before, after, after.wide / before.wide);
+      else if (!this.pinched) pointer.move(this.at(event));
+    });
+    for (const kind of ["pointerup", "pointercancel"]) {
+      canvas.addEventListener(kind, (event) => {
+        if (!this.fingers.delete(event.pointerId) || this.pinched) return;
+        if (kind === "pointerup") pointer.up();
+        else pointer.drop();
+      });
+    }
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
@@ -80,13 +99,27 @@ export class Sight {
     this.draw();
   }
 
-  // Nearer or further, the point under the pointer staying where it is.
+  // Nearer or further by a wheel, the point under the pointer staying where it is.
   near(event) {
     event.preventDefault();
-    if (!this.image) return;
-    const [px, py] = this.at(event);
-    this.zoom = Math.min(MOST, Math.max(1, this.zoom * (event.deltaY < 0 ? STEP : 1 / STEP)));
-    const [qx, qy] = this.at(event);
+    if (this.image) this.closer(event, event, event.deltaY < 0 ? STEP : 1 / STEP);
+  }
+
+  // The middle of the first two fingers, and how far apart they are.
+  span() {
+    const [one, other = one] = this.fingers.values();
+    return {
+      clientX: (one.clientX + other.clientX) / 2,
+      clientY: (one.clientY + other.clientY) / 2,
+      wide: Math.max(1, Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY)),
+    };
+  }
+
+  // What lay `from` comes to lie `to`, so many times as large.
+  closer(from, to, times) {
+    const [px, py] = this.at(from);
+    this.zoom = Math.min(MOST, Math.max(1, this.zoom * times));
+    const [qx, qy] = this.at(to);
     if (this.zoom === 1) this.whole();
     else this.move(qx - px, qy - py);
   }
