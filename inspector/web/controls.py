@@ -46,6 +46,18 @@ def choice(
     return field(word, f'<select name="{name}" {more}>{drawn}</select>')
 
 
+def typed(word: str, name: str, value: str, known: Iterable[str], every: str = "") -> str:
+    """A field for one of ``known`` or any other: the newest batches are offered, and each that was
+    ever made is found by its number."""
+    offered = "".join(f'<option value="{html.escape(one)}"></option>' for one in known)
+    return field(
+        word,
+        f'<input type="search" name="{name}" value="{html.escape(value)}" list="known-{name}"'
+        f' placeholder="{html.escape(every)}" maxlength="64" autocomplete="off"'
+        f' spellcheck="false"><datalist id="known-{name}">{offered}</datalist>',
+    )
+
+
 def search_form(
     to: str, fields: Iterable[str], word: str, ways: Iterable[str] = (), look: str = "main"
 ) -> str:

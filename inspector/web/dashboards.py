@@ -19,6 +19,7 @@ import anyio.to_thread
 import cv2
 from fastapi import Depends
 from nicegui import ui
+from pydantic import AfterValidator
 
 from inspector.identity import Action
 from inspector.part import Mode
@@ -34,7 +35,7 @@ from inspector.store.figures import (
 )
 from inspector.store.query import History
 from inspector.web import charts, days, panels
-from inspector.web.controls import choice, put, search_form, way
+from inspector.web.controls import choice, put, search_form, typed, way
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
 from inspector.web.frame import Shown, page
@@ -67,7 +68,7 @@ class Asked:
     until: str = ""
     product: str = ""
     shift: str = ""
-    batch: str = ""
+    batch: Annotated[str, AfterValidator(str.strip)] = ""
     view: str = ""
 
 
@@ -241,7 +242,6 @@ def _filters(shown: Shown, asked: Asked, known: Known) -> None:
     for name, value, options in (
         ("shift", asked.shift, list(station.calendar.shifts)),
         ("product", asked.product, list(known.products)),
-        ("batch", asked.batch, list(known.batches)),
         ("view", asked.view, [camera.name for camera in station.cameras]),
     ):
         if not options and not value:
@@ -249,6 +249,8 @@ def _filters(shown: Shown, asked: Asked, known: Known) -> None:
         said = [(one, one) for one in ([] if value in ("", *options) else [value]) + options]
         every = ("", shown.word(f"board.{name}.all"))
         fields.append(choice(shown.word(f"board.{name}"), name, value, [every, *said]))
+    every = shown.word("board.batch.all")
+    fields.append(typed(shown.word("batch"), "batch", asked.batch, known.batches, every))
     chosen = {name: value for name, value in asdict(asked).items() if value}
     ways = [way(shown.word("nav.wall"), "fit", f"{DESK}{WALL}?{urlencode(chosen)}")]
     if asked.batch:

@@ -31,7 +31,7 @@ from inspector.store.reviews import Reviews
 from inspector.store.spans import MARGIN_NS
 from inspector.web import lot_decide, lot_panels, lot_recall, lot_trace
 from inspector.web.access import May, Refused
-from inspector.web.controls import choice, put, search_form, sign, way
+from inspector.web.controls import put, search_form, sign, typed, way
 from inspector.web.desk import Desk
 from inspector.web.door import DESK
 from inspector.web.feed import Feed
@@ -59,7 +59,7 @@ def build(desk: Desk, sessions: Sessions, feed: Feed) -> APIRouter:
     ) -> None:
         for sheet in ("charts", "lot"):
             ui.add_head_html(f'<link rel="stylesheet" href="/static/{sheet}.css">')
-        known, found = await anyio.to_thread.run_sync(_read, desk, id)
+        known, found = await anyio.to_thread.run_sync(_read, desk, id.strip())
         id = found.id if found else id
         _chooser(shown, known, id)
         if found is None:
@@ -149,8 +149,7 @@ def _read(desk: Desk, id: str) -> tuple[list[str], Lot | None]:
 
 
 def _chooser(shown: Shown, known: list[str], id: str) -> None:
-    listed = known if id in ("", *known) else [id, *known]
-    batches = choice(shown.word("lot.which"), "id", id, [(one, one) for one in listed])
+    batches = typed(shown.word("batch"), "id", id, known)
     put(
         search_form(
             f"{DESK}{PATH}", [batches], shown.word("board.show"), _ways_on(shown, id), look=""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 EN = {
     "nav.lot": "Batch",
-    "lot.which": "Batch",
     "lot.none": "No batch was ever made here",
     "lot.unknown": "There was never a batch {0}",
     "lot.all": "All about this batch",
@@ -155,7 +154,6 @@ EN = {
 }
 ZH = {
     "nav.lot": "批次",
-    "lot.which": "批次",
     "lot.none": "本站尚未生产过批次",
     "lot.unknown": "没有批次 {0}",
     "lot.all": "该批次的全部信息",

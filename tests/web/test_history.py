@@ -37,6 +37,12 @@ def test_a_batch_is_opened_by_whatever_name_it_has(web: Any, shown: Any, id: str
     shown.locator(".lot a.button").click()
     shown.locator(".lot-head b", has_text=id).wait_for()
 
+    shown.goto(f"{web.url}batches")  # older ones than are listed are found by their number
+    shown.locator("input[name=id]").fill(f" {id} ")
+    shown.locator("input[name=id]").press("Enter")
+    shown.locator(".lot-head b", has_text=id).wait_for()
+    assert shown.locator("input[type=search]").input_value() == id
+
 
 def test_a_screen_with_a_running_batch_outlives_a_station_that_is_away(
     web: Any, shown: Any

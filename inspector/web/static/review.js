@@ -120,7 +120,7 @@ function choice(name, options) {
 function filter(name, field) {
   field.addEventListener("change", () => {
     if (!field.reportValidity()) return;
-    asked[name] = field.value;
+    asked[name] = field.value.trim();
     for (const [key, value] of Object.entries(asked)) {
       if (value) address.searchParams.set(key, value);
       else address.searchParams.delete(key);
@@ -331,9 +331,13 @@ async function begin(root) {
   for (const [index, label] of labels.entries()) {
     defect.append(make("option", { value: label }, `${index < 9 ? `${index + 1}  ` : ""}${labelled(label)}`));
   }
+  // The newest are offered; any that was ever made is found by its number.
+  const offered = make("input", { type: "search", name: "batch", value: asked.batch, placeholder: say("batch.all"), maxLength: 64, autocomplete: "off", spellcheck: false });
+  offered.setAttribute("list", "known-batch");
   const filters = make("form", { className: "search" },
     choice("kind", KINDS.map((kind) => [kind, say(`kind.${kind}`)])),
-    choice("batch", [["", say("batch.all")], ...known.batches.map((id) => [id, id])]),
+    filter("batch", offered),
+    make("datalist", { id: "known-batch" }, ...known.batches.map((value) => make("option", { value }))),
     choice("label", [["", say("label.all")], ...labels.map((label) => [label, labelled(label)])]),
     choice("view", [["", say("view.all")], ...given.cameras.map((name) => [name, name])]),
     choice("station", [["", say("station.all")], ...known.stations.map((name) => [name, name])]),
