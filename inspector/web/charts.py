@@ -52,7 +52,7 @@ def stacked(
     return _svg(width, height, drawn, caption)
 
 
-def pareto(rows: Sequence[tuple[str, int]], caption: str, width: int = 440) -> str:
+def pareto(rows: Sequence[tuple[str, int]], caption: str, width: int = 380) -> str:
     """Labels with their counts, most frequent first, and the share that they make together."""
     total, row, name = sum(count for _, count in rows), 30, 140
     height = max(60, row * len(rows) + 8)
@@ -107,7 +107,7 @@ def control(
 
 def histogram(
     groups: Sequence[tuple[str, Sequence[float]]], low: float, high: float, caption: str,
-    unit: str = "", bins: int = 40, width: int = 520, height: int = 160,
+    unit: str = "", bins: int = 40, width: int = 360, height: int = 140,
 ) -> str:  # fmt: skip
     """How often values lie where, of several groups (class, values) stacked."""
     span = (high - low) or 1.0

@@ -125,7 +125,8 @@ def build(desk: Desk, sessions: Sessions) -> None:
             screen.clear()
             with screen:
                 if _draw(shown, asked, board, [panel]):
-                    ui.label(shown.word("board.as_of", shown.moment(time.time_ns())))
+                    as_of = shown.word("board.as_of", shown.moment(time.time_ns()))
+                    ui.label(as_of).classes("as-of")
 
         await turn()
         ui.timer(TURN_S, turn, immediate=False)
@@ -286,7 +287,7 @@ def _scores(shown: Shown, board: Board) -> str:
     titled = [(shown.word("board.scores", shown.said(label)), both) for label, both in found]
     drawn = "".join(
         f"<div><h2>{html.escape(title)}</h2>"
-        + charts.histogram((("pass", good), ("reject", bad)), 0.0, 1.0, title, height=180)
+        + charts.histogram((("pass", good), ("reject", bad)), 0.0, 1.0, title, height=140)
         + "</div>"
         for title, (good, bad) in titled[:SCORED_MAX]
     )
@@ -301,7 +302,7 @@ def _latency(shown: Shown, board: Board) -> str:
         return panel(title, none(shown, "board.none"), "narrow")
     ordered = sorted(board.latencies)
     high = charts.round_up(max(20.0, ordered[int(len(ordered) * 0.99)] * 1.1))
-    drawn = charts.histogram((("plain", ordered),), 0.0, high, title, unit=" ms", height=440)
+    drawn = charts.histogram((("plain", ordered),), 0.0, high, title, unit=" ms", height=290)
     return panel(title, drawn, "narrow")
 
 

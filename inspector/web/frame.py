@@ -205,7 +205,7 @@ def _framed(shown: Shown, principal: Principal, here: str, word: str) -> Any:
         + "</script>"
         + "".join(
             f'<link rel="stylesheet" href="/static/{name}.css">'
-            for name in ("tokens", "layout", "controls", "desk")
+            for name in ("tokens", "layout", "controls", "fields", "desk")
         )
         + '<script type="module" src="/static/frame.js"></script>'
     )

@@ -104,8 +104,7 @@ function orderTiles(orders, choose) {
       "button",
       { type: "button", className: "button tile" },
       make("b", {}, one.order || one.id),
-      make("span", {}, [one.product, one.recipe].filter(Boolean).join(" · ")),
-      make("span", {}, one.target ? number(one.target) : ""),
+      ...[one.product, one.recipe, one.target ? number(one.target) : ""].filter(Boolean).map((text) => make("span", {}, text)),
     );
     tile.onclick = () => choose(one);
     return tile;

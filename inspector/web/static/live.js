@@ -263,7 +263,7 @@ function render() {
   put("word", name);
   byId("word").toggleAttribute("data-long", name.length > 8);
   const more = known(`${key}.more`) ? word(`${key}.more`) : "";
-  put("why", name ? [...new Set(judged?.reasons ?? [])].map(inWords).join(" · ") || more : "");
+  put("why", name ? [...new Set(judged?.reasons ?? [])].map(inWords).join("\u00a0· ") || more : "");
   put("which", name ? which(judged, what) : "");
   if (now_link === "live") showStatus(status);
 }

@@ -78,7 +78,7 @@ function others() {
     row.append(button);
   };
   if (way === "pin") add(word("sign_in.back"), "back", () => go("tiles"));
-  if (way !== "password") add(word("sign_in.other"), "edit", () => go("password"));
+  if (way !== "password") add(word("sign_in.other"), "hold", () => go("password"));
   else if (said.touchscreen && said.people.length) add(word("sign_in.touch"), "person", () => go("tiles"));
   if (said.provider) {
     const link = make("a", { className: "button", href: `/login/oidc?next=${encodeURIComponent(next)}` }, icon("next"), make("span", {}, said.provider));
