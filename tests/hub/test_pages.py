@@ -60,7 +60,7 @@ def test_who_has_not_signed_in_sees_the_sign_in_page_alone(people: Served) -> No
         page = client.get("/picture/" + "0" * 64)
         assert 'name="password"' in page.text
         wrong = client.post("/sign-in", data={"name": "anna", "password": "not this one"})
-        assert wrong.status_code == 403 and "name or password is wrong" in wrong.text
+        assert wrong.status_code == 403 and "Name or password is wrong" in wrong.text
 
 
 def test_wrong_passwords_lock_a_name_and_not_for_ever(people: Served) -> None:
@@ -170,7 +170,9 @@ def test_an_alarm_is_closed_by_who_may(anna: httpx.Client, people: Served, site:
     with browser(people) as otto:
         otto.post("/sign-in", data={"name": "otto", "password": PASSWORD})
         assert "Dealt with" not in otto.get("/alarms").text
-        assert otto.post("/alarms/1/close").status_code == 403
+        refused = otto.post("/alarms/1/close?lang=zh")
+        assert refused.status_code == 403 and "您可以查看，不能更改" in refused.text
+        assert "otto" in refused.text, "and stands where he was"
     anna.post("/alarms/1/close")
     assert "No alarm stands" in anna.get("/alarms").text
     with people.hub.engine.begin() as connection:

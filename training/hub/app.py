@@ -45,6 +45,7 @@ def create_app(hub: Hub) -> FastAPI:
         (SQLAlchemyError, _away),
         (RequestValidationError, _malformed),
         (Forbidden, pages.forbidden),
+        (pages.SignedOut, pages.signed_out),
     ):
         app.add_exception_handler(error, answer)
     app.add_middleware(Door)

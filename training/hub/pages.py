@@ -2,7 +2,7 @@
 
 Enters: requests at ``/``. Leaves: HTML, rendered here, without a script. `app` includes this
 router. Who has not signed in sees the sign-in page alone; forms are taken from the centre's own
-pages only (the cookie is SameSite=Strict, and `_own` looks at Origin as well).
+pages only (the cookie is SameSite=Strict, and `own` looks at Origin as well).
 """
 
 from __future__ import annotations
@@ -46,14 +46,37 @@ _templates = Environment(
 )
 
 
-def person_of(request: Request, hub: TheHub) -> Principal | None:
-    """Who has signed in."""
+class SignedOut(Exception):
+    """Nobody has signed in, or nobody has any more."""
+
+
+class Foreign(Forbidden):
+    """A form that was not sent from a page of this centre."""
+
+
+def person_of(request: Request, hub: TheHub) -> Principal:
+    """Who has signed in. Raises ``SignedOut``."""
     token = request.cookies.get(COOKIE, "")
     with reading(hub.engine) as connection:
-        return principal_of(connection, token, hub.utc_ns())
+        person = principal_of(connection, token, hub.utc_ns())
+    if person is None:
+        raise SignedOut
+    return person
 
 
-Person = Annotated[Principal | None, Depends(person_of)]
+def own(request: Request) -> None:
+    """Raises ``Foreign`` unless the form came from a page of this centre."""
+    origin = request.headers.get("origin")
+    try:
+        ours = not origin or urlsplit(origin).netloc == request.headers.get("host", "")
+    except ValueError:  # no address at all
+        ours = False
+    if not ours:
+        raise Foreign("this form was not sent from a page of the centre")
+
+
+Person = Annotated[Principal, Depends(person_of)]
+OWN = [Depends(own)]
 
 
 def show(request: Request, name: str, person: Principal | None, **given: Any) -> HTMLResponse:
@@ -70,10 +93,8 @@ def show(request: Request, name: str, person: Principal | None, **given: Any) ->
             lang=language,
             languages=LANGUAGES,
             person=person,
-            path=request.url.path,
             utc=_utc,
             outcomes=tables.OUTCOMES,
-            modes=tables.MODES,
             id_of=id_of,
             may=lambda action: _may(person, action),
             **given,
@@ -89,10 +110,10 @@ def show(request: Request, name: str, person: Principal | None, **given: Any) ->
 @router.get("/sign-in")
 def sign_in_page(request: Request) -> Response:
     """Name and password."""
-    return show(request, "sign_in.html", None, wrong="")
+    return show(request, "sign_in.html", None, wrong=None)
 
 
-@router.post("/sign-in")
+@router.post("/sign-in", dependencies=OWN)
 def sign_in(
     request: Request,
     hub: TheHub,
@@ -100,11 +121,10 @@ def sign_in(
     password: Annotated[str, Form(max_length=1024)],
 ) -> Response:
     """In, or told why not."""
-    _own(request)
     try:
         token = log_in(hub.engine, name, password, hub.utc_ns())
     except NotIn as error:
-        return show(request, "sign_in.html", None, wrong=str(error), status=403)
+        return show(request, "sign_in.html", None, wrong=error, status=403)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https"
@@ -112,10 +132,9 @@ def sign_in(
     return answer
 
 
-@router.post("/sign-out")
+@router.post("/sign-out", dependencies=OWN)
 def sign_out(request: Request, hub: TheHub) -> Response:
     """The session is over at every hub."""
-    _own(request)
     with hub.engine.begin() as connection:
         end_session(connection, request.cookies.get(COOKIE, ""))
     answer = RedirectResponse("/sign-in", 303)
@@ -126,21 +145,17 @@ def sign_out(request: Request, hub: TheHub) -> Response:
 @router.get("/")
 def fleet_page(request: Request, hub: TheHub, person: Person, site: str = "") -> Response:
     """Every station, or those of a site."""
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     now = hub.utc_ns()
     with reading(hub.engine) as connection:
         rows = fleet(connection, now)
     sites = sorted({row.site for row in rows})
     shown = [row for row in rows if not site or row.site == site]
-    return show(request, "fleet.html", person, rows=shown, sites=sites, site=site, now=now)
+    return show(request, "fleet.html", person, rows=shown, sites=sites, site=site)
 
 
 @router.get("/station/{name}")
 def station_page(request: Request, name: str, hub: TheHub, person: Person) -> Response:
     """One station: its hours, its defects, its newest rejects, its alarms."""
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     now = hub.utc_ns()
     with reading(hub.engine) as connection:
         row = connection.execute(select(tables.Station).where(tables.Station.name == name)).first()
@@ -154,14 +169,12 @@ def station_page(request: Request, name: str, hub: TheHub, person: Person) -> Re
             "rejects": newest_rejects(connection, row.id),
             "alarms": _alarms(connection, row.id),
         }
-    return show(request, "station.html", person, hour_ns=HOUR_NS, now=now, **given)
+    return show(request, "station.html", person, hour_ns=HOUR_NS, **given)
 
 
 @router.get("/find")
 def find(request: Request, hub: TheHub, person: Person, q: str = "") -> Response:
     """A serial or part id leads to its part."""
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     wanted = q.strip()
     part = part_of(wanted)
     with reading(hub.engine) as connection:
@@ -181,8 +194,6 @@ def find(request: Request, hub: TheHub, person: Person, q: str = "") -> Response
 @router.get("/part/{part}")
 def part_page(request: Request, part: str, hub: TheHub, person: Person) -> Response:
     """All that the centre has of one part, with its pictures."""
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     raw = part_of(part)
     with reading(hub.engine) as connection:
         place = None if raw is None else find_part(connection, raw)
@@ -205,12 +216,9 @@ def part_page(request: Request, part: str, hub: TheHub, person: Person) -> Respo
     return show(request, "part.html", person, part=found, sizes=sizes, asked=asked)
 
 
-@router.post("/part/{part}/wish")
+@router.post("/part/{part}/wish", dependencies=OWN)
 def wish(request: Request, part: str, hub: TheHub, person: Person) -> Response:
     """The station is asked for the part's pictures."""
-    _own(request)
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     authorise(person, Action.VIEW)
     raw = part_of(part)
     with hub.engine.begin() as connection:
@@ -243,8 +251,6 @@ def wish(request: Request, part: str, hub: TheHub, person: Person) -> Response:
 @router.get("/picture/{digest}")
 def picture(digest: str, hub: TheHub, person: Person) -> Response:
     """A picture's bytes, for who has signed in."""
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     if not DIGEST.fullmatch(digest) or digest not in hub.blobs:
         return Response("no such picture", 404)
     return Response(
@@ -257,8 +263,6 @@ def picture(digest: str, hub: TheHub, person: Person) -> Response:
 @router.get("/complaints")
 def complaints_page(request: Request, hub: TheHub, person: Person) -> Response:
     """What after-sales heard, and where it led."""
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     with hub.engine.begin() as connection:
         trace_all(connection, hub.utc_ns())
         complaint = tables.Complaint
@@ -271,7 +275,7 @@ def complaints_page(request: Request, hub: TheHub, person: Person) -> Response:
     return show(request, "complaints.html", person, rows=rows)
 
 
-@router.post("/complaints")
+@router.post("/complaints", dependencies=OWN)
 def complain(
     request: Request,
     hub: TheHub,
@@ -281,9 +285,6 @@ def complain(
     words: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
     """Notes one in the person's name, and traces it."""
-    _own(request)
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     authorise(person, Action.FILE_COMPLAINT)
     with hub.engine.begin() as connection:
         file_complaint(connection, serial, label, words, person.id, hub.utc_ns())
@@ -293,27 +294,29 @@ def complain(
 @router.get("/alarms")
 def alarms_page(request: Request, hub: TheHub, person: Person) -> Response:
     """What stands, of every station."""
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     with reading(hub.engine) as connection:
         return show(request, "alarms.html", person, alarms=_alarms(connection, None))
 
 
-@router.post("/alarms/{number}/close")
+@router.post("/alarms/{number}/close", dependencies=OWN)
 def close(request: Request, number: int, hub: TheHub, person: Person) -> Response:
     """Somebody has dealt with it."""
-    _own(request)
-    if person is None:
-        return RedirectResponse("/sign-in", 303)
     authorise(person, Action.CLOSE_ALARM)
     with hub.engine.begin() as connection:
         close_alarm(connection, number, person.id)
     return RedirectResponse("/alarms", 303)
 
 
-async def forbidden(request: Request, error: Any) -> Response:
-    """A person who may look and not do."""
-    return show(request, "nothing.html", None, status=403, why=str(error))
+def forbidden(request: Request, error: Any) -> Response:
+    """A person who may look and not do, or a form from elsewhere."""
+    why = "foreign" if isinstance(error, Foreign) else "forbidden"
+    person = None if why == "foreign" else person_of(request, request.app.state.hub)
+    return show(request, "nothing.html", person, status=403, said=why)
+
+
+def signed_out(request: Request, error: Any) -> Response:
+    """Whoever has not signed in does so first."""
+    return RedirectResponse("/sign-in", 303)
 
 
 def _alarms(connection: Any, station_id: int | None) -> list[Any]:
@@ -328,17 +331,6 @@ def _alarms(connection: Any, station_id: int | None) -> list[Any]:
     if station_id is not None:
         query = query.where(alarm.station_id == station_id)
     return list(connection.execute(query))
-
-
-def _own(request: Request) -> None:
-    """Raises ``Forbidden`` unless the form came from a page of this centre."""
-    origin = request.headers.get("origin")
-    try:
-        own = not origin or urlsplit(origin).netloc == request.headers.get("host", "")
-    except ValueError:  # no address at all
-        own = False
-    if not own:
-        raise Forbidden("this form was not sent from a page of the centre")
 
 
 def _may(person: Principal | None, action: str) -> bool:

@@ -32,7 +32,11 @@ _hasher = PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4)
 
 
 class NotIn(Exception):
-    """Name or password is wrong, or it was wrong too often; ``str()`` says which."""
+    """Name or password is wrong; or it was wrong too often, and ``wait_s`` is how long it waits."""
+
+    def __init__(self, why: str, wait_s: int = 0) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
 
 
 def add_person(
@@ -86,8 +90,8 @@ def log_in(engine: Engine, name: str, password: str, utc_ns: int) -> str:
         ).first()
         if row is not None:
             if row.locked_until_ns > utc_ns:
-                wait = (row.locked_until_ns - utc_ns) / 1e9
-                raise NotIn(f"too many wrong passwords; try again in {max(1, round(wait))} s")
+                wait = max(1, round((row.locked_until_ns - utc_ns) / 1e9))
+                raise NotIn(f"too many wrong passwords; try again in {wait} s", wait)
             over = min(row.wrong + 1 - ATTEMPTS, 12)
             lock = min(LOCK_S * 2.0**over, 86_400.0) if over >= 0 else 0.0
             connection.execute(

@@ -87,7 +87,6 @@ _EN = {
     "mode": "Mode",
     "sample": "Sample",
     "probability": "Selection probability",
-    "new_complaint": "New complaint",
     "complaint_label": "Defect that the customer found",
     "complaint_words": "What the customer says",
     "file_complaint": "Trace it",
@@ -98,6 +97,9 @@ _EN = {
     "no_complaints": "No complaint.",
     "nothing_found": "Nothing here has this serial or part id.",
     "forbidden": "You may look at this, not change it.",
+    "foreign": "This form was not sent from a page of the centre.",
+    "wrong_secret": "Name or password is wrong.",
+    "locked": "Too many wrong passwords. Try again in {0} s.",
 }
 _ZH = {
     "centre": "中心",
@@ -179,7 +181,6 @@ _ZH = {
     "mode": "模式",
     "sample": "样本",
     "probability": "入选概率",
-    "new_complaint": "新投诉",
     "complaint_label": "客户发现的缺陷",
     "complaint_words": "客户描述",
     "file_complaint": "追溯",
@@ -190,6 +191,9 @@ _ZH = {
     "no_complaints": "无投诉。",
     "nothing_found": "没有此序列号或工件编号。",
     "forbidden": "您可以查看，不能更改。",
+    "foreign": "此表单不是从中心的页面提交的。",
+    "wrong_secret": "用户名或密码错误。",
+    "locked": "密码错误次数过多，请在 {0} 秒后重试。",
 }
 WORDS = {"en": _EN, "zh": _ZH}
 
