@@ -81,6 +81,19 @@ def test_a_feature_goes_into_the_station_file_with_its_comments(
     assert "# the light is a ring, 24 V" in told.read_text()
 
 
+def test_a_station_that_does_not_answer_is_told_in_words(web: Any, page: Any, told: Path) -> None:
+    """What was saved was answered by 0, what was asked for by Failed to fetch."""
+    sign_in(web, page, Role.ENGINEER)
+    page.expected_errors = ("Failed to load resource",)
+    page.route("**/cameras/side/features", lambda route: route.abort())
+    page.locator("input[name=ExposureTime]").fill("450")
+    page.get_by_role("button", name="Save to station file").click()
+    page.locator(".features .note", has_text="The station does not answer").wait_for()
+
+    page.reload()
+    page.locator(".features .soft", has_text="The station does not answer").wait_for()
+
+
 def test_what_the_station_file_cannot_hold_is_not_saved(web: Any, told: Path) -> None:
     client = web.client(Role.ENGINEER, name="erik")
     before = told.read_text()
