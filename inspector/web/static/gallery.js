@@ -5,7 +5,7 @@ import { labelled } from "./said.js";
 
 const CELL = 9.375; // rem: the least width of a cell, its gap included; what is left over widens all
 const FRAME = 10; // pixels of a cell's width that are no picture
-const TEXT = 1.6; // rem below the picture
+const TEXT = 1.75; // rem below the picture
 const AHEAD = 2; // rows kept above and below the window
 const NEAR_END = 40; // rows before the end at which more is asked for
 
