@@ -5,7 +5,7 @@
 // field shows each part's verdict. Above two parts a second it shows how the line runs, which is
 // steady, and holds each reject for two seconds with its own picture; the pictures go on beside it.
 
-import { byId, known, number, on, put, word } from "./frame.js";
+import { byId, known, on, put, word } from "./frame.js";
 import { listen, picture, unpack } from "./livefeed.js";
 import { draw, drawNear } from "./picture.js";
 import { inWords } from "./said.js";
@@ -271,7 +271,7 @@ function render() {
 function which(judged, what) {
   if (judged) return `${word("part")} ${judged.number}`;
   if (!fast || what === "waiting" || what === "stopped") return shown ? `${word("last_part")} ${shown.number} · ${word(shown.outcome)}` : "";
-  return last ? word("last_reject", number(last.number), ago(Date.now() - last.ms)) : word("no_reject");
+  return last ? word("last_reject", last.number, ago(Date.now() - last.ms)) : word("no_reject");
 }
 
 function ago(ms) {

@@ -233,7 +233,7 @@ function gallery() {
 function cell(one, index) {
   const bad = one.score >= LIMIT;
   const source = (layer) => `/teach/${given.name}/picture/${index}.${layer}?${result.bank.slice(0, 12)}`;
-  const said = say("part", number(one.number), number(one.score, 2));
+  const said = say("part", one.number, number(one.score, 2));
   const leave = button(say("leave"), "close", "", () => {
     if (!out.delete(one.id)) out.add(one.id);
     judge();
