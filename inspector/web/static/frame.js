@@ -135,7 +135,7 @@ function cookie(name, value) {
 
 // --- requests in the person's name ---
 
-export class Failed extends Error {
+class Failed extends Error {
   constructor(status, code, text) {
     super(text);
     this.status = status;
