@@ -186,7 +186,8 @@ def steps(studio: Studio) -> None:
         touch("#do-start", ".orders .tile:has-text('4500127')", "dialog footer .main"),
         wait("#do-checks[data-due]"),
     )
-    studio.take("unsigned", act=start, again=wait("#alarm:not([hidden])"), ready=RUNS)
+    set_up = both(wait("#alarm:not([hidden])"), wait("#verdict[data-outcome=setup]"))
+    studio.take("unsigned", act=start, again=set_up, ready=RUNS)
     waits = "#do-checks[data-due]"
     studio.take("alarms", act=touch("#alarm-all"), again=wait("dialog[open]"), ready=waits)
     studio.take("clearance", act=due, again=wait(".ticks"), ready=waits)
