@@ -136,9 +136,8 @@ function cookie(name, value) {
 // --- requests in the person's name ---
 
 class Failed extends Error {
-  constructor(status, code, text) {
+  constructor(code, text = "") {
     super(text);
-    this.status = status;
     this.code = code;
   }
 }
@@ -156,11 +155,11 @@ export function act(path, body = {}) {
 
 async function answered(path, how) {
   const answer = await fetch(path, how).catch(() => null);
-  if (!answer) throw new Failed(0, "no_station", "");
+  if (!answer) throw new Failed("no_station");
   const said = await answer.json().catch(() => undefined);
   if (answer.ok && said !== undefined) return said;
   if (said?.code === "sign_in" || said?.code === "old_page") await ask();
-  throw new Failed(answer.status, said?.code ?? "", said?.error ?? "");
+  throw new Failed(said?.code ?? "", said?.error);
 }
 
 export async function ask(path = "/session", method = "GET") {
