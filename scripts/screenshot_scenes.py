@@ -66,7 +66,7 @@ def shoot(studio: Studio) -> None:
     work(studio)
     dialogs(studio)
     steps(studio)
-    studio.take("lost", act=lose, ready=RUNS)
+    studio.take("lost", act=lose, ready="#caption:not([hidden])")
 
 
 def released(studio: Studio) -> None:
