@@ -49,7 +49,8 @@ EN = {
     "review.label.needed": "Draw a box or polygon and choose its defect",
     "review.saved": "Recorded",
     "review.history": "What was said",
-    "review.keys": "J next · K back · space confirm · 1–9 defect · B box · O overlay · H heat map · wheel or two fingers nearer",
+    "review.keys": "J next · K back · space confirm · 1–9 defect · B box · O overlay · H heat map"
+    " · wheel or two fingers nearer",
     "review.said.confirm": "confirmed",
     "review.said.override": "overridden",
     "review.said.relabel": "relabelled",
@@ -106,7 +107,8 @@ ZH = {
     "review.label.needed": "请画框或多边形并选择缺陷",
     "review.saved": "已记录",
     "review.history": "复判记录",
-    "review.keys": "J 下一件 · K 上一件 · 空格确认 · 1–9 缺陷 · B 画框 · O 标注 · H 热力图 · 滚轮或双指缩放",
+    "review.keys": "J 下一件 · K 上一件 · 空格确认 · 1–9 缺陷 · B 画框 · O 标注 · H 热力图"
+    " · 滚轮或双指缩放",
     "review.said.confirm": "已确认",
     "review.said.override": "已改判",
     "review.said.relabel": "已重新标注",
