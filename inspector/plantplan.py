@@ -101,18 +101,18 @@ class Calendar(Settings):
 
     def _at(self, day: date, at: time) -> int:
         """A time of day, UTC ns."""
-        return int(datetime.combine(day, at, self._zone).timestamp()) * 1_000_000_000
+        return int(datetime.combine(day, at, self.zone).timestamp()) * 1_000_000_000
 
     def _local(self, utc_ns: int) -> datetime:
         moment = datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC)
-        return moment.astimezone(self._zone)
+        return moment.astimezone(self.zone)
 
     @property
     def _starts(self) -> list[tuple[time, str]]:
         return sorted((time.fromisoformat(at), name) for name, at in self.shifts.items())
 
     @property
-    def _zone(self) -> ZoneInfo | None:
+    def zone(self) -> ZoneInfo | None:
         """None is the machine's, as everywhere in `datetime`."""
         return ZoneInfo(self.timezone) if self.timezone else None
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -167,7 +166,7 @@ def open_rounds(
         chooser=chooser,
         announce=announce,
         report=lambda: {"software": __version__, "site": station.site, "line": station.line},
-        zone=ZoneInfo(station.calendar.timezone),
+        zone=station.calendar.zone,
     )
     return rounds, link
 

@@ -190,6 +190,21 @@ def test_a_station_that_has_moved_is_shown_where_it_is(
     assert (row.site, row.line) == ("south", "f7")
 
 
+def test_a_machine_whose_zone_has_no_name_sends_by_its_own_clock(
+    centre: Served, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``TZ=CST-8``: the process died of it at each start, and nothing was ever sent."""
+    site.enrol(centre)
+    monkeypatch.setenv("TZ", "CST-8")
+    path = station_file(tmp_path, centre.url)
+    path.write_text(path.read_text() + "calendar: {}\n")
+    station = load_station(path)
+    assert station.sync is not None
+    rounds, link = process.open_rounds(station, station.sync, Pace(), lambda _: None)
+    rounds.close()
+    link.close()
+
+
 def test_one_sync_at_a_time(tmp_path: Path) -> None:
     with (
         process.sole(tmp_path),
