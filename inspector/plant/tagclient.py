@@ -70,7 +70,7 @@ class MqttTags:
             value = value_of(bytes(message.payload), tag.field)
             quality = Quality.BAD if value is None else told
             if _is_news(tag, value, quality, self._last.get(tag.name)):
-                samples.append(self._now(tag, value, quality))
+                samples.append(_now(tag, value, quality))
         await self._add(samples)
 
     async def lost(self) -> None:
@@ -81,12 +81,8 @@ class MqttTags:
         lost = [tag for tags in self._by_topic.values() for tag in tags
                 if tag.name in self._last or tag.name not in known]  # fmt: skip
         last = [self._last.get(tag.name, (None,))[0] for tag in lost]
-        bad = [self._now(tag, value, Quality.BAD) for tag, value in zip(lost, last, strict=True)]
+        bad = [_now(tag, value, Quality.BAD) for tag, value in zip(lost, last, strict=True)]
         await self._add(bad)
-
-    def _now(self, tag: Tag, value: float | None, quality: Quality) -> Sample:
-        self._last[tag.name] = value, quality, time.monotonic()
-        return Sample(tag.name, value, tag.unit, time.time_ns(), quality)
 
     async def _add(self, samples: list[Sample]) -> None:
         if self._tags is None or not samples:
@@ -95,11 +91,18 @@ class MqttTags:
             await anyio.to_thread.run_sync(self._tags.add, samples, PRINCIPAL)
         except StoreError as error:  # a full disk is no reason to leave the broker
             log.error("process values were not kept", why=str(error))
+            return
+        now = time.monotonic()
+        self._last |= {sample.tag: (sample.value, sample.quality, now) for sample in samples}
 
     def close(self) -> None:
         """Let go of the store."""
         if self._tags is not None:
             self._tags.close()
+
+
+def _now(tag: Tag, value: float | None, quality: Quality) -> Sample:
+    return Sample(tag.name, value, tag.unit, time.time_ns(), quality)
 
 
 Last = tuple[float | None, Quality, float]

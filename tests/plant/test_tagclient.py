@@ -29,6 +29,7 @@ from inspector.plant.tagclient import (
     value_of,
 )
 from inspector.plant.tasks import end, for_ever
+from inspector.store import StoreError
 from inspector.store.tags import Quality, Tags
 
 
@@ -256,6 +257,33 @@ def test_of_a_value_that_trembles_one_is_kept_in_ten_minutes(
         (180.0, Quality.GOOD), (180.5, Quality.GOOD), (180.2, Quality.GOOD), (180.2, Quality.BAD),
         (180.2, Quality.GOOD),
     ]  # fmt: skip
+
+
+def test_a_value_that_the_disk_did_not_take_is_kept_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counted as kept: for ten minutes the parts were judged at what had been before."""
+    tag = Tag(name="oven", topic="oven", change=0.5)
+    station: Any = SimpleNamespace(data=tmp_path)
+    tags = MqttTags(station, Scada.model_validate({"mqtt": {"plain": True}, "tags": [tag]}))
+
+    async def heard(value: bytes) -> None:
+        message: Any = SimpleNamespace(topic="oven", payload=value, retain=False)
+        await tags.heard(message)
+
+    def full(*_: object) -> int:
+        raise StoreError("the disk is full")
+
+    async def story() -> None:
+        await heard(b"180")
+        with monkeypatch.context() as disk:
+            disk.setattr(Tags, "add", full)
+            await heard(b"190")
+        await heard(b"190.1")
+
+    asyncio.run(story())
+    tags.close()
+    assert [value for value, _ in kept(tmp_path, "oven")] == [180.0, 190.1]
 
 
 @pytest.mark.parametrize("tag", [{"unit": "°C"}, {"topic": "line3/+/torque"}, {"topic": "a/#"}])
