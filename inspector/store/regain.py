@@ -123,7 +123,7 @@ def regain(
 
 def _grow(data_dir: Path, state: State, elsewhere: Elsewhere) -> None:
     size, root = elsewhere.end("line")
-    if size <= state.size:
+    if size < state.size:
         return
     signed = list(elsewhere.checkpoints(state.number))
     due = deque(signed)

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from inspector import cli
 from inspector.config import Sync
-from inspector.store import History, StoreDamaged, StoreError, back_up, restore, verify
+from inspector.store import History, LineLedger, StoreDamaged, StoreError, back_up, restore, verify
 from inspector.store.tags import Sample, Tags
 from inspector.sync.enrol import SyncError
 from inspector.sync.regain import take_back
@@ -128,6 +128,21 @@ def test_a_back_up_that_lacks_nothing_is_restored_as_it_is(
         ("line", "desk", "pictures", "pictures_lost", "values_lost"), 0
     )
     assert records_here(site.data) == here
+    assert verify(site.data).ok
+
+
+def test_what_was_signed_while_no_part_came_comes_back_too(
+    centre: Served, site: Site, copy: Path
+) -> None:
+    back_up(site.data, copy)
+    site.write("review", serial="SN-3", decision="confirm")
+    with LineLedger.open(site.data, station=ST) as ledger:
+        ledger.checkpoint()
+    site.rounds(centre.url).round()
+    site.close()
+    assert again(site, centre, copy)["line"] == 0
+    site.inspect(120)
+    assert not site.rounds(centre.url).round().troubles
     assert verify(site.data).ok
 
 
