@@ -117,6 +117,11 @@ class LineHead:
     """Its leaf hash, 32 bytes; empty if there is none."""
 
 
+LINE_LOST = "line.lost"
+"""Kind of the desk's record that the line's records from ``first`` on, which it may have seen, are
+here no more: a disk went with them."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeskRecord:
     """What anyone but the line did: a review, a request of the MES, an event."""

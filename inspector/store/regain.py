@@ -2,9 +2,10 @@
 
 Enters: the exact records, signed checkpoints and pictures that the centre kept. Leaves: ``<data>``
 as far as they go, its indexes, and a word for what did not come back: tombstones for pictures,
-``tags.lost`` for process values. Nothing is believed: the tree that grows must come to the root
-that the centre has signed, and `verify` walks all of it afterwards. `inspector.sync.regain` asks
-the centre and calls this, between a restore and the first start.
+``tags.lost`` for process values, ``line.lost`` where the desk came further. Nothing is believed:
+the tree that grows must come to the root that the centre has signed, and `verify` walks all of it
+afterwards. `inspector.sync.regain` asks the centre and calls this, between a restore and the first
+start.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from inspector.store.files import write_whole
 from inspector.store.keys import PUBLIC_NAME, public_key
 from inspector.store.maintenance import rebuild_index
 from inspector.store.merkle import leaf_hash
-from inspector.store.records import Kind
-from inspector.store.related import reading
+from inspector.store.records import LINE_LOST, Kind
+from inspector.store.related import desk_records, reading
 from inspector.store.report import Told, untold
 from inspector.store.resume import State, lock_line, resume
 from inspector.store.rows import mark_of
@@ -114,6 +115,7 @@ def regain(
         rebuild_index(data_dir, told=told)
         here, gone = _pictures(data_dir, first, elsewhere)
         _bury(data_dir, key, gone, principal)
+        _own_up(data_dir, state.tree.size, principal)
         with Tags(data_dir) as tags:
             values = tags.give_up(principal)
     except sqlite3.Error as error:
@@ -189,3 +191,10 @@ def _bury(data_dir: Path, key: Ed25519PrivateKey, gone: list[_Picture], principa
                 for at in range(0, len(buried), PORTION)
             ]
         )
+
+
+def _own_up(data_dir: Path, size: int, principal: str) -> None:
+    """The desk is sent before the line: it may have seen records of the line that nobody has."""
+    if any(record.line.newest >= size for record in desk_records(data_dir, None)):
+        with DeskLedger.open(data_dir) as desk:
+            desk.add(LINE_LOST, {"first": size}, principal)

@@ -17,7 +17,7 @@ from inspector.store.deskindex import Projection
 from inspector.store.errors import RecordError
 from inspector.store.indexes import MEND, Indexes, Row, RowsOf, tables_of
 from inspector.store.merkle import Tree, leaf_hash
-from inspector.store.records import LineHead
+from inspector.store.records import LINE_LOST, LineHead
 from inspector.store.report import Report, Told, untold
 from inspector.store.rows import Rows, mark_of
 from inspector.store.stretch import read_records
@@ -49,6 +49,7 @@ class DeskWalk:
         self._line = line
         self._told = told
         self._rows = Rows()
+        self._lost: list[tuple[int, int]] = []
         self._understood = True  # every record so far is what one is, so the index must fit
 
     def run(self) -> None:
@@ -70,6 +71,7 @@ class DeskWalk:
             newest = connection.execute("SELECT max(position) FROM record").fetchone()[0]
             end = 0 if newest is None else int(newest) + 1
             indexes = Indexes(tables_of(schema.DESK_INDEXES).values(), end)
+            self._lost = self._losses(connection)
             tree = self._records(connection, line, end, indexes)
             if tree is not None:
                 must = (end, tree.root(), b"".join(tree.edge))
@@ -171,18 +173,38 @@ class DeskWalk:
         self._rows.add("event", position, record.kind)
         for walk in self._walks:
             walk.record(position, mark, record)
-        return self._saw(line, record.line)
+        return self._saw(line, position, record.line)
 
-    def _saw(self, line: sqlite3.Connection, seen: LineHead) -> bool:
+    def _losses(self, connection: sqlite3.Connection) -> list[tuple[int, int]]:
+        """Where the desk says that the line's records were lost, and the first of these."""
+        rows = []
+        with suppress(sqlite3.Error):  # the index is compared later
+            rows = connection.execute(
+                "SELECT position, body FROM event JOIN record USING (position) WHERE kind = ?",
+                (LINE_LOST,),
+            ).fetchall()
+        losses = []
+        for position, body in rows:
+            with suppress(RecordError, KeyError, TypeError, ValueError):  # the walk says so
+                first = int(layout.desk_record(body).body["first"])
+                losses.append((position, first))
+                self._report.unknown.append(
+                    f"line.db records from {first} on were lost with a disk, as the desk has"
+                    " recorded"
+                )
+        return losses
+
+    def _saw(self, line: sqlite3.Connection, position: int, seen: LineHead) -> bool:
+        newest = seen.newest if isinstance(seen.newest, int) else -1
+        if any(position < lost and newest >= first for lost, first in self._lost):
+            return True
         if seen.size and self._line.roots.get(seen.size, seen.root) != seen.root:
             self._report.add(
                 self.where, f"saw another ledger of the line at {seen.size} records than this one"
             )
             return False
-        if isinstance(seen.newest, int) and seen.newest >= 0:
-            row = line.execute(
-                "SELECT body FROM record WHERE position = ?", (seen.newest,)
-            ).fetchone()
+        if newest >= 0:
+            row = line.execute("SELECT body FROM record WHERE position = ?", (newest,)).fetchone()
             if (
                 row is None
                 or not isinstance(row[0], bytes)
@@ -190,7 +212,7 @@ class DeskWalk:
             ):
                 self._report.add(
                     self.where,
-                    f"saw line.db record {seen.newest}, which is gone or another one now",
+                    f"saw line.db record {newest}, which is gone or another one now",
                 )
                 return False
         return True

@@ -26,6 +26,7 @@ from inspector.store import History, LineLedger, StoreDamaged, StoreError, back_
 from inspector.store.tags import Sample, Tags
 from inspector.sync.enrol import SyncError
 from inspector.sync.regain import take_back
+from inspector.sync.rounds import Progress
 from training.hub import tables
 
 ST = "ST-01"
@@ -144,6 +145,24 @@ def test_what_was_signed_while_no_part_came_comes_back_too(
     site.inspect(120)
     assert not site.rounds(centre.url).round().troubles
     assert verify(site.data).ok
+
+
+def test_a_desk_that_was_sent_further_than_the_line_is_no_cut_line(
+    centre: Served, site: Site, copy: Path
+) -> None:
+    site.inspect(120)
+    site.write("review", serial="SN-3", decision="confirm")
+    rounds = site.rounds(centre.url)
+    rounds._drain("desk", rounds._link.state(), Progress(), lambda: False)
+    site.close()
+    end = len(records_at(centre, ST))
+    again(site, centre, copy)
+    assert len(records_here(site.data)) == end
+    site.inspect(120)
+    assert not site.rounds(centre.url).round().troubles
+    report = verify(site.data)
+    assert report.ok
+    assert f"line.db records from {end} on were lost with a disk" in "".join(report.unknown)
 
 
 def test_a_centre_that_does_not_answer_leaves_no_station_that_could_begin(
