@@ -162,12 +162,15 @@ def _sign(connection: sqlite3.Connection, state: State, due: deque[Signed]) -> N
 def _pictures(data_dir: Path, first: int, elsewhere: Elsewhere) -> tuple[int, list[_Picture]]:
     """How many pictures of records from ``first`` on came back, and those that did not."""
     graves = Graves(data_dir, public_key(data_dir / "keys" / PUBLIC_NAME)).read()
+    root = (data_dir / "images").resolve()
     lost: list[_Picture] = []
     with reading(data_dir / schema.LINE_FILE) as line:
         for position, _, body in read_records(line, first, 1 << 62):
             fields = layout.fields_of(body)
             if fields[0] == Kind.IMAGE and graves.get(position) != fields[4]:
-                lost.append(_Picture(position, fields[4], data_dir / fields[5], fields[6]))
+                path = data_dir / fields[5]
+                if path.resolve().is_relative_to(root):  # else `verify` says so
+                    lost.append(_Picture(position, fields[4], path, fields[6]))
     paths: dict[str, list[Path]] = {}
     for one in lost:
         paths.setdefault(one.digest.hex(), []).append(one.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from centre_and_stations import (
     station_file,
     wish,
 )
+from sqlalchemy import insert
 from typer.testing import CliRunner
 
 from inspector import cli
@@ -163,6 +165,24 @@ def test_a_desk_that_was_sent_further_than_the_line_is_no_cut_line(
     report = verify(site.data)
     assert report.ok
     assert f"line.db records from {end} on were lost with a disk" in "".join(report.unknown)
+
+
+def test_no_picture_is_put_outside_the_archive(centre: Served, site: Site, copy: Path) -> None:
+    (verdict,) = site.inspect(1)
+    picture = site.picture(verdict)
+    with LineLedger.open(site.data, station=ST) as ledger:
+        ledger.add_image(replace(picture, path="keys/station.key"))
+    content = (site.data / picture.path).read_bytes()
+    centre.hub.blobs.put(content)
+    with centre.hub.engine.begin() as connection:
+        row = {"digest": picture.digest, "size": len(content), "received_utc_ns": 1}
+        connection.execute(insert(tables.Blob).values(row))
+    site.rounds(centre.url).round()
+    site.close()
+    key = (site.data / "keys/station.key").read_bytes()
+    with pytest.raises(StoreDamaged, match="outside the archive: 'keys/station.key'"):
+        again(site, centre, copy)
+    assert (site.data / "keys/station.key").read_bytes() == key
 
 
 def test_a_centre_that_does_not_answer_leaves_no_station_that_could_begin(
