@@ -57,6 +57,18 @@ def test_a_wrong_key_gets_nothing_and_raises_an_alarm(centre: Served, site: Site
     assert [code for code, _ in alarms_at(centre)] == ["key"]
 
 
+def test_a_centre_that_is_older_than_the_station_says_so(centre: Served, site: Site) -> None:
+    link = Link(site.enrol(centre), site.name, signing_key(site.data))
+    for ask in (
+        lambda: link.ask("GET", "/api/v2/state"),
+        lambda: link.ask("DELETE", "/api/v1/state"),
+        lambda: list(link.stream("/api/v2/state")),
+    ):
+        with pytest.raises(Away, match="state: it is older than this station"):
+            ask()
+    link.close()
+
+
 def test_without_a_session_nothing_is_answered(centre: Served, site: Site) -> None:
     site.enrol(centre)
     with client(centre.url, None) as door:

@@ -180,7 +180,7 @@ def test_no_picture_is_put_outside_the_archive(centre: Served, site: Site, copy:
     site.rounds(centre.url).round()
     site.close()
     key = (site.data / "keys/station.key").read_bytes()
-    with pytest.raises(StoreDamaged, match="outside the archive: 'keys/station.key'"):
+    with pytest.raises(StoreDamaged, match="outside the archive"):
         again(site, centre, copy)
     assert (site.data / "keys/station.key").read_bytes() == key
 
