@@ -275,8 +275,9 @@ class History:
 
     def events(self, kind: str | None = None, limit: int = 100) -> tuple[Event, ...]:
         """The line's newest events, newest first."""
-        newest = "SELECT position FROM event WHERE kind = coalesce(?, kind)"
-        found = self.found(Event, f"{newest} ORDER BY position DESC LIMIT ?", kind, limit)
+        where, values = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
+        newest = f"SELECT position FROM event{where} ORDER BY position DESC LIMIT ?"
+        found = self.found(Event, newest, *values, limit)
         return tuple([event for _, event in found])
 
     def desk(self, kind: str | None = None, limit: int = 100) -> tuple[DeskRecord, ...]:
