@@ -307,8 +307,7 @@ def _walk(
         count, _, digest = _digest(db, first, last)
         if first > upto + 1:
             report.add(f"{FILE} samples {upto + 1} to {first - 1}", "were never sealed")
-        gone = any(one["first"] <= first and last <= one["last"] for one in lost)
-        if (count, digest) != (seal["count"], seal["sha256"]) and not gone:
+        if (count, digest) != (seal["count"], seal["sha256"]) and not _covers(lost, first, last):
             report.add(
                 f"{FILE} samples {first} to {last}",
                 "were changed: they are not those that the desk has sealed"
@@ -328,6 +327,15 @@ def _walk(
     loose = db.execute("SELECT count(*) FROM sample WHERE position > ?", (upto,)).fetchone()[0]
     if loose:
         report.unknown.append(f"the last {loose} process values are not sealed yet")
+
+
+def are_lost(data_dir: Path, first: int, last: int) -> bool:
+    """Whether the desk has recorded that samples among these went with a disk."""
+    return _covers([record.body for record in desk_records(data_dir, LOST)], first, last)
+
+
+def _covers(lost: list[dict[str, Any]], first: int, last: int) -> bool:
+    return any(one["first"] <= first and last <= one["last"] for one in lost)
 
 
 def sealed_rows(data_dir: Path, first: int, last: int) -> list[Row]:

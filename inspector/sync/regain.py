@@ -24,7 +24,6 @@ from inspector.store.regain import Regained, regain
 from inspector.store.report import Told, untold
 from inspector.sync.centre import Link
 from inspector.sync.enrol import RefusedByCentre, SyncError, enrolled, shown_by
-from inspector.sync.memory import Memory
 from inspector.sync.segment import unpack
 
 RECORDS = "records from the centre"
@@ -55,16 +54,11 @@ def take_back(
     link = Link(centre, station, key, plan.ca, shown=shown_by(plan))
     try:
         theirs = _AtCentre(link, key.public_key(), told)
-        done = regain(data_dir, key, theirs, principal, told=told)
-        memory = Memory(data_dir)
-        # Process values that were sealed till then the centre has, or nobody has.
-        memory.keep(tags_sealed=theirs.end("desk")[0] - 1)
-        memory.close()
+        return regain(data_dir, key, theirs, principal, told=told)
     except RecordError as error:
         raise SyncError(f"{centre.hub}: {error}") from error
     finally:
         link.close()
-    return done
 
 
 class _AtCentre:

@@ -167,6 +167,21 @@ def test_a_desk_that_was_sent_further_than_the_line_is_no_cut_line(
     assert f"line.db records from {end} on were lost with a disk" in "".join(report.unknown)
 
 
+def test_process_values_that_the_back_up_alone_has_are_sent(
+    centre: Served, site: Site, copy: Path
+) -> None:
+    fill(site.data, 20, 23)
+    seal(site.data)
+    back_up(site.data, copy)
+    rounds = site.rounds(centre.url)
+    rounds._drain("desk", rounds._link.state(), Progress(), lambda: False)
+    site.close()
+    sent = count(centre, tables.Tag)
+    assert again(site, centre, copy)["values_lost"] == 0
+    assert not site.rounds(centre.url).round().troubles
+    assert count(centre, tables.Tag) == sent + 3
+
+
 def test_no_picture_is_put_outside_the_archive(centre: Served, site: Site, copy: Path) -> None:
     (verdict,) = site.inspect(1)
     picture = site.picture(verdict)
