@@ -218,7 +218,8 @@ def _checked(hub: str, response: httpx.Response) -> Any:
     code = body.get("code") if isinstance(body, dict) else None
     detail = str(body.get("detail") if isinstance(body, dict) else body)[:2000]
     if not isinstance(code, str) and response.status_code in (404, 405):
-        raise Away(f"{hub}: knows no {response.request.url.path}: it is older than this station")
+        asked = response.request.url.path
+        raise Away(f"{hub}: knows no {asked}: it is older than this station, or no centre")
     if not isinstance(code, str) or response.status_code >= 500:
         raise Away(f"{hub}: answers {response.status_code}: {detail}")
     raise RefusedByCentre(code, detail)
