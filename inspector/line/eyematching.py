@@ -93,9 +93,7 @@ class EyeMatching(Matching):
         camera = self._cameras[view]
         camera.blind_ns = now_ns if there else -NEVER
         camera.edge = camera.offset = None
-        if camera.fits < PROOFS:
-            camera.forget()
-        camera.fits = 0  # what was proven is still so, unless it hangs elsewhere now
+        camera.fits = 0  # what was learned is still so, unless it hangs elsewhere now
         for tied in self._cameras.values() if camera is self._eye else (camera,):
             if tied.timed or tied is camera:
                 tied.first = tied.offset = None

@@ -69,6 +69,7 @@ class Line:
         shows: dict[int, int] = {}
         for now_ms, number, frame in sorted(arrivals, key=lambda a: a[0]):
             if opened_ms and now_ms > opened_ms:
+                self.matching.camera_reset(opened, int(opened_ms * MS), there=False)
                 self.matching.camera_reset(opened, int(opened_ms * MS))
                 opened_ms = 0.0
             if (frame.view, number) in spoiled:
@@ -238,6 +239,15 @@ def test_a_camera_that_hangs_elsewhere_is_found_out_after_a_few_pictures(opened:
         assert {*range(1, 61)} <= {*line.good}
         wrong += len(line.wrong)
     assert wrong <= (6 if opened else 24), "of 360"
+
+
+@pytest.mark.parametrize("opened", ["code", "side"])
+def test_a_camera_that_comes_again_needs_no_rest(opened: str) -> None:
+    """It was told to be lost and then to be there: the second word undid what the first had left
+    known, and every part was an error until none came for a while."""
+    line = Line(after_ms=15.0)
+    line.play(EVEN, opened_ms=EVEN[30] - 5.0, opened=opened)
+    assert not line.wrong and len(line.good) >= 59
 
 
 def test_pictures_of_parts_that_the_eye_does_not_see_are_told() -> None:
