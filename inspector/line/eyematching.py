@@ -92,12 +92,11 @@ class EyeMatching(Matching):
     def camera_reset(self, view: str, now_ns: int, there: bool = True) -> None:
         camera = self._cameras[view]
         camera.blind_ns = now_ns if there else -NEVER
-        camera.edge = camera.offset = None
+        camera.edge = None
         camera.fits = 0  # what was learned is still so, unless it hangs elsewhere now
         for tied in self._cameras.values() if camera is self._eye else (camera,):
-            if tied.timed or tied is camera:
-                tied.first = tied.offset = None
-                self._drop_held(tied.view)
+            tied.first = tied.offset = None
+            self._drop_held(tied.view)
 
     def spoil(self, view: str, edge: int | None, why: str, now_ns: int) -> None:
         camera = self._cameras[view]

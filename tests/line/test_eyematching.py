@@ -278,6 +278,15 @@ def test_pictures_that_no_edge_takes_go_by_count() -> None:
     assert line.good == list(range(1, 61))
 
 
+@pytest.mark.parametrize("away", [3, 25])
+def test_who_goes_by_count_alone_is_counted_anew_with_the_eye(away: int) -> None:
+    """I2: after a short absence of the eye each part passed by an earlier one's picture; after a
+    long one its pictures waited for ever for parts that had long gone by."""
+    line = Line(after_ms=4.0, timed=())
+    line.play(EVEN, unseen=range(31, 31 + away), opened_ms=EVEN[30 + away] - 5.0, opened="side")
+    assert not line.wrong and len(line.good) == 60 - away
+
+
 def asking(pitch_ms: int) -> EyeMatching:
     """Counted by the eye at the side; the camera on top is asked for each part's picture."""
     windows = dict.fromkeys(("side", "top"), 300 * MS)
