@@ -118,6 +118,8 @@ class EyeMatching(Matching):
             if edge <= camera.edge:
                 camera.offset = None  # it counts anew
         if camera.timed:
+            if frame.exposed_ns:
+                camera.offset = None  # what time refutes would not show in it
             unseen_ns = max(camera.seen_ns, camera.blind_ns, self._eye.blind_ns)
             if camera.asked or at_ns >= unseen_ns + camera.rest_ns:
                 camera.first = frame
