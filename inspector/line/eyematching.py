@@ -93,8 +93,8 @@ class EyeMatching(Matching):
         camera = self._cameras[view]
         camera.blind_ns = now_ns if there else -NEVER
         camera.edge = None
-        camera.fits = 0  # what was learned is still so, unless it hangs elsewhere now
         for tied in self._cameras.values() if camera is self._eye else (camera,):
+            tied.fits = 0  # what was learned is still so, unless `camera` hangs elsewhere now
             tied.first = tied.offset = None
             self._drop_held(tied.view)
 

@@ -230,15 +230,15 @@ def test_a_camera_that_missed_the_very_first_part_is_found_out_after_the_next_re
     assert {*range(13, 61)} <= {*line.good}
 
 
-@pytest.mark.parametrize("opened", [True, False], ids=["opened anew", "pushed aside"])
-def test_a_camera_that_hangs_elsewhere_is_found_out_after_a_few_pictures(opened: bool) -> None:
+@pytest.mark.parametrize("opened", ["code", "side", ""], ids=["it", "the eye", "pushed aside"])
+def test_a_camera_that_hangs_elsewhere_is_found_out_after_a_few_pictures(opened: str) -> None:
     """I2: how it followed the eye was taken for proven, and where parts came as they liked one in
     three fitted by chance, and passed by another one's picture, until the belt rested."""
     wrong = 0
     for seed in range(6):
         line, instants = Line(after_ms=15.0), uneven(120, seed)
         line.moved = (61, 23.0 + 7 * seed)
-        line.play(instants, opened_ms=instants[60] - 5.0 if opened else 0.0)
+        line.play(instants, opened_ms=instants[60] - 5.0 if opened else 0.0, opened=opened)
         assert {*range(1, 61)} <= {*line.good}
         wrong += len(line.wrong)
     assert wrong <= (6 if opened else 24), "of 360"
