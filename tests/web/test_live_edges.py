@@ -123,8 +123,8 @@ def test_a_measure_that_is_no_number_does_not_keep_a_part_shut(page: Any, line: 
     """JSON has no NaN: it travels as null."""
     bad = verdict(1, True, None).findings[0]
     large = replace(bad, value=15234.4, unit="{px}2")
-    line.make(1, True, findings=(replace(bad, value=math.nan, unit="mm"), large))
-    page.locator("#rejects li[data-outcome=reject] button").click()
+    line.make(15, True, findings=(replace(bad, value=math.nan, unit="mm"), large))
+    page.locator("#rejects button", has_text="#15").click()  # those of other tests stand there too
 
     said = page.locator("dialog .findings").inner_text()
     assert "cap tilted" in said
