@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from inspector.identity import Role
+from inspector.part import Disposition, Mode, Outcome
 from inspector.store import DeskLedger
+from inspector.store.reviews import Decision
+from inspector.web.said import said
 
 DIGEST = "ab" * 32
 
@@ -89,6 +92,11 @@ def test_a_chinese_deed_beside_a_long_text_stands_in_one_line(deeds: Any, audito
     assert "原因 loose cap loose" in details and "处置 扣留" in details
     lines = "td => { const r = document.createRange(); r.selectNodeContents(td);"
     assert deed.evaluate(lines + " return r.getClientRects().length; }") == 1
+
+
+@pytest.mark.parametrize("word", [*Decision, *Disposition, *Mode, *Outcome])
+def test_a_detail_that_is_one_of_a_few_words_is_said_in_chinese(word: str) -> None:
+    assert not said("zh", word, {}).isascii()
 
 
 def test_an_operator_reads_no_audit_trail(deeds: Any) -> None:
