@@ -53,7 +53,7 @@ def test_a_wrong_pin_is_said_and_recorded(station: Station, screen: Callable[...
     page = screen()
     press(page, "#do-mode", "dialog .choices .button >> nth=1")
     enter_pin(page, "anna", "9999")
-    page.wait_for_selector(".pad .note:has-text('not right')")
+    page.wait_for_selector(".pad .note:has-text('is wrong')")
     page.keyboard.press("Escape")
     assert station.did("unknown", "sign_in_refused")[0]["user"] == "anna"
 
