@@ -170,6 +170,25 @@ def test_two_fingers_look_nearer_and_draw_nothing(review: Any) -> None:
     assert loupe.evaluate("node => node.toDataURL()") == whole
 
 
+def test_a_button_whose_release_a_menu_took_draws_no_further(review: Any) -> None:
+    """A right click opens the browser's menu, and where it is closed elsewhere no release comes."""
+    loupe = review.locator("canvas.loupe")
+    until(lambda: loupe.get_attribute("data-shown"))
+    box = loupe.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    review.keyboard.press("b")
+    screen = review.context.new_cdp_session(review)
+    screen.send(
+        "Input.dispatchMouseEvent", {"type": "mousePressed", "button": "right", "x": x, "y": y}
+    )
+    begun = loupe.evaluate("node => node.toDataURL()")
+    screen.send(
+        "Input.dispatchMouseEvent",
+        {"type": "mouseMoved", "button": "none", "x": x + 80, "y": y + 60},
+    )
+    assert loupe.evaluate("node => node.toDataURL()") == begun
+
+
 def test_a_polygon_is_drawn_point_by_point(web: Any, review: Any) -> None:
     bad = faulty(web)[0]
     until(lambda: review.locator("canvas.loupe").get_attribute("data-shown"))

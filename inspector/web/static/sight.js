@@ -31,7 +31,7 @@ export class Sight {
       else if (drawn) pointer.drop();
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!this.image || !this.fingers.has(event.pointerId)) return;
+      if (!this.image || !event.buttons || !this.fingers.has(event.pointerId)) return;
       const before = this.span();
       this.fingers.set(event.pointerId, event);
       const after = this.span();
