@@ -36,7 +36,7 @@ class Pointer:
     """Its signatures: the same release may come again, signed by others."""
 
 
-class _Absent(ReleaseRefused):
+class _Absent(Exception):
     """There is nothing at this address."""
 
 
@@ -100,7 +100,11 @@ def fetch(
     ``ReleaseRefused``."""
     name = f"{pointer.digest}.release"
     if _is_url(source):
-        return keep(_get(f"{source.rstrip('/')}/{name}", key), pointer, folder, beat)
+        try:
+            return keep(_get(f"{source.rstrip('/')}/{name}", key), pointer, folder, beat)
+        except _Absent:
+            what = f"{source} does not have it any more"
+            raise ReleaseRefused(pointer.title, what) from None
     path = Path(source) / name
     if not path.is_file():
         raise ReleaseRefused(pointer.title, f"{path} is not there; put it on the channel again")
@@ -146,7 +150,7 @@ def _get(url: str, key: str) -> Iterator[bytes]:
     try:
         with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT_S) as answer:
             if answer.status_code == 404:
-                raise _Absent(url, "is not there any more")
+                raise _Absent
             answer.raise_for_status()
             yield from answer.iter_bytes()
     except (httpx.HTTPError, httpx.InvalidURL) as error:

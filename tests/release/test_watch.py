@@ -119,6 +119,9 @@ def test_a_channel_behind_a_url_gives_the_same(centre: Centre, data: Path, tmp_p
         assert newest(url, "canary") == []
         done = install(fetch(url, pointer, tmp_path / "in"), data, "releases")
         assert done.installed.title == "coded/5"
+        (folder / f"{pointer.digest}.release").unlink()
+        with pytest.raises(ReleaseRefused, match=f"^release coded/5: {url} does not have it any"):
+            fetch(url, pointer, tmp_path / "in")
     finally:
         server.shutdown()
         server.server_close()
