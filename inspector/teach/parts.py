@@ -126,13 +126,13 @@ def teach_parts(
 def good_parts(data: Path, asked: Asked) -> Iterator[PartHistory]:
     """The newest good parts of which the view is kept, newest first; of those whose pictures are
     one and the same, as where a folder is replayed, one. Raises ``StoreError``."""
-    with Reviews(data) as reviews:
-        said = reviews.find(limit=REVIEWED)
     truly: dict[str, Outcome] = {}
-    for review in said:  # newest first
-        if review.opinion.decision is not Decision.SECOND_OPINION:
-            truly.setdefault(str(review.opinion.part), review.opinion.outcome)
-    with History(data, bound_s=BOUND_S) as history:
+    with History(data, bound_s=BOUND_S) as history:  # first: it says where there is no ledger
+        with Reviews(data) as reviews:
+            said = reviews.find(limit=REVIEWED)
+        for review in said:  # newest first
+            if review.opinion.decision is not Decision.SECOND_OPINION:
+                truly.setdefault(str(review.opinion.part), review.opinion.outcome)
         before: int | None = None
         pictures: set[str] = set()
         for _ in range(SEARCHED // PORTION):

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from inspector.cli import app
 from inspector.part import Batch, Outcome, PartId, Pixels
 from inspector.recipe import load
-from inspector.store import DeskLedger, History, LineLedger
+from inspector.store import DeskLedger, History, LineLedger, NoLedger
 from inspector.store.reviews import Decision, Opinion, add_review
 from inspector.teach import TeachError, thorough
 from inspector.teach import parts as parts_room
@@ -126,6 +126,12 @@ def test_who_has_looked_leaves_a_part_out(station: Path) -> None:
     with History(station) as history:
         part = next(p for p in history.last(50) if p.verdict.sequence == 14)
     assert numbers(station, without=frozenset({str(part.verdict.part_id)}))[:2] == [13, 12]
+
+
+def test_a_folder_without_a_ledger_is_told_and_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(NoLedger, match="there is no ledger here"):
+        list(good_parts(tmp_path, asked()))
+    assert not any(tmp_path.iterdir())
 
 
 def test_too_few_good_parts_are_told_with_what_to_do(station: Path, tmp_path: Path) -> None:
