@@ -192,6 +192,8 @@ class FilmWriter:
         self.path = Path(path)
         if self.path.is_dir():
             raise FilmError(f"{self.path} is a folder; name the film's file in it")
+        if not self.path.parent.is_dir():
+            raise FilmError(f"{self.path}: its folder is not there; make it first")
         self.count = 0
         self._shape = (height, width) if pixel_format.channels == 1 else (height, width, 3)
         self._format = pixel_format

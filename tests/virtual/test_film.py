@@ -165,6 +165,12 @@ def test_what_cannot_be_read_as_an_image_is_named(tmp_path: Path) -> None:
         make_film(tmp_path / "nowhere", tmp_path / "d.film")
 
 
+def test_a_films_folder_that_is_not_there_is_named_as_it_was_given(tmp_path: Path) -> None:
+    film = tmp_path / "films" / "a.film"
+    with pytest.raises(FilmError, match=f"^{film}: its folder is not there; make it first"):
+        FilmWriter(film, 8, 6, PixelFormat.Mono8)
+
+
 def test_a_film_that_cannot_get_its_name_leaves_nothing_behind(tmp_path: Path) -> None:
     frames = [np.zeros((4, 4), np.uint8)]
     with pytest.raises(FilmError, match="is a folder; name the film's file in it"):
