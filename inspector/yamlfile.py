@@ -103,7 +103,8 @@ def load_yaml(path: Path, model: type[M], **context: Any) -> M:
     """
     document = read_yaml(path)
     if not isinstance(document, CommentedMap):
-        found = "empty" if document is None else f"a {type(document).__name__}"
+        alone = "a list" if isinstance(document, list) else "a single value"
+        found = "empty" if document is None else alone
         wants = ", ".join(list(model.model_fields)[:4])
         raise ConfigError(path, [Problem(1, "", f"is {found}; expected fields: {wants} …")])
     try:

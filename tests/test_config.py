@@ -175,7 +175,8 @@ def test_a_missing_file_names_the_neighbour_that_was_meant(tmp_path: Path) -> No
     ("text", "says"),
     [
         ("", "is empty"),
-        ("- a\n- b\n", "CommentedSeq"),
+        ("- a\n- b\n", "is a list; expected fields: station"),
+        ("ST-01\n", "is a single value; expected fields: station"),
         ("station: [\n", "not YAML here"),
         ("station: a\nstation: b\n", "duplicate key"),
         ("a: *nowhere\n", "undefined alias"),
