@@ -27,7 +27,6 @@ DATA = Path(os.environ.get("INSPECTOR_REAL_DATA", ROOT.parent / "shared" / "data
 NODESET = DATA / "standards" / "Opc.Ua.MachineVision.NodeSet2.xml"
 MACHINE_VISION = "http://opcfoundation.org/UA/MachineVision"
 AUTOMATIC = "VisionStateMachine/AutomaticModeStateMachine"
-RESET_FIRST = (1, "a test")
 
 
 @pytest.fixture(scope="module", params=["official", "own"])

@@ -11,7 +11,6 @@ believes for an hour; it is opened by signing a challenge, which needs no clock 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -30,8 +29,6 @@ CHALLENGE_NS = 60_000_000_000
 SESSION_S = 3600
 TOKEN_DAYS = 7.0
 DAY_NS = 86_400_000_000_000
-
-UtcNs = Callable[[], int]
 
 
 class Unknown(Exception):

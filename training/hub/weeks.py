@@ -27,7 +27,6 @@ from training.hub.database import HubError, is_sqlite
 SLICED = ("verdict", "finding", "gate")
 SCHEMA = "weeks"
 DAY_NS = 86_400_000_000_000
-HOURS = 7 * 24
 MONDAY = date(1970, 1, 5)
 FIRST, END = date(2020, 1, 6), date(2099, 12, 28)
 """The first Monday with a week of its own, and the first without one."""
