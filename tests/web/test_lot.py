@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from waiting import until
 from web.axe import violations
 from web.shift_of_parts import forget_shift, write_shift
 
@@ -95,14 +96,6 @@ def state(web: Any) -> State | None:
 def decisions(web: Any) -> list[Any]:
     with History(web.data) as history:
         return [record for _, record in newest_desk(history, "disposition", 10)]
-
-
-def until(condition: Any) -> Any:
-    end = time.monotonic() + 15
-    while not (value := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-    return value
 
 
 def test_all_about_the_batch_stands_on_one_page(made: Any, lot: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from kept_parts import keep_parts
 from surfaces import scratched, surface
+from waiting import until
 from web.shift_of_parts import forget_shift, write_late_reject, write_picture, write_shift
 
 from inspector.identity import Role
@@ -40,14 +41,6 @@ def newest(web: Any, part: str) -> Any:
 def faulty(web: Any) -> list[Any]:
     with History(web.data) as history:
         return [p.verdict for p in history.last(300, faulty=True)]
-
-
-def until(condition: Any) -> Any:
-    end = time.monotonic() + 15
-    while not (value := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-    return value
 
 
 def test_the_newest_reject_is_open_and_keys_walk_and_confirm(web: Any, review: Any) -> None:
