@@ -290,6 +290,14 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
+    except ModuleNotFoundError as error:  # a station alone has neither centre nor training
+        lacks = (error.name or "").partition(".")[0]
+        if lacks in ("", "inspector", "training"):
+            raise
+        extra = "centre" if lacks in ("alembic", "sqlalchemy") else "training"
+        what = f"needs {lacks}; run: pip install 'inspector[{extra}]'"
+        console.print(f"training: {what}", style="red", markup=False)
+        raise SystemExit(2) from None
     except Exception as error:
         ours = type(error).__module__.startswith(("inspector.", "training."))
         if not (ours or isinstance(error, ValueError | OSError)):

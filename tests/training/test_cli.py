@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -72,6 +73,18 @@ def test_a_missing_model_is_a_sentence(
         main()
     assert end.value.code == 2
     assert "models/none/1" in capsys.readouterr().err
+
+
+def test_what_a_station_alone_lacks_is_told_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    words = ["training", "dataset", "show", "caps", "--home", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "needs pyarrow; run: pip install 'inspector[training]'" in capsys.readouterr().err
 
 
 def test_what_no_picture_shows_has_no_figure_and_the_json_is_json(tmp_path: Path) -> None:
