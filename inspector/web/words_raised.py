@@ -189,7 +189,7 @@ RELEASES = (
     ("is larger than a release may be", "大于发布包允许的大小"),
     ("{0} is no channel: a-z, 0-9 and -", "{0} 不是通道：a-z、0-9 和 -"),
     ("its channel's pointer names no digest", "通道指针没有摘要"),
-    ("is not there any more", "已不存在"),
+    ("{0} does not have it any more", "{0} 已没有它"),
     ("{0} is no channel's pointer", "{0} 不是通道指针"),
     ("its channel's pointer is damaged", "通道指针已损坏"),
     ("{0} is not there; put it on the channel again", "{0} 不存在；请重新放上通道"),
