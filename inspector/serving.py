@@ -1,8 +1,8 @@
 """An application behind a socket, until a signal: the pages and the MES's interface.
 
 Enters: an ASGI application, where it is to listen, the run directory. Leaves: its address in
-``<run>/<name>.url`` (with ``port: 0`` it is known only then), signs of life, answers. Web and plant
-import this.
+``<run>/<name>.url`` (with ``port: 0`` it is known only then), signs of life, answers. Web, plant
+and the centre import this.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 async def serve(app: ASGIApp, name: str, plan: Served, run: Path, **more: Any) -> None:
     """Serve until cancelled or told to end by a signal; ``more`` is uvicorn's. Raises ``OSError``
     when the port is taken."""
-    listening = _listen(plan.host, plan.port)
+    listening = listen(plan.host, plan.port)
     host, port = listening.getsockname()[:2]
     scheme = "https" if plan.certificate else "http"
     url = f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
@@ -53,15 +53,22 @@ async def serve(app: ASGIApp, name: str, plan: Served, run: Path, **more: Any) -
         listening.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, backlog: int = 128, shared: bool = False) -> socket.socket:
+    """A socket that listens there; ``shared``: with those of other processes of ours.
+
+    Raises:
+        OSError: the port is taken, or the address is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, because asyncio turns Nagle's algorithm off for such sockets only: with it an
     # answer's second packet waits 40 ms for the client to acknowledge the first.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((host, port))
-        listening.listen(128)
+        listening.listen(backlog)
     except OSError as error:
         listening.close()
         raise OSError(

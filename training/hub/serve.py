@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import structlog
 import uvicorn
 
+from inspector.serving import listen
 from training.hub.app import create_app
 from training.hub.database import HubError
 from training.hub.hub import Hub
@@ -47,7 +47,10 @@ def serve(
             machine.
     """
     check(host, certificate, private_key, client_ca)
-    listening = _listen(host, port)
+    try:
+        listening = listen(host, port, backlog=512, shared=bool(port))
+    except OSError as error:
+        raise HubError(error.strerror) from error
     scheme = "https" if certificate else "http"
     bound = listening.getsockname()[1]
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound}"
@@ -133,19 +136,3 @@ def serve_many(workers: int, arguments: list[str], address_file: Path | None = N
         if child.pid != pid:
             child.wait()
     return os.waitstatus_to_exitcode(status)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # named as TCP, because asyncio turns Nagle's algorithm off for such sockets only
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if port:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(512)
-    except OSError as error:
-        listening.close()
-        raise HubError(f"{host}:{port} cannot be listened on: {error.strerror}") from error
-    return listening
