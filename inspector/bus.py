@@ -74,7 +74,7 @@ def run_dir(data: Path) -> Path:
 
 
 def publish(path: Path, text: str) -> None:
-    """Write an address that is known only now, whole or not at all."""
+    """Write what others read meanwhile, such as an address known only now: whole or not at all."""
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(text)
     draft.rename(path)

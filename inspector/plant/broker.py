@@ -19,7 +19,7 @@ import aiomqtt
 import anyio.to_thread
 import structlog
 
-from inspector.bus import BusError
+from inspector.bus import BusError, publish
 from inspector.config import Mqtt, Station
 from inspector.identity import Action, IdentityError, Users
 from inspector.plant.desk import LOOK_S, Line
@@ -58,10 +58,8 @@ class Cursor:
 
     def _keep(self, position: int) -> None:
         self.told = position
-        draft = self._path.with_name(f"{self._path.name}.new")
         try:
-            draft.write_text(json.dumps({"line": position}))
-            draft.rename(self._path)
+            publish(self._path, json.dumps({"line": position}))
             self._why = ""
         except OSError as error:  # a full disk is told too: it must not end the telling
             if str(error) != self._why:

@@ -27,7 +27,7 @@ import structlog
 
 from inspector import logs
 from inspector.beat import Beat, Ending
-from inspector.bus import BusError, CommandClient, NoAnswer, run_dir
+from inspector.bus import BusError, CommandClient, NoAnswer, publish, run_dir
 from inspector.config import Quality, Station, load_station
 from inspector.display import DisplayReader, Topic
 from inspector.identity import Action, Principal, Role
@@ -191,7 +191,7 @@ class Watching:
         memory = self._follower.memory() if self._follower is not None else None
         if memory is not None:
             with contextlib.suppress(OSError):  # a full disk keeps what it had
-                _replace(self._data / MEMORY, json.dumps(memory))
+                publish(self._data / MEMORY, json.dumps(memory))
 
     def _remembered(self) -> Mapping[str, Any] | None:
         with contextlib.suppress(OSError, ValueError):
@@ -324,14 +324,7 @@ class Watching:
             if self._charts == before:
                 return
         self._asked = asked
-        _replace(self._run / "quality.json", json.dumps(self._charts | asked, default=str))
-
-
-def _replace(path: Path, text: str) -> None:
-    """In one step, for who reads it meanwhile."""
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text)
-    new.replace(path)
+        publish(self._run / "quality.json", json.dumps(self._charts | asked, default=str))
 
 
 def _steps(asked: Mapping[str, Any]) -> dict[str, Any]:

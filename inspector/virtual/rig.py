@@ -257,17 +257,19 @@ class Rig:
         """Ends ``act`` when its time is up, unless the same has been ordered again by then."""
         self._newest[act.do] = act
         if act.on and act.ms:
+            self.after(now_ns + round(act.ms * MS), lambda then_ns: self._end(act, then_ns))
+
+    def _end(self, act: Act, now_ns: int) -> None:
+        if self._newest[act.do] is act:
             end = {"do": "start"} if act.do == "stop" else {"on": False, "ms": 0.0}
-            undo, at_ns = act.model_copy(update=end), now_ns + round(act.ms * MS)
-            self.after(at_ns, lambda t: self._newest[act.do] is act and self.do(undo, t))  # type: ignore[func-returns-value]
+            self.do(act.model_copy(update=end), now_ns)
 
     def _order(self) -> Iterator[int]:
         films = list(range(len(self.judge.truth)))
         order = self.feed.order
+        if isinstance(order, list):
+            films = [i % len(films) for i in order]
         while True:
-            if isinstance(order, list):
-                yield from (i % len(films) for i in order)
-                continue
             if order == "shuffled":
                 last = films[-1]
                 self._random.shuffle(films)

@@ -240,9 +240,8 @@ def test_of_a_value_that_trembles_one_is_kept_in_ten_minutes(
         for value in values:
             clock.now += 1.0
             payload = str(value).encode()
-            await tags.heard(
-                SimpleNamespace(topic="oven", payload=payload, retain=False)  # type: ignore[arg-type]
-            )
+            message: Any = SimpleNamespace(topic="oven", payload=payload, retain=False)
+            await tags.heard(message)
 
     async def story() -> None:
         await heard(180.0, 180.4, 179.7, 180.5, 180.1)
